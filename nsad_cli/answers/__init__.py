@@ -1,0 +1,1 @@
+"""Answers: reading them out of text, and deciding whether two are the same."""

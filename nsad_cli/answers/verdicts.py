@@ -1,0 +1,65 @@
+"""Verdicts on rationales: what the text says, held against the gold answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nsad_cli.answers.checker import Checker, Outcome
+from nsad_cli.answers.extract import Extraction, Marker, extract
+from nsad_cli.types import Finish, Judgement, Verdict
+
+
+def judge(
+    items: Sequence[tuple[str, str, Finish]],
+    checker: Checker,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+) -> list[Judgement]:
+    """Judge (text, gold answer, finish) triples, in order.
+
+    Only an explicit answer that a checker finds different is `wrong`. The last number of a text without a marker may
+    show `correct`, nothing else. A text that states two different explicit answers is `disputed`.
+    """
+    read = [extract(text) for text, _, _ in items]
+    pairs: list[tuple[str, str]] = []
+    for extraction, (_, gold, _) in zip(read, items, strict=True):
+        if extraction.answer is not None and gold.strip():
+            pairs.append((extraction.answer, gold))
+            pairs.extend((other, extraction.answer) for other in extraction.others)
+    outcomes = dict(zip(pairs, checker.equivalent(pairs, on_progress), strict=True))
+    return [
+        _judgement(extraction, gold.strip() and gold, finish, outcomes)
+        for extraction, (_, gold, finish) in zip(read, items, strict=True)
+    ]
+
+
+def _judgement(
+    extraction: Extraction, gold: str, finish: Finish, outcomes: dict[tuple[str, str], Outcome]
+) -> Judgement:
+    answer, marker = extraction.answer, extraction.marker
+    if finish is Finish.FILTERED:
+        return Judgement(Verdict.FILTERED, answer, "the reply was filtered")
+    if not gold:
+        return Judgement(Verdict.BAD_GOLD, answer, "no gold answer")
+    unanswered = (
+        Judgement(Verdict.TRUNCATED, answer, "cut off before an answer")
+        if finish is Finish.LENGTH
+        else Judgement(Verdict.NO_ANSWER, answer, "states no answer")
+    )
+    if answer is None or marker is None:
+        return unanswered
+    outcome = outcomes[answer, gold]
+    if marker is Marker.LAST_NUMBER:
+        right = outcome is Outcome.EQUAL
+        return Judgement(Verdict.CORRECT, answer, "its last number equals the gold answer") if right else unanswered
+    contrary = [other for other in extraction.others if outcomes[other, answer] is not Outcome.EQUAL]
+    if contrary:
+        return Judgement(Verdict.DISPUTED, answer, f"also states {contrary[-1][:60]}")
+    if outcome is Outcome.EQUAL:
+        return Judgement(Verdict.CORRECT, answer, f"{marker} equals the gold answer")
+    if finish is Finish.LENGTH:
+        return Judgement(Verdict.TRUNCATED, answer, "cut off; the answer so far differs")
+    if outcome is Outcome.TIMEOUT:
+        return Judgement(Verdict.TIMEOUT, answer, "the checker ran out of time")
+    if outcome is Outcome.UNDECIDED:
+        return Judgement(Verdict.DISPUTED, answer, "no checker can read it")
+    return Judgement(Verdict.WRONG, answer, f"{marker} differs from the gold answer")

@@ -1,0 +1,42 @@
+"""The second checker's process: reads pairs as JSON lines, writes true, false or null (not readable) for each.
+
+Run as `python -m nsad_cli.answers.worker MEMORY_BYTES`; the parent keeps the time and kills it when it runs out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    limit = int(sys.argv[1])
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+
+    logging.disable(logging.CRITICAL)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    sys.set_int_max_str_digits(2000)
+    configs = [LatexExtractionConfig(), ExprExtractionConfig()]
+    print("ready", flush=True)
+    for line in sys.stdin:
+        a, b = json.loads(line)
+        try:
+            x = parse(f"${a}$", configs, parsing_timeout=None)
+            y = parse(f"${b}$", configs, parsing_timeout=None)
+            outcome = (
+                None
+                if not x or not y
+                else bool(verify(x, y, timeout_seconds=None) or verify(y, x, timeout_seconds=None))
+            )
+        except MemoryError:
+            outcome = None
+        except Exception:  # whatever sympy stumbles over is not readable for it
+            outcome = None
+        print(json.dumps(outcome), flush=True)
+
+
+if __name__ == "__main__":
+    main()

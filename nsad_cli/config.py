@@ -1,0 +1,225 @@
+"""A recipe: every setting of a run, typed and validated; no torch.
+
+Layers, later ones win: the user's config file, the recipe, flags (whose own defaults come from NSAD_… variables).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nsad_cli.errors import UsageError
+from nsad_cli.nearest import did_you_mean
+
+INSTRUCTION = "{question}\n\nSolve this step by step, briefly. End with one line of the form: The answer is X."
+TEMPLATE = "Question: {question}\nAnswer:\n"
+Rule = Literal["sc", "wsc", "asc", "asc-add", "best"]
+ModelName = Literal["base", "negative", "nat", "nce"]
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are errors, values never change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class StudentConfig(Section):
+    """The small model that learns."""
+
+    model: str = "smollm2"
+    """smollm2, a folder, or a Hub id with an optional @REVISION."""
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    template: str = TEMPLATE
+    """The prompt around {question}, or `chat` for the tokenizer's own chat template."""
+
+    @model_validator(mode="after")
+    def _template_names_the_question(self) -> StudentConfig:
+        if self.template != "chat" and "{question}" not in self.template:
+            raise ValueError("student.template must contain {question}, or be `chat`")
+        return self
+
+
+class ProblemsConfig(Section):
+    """The training problems; a recorded teacher brings its own and needs no spec."""
+
+    train: str | None = None
+    limit: int | None = Field(default=None, ge=1)
+
+
+class TeacherConfig(Section):
+    """Where rationales come from; `draws` per problem."""
+
+    spec: str = "arithmetic"
+    draws: int = Field(default=8, ge=1)
+    temperature: float = Field(default=0.7, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=1024, ge=1)
+    base_url: list[str] = []
+    api_key_env: str = "OPENAI_API_KEY"
+    """The name of the variable that holds the key; the key itself never stands in a recipe."""
+    concurrency: int = Field(default=16, ge=1)
+    prompt: str = INSTRUCTION
+    device: str = "auto"
+    """For teachers that run here (hf:, vllm:)."""
+
+
+class UnitConfig(Section):
+    """The integration unit: d of Q and K, and V as an MLP or the identity."""
+
+    size: int = Field(default=128, ge=1)
+    value: Literal["mlp", "identity"] = "mlp"
+    targets: list[str] | None = None
+    """Which of adapter.targets get the unit; the others get the positive LoRA alone. Unset: all of them."""
+
+
+class AdapterConfig(Section):
+    """LoRA's shape, for every adapter of the run; defaults are the reference's."""
+
+    targets: list[str] | Literal["all-linear"] = ["q_proj", "v_proj"]
+    r: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16, gt=0)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    unit: UnitConfig = UnitConfig()
+
+
+class StageConfig(Section):
+    """How one stage trains; defaults are the reference's for the negative adapter and NAT."""
+
+    epochs: float = Field(default=20, gt=0)
+    batch_size: int = Field(default=128, ge=1)
+    micro_batch_size: int = Field(default=8, ge=1)
+    """Sequences in memory at once; gradients accumulate up to batch_size."""
+    learning_rate: float = Field(default=3e-4, gt=0)
+    warmup_steps: int = Field(default=200, ge=0)
+    max_chars: int = Field(default=1600, ge=1)
+    """Longer examples (question and rationale, characters) are left out."""
+    max_examples: int | None = Field(default=None, ge=1)
+    checks: int = Field(default=4, ge=1)
+    """How often the held-out loss is measured, the last step included; the best checkpoint is kept."""
+
+
+class NceConfig(StageConfig):
+    """NCE: a fresh LoRA student calibrated by NAT against the negative adapter."""
+
+    batch_size: int = Field(default=1, ge=1)
+    warmup_steps: int = Field(default=1000, ge=0)
+    max_chars: int = Field(default=1200, ge=1)
+    lam: float = Field(default=0.5, ge=0, le=1)
+    """λ: the distillation's part of the loss."""
+    beta: Literal["sequence", "token"] = "sequence"
+
+
+class RankerConfig(StageConfig):
+    """The ranker: trained on the student's own chains, in pairs of one right and one wrong from a problem."""
+
+    epochs: float = Field(default=5, gt=0)
+    batch_size: int = Field(default=8, ge=1)
+    micro_batch_size: int = Field(default=4, ge=1)
+    learning_rate: float = Field(default=2e-5, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    max_chars: int = Field(default=2000, ge=1)
+    problems: int = Field(default=200, ge=1)
+    """Training problems to sample chains for."""
+    samples: int = Field(default=4, ge=1)
+    """Chains per problem."""
+    min_pairs: int = Field(default=100, ge=1)
+    """With fewer pairs from its own chains, the teacher's rationales join them."""
+    pairs_per_problem: int = Field(default=4, ge=1)
+
+
+class TrainingConfig(Section):
+    """One section a stage; `held_out` is the share of training problems that only choose the checkpoint."""
+
+    held_out: float = Field(default=0.05, gt=0, lt=1)
+    max_held_out: int = Field(default=100, ge=1)
+    """Rationales of held-out problems that a held-out loss is measured on, at most."""
+    negative: StageConfig = StageConfig()
+    nat: StageConfig = StageConfig()
+    nce: NceConfig = NceConfig()
+    ranker: RankerConfig = RankerConfig()
+
+
+class SamplingConfig(Section):
+    """How the student's chains are drawn."""
+
+    temperature: float = Field(default=0.7, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_new_tokens: int = Field(default=256, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    """Chains decoded together."""
+
+
+class SolveConfig(Section):
+    """The vote of `solve`."""
+
+    rule: Rule = "asc"
+    samples: int = Field(default=8, ge=1)
+
+
+class EvaluationConfig(Section):
+    """What `eval` measures, before training (base) and after (the other models)."""
+
+    benchmarks: list[str] = []
+    limit: int | None = Field(default=None, ge=1)
+    samples: int = Field(default=4, ge=0)
+    """Chains per problem for the votes; 0 measures greedy answers only."""
+    models: list[ModelName] = ["base", "nat", "nce"]
+
+
+class Recipe(Section):
+    """A whole run, from problems to report."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """The run's name; the recipe's own name where none is given."""
+    seed: int = 0
+    student: StudentConfig = StudentConfig()
+    problems: ProblemsConfig = ProblemsConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    training: TrainingConfig = TrainingConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    solve: SolveConfig = SolveConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def validate_recipe(values: dict[str, Any], source: str) -> Recipe:
+    """Validate a recipe's values.
+
+    Raises UsageError that names the key, its place, and the nearest known key for an unknown one.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise _usage_error(error, source) from None
+
+
+def _usage_error(error: ValidationError, source: str) -> UsageError:
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    more = error.error_count() - 1
+    others = f" ({more} more below it)" if more else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(first["loc"][:-1])
+        hint = did_you_mean(str(first["loc"][-1]), known)
+        fix = f"{hint} " if hint else ""
+        return UsageError(
+            f"{source}: unknown key `{path}`{others}",
+            "no setting has this name",
+            f"{fix}known here: {', '.join(sorted(known))}",
+        )
+    return UsageError(
+        f"{source}: `{path}` is not valid{others}" if path else f"{source} is not valid",
+        str(first["msg"]),
+        f"correct `{path}` in the recipe" if path else "correct the recipe",
+    )
+
+
+def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for part in path:
+        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,19 @@
+"""Errors that a user can act on: what happened, why, what to do."""
+
+from __future__ import annotations
+
+
+class NsadError(Exception):
+    """A failure told in three lines; `exit_code` is 1 for a failed job, 2 for wrong use."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str, fix: str) -> None:
+        super().__init__(f"{what}: {why}")
+        self.what, self.why, self.fix = what, why, fix
+
+
+class UsageError(NsadError):
+    """Wrong use: a flag, a recipe key or an argument that cannot be meant."""
+
+    exit_code = 2

@@ -1,0 +1,76 @@
+"""Files that are whole or absent: atomic writes, and JSON-lines reading that names corrupt lines."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from nsad_cli.errors import NsadError
+
+
+def write_error(path: Path, error: OSError) -> NsadError:
+    """Tell a failed write in three lines; a full disk is named as one."""
+    if error.errno == errno.ENOSPC:
+        return NsadError(
+            f"cannot write {path}", "the disk is full", "free some space and run the same command again: it resumes"
+        )
+    return NsadError(
+        f"cannot write {path}", error.strerror or str(error), "check the folder's permissions, or set NSAD_HOME"
+    )
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part.
+
+    Raises NsadError where the disk is full or the folder cannot be written.
+    """
+    blob = data.encode() if isinstance(data, str) else data
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise write_error(path, error) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_jsonl(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, object) of a JSON-lines file; a corrupt line goes to `on_corrupt`, the rest is kept.
+
+    Raises NsadError where the file cannot be opened.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise NsadError(f"cannot read {path}", error.strerror or str(error), "give the path of a file") from error
+    with file:
+        for number, raw in enumerate(file, 1):
+            if not raw.strip():
+                continue
+            try:
+                value = json.loads(raw)
+            except (ValueError, RecursionError) as error:
+                on_corrupt(f"{path}:{number}: not JSON ({error}); line skipped")
+                continue
+            if isinstance(value, dict):
+                yield number, value
+            else:
+                on_corrupt(f"{path}:{number}: not a JSON object; line skipped")

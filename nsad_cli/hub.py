@@ -1,0 +1,48 @@
+"""Asking early whether a Hub can be reached: its own client retries for minutes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from nsad_cli.errors import NsadError
+
+PATIENCE = 5.0
+"""Seconds to wait for a connection."""
+
+
+def hub_reachable(timeout: float = PATIENCE) -> bool:
+    """Whether a connection to the Hub (HF_ENDPOINT, else huggingface.co) can be opened, through a proxy if one is set."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return False
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    target = urlsplit(proxy or endpoint)
+    if target.hostname is None:
+        return False
+    port = target.port or (443 if target.scheme == "https" else 80)
+    try:
+        with socket.create_connection((target.hostname, port), timeout=timeout):
+            return True
+    except OSError:
+        return False
+
+
+def hub_cache() -> Path:
+    """The Hub's own cache folder."""
+    if os.environ.get("HF_HUB_CACHE"):
+        return Path(os.environ["HF_HUB_CACHE"])
+    return Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
+
+
+def need_hub(what: str, fix: str, *, repo: str, kind: str = "models") -> None:
+    """Go on where the repository is cached or the Hub can be reached.
+
+    Raises NsadError, within seconds, where neither is so.
+    """
+    if (hub_cache() / f"{kind}--{repo.replace('/', '--')}" / "snapshots").is_dir() or hub_reachable():
+        return
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    raise NsadError(f"{what} is not here and the Hub cannot be reached", f"no connection to {endpoint}", fix)

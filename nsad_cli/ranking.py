@@ -1,0 +1,109 @@
+"""The ranker: a LoRA and a score head on the student's own base, so no second model is in memory.
+
+A chain's score is the sigmoid of a linear head on the mean of its tokens' last hidden states. The reference scores
+with a flan-t5 encoder instead (a deviation of ours: the same base serves both).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from nsad_cli.errors import NsadError
+from nsad_cli.nat.adapters import Adapters
+from nsad_cli.students import Student
+from nsad_cli.types import Chain, Problem
+
+ADAPTER = "ranker"
+HEAD_FILE = "head.safetensors"
+
+
+class ScoreHead(nn.Linear):
+    """d_hidden → 1, in float32; initialised by seed."""
+
+    def __init__(self, hidden: int, seed: int) -> None:
+        super().__init__(hidden, 1)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            self.weight.normal_(0, hidden**-0.5, generator=generator)
+            self.bias.zero_()
+
+
+def pooled_scores(adapters: Adapters, head: ScoreHead, batch: dict[str, Tensor]) -> Tensor:
+    """Scores in [0, 1] of a batch of right-padded sequences [B,T] whose `pool` mask marks the chains' tokens → [B]."""
+    base = adapters.model.get_base_model()
+    decoder = getattr(base, base.base_model_prefix)
+    with adapters.use(ADAPTER):
+        hidden = decoder(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
+        ).last_hidden_state
+    pool = batch["pool"].unsqueeze(-1).to(head.weight.dtype)
+    mean = (hidden.to(head.weight.dtype) * pool).sum(1) / pool.sum(1).clamp(min=1)
+    return torch.sigmoid(head(mean).squeeze(-1))
+
+
+def ranker_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> dict[str, Any]:
+    """Pad (prompt, completion) token ids on the right: input_ids, attention_mask and pool [B,T]."""
+    width = max(len(prompt) + len(completion) for prompt, completion in pairs)
+    inputs = torch.full((len(pairs), width), pad)
+    mask, pool = torch.zeros_like(inputs), torch.zeros_like(inputs)
+    for row, (prompt, completion) in enumerate(pairs):
+        end = len(prompt) + len(completion)
+        inputs[row, :end] = torch.tensor([*prompt, *completion])
+        mask[row, :end] = 1
+        pool[row, len(prompt) : end] = 1
+    return {"input_ids": inputs, "attention_mask": mask, "pool": pool}
+
+
+class HeadRanker:
+    """Scores chains with a trained LoRA and head."""
+
+    def __init__(self, student: Student, adapters: Adapters, head: ScoreHead, name: str, batch_size: int = 16) -> None:
+        self.student, self.adapters, self.head, self.name, self.batch_size = student, adapters, head, name, batch_size
+
+    @torch.inference_mode()
+    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
+        """Score each chain of a problem in [0, 1]; None for an empty one."""
+        self.adapters.model.eval()
+        self.head.eval()
+        prompt = self.student.prompt_ids(problem.question)
+        scores: list[float | None] = [None] * len(chains)
+        filled = [index for index, chain in enumerate(chains) if chain.text.strip()]
+        filled.sort(key=lambda index: len(chains[index].text))
+        for start in range(0, len(filled), self.batch_size):
+            part = filled[start : start + self.batch_size]
+            pairs = [(prompt, self.student.completion_ids(chains[index].text)) for index in part]
+            batch = ranker_batch(pairs, self.student.pad_id)
+            batch = {key: value.to(self.adapters.model.device) for key, value in batch.items()}
+            for index, score in zip(part, pooled_scores(self.adapters, self.head, batch).tolist(), strict=True):
+                scores[index] = score
+        return scores
+
+
+def save_ranker(adapters: Adapters, head: ScoreHead, folder: Path) -> None:
+    """Save LoRA and head, safetensors only."""
+    adapters.save(ADAPTER, folder)
+    save_file({name: value.detach().contiguous() for name, value in head.state_dict().items()}, folder / HEAD_FILE)
+
+
+def load_ranker(student: Student, adapters: Adapters, folder: Path) -> HeadRanker:
+    """Load a ranker onto the student's base; its name is a hash of its head, so that scores tell rankers apart.
+
+    Raises NsadError where the folder holds no ranker.
+    """
+    path = folder / HEAD_FILE
+    if not path.is_file():
+        raise NsadError(f"{folder} holds no ranker", f"{HEAD_FILE} is missing", "train one with `nsad train-ranker`")
+    adapters.load(ADAPTER, folder)
+    weights = load_file(path)
+    head = ScoreHead(weights["weight"].shape[1], seed=0)
+    head.load_state_dict(weights)
+    head.to(adapters.model.device)
+    name = f"head-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+    return HeadRanker(student, adapters, head, name)

