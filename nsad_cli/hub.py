@@ -14,7 +14,7 @@ PATIENCE = 5.0
 
 
 def hub_reachable(timeout: float = PATIENCE) -> bool:
-    """Whether a connection to the Hub (HF_ENDPOINT, else huggingface.co) can be opened, through a proxy if one is set."""
+    """Whether a connection to the Hub can be opened, through a proxy where one is set."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"

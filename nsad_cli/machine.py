@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 
-psutil.cpu_percent()  # The first call has nothing to compare with and returns 0; later ones give the load since the last.
+psutil.cpu_percent()  # The first call has nothing to compare with: later ones give the load since the one before.
 
 
 def machine_load() -> dict[str, Any]:

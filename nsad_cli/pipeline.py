@@ -6,22 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.answers.checker import Checker
-from nsad_cli.benchmarks import load_problems
-from nsad_cli.collect import collect
+from nsad_cli.benchmarks import load_problems, parse_spec
+from nsad_cli.chains import ChainStore
+from nsad_cli.collect import collect, params_key
+from nsad_cli.config import Recipe
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
+from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading import GRADER_VERSION, grade
 from nsad_cli.runs import Run, content_key
 from nsad_cli.store import Store
 from nsad_cli.teachers import Teacher, make_teacher
-from nsad_cli.types import Problem, Rationale, Verdict
+from nsad_cli.types import Problem, Verdict
 
 if TYPE_CHECKING:
     from nsad_cli.session import Session
     from nsad_cli.training.stages import Corpus
 
 Note = Callable[[str], None]
-TRAIN_SET = "train"
-"""The label of the ranker's own training chains in the chain store."""
 
 
 def run_stages(run: Run, stages: Sequence[str], *, note: Note, force: bool = False) -> dict[str, dict[str, Any]]:
@@ -79,7 +81,7 @@ class Pipeline:
                     teacher,
                     self.recipe.teacher.draws,
                     store,
-                    lambda done, total, tokens: self.run.emit("collect", done, total, tokens=tokens),
+                    self.run.progress("collect"),
                 )
             for failure in summary.failures[:5]:
                 self.note(f"collect: {failure}")
@@ -91,6 +93,7 @@ class Pipeline:
                 )
             result.update(
                 teacher=teacher.name,
+                params=params_key(teacher),
                 problems=len(problems),
                 problem_ids=[item.id for item in problems],
                 draws=summary.stored,
@@ -120,7 +123,7 @@ class Pipeline:
             self.note("grade: already done with these settings")
             return dict(self.run.stages()["grade"]["result"])
         with self.run.stage("grade", key) as result, Store(self.run.store_path) as store, Checker() as checker:
-            ledger = grade(store, checker, lambda done, total: self.run.emit("grade", done, total))
+            ledger = grade(store, checker, self.run.progress("grade"))
             result.update(ledger=ledger.as_dict())
         return dict(result)
 
@@ -132,17 +135,15 @@ class Pipeline:
         collected = self._needs("collect", "nsad collect")["result"]
         mine = set(collected["problem_ids"])
         with Store(self.run.store_path) as store:
-            sides = [
-                self._mine(store, verdict, mine, collected["teacher"]) for verdict in (Verdict.CORRECT, Verdict.WRONG)
-            ]
-        return make_corpus(*sides, share=self.recipe.training.held_out, seed=self.recipe.seed)
-
-    def _mine(self, store: Store, verdict: Verdict, mine: set[str], teacher: str) -> list[Rationale]:
-        return [
-            item
-            for item in store.rationales(verdict, teacher=teacher)
-            if item.problem.id in mine and item.index < self.recipe.teacher.draws
-        ]
+            positive, negative = (
+                [
+                    item
+                    for item in store.rationales(verdict, teacher=collected["teacher"], params=collected["params"])
+                    if item.problem.id in mine and item.index < self.recipe.teacher.draws
+                ]
+                for verdict in (Verdict.CORRECT, Verdict.WRONG)
+            )
+        return make_corpus(positive, negative, share=self.recipe.training.held_out, seed=self.recipe.seed)
 
     # --- training -------------------------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ class Pipeline:
 
         self._needs("nce", "nsad train-nce")
         corpus = self.corpus()
-        own = own_candidates(self.session, corpus, self.run)
+        own = own_candidates(self.session, corpus)
         return train_ranker(self.session, own, corpus, self.note, force=self.force)
 
     # --- evaluation -----------------------------------------------------------------------------------------------
@@ -192,7 +193,6 @@ class Pipeline:
         with self.run.stage(stage, key) as result:
             result["results"] = evaluate_models(
                 self.session,
-                self.run,
                 stage=stage,
                 models=models,
                 specs=settings.benchmarks,
@@ -215,7 +215,6 @@ class Pipeline:
 
 def evaluate_models(
     session: Session,
-    run: Run,
     *,
     stage: str,
     models: Sequence[str],
@@ -225,4 +224,41 @@ def evaluate_models(
     note: Note,
 ) -> list[dict[str, Any]]:
     """Measure models on benchmarks without the problems that the run was trained on; rows as in `nsad eval --json`."""
-    raise NotImplementedError
+    run, recipe = session.run, session.recipe
+    trained = set(run.stages().get("collect", {}).get("result", {}).get("problem_ids", []))
+    benchmarks = [(parse_spec(spec).label, _unseen(spec, trained, limit, note)) for spec in specs]
+    sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
+    rows: list[dict[str, Any]] = []
+    with ChainStore(run.chains_path) as store, Checker() as checker:
+        for model in models:
+            subject = Subject(model, model_key(run, recipe, model), session.sampler(model))
+            for label, problems in benchmarks:
+                progress = run.progress(stage, model=model, benchmark=label)
+                chains = sample_all(subject, problems, sampling, samples, True, recipe.seed, store, checker, progress)
+                ranker = session.ranker() if samples and model != "base" else None
+                if ranker is not None:
+                    sampled = {key: both[1] for key, both in chains.items()}
+                    scored = score_all(subject, problems, sampled, ranker, sampling, recipe.seed, store)
+                    chains = {key: (both[0], scored[key]) for key, both in chains.items()}
+                rows += result_rows(label, model, problems, chains, samples)
+    return rows
+
+
+def model_key(run: Run, recipe: Recipe, model: str) -> str:
+    """What tells a model's chains from those of another training: its stage's key, or the base's own settings."""
+    if model == "base":
+        return content_key("base", recipe.student)
+    return str(run.stages()[model]["key"])
+
+
+def _unseen(spec: str, trained: set[str], limit: int | None, note: Note) -> list[Problem]:
+    problems = load_problems(spec, on_corrupt=note)
+    distinct = {problem.id: problem for problem in problems}
+    unseen = [problem for key, problem in distinct.items() if key not in trained]
+    if len(unseen) < len(distinct):
+        note(f"{parse_spec(spec).label}: {len(distinct) - len(unseen)} problems were trained on, and dropped")
+    if not unseen:
+        raise NsadError(
+            f"{spec}: every problem was trained on", "nothing is left to measure", "name another split or benchmark"
+        )
+    return unseen[:limit]

@@ -37,7 +37,7 @@ class ScoreHead(nn.Linear):
 
 def pooled_scores(adapters: Adapters, head: ScoreHead, batch: dict[str, Tensor]) -> Tensor:
     """Scores in [0, 1] of a batch of right-padded sequences [B,T] whose `pool` mask marks the chains' tokens → [B]."""
-    base = adapters.model.get_base_model()
+    base = adapters.base
     decoder = getattr(base, base.base_model_prefix)
     with adapters.use(ADAPTER):
         hidden = decoder(

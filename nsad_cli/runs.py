@@ -238,6 +238,21 @@ class Run:
         for listener in self._listeners:
             listener(event)
 
+    def progress(self, stage: str, **labels: str) -> Callable[..., None]:
+        """A progress callback (done, total, tokens = 0) that emits events, two a second at most, and the last one."""
+        started = last = time.monotonic()
+
+        def report(done: int, total: int, tokens: int = 0) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if done < total and now - last < 0.5:
+                return
+            last = now
+            speed = {"tokens": tokens, "tokens_per_second": round(tokens / max(now - started, 1e-9), 1)}
+            self.emit(stage, done, total, **labels, **(speed if tokens else {}))
+
+        return report
+
     def events(self) -> Iterator[Event]:
         """Read the events back, in order; a half-written line is passed over."""
         path = self.path / "events.jsonl"

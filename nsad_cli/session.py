@@ -20,9 +20,9 @@ HOW_TO_TRAIN = {"negative": "nsad train-nat", "nat": "nsad train-nat", "nce": "n
 class Session:
     """One run's student with its adapters on one copy of the base weights."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, recipe: Recipe | None = None) -> None:
         self.run = run
-        self.recipe: Recipe = run.recipe
+        self.recipe = recipe or run.recipe
         self._loaded: set[str] = set()
 
     @cached_property

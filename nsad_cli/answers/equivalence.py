@@ -60,8 +60,8 @@ def number(text: str) -> Fraction | None:
     if len(text) > 60:
         return None
     plain = r"\d+(?:\.\d*)?"
-    match = re.fullmatch(rf"([-+]?)(?:(\d+)&?)?(?:\\frac\{{(\d+)\}}\{{(\d+)\}}|(?<!\d)(\d+)/(\d+))", text)
-    if match and match[2] is not None or match:
+    match = re.fullmatch(r"([-+]?)(?:(\d+)&?)?(?:\\frac\{(\d+)\}\{(\d+)\}|(?<!\d)(\d+)/(\d+))", text)
+    if (match and match[2] is not None) or match:
         top, bottom = int(match[3] or match[5]), int(match[4] or match[6])
         if bottom == 0:
             return None

@@ -53,10 +53,8 @@ def extract(text: str) -> Extraction:
         answer, marker = stated[-1]
         others = dict.fromkeys(other for other, _ in stated if other != answer)
         return Extraction(answer, marker, tuple(others))
-    last = None
-    for last in _NUMBER.finditer(text):
-        pass
-    return Extraction(last[0].strip(), Marker.LAST_NUMBER) if last else Extraction(None, None)
+    numbers = _NUMBER.findall(text)
+    return Extraction(numbers[-1].strip(), Marker.LAST_NUMBER) if numbers else Extraction(None, None)
 
 
 def last_boxed(text: str) -> str | None:

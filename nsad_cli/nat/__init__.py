@@ -1,1 +1,1 @@
-"""NAT, negative assistant training: a PEFT adapter whose integration unit weighs a positive LoRA against a negative one."""
+"""NAT, negative assistant training: a PEFT adapter whose unit weighs a positive LoRA against a negative one."""

@@ -25,6 +25,7 @@ class CompletionObjective(Objective):
         self.adapters, self.name, self.pad = adapters, name, pad
         self.model = adapters.model
         adapters.train_only(name)
+        adapters.record_alphas(True)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The adapter's own parameters."""

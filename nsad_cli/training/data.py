@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from nsad_cli.types import Problem, Rationale
+from nsad_cli.types import Rationale
 
 T = TypeVar("T")
 WINDOW = 16

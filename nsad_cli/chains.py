@@ -1,0 +1,160 @@
+"""The store of candidate chains, whole: text, token offsets and log-probabilities, answer, class, weights, gold."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from nsad_cli.database import connect
+from nsad_cli.types import Chain, Finish, Problem
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE problems (
+    id TEXT PRIMARY KEY, question TEXT NOT NULL, gold TEXT NOT NULL, benchmark TEXT NOT NULL, subject TEXT NOT NULL,
+    level TEXT NOT NULL
+);
+CREATE TABLE chains (
+    id INTEGER PRIMARY KEY, model TEXT NOT NULL, model_key TEXT NOT NULL, sampling TEXT NOT NULL,
+    problem_id TEXT NOT NULL REFERENCES problems(id), number INTEGER NOT NULL, text TEXT NOT NULL,
+    answer TEXT, finish TEXT NOT NULL, offsets BLOB NOT NULL, logprobs BLOB NOT NULL, answer_class INTEGER,
+    correct INTEGER, created REAL NOT NULL, UNIQUE (model, model_key, sampling, problem_id, number)
+);
+CREATE TABLE weights (
+    chain_id INTEGER NOT NULL REFERENCES chains(id), ranker TEXT NOT NULL, weight REAL,
+    PRIMARY KEY (chain_id, ranker)
+);
+"""
+
+
+class ChainStore:
+    """Chains by (model, its key, sampling, problem, index); kept as they arrive, read by votes and by the dashboard.
+
+    offsets are 32-bit integers, logprobs 32-bit floats, both little-endian blobs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the store; see database.connect for errors."""
+        self._db = connect(path, SCHEMA, VERSION, "chain store")
+
+    def __enter__(self) -> ChainStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    def put(self, problem: Problem, chains: Iterable[Chain], *, model: str, model_key: str, sampling: str) -> None:
+        """Keep chains of a problem, in place of earlier ones with the same key, in one commit."""
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO problems VALUES (?,?,?,?,?,?)",
+                (problem.id, problem.question, problem.answer, problem.benchmark, problem.subject, problem.level),
+            )
+            db.executemany(
+                "INSERT INTO chains (model, model_key, sampling, problem_id, number, text, answer, finish, offsets,"
+                " logprobs, answer_class, correct, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+                " ON CONFLICT DO UPDATE SET text = excluded.text, answer = excluded.answer, finish = excluded.finish,"
+                " offsets = excluded.offsets, logprobs = excluded.logprobs, answer_class = excluded.answer_class,"
+                " correct = excluded.correct, created = excluded.created",
+                [
+                    (
+                        model,
+                        model_key,
+                        sampling,
+                        problem.id,
+                        chain.index,
+                        chain.text,
+                        chain.answer,
+                        chain.finish.value,
+                        array("i", chain.offsets).tobytes(),
+                        array("f", chain.logprobs).tobytes(),
+                        chain.answer_class,
+                        None if chain.correct is None else int(chain.correct),
+                        time.time(),
+                    )
+                    for chain in chains
+                ],
+            )
+
+    def put_weights(
+        self,
+        problem_id: str,
+        weights: dict[int, float | None],
+        *,
+        ranker: str,
+        model: str,
+        model_key: str,
+        sampling: str,
+    ) -> None:
+        """Keep a ranker's scores by chain index."""
+        with self._db.writing() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO weights SELECT id, ?, ? FROM chains WHERE model = ? AND model_key = ?"
+                " AND sampling = ? AND problem_id = ? AND number = ?",
+                [(ranker, weight, model, model_key, sampling, problem_id, index) for index, weight in weights.items()],
+            )
+
+    def get(
+        self, problem_id: str, *, model: str, model_key: str, sampling: str, ranker: str | None = None
+    ) -> list[Chain]:
+        """A problem's chains by index, with a ranker's weights where it has scored them."""
+        rows = self._db.execute(
+            "SELECT c.number, c.text, c.answer, c.finish, c.offsets, c.logprobs, c.answer_class, c.correct, w.weight"
+            " FROM chains c LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
+            " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? AND c.problem_id = ? ORDER BY c.number",
+            (ranker, model, model_key, sampling, problem_id),
+        )
+        return [
+            Chain(
+                problem_id,
+                row[0],
+                row[1],
+                row[2],
+                Finish(row[3]),
+                _ints(row[4]),
+                _floats(row[5]),
+                row[6],
+                None if row[7] is None else bool(row[7]),
+                row[8],
+            )
+            for row in rows
+        ]
+
+    def sets(self) -> list[tuple[str, str, str, int, int]]:
+        """What is stored: (model, its key, sampling, problems, chains), the latest set last."""
+        rows = self._db.execute(
+            "SELECT model, model_key, sampling, COUNT(DISTINCT problem_id), COUNT(*) FROM chains"
+            " GROUP BY 1, 2, 3 ORDER BY MAX(created)"
+        )
+        return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+    def problems(self, *, model: str, model_key: str, sampling: str) -> list[Problem]:
+        """The problems of a set, in the order in which their chains were first kept."""
+        rows = self._db.execute(
+            "SELECT p.id, p.question, p.gold, p.benchmark, p.subject, p.level FROM problems p JOIN chains c"
+            " ON c.problem_id = p.id WHERE c.model = ? AND c.model_key = ? AND c.sampling = ?"
+            " GROUP BY p.id ORDER BY MIN(c.id)",
+            (model, model_key, sampling),
+        )
+        return [Problem(row[0], row[1], row[2], row[3], subject=row[4], level=row[5]) for row in rows]
+
+    def rankers(self) -> Sequence[str]:
+        """Names of the rankers that have scored chains here, the latest last."""
+        return [row[0] for row in self._db.execute("SELECT ranker FROM weights GROUP BY 1 ORDER BY MAX(rowid)")]
+
+
+def _ints(blob: bytes) -> tuple[int, ...]:
+    values = array("i")
+    values.frombytes(blob)
+    return tuple(values)
+
+
+def _floats(blob: bytes) -> tuple[float, ...]:
+    values = array("f")
+    values.frombytes(blob)
+    return tuple(values)

@@ -1,0 +1,71 @@
+"""`nsad demo`: the main job on the embedded default, from problems to votes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.cli.options import AsJson, Device, Settings, parse_settings
+from nsad_cli.cli.output import out, print_json, say
+
+if TYPE_CHECKING:
+    from nsad_cli.runs import Run
+    from nsad_cli.types import Problem
+
+
+def demo(device: Device = None, settings: Settings = None, as_json: AsJson = False) -> None:
+    """Do the whole job offline with SmolLM2-135M, in about a quarter of an hour on two cores; resumable."""
+    say(
+        "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run it "
+        "again to resume."
+    )
+    from nsad_cli.cli.solve import print_solution, solution_json, solve_with
+    from nsad_cli.cli.tables import ledger_table, results_table
+    from nsad_cli.cli.target import execute
+    from nsad_cli.recipes import find_recipe, load_recipe
+    from nsad_cli.runs import STAGES, Run
+
+    run = Run.create("demo", load_recipe(find_recipe("demo"), {"student.device": device, **parse_settings(settings)}))
+    results = execute(run, STAGES)
+    rows = results["eval-before"]["results"] + results["eval"]["results"]
+    problem = _unsolved(run)
+    say(f"\nsolving one held-out problem:\n  {problem.question}")
+    solution = solve_with(run, problem)
+    if as_json:
+        print_json({"run": run.name, "results": rows, "solve": solution_json(solution)})
+        return
+    console = out()
+    console.print(ledger_table(results["grade"]["ledger"]["rows"]))
+    console.print(results_table(rows))
+    console.print(f"[bold]Problem[/] {problem.question}")
+    print_solution(solution, gold=problem.answer)
+    console.print(_verdict(rows))
+    console.print(
+        '\nNow try:\n  nsad solve "Ana has 12 pens. Ana buys 7 more pens. How many pens does Ana have now?"\n'
+        "  nsad stats --run demo\n  nsad run gsm8k-solutions-smollm2     (real rationales; see the README)"
+    )
+
+
+def _unsolved(run: Run) -> Problem:
+    """The first test problem that the evaluation does not use."""
+    from nsad_cli.arithmetic import problems
+
+    measured = run.recipe.evaluation.limit or 0
+    return list(problems("test", measured + 1))[-1]
+
+
+def _verdict(rows: list[dict[str, Any]]) -> str:
+    """What was measured, gain or none, in a sentence."""
+    found = {(row["model"], row["rule"] or row["method"]): row for row in rows}
+    before, after = found[("base", "greedy")], found[("nce", "greedy")]
+    parts = [
+        f"Greedy answers: {_share(before)} right before training, {_share(after)} after.",
+        " ".join(f"{rule}: {_share(found[('nce', rule)])}." for rule in ("sc", "asc") if ("nce", rule) in found),
+    ]
+    if after["ci95"][0] <= before["ci95"][1]:
+        parts.append("The intervals overlap: no gain is shown.")
+    return "\n".join(filter(None, parts))
+
+
+def _share(row: dict[str, Any]) -> str:
+    low, high = row["ci95"]
+    return f"{row['accuracy']:.0%} ({low:.0%} – {high:.0%}, {row['n']} problems)"

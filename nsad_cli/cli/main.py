@@ -1,0 +1,101 @@
+"""The `nsad` program: its commands, and how every failure is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from nsad_cli import __version__
+from nsad_cli.cli import collect, demo, doctor, evaluate, grade, run, runs, solve, stats, train, vote
+from nsad_cli.cli.output import print_error
+from nsad_cli.errors import NsadError
+
+app = typer.Typer(
+    name="nsad",
+    help="Teach a small model to reason from a large one's right and wrong answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"nsad {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Teach a small model to reason from a large one's right and wrong answers."""
+
+
+START = "Start here"
+STAGES = "Stages"
+RESULTS = "Results"
+app.command("demo", rich_help_panel=START)(demo.demo)
+app.command("run", rich_help_panel=START)(run.run)
+app.command("doctor", rich_help_panel=START)(doctor.doctor)
+app.command("collect", rich_help_panel=STAGES)(collect.collect)
+app.command("grade", rich_help_panel=STAGES)(grade.grade)
+app.command("train-nat", rich_help_panel=STAGES)(train.train_nat)
+app.command("train-nce", rich_help_panel=STAGES)(train.train_nce)
+app.command("train-ranker", rich_help_panel=STAGES)(train.train_ranker)
+app.command("solve", rich_help_panel=RESULTS)(solve.solve)
+app.command("vote", rich_help_panel=RESULTS)(vote.vote)
+app.command("eval", rich_help_panel=RESULTS)(evaluate.evaluate)
+app.command("stats", rich_help_panel=RESULTS)(stats.stats)
+app.add_typer(runs.app, name="runs", rich_help_panel=RESULTS)
+
+
+def main() -> NoReturn:
+    """Run the program; exit 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        # --debug is welcome anywhere, so that it can be added to the end of a command that failed.
+        app([item for item in arguments if item != "--debug"], prog_name="nsad", standalone_mode=False)
+        code = 0
+    except NsadError as error:
+        code = _tell(debug, error.what, error.why, error.fix, error.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "nsad"
+        code = _tell(
+            debug, error.format_message().rstrip("."), f"`{command}` does not take that", f"see `{command} --help`", 2
+        )
+    except (KeyboardInterrupt, click.Abort):
+        code = _tell(False, "interrupted", "Ctrl-C, or a signal", "run the same command again: it resumes", 130)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 1
+    except Exception as error:
+        text = " ".join(str(error).split())[:500]
+        code = _tell(
+            debug,
+            "an unexpected failure",
+            f"{type(error).__name__}: {text}",
+            "run it again with --debug for the traceback; what was finished is kept",
+            1,
+        )
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _tell(debug: bool, what: str, why: str, fix: str, code: int) -> int:
+    if debug:
+        traceback.print_exc()
+    print_error(what, why, fix)
+    return code

@@ -1,0 +1,52 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+RunName = Annotated[
+    str | None,
+    typer.Option("--run", envvar="NSAD_RUN", help="The run's name; else the chosen or newest finished one."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")]
+Force = Annotated[bool, typer.Option("--force", help="Do it again even if it is done with these settings.")]
+StudentModel = Annotated[
+    str | None, typer.Option("--student", envvar="NSAD_STUDENT", help="smollm2, a folder, or a Hub id[@REVISION].")
+]
+Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, cuda, cuda:1, mps.")]
+Dtype = Annotated[str | None, typer.Option("--dtype", envvar="NSAD_DTYPE", help="auto, float32, bfloat16 or float16.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any recipe setting, e.g. --set training.nce.lam=0.3; repeatable."),
+]
+ProblemSpecs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--problems",
+        metavar="NAME[:SPLIT][@PATH]",
+        help="math, gsm8k, asdiv, multiarith, svamp, jsonl or arithmetic; repeatable.",
+    ),
+]
+
+
+def parse_settings(items: list[str] | None) -> dict[str, Any]:
+    """KEY=VALUE pairs, each value read as YAML.
+
+    Raises UsageError for one without `=` or with a value that is not YAML.
+    """
+    import yaml
+
+    from nsad_cli.errors import UsageError
+
+    values: dict[str, Any] = {}
+    for item in items or []:
+        key, mark, value = item.partition("=")
+        if not mark or not key:
+            raise UsageError(f"--set {item}", "it is not KEY=VALUE", "write e.g. --set training.nce.lam=0.3")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {item}", "the value is not YAML", "quote it, e.g. --set 'name=\"x\"'") from error
+    return values

@@ -1,0 +1,40 @@
+"""`nsad run RECIPE`: every stage of a recipe, resumable."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
+from nsad_cli.cli.output import out, print_json, say
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")],
+    run_name: RunName = None,
+    student: StudentModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    settings: Settings = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe from problems to report; run it again to resume where it stopped."""
+    from nsad_cli.cli.tables import results_table
+    from nsad_cli.cli.target import execute
+    from nsad_cli.recipes import find_recipe, load_recipe
+    from nsad_cli.runs import STAGES, Run
+
+    path = find_recipe(recipe)
+    overrides = {"student.model": student, "student.device": device, "student.dtype": dtype, **parse_settings(settings)}
+    loaded = load_recipe(path, overrides)
+    target = Run.create(run_name or loaded.name or path.stem, loaded)
+    say(f"run: {target.name}")
+    results = execute(target, STAGES, force=force)
+    rows = [row for stage in ("eval-before", "eval") for row in results[stage]["results"]]
+    if as_json:
+        print_json({"run": target.name, "results": rows})
+    elif rows:
+        out().print(results_table(rows))
+        say(f'next: nsad solve "…" --run {target.name}')

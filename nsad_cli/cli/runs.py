@@ -1,0 +1,75 @@
+"""`nsad runs`: list runs, and choose the one that `solve` uses."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from nsad_cli.cli.options import AsJson
+from nsad_cli.cli.output import out, print_json, say
+
+app = typer.Typer(help="List runs, or choose the one that other commands use.", invoke_without_command=True)
+
+
+@app.callback()
+def runs(context: typer.Context, as_json: AsJson = False) -> None:
+    """List runs, the newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    from nsad_cli.cli.tables import new_table
+    from nsad_cli.errors import NsadError
+    from nsad_cli.runs import chosen_run, list_runs, runs_home
+
+    chosen = chosen_run()
+    rows = []
+    for run in list_runs():
+        try:
+            manifest = run.manifest()
+            stages = manifest["stages"]
+            last = max(stages, key=lambda name: stages[name].get("started", 0), default=None)
+            state = stages[last]["state"] if last else "empty"
+            rows.append(
+                {
+                    "run": run.name,
+                    "stage": last,
+                    "state": state,
+                    "created": manifest["created"],
+                    "chosen": bool(chosen and chosen.name == run.name),
+                    "path": str(run.path),
+                }
+            )
+        except NsadError as error:
+            rows.append(
+                {
+                    "run": run.name,
+                    "stage": None,
+                    "state": f"unreadable: {error.why}",
+                    "created": None,
+                    "chosen": False,
+                    "path": str(run.path),
+                }
+            )
+    if as_json:
+        print_json({"runs": rows})
+        return
+    if not rows:
+        say(f"no runs in {runs_home().resolve()}; make one with `nsad demo` or `nsad run RECIPE`")
+        return
+    table = new_table(f"Runs in {runs_home()}", "run", "latest stage", "state", "created", left=4)
+    for row in rows:
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["created"])) if row["created"] else "–"
+        table.add_row(f"{row['run']}{' (chosen)' if row['chosen'] else ''}", row["stage"] or "–", row["state"], made)
+    out().print(table)
+
+
+@app.command("use")
+def use(
+    name: Annotated[str | None, typer.Argument(help="The run; without one, back to the newest finished run.")] = None,
+) -> None:
+    """Make a run the one that other commands use."""
+    from nsad_cli.runs import choose_run
+
+    choose_run(name)
+    say(f"using run {name}" if name else "using the newest finished run")

@@ -1,0 +1,52 @@
+"""`nsad stats`: what a run holds."""
+
+from __future__ import annotations
+
+from nsad_cli.cli.options import AsJson, RunName
+from nsad_cli.cli.output import out, print_json
+
+
+def stats(run_name: RunName = None, as_json: AsJson = False) -> None:
+    """Count a run's rationales by verdict and subject, its chains, and its trained stages."""
+    from nsad_cli.chains import ChainStore
+    from nsad_cli.cli.tables import ledger_table, new_table
+    from nsad_cli.cli.target import existing_run
+    from nsad_cli.store import Store
+
+    run = existing_run(run_name)
+    ledger: list[dict[str, object]] = []
+    if run.store_path.is_file():
+        with Store(run.store_path) as store:
+            names = ("teacher", "subject", "verdict", "draws")
+            ledger = [dict(zip(names, row, strict=True)) for row in store.ledger()]
+    sets: list[dict[str, object]] = []
+    if run.chains_path.is_file():
+        with ChainStore(run.chains_path) as chains:
+            names = ("model", "model_key", "sampling", "problems", "chains")
+            sets = [dict(zip(names, row, strict=True)) for row in chains.sets()]
+    stages = run.stages()
+    for state in stages.values():
+        state.get("result", {}).pop("problem_ids", None)
+    if as_json:
+        print_json({"run": run.name, "ledger": ledger, "chains": sets, "stages": stages})
+        return
+    console = out()
+    console.print(ledger_table(ledger))
+    table = new_table("Stages", "stage", "state", "examples", "tokens", "held-out loss", "seconds", left=2)
+    for name, state in stages.items():
+        result = state.get("result", {})
+        held = result.get("held_out_loss")
+        spent = state["ended"] - state["started"] if "ended" in state else None
+        table.add_row(
+            name,
+            state["state"],
+            str(result.get("examples", "–")),
+            str(result.get("tokens", "–")),
+            "–" if held is None else f"{held:.4f}",
+            "–" if spent is None else f"{spent:.0f}",
+        )
+    console.print(table)
+    table = new_table("Chains", "model", "training", "sampling", "problems", "chains", left=3)
+    for row in sets:
+        table.add_row(*(str(value) for value in row.values()))
+    console.print(table)

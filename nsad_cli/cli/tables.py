@@ -1,0 +1,116 @@
+"""Tables and bars that several commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.types import Ballot, Chain, Verdict
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+BAR = 28
+
+
+def new_table(title: str, *columns: str, left: int = 1) -> Table:
+    """A plain table whose first `left` columns are text and whose others are numbers."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < left else "right")
+    return table
+
+
+def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Draws by teacher and subject, a column a verdict."""
+    verdicts = [item.value for item in Verdict if any(row["verdict"] == item.value for row in rows)]
+    if any(row["verdict"] == "ungraded" for row in rows):
+        verdicts.append("ungraded")
+    table = new_table("Ledger (draws; correct is D+, wrong is D−)", "teacher", "subject", *verdicts, left=2)
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    for row in rows:
+        counts.setdefault((row["teacher"], row["subject"]), {})[row["verdict"]] = row["draws"]
+    for (teacher, subject), found in counts.items():
+        table.add_row(teacher, subject, *(str(found.get(verdict, 0)) for verdict in verdicts))
+    if len(counts) > 1:
+        totals = (sum(found.get(verdict, 0) for found in counts.values()) for verdict in verdicts)
+        table.add_row("[bold]all", "", *(f"[bold]{total}" for total in totals))
+    return table
+
+
+def results_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Accuracies with their 95 % intervals, in percent."""
+    table = new_table(
+        "Accuracy, % (Wilson 95 % interval)",
+        "benchmark",
+        "model",
+        "answers by",
+        "n",
+        "chains",
+        "accuracy",
+        "interval",
+        "no answer",
+        "cut off",
+        left=3,
+    )
+    before = None
+    for row in rows:
+        here = (row["benchmark"], row["model"])
+        if before is not None and here != before:
+            table.add_section()
+        rule = row["rule"] or row["method"]
+        table.add_row(
+            *(here if here != before else ("", "")),
+            "any (bound)" if rule == "any" else rule,
+            str(row["n"]),
+            str(row["samples"]),
+            f"{100 * row['accuracy']:.1f}",
+            f"{100 * row['ci95'][0]:.1f} – {100 * row['ci95'][1]:.1f}",
+            f"{100 * row['unanswered']:.0f} %",
+            f"{100 * row['truncated']:.0f} %",
+        )
+        before = here
+    return table
+
+
+def ballot_table(ballot: Ballot, gold: str = "") -> Table:
+    """Bars for each answer, the winner first."""
+    from nsad_cli.cli.output import printable
+
+    table = new_table(f"Votes by {ballot.rule}", "", "answer", "chains", "weight", "share", left=2)
+    total = sum(vote.weight for vote in ballot.votes) or 1.0
+    for i, vote in enumerate(ballot.votes):
+        share = vote.weight / total
+        bar = "█" * max(1, round(BAR * share))
+        table.add_row(
+            f"[{'green' if i == 0 else 'dim'}]{bar:<{BAR}}",
+            f"{'▸ ' if i == 0 else '  '}" + printable(vote.answer).replace("[", "\\["),
+            str(vote.count),
+            f"{vote.weight:.3f}",
+            f"{share:.0%}",
+        )
+    if gold:
+        table.caption = f"gold answer: {gold}"
+    return table
+
+
+def chains_table(chains: Sequence[Chain], winner: Ballot) -> Table:
+    """Each chain with its answer, weight and mean log-probability."""
+    from nsad_cli.cli.output import printable
+
+    table = new_table("Chains", "#", "answer", "text", "weight", "logprob", "tokens", left=3)
+    winning = set(winner.votes[0].chains) if winner.votes else set()
+    for chain in chains:
+        text = printable(" ".join(chain.text.split()))
+        table.add_row(
+            f"{chain.index}{'*' if chain.index in winning else ''}",
+            printable(chain.answer or "–").replace("[", "\\["),
+            (text if len(text) <= 70 else text[:69] + "…").replace("[", "\\["),
+            "–" if chain.weight is None else f"{chain.weight:.3f}",
+            "–" if chain.logprob is None else f"{chain.logprob:.3f}",
+            str(len(chain.logprobs)),
+        )
+    return table

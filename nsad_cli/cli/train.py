@@ -1,0 +1,140 @@
+"""`nsad train-nat`, `train-nce` and `train-ranker`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
+from nsad_cli.cli.output import print_json, say
+
+Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the data.")]
+LearningRate = Annotated[float | None, typer.Option("--learning-rate")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Sequences per step.")]
+
+
+def train_nat(
+    run_name: RunName = None,
+    student: StudentModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    epochs: Epochs = None,
+    learning_rate: LearningRate = None,
+    batch_size: BatchSize = None,
+    settings: Settings = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the negative adapter on D−, then NAT (positive adapter and integration unit) on D+."""
+    _train(
+        ["negative", "nat"],
+        run_name,
+        student,
+        device,
+        dtype,
+        epochs,
+        learning_rate,
+        batch_size,
+        settings,
+        force,
+        as_json,
+        "nsad train-nce",
+    )
+
+
+def train_nce(
+    run_name: RunName = None,
+    student: StudentModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    epochs: Epochs = None,
+    learning_rate: LearningRate = None,
+    batch_size: BatchSize = None,
+    settings: Settings = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the student, an ordinary LoRA, with NAT as its calibrated teacher."""
+    _train(
+        ["nce"],
+        run_name,
+        student,
+        device,
+        dtype,
+        epochs,
+        learning_rate,
+        batch_size,
+        settings,
+        force,
+        as_json,
+        "nsad train-ranker",
+    )
+
+
+def train_ranker(
+    run_name: RunName = None,
+    student: StudentModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    epochs: Epochs = None,
+    learning_rate: LearningRate = None,
+    batch_size: BatchSize = None,
+    settings: Settings = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sample the student's own chains on training problems, and train the ranker on right and wrong ones."""
+    _train(
+        ["ranker"],
+        run_name,
+        student,
+        device,
+        dtype,
+        epochs,
+        learning_rate,
+        batch_size,
+        settings,
+        force,
+        as_json,
+        "nsad eval",
+    )
+
+
+def _train(
+    stages: Sequence[str],
+    run_name: str | None,
+    student: str | None,
+    device: str | None,
+    dtype: str | None,
+    epochs: float | None,
+    learning_rate: float | None,
+    batch_size: int | None,
+    settings: list[str] | None,
+    force: bool,
+    as_json: bool,
+    following: str,
+) -> None:
+    from nsad_cli.cli.target import execute, existing_run
+
+    overrides: dict[str, Any] = {"student.model": student, "student.device": device, "student.dtype": dtype}
+    for stage in stages:
+        overrides |= {
+            f"training.{stage}.epochs": epochs,
+            f"training.{stage}.learning_rate": learning_rate,
+            f"training.{stage}.batch_size": batch_size,
+        }
+    run = existing_run(run_name, {**overrides, **parse_settings(settings)})
+    results = execute(run, stages, force=force)
+    if as_json:
+        print_json({"run": run.name, "stages": results})
+        return
+    for stage, result in results.items():
+        held = result["held_out_loss"]
+        say(
+            f"{stage}: {result['examples']} examples, {result['tokens']} tokens in {result['steps']} steps, "
+            f"{result['trained_parameters']:,} parameters, held-out loss {'–' if held is None else f'{held:.4f}'} "
+            f"(step {result['best_step']} kept), {result['seconds']:.0f} s → {run.adapter_path(stage)}"
+        )
+    say(f"next: {following} --run {run.name}")

@@ -1,0 +1,90 @@
+"""SQLite files that several processes may write: versioned, in WAL mode, with errors a user can act on."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from nsad_cli.errors import NsadError
+
+PATIENCE = 30.0
+"""Seconds to wait for another process's write."""
+
+
+class Database:
+    """A connection whose writes are transactions and whose failures are told in three lines."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, kind: str) -> None:
+        self.path, self.kind, self._connection = path, kind, connection
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run a reading statement."""
+        try:
+            return self._connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise damaged(self.path, self.kind, error) from error
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it or nothing."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise damaged(self.path, self.kind, error) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def connect(path: Path, schema: str, version: int, kind: str) -> Database:
+    """Open or make a database file.
+
+    Raises NsadError for a file that cannot be opened, is no database, or has another version's format.
+    """
+    connection: sqlite3.Connection | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("BEGIN IMMEDIATE")
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found == 0:
+            for statement in schema.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("COMMIT")
+    except (sqlite3.Error, OSError) as error:
+        if connection is not None:
+            connection.close()
+        raise damaged(path, kind, error) from error
+    if found not in (0, version):
+        connection.close()
+        raise NsadError(
+            f"the {kind} {path} has format {found}, this version reads {version}",
+            "another version of NSAD made it",
+            "use that version for it, or start with a new run",
+        )
+    return Database(path, connection, kind)
+
+
+def damaged(path: Path, kind: str, error: Exception) -> NsadError:
+    """Tell a failure of a database file; a full disk is named as one."""
+    text = str(error)
+    if "full" in text or "No space left" in text:
+        return NsadError(
+            f"cannot write the {kind} {path}",
+            "the disk is full",
+            "free some space and run the same command again: it resumes",
+        )
+    return NsadError(f"cannot use the {kind} {path}", text, "check the file and its folder's permissions")

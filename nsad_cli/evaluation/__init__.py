@@ -1,0 +1,1 @@
+"""Evaluation: one sampling pass for all rules, intervals, and the report."""

@@ -1,0 +1,1 @@
+"""Generation: one Sampler, several engines."""

@@ -1,0 +1,205 @@
+"""The transformers engine: batches many problems' chains, retires finished ones, then takes the next wave."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from nsad_cli.generation.sampler import Sampling, Task
+from nsad_cli.nat.adapters import Adapters
+from nsad_cli.students import Student
+from nsad_cli.types import Chain, Finish
+
+SHRINK = 0.75
+"""Finished rows leave the batch when this share of it or less is still writing: copying the cache costs too."""
+
+
+@dataclass
+class _Row:
+    """One chain in the making."""
+
+    task: Task
+    index: int
+    random: torch.Generator
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    done: bool = False
+
+
+class HFSampler:
+    """Samples with a student through one of its adapters (None: the bare base)."""
+
+    def __init__(self, student: Student, adapters: Adapters | None, name: str | None, batch_size: int = 32) -> None:
+        self.student, self.adapters, self.name, self.batch_size = student, adapters, name, batch_size
+
+    def sample(
+        self,
+        tasks: Sequence[Task],
+        sampling: Sampling,
+        *,
+        seed: str,
+        on_tokens: Callable[[int], None] = lambda _: None,
+    ) -> Iterator[Chain]:
+        """See Sampler.sample; batches hold problems of like prompt length, chains of one problem together."""
+        prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in tasks}
+        ordered = sorted(tasks, key=lambda task: (len(prompts[task.problem_id]), task.problem_id))
+        rows = [_Row(task, index, _generator(seed, task, index)) for task in ordered for index in task.indices]
+        for start in range(0, len(rows), self.batch_size):
+            yield from self._batch(rows[start : start + self.batch_size], prompts, sampling, on_tokens)
+
+    def _batch(
+        self, rows: list[_Row], prompts: dict[str, list[int]], sampling: Sampling, on_tokens: Callable[[int], None]
+    ) -> Iterator[Chain]:
+        model = self.adapters.model if self.adapters is not None else self.student.model
+        model.eval()
+        live = list(rows)
+        cache: Any = None
+        state: dict[str, Tensor] = {}
+        for _ in range(sampling.max_new_tokens):
+            # The lock on the adapter is taken for each step alone: the caller may run other models between chains.
+            with torch.inference_mode(), self._through():
+                if cache is None:
+                    logits, cache, state = self._prefill(model, live, prompts)
+                else:
+                    logits = self._step(model, live, cache, state)
+                chosen, logprobs = _choose(logits, live, sampling)
+            on_tokens(sum(not row.done for row in live))
+            finished = []
+            for row, token, logprob in zip(live, chosen, logprobs, strict=True):
+                if row.done:
+                    continue
+                row.tokens.append(token)
+                row.logprobs.append(logprob)
+                if token == self.student.eos_id:
+                    row.done = True
+                    finished.append(row)
+            yield from map(self._chain, finished)
+            writing = [i for i, row in enumerate(live) if not row.done]
+            if not writing:
+                return
+            if len(writing) <= SHRINK * len(live):
+                live = [live[i] for i in writing]
+                _shrink(cache, state, torch.tensor(writing, device=logits.device))
+        yield from (self._chain(row) for row in live if not row.done)
+
+    def _through(self) -> Any:
+        return self.adapters.use(self.name) if self.adapters is not None else contextlib.nullcontext()
+
+    def _prefill(
+        self, model: Any, live: list[_Row], prompts: dict[str, list[int]]
+    ) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        """Run each problem's prompt once, then give every chain of it its own copy of the cache."""
+        ids = list(dict.fromkeys(row.task.problem_id for row in live))
+        width = max(len(prompts[problem]) for problem in ids)
+        inputs = torch.full((len(ids), width), self.student.pad_id)
+        mask = torch.zeros_like(inputs)
+        for i, problem in enumerate(ids):
+            inputs[i, width - len(prompts[problem]) :] = torch.tensor(prompts[problem])
+            mask[i, width - len(prompts[problem]) :] = 1
+        device = model.device
+        inputs, mask = inputs.to(device), mask.to(device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        cache = DynamicCache()
+        output = model(
+            input_ids=inputs,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        pick = torch.tensor([ids.index(row.task.problem_id) for row in live], device=device)
+        cache.batch_select_indices(pick)
+        return output.logits[pick, -1], cache, {"mask": mask[pick], "position": positions[pick, -1:]}
+
+    def _step(self, model: Any, live: list[_Row], cache: Any, state: dict[str, Tensor]) -> Tensor:
+        """One token for every row; a finished row that is still in the batch repeats its EOS to no effect."""
+        state["mask"] = torch.cat([state["mask"], state["mask"].new_ones(len(live), 1)], 1)
+        state["position"] = state["position"] + 1
+        inputs = torch.tensor([[row.tokens[-1]] for row in live], device=state["mask"].device)
+        logits: Tensor = model(
+            input_ids=inputs,
+            attention_mask=state["mask"],
+            position_ids=state["position"],
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+        return logits[:, -1]
+
+    def _chain(self, row: _Row) -> Chain:
+        text, offsets = self._text(row.tokens[:-1] if row.done else row.tokens)
+        if row.done:
+            offsets = [*offsets, len(text)]
+        return Chain(
+            row.task.problem_id,
+            row.index,
+            text,
+            None,
+            Finish.STOP if row.done else Finish.LENGTH,
+            tuple(offsets),
+            tuple(row.logprobs),
+        )
+
+    def _text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
+        """The text, and where each token ends in it; a token inside a character ends where the character began."""
+        decode = self.student.tokenizer.decode
+        text: str = decode(tokens, skip_special_tokens=True)
+        offsets: list[int] = []
+        done = 0  # decoding from the last whole character on keeps this linear
+        base = 0
+        for end in range(1, len(tokens) + 1):
+            piece: str = decode(tokens[done:end], skip_special_tokens=True)
+            if piece.endswith("\N{REPLACEMENT CHARACTER}"):
+                offsets.append(min(base + len(piece) - 1, len(text)))
+                continue
+            offsets.append(min(base + len(piece), len(text)))
+            if end - done >= 16:
+                whole: str = decode(tokens[:end], skip_special_tokens=True)
+                done, base = end, len(whole)
+                offsets[-1] = min(base, len(text))
+        if offsets:
+            offsets[-1] = len(text)
+        for i in range(len(offsets) - 1, 0, -1):
+            offsets[i - 1] = min(offsets[i - 1], offsets[i])
+        return text, offsets
+
+
+def _generator(seed: str, task: Task, index: int) -> torch.Generator:
+    digest = hashlib.sha256(f"{seed}:{task.problem_id}:{index}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _choose(logits: Tensor, live: list[_Row], sampling: Sampling) -> tuple[list[int], list[float]]:
+    """A token for each row, and its log-probability under the untempered distribution; [B,V] logits."""
+    logits = logits.float()
+    if sampling.temperature == 0:
+        chosen = logits.argmax(-1)
+    else:
+        probabilities = torch.softmax(logits / sampling.temperature, -1)
+        if sampling.top_p < 1:
+            probabilities = _nucleus(probabilities, sampling.top_p)
+        draws = torch.cat([torch.rand(1, generator=row.random, dtype=torch.float64) for row in live])
+        cumulative = probabilities.double().cumsum(-1)
+        point = draws.to(logits.device)[:, None] * cumulative[:, -1:]
+        chosen = torch.searchsorted(cumulative, point, right=True).squeeze(-1).clamp(max=logits.shape[-1] - 1)
+    logprobs = logits.gather(-1, chosen[:, None]).squeeze(-1) - logits.logsumexp(-1)
+    return chosen.tolist(), logprobs.tolist()
+
+
+def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """Zero all but the smallest set of most likely tokens whose probabilities reach top_p (Holtzman et al. 2020)."""
+    ordered, order = probabilities.sort(-1, descending=True)
+    outside = ordered.cumsum(-1) - ordered >= top_p
+    return probabilities.masked_fill(outside.scatter(-1, order, outside), 0.0)
+
+
+def _shrink(cache: Any, state: dict[str, Tensor], keep: Tensor) -> None:
+    cache.batch_select_indices(keep)
+    state["mask"], state["position"] = state["mask"][keep], state["position"][keep]

@@ -1,0 +1,48 @@
+"""Store → verdicts; D+ and D−, and the ledger of what became of every draw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from nsad_cli.answers.checker import Checker
+from nsad_cli.answers.verdicts import judge
+from nsad_cli.store import Store
+
+GRADER_VERSION = "1"
+"""Raise it when a verdict could change: stored draws are then graded again, never asked again."""
+CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Draws counted by (teacher, subject, verdict)."""
+
+    rows: tuple[tuple[str, str, str, int], ...]
+
+    def by_verdict(self) -> dict[str, int]:
+        """Draws of each verdict."""
+        counts: Counter[str] = Counter()
+        for _, _, verdict, number in self.rows:
+            counts[verdict] += number
+        return dict(counts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: totals by verdict, and every row."""
+        names = ("teacher", "subject", "verdict", "draws")
+        return {"verdicts": self.by_verdict(), "rows": [dict(zip(names, row, strict=True)) for row in self.rows]}
+
+
+def grade(store: Store, checker: Checker, on_progress: Callable[[int, int], None] = lambda *_: None) -> Ledger:
+    """Judge every draw that this version of the grader has not judged; each chunk is committed when it is done."""
+    waiting = store.ungraded(GRADER_VERSION)
+    total, done = store.counts()["draws"], 0
+    while chunk := list(islice(waiting, CHUNK)):
+        judged = judge([(item.draw.text, item.gold, item.draw.finish) for item in chunk], checker)
+        store.set_verdicts(zip((item.key for item in chunk), judged, strict=True), GRADER_VERSION)
+        done += len(chunk)
+        on_progress(done, total)
+    return Ledger(tuple(store.ledger()))

@@ -1,0 +1,164 @@
+"""The store: problems, draws and verdicts in SQLite; each draw exactly once, committed the moment it arrives."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from nsad_cli.database import connect
+from nsad_cli.types import Draw, Finish, Judgement, Problem, Rationale, Verdict
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE problems (
+    id TEXT PRIMARY KEY, position INTEGER NOT NULL, benchmark TEXT NOT NULL, split TEXT NOT NULL,
+    question TEXT NOT NULL, answer TEXT NOT NULL, solution TEXT, subject TEXT NOT NULL, level TEXT NOT NULL
+);
+CREATE TABLE draws (
+    id INTEGER PRIMARY KEY, problem_id TEXT NOT NULL REFERENCES problems(id), teacher TEXT NOT NULL,
+    params TEXT NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL, finish TEXT NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, created REAL NOT NULL,
+    UNIQUE (problem_id, teacher, params, number)
+);
+CREATE TABLE verdicts (
+    draw_id INTEGER PRIMARY KEY REFERENCES draws(id), verdict TEXT NOT NULL, answer TEXT, reason TEXT NOT NULL,
+    grader TEXT NOT NULL
+);
+"""
+_PROBLEM = "p.id, p.question, p.answer, p.benchmark, p.split, p.solution, p.subject, p.level"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDraw:
+    """A draw with its key in the store and the gold answer of its problem."""
+
+    key: int
+    draw: Draw
+    gold: str
+
+
+class Store:
+    """One SQLite file; several processes may write to it at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the store.
+
+        Raises NsadError for a file that cannot be opened, is no store, or has another version's format.
+        """
+        self.path = path
+        self._db = connect(path, SCHEMA, VERSION, "store")
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    def add_problems(self, problems: Iterable[Problem]) -> None:
+        """Add problems that are not there yet, in order."""
+        with self._db.writing() as db:
+            (position,) = db.execute("SELECT COALESCE(MAX(position) + 1, 0) FROM problems").fetchone()
+            db.executemany(
+                "INSERT INTO problems VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING",
+                [
+                    (p.id, position + i, p.benchmark, p.split, p.question, p.answer, p.solution, p.subject, p.level)
+                    for i, p in enumerate(problems)
+                ],
+            )
+
+    def add_draws(self, draws: Iterable[Draw], params: str) -> int:
+        """Add draws in one commit; one that is there already stays as it is. Returns how many are new."""
+        with self._db.writing() as db:
+            before = db.total_changes
+            db.executemany(
+                "INSERT INTO draws (problem_id, teacher, params, number, text, finish, prompt_tokens,"
+                " completion_tokens, created) VALUES (?,?,?,?,?,?,?,?,?)"
+                " ON CONFLICT (problem_id, teacher, params, number) DO NOTHING",
+                [
+                    (
+                        d.problem_id,
+                        d.teacher,
+                        params,
+                        d.index,
+                        d.text,
+                        d.finish.value,
+                        d.prompt_tokens,
+                        d.completion_tokens,
+                        time.time(),
+                    )
+                    for d in draws
+                ],
+            )
+            return int(db.total_changes - before)
+
+    def set_verdicts(self, verdicts: Iterable[tuple[int, Judgement]], grader: str) -> None:
+        """Record verdicts by a draw's key, in place of earlier ones."""
+        with self._db.writing() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO verdicts VALUES (?,?,?,?,?)",
+                [(key, j.verdict.value, j.answer, j.reason, grader) for key, j in verdicts],
+            )
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def present(self, teacher: str, params: str) -> set[tuple[str, int]]:
+        """The (problem id, draw index) pairs that a teacher has answered with these parameters."""
+        rows = self._db.execute(
+            "SELECT problem_id, number FROM draws WHERE teacher = ? AND params = ?", (teacher, params)
+        )
+        return {(row[0], row[1]) for row in rows}
+
+    def problems(self) -> list[Problem]:
+        """All problems, in the order in which they came."""
+        return [_problem(row) for row in self._db.execute(f"SELECT {_PROBLEM} FROM problems p ORDER BY p.position")]
+
+    def ungraded(self, grader: str) -> Iterator[StoredDraw]:
+        """Draws without a verdict by this grader's version, in a fixed order."""
+        rows = self._db.execute(
+            "SELECT d.id, d.problem_id, d.teacher, d.number, d.text, d.finish, d.prompt_tokens, d.completion_tokens,"
+            " p.answer FROM draws d JOIN problems p ON p.id = d.problem_id LEFT JOIN verdicts v ON v.draw_id = d.id"
+            " WHERE v.grader IS NOT ? ORDER BY d.id",
+            (grader,),
+        ).fetchall()
+        for row in rows:
+            draw = Draw(row[1], row[2], row[3], row[4], Finish(row[5]), row[6], row[7])
+            yield StoredDraw(row[0], draw, row[8])
+
+    def rationales(self, verdict: Verdict, *, teacher: str, params: str) -> list[Rationale]:
+        """Rationales of one verdict by a teacher and its parameters: by problem in order, then by draw."""
+        rows = self._db.execute(
+            f"SELECT {_PROBLEM}, d.text, d.number FROM draws d JOIN problems p ON p.id = d.problem_id"
+            " JOIN verdicts v ON v.draw_id = d.id WHERE v.verdict = ? AND d.teacher = ? AND d.params = ?"
+            " ORDER BY p.position, d.number",
+            (verdict.value, teacher, params),
+        )
+        return [Rationale(_problem(row[:8]), row[8], verdict, row[9]) for row in rows]
+
+    def ledger(self) -> list[tuple[str, str, str, int]]:
+        """Draws counted by (teacher, subject, verdict); `ungraded` where there is none."""
+        rows = self._db.execute(
+            "SELECT d.teacher, p.subject, COALESCE(v.verdict, 'ungraded'), COUNT(*) FROM draws d"
+            " JOIN problems p ON p.id = d.problem_id LEFT JOIN verdicts v ON v.draw_id = d.id"
+            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """How many problems, draws and verdicts there are."""
+        return {
+            table: self._db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+            for table in ("problems", "draws", "verdicts")
+        }
+
+
+def _problem(row: sqlite3.Row | tuple[Any, ...]) -> Problem:
+    return Problem(*row)

@@ -1,0 +1,36 @@
+"""Teachers: where rationales come from. A spec is a scheme with a path, `arithmetic`, or a model's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nsad_cli.config import TeacherConfig
+from nsad_cli.teachers.base import Teacher
+
+__all__ = ["SCHEMES", "Teacher", "make_teacher"]
+
+SCHEMES = ("hf", "vllm", "tdg", "gsm8k-solutions", "jsonl")
+
+
+def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[str], None] = lambda _: None) -> Teacher:
+    """Make the teacher of a spec; only the known prefixes are schemes, so `ft:gpt-4o:x` is a model's name.
+
+    Raises UsageError or NsadError where its file, model, key or server is missing.
+    """
+    scheme, _, path = spec.partition(":")
+    if spec == "arithmetic":
+        from nsad_cli.teachers.arithmetic import ArithmeticTeacher
+
+        return ArithmeticTeacher()
+    if scheme in ("tdg", "gsm8k-solutions", "jsonl"):
+        from nsad_cli.teachers.recorded import RecordedTeacher
+
+        return RecordedTeacher(scheme, Path(path).expanduser(), on_corrupt)
+    if scheme in ("hf", "vllm"):
+        from nsad_cli.teachers.local import local_teacher
+
+        return local_teacher(scheme, path, settings)
+    from nsad_cli.teachers.openai import OpenAITeacher
+
+    return OpenAITeacher(spec, settings)

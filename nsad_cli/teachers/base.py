@@ -1,0 +1,36 @@
+"""What every teacher is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nsad_cli.types import Draw, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The draws that a problem still lacks."""
+
+    problem: Problem
+    indices: tuple[int, ...]
+
+
+class Teacher(Protocol):
+    """A source of rationales."""
+
+    name: str
+    params: dict[str, Any]
+    """All that shapes a draw (sampling parameters, prompt): part of a draw's key in the store."""
+
+    def problems(self) -> list[Problem] | None:
+        """The problems that a recorded teacher brings; None where any may be asked."""
+
+    def draw(
+        self, requests: Sequence[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+    ) -> None:
+        """Answer the requests: every batch of draws goes to `keep` when it arrives, a lost problem to `fail`.
+
+        Raises NsadError where nothing at all can be answered (no key, no server, no model).
+        """

@@ -1,0 +1,98 @@
+"""Votes: chains with weights → a ballot. Pure functions; answer classes are given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from nsad_cli.errors import UsageError
+from nsad_cli.types import Ballot, Chain, Vote
+
+RULES = ("sc", "wsc", "asc", "asc-add", "best")
+Weights = dict[int, float]
+"""A weight for each chain's index."""
+
+
+def vote(chains: Sequence[Chain], rule: str) -> Ballot:
+    """Hold a vote among a problem's chains.
+
+    `sc` counts chains (self-consistency, Wang et al. 2023); `wsc` weighs a chain by exp(mean token log-probability);
+    `asc` by the ranker's score, `asc-add` by 1 + score (section 3.3 of the paper); `best` takes the class of the chain
+    with the highest score. A chain without an answer votes for none. Ties go to the class with the highest single
+    weight (not for `sc`), then to the lowest chain index. Raises UsageError where the rule's weights are missing or
+    negative.
+    """
+    weights = chain_weights(chains, rule)
+    members: dict[int, list[Chain]] = {}
+    for chain in sorted(chains, key=lambda chain: chain.index):
+        if chain.answer_class is not None:
+            members.setdefault(chain.answer_class, []).append(chain)
+    if not members:
+        return Ballot(rule, None, 0.0, ())
+    best_rule = rule == "best"
+
+    def strength(group: list[Chain]) -> tuple[float, float, int]:
+        own = [weights[chain.index] for chain in group]
+        total = max(own) if best_rule else math.fsum(own)  # fsum: exact, so that order never matters
+        return (-total, -max(own) if rule != "sc" else 0.0, group[0].index)
+
+    ranked = sorted(members.values(), key=strength)
+    votes = tuple(
+        Vote(
+            answer=group[0].answer or "",
+            count=len(group),
+            weight=math.fsum(weights[chain.index] for chain in group),
+            chains=tuple(chain.index for chain in group),
+        )
+        for group in ranked
+    )
+    total = math.fsum(item.weight for item in votes)
+    return Ballot(rule, votes[0].answer, votes[0].weight / total if total > 0 else 0.0, votes)
+
+
+def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
+    """Each chain's weight under a rule; a chain that the ranker could not score gets its problem's mean.
+
+    Raises UsageError where the weights that the rule needs are missing or negative.
+    """
+    if rule not in RULES:
+        raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(RULES)}")
+    if rule == "sc":
+        return {chain.index: 1.0 for chain in chains}
+    if rule == "wsc":
+        return {chain.index: math.exp(_logprob(chain)) for chain in chains}
+    scored = [chain.weight for chain in chains if chain.weight is not None]
+    if not scored:
+        raise UsageError(f"rule `{rule}` needs scores", "no chain has one", "train a ranker, or use --rule sc")
+    if min(scored) < 0 or not all(map(math.isfinite, scored)):
+        raise UsageError(
+            f"rule `{rule}` needs weights that are finite and not negative",
+            f"one is {min(scored)}",
+            "rescale the scores, or use --rule sc",
+        )
+    mean = math.fsum(scored) / len(scored)
+    adjust: Callable[[float], float] = (lambda score: 1 + score) if rule == "asc-add" else (lambda score: score)
+    return {chain.index: adjust(mean if chain.weight is None else chain.weight) for chain in chains}
+
+
+def any_right(chains: Sequence[Chain]) -> bool:
+    """Whether any chain is right: the upper bound of all rules, none to answer by."""
+    return any(chain.correct for chain in chains)
+
+
+def winner_is_right(chains: Sequence[Chain], ballot: Ballot) -> bool:
+    """Whether the winning class holds the gold answer."""
+    if not ballot.votes:
+        return False
+    winners = set(ballot.votes[0].chains)
+    return any(chain.correct for chain in chains if chain.index in winners)
+
+
+def _logprob(chain: Chain) -> float:
+    if chain.logprob is None:
+        raise UsageError(
+            "rule `wsc` needs log-probabilities",
+            f"chain {chain.index} has none: its engine gave none",
+            "use --rule sc or --rule asc",
+        )
+    return chain.logprob
