@@ -46,7 +46,7 @@ class Pipeline:
         self.steps: Mapping[str, Callable[[], dict[str, Any]]] = {
             "collect": self.collect,
             "grade": self.grade,
-            "eval-before": lambda: self.evaluate("eval-before", ["base"]),
+            "eval-before": lambda: self.evaluate("eval-before", ["base"], samples=0),
             "negative": self.negative,
             "nat": self.nat,
             "nce": self.nce,
@@ -179,14 +179,15 @@ class Pipeline:
 
     # --- evaluation -----------------------------------------------------------------------------------------------
 
-    def evaluate(self, stage: str, models: Sequence[str]) -> dict[str, Any]:
-        """Measure models on the recipe's benchmarks."""
+    def evaluate(self, stage: str, models: Sequence[str], samples: int | None = None) -> dict[str, Any]:
+        """Measure models on the recipe's benchmarks; before training greedy answers alone, which cost a fifth."""
         settings = self.recipe.evaluation
+        samples = settings.samples if samples is None else samples
         if not settings.benchmarks:
             self.note(f"{stage}: the recipe names no benchmarks")
             return {"results": []}
         trained = {name: self.run.stages().get(name, {}).get("key") for name in (*models, "ranker") if name != "base"}
-        key = content_key(stage, settings, self.recipe.sampling, self.recipe.student, self.recipe.seed, trained)
+        key = content_key(stage, settings, samples, self.recipe.sampling, self.recipe.student, self.recipe.seed, trained)
         if not self.force and self.run.done(stage, key):
             self.note(f"{stage}: already done with these settings")
             return dict(self.run.stages()[stage]["result"])
@@ -197,7 +198,7 @@ class Pipeline:
                 models=models,
                 specs=settings.benchmarks,
                 limit=settings.limit,
-                samples=settings.samples,
+                samples=samples,
                 note=self.note,
             )
         return dict(result)

@@ -23,7 +23,8 @@ def test_the_numbers_in_the_docstrings() -> None:
     assert token_nll(logits, torch.tensor([1])).item() == pytest.approx(math.log(4 / 3))
     assert token_kl(even, logits).item() == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3))
     assert token_cross_entropy(even, logits).item() == pytest.approx(0.5 * math.log(4) + 0.5 * math.log(4 / 3))
-    assert nce_loss(*(torch.tensor([x]) for x in (1.0, 2.0, 0.5)), lam=0.5).item() == pytest.approx(1.5)
+    nll, distillation, beta = torch.tensor([[1.0], [2.0], [0.5]])
+    assert nce_loss(nll, distillation, beta, lam=0.5).item() == pytest.approx(1.5)
     assert pairwise_power_loss(torch.tensor([0.8]), torch.tensor([0.5])).item() == pytest.approx(0.133)
 
 

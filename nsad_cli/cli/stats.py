@@ -22,8 +22,8 @@ def stats(run_name: RunName = None, as_json: AsJson = False) -> None:
     sets: list[dict[str, object]] = []
     if run.chains_path.is_file():
         with ChainStore(run.chains_path) as chains:
-            names = ("model", "model_key", "sampling", "problems", "chains")
-            sets = [dict(zip(names, row, strict=True)) for row in chains.sets()]
+            fields = ("model", "model_key", "sampling", "problems", "chains")
+            sets = [dict(zip(fields, row, strict=True)) for row in chains.sets()]
     stages = run.stages()
     for state in stages.values():
         state.get("result", {}).pop("problem_ids", None)

@@ -45,7 +45,7 @@ def sample_all(
     on_progress: chains done, chains wanted, tokens generated now. A problem's chains are kept when its last is done.
     """
     greedy_sampling = dataclasses.replace(sampling, temperature=0.0, top_p=1.0)
-    passes = [(greedy_sampling, (GREEDY_INDEX,))] if greedy else []
+    passes: list[tuple[Sampling, tuple[int, ...]]] = [(greedy_sampling, (GREEDY_INDEX,))] if greedy else []
     passes += [(sampling, tuple(range(samples)))] if samples else []
     total = sum(len(indices) for _, indices in passes) * len(problems)
     found: list[dict[str, list[Chain]]] = []

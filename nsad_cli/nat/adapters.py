@@ -85,6 +85,7 @@ class Adapters:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             # PEFT warns that a model which already has an adapter gets another one: that is the point here.
             warnings.filterwarnings("ignore", category=UserWarning, module="peft.*")
+            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers.*")  # PEFT uses old names
             torch.manual_seed(seed)
             try:
                 if self._peft is None:
