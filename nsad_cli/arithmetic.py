@@ -120,12 +120,12 @@ def parse(question: str) -> Exercise:
 
     Raises ValueError for a question that this module did not make.
     """
-    opening, *said, _ = re.findall(r"[^.?]+[.?]", question) or [""]
-    first = re.fullmatch(r"\w+ has (\d+) (\w+)\.", opening.strip())
-    if first is None or not said:
+    first, *said = re.findall(r"[^.?]+[.?]", question)[:-1] or [""]
+    opening = re.fullmatch(r"\w+ has (\d+) (\w+)\.", first.strip())
+    if opening is None or not said:
         raise ValueError(f"not one of the built-in problems: {question[:80]!r}")
     steps = tuple(_read_step(sentence.strip()) for sentence in said)
-    return Exercise(question, int(first[1]), steps, first[2], "".join(step.operation for step in steps))
+    return Exercise(question, int(opening[1]), steps, opening[2], "".join(step.operation for step in steps))
 
 
 def _read_step(sentence: str) -> Step:

@@ -174,8 +174,9 @@ class Pipeline:
 
         self._needs("nce", "nsad train-nce")
         corpus = self.corpus()
-        own = own_candidates(self.session, corpus)
-        return train_ranker(self.session, own, corpus, self.note, force=self.force)
+        return train_ranker(
+            self.session, lambda: own_candidates(self.session, corpus), corpus, self.note, force=self.force
+        )
 
     # --- evaluation -----------------------------------------------------------------------------------------------
 
@@ -187,7 +188,9 @@ class Pipeline:
             self.note(f"{stage}: the recipe names no benchmarks")
             return {"results": []}
         trained = {name: self.run.stages().get(name, {}).get("key") for name in (*models, "ranker") if name != "base"}
-        key = content_key(stage, settings, samples, self.recipe.sampling, self.recipe.student, self.recipe.seed, trained)
+        key = content_key(
+            stage, settings, samples, self.recipe.sampling, self.recipe.student, self.recipe.seed, trained
+        )
         if not self.force and self.run.done(stage, key):
             self.note(f"{stage}: already done with these settings")
             return dict(self.run.stages()[stage]["result"])

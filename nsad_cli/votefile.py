@@ -61,7 +61,9 @@ def _read(row: dict[str, Any], number: int) -> tuple[Problem, list[Chain]]:
     return Problem(name, question, str(row["answer"]), "file"), chains
 
 
-def _chain(name: str, index: int, text: str, answer: Any, weight: float | None, logprob: float | None) -> Chain:
+def _chain(name: str, index: int, text: str, answer: Any, weight: Any, logprob: float | None) -> Chain:
+    if isinstance(weight, list):  # reward models that score every step: the last one stands for the chain
+        weight = weight[-1] if weight else None
     said = str(answer) if answer not in (None, "") else extract(text).answer
     return Chain(
         name,

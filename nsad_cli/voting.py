@@ -19,8 +19,8 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
     `sc` counts chains (self-consistency, Wang et al. 2023); `wsc` weighs a chain by exp(mean token log-probability);
     `asc` by the ranker's score, `asc-add` by 1 + score (section 3.3 of the paper); `best` takes the class of the chain
     with the highest score. A chain without an answer votes for none. Ties go to the class with the highest single
-    weight (not for `sc`), then to the lowest chain index. Raises UsageError where the rule's weights are missing or
-    negative.
+    weight (not for `sc`), then to the lowest chain index. The share is of all weight above zero: rankers of ours give
+    no other, recorded scores below zero count as they stand. Raises UsageError where the rule's weights are missing.
     """
     weights = chain_weights(chains, rule)
     members: dict[int, list[Chain]] = {}
@@ -46,14 +46,15 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
         )
         for group in ranked
     )
-    total = math.fsum(item.weight for item in votes)
-    return Ballot(rule, votes[0].answer, votes[0].weight / total if total > 0 else 0.0, votes)
+    total = math.fsum(max(item.weight, 0.0) for item in votes)
+    share = max(votes[0].weight, 0.0) / total if total > 0 else 0.0
+    return Ballot(rule, votes[0].answer, share, votes)
 
 
 def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
     """Each chain's weight under a rule; a chain that the ranker could not score gets its problem's mean.
 
-    Raises UsageError where the weights that the rule needs are missing or negative.
+    Raises UsageError where the weights that the rule needs are missing or not finite.
     """
     if rule not in RULES:
         raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(RULES)}")
@@ -64,12 +65,8 @@ def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
     scored = [chain.weight for chain in chains if chain.weight is not None]
     if not scored:
         raise UsageError(f"rule `{rule}` needs scores", "no chain has one", "train a ranker, or use --rule sc")
-    if min(scored) < 0 or not all(map(math.isfinite, scored)):
-        raise UsageError(
-            f"rule `{rule}` needs weights that are finite and not negative",
-            f"one is {min(scored)}",
-            "rescale the scores, or use --rule sc",
-        )
+    if not all(map(math.isfinite, scored)):
+        raise UsageError(f"rule `{rule}` needs finite weights", "one is not a number or infinite", "use --rule sc")
     mean = math.fsum(scored) / len(scored)
     adjust: Callable[[float], float] = (lambda score: 1 + score) if rule == "asc-add" else (lambda score: score)
     return {chain.index: adjust(mean if chain.weight is None else chain.weight) for chain in chains}

@@ -45,6 +45,7 @@ def normalise(answer: str) -> str:
     text = re.sub(r"\\[,;: ]|\\quad|\\qquad|~", " ", text)
     text = re.sub(r"^\s*[a-zA-Z]\s*(?:=|\\in(?![a-z]))\s*", "", text)
     text = text.strip().rstrip(".").strip()
+    text = re.sub(r"^[\"'`“‘]+(.*?)[\"'`”’]+$", r"\1", text)
     text = _braces(text)
     if re.fullmatch(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?", text):
         text = text.replace(",", "")

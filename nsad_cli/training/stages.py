@@ -92,23 +92,19 @@ def train_nce(session: Session, corpus: Corpus, note: Note, *, force: bool = Fal
 
 
 def train_ranker(
-    session: Session, own: Sequence[Candidates], corpus: Corpus, note: Note, *, force: bool = False
+    session: Session, sample: Callable[[], Sequence[Candidates]], corpus: Corpus, note: Note, *, force: bool = False
 ) -> dict[str, Any]:
     """Train the ranker on the student's own right and wrong chains, the teacher's beside them where they are few.
 
-    Raises NsadError where neither gives a pair.
+    sample: draws the student's own chains, called only where there is training to do. Raises NsadError where neither
+    source gives a pair.
     """
     settings = session.recipe.training.ranker
-    candidates = _ranker_candidates(session, own, corpus, note)
-    key = content_key(
-        "ranker",
-        _shared(session),
-        settings,
-        session.run.stages().get("nce", {}).get("key"),
-        [dataclasses.astuple(item) for item in candidates],
-    )
-    if not force and session.run.done("ranker", key):
-        return _already(session, "ranker", note)
+    upstream = session.run.stages().get("nce", {}).get("key")
+    key = content_key(ADAPTER, _shared(session), settings, session.recipe.sampling, corpus.key, upstream)
+    if not force and session.run.done(ADAPTER, key):
+        return _already(session, ADAPTER, note)
+    candidates = _ranker_candidates(session, sample(), corpus, note)
 
     def build() -> RankerObjective:
         session.adapters.add_lora(ADAPTER, session.adapter_settings, session.recipe.seed + 3)

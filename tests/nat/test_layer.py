@@ -74,8 +74,12 @@ def logits(adapters: Adapters, name: str | None, ids: Tensor | None = None) -> T
 def matrices(layer: NatLinear) -> dict[str, Tensor]:
     """The matrices of the literal reference."""
     found = {
-        "a_pos": layer.lora_A["nat"], "b_pos": layer.lora_B["nat"], "a_neg": layer.lora_A["negative"],
-        "b_neg": layer.lora_B["negative"], "q": layer.lora_unit_q["nat"], "k": layer.lora_unit_k["nat"],
+        "a_pos": layer.lora_A["nat"],
+        "b_pos": layer.lora_B["nat"],
+        "a_neg": layer.lora_A["negative"],
+        "b_neg": layer.lora_B["negative"],
+        "q": layer.lora_unit_q["nat"],
+        "k": layer.lora_unit_k["nat"],
     }
     if "nat" in layer.lora_unit_c1:
         found |= {"c1": layer.lora_unit_c1["nat"], "c2": layer.lora_unit_c2["nat"]}

@@ -1,0 +1,234 @@
+"""Every stage on a tiny model: it learns, repeats exactly, survives SIGKILL, and tells what went wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nsad_cli.config import Recipe, validate_recipe
+from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.pipeline import run_stages
+from nsad_cli.runs import STAGES, Run
+
+STAGE: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 8,
+    "micro_batch_size": 4,
+    "learning_rate": 0.05,
+    "warmup_steps": 1,
+    "checks": 3,
+}
+
+
+def recipe(model: Path, **changes: Any) -> Recipe:
+    """A whole run that takes seconds."""
+    values: dict[str, Any] = {
+        "student": {"model": str(model), "device": "cpu"},
+        "problems": {"train": "arithmetic:train", "limit": 20},
+        "teacher": {"spec": "arithmetic", "draws": 3},
+        "adapter": {"targets": "all-linear", "dropout": 0.1, "unit": {"size": 8, "targets": ["q_proj", "v_proj"]}},
+        "training": {
+            "held_out": 0.1,
+            "negative": STAGE,
+            "nat": STAGE,
+            "nce": STAGE,
+            "ranker": {**STAGE, "problems": 4, "samples": 2, "min_pairs": 3, "max_examples": 12},
+        },
+        "sampling": {"max_new_tokens": 8},
+        "evaluation": {"benchmarks": ["arithmetic:test"], "limit": 4, "samples": 2, "models": ["base", "nat", "nce"]},
+    }
+    return validate_recipe({**values, **changes}, "test")
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    """All trained tensors of a run."""
+    return {
+        f"{name}/{file.name}/{key}": value
+        for name in ("negative", "nat", "nce", "ranker")
+        for file in sorted(run.adapter_path(name).glob("*.safetensors"))
+        for key, value in load_file(file).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Any], list[str]]:
+    """One whole run, shared by the tests that only read it."""
+    home = tmp_path_factory.mktemp("home")
+    os.environ["NSAD_HOME"] = str(home)
+    run = Run.create("whole", recipe(tiny_llama))
+    notes: list[str] = []
+    results = run_stages(run, STAGES, note=notes.append)
+    return run, results, notes
+
+
+def test_every_stage_leaves_what_the_next_one_needs(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
+    run, results, notes = finished
+    assert [name for name in run.stages()] == list(STAGES)
+    assert all(state["state"] == "finished" for state in run.stages().values())
+    names = {"negative", "nat", "nce", "ranker"}
+    assert {path.name for path in (run.path / "adapters").iterdir()} == names
+    assert {path.suffix for name in names for path in run.adapter_path(name).iterdir()} <= {".json", ".safetensors"}
+    assert not list((run.path / "checkpoints").glob("*")), "finished stages keep no checkpoints"
+    assert any("teacher's rationales join" in note for note in notes)
+    rows = results["eval-before"]["results"] + results["eval"]["results"]
+    assert {row["model"] for row in rows} == {"base", "nat", "nce"}
+    assert {row["rule"] for row in rows if row["model"] == "nce"} == {
+        None,
+        "sc",
+        "wsc",
+        "asc",
+        "asc-add",
+        "best",
+        "any",
+    }
+
+
+def test_it_learns(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
+    run, results, _ = finished
+    for stage in ("negative", "nat", "nce"):
+        losses = [event.metrics["loss"] for event in run.events() if event.stage == stage and "loss" in event.metrics]
+        held = [e.metrics["held_out_loss"] for e in run.events() if e.stage == stage and "held_out_loss" in e.metrics]
+        assert len(losses) == results[stage]["steps"] and losses[-1] < losses[0] - 0.05
+        assert results[stage]["held_out_loss"] == pytest.approx(min(held))
+
+
+def test_events_hold_what_a_dashboard_needs(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
+    run, *_ = finished
+    lines = (run.path / "events.jsonl").read_text().splitlines()
+    steps = [json.loads(line) for line in lines]
+    common = {"loss", "learning_rate", "grad_norm", "tokens_per_second", "cpu_percent", "memory_gib"}
+    for stage, more in (("negative", set()), ("nat", {"alpha"}), ("nce", {"beta"}), ("ranker", {"pair_accuracy"})):
+        metrics = [step["metrics"] for step in steps if step["stage"] == stage and "loss" in step["metrics"]]
+        assert metrics and all(common | more <= set(item) for item in metrics), stage
+        if stage == "nat":
+            assert len(metrics[-1]["alpha"]) == 4
+        if stage == "nce":
+            quantiles = metrics[-1]["beta"]
+            assert 0 <= quantiles["q05"] <= quantiles["q50"] <= quantiles["q95"] <= 1
+
+
+def test_running_again_does_nothing(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
+    run, results, _ = finished
+    before = (run.path / "events.jsonl").read_bytes()
+    notes: list[str] = []
+    assert run_stages(run, STAGES, note=notes.append)["nce"] == results["nce"]
+    assert (run.path / "events.jsonl").read_bytes() == before
+    assert sum("already done" in note for note in notes) == len(STAGES)
+
+
+def test_the_same_seed_gives_the_same_adapters_and_another_seed_others(
+    finished: tuple[Run, dict[str, Any], list[str]], tiny_llama: Path
+) -> None:
+    first = weights(finished[0])
+    run = Run.create("twin", recipe(tiny_llama))
+    run_stages(run, STAGES[:-1], note=lambda _: None)
+    again = weights(run)
+    assert first.keys() == again.keys() and all(torch.equal(first[key], again[key]) for key in first)
+    other = Run.create("other", recipe(tiny_llama, seed=1))
+    run_stages(other, ["collect", "grade", "negative"], note=lambda _: None)
+    theirs = weights(other)
+    assert any(not torch.equal(first[key], value) for key, value in theirs.items())
+
+
+RESUME = """
+import sys
+from pathlib import Path
+from nsad_cli.pipeline import run_stages
+from nsad_cli.runs import STAGES, Run
+if len(sys.argv) > 2:
+    # Slow steps down, so that the kill falls between two of them.
+    import time
+    from nsad_cli.training.completion import CompletionObjective
+    plain = CompletionObjective.collate
+    CompletionObjective.collate = lambda self, examples: (time.sleep(0.05), plain(self, examples))[1]
+run_stages(Run.open(sys.argv[1]), STAGES[:-1], note=lambda text: print(text, flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_every_stage_it_resumes_to_the_same_adapters(
+    finished: tuple[Run, dict[str, Any], list[str]], tiny_llama: Path
+) -> None:
+    expected = weights(finished[0])
+    run = Run.create("killed", recipe(tiny_llama))
+    for stage, step in (("negative", 2), ("nat", 5), ("nce", 3)):
+        process = subprocess.Popen([sys.executable, "-c", RESUME, "killed", "slowly"], stdout=subprocess.DEVNULL)
+        while process.poll() is None and not any(
+            event.stage == stage and event.step >= step and "loss" in event.metrics for event in run.events()
+        ):
+            time.sleep(0.02)
+        assert process.poll() is None, f"ended before step {step} of {stage}"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert run.stages()[stage]["state"] == "running"
+    done = subprocess.run([sys.executable, "-c", RESUME, "killed"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "nce: resuming at step" in done.stdout or run.stages()["nce"]["state"] == "finished"
+    found = weights(run)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_interrupted_it_keeps_a_checkpoint(tiny_llama: Path) -> None:
+    run = Run.create("stopped", recipe(tiny_llama))
+    run_stages(run, ["collect", "grade"], note=lambda _: None)
+
+    def interrupt(event: Any) -> None:
+        if event.stage == "negative" and event.step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    run.listen(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(run, ["negative"], note=lambda _: None)
+    assert run.stages()["negative"]["state"] == "interrupted"
+    (checkpoint,) = (run.path / "checkpoints" / "negative").glob("checkpoint-*")
+    assert checkpoint.name in ("checkpoint-2", "checkpoint-3") and (checkpoint / "complete").exists()
+    notes: list[str] = []
+    run_stages(Run(run.path), ["negative"], note=notes.append)
+    assert any("resuming at step" in note for note in notes)
+
+
+def test_empty_sides_are_told(tiny_llama: Path, tmp_path: Path) -> None:
+    for name, answer, stage in (("all-right", "2", "negative"), ("all-wrong", "3", "nat")):
+        rows = [
+            {"question": f"{i}: 1+1?", "answer": "2", "generated_answer": [f"The answer is {answer}."]}
+            for i in range(9)
+        ]
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)))
+        run = Run.create(name, recipe(tiny_llama, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 1}))
+        with pytest.raises(NsadError, match="is empty") as error:
+            run_stages(run, ["collect", "grade", "negative", "nat"], note=lambda _: None)
+        assert error.value.what.startswith(stage)
+
+
+def test_a_loss_that_is_not_finite_stops_and_is_told(tiny_llama: Path) -> None:
+    changes = {**recipe(tiny_llama).training.model_dump(), "negative": {**STAGE, "learning_rate": 1e30}}
+    run = Run.create("diverged", recipe(tiny_llama, training=changes))
+    with pytest.raises(NsadError, match="not finite") as error:
+        run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
+    assert "learning_rate" in error.value.fix
+    assert run.stages()["negative"]["state"] == "failed"
+
+
+def test_a_stage_before_its_time_names_the_command(tiny_llama: Path) -> None:
+    run = Run.create("early", recipe(tiny_llama))
+    with pytest.raises(UsageError) as error:
+        run_stages(run, ["nce"], note=lambda _: None)
+    assert "nsad" in error.value.fix
+
+
+def test_two_processes_do_not_write_one_run(tiny_llama: Path) -> None:
+    run = Run.create("busy", recipe(tiny_llama))
+    with run.lock(), pytest.raises(NsadError, match="in use"):
+        run_stages(Run(run.path), ["collect"], note=lambda _: None)
