@@ -187,7 +187,8 @@ class Pipeline:
         if not settings.benchmarks:
             self.note(f"{stage}: the recipe names no benchmarks")
             return {"results": []}
-        trained = {name: self.run.stages().get(name, {}).get("key") for name in (*models, "ranker") if name != "base"}
+        used = [name for name in models if name != "base"]
+        trained = {name: self.run.stages().get(name, {}).get("key") for name in (*used, *(["ranker"] if used else []))}
         key = content_key(
             stage, settings, samples, self.recipe.sampling, self.recipe.student, self.recipe.seed, trained
         )

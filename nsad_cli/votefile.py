@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ def read_vote_file(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tu
     """Read problems with their chains.
 
     Formats, by their keys: NSAD's own {"id", "gold", "chains": [{"text", "answer", "weight"?, "logprob"?}]}; scored
-    predictions {"question", "gt" or "answer", "pred", "pred_score"}; texts alone {"question", "answer",
-    "generated_answer"}. A corrupt line is named and the rest kept.
+    predictions {"question", "gt" or "answer", "pred", "pred_score", "score"?}, whose own verdicts in `score` stand;
+    texts alone {"question", "answer", "generated_answer"}. A corrupt line is named and the rest kept.
     """
     for number, row in read_jsonl(path, on_corrupt):
         try:
@@ -35,7 +36,10 @@ def vote_results(
     """Hold every vote: (problem, completed chains, whether the winner is right); rule `any` is the upper bound."""
     results = []
     for problem, raw in problems:
-        chains = complete(raw, problem.answer, checker)
+        chains = [
+            done if known.correct is None else dataclasses.replace(done, correct=known.correct)
+            for done, known in zip(complete(raw, problem.answer, checker), raw, strict=True)
+        ]
         right = any_right(chains) if rule == "any" else winner_is_right(chains, vote(chains, rule))
         results.append((problem, chains, right))
     return results
@@ -56,6 +60,9 @@ def _read(row: dict[str, Any], number: int) -> tuple[Problem, list[Chain]]:
         texts = row.get("code") or [""] * len(row["pred"])
         rows = zip(texts, row["pred"], row.get("pred_score") or [None] * len(row["pred"]), strict=True)
         chains = [_chain(name, i, str(text), answer, score, None) for i, (text, answer, score) in enumerate(rows)]
+        verdicts = row.get("score")
+        if isinstance(verdicts, list) and all(isinstance(verdict, bool) for verdict in verdicts):
+            chains = [dataclasses.replace(c, correct=v) for c, v in zip(chains, verdicts, strict=True)]
         return Problem(name, question, str(row.get("gt", row.get("answer"))), "file"), chains
     chains = [_chain(name, i, str(text), None, None, None) for i, text in enumerate(row["generated_answer"])]
     return Problem(name, question, str(row["answer"]), "file"), chains

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from nsad_cli.answers.checker import Checker
 from nsad_cli.votefile import read_vote_file, vote_results
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 
 from nsad_cli import __version__
@@ -23,6 +22,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+# typer brings click's classes under names of its own since 0.2x; this holds for both.
+UsageProblem: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 def _version(value: bool) -> None:
@@ -65,19 +68,16 @@ def main() -> NoReturn:
     debug = "--debug" in arguments
     try:
         # --debug is welcome anywhere, so that it can be added to the end of a command that failed.
-        app([item for item in arguments if item != "--debug"], prog_name="nsad", standalone_mode=False)
-        code = 0
+        ended = app([item for item in arguments if item != "--debug"], prog_name="nsad", standalone_mode=False)
+        code = ended if isinstance(ended, int) else 0
     except NsadError as error:
         code = _tell(debug, error.what, error.why, error.fix, error.exit_code)
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "nsad"
-        code = _tell(
-            debug, error.format_message().rstrip("."), f"`{command}` does not take that", f"see `{command} --help`", 2
-        )
-    except (KeyboardInterrupt, click.Abort):
-        code = _tell(False, "interrupted", "Ctrl-C, or a signal", "run the same command again: it resumes", 130)
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = _tell(False, "interrupted", "Ctrl-C, or a signal", "run the same command again: it resumes", 130)
+    except UsageProblem as error:
+        code = _tell_usage(debug, error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 1
@@ -92,6 +92,12 @@ def main() -> NoReturn:
         )
     sys.stdout.flush()
     sys.exit(code)
+
+
+def _tell_usage(debug: bool, error: Any) -> int:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "nsad"
+    return _tell(debug, f"`{command}` cannot be used so", error.format_message().rstrip("."), f"`{command} --help`", 2)
 
 
 def _tell(debug: bool, what: str, why: str, fix: str, code: int) -> int:

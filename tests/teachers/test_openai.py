@@ -103,7 +103,7 @@ def test_an_unknown_model_and_a_dead_server(server: Server, tmp_path: Path, monk
         with pytest.raises(NsadError, match="does not know the model"):
             collect(problems("missing"), make_teacher("m", settings(server)), 1, store)
         dead = TeacherConfig(base_url=["http://127.0.0.1:9/v1"])
-        with pytest.raises(NsadError, match="cannot reach http://127.0.0.1:9"):
+        with pytest.raises(NsadError, match=r"cannot reach http://127\.0\.0\.1:9"):
             collect(problems("q"), make_teacher("m", dead), 1, store)
 
 

@@ -1,0 +1,266 @@
+"""The program as its users meet it: a real process, its output, its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.training.test_stages import recipe
+
+Nsad = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_nsad(home: Path, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `nsad` in an empty folder of its own."""
+    home.mkdir(exist_ok=True)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("NSAD_", "OPENAI_"))}
+    environment |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "OMP_NUM_THREADS": "1"} | variables
+    return subprocess.run(
+        [sys.executable, "-m", "nsad_cli", *arguments],
+        cwd=home,
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def nsad(tmp_path: Path) -> Nsad:
+    """`nsad` in an empty folder."""
+    return lambda *arguments, **options: run_nsad(tmp_path / "home", *arguments, **options)
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A folder in which `nsad run` has finished a tiny recipe."""
+    home = tmp_path_factory.mktemp("trained")
+    (home / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama).model_dump(mode="json")))
+    return home, run_nsad(home, "run", "tiny.yaml", "--json")
+
+
+def failure(result: subprocess.CompletedProcess[str], code: int) -> list[str]:
+    """The three lines of an error, and nothing else on stdout."""
+    assert result.returncode == code, result.stderr
+    assert result.stdout == "" and "Traceback" not in result.stderr
+    lines = result.stderr.splitlines()[-3:]
+    assert lines[0].startswith("error: ") and lines[1].startswith("  why: ") and lines[2].startswith("  try: ")
+    return lines
+
+
+def test_help_and_version_import_nothing_heavy(nsad: Nsad) -> None:
+    check = (
+        "import sys; sys.argv = ['nsad', '--help']\n"
+        "from nsad_cli.cli.main import main\n"
+        "try: main()\nexcept SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'transformers', 'peft', 'datasets', 'pydantic', 'textual', 'openai'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+    assert nsad("--version").stdout.startswith("nsad ")
+    for command in (
+        "collect",
+        "grade",
+        "train-nat",
+        "train-nce",
+        "train-ranker",
+        "solve",
+        "vote",
+        "eval",
+        "run",
+        "runs",
+        "stats",
+        "doctor",
+        "demo",
+    ):
+        assert nsad(command, "--help").returncode == 0, command
+
+
+def test_a_whole_run_prints_one_json_object(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    _, result = trained
+    assert result.returncode == 0, result.stderr
+    value = json.loads(result.stdout)
+    assert value["run"] == "tiny" and {row["model"] for row in value["results"]} == {"base", "nat", "nce"}
+    assert "negative" in result.stderr and "nce" in result.stderr
+
+
+def test_solve_needs_no_flag_after_a_run(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = trained
+    result = run_nsad(home, "solve", "-", "--json", "--samples", "3", stdin="Ana has 3 cups. How many?")
+    assert result.returncode == 0, result.stderr
+    value = json.loads(result.stdout)
+    assert set(value) == {"answer", "rule", "share", "votes", "chains"} and value["rule"] == "asc"
+    assert [chain["index"] for chain in value["chains"]] == [0, 1, 2]
+    assert set(value["chains"][0]) == {"index", "text", "answer", "weight", "logprob", "tokens"}
+    assert "run: tiny" in result.stderr
+    again = run_nsad(home, "solve", "Ana has 3 cups. How many?", "--samples", "3", "--verbose")
+    assert again.returncode == 0 and "Votes by asc" in again.stdout and "chain 2" in again.stdout
+
+
+def test_eval_and_stats(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = trained
+    result = run_nsad(
+        home, "eval", "--model", "nce", "--problems", "arithmetic:test", "--limit", "2", "--samples", "2", "--json"
+    )
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)["results"]
+    assert {row["rule"] for row in rows} == {None, "sc", "wsc", "asc", "asc-add", "best", "any"}
+    assert all(row["n"] == 2 and 0 <= row["ci95"][0] <= row["accuracy"] <= row["ci95"][1] <= 1 for row in rows)
+    table = run_nsad(home, "eval", "--limit", "2", "--samples", "0", NO_COLOR="1")
+    assert "greedy" in table.stdout and "\x1b" not in table.stdout
+    stats = json.loads(run_nsad(home, "stats", "--json").stdout)
+    assert stats["run"] == "tiny" and stats["ledger"] and stats["stages"]["nce"]["state"] == "finished"
+    assert "correct" in run_nsad(home, "stats").stdout
+
+
+def test_runs(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = trained
+    assert json.loads(run_nsad(home, "runs", "--json").stdout)["runs"][0]["run"] == "tiny"
+    assert run_nsad(home, "runs", "use", "tiny").returncode == 0
+    assert "(chosen)" in run_nsad(home, "runs").stdout
+    assert run_nsad(home, "runs", "use").returncode == 0
+    failure(run_nsad(home, "runs", "use", "tini"), 2)
+
+
+def test_the_stages_one_by_one(nsad: Nsad, tiny_llama: Path) -> None:
+    settings = [
+        "--set",
+        "adapter.dropout=0",
+        "--student",
+        str(tiny_llama),
+        "--device",
+        "cpu",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "8",
+    ]
+    collected = nsad(
+        "collect",
+        "--teacher",
+        "arithmetic",
+        "--problems",
+        "arithmetic:train",
+        "--limit",
+        "12",
+        "-k",
+        "3",
+        "--run",
+        "mine",
+        "--json",
+    )
+    assert json.loads(collected.stdout)["draws"] == 36, collected.stderr
+    more = nsad("collect", "-k", "4", "--run", "mine", "--json")
+    assert json.loads(more.stdout)["new"] == 12
+    ledger = json.loads(nsad("grade", "--run", "mine", "--json").stdout)
+    assert ledger["verdicts"]["correct"] > 15 and ledger["verdicts"]["wrong"] > 8
+    nat = nsad("train-nat", "--run", "mine", "--json", *settings)
+    assert nat.returncode == 0, nat.stderr
+    assert json.loads(nat.stdout)["stages"].keys() == {"negative", "nat"}
+    failure(nsad("train-ranker", "--run", "mine"), 2)
+    nce = nsad("train-nce", "--run", "mine", *settings)
+    assert nce.returncode == 0 and "nsad train-ranker --run mine" in nce.stderr
+    solved = nsad("solve", "1 + 1 = ?", "--samples", "2", "--json", "--run", "mine", NSAD_DEVICE="cpu")
+    assert json.loads(solved.stdout)["rule"] == "sc" and "no ranker" in solved.stderr
+
+
+def test_vote(nsad: Nsad, tmp_path: Path) -> None:
+    row = {"id": "x", "gold": "4", "chains": [{"text": "", "answer": "4", "weight": 0.9}, {"text": "", "answer": "5"}]}
+    (tmp_path / "v.jsonl").write_text(json.dumps(row) + "\nnot json\n")
+    result = nsad("vote", str(tmp_path / "v.jsonl"), "--rule", "asc", "--json")
+    assert json.loads(result.stdout) == {"rule": "asc", "n": 1, "accuracy": 1.0}
+    assert "v.jsonl:2:" in result.stderr
+    failure(nsad("vote", str(tmp_path / "v.jsonl"), "--rule", "wsc"), 2)
+    failure(nsad("vote", str(tmp_path / "none.jsonl")), 1)
+    failure(nsad("vote", str(tmp_path / "v.jsonl"), "--rule", "majority"), 2)
+
+
+def test_doctor(nsad: Nsad) -> None:
+    result = nsad("doctor", "--json", OPENAI_API_KEY="sk-very-secret", HF_ENDPOINT="http://127.0.0.1:9")
+    value = json.loads(result.stdout)
+    checks = {check["name"]: check for check in value["checks"]}
+    assert checks["torch"]["state"] == "ok" and checks["hub"]["state"] == "absent" and checks["key"]["state"] == "ok"
+    assert "secret" not in result.stdout + result.stderr
+    assert result.returncode == (0 if value["ok"] else 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nonsense"], 2, "nonsense"),
+        (["solve"], 2, "PROBLEM"),
+        (["collect", "--draws", "many"], 2, "--draws"),
+        (["solve", "1+1"], 2, "no run yet"),
+        (["run", "no-such-recipe"], 2, "shipped"),
+        (["run", "gsm8k-solutions-smollm2"], 2, "NSAD_DATA"),
+        (["run", "demo", "--set", "training.nat.epoch=1"], 2, "epochs"),
+        (["run", "demo", "--set", "nonsense"], 2, "KEY=VALUE"),
+        (["collect", "--teacher", "gpt-4", "--problems", "arithmetic:train"], 1, "OPENAI_API_KEY"),
+        (["collect", "--teacher", "tdg:/no/such/folder"], 1, "no such file"),
+        (["collect", "--problems", "gsm8k@/no/such/file"], 1, "no data at"),
+        (["collect", "--problems", "gsmk8@x"], 2, "gsm8k"),
+        (["solve", "  "], 2, "empty"),
+    ],
+)
+def test_bad_input_is_told_in_three_lines(nsad: Nsad, arguments: list[str], code: int, words: str) -> None:
+    lines = failure(nsad(*arguments), code)
+    assert words in " ".join(lines), lines
+
+
+def test_a_malformed_recipe_names_its_line(nsad: Nsad, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("seed: 1\ntraining: {nat: [\n")
+    assert "line 3" in failure(nsad("run", str(tmp_path / "bad.yaml")), 2)[0]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (lambda folder: folder.mkdir(), "config.json"),
+        (lambda folder: None, "no such folder"),
+        (lambda folder: (folder.mkdir(), (folder / "config.json").write_text("{}")), "cannot load"),
+    ],
+)
+def test_a_student_that_is_not_one(nsad: Nsad, tmp_path: Path, prepare: Callable[[Path], Any], words: str) -> None:
+    folder = tmp_path / "model"
+    prepare(folder)
+    result = nsad("run", "demo", "--student", str(folder), "--set", "problems.limit=5")
+    assert words in " ".join(failure(result, 1))
+
+
+def test_a_hub_that_cannot_be_reached(nsad: Nsad) -> None:
+    result = nsad(
+        "run",
+        "demo",
+        "--student",
+        "someone/some-model",
+        "--set",
+        "problems.limit=5",
+        HF_ENDPOINT="http://127.0.0.1:9",
+        HTTPS_PROXY="",
+        https_proxy="",
+    )
+    assert "PATH" in failure(result, 1)[2]
+
+
+def test_a_run_of_another_version(nsad: Nsad, tmp_path: Path) -> None:
+    nsad("collect", "--teacher", "arithmetic", "--problems", "arithmetic:train", "--limit", "2", "--run", "old")
+    manifest = tmp_path / "home" / "runs" / "old" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 0}))
+    assert "format 0" in failure(nsad("grade", "--run", "old"), 1)[0]
+    assert "unreadable" in nsad("runs").stdout
+
+
+def test_debug_shows_the_traceback(nsad: Nsad) -> None:
+    result = nsad("solve", "1+1", "--debug")
+    assert result.returncode == 2 and "Traceback" in result.stderr and "error: " in result.stderr
