@@ -35,7 +35,8 @@ LIGHT = (
     "evaluation",
 )
 LAYERS = (
-    {"types", "errors", "nearest", "files"},
+    {"types", "errors", "nearest"},
+    {"files"},
     {"config", "answers", "losses", "voting", "hub", "database", "machine", "arithmetic"},
     {"recipes", "benchmarks", "nat"},
     {"runs", "store", "chains", "students", "teachers"},
@@ -44,7 +45,9 @@ LAYERS = (
     {"votefile", "evaluation", "session"},
     {"training"},
     {"pipeline"},
-    {"doctor", "cli", "__main__"},
+    {"doctor"},
+    {"cli"},
+    {"__main__"},
 )
 
 

@@ -295,7 +295,7 @@ def _arguments(
     bf16: bool,
     evaluate: bool,
 ) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=micro,
@@ -325,6 +325,8 @@ def _arguments(
         report_to=[],
         disable_tqdm=True,
     )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs take a launcher, never torch's DataParallel
+    return arguments
 
 
 def _newest_checkpoint(folder: Path) -> Path | None:

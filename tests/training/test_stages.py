@@ -221,6 +221,14 @@ def test_a_loss_that_is_not_finite_stops_and_is_told(tiny_llama: Path) -> None:
     assert run.stages()["negative"]["state"] == "failed"
 
 
+def test_a_bfloat16_base_trains_every_stage_with_float32_adapters(tiny_llama: Path) -> None:
+    student = {"model": str(tiny_llama), "device": "cpu", "dtype": "bfloat16"}
+    run = Run.create("half", recipe(tiny_llama, student=student))
+    results = run_stages(run, STAGES, note=lambda _: None)
+    assert all(results[stage]["held_out_loss"] > 0 for stage in ("negative", "nat", "nce", "ranker"))
+    assert {value.dtype for value in weights(run).values()} == {torch.float32}
+
+
 def test_a_stage_before_its_time_names_the_command(tiny_llama: Path) -> None:
     run = Run.create("early", recipe(tiny_llama))
     with pytest.raises(UsageError) as error:
