@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 from nsad_cli.errors import NsadError
 from nsad_cli.nat.adapters import Adapters
@@ -37,14 +38,21 @@ class ScoreHead(nn.Linear):
 
 def pooled_scores(adapters: Adapters, head: ScoreHead, batch: dict[str, Tensor]) -> Tensor:
     """Scores in [0, 1] of a batch of right-padded sequences [B,T] whose `pool` mask marks the chains' tokens → [B]."""
-    base = adapters.base
-    decoder = getattr(base, base.base_model_prefix)
     with adapters.use(ADAPTER):
-        hidden = decoder(
+        hidden = _decoder(adapters)(
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
         ).last_hidden_state
-    pool = batch["pool"].unsqueeze(-1).to(head.weight.dtype)
-    mean = (hidden.to(head.weight.dtype) * pool).sum(1) / pool.sum(1).clamp(min=1)
+    return _pooled(head, hidden, batch["pool"])
+
+
+def _decoder(adapters: Adapters) -> Any:
+    """The base without its vocabulary head."""
+    return getattr(adapters.base, adapters.base.base_model_prefix)
+
+
+def _pooled(head: ScoreHead, hidden: Tensor, pool: Tensor) -> Tensor:
+    weights = pool.unsqueeze(-1).to(head.weight.dtype)
+    mean = (hidden.to(head.weight.dtype) * weights).sum(1) / weights.sum(1).clamp(min=1)
     return torch.sigmoid(head(mean).squeeze(-1))
 
 
@@ -69,21 +77,36 @@ class HeadRanker:
 
     @torch.inference_mode()
     def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
-        """Score each chain of a problem in [0, 1]; None for an empty one."""
+        """Score each chain of a problem in [0, 1]; None for an empty one. The prompt is run once for all of them."""
         self.adapters.model.eval()
         self.head.eval()
-        prompt = self.student.prompt_ids(problem.question)
         scores: list[float | None] = [None] * len(chains)
         filled = [index for index, chain in enumerate(chains) if chain.text.strip()]
         filled.sort(key=lambda index: len(chains[index].text))
+        prompt = self.student.prompt_ids(problem.question)
         for start in range(0, len(filled), self.batch_size):
             part = filled[start : start + self.batch_size]
-            pairs = [(prompt, self.student.completion_ids(chains[index].text)) for index in part]
-            batch = ranker_batch(pairs, self.student.pad_id)
-            batch = {key: value.to(self.adapters.model.device) for key, value in batch.items()}
-            for index, score in zip(part, pooled_scores(self.adapters, self.head, batch).tolist(), strict=True):
+            completions = [self.student.completion_ids(chains[index].text) for index in part]
+            for index, score in zip(part, self._scores(prompt, completions), strict=True):
                 scores[index] = score
         return scores
+
+    def _scores(self, prompt: Sequence[int], completions: Sequence[Sequence[int]]) -> list[float]:
+        device = self.adapters.model.device
+        batch = ranker_batch([((), completion) for completion in completions], self.student.pad_id)
+        inputs, pool = batch["input_ids"].to(device), batch["pool"].to(device)
+        cache = DynamicCache()
+        decoder = _decoder(self.adapters)
+        with self.adapters.use(ADAPTER):
+            decoder(input_ids=torch.tensor([list(prompt)], device=device), past_key_values=cache, use_cache=True)
+            cache.batch_repeat_interleave(len(completions))
+            hidden = decoder(
+                input_ids=inputs,
+                attention_mask=torch.cat([pool.new_ones(len(completions), len(prompt)), pool], 1),
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state
+        return _pooled(self.head, hidden, pool).tolist()
 
 
 def save_ranker(adapters: Adapters, head: ScoreHead, folder: Path) -> None:
