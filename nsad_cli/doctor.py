@@ -17,7 +17,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.hub import hub_reachable
 from nsad_cli.runs import runs_home
 
-NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets", "math-verify", "openai", "textual")
+NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets", "math-verify", "openai")
 OPTIONAL = {"vllm": "pip install 'nsad[vllm]'", "nvidia-ml-py": "pip install nvidia-ml-py, for the load of GPUs"}
 ROOM = 2 * 2**30
 

@@ -10,6 +10,8 @@ from nsad_cli.cli.output import out, print_json
 
 def doctor(as_json: AsJson = False) -> None:
     """Check libraries, device, student, disk, keys and Hub; exits 1 where something needed is missing."""
+    from rich.markup import escape
+
     from nsad_cli.doctor import check_all
 
     checks = check_all()
@@ -28,7 +30,7 @@ def doctor(as_json: AsJson = False) -> None:
         marks = {"ok": "[green]✓ ok     ", "absent": "[yellow]– absent ", "missing": "[red]✗ missing"}
         console = out()
         for check in checks:
-            hint = f"  [dim]→ {check.fix}" if check.fix and check.state != "ok" else ""
-            console.print(f"{marks[check.state]}[/] {check.name:<14} {check.detail}{hint}")
+            hint = f"  [dim]→ {escape(check.fix)}" if check.fix and check.state != "ok" else ""
+            console.print(f"{marks[check.state]}[/] {check.name:<14} {escape(check.detail)}{hint}")
     if failed:
         raise typer.Exit(1)
