@@ -362,11 +362,12 @@ def _disk_errors(stage: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        text = str(error)
-        if "No space left" in text or "PytorchStreamWriter" in text or "os error 28" in text:
+        text = f"{error} {error.__context__}"
+        full = any(mark in text for mark in ("No space left", "os error 28"))
+        if full or any(mark in text for mark in ("PytorchStreamWriter", "inline_container", "iostream error")):
             raise NsadError(
                 f"{stage}: a checkpoint could not be written",
-                "the disk is full",
+                "the disk is full" if full else "torch could not finish the file, most likely because the disk is full",
                 "free some space and run the same command again: it resumes from the last whole checkpoint",
             ) from error
         raise

@@ -240,3 +240,27 @@ def test_two_processes_do_not_write_one_run(tiny_llama: Path) -> None:
     run = Run.create("busy", recipe(tiny_llama))
     with run.lock(), pytest.raises(NsadError, match="in use"):
         run_stages(Run(run.path), ["collect"], note=lambda _: None)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_under_a_checkpoint_is_told_and_the_run_resumes(tiny_llama: Path) -> None:
+    run = Run.create("full", recipe(tiny_llama))
+    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    planted: list[Path] = []
+
+    def fill_the_disk(event: Any) -> None:
+        if event.stage == "negative" and event.step == 2:
+            planted.append(run.path / "checkpoints" / "negative" / f"checkpoint-{event.total}" / "optimizer.pt")
+            planted[0].parent.mkdir(parents=True)
+            planted[0].symlink_to("/dev/full")
+
+    run.listen(fill_the_disk)
+    with pytest.raises(NsadError) as error:
+        run_stages(run, ["negative"], note=lambda _: None)
+    assert "the disk is full" in error.value.why and "same command" in error.value.fix
+    assert run.stages()["negative"]["state"] == "failed"
+    planted[0].unlink()
+    notes: list[str] = []
+    run_stages(Run(run.path), ["negative"], note=notes.append)
+    assert any("resuming at step" in note for note in notes)
+    assert run.stages()["negative"]["state"] == "finished"
