@@ -66,6 +66,8 @@ def main() -> NoReturn:
     """Run the program; exit 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
+    # Beside another busy process, torch's threads that spin while they wait run many times slower, alone no faster.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         # --debug is welcome anywhere, so that it can be added to the end of a command that failed.
         ended = app([item for item in arguments if item != "--debug"], prog_name="nsad", standalone_mode=False)

@@ -19,6 +19,8 @@ def new_table(title: str, *columns: str, left: int = 1) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.padding = (0, 1, 0, 0)
+    table.caption_justify = "left"
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i < left else "right")
     return table
@@ -47,10 +49,10 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Table:
         "Accuracy, % (Wilson 95 % interval)",
         "benchmark",
         "model",
-        "answers by",
+        "by",
         "n",
         "chains",
-        "accuracy",
+        "right",
         "interval",
         "no answer",
         "cut off",
@@ -64,7 +66,7 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Table:
         rule = row["rule"] or row["method"]
         table.add_row(
             *(here if here != before else ("", "")),
-            "any (bound)" if rule == "any" else rule,
+            rule,
             str(row["n"]),
             str(row["samples"]),
             f"{100 * row['accuracy']:.1f}",
@@ -73,6 +75,8 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Table:
             f"{100 * row['truncated']:.0f} %",
         )
         before = here
+    if any(row["rule"] == "any" for row in rows):
+        table.caption = "any: some chain is right, a bound on every vote"
     return table
 
 
