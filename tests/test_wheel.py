@@ -1,0 +1,53 @@
+"""Installed from a wheel, the program finds its shipped recipes from any directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, unpacked as an installer would."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, text=True)
+    (wheel,) = folder.glob("nsad-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_a_shipped_recipe_is_found_by_name(installed: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(installed), "NSAD_HOME": "runs", "NSAD_DATA": "nowhere"}
+    where = subprocess.run(
+        [sys.executable, "-c", "import nsad_cli; print(nsad_cli.__file__)"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert where.stdout.startswith(str(installed))
+    found = subprocess.run(
+        [sys.executable, "-m", "nsad_cli", "run", "gsm8k-solutions-smollm2"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 1 and "run: gsm8k-solutions-smollm2" in found.stderr, found.stderr
+    assert "nowhere" in found.stderr
+
+
+def test_the_wheel_ships_every_recipe_and_no_tests(installed: Path) -> None:
+    shipped = {path.name for path in (installed / "nsad_cli" / "recipes").iterdir()}
+    assert shipped == {path.name for path in (ROOT / "recipes").glob("*.yaml")}
+    assert not (installed / "tests").exists()
