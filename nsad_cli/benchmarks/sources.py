@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, first_line
 from nsad_cli.hub import need_hub
 
 
@@ -52,7 +52,7 @@ def hub_rows(repo: str, benchmark: str, split: str, config: str | None = None) -
     try:
         rows = datasets.load_dataset(repo, config, split=split)
     except Exception as error:  # datasets raises errors of many libraries; all mean the same to the user
-        raise NsadError(f"cannot load {repo} from the Hub", str(error).strip().splitlines()[0][:300], fix) from error
+        raise NsadError(f"cannot load {repo} from the Hub", first_line(error), fix) from error
     yield from rows
 
 

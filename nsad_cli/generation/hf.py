@@ -179,6 +179,8 @@ def _generator(seed: str, task: Task, index: int) -> torch.Generator:
 def _choose(logits: Tensor, live: list[_Row], sampling: Sampling) -> tuple[list[int], list[float]]:
     """A token for each row, and its log-probability under the untempered distribution; [B,V] logits."""
     logits = logits.float()
+    if logits.device.type == "mps":  # has no float64
+        logits = logits.cpu()
     if sampling.temperature == 0:
         chosen = logits.argmax(-1)
     else:
