@@ -5,9 +5,11 @@ Layers, later ones win: the user's config file, the recipe, flags (whose own def
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nsad_cli.errors import UsageError
 from nsad_cli.nearest import did_you_mean
@@ -63,6 +65,26 @@ class TeacherConfig(Section):
     prompt: str = INSTRUCTION
     device: str = "auto"
     """For teachers that run here (hf:, vllm:)."""
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _names_a_variable(cls, name: str) -> str:
+        """A key given in its place would be shown where the variable is missing."""
+        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
+            raise ValueError("it names the variable that holds the key, in capitals, like OPENAI_API_KEY")
+        return name
+
+    @field_validator("base_url")
+    @classmethod
+    def _urls_carry_no_secret(cls, urls: list[str]) -> list[str]:
+        """Addresses are stored and shown; a key in one would be too."""
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("a base URL is http(s)://HOST[:PORT]/PATH")
+            if parts.username or parts.password or parts.query:
+                raise ValueError("a base URL carries no key or password: set the variable named by api_key_env")
+        return urls
 
 
 class UnitConfig(Section):
@@ -211,7 +233,7 @@ def _usage_error(error: ValidationError, source: str) -> UsageError:
         )
     return UsageError(
         f"{source}: `{path}` is not valid{others}" if path else f"{source} is not valid",
-        str(first["msg"]),
+        str(first["msg"]).removeprefix("Value error, "),
         f"correct `{path}` in the recipe" if path else "correct the recipe",
     )
 

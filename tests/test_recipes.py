@@ -72,3 +72,18 @@ def test_the_nearest_key_is_offered(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as missing:
         find_recipe("gsm8k-solution-smollm2")
     assert "gsm8k-solutions-smollm2" in missing.value.fix
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"base_url": ["https://user:sk-secret@host/v1"]},
+        {"base_url": ["https://host/v1?key=sk-secret"]},
+        {"api_key_env": "sk-secret"},
+    ],
+)
+def test_a_key_has_no_place_in_a_recipe_and_is_not_shown(setting: dict[str, object]) -> None:
+    with pytest.raises(UsageError) as error:
+        validate_recipe({"teacher": setting}, "test")
+    told = f"{error.value.what} {error.value.why} {error.value.fix}"
+    assert "variable" in told and "sk-secret" not in told
