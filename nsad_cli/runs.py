@@ -168,8 +168,13 @@ class Run:
     # --- stages ---------------------------------------------------------------------------------------------------
 
     def stages(self) -> dict[str, dict[str, Any]]:
-        """Each stage that was started: its state (running, finished, failed), key, times and result."""
+        """Each stage that was started: its state (running, finished, failed, interrupted), key, times and result."""
         return dict(self.manifest()["stages"])
+
+    def shown_state(self, stage: str) -> str:
+        """A stage's state for people: one that says running without a process behind it was stopped."""
+        state = str(self.stages()[stage]["state"])
+        return "stopped" if state == "running" and not self.busy() else state
 
     def done(self, stage: str, key: str) -> bool:
         """Whether the stage has finished with these settings and inputs."""
@@ -185,23 +190,29 @@ class Run:
 
     @contextlib.contextmanager
     def stage(self, name: str, key: str) -> Iterator[dict[str, Any]]:
-        """Run a stage: its state goes to the manifest; what the body puts in the dict is its result."""
+        """Run a stage: its state goes to the manifest; what the body puts in the dict is its result.
+
+        Its seconds add up over interruptions, but for what a killed process spent.
+        """
         result: dict[str, Any] = {}
         started = time.time()
-        self._set_stage(name, {"state": "running", "key": key, "started": started})
+        before = self.stages().get(name, {})
+        resumed = before.get("key") == key and before.get("state") != "finished"
+        earlier = before.get("seconds", 0.0) if resumed else 0.0
+
+        def told(state: str, **more: Any) -> dict[str, Any]:
+            now = time.time()
+            return {"state": state, "key": key, "started": started, "seconds": earlier + now - started, **more}
+
+        self._set_stage(name, told("running"))
         try:
             yield result
         except BaseException as error:
             state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with contextlib.suppress(NsadError):
-                self._set_stage(
-                    name,
-                    {"state": state, "key": key, "started": started, "ended": time.time(), "error": str(error)[:500]},
-                )
+                self._set_stage(name, told(state, ended=time.time(), error=str(error)[:500]))
             raise
-        self._set_stage(
-            name, {"state": "finished", "key": key, "started": started, "ended": time.time(), "result": result}
-        )
+        self._set_stage(name, told("finished", ended=time.time(), result=result))
 
     def _set_stage(self, name: str, state: dict[str, Any]) -> None:
         manifest = self.manifest()
@@ -276,20 +287,37 @@ class Run:
         """
         file: TextIO
         with (self.path / "lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not _locked(file, fcntl.LOCK_EX):
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 raise NsadError(
                     f"run `{self.name}` is in use",
                     f"process {holder} is writing to it",
                     "wait for it to end, or use another run with --run NAME",
-                ) from error
+                )
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+    def busy(self) -> bool:
+        """Whether a process is writing to the run."""
+        path = self.path / "lock"
+        if not path.exists():
+            return False
+        with path.open() as file:
+            return not _locked(file, fcntl.LOCK_SH)
+
+
+def _locked(file: TextIO, kind: int) -> bool:
+    """Take a lock, with a moment's patience: `busy` takes it for an instant too."""
+    for _ in range(5):
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.02)
+    return False
 
 
 def list_runs() -> list[Run]:

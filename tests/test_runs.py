@@ -28,6 +28,24 @@ def test_stages_and_results_survive() -> None:
     assert run.stages()["grade"]["state"] == "failed" and "why" in run.stages()["grade"]["error"]
 
 
+def test_a_stage_whose_process_died_is_shown_as_stopped_and_its_seconds_add_up() -> None:
+    run = Run.create("one", Recipe())
+    assert not run.busy()
+    with run.lock(), run.stage("collect", "key"):
+        assert run.busy() and run.shown_state("collect") == "running"
+    assert not run.busy() and run.shown_state("collect") == "finished"
+    with pytest.raises(KeyboardInterrupt), run.stage("nat", "key"):
+        time.sleep(0.03)
+        raise KeyboardInterrupt
+    first = run.stages()["nat"]["seconds"]
+    with run.stage("nat", "key"):
+        assert run.shown_state("nat") == "stopped", "it says running, and no process holds the run"
+    assert first >= 0.03 and run.stages()["nat"]["seconds"] >= first
+    with run.stage("nat", "other settings"):
+        pass
+    assert run.stages()["nat"]["seconds"] < first
+
+
 def test_events_survive_a_half_written_line_and_odd_numbers() -> None:
     run = Run.create("one", Recipe())
     heard: list[int] = []

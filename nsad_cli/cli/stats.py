@@ -25,7 +25,8 @@ def stats(run_name: RunName = None, as_json: AsJson = False) -> None:
             fields = ("model", "model_key", "sampling", "problems", "chains")
             sets = [dict(zip(fields, row, strict=True)) for row in chains.sets()]
     stages = run.stages()
-    for state in stages.values():
+    for name, state in stages.items():
+        state["state"] = run.shown_state(name)
         state.get("result", {}).pop("problem_ids", None)
     if as_json:
         print_json({"run": run.name, "ledger": ledger, "chains": sets, "stages": stages})
@@ -36,7 +37,7 @@ def stats(run_name: RunName = None, as_json: AsJson = False) -> None:
     for name, state in stages.items():
         result = state.get("result", {})
         held = result.get("held_out_loss")
-        spent = state["ended"] - state["started"] if "ended" in state else None
+        spent = state.get("seconds") if "ended" in state else None
         table.add_row(
             name,
             state["state"],
