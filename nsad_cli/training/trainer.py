@@ -162,7 +162,7 @@ class StageTrainer(Trainer):
         self.objective = objective
         self.stage, self.run = stage, run
         self.interrupted = False
-        self._metrics: dict[str, Any] = {}
+        self._metrics: list[dict[str, Any]] = []
         self._tokens, self._since = 0, time.monotonic()
 
     # --- loss -----------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ class StageTrainer(Trainer):
                 "training has diverged",
                 f"lower training.{self.stage}.learning_rate; the last good checkpoint is kept",
             )
-        self._metrics = outcome.metrics
+        self._metrics.append(outcome.metrics)
         self._tokens += self.objective.tokens(inputs)
         # Processes average their gradients, so each scales its sum by their number.
         return outcome.total / num_items_in_batch * self.args.world_size
@@ -246,14 +246,27 @@ class StageTrainer(Trainer):
                 "learning_rate": logs["learning_rate"],
                 "grad_norm": logs.get("grad_norm"),
                 "tokens_per_second": round(self._tokens / max(now - self._since, 1e-9), 1),
-                **self._metrics,
+                **_mean(self._metrics),
                 **machine_load(),
             }
+            self._metrics = []
             self._tokens, self._since = 0, now
         else:
             return
         if self.is_world_process_zero():
             self.run.emit(self.stage, self.state.global_step, self.state.max_steps, **metrics)
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    """The mean over a step's micro-batches, number by number through dicts and lists."""
+    if not values:
+        return {}
+    first = values[0]
+    if isinstance(first, dict):
+        return {key: _mean([value[key] for value in values]) for key in first}
+    if isinstance(first, list | tuple):
+        return [_mean(group) for group in zip(*values, strict=True)]
+    return sum(values) / len(values)
 
 
 class _Planned(Dataset[Any]):
