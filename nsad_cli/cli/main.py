@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated, Any, NoReturn
@@ -26,6 +27,9 @@ app = typer.Typer(
 
 # typer brings click's classes under names of its own since 0.2x; this holds for both.
 UsageProblem: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+INTERRUPTED = 130
 
 
 def _version(value: bool) -> None:
@@ -68,16 +72,19 @@ def main() -> NoReturn:
     debug = "--debug" in arguments
     # Beside another busy process, torch's threads that spin while they wait run many times slower, alone no faster.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's notice is an interrupt like Ctrl-C
     try:
         # --debug is welcome anywhere, so that it can be added to the end of a command that failed.
         ended = app([item for item in arguments if item != "--debug"], prog_name="nsad", standalone_mode=False)
         code = ended if isinstance(ended, int) else 0
+        if code == INTERRUPTED:  # typer turns the interrupt into this code
+            raise KeyboardInterrupt
     except NsadError as error:
         code = _tell(debug, error.what, error.why, error.fix, error.exit_code)
     except typer.Exit as error:
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = _tell(False, "interrupted", "Ctrl-C, or a signal", "run the same command again: it resumes", 130)
+        code = _tell(False, "interrupted", "Ctrl-C, or a signal", "run the same command again: it resumes", INTERRUPTED)
     except UsageProblem as error:
         code = _tell_usage(debug, error)
     except BrokenPipeError:

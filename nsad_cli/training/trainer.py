@@ -6,6 +6,7 @@ import contextlib
 import math
 import shutil
 import signal
+import threading
 import time
 import warnings
 from abc import abstractmethod
@@ -349,7 +350,7 @@ def _newest_checkpoint(folder: Path) -> Path | None:
 
 @contextlib.contextmanager
 def _interruptible(trainer: StageTrainer) -> Iterator[None]:
-    """The first interrupt lets the step end and a checkpoint be written; the second one stops at once."""
+    """The first Ctrl-C or SIGTERM lets the step end and a checkpoint be written; the second one stops at once."""
     callback = next(item for item in trainer.callback_handler.callbacks if isinstance(item, _Quiet))
     callback.trainer = trainer
 
@@ -358,15 +359,15 @@ def _interruptible(trainer: StageTrainer) -> Iterator[None]:
             raise KeyboardInterrupt
         trainer.interrupted = True
 
-    try:
-        before = signal.signal(signal.SIGINT, interrupt)
-    except ValueError:  # not the main thread: the caller's own handling stands
+    if threading.current_thread() is not threading.main_thread():  # the caller's own handling stands
         yield
         return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

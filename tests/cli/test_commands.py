@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -264,3 +265,25 @@ def test_a_run_of_another_version(nsad: Nsad, tmp_path: Path) -> None:
 def test_debug_shows_the_traceback(nsad: Nsad) -> None:
     result = nsad("solve", "1+1", "--debug")
     assert result.returncode == 2 and "Traceback" in result.stderr and "error: " in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_told_and_exits_130(tiny_llama: Path, tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama).model_dump(mode="json")))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nsad_cli", "run", "tiny.yaml"],
+        cwd=tmp_path,
+        env={**os.environ, "NSAD_HOME": "runs", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("loading the student"):
+            break
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and stdout == ""
+    assert [line.strip().partition(":")[0] for line in stderr.splitlines()[-3:]] == ["error", "why", "try"]
+    assert "it resumes" in stderr

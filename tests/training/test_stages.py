@@ -179,13 +179,14 @@ def test_killed_in_every_stage_it_resumes_to_the_same_adapters(
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
-def test_interrupted_it_keeps_a_checkpoint(tiny_llama: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_keeps_a_checkpoint(tiny_llama: Path, number: signal.Signals) -> None:
     run = Run.create("stopped", recipe(tiny_llama))
     run_stages(run, ["collect", "grade"], note=lambda _: None)
 
     def interrupt(event: Any) -> None:
         if event.stage == "negative" and event.step == 2:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
     run.listen(interrupt)
     with pytest.raises(KeyboardInterrupt):
