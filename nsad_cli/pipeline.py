@@ -61,7 +61,7 @@ class Pipeline:
             self.note("loading the student …")
             from nsad_cli.session import Session
 
-            self._session = Session(self.run)
+            self._session = Session(self.run, note=self.note)
         return self._session
 
     # --- rationales -----------------------------------------------------------------------------------------------

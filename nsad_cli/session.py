@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from nsad_cli.config import Recipe
@@ -20,8 +21,10 @@ HOW_TO_TRAIN = {"negative": "nsad train-nat", "nat": "nsad train-nat", "nce": "n
 class Session:
     """One run's student with its adapters on one copy of the base weights."""
 
-    def __init__(self, run: Run, recipe: Recipe | None = None) -> None:
-        self.run = run
+    def __init__(
+        self, run: Run, recipe: Recipe | None = None, note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.run, self._note = run, note
         self.recipe = recipe or run.recipe
         self._loaded: set[str] = set()
 
@@ -29,7 +32,13 @@ class Session:
     def student(self) -> Student:
         """The base model with its tokenizer and prompt."""
         settings = self.recipe.student
-        return load_student(settings.model, device=settings.device, dtype=settings.dtype, template=settings.template)
+        return load_student(
+            settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            template=settings.template,
+            say=self._note,
+        )
 
     @cached_property
     def adapters(self) -> Adapters:

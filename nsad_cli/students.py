@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import os
 import shutil
 import tempfile
@@ -59,7 +61,14 @@ class Student:
         return [*self.tokenizer(text.strip(), add_special_tokens=False)["input_ids"], self.eos_id]
 
 
-def load_student(spec: str, *, device: str = "auto", dtype: str = "auto", template: str = TEMPLATE) -> Student:
+def load_student(
+    spec: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    template: str = TEMPLATE,
+    say: Callable[[str], None] = lambda _: None,
+) -> Student:
     """Load a student: `smollm2`, a model folder, or a Hub id with an optional @REVISION.
 
     device: auto takes CUDA, then Apple's MPS, then the CPU. dtype: auto is bfloat16 on CUDA, float32 elsewhere.
@@ -67,7 +76,7 @@ def load_student(spec: str, *, device: str = "auto", dtype: str = "auto", templa
     """
     where = pick_device(device)
     chosen = DTYPES[dtype] if dtype != "auto" else (torch.bfloat16 if where.type == "cuda" else torch.float32)
-    source, revision = _resolve(spec)
+    source, revision = _resolve(spec, say)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=chosen)
@@ -113,9 +122,9 @@ def pick_device(device: str = "auto") -> torch.device:
     return where
 
 
-def _resolve(spec: str) -> tuple[str, str | None]:
+def _resolve(spec: str, say: Callable[[str], None]) -> tuple[str, str | None]:
     if spec == "smollm2":
-        return str(smollm2_folder()), None
+        return str(smollm2_folder(say)), None
     path = Path(spec).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -142,7 +151,7 @@ def smollm2_source() -> Path | None:
     return None
 
 
-def smollm2_folder(say: Callable[[str], None] = lambda _: None) -> Path:
+def smollm2_folder(say: Callable[[str], None]) -> Path:
     """SmolLM2-135M-Instruct as a plain model folder, converted from GGUF once (about 20 s) and cached.
 
     Raises NsadError where the package is missing or the cache cannot be written.
@@ -157,11 +166,12 @@ def smollm2_folder(say: Callable[[str], None] = lambda _: None) -> Path:
     folder = cache_folder() / source.stem
     if (folder / "config.json").is_file():
         return folder
-    say("converting SmolLM2 once, about 20 seconds …")
+    say("converting SmolLM2, once …")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        _convert(source, temporary)
+        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar of its own would tear ours
+            _convert(source, temporary)
         os.replace(temporary, folder)
     except OSError as error:
         if not (folder / "config.json").is_file():  # another process may have been first

@@ -41,7 +41,7 @@ def evaluate(
         from nsad_cli.pipeline import evaluate_models
         from nsad_cli.session import Session
 
-        session = Session(run)
+        session = Session(run, note=display.note)
         chosen = models or [name for name in settings.models if session.has(name)]
         with run.lock():
             rows = evaluate_models(

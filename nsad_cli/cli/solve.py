@@ -60,7 +60,7 @@ def solve_with(
     from nsad_cli.solve import solve as run_solve
 
     recipe = load_recipe(run.path / "recipe.yaml", {"student.device": device})
-    session = Session(run, recipe)
+    session = Session(run, recipe, say)
     model = session.best_model()
     ranker = session.ranker()
     n = samples or recipe.solve.samples

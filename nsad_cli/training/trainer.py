@@ -208,6 +208,8 @@ class StageTrainer(Trainer):
         metrics = {"eval_loss": total / max(items, 1)}
         self.log(dict(metrics))
         self._tokens, self._since = 0, time.monotonic()
+        # Without it the last step's order to evaluate would stand, and the end of the epoch would obey it again.
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     # --- checkpoints ----------------------------------------------------------------------------------------------

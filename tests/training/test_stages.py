@@ -100,6 +100,7 @@ def test_it_learns(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
         held = [e.metrics["held_out_loss"] for e in run.events() if e.stage == stage and "held_out_loss" in e.metrics]
         assert len(losses) == results[stage]["steps"] and losses[-1] < losses[0] - 0.05
         assert results[stage]["held_out_loss"] == pytest.approx(min(held))
+        assert len(held) == STAGE["checks"], "each check measures once"
 
 
 def test_events_hold_what_a_dashboard_needs(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
