@@ -49,18 +49,31 @@ class ChainStore:
         self._db.close()
 
     def put(self, problem: Problem, chains: Iterable[Chain], *, model: str, model_key: str, sampling: str) -> None:
-        """Keep chains of a problem, in place of earlier ones with the same key, in one commit."""
+        """Keep chains of a problem, in place of earlier ones with the same key, in one commit.
+
+        What is known stays: a problem put without a gold answer, or a chain without a verdict, forgets neither.
+        """
         with self._db.writing() as db:
             db.execute(
-                "INSERT OR REPLACE INTO problems VALUES (?,?,?,?,?,?)",
+                "INSERT INTO problems VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET question = excluded.question,"
+                " gold = excluded.gold, benchmark = excluded.benchmark, subject = excluded.subject,"
+                " level = excluded.level WHERE excluded.gold <> ''",
                 (problem.id, problem.question, problem.answer, problem.benchmark, problem.subject, problem.level),
+            )
+            chains = list(chains)
+            # A chain with another text under the same key is another chain: scores of the old one go.
+            db.executemany(
+                "DELETE FROM weights WHERE chain_id IN (SELECT id FROM chains WHERE model = ? AND model_key = ?"
+                " AND sampling = ? AND problem_id = ? AND number = ? AND text <> ?)",
+                [(model, model_key, sampling, problem.id, chain.index, chain.text) for chain in chains],
             )
             db.executemany(
                 "INSERT INTO chains (model, model_key, sampling, problem_id, number, text, answer, finish, offsets,"
                 " logprobs, answer_class, correct, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
                 " ON CONFLICT DO UPDATE SET text = excluded.text, answer = excluded.answer, finish = excluded.finish,"
                 " offsets = excluded.offsets, logprobs = excluded.logprobs, answer_class = excluded.answer_class,"
-                " correct = excluded.correct, created = excluded.created",
+                " correct = CASE WHEN text = excluded.text THEN COALESCE(excluded.correct, correct)"
+                " ELSE excluded.correct END, created = excluded.created",
                 [
                     (
                         model,

@@ -112,7 +112,7 @@ class StageConfig(Section):
     epochs: float = Field(default=20, gt=0)
     batch_size: int = Field(default=128, ge=1)
     micro_batch_size: int = Field(default=8, ge=1)
-    """Sequences in memory at once; gradients accumulate up to batch_size."""
+    """Sequences in memory at once, at most; the largest number of them that divides batch_size is taken."""
     learning_rate: float = Field(default=3e-4, gt=0)
     warmup_steps: int = Field(default=200, ge=0)
     max_chars: int = Field(default=1600, ge=1)

@@ -36,8 +36,17 @@ class Ledger:
         return {"verdicts": self.by_verdict(), "rows": [dict(zip(names, row, strict=True)) for row in self.rows]}
 
 
-def grade(store: Store, checker: Checker, on_progress: Callable[[int, int], None] = lambda *_: None) -> Ledger:
-    """Judge every draw that this version of the grader has not judged; each chunk is committed when it is done."""
+def grade(
+    store: Store,
+    checker: Checker,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+    *,
+    params: str | None = None,
+) -> Ledger:
+    """Judge every draw that this version of the grader has not judged; each chunk is committed when it is done.
+
+    The ledger counts the draws made with `params`, or all of the store's.
+    """
     waiting = store.ungraded(GRADER_VERSION)
     total, done = store.counts()["draws"], 0
     while chunk := list(islice(waiting, CHUNK)):
@@ -45,4 +54,4 @@ def grade(store: Store, checker: Checker, on_progress: Callable[[int, int], None
         store.set_verdicts(zip((item.key for item in chunk), judged, strict=True), GRADER_VERSION)
         done += len(chunk)
         on_progress(done, total)
-    return Ledger(tuple(store.ledger()))
+    return Ledger(tuple(store.ledger(params)))

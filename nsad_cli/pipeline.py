@@ -9,14 +9,13 @@ from nsad_cli.answers.checker import Checker
 from nsad_cli.benchmarks import load_problems, parse_spec
 from nsad_cli.chains import ChainStore
 from nsad_cli.collect import collect, params_key
-from nsad_cli.config import Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading import GRADER_VERSION, grade
 from nsad_cli.runs import Run, content_key
 from nsad_cli.store import Store
-from nsad_cli.teachers import Teacher, make_teacher
+from nsad_cli.teachers import Teacher, make_teacher, source_stamp
 from nsad_cli.types import Problem, Verdict
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from nsad_cli.training.stages import Corpus
 
 Note = Callable[[str], None]
+Benchmark = tuple[str, list[Problem]]
+"""A benchmark's label and the problems of it that are measured."""
 
 
 def run_stages(run: Run, stages: Sequence[str], *, note: Note, force: bool = False) -> dict[str, dict[str, Any]]:
@@ -61,15 +62,16 @@ class Pipeline:
             self.note("loading the student …")
             from nsad_cli.session import Session
 
-            self._session = Session(self.run, note=self.note)
+            self._session = Session(self.run, self.recipe, self.note)
         return self._session
 
     # --- rationales -----------------------------------------------------------------------------------------------
 
     def collect(self) -> dict[str, Any]:
         """Draw rationales from the teacher into the store."""
-        key = content_key("collect", self.recipe.problems, self.recipe.teacher)
-        if not self.force and self.run.done("collect", key):
+        key = content_key("collect", self.recipe.problems, self.recipe.teacher, source_stamp(self.recipe.teacher.spec))
+        done = self.run.done("collect", key) and not self.run.stages()["collect"]["result"]["failed"]
+        if done and not self.force:
             self.note("collect: already done with these settings")
             return dict(self.run.stages()["collect"]["result"])
         with self.run.stage("collect", key) as result:
@@ -123,7 +125,7 @@ class Pipeline:
             self.note("grade: already done with these settings")
             return dict(self.run.stages()["grade"]["result"])
         with self.run.stage("grade", key) as result, Store(self.run.store_path) as store, Checker() as checker:
-            ledger = grade(store, checker, self.run.progress("grade"))
+            ledger = grade(store, checker, self.run.progress("grade"), params=collected["result"]["params"])
             result.update(ledger=ledger.as_dict())
         return dict(result)
 
@@ -187,11 +189,17 @@ class Pipeline:
         if not settings.benchmarks:
             self.note(f"{stage}: the recipe names no benchmarks")
             return {"results": []}
+        benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.note)
+        asked = [(label, [(item.id, item.answer) for item in problems]) for label, problems in benchmarks]
         used = [name for name in models if name != "base"]
-        trained = {name: self.run.stages().get(name, {}).get("key") for name in (*used, *(["ranker"] if used else []))}
-        key = content_key(
-            stage, settings, samples, self.recipe.sampling, self.recipe.student, self.recipe.seed, trained
-        )
+        stages = self.run.stages()
+        weights = {
+            name: stages.get(name, {}).get("result", {}).get("weights")
+            for name in (*used, *(["ranker"] if used else []))
+        }
+        student = self.recipe.student.model_dump(exclude={"device"})
+        shared = [self.recipe.sampling, student, self.recipe.seed, GRADER_VERSION]
+        key = content_key(stage, asked, models, samples, weights, shared)
         if not self.force and self.run.done(stage, key):
             self.note(f"{stage}: already done with these settings")
             return dict(self.run.stages()[stage]["result"])
@@ -200,10 +208,8 @@ class Pipeline:
                 self.session,
                 stage=stage,
                 models=models,
-                specs=settings.benchmarks,
-                limit=settings.limit,
+                benchmarks=benchmarks,
                 samples=samples,
-                note=self.note,
             )
         return dict(result)
 
@@ -219,24 +225,15 @@ class Pipeline:
 
 
 def evaluate_models(
-    session: Session,
-    *,
-    stage: str,
-    models: Sequence[str],
-    specs: Sequence[str],
-    limit: int | None,
-    samples: int,
-    note: Note,
+    session: Session, *, stage: str, models: Sequence[str], benchmarks: Sequence[Benchmark], samples: int
 ) -> list[dict[str, Any]]:
-    """Measure models on benchmarks without the problems that the run was trained on; rows as in `nsad eval --json`."""
+    """Measure models on benchmarks (see load_benchmarks); rows as in `nsad eval --json`."""
     run, recipe = session.run, session.recipe
-    trained = set(run.stages().get("collect", {}).get("result", {}).get("problem_ids", []))
-    benchmarks = [(parse_spec(spec).label, _unseen(spec, trained, limit, note)) for spec in specs]
     sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
     rows: list[dict[str, Any]] = []
     with ChainStore(run.chains_path) as store, Checker() as checker:
         for model in models:
-            subject = Subject(model, model_key(run, recipe, model), session.sampler(model))
+            subject = Subject(model, session.model_key(model), session.sampler(model))
             for label, problems in benchmarks:
                 progress = run.progress(stage, model=model, benchmark=label)
                 chains = sample_all(subject, problems, sampling, samples, True, recipe.seed, store, checker, progress)
@@ -249,19 +246,23 @@ def evaluate_models(
     return rows
 
 
-def model_key(run: Run, recipe: Recipe, model: str) -> str:
-    """What tells a model's chains from those of another training: its stage's key, or the base's own settings."""
-    if model == "base":
-        return content_key("base", recipe.student)
-    return str(run.stages()[model]["key"])
+def load_benchmarks(run: Run, specs: Sequence[str], limit: int | None, note: Note) -> list[Benchmark]:
+    """Each spec's label with its first `limit` distinct problems, without those that any stage of the run learned
+    from or chose by, and without those that have no gold answer."""
+    results = [state.get("result", {}) for state in run.stages().values()]
+    trained = {name for result in results for name in result.get("problem_ids", [])}
+    return [(parse_spec(spec).label, _unseen(spec, trained, limit, note)) for spec in specs]
 
 
 def _unseen(spec: str, trained: set[str], limit: int | None, note: Note) -> list[Problem]:
     problems = load_problems(spec, on_corrupt=note)
-    distinct = {problem.id: problem for problem in problems}
+    label = parse_spec(spec).label
+    distinct = {problem.id: problem for problem in problems if problem.answer.strip()}
+    if blank := sum(not problem.answer.strip() for problem in problems):
+        note(f"{label}: {blank} problems have no gold answer, and are dropped")
     unseen = [problem for key, problem in distinct.items() if key not in trained]
     if len(unseen) < len(distinct):
-        note(f"{parse_spec(spec).label}: {len(distinct) - len(unseen)} problems were trained on, and dropped")
+        note(f"{label}: {len(distinct) - len(unseen)} problems were trained on, and are dropped")
     if not unseen:
         raise NsadError(
             f"{spec}: every problem was trained on", "nothing is left to measure", "name another split or benchmark"

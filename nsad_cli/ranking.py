@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from transformers import DynamicCache
 
 from nsad_cli.errors import NsadError
+from nsad_cli.files import write_atomic
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.students import Student
 from nsad_cli.types import Chain, Problem
@@ -51,9 +52,10 @@ def _decoder(adapters: Adapters) -> Any:
 
 
 def _pooled(head: ScoreHead, hidden: Tensor, pool: Tensor) -> Tensor:
-    weights = pool.unsqueeze(-1).to(head.weight.dtype)
-    mean = (hidden.to(head.weight.dtype) * weights).sum(1) / weights.sum(1).clamp(min=1)
-    return torch.sigmoid(head(mean).squeeze(-1))
+    with torch.autocast(hidden.device.type, enabled=False):  # bfloat16 scores near 0 or 1 would tie
+        weights = pool.unsqueeze(-1).to(head.weight.dtype)
+        mean = (hidden.to(head.weight.dtype) * weights).sum(1) / weights.sum(1).clamp(min=1)
+        return torch.sigmoid(head(mean).squeeze(-1))
 
 
 def ranker_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> dict[str, Any]:
@@ -112,7 +114,8 @@ class HeadRanker:
 def save_ranker(adapters: Adapters, head: ScoreHead, folder: Path) -> None:
     """Save LoRA and head, safetensors only."""
     adapters.save(ADAPTER, folder)
-    save_file({name: value.detach().contiguous() for name, value in head.state_dict().items()}, folder / HEAD_FILE)
+    weights = {name: value.detach().contiguous() for name, value in head.state_dict().items()}
+    write_atomic(folder / HEAD_FILE, save(weights))
 
 
 def load_ranker(student: Student, adapters: Adapters, folder: Path) -> HeadRanker:

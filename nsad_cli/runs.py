@@ -147,8 +147,14 @@ class Run:
         return load_recipe(self.path / "recipe.yaml")
 
     def write_recipe(self, recipe: Recipe) -> None:
-        """Write the resolved recipe."""
-        write_atomic(self.path / "recipe.yaml", recipe_yaml(recipe))
+        """Write the resolved recipe, where it says something new.
+
+        Raises NsadError where another process is at work on the run: its settings stay as they are.
+        """
+        path, text = self.path / "recipe.yaml", recipe_yaml(recipe)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            with self.lock():
+                write_atomic(path, text)
 
     @property
     def store_path(self) -> Path:

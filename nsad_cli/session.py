@@ -10,7 +10,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.ranking import HeadRanker, load_ranker
-from nsad_cli.runs import Run
+from nsad_cli.runs import Run, content_key
 from nsad_cli.students import Student, load_student
 
 BEST_FIRST = ("nce", "nat", "base")
@@ -21,9 +21,7 @@ HOW_TO_TRAIN = {"negative": "nsad train-nat", "nat": "nsad train-nat", "nce": "n
 class Session:
     """One run's student with its adapters on one copy of the base weights."""
 
-    def __init__(
-        self, run: Run, recipe: Recipe | None = None, note: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, run: Run, recipe: Recipe | None = None, note: Callable[[str], None] = lambda _: None) -> None:
         self.run, self._note = run, note
         self.recipe = recipe or run.recipe
         self._loaded: set[str] = set()
@@ -73,6 +71,26 @@ class Session:
         """The model that answers: NCE, else NAT, else the untrained base."""
         return next(name for name in BEST_FIRST if self.has(name))
 
+    def model_key(self, name: str) -> str:
+        """What tells a model's chains from those of another training: its weights, or the base's own settings.
+
+        Raises NsadError where the run has not trained it.
+        """
+        if name == "base":
+            student = self.recipe.student
+            return content_key("base", student.model, student.template, student.dtype)
+        self.need(name)
+        return str(self.run.stages()[name]["result"]["weights"])
+
+    def need(self, name: str) -> None:
+        """Raise NsadError where the run has not trained a model."""
+        if not self.has(name):
+            raise NsadError(
+                f"run `{self.run.name}` has no {name} adapter",
+                "that stage has not finished",
+                f"train it with `{HOW_TO_TRAIN[name]} --run {self.run.name}`",
+            )
+
     def load(self, name: str) -> None:
         """Load a finished adapter (negative, nat or nce), once; NAT brings the negative one.
 
@@ -80,12 +98,7 @@ class Session:
         """
         if name in self._loaded:
             return
-        if not self.has(name):
-            raise NsadError(
-                f"run `{self.run.name}` has no {name} adapter",
-                "that stage has not finished",
-                f"train it with `{HOW_TO_TRAIN[name]} --run {self.run.name}`",
-            )
+        self.need(name)
         if name == "nat":
             self.load("negative")
             self.adapters.load(name, self.run.adapter_path(name), negative="negative")

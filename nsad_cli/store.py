@@ -64,11 +64,18 @@ class Store:
     # --- writing --------------------------------------------------------------------------------------------------
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
-        """Add problems that are not there yet, in order."""
+        """Add problems that are not there yet, in order; a corrected gold answer takes its verdicts with it."""
+        problems = list(problems)
         with self._db.writing() as db:
+            db.executemany(
+                "DELETE FROM verdicts WHERE draw_id IN (SELECT d.id FROM draws d JOIN problems p ON p.id = d.problem_id"
+                " WHERE p.id = ? AND p.answer <> ?)",
+                [(p.id, p.answer) for p in problems],
+            )
             (position,) = db.execute("SELECT COALESCE(MAX(position) + 1, 0) FROM problems").fetchone()
             db.executemany(
-                "INSERT INTO problems VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO problems VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
+                " answer = excluded.answer, solution = excluded.solution WHERE answer <> excluded.answer",
                 [
                     (p.id, position + i, p.benchmark, p.split, p.question, p.answer, p.solution, p.subject, p.level)
                     for i, p in enumerate(problems)
@@ -143,12 +150,16 @@ class Store:
         )
         return [Rationale(_problem(row[:8]), row[8], verdict, row[9]) for row in rows]
 
-    def ledger(self) -> list[tuple[str, str, str, int]]:
-        """Draws counted by (teacher, subject, verdict); `ungraded` where there is none."""
+    def ledger(self, params: str | None = None) -> list[tuple[str, str, str, int]]:
+        """Draws counted by (teacher, subject, verdict); `ungraded` where there is none.
+
+        params: count the draws made with these parameters alone.
+        """
         rows = self._db.execute(
             "SELECT d.teacher, p.subject, COALESCE(v.verdict, 'ungraded'), COUNT(*) FROM draws d"
             " JOIN problems p ON p.id = d.problem_id LEFT JOIN verdicts v ON v.draw_id = d.id"
-            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            " WHERE ?1 IS NULL OR d.params = ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            (params,),
         )
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Student:
     """A causal language model with its tokenizer; prompts and completions are tokenised apart, then joined."""
 
@@ -41,6 +42,12 @@ class Student:
     def eos_id(self) -> int:
         """The token that ends a completion."""
         return int(self.tokenizer.eos_token_id)
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Every token that ends a generation: EOS, and those of the model's own settings (the end of a chat's turn)."""
+        own = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        return frozenset([self.eos_id, *([own] if isinstance(own, int) else own or [])])
 
     @property
     def pad_id(self) -> int:
@@ -112,6 +119,12 @@ def pick_device(device: str = "auto") -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         where = torch.device(device)
+        if where.index:
+            raise NsadError(
+                f"device `{device}` is not usable",
+                "the trainer takes the first device that it sees",
+                f"set CUDA_VISIBLE_DEVICES={where.index} and use --device {where.type}",
+            )
         torch.empty(0, device=where)
     except (RuntimeError, AssertionError) as error:
         raise NsadError(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import pytest
-
 from nsad_cli.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
 
@@ -38,5 +36,20 @@ def test_weights_belong_to_their_ranker(tmp_path: Path) -> None:
         assert [chain.weight for chain in store.get("p", **KEY)] == [None, None]
         store.put(PROBLEM, [dataclasses.replace(CHAINS[0], text="again")], **KEY)
         again = store.get("p", ranker="first", **KEY)
-        assert again[0].text == "again" and again[0].weight == pytest.approx(0.9)
+        assert again[0].text == "again" and again[0].weight is None, "the score was another text's"
+        store.put_weights("p", {0: 0.3}, ranker="first", **KEY)
+        store.put(PROBLEM, [dataclasses.replace(CHAINS[0], text="again")], **KEY)
+        assert [chain.weight for chain in store.get("p", ranker="first", **KEY)] == [0.3, None]
         assert set(store.rankers()) == {"first", "second"}
+
+
+def test_solving_without_a_gold_answer_forgets_none(tmp_path: Path) -> None:
+    asked = Problem("p", PROBLEM.question, "", "asked")
+    with ChainStore(tmp_path / "chains.sqlite") as store:
+        store.put(asked, [dataclasses.replace(CHAINS[0], correct=None)], **KEY)
+        assert store.get("p", **KEY)[0].correct is None
+        store.put(PROBLEM, CHAINS, **KEY)
+        store.put(asked, [dataclasses.replace(chain, correct=None) for chain in CHAINS], **KEY)
+        assert [chain.correct for chain in store.get("p", **KEY)] == [True, False]
+        (problem,) = store.problems(**KEY)
+        assert dataclasses.replace(problem, split="") == PROBLEM

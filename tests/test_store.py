@@ -58,6 +58,18 @@ def test_a_new_grader_grades_again(tmp_path: Path) -> None:
         assert store.ledger() == [("teacher", "", "wrong", 1)]
 
 
+def test_a_corrected_gold_answer_is_graded_again(tmp_path: Path) -> None:
+    with Store(tmp_path / "store.sqlite") as store:
+        store.add_problems(PROBLEMS)
+        store.add_draws([draw("p1", 0), draw("p2", 0)], "k")
+        store.set_verdicts([(item.key, Judgement(Verdict.WRONG, "9", "")) for item in store.ungraded("1")], "1")
+        store.add_problems(PROBLEMS)
+        assert list(store.ungraded("1")) == []
+        store.add_problems([Problem("p1", "What is 1?", "one", "test")])
+        (item,) = store.ungraded("1")
+        assert item.draw.problem_id == "p1" and item.gold == "one"
+
+
 def test_a_draw_without_a_value_is_an_error_not_a_loss(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         store.add_problems(PROBLEMS)

@@ -61,11 +61,16 @@ def _verdict(rows: list[dict[str, Any]]) -> str:
         f"Greedy answers: {_share(before)} right before training, {_share(after)} after.",
         " ".join(f"{rule}: {_share(found[('nce', rule)])}." for rule in ("sc", "asc") if ("nce", rule) in found),
     ]
-    if after["ci95"][0] <= before["ci95"][1]:
+    if after["ci95"][0] > before["ci95"][1]:
+        parts.append("The intervals do not overlap: a gain.")
+    elif after["ci95"][1] < before["ci95"][0]:
+        parts.append("The intervals do not overlap: a loss.")
+    else:
         parts.append("The intervals overlap: no gain is shown.")
     return "\n".join(filter(None, parts))
 
 
 def _share(row: dict[str, Any]) -> str:
     low, high = row["ci95"]
-    return f"{row['accuracy']:.0%} ({low:.0%} – {high:.0%}, {row['n']} problems)"
+    cut = f", {row['truncated']:.0%} of chains cut off" if row["truncated"] else ""
+    return f"{row['accuracy']:.0%} ({low:.0%} – {high:.0%}, {row['n']} problems{cut})"

@@ -38,7 +38,7 @@ def evaluate(
         raise UsageError(f"unknown model `{unknown[0]}`", "a run has four", f"models: {', '.join(known)}")
     with Display(run) as display:
         display.note("loading the student …")
-        from nsad_cli.pipeline import evaluate_models
+        from nsad_cli.pipeline import evaluate_models, load_benchmarks
         from nsad_cli.session import Session
 
         session = Session(run, note=display.note)
@@ -48,10 +48,8 @@ def evaluate(
                 session,
                 stage="eval",
                 models=chosen,
-                specs=specs,
-                limit=limit if limit is not None else settings.limit,
+                benchmarks=load_benchmarks(run, specs, settings.limit if limit is None else limit, display.note),
                 samples=settings.samples if samples is None else samples,
-                note=display.note,
             )
     if as_json:
         print_json({"results": rows})

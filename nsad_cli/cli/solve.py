@@ -55,7 +55,6 @@ def solve_with(
     from nsad_cli.chains import ChainStore
     from nsad_cli.evaluation.runner import sampling_key
     from nsad_cli.generation.sampler import Sampling
-    from nsad_cli.pipeline import model_key
     from nsad_cli.session import Session
     from nsad_cli.solve import solve as run_solve
 
@@ -86,7 +85,7 @@ def solve_with(
             seed=str(recipe.seed),
             on_chain=arrived,
         )
-    key = {"model": model, "model_key": model_key(run, recipe, model), "sampling": sampling_key(sampling, recipe.seed)}
+    key = {"model": model, "model_key": session.model_key(model), "sampling": sampling_key(sampling, recipe.seed)}
     with ChainStore(run.chains_path) as store:
         store.put(problem, solution.chains, **key)
         if ranker is not None:

@@ -18,7 +18,10 @@ def stats(run_name: RunName = None, as_json: AsJson = False) -> None:
     if run.store_path.is_file():
         with Store(run.store_path) as store:
             names = ("teacher", "subject", "verdict", "draws")
-            ledger = [dict(zip(names, row, strict=True)) for row in store.ledger()]
+            ledger = [
+                dict(zip(names, row, strict=True))
+                for row in store.ledger(run.stages().get("collect", {}).get("result", {}).get("params"))
+            ]
     sets: list[dict[str, object]] = []
     if run.chains_path.is_file():
         with ChainStore(run.chains_path) as chains:

@@ -46,18 +46,20 @@ def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
 def results_table(rows: Sequence[dict[str, Any]]) -> Table:
     """Accuracies with their 95 % intervals, in percent."""
     table = new_table(
-        "Accuracy, % (Wilson 95 % interval)",
+        "Accuracy and its Wilson 95 % interval; all in %",
         "benchmark",
         "model",
         "by",
         "n",
-        "chains",
+        "k",
         "right",
         "interval",
-        "no answer",
-        "cut off",
+        "no\nanswer",
+        "cut\noff",
         left=3,
     )
+    for column in table.columns:
+        column.no_wrap = True
     before = None
     for row in rows:
         here = (row["benchmark"], row["model"])
@@ -70,13 +72,13 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Table:
             str(row["n"]),
             str(row["samples"]),
             f"{100 * row['accuracy']:.1f}",
-            f"{100 * row['ci95'][0]:.1f} – {100 * row['ci95'][1]:.1f}",
-            f"{100 * row['unanswered']:.0f} %",
-            f"{100 * row['truncated']:.0f} %",
+            f"{100 * row['ci95'][0]:.1f}–{100 * row['ci95'][1]:.1f}",
+            f"{100 * row['unanswered']:.0f}",
+            f"{100 * row['truncated']:.0f}",
         )
         before = here
-    if any(row["rule"] == "any" for row in rows):
-        table.caption = "any: some chain is right, a bound on every vote"
+    bound = "; any: some chain is right, a bound on every vote" if any(row["rule"] == "any" for row in rows) else ""
+    table.caption = f"k: chains a problem{bound}"
     return table
 
 

@@ -126,7 +126,10 @@ def _train(
             f"training.{stage}.batch_size": batch_size,
         }
     run = existing_run(run_name, {**overrides, **parse_settings(settings)})
-    results = execute(run, stages, force=force)
+    results = {
+        stage: {key: value for key, value in result.items() if key != "problem_ids"}
+        for stage, result in execute(run, stages, force=force).items()
+    }
     if as_json:
         print_json({"run": run.name, "stages": results})
         return

@@ -57,15 +57,23 @@ def sample_all(
 
     for how, indices in passes:
         key = {"model": subject.model, "model_key": subject.model_key, "sampling": sampling_key(how, seed)}
-        have = {problem.id: _wanted(store.get(problem.id, **key), indices) for problem in problems}
-        done += sum(len(chains) for chains in have.values() if len(chains) == len(indices))
+        have: dict[str, list[Chain]] = {}
+        for problem in problems:
+            stored = _wanted(store.get(problem.id, **key), indices)
+            if len(stored) == len(indices):
+                # `solve` keeps chains without knowing the gold answer, and checkers improve: judge them again.
+                have[problem.id] = complete(stored, problem.answer, checker)
+                if have[problem.id] != stored:
+                    store.put(problem, have[problem.id], **key)
+        done += len(have) * len(indices)
         on_progress(done, total, tokens)
-        missing = [problem for problem in problems if len(have[problem.id]) < len(indices)]
-        by_id = {problem.id: problem for problem in missing}
-        arriving: dict[str, list[Chain]] = {problem.id: [] for problem in missing}
-        tasks = [Task(problem.id, problem.question, indices) for problem in missing]
+        by_id = {problem.id: problem for problem in problems}
+        arriving: dict[str, list[Chain]] = {problem.id: [] for problem in problems if problem.id not in have}
+        tasks = [Task(problem.id, problem.question, indices, kept=problem.id in have) for problem in problems]
         for chain in subject.sampler.sample(tasks, how, seed=str(seed), on_tokens=count):
-            group = arriving[chain.problem_id]
+            group = arriving.get(chain.problem_id)
+            if group is None:
+                continue
             group.append(chain)
             done += 1
             if len(group) == len(indices):

@@ -52,7 +52,9 @@ class HFSampler:
         ordered = sorted(tasks, key=lambda task: (len(prompts[task.problem_id]), task.problem_id))
         rows = [_Row(task, index, _generator(seed, task, index)) for task in ordered for index in task.indices]
         for start in range(0, len(rows), self.batch_size):
-            yield from self._batch(rows[start : start + self.batch_size], prompts, sampling, on_tokens)
+            batch = rows[start : start + self.batch_size]
+            if not all(row.task.kept for row in batch):
+                yield from self._batch(batch, prompts, sampling, on_tokens)
 
     def _batch(
         self, rows: list[_Row], prompts: dict[str, list[int]], sampling: Sampling, on_tokens: Callable[[int], None]
@@ -77,7 +79,7 @@ class HFSampler:
                     continue
                 row.tokens.append(token)
                 row.logprobs.append(logprob)
-                if token == self.student.eos_id:
+                if token in self.student.stop_ids:
                     row.done = True
                     finished.append(row)
             yield from map(self._chain, finished)
@@ -152,18 +154,19 @@ class HFSampler:
         decode = self.student.tokenizer.decode
         text: str = decode(tokens, skip_special_tokens=True)
         offsets: list[int] = []
-        done = 0  # decoding from the last whole character on keeps this linear
-        base = 0
+        # Decoding from a recent token on keeps this linear: `start` begins a window whose own text begins at `base`.
+        # A window has a token before the one asked for, since decoders drop a leading space.
+        start = base = 0
         for end in range(1, len(tokens) + 1):
-            piece: str = decode(tokens[done:end], skip_special_tokens=True)
+            piece: str = decode(tokens[start:end], skip_special_tokens=True)
             if piece.endswith("\N{REPLACEMENT CHARACTER}"):
                 offsets.append(min(base + len(piece) - 1, len(text)))
                 continue
             offsets.append(min(base + len(piece), len(text)))
-            if end - done >= 16:
-                whole: str = decode(tokens[:end], skip_special_tokens=True)
-                done, base = end, len(whole)
-                offsets[-1] = min(base, len(text))
+            if end - start >= 16:
+                tail: str = decode(tokens[end - 1 : end], skip_special_tokens=True)
+                if not tail.startswith("\N{REPLACEMENT CHARACTER}"):
+                    start, base = end - 1, offsets[-1] - len(tail)
         if offsets:
             offsets[-1] = len(text)
         for i in range(len(offsets) - 1, 0, -1):

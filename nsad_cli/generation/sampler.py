@@ -29,6 +29,9 @@ class Task:
     problem_id: str
     question: str
     indices: tuple[int, ...]
+    kept: bool = False
+    """Its chains are kept already: it only holds its place in the plan of batches, so that the others' batches, and
+    with them the rounding of their arithmetic, are the same in a resumed run."""
 
 
 class Sampler(Protocol):
@@ -43,6 +46,8 @@ class Sampler(Protocol):
         on_tokens: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Chain]:
         """Yield chains as they finish, without answers; on_tokens gets the number of new tokens of every step.
+
+        Chains of a kept task may come too, where its batch is sampled again for the sake of another one.
 
         A chain follows from (seed, problem, index) and the engine, whatever else is asked for beside it, up to the
         rounding of batched arithmetic.

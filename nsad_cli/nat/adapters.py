@@ -34,6 +34,7 @@ class Adapters:
         self._base = base
         self._peft: PeftModel | None = None
         self._active: str | None = None
+        self._nat_layers: list[tuple[str, NatLinear]] = []
         for parameter in base.parameters():
             parameter.requires_grad_(False)
 
@@ -98,6 +99,7 @@ class Adapters:
                     str(error),
                     "set adapter.targets to linear layers that the model has, the same for every stage",
                 ) from error
+        self._find_layers()
         foreign = [path for path, layer in self._lora_layers() if not isinstance(layer, NatLinear)]
         if foreign:
             raise NsadError(
@@ -121,6 +123,7 @@ class Adapters:
             self._activate(next(other for other in self._peft.peft_config if other != name))
             self._peft.delete_adapter(name)
             self._activate(None)
+        self._find_layers()
         self._active = None
 
     # --- using ----------------------------------------------------------------------------------------------------
@@ -168,7 +171,7 @@ class Adapters:
 
     def alphas(self, name: str) -> dict[str, float]:
         """Mean gate a of every layer in its latest recorded forward pass, by the layer's path in the base."""
-        found = [(path, layer.nat_alpha[name]) for path, layer in self._named_layers() if name in layer.nat_alpha]
+        found = [(path, layer.nat_alpha[name]) for path, layer in self._nat_layers if name in layer.nat_alpha]
         if not found:
             return {}
         values = torch.stack([value for _, value in found]).tolist()
@@ -247,13 +250,14 @@ class Adapters:
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
-    def _named_layers(self) -> Iterator[tuple[str, NatLinear]]:
-        for path, module in self.base.named_modules():
-            if isinstance(module, NatLinear):
-                yield path, module
+    def _find_layers(self) -> None:
+        """Remember the adapted layers: switching adapters at every token must not walk the whole model."""
+        self._nat_layers = [
+            (path, module) for path, module in self.base.named_modules() if isinstance(module, NatLinear)
+        ]
 
     def _layers(self) -> list[NatLinear]:
-        return [layer for _, layer in self._named_layers()]
+        return [layer for _, layer in self._nat_layers]
 
     def _lora_layers(self) -> Iterator[tuple[str, nn.Module]]:
         from peft.tuners.lora import LoraLayer

@@ -8,9 +8,20 @@ from pathlib import Path
 from nsad_cli.config import TeacherConfig
 from nsad_cli.teachers.base import Teacher
 
-__all__ = ["SCHEMES", "Teacher", "make_teacher"]
+__all__ = ["SCHEMES", "Teacher", "make_teacher", "source_stamp"]
 
-SCHEMES = ("hf", "vllm", "tdg", "gsm8k-solutions", "jsonl")
+RECORDED = ("tdg", "gsm8k-solutions", "jsonl")
+SCHEMES = ("hf", "vllm", *RECORDED)
+
+
+def source_stamp(spec: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of each of a recorded teacher's files: whether to read them again. Empty for others."""
+    scheme, _, path = spec.partition(":")
+    if scheme not in RECORDED:
+        return []
+    root = Path(path).expanduser()
+    files = [root] if root.is_file() else sorted(root.rglob("*.jsonl"))
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[str], None] = lambda _: None) -> Teacher:
@@ -23,7 +34,7 @@ def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[st
         from nsad_cli.teachers.arithmetic import ArithmeticTeacher
 
         return ArithmeticTeacher()
-    if scheme in ("tdg", "gsm8k-solutions", "jsonl"):
+    if scheme in RECORDED:
         from nsad_cli.teachers.recorded import RecordedTeacher
 
         return RecordedTeacher(scheme, Path(path).expanduser(), on_corrupt)

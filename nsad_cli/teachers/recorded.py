@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,16 @@ class RecordedTeacher:
         if not path.exists():
             raise NsadError(f"the teacher `{scheme}:{path}` has no data", "no such file or folder", "check the path")
         self.name = f"{scheme}:{path.name}"
-        self.params: dict[str, Any] = {"recorded": scheme}
         self._rationales: dict[str, list[str]] = {}
         self._problems: list[Problem] = []
+        digest = hashlib.sha256()
         for problem, texts in READERS[scheme](path, on_corrupt):
+            digest.update(repr((problem.id, texts)).encode())
             if problem.id not in self._rationales:
                 self._problems.append(problem)
             self._rationales.setdefault(problem.id, []).extend(texts)
+        # Two files of one name, or one file that was edited, are two sources.
+        self.params: dict[str, Any] = {"recorded": scheme, "content": digest.hexdigest()}
         if not self._problems:
             raise NsadError(
                 f"the teacher `{scheme}:{path}` has no rationale",

@@ -73,26 +73,35 @@ def encode(rationales: Iterable[Rationale], student: Tokenised) -> list[Example]
 def batch_plan(lengths: Sequence[int], batch_size: int, epochs: float, seed: int) -> list[int]:
     """The order in which examples are trained on: indices whose consecutive runs of `batch_size` are the batches.
 
-    Every epoch is a new shuffle; the epochs follow each other, a fractional last one with the first part of its
-    shuffle. Inside windows of 16 batches examples are sorted by length, then the window's batches are shuffled. The
-    same arguments give the same plan.
+    Every epoch is a new shuffle, a fractional last one the first part of its shuffle; what is left of an epoch begins
+    the first batch of the next. Inside windows of 16 batches of one epoch examples are sorted by length, then the
+    window's batches are shuffled. No batch holds an example twice, unless all examples together are fewer than two
+    batches. The same arguments give the same plan.
     """
     random_ = random.Random(f"plan:{seed}")
-    wanted = max(1, math.ceil(len(lengths) * epochs)) if lengths else 0
-    order: list[int] = []
-    while len(order) < wanted:
+    left = max(1, math.ceil(len(lengths) * epochs)) if lengths else 0
+    plan: list[int] = []
+    rest: list[int] = []
+    while left:
         epoch = list(range(len(lengths)))
         random_.shuffle(epoch)
-        order += epoch[: wanted - len(order)]
-    plan: list[int] = []
-    for start in range(0, wanted, WINDOW * batch_size):
-        window = sorted(order[start : start + WINDOW * batch_size], key=lambda index: lengths[index])
-        batches = [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-        short = [batches.pop()] if len(batches[-1]) < batch_size else []
-        random_.shuffle(batches)
-        # Only the last window can end in a short batch; it stays last, or it would shift the borders behind it.
-        plan += [index for batch in batches + short for index in batch]
-    return plan
+        epoch = epoch[:left]
+        left -= len(epoch)
+        if rest:
+            epoch.sort(key=set(rest).__contains__)  # stable: what is carried over comes last in its new epoch
+            border = batch_size - len(rest)
+            rest, epoch = rest + epoch[:border], epoch[border:]
+            if len(rest) < batch_size:
+                continue
+            plan += rest
+        full = len(epoch) - len(epoch) % batch_size
+        for start in range(0, full, WINDOW * batch_size):
+            window = sorted(epoch[start : min(start + WINDOW * batch_size, full)], key=lambda index: lengths[index])
+            batches = [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+            random_.shuffle(batches)
+            plan += [index for batch in batches for index in batch]
+        rest = epoch[full:]
+    return plan + rest
 
 
 def collate(examples: Sequence[Example], pad: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def own_candidates(session: Session, corpus: Corpus) -> list[Candidates]:
     settings = recipe.training.ranker
     known = {item.problem.id: item.problem for item in (*corpus.positive, *corpus.negative)}
     problems = choose(list(known.values()), settings.problems, recipe.seed)
-    subject = Subject("nce", str(run.stages()["nce"]["key"]), session.sampler("nce"))
+    subject = Subject("nce", session.model_key("nce"), session.sampler("nce"))
     sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
     with ChainStore(run.chains_path) as store, Checker() as checker:
         chains = sample_all(
@@ -40,6 +40,6 @@ def own_candidates(session: Session, corpus: Corpus) -> list[Candidates]:
     for problem in problems:
         own = chains[problem.id][1]
         right = tuple(chain.text for chain in own if chain.correct)
-        wrong = tuple(chain.text for chain in own if not chain.correct)
+        wrong = tuple(chain.text for chain in own if chain.correct is False)
         candidates.append(Candidates(problem, right, wrong))
     return candidates

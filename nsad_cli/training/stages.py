@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nsad_cli.config import StageConfig
@@ -18,7 +19,7 @@ from nsad_cli.training.data import choose, encode, held_out_problems, short_enou
 from nsad_cli.training.nce import NceObjective
 from nsad_cli.training.ranker import Candidates, RankerObjective, make_pairs
 from nsad_cli.training.trainer import Objective, forget_checkpoints, train
-from nsad_cli.types import Rationale
+from nsad_cli.types import Rationale, Verdict
 
 Note = Callable[[str], None]
 
@@ -38,6 +39,16 @@ class Corpus:
         for item in (*self.positive, *self.negative):
             digest.update(f"{item.problem.id}\0{item.verdict}\0{item.text}\0".encode())
         return content_key(digest.hexdigest(), sorted(self.held_out))
+
+
+@dataclass(frozen=True, slots=True)
+class StageData:
+    """What a stage trains on and measures, the problems behind it (evaluation drops them), and counts to report."""
+
+    train: Sequence[Any]
+    held_out: Sequence[Any]
+    problem_ids: list[str]
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def make_corpus(positive: Sequence[Rationale], negative: Sequence[Rationale], *, share: float, seed: int) -> Corpus:
@@ -100,61 +111,79 @@ def train_ranker(
     source gives a pair.
     """
     settings = session.recipe.training.ranker
-    upstream = session.run.stages().get("nce", {}).get("key")
-    key = content_key(ADAPTER, _shared(session), settings, session.recipe.sampling, corpus.key, upstream)
+    key = content_key(ADAPTER, _shared(session), settings, session.recipe.sampling, corpus.key, _made(session, "nce"))
     if not force and session.run.done(ADAPTER, key):
         return _already(session, ADAPTER, note)
-    candidates = _ranker_candidates(session, sample(), corpus, note)
 
     def build() -> RankerObjective:
         session.adapters.add_lora(ADAPTER, session.adapter_settings, session.recipe.seed + 3)
-        head = ScoreHead(session.student.model.config.hidden_size, session.recipe.seed)
+        head = ScoreHead(session.student.model.config.get_text_config().hidden_size, session.recipe.seed)
         return RankerObjective(session.adapters, head.to(session.adapters.model.device), session.student.pad_id)
 
-    def pairs(held_out: bool, per_problem: int) -> list[Any]:
-        part = [item for item in candidates if (item.problem.id in corpus.held_out) == held_out]
-        return make_pairs(
-            part, session.student, per_problem=per_problem, max_chars=settings.max_chars, seed=session.recipe.seed
-        )
-
-    train_pairs = choose(pairs(False, settings.pairs_per_problem), settings.max_examples, session.recipe.seed)
-    held_pairs = choose(pairs(True, settings.pairs_per_problem), session.recipe.training.max_held_out, 0)
-    if not train_pairs:
-        raise NsadError(
-            "ranker: no pair of a right and a wrong chain",
-            "neither the student's own chains nor the teacher's give one problem both",
-            "sample more chains: training.ranker.samples or .problems",
-        )
     return _run(
         session,
-        "ranker",
+        ADAPTER,
         key,
         settings,
-        train_pairs,
-        held_pairs,
+        lambda: _ranker_data(session, sample(), corpus, note),
         build,
         note,
         save=lambda objective: save_ranker(session.adapters, objective.head, session.run.adapter_path(ADAPTER)),
     )
 
 
-def _ranker_candidates(session: Session, own: Sequence[Candidates], corpus: Corpus, note: Note) -> list[Candidates]:
-    settings = session.recipe.training.ranker
-    possible = sum(min(settings.pairs_per_problem, len(set(item.right)) * len(set(item.wrong))) for item in own)
-    if possible >= settings.min_pairs:
-        return list(own)
-    note(
-        f"ranker: the student's own chains give {possible} pairs, fewer than training.ranker.min_pairs = "
-        f"{settings.min_pairs}: the teacher's rationales join them"
+def _ranker_data(session: Session, own: Sequence[Candidates], corpus: Corpus, note: Note) -> StageData:
+    settings, seed = session.recipe.training.ranker, session.recipe.seed
+
+    def pairs(candidates: Sequence[Candidates], held_out: bool) -> list[Any]:
+        part = [item for item in candidates if (item.problem.id in corpus.held_out) == held_out]
+        return make_pairs(
+            part,
+            session.student,
+            per_problem=settings.pairs_per_problem,
+            max_chars=settings.max_chars,
+            seed=seed,
+        )
+
+    train_pairs, held_pairs = pairs(own, False), pairs(own, True)
+    counts = {"own_pairs": len(train_pairs), "teacher_pairs": 0}
+    candidates = list(own)
+    if len(train_pairs) < settings.min_pairs:
+        note(
+            f"ranker: the student's own chains give {len(train_pairs)} pairs, fewer than training.ranker.min_pairs = "
+            f"{settings.min_pairs}: the teacher's rationales join them"
+        )
+        # Pairs stay within one source: a teacher's right text beside a student's wrong one would teach whose it is.
+        teachers = _teacher_candidates(corpus)
+        joining = pairs(teachers, False)
+        counts["teacher_pairs"] = len(joining)
+        train_pairs, held_pairs = train_pairs + joining, held_pairs + pairs(teachers, True)
+        candidates += teachers
+    if not train_pairs:
+        raise NsadError(
+            "ranker: no pair of a right and a wrong chain",
+            "neither the student's own chains nor the teacher's give one problem both",
+            "sample more chains: training.ranker.samples or .problems",
+        )
+    return StageData(
+        choose(train_pairs, settings.max_examples, seed),
+        choose(held_pairs, session.recipe.training.max_held_out, seed),
+        sorted({item.problem.id for item in candidates if item.right and item.wrong}),
+        counts,
     )
-    merged = {item.problem.id: item for item in own}
-    for problem, right, wrong in (
-        *((item.problem, (item.text,), ()) for item in corpus.positive),
-        *((item.problem, (), (item.text,)) for item in corpus.negative),
-    ):
-        old = merged.get(problem.id, Candidates(problem, (), ()))
-        merged[problem.id] = Candidates(problem, old.right + right, old.wrong + wrong)
-    return list(merged.values())
+
+
+def _teacher_candidates(corpus: Corpus) -> list[Candidates]:
+    found: dict[str, Candidates] = {}
+    for item in (*corpus.positive, *corpus.negative):
+        old = found.get(item.problem.id, Candidates(item.problem, (), ()))
+        right = item.verdict is Verdict.CORRECT
+        found[item.problem.id] = Candidates(
+            item.problem,
+            (*old.right, item.text) if right else old.right,
+            old.wrong if right else (*old.wrong, item.text),
+        )
+    return list(found.values())
 
 
 def _train_stage(
@@ -168,10 +197,25 @@ def _train_stage(
     force: bool,
     after: str | None = None,
 ) -> dict[str, Any]:
-    upstream = session.run.stages().get(after, {}).get("key") if after else None
-    key = content_key(stage, _shared(session), settings, corpus.key, upstream)
+    unit = session.recipe.adapter.unit if stage == "nat" else None
+    key = content_key(stage, _shared(session), unit, settings, corpus.key, _made(session, after) if after else None)
     if not force and session.run.done(stage, key):
         return _already(session, stage, note)
+    return _run(
+        session,
+        stage,
+        key,
+        settings,
+        lambda: _stage_data(session, stage, settings, rationales, corpus, note),
+        build,
+        note,
+        save=lambda _: session.adapters.save(stage, session.run.adapter_path(stage)),
+    )
+
+
+def _stage_data(
+    session: Session, stage: str, settings: StageConfig, rationales: Sequence[Rationale], corpus: Corpus, note: Note
+) -> StageData:
     kept = short_enough(rationales, settings.max_chars)
     if len(kept) < len(rationales):
         note(
@@ -190,17 +234,10 @@ def _train_stage(
         raise _empty(stage, len(rationales), settings.max_chars)
     if not held_part:
         note(f"{stage}: no held-out rationale, so the last step's weights are kept")
-    train_set, held_set = encode(train_part, session.student), encode(held_part, session.student)
-    return _run(
-        session,
-        stage,
-        key,
-        settings,
-        train_set,
-        held_set,
-        build,
-        note,
-        save=lambda _: session.adapters.save(stage, session.run.adapter_path(stage)),
+    return StageData(
+        encode(train_part, session.student),
+        encode(held_part, session.student),
+        sorted({item.problem.id for item in (*train_part, *held_part)}),
     )
 
 
@@ -209,23 +246,29 @@ def _run(
     stage: str,
     key: str,
     settings: StageConfig,
-    train_set: Sequence[Any],
-    held_set: Sequence[Any],
+    make_data: Callable[[], StageData],
     build: Callable[[], Any],
     note: Note,
     *,
     save: Callable[[Any], None],
 ) -> dict[str, Any]:
     run = session.run
+    if session.recipe.student.dtype == "float16":
+        raise NsadError(
+            f"{stage}: no training in float16",
+            "small gradients vanish in it without loss scaling",
+            "set student.dtype (--dtype) to bfloat16 or float32; float16 can only answer",
+        )
     if run.stages().get(stage, {}).get("key") != key or run.done(stage, key):
         forget_checkpoints(run, stage)
     with run.stage(stage, key) as result:
         session.drop(stage)
+        data = make_data()
         objective = build()
         outcome = train(
             objective,
-            train_set,
-            held_set,
+            data.train,
+            data.held_out,
             stage=stage,
             run=run,
             settings=settings,
@@ -235,7 +278,14 @@ def _run(
             note=note,
         )
         save(objective)
-        result.update(dataclasses.asdict(outcome), examples=len(train_set), held_out=len(held_set))
+        result.update(
+            dataclasses.asdict(outcome),
+            **data.counts,
+            examples=len(data.train),
+            held_out=len(data.held_out),
+            weights=weights_digest(run.adapter_path(stage)),
+            problem_ids=data.problem_ids,
+        )
     forget_checkpoints(run, stage)
     session.adapters.model.eval()
     session.trained(stage)
@@ -247,11 +297,26 @@ def _shared(session: Session) -> list[Any]:
     return [
         recipe.student.model,
         recipe.student.template,
-        recipe.adapter.model_dump(),
+        recipe.student.dtype,
+        recipe.adapter.model_dump(exclude={"unit"}),
         recipe.seed,
         recipe.training.held_out,
         recipe.training.max_held_out,
     ]
+
+
+def _made(session: Session, stage: str) -> str | None:
+    """The digest of a finished stage's weights: what was trained on them is stale once they change."""
+    weights: str | None = session.run.stages().get(stage, {}).get("result", {}).get("weights")
+    return weights
+
+
+def weights_digest(folder: Path) -> str:
+    """Hash of every weight file of an adapter's folder, 16 hex digits."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _already(session: Session, stage: str, note: Note) -> dict[str, Any]:

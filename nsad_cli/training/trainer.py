@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
 from nsad_cli.config import StageConfig
 from nsad_cli.errors import NsadError
+from nsad_cli.files import write_atomic
 from nsad_cli.machine import machine_load
 from nsad_cli.runs import Run
 from nsad_cli.training.data import batch_plan
@@ -98,10 +99,15 @@ def train(
     Resumes from the newest whole checkpoint under the run's folder. Raises NsadError for a loss that is not finite
     or a full disk, KeyboardInterrupt (after a checkpoint) when interrupted.
     """
-    micro = min(settings.micro_batch_size, settings.batch_size)
-    accumulate = max(1, round(settings.batch_size / micro))
-    plan = batch_plan([len(example) for example in train_set], micro * accumulate, settings.epochs, seed)
-    steps = math.ceil(len(plan) / (micro * accumulate))
+    micro = _largest_divisor(settings.batch_size, settings.micro_batch_size)
+    accumulate = settings.batch_size // micro
+    plan = batch_plan([len(example) for example in train_set], settings.batch_size, settings.epochs, seed)
+    steps = math.ceil(len(plan) / settings.batch_size)
+    if settings.warmup_steps >= steps:
+        note(
+            f"{stage}: all {steps} steps are warm-up (training.{stage}.warmup_steps = {settings.warmup_steps}): the "
+            "learning rate never reaches its value"
+        )
     every = max(1, math.ceil(steps / settings.checks))
     folder = run.path / "checkpoints" / stage
     set_seed(seed)
@@ -131,6 +137,11 @@ def train(
         best_step=trainer.state.best_global_step or steps,
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def _largest_divisor(batch: int, most: int) -> int:
+    """The largest micro-batch of at most `most` sequences that makes up the batch exactly."""
+    return next(size for size in range(min(batch, most), 0, -1) if batch % size == 0)
 
 
 def forget_checkpoints(run: Run, stage: str) -> None:
@@ -165,6 +176,7 @@ class StageTrainer(Trainer):
         self.interrupted = False
         self._metrics: list[dict[str, Any]] = []
         self._tokens, self._since = 0, time.monotonic()
+        self.control: TrainerControl
 
     # --- loss -----------------------------------------------------------------------------------------------------
 
@@ -216,11 +228,8 @@ class StageTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: value.detach().contiguous() for name, value in self.objective.trained().items()},
-            str(folder / WEIGHTS),
-        )
+        weights = {name: value.detach().contiguous() for name, value in self.objective.trained().items()}
+        write_atomic(folder / WEIGHTS, save(weights))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)

@@ -45,6 +45,26 @@ def test_a_chain_does_not_depend_on_what_is_sampled_beside_it(student: Student) 
     assert {chain.finish for chain in together.values()} == {Finish.STOP, Finish.LENGTH}
 
 
+def test_kept_tasks_hold_their_place_in_the_plan(student: Student) -> None:
+    """A resumed run samples what it lacks in the very batches of an uninterrupted one, and no others."""
+    sampling = Sampling(1.0, 1.0, 24)
+    tasks = [Task(t.problem_id, t.question, t.indices, kept=t.problem_id != "p1") for t in TASKS]
+    whole, resumed = chains(student, 4, sampling), chains(student, 4, sampling, tasks)
+    assert {("p1", 0), ("p1", 1), ("p1", 2)} <= resumed.keys() and len(resumed) < len(whole)
+    assert all(resumed[key] == whole[key] for key in resumed), "bit for bit, log-probabilities too"
+
+
+def test_every_stop_token_of_the_model_ends_a_chain(tiny_llama: Path) -> None:
+    plain = load_student(str(tiny_llama), device="cpu")
+    text = chains(plain, 12, Sampling(0.0, 1.0, 8))["p0", 0].text
+    token = plain.tokenizer(text, add_special_tokens=False)["input_ids"][0]
+    chatty = load_student(str(tiny_llama), device="cpu")
+    chatty.model.generation_config.eos_token_id = [chatty.eos_id, token]
+    assert chatty.stop_ids == {chatty.eos_id, token}
+    chain = chains(chatty, 12, Sampling(0.0, 1.0, 8))["p0", 0]
+    assert chain.finish is Finish.STOP and len(chain.logprobs) < 8
+
+
 def test_greedy_equals_generate(student: Student) -> None:
     ours = chains(student, 3, Sampling(0.0, 1.0, 16), [Task(t.problem_id, t.question, (0,)) for t in TASKS])
     for task in TASKS:

@@ -26,6 +26,14 @@ def test_a_part_of_an_epoch_repeats_nothing_before_all_were_seen(count: int, epo
     assert max(seen) - min(seen) <= 1
 
 
+@given(st.integers(1, 80), st.integers(1, 20), st.integers(1, 6))
+def test_no_batch_holds_an_example_twice(count: int, size: int, epochs: int) -> None:
+    plan = batch_plan([index % 7 for index in range(count)], size, epochs, 0)
+    batches = [plan[start : start + size] for start in range(0, len(plan), size)]
+    if count >= 2 * size:
+        assert all(len(set(batch)) == len(batch) for batch in batches)
+
+
 def test_batches_hold_examples_of_like_length() -> None:
     lengths = [index % 97 for index in range(1000)]
     plan = batch_plan(lengths, 8, 1, 0)

@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nsad_cli.config import Recipe, validate_recipe
+from nsad_cli.config import AdapterConfig, Recipe, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
-from nsad_cli.pipeline import run_stages
+from nsad_cli.pipeline import load_benchmarks, run_stages
 from nsad_cli.runs import STAGES, Run
 
 STAGE: dict[str, Any] = {
@@ -149,9 +149,9 @@ from nsad_cli.runs import STAGES, Run
 if len(sys.argv) > 2:
     # Slow steps down, so that the kill falls between two of them.
     import time
-    from nsad_cli.training.completion import CompletionObjective
-    plain = CompletionObjective.collate
-    CompletionObjective.collate = lambda self, examples: (time.sleep(0.05), plain(self, examples))[1]
+    from nsad_cli.training.trainer import StageTrainer
+    plain = StageTrainer.compute_loss
+    StageTrainer.compute_loss = lambda self, *args, **kwargs: (time.sleep(0.1), plain(self, *args, **kwargs))[1]
 run_stages(Run.open(sys.argv[1]), STAGES[:-1], note=lambda text: print(text, flush=True))
 """
 
@@ -162,26 +162,31 @@ def test_killed_in_every_stage_it_resumes_to_the_same_adapters(
 ) -> None:
     expected = weights(finished[0])
     run = Run.create("killed", recipe(tiny_llama))
-    for stage, step in (("negative", 2), ("nat", 5), ("nce", 3)):
-        process = subprocess.Popen([sys.executable, "-c", RESUME, "killed", "slowly"], stdout=subprocess.DEVNULL)
-        while process.poll() is None and not any(
-            event.stage == stage and event.step >= step and "loss" in event.metrics for event in run.events()
-        ):
+    stages = ("negative", "nat", "nce", "ranker")
+    for i, stage in enumerate(stages):
+        process = subprocess.Popen(
+            [sys.executable, "-c", RESUME, "killed", "slowly"], stdout=subprocess.PIPE, text=True
+        )
+        checkpoints = run.path / "checkpoints" / stage
+        while process.poll() is None and not list(checkpoints.glob("checkpoint-*/complete")):
             time.sleep(0.02)
-        assert process.poll() is None, f"ended before step {step} of {stage}"
+        assert process.poll() is None, f"ended before a checkpoint of {stage}"
         os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        said, _ = process.communicate()
         assert run.stages()[stage]["state"] == "running"
+        assert i == 0 or f"{stages[i - 1]}: resuming at step" in said
     done = subprocess.run([sys.executable, "-c", RESUME, "killed"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "nce: resuming at step" in done.stdout or run.stages()["nce"]["state"] == "finished"
+    assert "ranker: resuming at step" in done.stdout
     found = weights(run)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_keeps_a_checkpoint(tiny_llama: Path, number: signal.Signals) -> None:
+def test_interrupted_it_keeps_a_checkpoint(
+    finished: tuple[Run, dict[str, Any], list[str]], tiny_llama: Path, number: signal.Signals
+) -> None:
     run = Run.create("stopped", recipe(tiny_llama))
     run_stages(run, ["collect", "grade"], note=lambda _: None)
 
@@ -198,6 +203,59 @@ def test_interrupted_it_keeps_a_checkpoint(tiny_llama: Path, number: signal.Sign
     notes: list[str] = []
     run_stages(Run(run.path), ["negative"], note=notes.append)
     assert any("resuming at step" in note for note in notes)
+    expected = load_file(finished[0].adapter_path("negative") / "adapter_model.safetensors")
+    found = load_file(run.adapter_path("negative") / "adapter_model.safetensors")
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def with_negative(model: Path, **changes: Any) -> Recipe:
+    """The recipe with other settings for the negative adapter."""
+    training = recipe(model).training.model_dump()
+    return recipe(model, training={**training, "negative": {**STAGE, **changes}})
+
+
+def test_micro_batches_make_up_the_batch_exactly(tiny_llama: Path) -> None:
+    """Batches of 8 whole, and in parts of 2 (3 does not divide 8): the same losses but for rounding."""
+    losses = []
+    for name, micro in (("whole-batches", 8), ("parts", 3)):
+        run = Run.create(name, with_negative(tiny_llama, micro_batch_size=micro, learning_rate=1e-3))
+        run.write_recipe(run.recipe.model_copy(update={"adapter": AdapterConfig(dropout=0)}))
+        run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
+        losses.append([e.metrics["loss"] for e in run.events() if e.stage == "negative" and "loss" in e.metrics])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_what_a_model_was_trained_on_is_never_evaluated(tiny_llama: Path) -> None:
+    """Not even after a later collection into the run has failed."""
+    run = Run.create("leak", recipe(tiny_llama))
+    run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
+    with pytest.raises(NsadError), run.stage("collect", "another"):
+        raise NsadError("a", "b", "c")
+    notes: list[str] = []
+    ((label, problems),) = load_benchmarks(run, ["arithmetic:train"], None, notes.append)
+    assert label == "arithmetic:train" and "trained on" in notes[0] and problems
+    learned = set(run.stages()["negative"]["result"]["problem_ids"])
+    assert learned and not learned & {problem.id for problem in problems}
+
+
+def test_retraining_upstream_makes_what_follows_stale(tiny_llama: Path) -> None:
+    run = Run.create("stale", recipe(tiny_llama))
+    run_stages(run, ["collect", "grade", "negative", "nat"], note=lambda _: None)
+    run.write_recipe(with_negative(tiny_llama, epochs=1))
+    notes: list[str] = []
+    run_stages(Run(run.path), ["negative", "nat"], note=notes.append)
+    assert not any("already done" in note for note in notes)
+
+
+def test_an_edited_recording_is_collected_again(tiny_llama: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    line = {"question": "1+1?", "answer": "2", "generated_answer": ["The answer is 2."]}
+    path.write_text(json.dumps(line))
+    run = Run.create("edited", recipe(tiny_llama, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 2}))
+    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    path.write_text(json.dumps({**line, "answer": "3", "generated_answer": ["The answer is 2.", "The answer is 3."]}))
+    ledger = run_stages(run, ["collect", "grade"], note=lambda _: None)["grade"]["ledger"]
+    assert ledger["verdicts"] == {"wrong": 1, "correct": 1}
 
 
 def test_empty_sides_are_told(tiny_llama: Path, tmp_path: Path) -> None:
