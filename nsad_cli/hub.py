@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,11 +25,17 @@ def hub_reachable(timeout: float = PATIENCE) -> bool:
     if target.hostname is None:
         return False
     port = target.port or (443 if target.scheme == "https" else 80)
-    try:
-        with socket.create_connection((target.hostname, port), timeout=timeout):
-            return True
-    except OSError:
-        return False
+    reached: list[bool] = []
+
+    def connect() -> None:
+        with contextlib.suppress(OSError), socket.create_connection((target.hostname, port), timeout=timeout):
+            reached.append(True)
+
+    # A silent name server, or a host with many addresses, takes its time for each: ours ends all the same.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return bool(reached)
 
 
 def hub_cache() -> Path:

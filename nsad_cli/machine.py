@@ -32,6 +32,6 @@ def _gpu(torch: Any, index: int) -> dict[str, Any]:
     gpu: dict[str, Any] = {"memory_gib": round((total - free) / 2**30, 2), "total_gib": round(total / 2**30, 2)}
     try:
         gpu["percent"] = torch.cuda.utilization(index)
-    except (ImportError, ModuleNotFoundError, RuntimeError):
-        gpu["percent"] = None  # torch reads the load through nvidia-ml-py, which is not always installed
+    except Exception:  # torch reads it through nvidia-ml-py: not always installed, with errors of its own on MIG
+        gpu["percent"] = None
     return gpu

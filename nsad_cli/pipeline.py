@@ -11,6 +11,7 @@ from nsad_cli.chains import ChainStore
 from nsad_cli.collect import collect, params_key
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
+from nsad_cli.files import file_stamp
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading import GRADER_VERSION, grade
 from nsad_cli.runs import Run, content_key
@@ -69,7 +70,9 @@ class Pipeline:
 
     def collect(self) -> dict[str, Any]:
         """Draw rationales from the teacher into the store."""
-        key = content_key("collect", self.recipe.problems, self.recipe.teacher, source_stamp(self.recipe.teacher.spec))
+        train = self.recipe.problems.train
+        read = [source_stamp(self.recipe.teacher.spec), file_stamp(parse_spec(train).path) if train else None]
+        key = content_key("collect", self.recipe.problems, self.recipe.teacher, read)
         done = self.run.done("collect", key) and not self.run.stages()["collect"]["result"]["failed"]
         if done and not self.force:
             self.note("collect: already done with these settings")
@@ -125,7 +128,10 @@ class Pipeline:
             self.note("grade: already done with these settings")
             return dict(self.run.stages()["grade"]["result"])
         with self.run.stage("grade", key) as result, Store(self.run.store_path) as store, Checker() as checker:
-            ledger = grade(store, checker, self.run.progress("grade"), params=collected["result"]["params"])
+            params = collected["result"]["params"]
+            if self.force:
+                store.forget_verdicts(params)
+            ledger = grade(store, checker, self.run.progress("grade"), params=params)
             result.update(ledger=ledger.as_dict())
         return dict(result)
 

@@ -62,11 +62,15 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None) -
     source = "flags"
     for layer in (user_config_path(), path):
         if layer is not None and (layer == path or layer.is_file()):
-            values = _merge(values, _read_yaml(layer))
+            own = _read_yaml(layer)
+            validate_recipe(_expand(own, str(layer)), str(layer))  # a mistake is told with the file that it is in
+            values = _merge(values, own)
             source = str(layer)
     for key, value in (overrides or {}).items():
         if value is not None:
-            values = _merge(values, _nested(key.split("."), value))
+            own = _nested(key.split("."), value)
+            validate_recipe(_expand(own, "flags"), "flags")
+            values = _merge(values, own)
     return validate_recipe(_expand(values, source), source)
 
 

@@ -25,7 +25,7 @@ from nsad_cli.files import write_atomic, write_error
 from nsad_cli.nearest import did_you_mean
 from nsad_cli.recipes import load_recipe, recipe_yaml
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout; a run of another one is refused, never misread."""
 STAGES = ("collect", "grade", "eval-before", "negative", "nat", "nce", "ranker", "eval")
 LIBRARIES = ("torch", "transformers", "peft", "accelerate")
@@ -71,6 +71,12 @@ class Run:
             )
         run = cls(runs_home() / name)
         if (run.path / "manifest.json").exists():
+            if store is not None and store.resolve() != run.store_path.resolve():
+                raise UsageError(
+                    f"run `{name}` has another store",
+                    f"it keeps its rationales in {run.store_path}",
+                    "use another --run",
+                )
             run.manifest()
         else:
             manifest = {
@@ -86,8 +92,10 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, name: str | None = None) -> Run:
-        """Open a run by name; without one, the chosen (`nsad runs use`) or newest finished run, else the newest.
+    def open(cls, name: str | None = None, *, finished: bool = False) -> Run:
+        """Open a run by name; without one the chosen one (`nsad runs use`), else the newest.
+
+        finished: what has a student to answer with goes before what is newer and has none.
 
         Raises UsageError where there is none, NsadError where another version made it.
         """
@@ -112,8 +120,8 @@ class Run:
         chosen = chosen_run()
         if chosen is not None:
             return chosen
-        finished = [run for run in runs if run.finished()]
-        return (finished or runs)[0]
+        ready = [run for run in runs if run.finished()] if finished else []
+        return (ready or runs)[0]
 
     # --- manifest and recipe --------------------------------------------------------------------------------------
 

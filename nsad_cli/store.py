@@ -115,6 +115,11 @@ class Store:
                 [(key, j.verdict.value, j.answer, j.reason, grader) for key, j in verdicts],
             )
 
+    def forget_verdicts(self, params: str) -> None:
+        """Drop the verdicts on the draws made with these parameters: they will be judged again."""
+        with self._db.writing() as db:
+            db.execute("DELETE FROM verdicts WHERE draw_id IN (SELECT id FROM draws WHERE params = ?)", (params,))
+
     # --- reading --------------------------------------------------------------------------------------------------
 
     def present(self, teacher: str, params: str) -> set[tuple[str, int]]:

@@ -77,11 +77,12 @@ def test_which_run_is_used() -> None:
             with run.stage("nce", "k"):
                 pass
         time.sleep(0.01)
-    assert Run.open().name == "middle"  # the newest finished one, not the newest
+    assert Run.open(finished=True).name == "middle"  # the newest finished one, not the newest
+    assert Run.open().name == "new"
     choose_run("old")
     assert Run.open().name == "old" and Run.open("new").name == "new"
     choose_run(None)
-    assert Run.open().name == "middle"
+    assert Run.open(finished=True).name == "middle"
     assert [run.name for run in list_runs()] == ["new", "middle", "old"]
     with pytest.raises(UsageError) as error:
         Run.open("midle")

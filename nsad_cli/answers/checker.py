@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from types import TracebackType
 
-from nsad_cli.answers.equivalence import LONGEST, decide
+from nsad_cli.answers.equivalence import LONGEST, decide, undecidable
+from nsad_cli.errors import NsadError
 
 MEMORY = 2 * 2**30
 START_LIMIT = 60.0
@@ -58,7 +59,9 @@ class Checker:
             if key in self._cache:
                 continue
             proof = decide(*key)
-            if proof is not None:
+            if undecidable(*key):
+                self._cache[key] = Outcome.UNDECIDED
+            elif proof is not None:
                 self._cache[key] = Outcome.EQUAL if proof else Outcome.DIFFERENT
             elif max(map(len, key)) > LONGEST:
                 self._cache[key] = Outcome.UNDECIDED
@@ -107,7 +110,7 @@ class _Worker:
             [sys.executable, "-m", "nsad_cli.answers.worker", str(MEMORY)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env=environment,
             start_new_session=True,
         )
@@ -126,6 +129,8 @@ class _Worker:
         """The outcome, or None where the worker has only become ready; a worker that died decided nothing."""
         chunk = self.output.read()
         if chunk == b"":
+            if not self._ready:
+                raise self._cannot_start()
             return Outcome.UNDECIDED
         self._buffer += chunk or b""
         while b"\n" in self._buffer:
@@ -135,6 +140,15 @@ class _Worker:
                 continue
             return {b"true": Outcome.EQUAL, b"false": Outcome.DIFFERENT}.get(line, Outcome.UNDECIDED)
         return None
+
+    def _cannot_start(self) -> NsadError:
+        assert self._process.stderr is not None
+        lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+        return NsadError(
+            "the second checker cannot start",
+            lines[-1] if lines else "its process ended at once",
+            "see what is missing with `nsad doctor`",
+        )
 
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -149,3 +163,5 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
         self.output.close()
+        if self._process.stderr is not None:
+            self._process.stderr.close()

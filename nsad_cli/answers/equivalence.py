@@ -6,6 +6,16 @@ import re
 from fractions import Fraction
 
 LONGEST = 400
+_NUMBERS = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?|(?<![\w.])-?\.\d+")
+SCALES = frozenset(
+    {"dozen", "hundred", "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions"}
+)
+CHANGING = SCALES | {
+    *("pi", "sqrt", "root", "sin", "cos", "tan", "log", "ln", "exp", "mod", "base", "power", "factorial", "infinity"),
+    *("plus", "minus", "negative", "times", "over", "squared", "cubed", "square", "half", "third", "quarter", "not"),
+    *("less", "more", "than", "least", "most", "between", "or", "and"),
+}
+"""Words that make another value, or none, of the number beside them."""
 NEAR = Fraction(1, 100)
 """Numbers that differ by less than one part in a hundred may be roundings: the second checker decides on them."""
 
@@ -14,7 +24,9 @@ def decide(a: str, b: str) -> bool | None:
     """Whether two answers are equal: True and False are proofs, None says that strings and numbers prove nothing.
 
     Equal normalised strings or equal exact numbers are equal. Two plain numbers that are far apart, or two different
-    plain words, differ. Symmetric, and reflexive on everything.
+    plain words, differ. A number in a few words ("7 in total") counts as that number beside a plain one; pairs of
+    numbers are compared in order where one is in parentheses; clock times by hour, minute and half of the day.
+    Symmetric, and reflexive on everything.
     """
     if a.strip() == b.strip():
         return True
@@ -23,14 +35,78 @@ def decide(a: str, b: str) -> bool | None:
     x, y = normalise(a), normalise(b)
     if x == y:
         return True
+    s, t = _clock(a), _clock(b)
+    if s and t:
+        return s[:2] == t[:2] and (s[2] == t[2] or not (s[2] and t[2]))
     p, q = number(x), number(y)
+    if (p is None) != (q is None):
+        p, q = (number_in_prose(a) if p is None else p), (number_in_prose(b) if q is None else q)
     if p is not None and q is not None:
         if p == q:
             return True
-        return None if "%" in a + b or abs(p - q) < NEAR * max(abs(p), abs(q)) else False
+        return None if "%" in a + b or _near(p, q) else False
     if re.fullmatch(r"[a-z]{2,}(?: [a-z]+)*", x) and re.fullmatch(r"[a-z]{2,}(?: [a-z]+)*", y):
         return False
-    return None
+    return _in_order(x, y)
+
+
+def undecidable(a: str, b: str) -> bool:
+    """Whether two answers are one as ratios and two as times of the day: 1:15 and 3:45."""
+    s, t = _clock(a), _clock(b)
+    if s is None or t is None or s[2] or t[2]:
+        return False
+    return s != t and s[0] * t[1] == t[0] * s[1]
+
+
+def is_prose(answer: str) -> bool:
+    """Whether an answer is words alone, without a digit, an operator or a formula."""
+    bare = re.sub(r"\\(?:text|mbox|mathrm|textbf|textit)\s*\{([^{}]*)\}", r"\1", answer)
+    return bool(re.search(r"[A-Za-z]{2,}", bare)) and not re.search(r"[\d\\=+*/^<>]", bare)
+
+
+def number_in_prose(answer: str) -> Fraction | None:
+    """The one number of an answer in words: 7 of `7 in total`, `about 7`, `7 km/h`; None where words change it."""
+    bare = re.sub(r"\\(?:text|mbox|mathrm)\s*\{([^{}]*)\}", r" \1 ", answer).replace("\\$", "").replace("\\%", "%")
+    found = _NUMBERS.findall(bare)
+    if len(found) != 1 or re.search(r"[\\=+*^<>(\[{|_!]", bare):
+        return None
+    words = re.findall(r"[A-Za-z]+", bare.replace(found[0], " ", 1))
+    long = [word.lower() for word in words if len(word) > 1]
+    unit = bool(re.search(r"\d\s+[mgshLCFKWN]$", bare.strip()))
+    if not (long or unit) or CHANGING & set(long) or any(word in "xyznk" for word in words if len(word) == 1):
+        return None
+    return number(normalise(found[0]))
+
+
+def numbers_of(answer: str) -> list[Fraction]:
+    """Every plain number in an answer."""
+    values = (number(normalise(text)) for text in _NUMBERS.findall(answer))
+    return [value for value in values if value is not None]
+
+
+def _clock(answer: str) -> tuple[int, int, str] | None:
+    """Hour, minute and `a` or `p` of a time of the day; None for anything else."""
+    match = re.fullmatch(r"(\d{1,2}):(\d{2})\s*(?:([ap])\.?\s*m\.?)?", answer.strip().strip("$").strip().lower())
+    return (
+        (int(match[1]), int(match[2]), match[3] or "") if match and int(match[1]) < 25 and int(match[2]) < 60 else None
+    )
+
+
+def _in_order(x: str, y: str) -> bool | None:
+    """Decide two lists of plain numbers, one of them at least a tuple in parentheses; None for anything else."""
+    if not (re.fullmatch(r"\(.*\)", x) or re.fullmatch(r"\(.*\)", y)):
+        return None
+    parts = [[number(part) for part in text.removeprefix("(").removesuffix(")").split(",")] for text in (x, y)]
+    if len(parts[0]) != len(parts[1]) or len(parts[0]) < 2 or None in parts[0] + parts[1]:
+        return None
+    pairs = [(p, q) for p, q in zip(*parts, strict=True) if p is not None and q is not None]
+    if any(not _near(p, q) for p, q in pairs):
+        return False
+    return True if parts[0] == parts[1] else None
+
+
+def _near(p: Fraction, q: Fraction) -> bool:
+    return p == q or abs(p - q) < NEAR * max(abs(p), abs(q))
 
 
 def normalise(answer: str) -> str:
@@ -40,7 +116,8 @@ def normalise(answer: str) -> str:
     text = re.sub(r"\\(?:left|right|displaystyle|bigl?|bigr?)(?![a-zA-Z])", "", text)
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
     text = re.sub(r"\^\{?\s*\\circ\s*\}?|\\degrees?|°", "", text)
-    text = text.replace("\\$", "").replace("$", "").replace("\\%", "").replace("%", "")
+    text = re.sub(r"[€£¥]", "", text.replace("\\$", "").replace("$", "").replace("\\%", "").replace("%", ""))
+    text = text.replace("\\varnothing", "\\emptyset")
     text = _texts(text)
     text = re.sub(r"\\[,;: ]|\\quad|\\qquad|~", " ", text)
     text = re.sub(r"^\s*[a-zA-Z]\s*(?:=|\\in(?![a-z]))\s*", "", text)
@@ -51,6 +128,7 @@ def normalise(answer: str) -> str:
         text = text.replace(",", "")
     if re.fullmatch(r"[A-Za-z][A-Za-z ]+", text):
         return re.sub(r"\s+", " ", text).lower()
+    text = re.sub(r"(?<=\d)\s+and\s+(?=-?\d{1,2}(?!\d))", ",", text)  # 3 and 4 is 3,4
     text = re.sub(r"(\d)\s+(?=\d+\s*/\s*\d)", r"\1&", text)  # a mixed number keeps its gap: 1 1/2
     text = re.sub(r"\s+", "", text)
     return re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)
@@ -83,13 +161,17 @@ def _texts(text: str) -> str:
     if whole:
         return whole[1].strip()
     unit = re.search(r"\\(?:text|mbox|mathrm)\s*\{([^{}]*)\}\s*(?:\^\s*\{?\d\}?)?\s*$", text)
-    if unit and re.search(r"[\d})]\s*$", re.sub(r"(?:\\[,;: ]|\s)+$", "", text[: unit.start()])):
+    if (
+        unit
+        and unit[1].strip().lower() not in CHANGING
+        and re.search(r"[\d})]\s*$", re.sub(r"(?:\\[,;: ]|\s)+$", "", text[: unit.start()]))
+    ):
         text = text[: unit.start()]
     text = re.sub(r"\\(?:text|mbox|mathrm|textbf|textit)\s*\{([^{}]*)\}", r"\1", text)
     worded = re.fullmatch(
         r"\s*(-?[\d,./]+)\s+(?!and\b|or\b|sin\b|cos\b|tan\b|log\b|pi\b)[a-zA-Z][a-z]{2,}(?: [a-z]+)*\s*", text
     )
-    return worded[1] if worded else text
+    return worded[1] if worded and not CHANGING & set(re.findall("[a-z]+", text.lower())) else text
 
 
 def _braces(text: str) -> str:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from nsad_cli.answers.equivalence import is_prose
+
 LONGEST = 400
 """Characters; what is longer is no answer."""
 
@@ -30,17 +32,33 @@ class Extraction:
 
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\b\s*")
-_HASH = re.compile(r"^.*####[ \t]*(\S.*)$", re.MULTILINE)
+_HASH = re.compile(r"(?<!#)####(?!#)[ \t]*(\S.*)$", re.MULTILINE)
+_PLAIN = re.compile(r"[-−]?[$€£]?[ \t]*[\d.,/]+[ \t]*%?")
 _A_LINE = re.compile(r"^[ \t]*(?:A|Answer)[ \t]*:[ \t]*(\S.*)$", re.MULTILINE)
-_PHRASE = re.compile(r"\banswer(?:\s+(?:to|for)\b[^.\n:]{0,80}?)?\s*(?:is|:|=)\s*:?[ \t]*\n?[ \t]*", re.IGNORECASE)
+_PHRASE = re.compile(r"\banswer(?:\s+(?:to|for)\b[^.\n:]{0,80}?)?\s*(?:\bis\b|:|=)\s*:?[ \t]*\n?[ \t]*", re.IGNORECASE)
+# Where a sentence's answer ends: a line, a full stop (not an abbreviation's), a new clause.
+_END = re.compile(r"\n|(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bRs)(?<!\bSt)\.(?=\s|$)|(?<=\w)[;,](?=\s[a-z])")
+_NARRATES = re.compile(
+    r"(?:not|found|obtained|calculated|computed|determined|derived|given|got|gotten|as follows|simply the|in)\b",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"(?<![\w.])[-−]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?|(?<![\w.])-?\.\d+")
 
 
-def extract(text: str) -> Extraction:
-    r"""Read the final answer: \boxed or \fbox, `#### x`, a line `A: x`, "the answer is x"; else the last number."""
+def extract(text: str, gold: str | None = None) -> Extraction:
+    r"""Read the final answer: \boxed or \fbox, `#### x`, a line `A: x`, "the answer is x"; else the last number.
+
+    "The answer is correct" states none. Prose without a number or a formula is passed over where the gold answer is
+    known not to be prose, and, where none is known, where something else is stated.
+    """
     found = sorted(
         [*_boxes(text)]
-        + [(match.start(), _tidy(match[1]), Marker.HASH) for match in _HASH.finditer(text)]
+        + [
+            (match.start(), _tidy(match[1]), Marker.HASH)
+            for match in _HASH.finditer(text)
+            # Markdown headings have four signs too: an answer is a plain number, or the text's last line.
+            if _PLAIN.fullmatch(_tidy(match[1])) or not text[match.end() :].strip()
+        ]
         + [
             (match.start(), _tidy(match[1]), Marker.A_LINE)
             for match in _A_LINE.finditer(text)
@@ -48,7 +66,12 @@ def extract(text: str) -> Extraction:
         ]
         + [*_phrases(text)]
     )
-    stated = [(answer, marker) for _, answer, marker in found if answer and len(answer) <= LONGEST]
+    said = [(answer, marker) for _, answer, marker in found if answer and len(answer) <= LONGEST]
+    stated = [item for item in said if item[1] is Marker.BOXED or not (is_prose(item[0]) or _NARRATES.match(item[0]))]
+    if gold is not None and is_prose(gold):
+        stated = said
+    elif gold is None:
+        stated = stated or said
     if stated:
         answer, marker = stated[-1]
         others = dict.fromkeys(other for other, _ in stated if other != answer)
@@ -95,10 +118,10 @@ def _phrases(text: str) -> list[tuple[int, str, Marker]]:
     for match in _PHRASE.finditer(text):
         rest = text[match.end() : match.end() + 2 * LONGEST]
         formula = re.match(r"\$([^$]+)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", rest, re.DOTALL)
-        if formula:
+        if formula and not re.match(r"\s*(?:,|and\b|or\b)[\s,]*(?:and\b|or\b)?\s*[$\\]", rest[formula.end() :]):
             said = next(group for group in formula.groups() if group is not None)
         else:
-            said = re.split(r"\n|\.(?=\s|$)|(?<=\w)[;,](?=\s[a-z])", rest, maxsplit=1)[0]
+            said = _END.split(rest, maxsplit=1)[0]
         if "\\boxed" not in said and "\\fbox" not in said:
             found.append((match.start(), _tidy(said), Marker.PHRASE))
     return found

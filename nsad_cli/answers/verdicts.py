@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from nsad_cli.answers.checker import Checker, Outcome
+from nsad_cli.answers.equivalence import SCALES, normalise, number, numbers_of
 from nsad_cli.answers.extract import Extraction, Marker, extract
 from nsad_cli.types import Finish, Judgement, Verdict
 
@@ -19,7 +21,7 @@ def judge(
     Only an explicit answer that a checker finds different is `wrong`. The last number of a text without a marker may
     show `correct`, nothing else. A text that states two different explicit answers is `disputed`.
     """
-    read = [extract(text) for text, _, _ in items]
+    read = [extract(text, gold) for text, gold, _ in items]
     pairs: list[tuple[str, str]] = []
     for extraction, (_, gold, _) in zip(read, items, strict=True):
         if extraction.answer is not None and gold.strip():
@@ -62,4 +64,14 @@ def _judgement(
         return Judgement(Verdict.TIMEOUT, answer, "the checker ran out of time")
     if outcome is Outcome.UNDECIDED:
         return Judgement(Verdict.DISPUTED, answer, "no checker can read it")
+    if marker is not Marker.BOXED and _may_mean(answer, gold):
+        return Judgement(Verdict.DISPUTED, answer, "the right number stands among words")
     return Judgement(Verdict.WRONG, answer, f"{marker} differs from the gold answer")
+
+
+def _may_mean(answer: str, gold: str) -> bool:
+    """Whether an answer in words could still mean the gold number: `7 out of 10` or `7!` for 7, `5 million`."""
+    value, words = number(normalise(gold)), {word.lower() for word in re.findall(r"[A-Za-z]{2,}", answer)}
+    if value is None or not (words or answer.endswith("!")) or "\\" in answer:
+        return False
+    return value in numbers_of(answer) or bool(SCALES & words)

@@ -5,8 +5,10 @@ Run as `python -m nsad_cli.answers.worker MEMORY_BYTES`; the parent keeps the ti
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import resource
 import sys
 
@@ -17,7 +19,9 @@ def main() -> None:
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
     logging.disable(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and refuses it
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115  nobody reads it from here on: it must not fill up
     sys.set_int_max_str_digits(2000)
     configs = [LatexExtractionConfig(), ExprExtractionConfig()]
     print("ready", flush=True)

@@ -27,7 +27,7 @@ def evaluate(
     from nsad_cli.cli.target import existing_run
     from nsad_cli.errors import UsageError
 
-    run = existing_run(run_name, {"student.device": device})
+    run = existing_run(run_name, {"student.device": device}, finished=True)
     settings = run.recipe.evaluation
     specs = problems or settings.benchmarks
     if not specs:

@@ -8,14 +8,16 @@ import typer
 
 RunName = Annotated[
     str | None,
-    typer.Option("--run", envvar="NSAD_RUN", help="The run's name; else the chosen or newest finished one."),
+    typer.Option(
+        "--run", envvar="NSAD_RUN", help="The run's name; else the chosen one (`nsad runs use`) or the newest."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if it is done with these settings.")]
 StudentModel = Annotated[
     str | None, typer.Option("--student", envvar="NSAD_STUDENT", help="smollm2, a folder, or a Hub id[@REVISION].")
 ]
-Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str | None, typer.Option("--dtype", envvar="NSAD_DTYPE", help="auto, float32, bfloat16 or float16.")]
 Settings = Annotated[
     list[str] | None,

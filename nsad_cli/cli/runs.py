@@ -66,10 +66,14 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command("use")
 def use(
-    name: Annotated[str | None, typer.Argument(help="The run; without one, back to the newest finished run.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The run; without one, back to the newest.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a run the one that other commands use."""
     from nsad_cli.runs import choose_run
 
     choose_run(name)
-    say(f"using run {name}" if name else "using the newest finished run")
+    if as_json:
+        print_json({"run": name})
+    else:
+        say(f"using run {name}" if name else "using the newest run")

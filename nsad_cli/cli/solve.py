@@ -34,7 +34,7 @@ def solve(
     text = (sys.stdin.read() if question == "-" else question).strip()
     if not text:
         raise UsageError("the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -')
-    run = Run.open(run_name)
+    run = Run.open(run_name, finished=True)
     if rule is not None and rule not in RULES:
         raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(RULES)}")
     solution = solve_with(run, Problem(problem_id(text), text, "", "asked"), rule, samples, device)

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from nsad_cli.runs import Run
 
 
-def existing_run(name: str | None, overrides: Mapping[str, Any] | None = None) -> Run:
-    """Open a run, say which on stderr, and write flags into its recipe."""
+def existing_run(name: str | None, overrides: Mapping[str, Any] | None = None, *, finished: bool = False) -> Run:
+    """Open a run (see Run.open), say which on stderr, and write flags into its recipe."""
     from nsad_cli.recipes import load_recipe
     from nsad_cli.runs import Run
 
-    run = Run.open(name)
+    run = Run.open(name, finished=finished)
     say(f"run: {run.name}")
     if overrides and any(value is not None for value in overrides.values()):
         run.write_recipe(load_recipe(run.path / "recipe.yaml", overrides))

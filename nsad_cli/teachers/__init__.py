@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nsad_cli.config import TeacherConfig
+from nsad_cli.files import file_stamp
 from nsad_cli.teachers.base import Teacher
 
 __all__ = ["SCHEMES", "Teacher", "make_teacher", "source_stamp"]
@@ -15,13 +16,9 @@ SCHEMES = ("hf", "vllm", *RECORDED)
 
 
 def source_stamp(spec: str) -> list[tuple[str, int, int]]:
-    """Name, size and time of each of a recorded teacher's files: whether to read them again. Empty for others."""
+    """The stamp of a recorded teacher's files: whether to read them again. Empty for other teachers."""
     scheme, _, path = spec.partition(":")
-    if scheme not in RECORDED:
-        return []
-    root = Path(path).expanduser()
-    files = [root] if root.is_file() else sorted(root.rglob("*.jsonl"))
-    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return file_stamp(Path(path).expanduser()) if scheme in RECORDED else []
 
 
 def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[str], None] = lambda _: None) -> Teacher:

@@ -40,6 +40,7 @@ class _LocalTeacher:
             "max_tokens": settings.max_tokens,
             "prompt": settings.prompt,
             "engine": type(self).__name__,
+            "model": str(Path(path).resolve()) if Path(path).exists() else path,
         }
 
     def problems(self) -> list[Problem] | None:

@@ -31,7 +31,19 @@ class OpenAITeacher:
             "max_tokens": settings.max_tokens,
             "prompt": settings.prompt,
         }
-        self._key = os.environ.get(settings.api_key_env) or None
+        self._key = (os.environ.get(settings.api_key_env) or "").strip() or None
+        if self._key is not None and not (self._key.isascii() and self._key.isprintable()):
+            raise NsadError(
+                f"the API key for the teacher `{model}` is not one",
+                f"the variable {settings.api_key_env} holds characters that no key has (a quotation mark, a line end)",
+                f"export {settings.api_key_env}=… again, the key alone",
+            )
+        self._sent: dict[str, Any] = {
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            # OpenAI's newer models know only the longer name, many servers only the older one.
+            "max_tokens" if settings.base_url else "max_completion_tokens": settings.max_tokens,
+        }
         if self._key is None and not settings.base_url:
             raise NsadError(
                 f"no API key for the teacher `{model}`",
@@ -68,12 +80,22 @@ class OpenAITeacher:
             )
             for url in urls
         ]
-        turns = itertools.cycle(clients)
+        live = list(clients)
+        turn = itertools.count()
         waiting = iter([(request.problem, index) for request in requests for index in request.indices])
 
         async def work() -> None:
             for problem, index in waiting:
-                outcome = await self._ask(next(turns), problem, index)
+                client = live[next(turn) % len(live)]
+                try:
+                    outcome = await self._ask(client, problem, index)
+                except _Unreachable as error:
+                    if client in live:
+                        live.remove(client)
+                    if not live:
+                        raise error.told from None
+                    fail(problem, error.told.what)
+                    continue
                 if isinstance(outcome, Draw):
                     keep([outcome])
                 else:
@@ -85,6 +107,13 @@ class OpenAITeacher:
                     group.create_task(work())
         except* NsadError as errors:
             raise _first(errors) from None
+        except* Exception as errors:
+            error = _first(errors)
+            raise NsadError(
+                f"the teacher `{self.name}` cannot be asked",
+                f"{type(error).__name__}: {self._scrub(error)}",
+                "check --base-url (most end in /v1); draws that arrived are kept",
+            ) from None
         finally:
             for client in clients:
                 await client.close()
@@ -98,10 +127,12 @@ class OpenAITeacher:
             reply = await client.chat.completions.create(
                 model=self.name,
                 messages=[{"role": "user", "content": settings.prompt.replace("{question}", problem.question)}],
-                temperature=settings.temperature,
-                top_p=settings.top_p,
-                max_tokens=settings.max_tokens,
+                **self._sent,
             )
+        except openai.BadRequestError as error:
+            if self._give_way(error):
+                return await self._ask(client, problem, index)
+            return self._scrub(error)
         except openai.AuthenticationError:
             raise NsadError(
                 f"{client.base_url} refused the API key",
@@ -115,10 +146,15 @@ class OpenAITeacher:
                 "check --teacher and --base-url",
             ) from None
         except openai.APIConnectionError as error:
-            raise NsadError(
-                f"cannot reach {client.base_url}",
-                self._scrub(error.__cause__ or error),
-                "check --base-url and that the server runs; draws that arrived are kept",
+            # A refused connection comes as a timeout of connecting; a slow answer costs its own draw alone.
+            if isinstance(error, openai.APITimeoutError) and type(error.__cause__).__name__ != "ConnectTimeout":
+                return f"no answer within {TIMEOUT:.0f} s, asked {RETRIES + 1} times"
+            raise _Unreachable(
+                NsadError(
+                    f"cannot reach {client.base_url}",
+                    self._scrub(error.__cause__ or error),
+                    "check --base-url and that the server runs; draws that arrived are kept",
+                )
             ) from None
         except openai.OpenAIError as error:
             return self._scrub(error)
@@ -136,15 +172,45 @@ class OpenAITeacher:
             usage.completion_tokens if usage else 0,
         )
 
+    def _give_way(self, error: Any) -> bool:
+        """Whether to ask again: a model that does not know a parameter gets its newer name, or does without a default.
+
+        Raises NsadError for a value that the model does not take.
+        """
+        name = error.param
+        if error.code == "unsupported_value" and name in self._sent:
+            raise NsadError(
+                f"the model `{self.name}` does not take this {name}",
+                self._scrub(error),
+                f"set teacher.{name} to what it takes, most often 1",
+            ) from None
+        if error.code != "unsupported_parameter":
+            return False
+        if name == "max_tokens":
+            if "max_tokens" in self._sent:  # else another request has renamed it meanwhile
+                self._sent["max_completion_tokens"] = self._sent.pop("max_tokens")
+            return True
+        if name == "top_p" and self._settings.top_p == 1:
+            self._sent.pop("top_p", None)
+            return True
+        return False
+
     def _scrub(self, error: BaseException) -> str:
         """The error's text without the key, in one line."""
         text = " ".join(str(error).split()) or type(error).__name__
         return text.replace(self._key, "***")[:300] if self._key else text[:300]
 
 
-def _first(group: BaseExceptionGroup[NsadError]) -> NsadError:
+class _Unreachable(Exception):
+    """One server cannot be reached; others may."""
+
+    def __init__(self, told: NsadError) -> None:
+        super().__init__(str(told))
+        self.told = told
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, NsadError)
     return error

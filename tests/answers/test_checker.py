@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from nsad_cli.answers.checker import Checker, Outcome
 from nsad_cli.answers.classes import answer_classes
 from nsad_cli.answers.verdicts import judge
+from nsad_cli.errors import NsadError
 from nsad_cli.types import Finish, Verdict
 
 
@@ -57,6 +59,51 @@ def test_verdicts(checker: Checker) -> None:
     ]
     judged = judge([(text, gold, finish) for text, gold, finish, _ in cases], checker)
     assert [item.verdict for item in judged] == [verdict for *_, verdict in cases]
+
+
+GOLD_7 = ("7 in total", "7 km/h", "7 a day", "7 L", "€7", "USD 7", "about 7", "equal to 7", "$7$ apples", "7 of them")
+IN_WORDS = [
+    *((f"The answer is {said}.", "7", Verdict.CORRECT) for said in GOLD_7),
+    ("The answer to this problem is 5.", "5", Verdict.CORRECT),
+    ("The answer is 1/2 of a pizza.", "1/2", Verdict.CORRECT),
+    ("The answer is 8 in total.", "7", Verdict.WRONG),
+    ("The answer is 7 out of 10.", "7", Verdict.DISPUTED),
+    ("The answer is 7!", "7", Verdict.DISPUTED),
+    ("The answer is 5 million.", "5000000", Verdict.DISPUTED),
+    ("The answer is negative 7.", "7", Verdict.DISPUTED),
+    ("x = 5, and 2 · 5 = 10. The answer is correct.", "5", Verdict.NO_ANSWER),
+    ("The answer is found by adding 3 and 4. This gives 7.", "7", Verdict.CORRECT),
+    ("So the answer is 7. I hope this answer is helpful!", "7", Verdict.CORRECT),
+    ("Answer: Let's think. 3 + 4 = 7. The answer is 7.", "7", Verdict.CORRECT),
+    ("#### Step 1: add 3\n3 + 5 = 8\n#### Step 2: end\n\\boxed{8}", "8", Verdict.CORRECT),
+    ("#### Conclusion\nSo we have 8", "8", Verdict.CORRECT),
+    ("So\n#### 8\nI hope this helps.", "8", Verdict.CORRECT),
+    ("The answer is $3$ and $4$.", "3,4", Verdict.CORRECT),
+    ("The answer is $6$ and $9$.", "6", Verdict.DISPUTED),
+    ("The answer is Mrs. Hilt.", "Mrs. Hilt", Verdict.CORRECT),
+    ("The answer is no.", "yes", Verdict.WRONG),
+    (r"\boxed{3,2}", "(2,3)", Verdict.WRONG),
+    (r"\boxed{2,3}", "(2,3)", Verdict.CORRECT),
+    (r"\boxed{1:15}", "3:45", Verdict.DISPUTED),
+    (r"\boxed{3:30 a.m.}", "3:30 p.m.", Verdict.WRONG),
+    (r"\boxed{3:30}", "3:30 p.m.", Verdict.CORRECT),
+    (r"\boxed{\varnothing}", r"\emptyset", Verdict.CORRECT),
+]
+
+
+def test_answers_in_words(checker: Checker) -> None:
+    """A right number among words never lands in D−; what states no answer is no wrong one."""
+    judged = judge([(text, gold, Finish.STOP) for text, gold, _ in IN_WORDS], checker)
+    found = {case[0]: item.verdict for case, item in zip(IN_WORDS, judged, strict=True)}
+    assert found == {text: verdict for text, _, verdict in IN_WORDS}
+
+
+def test_a_checker_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "math_verify.py").write_text("raise ImportError('no math_verify here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Checker(workers=1) as checker, pytest.raises(NsadError) as error:
+        checker.equivalent([("x+1", "1+x")])
+    assert "no math_verify here" in error.value.why
 
 
 def test_classes_are_components_named_by_their_first_member(checker: Checker) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from nsad_cli.arithmetic import problems
 from tests.training.test_stages import recipe
 
 Nsad = Callable[..., subprocess.CompletedProcess[str]]
@@ -260,6 +261,60 @@ def test_a_run_of_another_version(nsad: Nsad, tmp_path: Path) -> None:
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 0}))
     assert "format 0" in failure(nsad("grade", "--run", "old"), 1)[0]
     assert "unreadable" in nsad("runs").stdout
+
+
+def test_without_a_name_commands_work_on_the_run_just_made(
+    trained: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    """`solve` and `eval` want the newest run with a student; `grade` and the rest the newest."""
+    home, _ = trained
+    run_nsad(home, "collect", "--teacher", "arithmetic", "--problems", "arithmetic:train", "--limit", "2")
+    assert json.loads(run_nsad(home, "grade", "--json").stdout)["run"] != "tiny"
+    assert "run: tiny" in run_nsad(home, "solve", "1 + 1?", "--samples", "1", "--json").stderr
+
+
+def test_solving_a_benchmark_question_does_not_spoil_its_evaluation(
+    trained: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    home, _ = trained
+    arguments = ("eval", "--run", "tiny", "--model", "nce", "--limit", "2", "--samples", "2", "--json")
+    before = run_nsad(home, *arguments).stdout
+    question = next(problems("test", 1)).question
+    assert run_nsad(home, "solve", question, "--run", "tiny", "--samples", "2").returncode == 0
+    assert run_nsad(home, *arguments).stdout == before and json.loads(before)["results"]
+
+
+def test_an_edited_problems_file_is_read_again(nsad: Nsad, tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    question = next(problems("train", 1)).question
+    path.write_text(json.dumps({"question": question, "answer": "18"}) + '\n{"question": "\\ud83d", "answer": "1"}\n')
+    arguments = (
+        "collect",
+        "--teacher",
+        "arithmetic",
+        "--problems",
+        f"jsonl@{path}",
+        "-k",
+        "2",
+        "--run",
+        "mine",
+        "--json",
+    )
+    first = nsad(*arguments)
+    assert json.loads(first.stdout)["problems"] == 1 and "p.jsonl:2:" in first.stderr
+    assert json.loads(nsad("grade", "--run", "mine", "--json").stdout)["verdicts"].get("correct") is None
+    path.write_text(json.dumps({"question": question, "answer": next(problems("train", 1)).answer}))
+    assert json.loads(nsad(*arguments).stdout)["new"] == 0
+    assert json.loads(nsad("grade", "--run", "mine", "--json").stdout)["verdicts"]["correct"] > 0
+    other = nsad("collect", "--run", "mine", "--store", str(tmp_path / "other.sqlite"))
+    assert "store.sqlite" in " ".join(failure(other, 2))
+
+
+def test_a_mistake_is_told_with_its_own_file(nsad: Nsad, tmp_path: Path) -> None:
+    config = tmp_path / "home" / "config" / "nsad" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("studnet: {}\n")
+    assert "config.yaml" in failure(nsad("run", "demo"), 2)[0]
 
 
 def test_debug_shows_the_traceback(nsad: Nsad) -> None:

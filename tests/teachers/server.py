@@ -2,7 +2,7 @@
 
 python -m tests.teachers.server PORT_FILE LOG_FILE: serves on a free port until killed; every request is logged as a
 JSON line {key, question}. Questions steer it: `429`, `500` (once each, then answered), `filter`, `length`, `empty`,
-`slow`, `missing` (an unknown model).
+`slow`, `missing` (an unknown model), `html`, `newer` (knows no max_tokens), `picky` (takes temperature 1 alone).
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(404, {"error": {"message": "no such model"}})
         if "bad" in question:
             return self._send(400, {"error": {"message": f"bad request with {key}"}})
+        if "html" in question:
+            return self._send(200, "<html>not an API</html>")
+        if "newer" in question and "max_tokens" in body:
+            told = {"message": "use max_completion_tokens", "code": "unsupported_parameter", "param": "max_tokens"}
+            return self._send(400, {"error": told})
+        if "picky" in question and body["temperature"] != 1:
+            told = {"message": "only 1", "code": "unsupported_value", "param": "temperature"}
+            return self._send(400, {"error": told})
         for status in (429, 500):
             if str(status) in question and times == 1:
                 return self._send(status, {"error": {"message": "try again"}}, {"Retry-After": "0"})
@@ -60,10 +68,10 @@ class Handler(BaseHTTPRequestHandler):
             },
         )
 
-    def _send(self, status: int, value: dict[str, Any], headers: dict[str, str] | None = None) -> None:
-        blob = json.dumps(value).encode()
+    def _send(self, status: int, value: dict[str, Any] | str, headers: dict[str, str] | None = None) -> None:
+        blob = value.encode() if isinstance(value, str) else json.dumps(value).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/html" if isinstance(value, str) else "application/json")
         self.send_header("Content-Length", str(len(blob)))
         for name, text in (headers or {}).items():
             self.send_header(name, text)

@@ -107,6 +107,36 @@ def test_an_unknown_model_and_a_dead_server(server: Server, tmp_path: Path, monk
             collect(problems("q"), make_teacher("m", dead), 1, store)
 
 
+def test_what_a_model_does_not_take(server: Server, tmp_path: Path) -> None:
+    with Store(tmp_path / "store.sqlite") as store:
+        summary = collect(problems("newer one", "newer two"), make_teacher("m", settings(server)), 2, store)
+        assert summary.new == 4 and not summary.failures
+        with pytest.raises(NsadError, match="does not take this temperature"):
+            collect(problems("picky"), make_teacher("m", settings(server)), 1, store)
+        assert collect(problems("picky"), make_teacher("m", settings(server, temperature=1)), 1, store).new == 1
+
+
+def test_what_is_no_api_and_what_is_no_key(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(tmp_path / "store.sqlite") as store, pytest.raises(NsadError, match="cannot be asked") as error:
+        collect(problems("html"), make_teacher("m", settings(server)), 1, store)
+    assert "--base-url" in error.value.fix
+    for key in ("“sk-curly”", "sk-two\nlines"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        with pytest.raises(NsadError) as refused:
+            make_teacher("gpt-4", TeacherConfig())
+        assert "sk-" not in str(refused.value) + refused.value.fix
+
+
+def test_one_dead_server_of_two_stops_nothing(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsad_cli.teachers.openai.RETRIES", 0)
+    both = settings(server, base_url=["http://127.0.0.1:9/v1", server.url], concurrency=1)
+    asked = problems(*(f"question {i}" for i in range(6)))
+    with Store(tmp_path / "store.sqlite") as store:
+        first = collect(asked, make_teacher("m", both), 1, store)
+        assert first.new == 5 and len(first.failures) == 1
+        assert collect(asked, make_teacher("m", settings(server)), 1, store).stored == 6
+
+
 COLLECT = """
 import sys
 from pathlib import Path
