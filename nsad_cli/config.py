@@ -110,9 +110,14 @@ class StageConfig(Section):
     """How one stage trains; defaults are the reference's for the negative adapter and NAT."""
 
     epochs: float = Field(default=20, gt=0)
+    tokens: int | None = Field(default=None, ge=1)
+    """A budget of trained tokens (prompt and completion) in place of epochs: the step that spends it is the last."""
     batch_size: int = Field(default=128, ge=1)
-    micro_batch_size: int = Field(default=8, ge=1)
-    """Sequences in memory at once, at most; the largest number of them that divides batch_size is taken."""
+    """Sequences (the ranker: pairs) of one step, over all processes."""
+    pack_tokens: int = Field(default=4096, ge=1)
+    """Tokens in memory at once: a step's sequences are packed end to end, without padding, up to this many."""
+    share_prompts: bool = False
+    """Rationales of one problem follow each other in the plan, and share their prompt's computation."""
     learning_rate: float = Field(default=3e-4, gt=0)
     warmup_steps: int = Field(default=200, ge=0)
     max_chars: int = Field(default=1600, ge=1)
@@ -138,7 +143,6 @@ class RankerConfig(StageConfig):
 
     epochs: float = Field(default=5, gt=0)
     batch_size: int = Field(default=8, ge=1)
-    micro_batch_size: int = Field(default=4, ge=1)
     learning_rate: float = Field(default=2e-5, gt=0)
     warmup_steps: int = Field(default=0, ge=0)
     max_chars: int = Field(default=2000, ge=1)

@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from transformers import DynamicCache
 
 from nsad_cli.errors import NsadError
 from nsad_cli.files import write_atomic
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.students import Student
+from nsad_cli.training.data import Example
+from nsad_cli.training.packing import Pack, enable_packing, fill, hidden_states, pack
 from nsad_cli.types import Chain, Problem
 
 ADAPTER = "ranker"
@@ -37,45 +37,24 @@ class ScoreHead(nn.Linear):
             self.bias.zero_()
 
 
-def pooled_scores(adapters: Adapters, head: ScoreHead, batch: dict[str, Tensor]) -> Tensor:
-    """Scores in [0, 1] of a batch of right-padded sequences [B,T] whose `pool` mask marks the chains' tokens → [B]."""
+def pooled_scores(adapters: Adapters, head: ScoreHead, batch: Pack) -> Tensor:
+    """Scores in [0, 1] of a pack's S chains, whose last tokens are inputs too → [S]."""
     with adapters.use(ADAPTER):
-        hidden = _decoder(adapters)(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
-        ).last_hidden_state
-    return _pooled(head, hidden, batch["pool"])
-
-
-def _decoder(adapters: Adapters) -> Any:
-    """The base without its vocabulary head."""
-    return getattr(adapters.base, adapters.base.base_model_prefix)
-
-
-def _pooled(head: ScoreHead, hidden: Tensor, pool: Tensor) -> Tensor:
+        hidden = hidden_states(adapters.base, batch)[batch.completion]
     with torch.autocast(hidden.device.type, enabled=False):  # bfloat16 scores near 0 or 1 would tie
-        weights = pool.unsqueeze(-1).to(head.weight.dtype)
-        mean = (hidden.to(head.weight.dtype) * weights).sum(1) / weights.sum(1).clamp(min=1)
-        return torch.sigmoid(head(mean).squeeze(-1))
-
-
-def ranker_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> dict[str, Any]:
-    """Pad (prompt, completion) token ids on the right: input_ids, attention_mask and pool [B,T]."""
-    width = max(len(prompt) + len(completion) for prompt, completion in pairs)
-    inputs = torch.full((len(pairs), width), pad)
-    mask, pool = torch.zeros_like(inputs), torch.zeros_like(inputs)
-    for row, (prompt, completion) in enumerate(pairs):
-        end = len(prompt) + len(completion)
-        inputs[row, :end] = torch.tensor([*prompt, *completion])
-        mask[row, :end] = 1
-        pool[row, len(prompt) : end] = 1
-    return {"input_ids": inputs, "attention_mask": mask, "pool": pool}
+        hidden = hidden.to(head.weight.dtype)
+        count = len(batch.examples)
+        total = hidden.new_zeros(count, hidden.shape[1]).index_add(0, batch.rows, hidden)
+        tokens = hidden.new_zeros(count).index_add(0, batch.rows, hidden.new_ones(len(batch.rows)))
+        return torch.sigmoid(head(total / tokens[:, None]).squeeze(-1))
 
 
 class HeadRanker:
     """Scores chains with a trained LoRA and head."""
 
-    def __init__(self, student: Student, adapters: Adapters, head: ScoreHead, name: str, batch_size: int = 16) -> None:
-        self.student, self.adapters, self.head, self.name, self.batch_size = student, adapters, head, name, batch_size
+    def __init__(self, student: Student, adapters: Adapters, head: ScoreHead, name: str, tokens: int = 8192) -> None:
+        self.student, self.adapters, self.head, self.name = student, adapters, head, name
+        self.tokens, self.share = tokens, enable_packing(adapters.base)
 
     @torch.inference_mode()
     def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
@@ -84,31 +63,19 @@ class HeadRanker:
         self.head.eval()
         scores: list[float | None] = [None] * len(chains)
         filled = [index for index, chain in enumerate(chains) if chain.text.strip()]
-        filled.sort(key=lambda index: len(chains[index].text))
-        prompt = self.student.prompt_ids(problem.question)
-        for start in range(0, len(filled), self.batch_size):
-            part = filled[start : start + self.batch_size]
-            completions = [self.student.completion_ids(chains[index].text) for index in part]
-            for index, score in zip(part, self._scores(prompt, completions), strict=True):
-                scores[index] = score
+        prompt = tuple(self.student.prompt_ids(problem.question))
+        examples = [Example(prompt, tuple(self.student.completion_ids(chains[index].text))) for index in filled]
+        found = [
+            score
+            for part in fill(examples, self.tokens)
+            for score in pooled_scores(self.adapters, self.head, self._pack(part)).tolist()
+        ]
+        for index, score in zip(filled, found, strict=True):
+            scores[index] = score
         return scores
 
-    def _scores(self, prompt: Sequence[int], completions: Sequence[Sequence[int]]) -> list[float]:
-        device = self.adapters.model.device
-        batch = ranker_batch([((), completion) for completion in completions], self.student.pad_id)
-        inputs, pool = batch["input_ids"].to(device), batch["pool"].to(device)
-        cache = DynamicCache()
-        decoder = _decoder(self.adapters)
-        with self.adapters.use(ADAPTER):
-            decoder(input_ids=torch.tensor([list(prompt)], device=device), past_key_values=cache, use_cache=True)
-            cache.batch_repeat_interleave(len(completions))
-            hidden = decoder(
-                input_ids=inputs,
-                attention_mask=torch.cat([pool.new_ones(len(completions), len(prompt)), pool], 1),
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state
-        return _pooled(self.head, hidden, pool).tolist()
+    def _pack(self, examples: list[Example]) -> Pack:
+        return pack(examples, share=self.share, whole=True).to(self.adapters.model.device)
 
 
 def save_ranker(adapters: Adapters, head: ScoreHead, folder: Path) -> None:

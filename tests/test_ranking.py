@@ -9,8 +9,10 @@ import torch
 
 from nsad_cli.errors import NsadError
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.ranking import ADAPTER, HeadRanker, ScoreHead, load_ranker, pooled_scores, ranker_batch, save_ranker
+from nsad_cli.ranking import ADAPTER, HeadRanker, ScoreHead, load_ranker, pooled_scores, save_ranker
 from nsad_cli.students import load_student
+from nsad_cli.training.data import Example
+from nsad_cli.training.packing import pack
 from nsad_cli.types import Chain, Problem
 from tests.nat.test_layer import shake
 
@@ -23,17 +25,17 @@ def make(folder: Path) -> HeadRanker:
     adapters = Adapters(student.model)
     adapters.add_lora(ADAPTER, AdapterSettings(dropout=0.0), 0)
     shake(adapters, ADAPTER, 1)
-    return HeadRanker(student, adapters, ScoreHead(32, seed=3), "test", batch_size=2)
+    return HeadRanker(student, adapters, ScoreHead(32, seed=3), "test", tokens=40)
 
 
 def test_scores_equal_those_of_whole_sequences(tiny_llama: Path) -> None:
     ranker = make(tiny_llama)
     scores = ranker.score(PROBLEM, CHAINS)
     assert scores[1] is None
-    prompt = ranker.student.prompt_ids(PROBLEM.question)
+    prompt = tuple(ranker.student.prompt_ids(PROBLEM.question))
     for chain, score in zip(CHAINS, scores, strict=True):
         if score is not None:
-            batch = ranker_batch([(prompt, ranker.student.completion_ids(chain.text))], 0)
+            batch = pack([Example(prompt, tuple(ranker.student.completion_ids(chain.text)))], whole=True)
             with torch.no_grad():
                 assert pooled_scores(ranker.adapters, ranker.head, batch).item() == pytest.approx(score, abs=1e-5)
             assert 0 < score < 1
@@ -45,7 +47,7 @@ def test_a_saved_ranker_scores_the_same(tiny_llama: Path, tmp_path: Path) -> Non
     save_ranker(ranker.adapters, ranker.head, tmp_path)
     student = load_student(str(tiny_llama), device="cpu")
     loaded = load_ranker(student, Adapters(student.model), tmp_path)
-    loaded.batch_size = ranker.batch_size
+    loaded.tokens = ranker.tokens
     assert loaded.score(PROBLEM, CHAINS) == ranker.score(PROBLEM, CHAINS)
     (tmp_path / "head.safetensors").unlink()
     with pytest.raises(NsadError, match="holds no ranker"):

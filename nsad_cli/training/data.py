@@ -5,18 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-import torch
-
-from nsad_cli.types import Rationale
+from nsad_cli.types import Rationale, Verdict
 
 T = TypeVar("T")
-WINDOW = 16
-"""Batches that are sorted by length together, so that little is padding."""
-NO_TARGET = -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +20,8 @@ class Example:
 
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
+    wrong: bool = False
+    """Whether it is of D−: objectives that learn from both sides tell them apart."""
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
@@ -65,61 +62,58 @@ def short_enough(rationales: Iterable[Rationale], max_chars: int) -> list[Ration
 def encode(rationales: Iterable[Rationale], student: Tokenised) -> list[Example]:
     """Tokenise rationales for a student."""
     return [
-        Example(tuple(student.prompt_ids(item.problem.question)), tuple(student.completion_ids(item.text)))
+        Example(
+            tuple(student.prompt_ids(item.problem.question)),
+            tuple(student.completion_ids(item.text)),
+            item.verdict is Verdict.WRONG,
+        )
         for item in rationales
     ]
 
 
-def batch_plan(lengths: Sequence[int], batch_size: int, epochs: float, seed: int) -> list[int]:
-    """The order in which examples are trained on: indices whose consecutive runs of `batch_size` are the batches.
+def batch_plan(
+    count: int, batch_size: int, epochs: float, seed: int, together: Sequence[Hashable] | None = None
+) -> list[list[int]]:
+    """The batches to train on, in order, each a list of indices below `count`; only the last may be short.
 
     Every epoch is a new shuffle, a fractional last one the first part of its shuffle; what is left of an epoch begins
-    the first batch of the next. Inside windows of 16 batches of one epoch examples are sorted by length, then the
-    window's batches are shuffled. No batch holds an example twice, unless all examples together are fewer than two
-    batches. The same arguments give the same plan.
+    the first batch of the next. No batch holds an example twice, unless all examples are fewer than two batches.
+    together: a key for each example; those with one key follow each other. The same arguments give the same plan.
     """
     random_ = random.Random(f"plan:{seed}")
-    left = max(1, math.ceil(len(lengths) * epochs)) if lengths else 0
-    plan: list[int] = []
+    left = max(1, math.ceil(count * epochs)) if count else 0
+    batches: list[list[int]] = []
     rest: list[int] = []
     while left:
-        epoch = list(range(len(lengths)))
-        random_.shuffle(epoch)
-        epoch = epoch[:left]
+        epoch = _shuffled(count, together, random_)[:left]
         left -= len(epoch)
-        if rest:
-            epoch.sort(key=set(rest).__contains__)  # stable: what is carried over comes last in its new epoch
-            border = batch_size - len(rest)
-            rest, epoch = rest + epoch[:border], epoch[border:]
-            if len(rest) < batch_size:
-                continue
-            plan += rest
-        full = len(epoch) - len(epoch) % batch_size
-        for start in range(0, full, WINDOW * batch_size):
-            window = sorted(epoch[start : min(start + WINDOW * batch_size, full)], key=lambda index: lengths[index])
-            batches = [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-            random_.shuffle(batches)
-            plan += [index for batch in batches for index in batch]
-        rest = epoch[full:]
-    return plan + rest
+        epoch.sort(key=set(rest).__contains__)  # stable: what is carried over comes last in its new epoch
+        order = rest + epoch
+        full = len(order) - len(order) % batch_size
+        batches += [order[start : start + batch_size] for start in range(0, full, batch_size)]
+        rest = order[full:]
+    return batches + ([rest] if rest else [])
 
 
-def collate(examples: Sequence[Example], pad: int) -> dict[str, Any]:
-    """Pad prompts on the left and completions on the right, so that all completions start in one column.
+def _shuffled(count: int, together: Sequence[Hashable] | None, random_: random.Random) -> list[int]:
+    if together is None:
+        order = list(range(count))
+        random_.shuffle(order)
+        return order
+    groups: dict[Hashable, list[int]] = {}
+    for index in range(count):
+        groups.setdefault(together[index], []).append(index)
+    shuffled = list(groups.values())
+    random_.shuffle(shuffled)
+    return [index for group in shuffled for index in group]
 
-    Returns input_ids, attention_mask, position_ids [B, P+C−1] and targets [B, C] (−100 where there is none): the
-    model's last C columns predict the targets. The last target is never an input.
-    """
-    width = max(len(example.prompt) for example in examples)
-    length = max(len(example.completion) for example in examples)
-    shape = (len(examples), width + length - 1)
-    inputs, mask = torch.full(shape, pad), torch.zeros(shape, dtype=torch.long)
-    targets = torch.full((len(examples), length), NO_TARGET)
-    for row, example in enumerate(examples):
-        ids = torch.tensor(example.prompt + example.completion)
-        start, end = width - len(example.prompt), width + len(example.completion) - 1
-        inputs[row, start:end] = ids[:-1]
-        mask[row, start:end] = 1
-        targets[row, : len(example.completion)] = torch.tensor(example.completion)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    return {"input_ids": inputs, "attention_mask": mask, "position_ids": positions, "targets": targets}
+
+def within_tokens(batches: Sequence[Sequence[int]], lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """The first batches whose examples hold at least `tokens` tokens together; all where they hold fewer."""
+    kept: list[list[int]] = []
+    for batch in batches:
+        if tokens <= 0:
+            break
+        kept.append(list(batch))
+        tokens -= sum(lengths[index] for index in batch)
+    return kept

@@ -6,15 +6,15 @@ import itertools
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
 from nsad_cli.losses import pairwise_power_loss
 from nsad_cli.nat.adapters import Adapters
-from nsad_cli.ranking import ADAPTER, ScoreHead, pooled_scores, ranker_batch
-from nsad_cli.training.data import Tokenised
+from nsad_cli.ranking import ADAPTER, ScoreHead, pooled_scores
+from nsad_cli.training.data import Example, Tokenised
+from nsad_cli.training.packing import Pack, enable_packing, fill, pack
 from nsad_cli.training.trainer import BatchLoss, Objective
 from nsad_cli.types import Problem
 
@@ -29,6 +29,10 @@ class Pair:
 
     def __len__(self) -> int:
         return 2 * len(self.prompt) + len(self.right) + len(self.wrong)
+
+    def sides(self) -> tuple[Example, Example]:
+        """The right chain, then the wrong one."""
+        return Example(self.prompt, self.right), Example(self.prompt, self.wrong, wrong=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +63,33 @@ def make_pairs(
     return pairs
 
 
-class RankerObjective(Objective):
+class RankerObjective(Objective[Pair]):
     """Σ (1−s+)³ + (s−)³ over pairs; trains the ranker's LoRA and its head."""
 
-    def __init__(self, adapters: Adapters, head: ScoreHead, pad: int) -> None:
+    def __init__(self, adapters: Adapters, head: ScoreHead) -> None:
         super().__init__()
-        self.adapters, self.pad = adapters, pad
-        self.model, self.head = adapters.model, head
+        self.adapters, self.model, self.head = adapters, adapters.model, head
         adapters.train_only(ADAPTER)
+        self.share = enable_packing(adapters.base)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The LoRA's parameters and the head's."""
         head = {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
         return {**dict(self.adapters.parameters_of(ADAPTER)), **head}
 
-    def collate(self, examples: Sequence[Pair]) -> dict[str, Any]:
-        """Right chains in the first half of the rows, wrong ones in the second."""
-        rows = [(pair.prompt, pair.right) for pair in examples] + [(pair.prompt, pair.wrong) for pair in examples]
-        return ranker_batch(rows, self.pad)
+    def packs(self, examples: Sequence[Pair], budget: int) -> list[Pack]:
+        """Packs in which a pair's two chains follow each other, and share their prompt where the model can."""
+        return [
+            pack([side for pair in part for side in pair.sides()], share=self.share, whole=True)
+            for part in fill(examples, budget)
+        ]
 
-    def items(self, batch: dict[str, Any]) -> int:
+    def items(self, examples: Sequence[Pair]) -> int:
         """Pairs."""
-        return int(batch["input_ids"].shape[0] // 2)
+        return len(examples)
 
-    def tokens(self, batch: dict[str, Any]) -> int:
-        """Tokens that enter the model."""
-        return int(batch["attention_mask"].sum())
-
-    def loss(self, batch: dict[str, Any]) -> BatchLoss:
+    def loss(self, batch: Pack) -> BatchLoss:
         """The summed loss, with the share of pairs ranked rightly."""
-        right, wrong = pooled_scores(self.adapters, self.head, batch).chunk(2)
+        right, wrong = pooled_scores(self.adapters, self.head, batch).view(-1, 2).unbind(1)
         total = pairwise_power_loss(right, wrong).sum()
         return BatchLoss(total, {"pair_accuracy": torch.gt(right, wrong).float().mean().item()})

@@ -64,9 +64,9 @@ def train_negative(session: Session, corpus: Corpus, note: Note, *, force: bool 
     """
     settings = session.recipe.training.negative
 
-    def build() -> Objective:
+    def build() -> Objective[Any]:
         session.adapters.add_lora("negative", session.adapter_settings, session.recipe.seed)
-        return CompletionObjective(session.adapters, "negative", session.student.pad_id)
+        return CompletionObjective(session.adapters, "negative", share=settings.share_prompts)
 
     return _train_stage(session, "negative", settings, corpus.negative, corpus, build, note, force)
 
@@ -78,10 +78,10 @@ def train_nat(session: Session, corpus: Corpus, note: Note, *, force: bool = Fal
     """
     settings = session.recipe.training.nat
 
-    def build() -> Objective:
+    def build() -> Objective[Any]:
         session.load("negative")
         session.adapters.add_nat("nat", session.adapter_settings, "negative", session.recipe.seed + 1)
-        return CompletionObjective(session.adapters, "nat", session.student.pad_id)
+        return CompletionObjective(session.adapters, "nat", share=settings.share_prompts)
 
     return _train_stage(session, "nat", settings, corpus.positive, corpus, build, note, force, after="negative")
 
@@ -93,11 +93,11 @@ def train_nce(session: Session, corpus: Corpus, note: Note, *, force: bool = Fal
     """
     settings = session.recipe.training.nce
 
-    def build() -> Objective:
+    def build() -> Objective[Any]:
         session.load("negative")
         session.load("nat")
         session.adapters.add_lora("nce", session.adapter_settings, session.recipe.seed + 2)
-        return NceObjective(session.adapters, session.student.pad_id, lam=settings.lam, beta=settings.beta)
+        return NceObjective(session.adapters, lam=settings.lam, beta=settings.beta, share=settings.share_prompts)
 
     return _train_stage(session, "nce", settings, corpus.positive, corpus, build, note, force, after="nat")
 
@@ -118,7 +118,7 @@ def train_ranker(
     def build() -> RankerObjective:
         session.adapters.add_lora(ADAPTER, session.adapter_settings, session.recipe.seed + 3)
         head = ScoreHead(session.student.model.config.get_text_config().hidden_size, session.recipe.seed)
-        return RankerObjective(session.adapters, head.to(session.adapters.model.device), session.student.pad_id)
+        return RankerObjective(session.adapters, head.to(session.adapters.model.device))
 
     return _run(
         session,
@@ -192,7 +192,7 @@ def _train_stage(
     settings: StageConfig,
     rationales: Sequence[Rationale],
     corpus: Corpus,
-    build: Callable[[], Objective],
+    build: Callable[[], Objective[Any]],
     note: Note,
     force: bool,
     after: str | None = None,

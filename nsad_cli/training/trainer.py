@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import shutil
 import signal
@@ -10,15 +11,15 @@ import threading
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
 from nsad_cli.config import StageConfig
@@ -26,45 +27,56 @@ from nsad_cli.errors import NsadError
 from nsad_cli.files import write_atomic
 from nsad_cli.machine import machine_load
 from nsad_cli.runs import Run
-from nsad_cli.training.data import batch_plan
+from nsad_cli.training.data import batch_plan, within_tokens
+from nsad_cli.training.packing import Pack
 
 WEIGHTS = "trained.safetensors"
+STATE = "objective.safetensors"
 COMPLETE = "complete"
 """Written last into a checkpoint: one without it was cut short and is never resumed from."""
 
 
+E = TypeVar("E", bound=Sized)
+
+
 @dataclass
 class BatchLoss:
-    """What an objective says of one micro-batch: its summed loss, and numbers for the event log."""
+    """What an objective says of one pack: its summed loss, and numbers for the event log."""
 
     total: Tensor
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-class Objective(nn.Module):
-    """A stage's loss over a student: what is trained, what a batch counts, and the loss itself."""
+class Objective(nn.Module, Generic[E]):
+    """A stage's loss over a student: what is trained, how examples are packed, what they count, and the loss itself."""
 
     @abstractmethod
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that the stage trains, by name."""
 
     @abstractmethod
-    def collate(self, examples: Sequence[Any]) -> dict[str, Any]:
-        """Make a batch of tensors."""
+    def packs(self, examples: Sequence[E], budget: int) -> list[Pack]:
+        """Lay examples into packs of at most `budget` tokens each."""
 
     @abstractmethod
-    def items(self, batch: dict[str, Any]) -> int:
-        """How many terms the batch's summed loss has: completion tokens, or pairs."""
+    def items(self, examples: Sequence[E]) -> int:
+        """How many terms the examples' summed loss has: completion tokens, sequences, or pairs."""
 
     @abstractmethod
-    def tokens(self, batch: dict[str, Any]) -> int:
-        """Tokens of the batch that are not padding."""
+    def loss(self, batch: Pack) -> BatchLoss:
+        """The summed loss of a pack, with gradients to the trained parameters."""
 
-    @abstractmethod
-    def loss(self, batch: dict[str, Any]) -> BatchLoss:
-        """The summed loss of a batch, with gradients to the trained parameters."""
+    def prepare(self, train_set: Sequence[E], epochs: float) -> None:
+        """See the training examples once, before the first step."""
 
-    def forward(self, batch: dict[str, Any]) -> BatchLoss:
+    def state(self) -> dict[str, Tensor]:
+        """What the objective has learned besides parameters, for checkpoints."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up a checkpoint's state."""
+
+    def forward(self, batch: Pack) -> BatchLoss:
         """See `loss`; the Trainer calls modules, not methods."""
         return self.loss(batch)
 
@@ -82,7 +94,7 @@ class TrainResult:
 
 
 def train(
-    objective: Objective,
+    objective: Objective[Any],
     train_set: Sequence[Any],
     held_out: Sequence[Any],
     *,
@@ -99,10 +111,13 @@ def train(
     Resumes from the newest whole checkpoint under the run's folder. Raises NsadError for a loss that is not finite
     or a full disk, KeyboardInterrupt (after a checkpoint) when interrupted.
     """
-    micro = _largest_divisor(settings.batch_size, settings.micro_batch_size)
-    accumulate = settings.batch_size // micro
-    plan = batch_plan([len(example) for example in train_set], settings.batch_size, settings.epochs, seed)
-    steps = math.ceil(len(plan) / settings.batch_size)
+    lengths = [len(example) for example in train_set]
+    epochs = settings.epochs if settings.tokens is None else math.ceil(settings.tokens / max(1, sum(lengths)))
+    together = [example.prompt for example in train_set] if settings.share_prompts else None
+    plan = batch_plan(len(train_set), settings.batch_size, epochs, seed, together)
+    if settings.tokens is not None:
+        plan = within_tokens(plan, lengths, settings.tokens)
+    steps = len(plan)
     if settings.warmup_steps >= steps:
         note(
             f"{stage}: all {steps} steps are warm-up (training.{stage}.warmup_steps = {settings.warmup_steps}): the "
@@ -113,12 +128,14 @@ def train(
     set_seed(seed)
     trainer = StageTrainer(
         objective,
-        _arguments(folder, settings, micro, accumulate, steps, every, seed, on_cpu, bf16, bool(held_out)),
+        _arguments(folder, settings, steps, every, seed, on_cpu, bf16, bool(held_out)),
         _Planned(train_set, plan),
         list(held_out),
         stage=stage,
         run=run,
+        budget=settings.pack_tokens,
     )
+    objective.prepare(train_set, epochs)
     resume = _newest_checkpoint(folder)
     if resume is not None:
         note(f"{stage}: resuming at step {resume.name.rpartition('-')[2]} of {steps}")
@@ -131,17 +148,12 @@ def train(
         raise KeyboardInterrupt
     return TrainResult(
         steps=steps,
-        tokens=sum(len(train_set[index]) for index in plan),
+        tokens=sum(lengths[index] for batch in plan for index in batch),
         trained_parameters=sum(parameter.numel() for parameter in objective.trained().values()),
         held_out_loss=trainer.state.best_metric,
         best_step=trainer.state.best_global_step or steps,
         seconds=round(time.monotonic() - started, 1),
     )
-
-
-def _largest_divisor(batch: int, most: int) -> int:
-    """The largest micro-batch of at most `most` sequences that makes up the batch exactly."""
-    return next(size for size in range(min(batch, most), 0, -1) if batch % size == 0)
 
 
 def forget_checkpoints(run: Run, stage: str) -> None:
@@ -150,74 +162,102 @@ def forget_checkpoints(run: Run, stage: str) -> None:
 
 
 class StageTrainer(Trainer):
-    """transformers' Trainer with exact per-token normalisation, small checkpoints and the run's event log."""
+    """transformers' Trainer whose unit of data is a whole step, packed here and normalised by its exact count of items.
+
+    Every process sees the whole step and works on its share of it, so that the loss and its gradient do not depend on
+    how many processes there are or how much fits into a pack.
+    """
 
     def __init__(
         self,
-        objective: Objective,
+        objective: Objective[Any],
         args: TrainingArguments,
         train_set: Dataset[Any],
         held_out: list[Any],
         *,
         stage: str,
         run: Run,
+        budget: int,
     ) -> None:
         super().__init__(
             model=objective,
             args=args,
             train_dataset=train_set,
             eval_dataset=held_out or None,
-            data_collator=objective.collate,
+            data_collator=list,
             callbacks=[_Quiet()],
         )
-        self.model_accepts_loss_kwargs = True  # compute_loss divides by the step's own count of items
-        self.objective = objective
+        self.objective, self.held_out, self.budget = objective, held_out, budget
         self.stage, self.run = stage, run
         self.interrupted = False
-        self._metrics: list[dict[str, Any]] = []
+        self._metrics: list[tuple[int, dict[str, Any]]] = []
         self._tokens, self._since = 0, time.monotonic()
         self.control: TrainerControl
 
     # --- loss -----------------------------------------------------------------------------------------------------
 
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
-        """Micro-batches of one step, with the count of items over all of them and all processes."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        items = torch.tensor(sum(self.objective.items(batch) for batch in batches), device=device)
-        if self.args.world_size > 1:
-            items = self.accelerator.gather(items).sum()
-        return batches, items
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The steps in order; not dealt out to processes, which share each step instead."""
+        return DataLoader(self.train_dataset, batch_size=1, collate_fn=_only)
 
-    def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """The micro-batch's part of the step's mean loss.
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
+        """The next step."""
+        return list(itertools.islice(epoch_iterator, num_batches)), None
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Run a step's packs forward and backward; returns the step's mean loss, this process's part of it.
 
         Raises NsadError where it is not finite: the last checkpoint is kept.
         """
-        outcome: BatchLoss = model(inputs)
-        if not torch.isfinite(outcome.total):
-            raise NsadError(
-                f"{self.stage}: the loss is not finite at step {self.state.global_step + 1}",
-                "training has diverged",
-                f"lower training.{self.stage}.learning_rate; the last good checkpoint is kept",
-            )
-        self._metrics.append(outcome.metrics)
-        self._tokens += self.objective.tokens(inputs)
-        # Processes average their gradients, so each scales its sum by their number.
-        return outcome.total / num_items_in_batch * self.args.world_size
+        examples: list[Any] = inputs
+        model.train()
+        items, total = self.objective.items(examples), torch.zeros((), device=self.args.device)
+        packs = self._own_packs(examples)
+        for i, (pack, counts) in enumerate(packs):
+            # Gradients travel between processes once, with the last pack.
+            last = i == len(packs) - 1
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    outcome: BatchLoss = model(pack.to(self.args.device))
+                if not torch.isfinite(outcome.total):
+                    raise self._diverged()
+                # Processes average their gradients, so each scales its sum by their number.
+                loss = outcome.total * (counts * self.args.world_size / items)
+                self.accelerator.backward(loss)
+            total += loss.detach()
+            if counts:
+                self._metrics.append((pack.tokens, outcome.metrics))
+                self._tokens += pack.tokens
+        return total
+
+    def _own_packs(self, examples: list[Any]) -> list[tuple[Pack, float]]:
+        """This process's packs, each with 1, or with 0 for one that only keeps the processes in step."""
+        world = self.args.world_size
+        if world == 1:
+            return [(pack, 1.0) for pack in self.objective.packs(examples, self.budget)]
+        count, rank = len(examples), self.args.process_index
+        shares = [examples[count * i // world : count * (i + 1) // world] for i in range(world)]
+        packed = [self.objective.packs(share or examples[:1], self.budget) for share in shares]
+        mine = [(pack, 1.0 if shares[rank] else 0.0) for pack in packed[rank]]
+        idle = (mine[0][0], 0.0)
+        return [idle] * (max(map(len, packed)) - len(mine)) + mine
+
+    def _diverged(self) -> NsadError:
+        return NsadError(
+            f"{self.stage}: the loss is not finite at step {self.state.global_step + 1}",
+            "training has diverged",
+            f"lower training.{self.stage}.learning_rate; the last good checkpoint is kept",
+        )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The held-out loss, a mean over all items of the held-out set."""
         self.model.eval()
-        total, items = 0.0, 0
-        with torch.no_grad():
-            for batch in self.get_eval_dataloader():
-                batch = self._prepare_inputs(batch)
-                total += self.objective(batch).total.item()
-                items += self.objective.items(batch)
+        total = 0.0
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for pack in self.objective.packs(self.held_out, self.budget):
+                total += self.objective(pack.to(self.args.device)).total.item()
         self.model.train()
-        metrics = {"eval_loss": total / max(items, 1)}
+        metrics = {"eval_loss": total / max(self.objective.items(self.held_out), 1)}
         self.log(dict(metrics))
         self._tokens, self._since = 0, time.monotonic()
         # Without it the last step's order to evaluate would stand, and the end of the epoch would obey it again.
@@ -230,19 +270,24 @@ class StageTrainer(Trainer):
         folder = Path(output_dir or str(self.args.output_dir))
         weights = {name: value.detach().contiguous() for name, value in self.objective.trained().items()}
         write_atomic(folder / WEIGHTS, save(weights))
+        write_atomic(folder / STATE, save(self.objective.state()))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        weights = load_file(Path(resume_from_checkpoint) / WEIGHTS)
+        self._load_weights(resume_from_checkpoint)
+        self.objective.load_state(load_file(Path(resume_from_checkpoint) / STATE))
+
+    def _load_best_model(self) -> None:
+        self._load_weights(str(self.state.best_model_checkpoint))
+
+    def _load_weights(self, folder: str) -> None:
+        weights = load_file(Path(folder) / WEIGHTS)
         with torch.no_grad():
             for name, parameter in self.objective.trained().items():
                 parameter.copy_(weights[name])
-
-    def _load_best_model(self) -> None:
-        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
 
     # --- events ---------------------------------------------------------------------------------------------------
 
@@ -258,7 +303,7 @@ class StageTrainer(Trainer):
                 "learning_rate": logs["learning_rate"],
                 "grad_norm": logs.get("grad_norm"),
                 "tokens_per_second": round(self._tokens / max(now - self._since, 1e-9), 1),
-                **_mean(self._metrics),
+                **_weighted_mean(self._metrics),
                 **machine_load(),
             }
             self._metrics = []
@@ -269,29 +314,32 @@ class StageTrainer(Trainer):
             self.run.emit(self.stage, self.state.global_step, self.state.max_steps, **metrics)
 
 
-def _mean(values: Sequence[Any]) -> Any:
-    """The mean over a step's micro-batches, number by number through dicts and lists."""
+def _weighted_mean(values: Sequence[tuple[int, Any]]) -> Any:
+    """The mean over a step's packs, weighed by their tokens, number by number through dicts."""
     if not values:
         return {}
-    first = values[0]
+    first = values[0][1]
     if isinstance(first, dict):
-        return {key: _mean([value[key] for value in values]) for key in first}
-    if isinstance(first, list | tuple):
-        return [_mean(group) for group in zip(*values, strict=True)]
-    return sum(values) / len(values)
+        return {key: _weighted_mean([(weight, value[key]) for weight, value in values]) for key in first}
+    return sum(weight * value for weight, value in values) / sum(weight for weight, _ in values)
+
+
+def _only(steps: list[Any]) -> Any:
+    """A data loader's batch of one step is the step."""
+    return steps[0]
 
 
 class _Planned(Dataset[Any]):
-    """Examples in the plan's order: the Trainer reads it from front to back, once."""
+    """The plan's steps, each a list of examples: the Trainer reads them from front to back, once."""
 
-    def __init__(self, examples: Sequence[Any], plan: Sequence[int]) -> None:
+    def __init__(self, examples: Sequence[Any], plan: Sequence[Sequence[int]]) -> None:
         self.examples, self.plan = examples, plan
 
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, index: int) -> Any:
-        return self.examples[self.plan[index]]
+    def __getitem__(self, index: int) -> list[Any]:
+        return [self.examples[number] for number in self.plan[index]]
 
 
 class _Quiet(TrainerCallback):
@@ -311,8 +359,6 @@ class _Quiet(TrainerCallback):
 def _arguments(
     folder: Path,
     settings: StageConfig,
-    micro: int,
-    accumulate: int,
     steps: int,
     every: int,
     seed: int,
@@ -323,9 +369,7 @@ def _arguments(
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=micro,
-        per_device_eval_batch_size=micro,
-        gradient_accumulation_steps=accumulate,
+        per_device_train_batch_size=1,
         learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup_steps,
         lr_scheduler_type="linear",

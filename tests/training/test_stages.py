@@ -23,7 +23,7 @@ from nsad_cli.runs import STAGES, Run
 STAGE: dict[str, Any] = {
     "epochs": 3,
     "batch_size": 8,
-    "micro_batch_size": 4,
+    "pack_tokens": 400,
     "learning_rate": 0.05,
     "warmup_steps": 1,
     "checks": 3,
@@ -214,11 +214,11 @@ def with_negative(model: Path, **changes: Any) -> Recipe:
     return recipe(model, training={**training, "negative": {**STAGE, **changes}})
 
 
-def test_micro_batches_make_up_the_batch_exactly(tiny_llama: Path) -> None:
-    """Batches of 8 whole, and in parts of 2 (3 does not divide 8): the same losses but for rounding."""
+def test_what_fits_into_a_pack_does_not_matter(tiny_llama: Path) -> None:
+    """A step of 8 sequences whole, and one by one: the same losses but for rounding."""
     losses = []
-    for name, micro in (("whole-batches", 8), ("parts", 3)):
-        run = Run.create(name, with_negative(tiny_llama, micro_batch_size=micro, learning_rate=1e-3))
+    for name, tokens in (("whole-batches", 10_000), ("one-by-one", 1)):
+        run = Run.create(name, with_negative(tiny_llama, pack_tokens=tokens, learning_rate=1e-3))
         run.write_recipe(run.recipe.model_copy(update={"adapter": AdapterConfig(dropout=0)}))
         run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
         losses.append([e.metrics["loss"] for e in run.events() if e.stage == "negative" and "loss" in e.metrics])
