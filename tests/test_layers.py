@@ -45,7 +45,7 @@ LAYERS = (
     {"votefile", "evaluation", "session"},
     {"training"},
     {"pipeline"},
-    {"doctor"},
+    {"doctor", "export"},
     {"cli"},
     {"__main__"},
 )
