@@ -33,6 +33,8 @@ LIGHT = (
     "cli",
     "pipeline",
     "evaluation",
+    "forecast",
+    "plan",
 )
 LAYERS = (
     {"types", "errors", "nearest"},
@@ -40,12 +42,13 @@ LAYERS = (
     {"config", "answers", "losses", "voting", "hub", "database", "machine", "arithmetic"},
     {"recipes", "benchmarks", "nat"},
     {"runs", "store", "chains", "students", "teachers"},
-    {"collect", "grading", "generation", "ranking"},
-    {"solve"},
+    {"collect", "grading", "generation", "ranking", "footprint"},
+    {"solve", "probe"},
     {"votefile", "evaluation", "session"},
     {"training"},
     {"pipeline"},
-    {"doctor", "export"},
+    {"forecast"},
+    {"doctor", "export", "plan"},
     {"cli"},
     {"__main__"},
 )

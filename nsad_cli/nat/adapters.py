@@ -52,6 +52,10 @@ class Adapters:
         """The adapters in memory."""
         return list(self._peft.peft_config) if self._peft is not None else []
 
+    def shapes(self) -> list[tuple[str, int, int]]:
+        """Every adapted layer's path in the base, with its input and output width."""
+        return [(path, layer.in_features, layer.out_features) for path, layer in self._nat_layers]
+
     # --- adding ---------------------------------------------------------------------------------------------------
 
     def add_lora(self, name: str, settings: AdapterSettings, seed: int) -> None:
