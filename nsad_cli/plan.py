@@ -454,15 +454,19 @@ class _Planner:
         from nsad_cli.probe import probe
 
         settings = self.recipe.training.nat
-        speeds = probe(
-            session.student,
-            session.adapter_settings,
-            rows=min(settings.batch_size, settings.micro_batch_size),
-            prompt=max(1, round(self.prompt)),
-            completion=max(1, round(self.completion)),
-            questions=[problem.question for problem in self.ahead.problems[:LOOKED_AT]],
-            batch_size=self.recipe.sampling.batch_size,
-        )
+        try:
+            speeds = probe(
+                session.student,
+                session.adapter_settings,
+                rows=min(settings.batch_size, settings.micro_batch_size),
+                prompt=max(1, round(self.prompt)),
+                completion=max(1, round(self.completion)),
+                questions=[problem.question for problem in self.ahead.problems[:LOOKED_AT]],
+                batch_size=self.recipe.sampling.batch_size,
+            )
+        except torch.OutOfMemoryError:
+            self.notes.append("time: unknown, for one training step does not fit into this machine's free memory")
+            return None
         self.notes.append(
             f"time: rough, from {speeds.seconds:.0f} s of steps on this machine ({device.type}): {speeds.lora:.0f} "
             f"tokens/s by LoRA, {speeds.nat:.0f} by NAT, {speeds.nce:.0f} by NCE, {speeds.sampling:.0f} written"

@@ -65,7 +65,7 @@ def probe(
     ids = torch.randint(student.model.config.get_text_config().vocab_size, (rows, prompt + completion), device=device)
 
     def logits(name: str) -> Tensor:
-        half = device.type != "cpu" and student.model.dtype == torch.bfloat16
+        half = student.model.dtype == torch.bfloat16
         with adapters.use(name), torch.autocast(device.type, torch.bfloat16, enabled=half):
             out = adapters.model(input_ids=ids, logits_to_keep=completion, use_cache=False).logits
         return out.flatten(0, 1)

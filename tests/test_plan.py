@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from nsad_cli.forecast import planned_teacher
 from nsad_cli.nat.config import AdapterSettings
 from nsad_cli.pipeline import run_stages
 from nsad_cli.plan import Plan, StagePlan, expected_pairs, make_plan
+from nsad_cli.probe import Speeds
 from nsad_cli.runs import STAGES, Run, runs_home
 from nsad_cli.store import Store
 from nsad_cli.students import load_student
@@ -230,6 +232,31 @@ def test_a_student_that_does_not_fit_is_planned_without_times(
     plan, stages = planned("huge", recipe(tiny_llama))
     assert stages["nat"].seconds is None and stages["nat"].samples > 0
     assert any("does not fit" in note for note in plan.notes)
+
+
+def test_time_follows_from_tokens_and_speeds(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At one token a second a stage takes its tokens; alone, the held-out checks of NCE take three times NAT's."""
+
+    def planned_at(**speeds: float) -> dict[str, StagePlan]:
+        none = dict.fromkeys(("lora", "nat", "nce", "forward", "sampling"), math.inf)
+        monkeypatch.setattr("nsad_cli.probe.probe", lambda *_, **__: Speeds(**{**none, "seconds": 0.0, **speeds}))
+        return planned("timed", recipe(tiny_llama))[1]
+
+    for name, kind in (("negative", "lora"), ("nat", "nat"), ("nce", "nce")):
+        stages = planned_at(**{kind: 1.0})
+        assert stages[name].seconds == stages[name].tokens and stages["eval"].seconds == 0
+    stages = planned_at(forward=1.0)
+    nat, nce = stages["nat"].seconds, stages["nce"].seconds
+    assert nat and nce == 3 * nat
+    stages = planned_at(sampling=2.0)
+    # The untrained student writes its 8 tokens for each of 4 problems.
+    assert stages["eval-before"].tokens == 32 and stages["eval-before"].seconds == 16
+
+
+def test_a_bfloat16_student_is_timed_too(tiny_llama: Path) -> None:
+    student = {"model": str(tiny_llama), "device": "cpu", "dtype": "bfloat16"}
+    _, stages = planned("half", recipe(tiny_llama, student=student))
+    assert all(stages[name].seconds is not None for name in (*TRAINED, "eval"))
 
 
 def test_bad_input_is_told(tiny_llama: Path, tmp_path: Path) -> None:
