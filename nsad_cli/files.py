@@ -64,7 +64,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())
+        # Temporary folders are their owner's alone, and so are safetensors' files: the result is like any other.
+        for item in (temporary, *temporary.rglob("*")):
+            os.chmod(item, (0o777 if item.is_dir() else 0o666) & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)

@@ -65,6 +65,7 @@ def test_the_merged_folder_answers_as_the_run_does_with_transformers_alone(train
     names = {path.name for path in folder.iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"} <= names
     assert folder.stat().st_mode & 0o777 == 0o777 & ~_umask()
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o666 & ~_umask()}
 
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
