@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +46,34 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
         raise write_error(path, error) from error
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder that is whole or absent: the body fills a temporary one beside it, which takes its name at the end.
+
+    Raises NsadError where there is something at `path` already (an empty folder is welcome) or writing fails.
+    """
+    path = path.expanduser().resolve()
+    fix = "name a folder that does not exist yet, where you may write and the disk has room"
+    temporary: Path | None = None
+    try:
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            what = "is not empty" if path.is_dir() else "is not a folder"
+            raise NsadError(f"{path} {what}", "what is in it would be lost or mixed up", fix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        yield temporary
+        # Temporary folders are their owner's alone, and so are safetensors' files: the result is like any other.
+        for item in (temporary, *temporary.rglob("*")):
+            os.chmod(item, (0o777 if item.is_dir() else 0o666) & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+        raise NsadError(f"cannot write {path}", why, fix) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _umask() -> int:

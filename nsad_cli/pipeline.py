@@ -9,6 +9,7 @@ from nsad_cli.answers.checker import Checker
 from nsad_cli.benchmarks import load_problems, parse_spec
 from nsad_cli.chains import ChainStore
 from nsad_cli.collect import collect, params_key
+from nsad_cli.config import Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
 from nsad_cli.files import file_stamp
@@ -70,16 +71,13 @@ class Pipeline:
 
     def collect(self) -> dict[str, Any]:
         """Draw rationales from the teacher into the store."""
-        train = self.recipe.problems.train
-        read = [source_stamp(self.recipe.teacher.spec), file_stamp(parse_spec(train).path) if train else None]
-        key = content_key("collect", self.recipe.problems, self.recipe.teacher, read)
-        done = self.run.done("collect", key) and not self.run.stages()["collect"]["result"]["failed"]
-        if done and not self.force:
+        key = collect_key(self.recipe)
+        if not self.force and collected(self.run, key):
             self.note("collect: already done with these settings")
             return dict(self.run.stages()["collect"]["result"])
         with self.run.stage("collect", key) as result:
             teacher = make_teacher(self.recipe.teacher.spec, self.recipe.teacher, on_corrupt=self.note)
-            problems = self._problems(teacher)
+            problems = training_problems(self.recipe, teacher, self.note)
             with Store(self.run.store_path) as store:
                 summary = collect(
                     problems,
@@ -107,28 +105,15 @@ class Pipeline:
             )
         return dict(result)
 
-    def _problems(self, teacher: Teacher) -> list[Problem]:
-        limit = self.recipe.problems.limit
-        own = teacher.problems()
-        if own is not None and self.recipe.problems.train is None:
-            return own[:limit]
-        if self.recipe.problems.train is None:
-            raise UsageError(
-                "no training problems are named",
-                "problems.train is empty and this teacher brings none",
-                "give --problems NAME[:SPLIT][@PATH], or problems.train in the recipe",
-            )
-        return load_problems(self.recipe.problems.train, limit=limit, on_corrupt=self.note)
-
     def grade(self) -> dict[str, Any]:
         """Give every draw of the run a verdict."""
-        collected = self._needs("collect", "nsad collect")
-        key = content_key("grade", collected["key"], collected["ended"], GRADER_VERSION)
+        collection = self._needs("collect", "nsad collect")
+        key = grade_key(collection)
         if not self.force and self.run.done("grade", key):
             self.note("grade: already done with these settings")
             return dict(self.run.stages()["grade"]["result"])
         with self.run.stage("grade", key) as result, Store(self.run.store_path) as store, Checker() as checker:
-            params = collected["result"]["params"]
+            params = collection["result"]["params"]
             if self.force:
                 store.forget_verdicts(params)
             ledger = grade(store, checker, self.run.progress("grade"), params=params)
@@ -140,13 +125,13 @@ class Pipeline:
         from nsad_cli.training.stages import make_corpus
 
         self._needs("grade", "nsad grade")
-        collected = self._needs("collect", "nsad collect")["result"]
-        mine = set(collected["problem_ids"])
+        collection = self._needs("collect", "nsad collect")["result"]
+        mine = set(collection["problem_ids"])
         with Store(self.run.store_path) as store:
             positive, negative = (
                 [
                     item
-                    for item in store.rationales(verdict, teacher=collected["teacher"], params=collected["params"])
+                    for item in store.rationales(verdict, teacher=collection["teacher"], params=collection["params"])
                     if item.problem.id in mine and item.index < self.recipe.teacher.draws
                 ]
                 for verdict in (Verdict.CORRECT, Verdict.WRONG)
@@ -196,16 +181,7 @@ class Pipeline:
             self.note(f"{stage}: the recipe names no benchmarks")
             return {"results": []}
         benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.note)
-        asked = [(label, [(item.id, item.answer) for item in problems]) for label, problems in benchmarks]
-        used = [name for name in models if name != "base"]
-        stages = self.run.stages()
-        weights = {
-            name: stages.get(name, {}).get("result", {}).get("weights")
-            for name in (*used, *(["ranker"] if used else []))
-        }
-        student = self.recipe.student.model_dump(exclude={"device"})
-        shared = [self.recipe.sampling, student, self.recipe.seed, GRADER_VERSION]
-        key = content_key(stage, asked, models, samples, weights, shared)
+        key = evaluation_key(self.run, stage, models, samples, benchmarks)
         if not self.force and self.run.done(stage, key):
             self.note(f"{stage}: already done with these settings")
             return dict(self.run.stages()[stage]["result"])
@@ -228,6 +204,54 @@ class Pipeline:
                 f"run `{command} --run {self.run.name}` first",
             )
         return dict(state)
+
+
+def collect_key(recipe: Recipe) -> str:
+    """The key of a recipe's collection."""
+    train = recipe.problems.train
+    read = [source_stamp(recipe.teacher.spec), file_stamp(parse_spec(train).path) if train else None]
+    return content_key("collect", recipe.problems, recipe.teacher, read)
+
+
+def collected(run: Run, key: str) -> bool:
+    """Whether a run's collection is done with these settings, and no draw of it failed."""
+    return run.done("collect", key) and not run.stages()["collect"]["result"]["failed"]
+
+
+def grade_key(collection: Mapping[str, Any]) -> str:
+    """The key of the grading that follows a finished collection (the stage's state)."""
+    return content_key("grade", collection["key"], collection["ended"], GRADER_VERSION)
+
+
+def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, benchmarks: Sequence[Benchmark]) -> str:
+    """The key of an evaluation with the weights that the run has now."""
+    recipe, stages = run.recipe, run.stages()
+    asked = [(label, [(item.id, item.answer) for item in problems]) for label, problems in benchmarks]
+    used = [name for name in models if name != "base"]
+    weights = {
+        name: stages.get(name, {}).get("result", {}).get("weights") for name in (*used, *(["ranker"] if used else []))
+    }
+    student = recipe.student.model_dump(exclude={"device"})
+    shared = [recipe.sampling, student, recipe.seed, GRADER_VERSION]
+    return content_key(stage, asked, models, samples, weights, shared)
+
+
+def training_problems(recipe: Recipe, teacher: Teacher, note: Note) -> list[Problem]:
+    """The problems that a recipe names, else those that its teacher brings.
+
+    Raises UsageError where there are neither.
+    """
+    limit = recipe.problems.limit
+    own = teacher.problems()
+    if own is not None and recipe.problems.train is None:
+        return own[:limit]
+    if recipe.problems.train is None:
+        raise UsageError(
+            "no training problems are named",
+            "problems.train is empty and this teacher brings none",
+            "give --problems NAME[:SPLIT][@PATH], or problems.train in the recipe",
+        )
+    return load_problems(recipe.problems.train, limit=limit, on_corrupt=note)
 
 
 def evaluate_models(
@@ -257,10 +281,14 @@ def load_benchmarks(run: Run, specs: Sequence[str], limit: int | None, note: Not
     from or chose by, and without those that have no gold answer."""
     results = [state.get("result", {}) for state in run.stages().values()]
     trained = {name for result in results for name in result.get("problem_ids", [])}
-    return [(parse_spec(spec).label, _unseen(spec, trained, limit, note)) for spec in specs]
+    return [(parse_spec(spec).label, unseen_problems(spec, trained, limit, note)) for spec in specs]
 
 
-def _unseen(spec: str, trained: set[str], limit: int | None, note: Note) -> list[Problem]:
+def unseen_problems(spec: str, trained: set[str], limit: int | None, note: Note) -> list[Problem]:
+    """A benchmark's first `limit` distinct problems that have a gold answer and are not in `trained`.
+
+    Raises NsadError where none is left.
+    """
     problems = load_problems(spec, on_corrupt=note)
     label = parse_spec(spec).label
     distinct = {problem.id: problem for problem in problems if problem.answer.strip()}

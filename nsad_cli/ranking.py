@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from nsad_cli.errors import NsadError
 from nsad_cli.files import write_atomic
 from nsad_cli.nat.adapters import Adapters
+from nsad_cli.packing import Example, Pack, enable_packing, fill, hidden_states, pack
 from nsad_cli.students import Student
-from nsad_cli.training.data import Example
-from nsad_cli.training.packing import Pack, enable_packing, fill, hidden_states, pack
 from nsad_cli.types import Chain, Problem
 
 ADAPTER = "ranker"

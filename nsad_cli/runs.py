@@ -63,12 +63,7 @@ class Run:
 
         Raises NsadError where the folder belongs to another version or cannot be written.
         """
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise UsageError(
-                f"`{name}` cannot name a run",
-                "a name is letters, digits, `.`, `_` and `-`",
-                "choose another with --run",
-            )
+        check_name(name)
         run = cls(runs_home() / name)
         if (run.path / "manifest.json").exists():
             if store is not None and store.resolve() != run.store_path.resolve():
@@ -332,6 +327,16 @@ def _locked(file: TextIO, kind: int) -> bool:
         except BlockingIOError:
             time.sleep(0.02)
     return False
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError for what cannot name a run."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(
+            f"`{name}` cannot name a run",
+            "a name is letters, digits, `.`, `_` and `-`",
+            "choose another with --run",
+        )
 
 
 def list_runs() -> list[Run]:

@@ -145,6 +145,16 @@ class Store:
             draw = Draw(row[1], row[2], row[3], row[4], Finish(row[5]), row[6], row[7])
             yield StoredDraw(row[0], draw, row[8])
 
+    def draws(self, teacher: str, params: str) -> list[Draw]:
+        """All draws of a teacher with its parameters: by problem in order, then by number."""
+        rows = self._db.execute(
+            "SELECT d.problem_id, d.teacher, d.number, d.text, d.finish, d.prompt_tokens, d.completion_tokens"
+            " FROM draws d JOIN problems p ON p.id = d.problem_id WHERE d.teacher = ? AND d.params = ?"
+            " ORDER BY p.position, d.number",
+            (teacher, params),
+        )
+        return [Draw(row[0], row[1], row[2], row[3], Finish(row[4]), row[5], row[6]) for row in rows]
+
     def rationales(self, verdict: Verdict, *, teacher: str, params: str) -> list[Rationale]:
         """Rationales of one verdict by a teacher and its parameters: by problem in order, then by draw."""
         rows = self._db.execute(

@@ -74,11 +74,13 @@ def load_student(
     device: str = "auto",
     dtype: str = "auto",
     template: str = TEMPLATE,
+    weights: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Student:
     """Load a student: `smollm2`, a model folder, or a Hub id with an optional @REVISION.
 
     device: auto takes CUDA, then Apple's MPS, then the CPU. dtype: auto is bfloat16 on CUDA, float32 elsewhere.
+    weights: without them the model is on the meta device, shapes alone, in no time and memory.
     Raises NsadError where the model is not there, is not a causal language model, or the Hub cannot be reached.
     """
     where = pick_device(device)
@@ -86,7 +88,12 @@ def load_student(
     source, revision = _resolve(spec, say)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-        model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=chosen)
+        if weights:
+            model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=chosen)
+        else:
+            config = AutoConfig.from_pretrained(source, revision=revision)
+            with torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(config, dtype=chosen)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise NsadError(
             f"cannot load the student `{spec}`",
@@ -105,7 +112,8 @@ def load_student(
             "its tokenizer names none",
             "use a model whose tokenizer has one: chains could never end",
         )
-    model.to(where)
+    if weights:
+        model.to(where)
     model.eval()
     return Student(model, tokenizer, spec, template)
 

@@ -9,10 +9,9 @@ import torch
 
 from nsad_cli.errors import NsadError
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.packing import Example, pack
 from nsad_cli.ranking import ADAPTER, HeadRanker, ScoreHead, load_ranker, pooled_scores, save_ranker
 from nsad_cli.students import load_student
-from nsad_cli.training.data import Example
-from nsad_cli.training.packing import pack
 from nsad_cli.types import Chain, Problem
 from tests.nat.test_layer import shake
 

@@ -17,6 +17,9 @@ def run(
     device: Device = None,
     dtype: Dtype = None,
     settings: Settings = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what each stage would take and cost, and do nothing.")
+    ] = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -29,7 +32,14 @@ def run(
     path = find_recipe(recipe)
     overrides = {"student.model": student, "student.device": device, "student.dtype": dtype, **parse_settings(settings)}
     loaded = load_recipe(path, overrides)
-    target = Run.create(run_name or loaded.name or path.stem, loaded)
+    name = run_name or loaded.name or path.stem
+    if plan:
+        from nsad_cli.cli.plan import show_plan
+        from nsad_cli.plan import make_plan
+
+        show_plan(make_plan(name, loaded, say, force=force), as_json)
+        return
+    target = Run.create(name, loaded)
     say(f"run: {target.name}")
     results = execute(target, STAGES, force=force)
     rows = [row for stage in ("eval-before", "eval") for row in results[stage]["results"]]

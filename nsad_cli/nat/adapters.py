@@ -52,6 +52,10 @@ class Adapters:
         """The adapters in memory."""
         return list(self._peft.peft_config) if self._peft is not None else []
 
+    def shapes(self) -> list[tuple[str, int, int]]:
+        """Every adapted layer's path in the base, with its input and output width."""
+        return [(path, layer.in_features, layer.out_features) for path, layer in self._nat_layers]
+
     # --- adding ---------------------------------------------------------------------------------------------------
 
     def add_lora(self, name: str, settings: AdapterSettings, seed: int) -> None:
@@ -236,6 +240,37 @@ class Adapters:
                 str(error) or type(error).__name__,
                 "give a folder with adapter_config.json and adapter_model.safetensors, or train that stage again",
             ) from error
+
+    @torch.no_grad()
+    def merge(self, name: str) -> Any:
+        """Add a LoRA to the base weights, each sum in float32 and then in the weight's own dtype; no adapter is left.
+
+        Returns the base model, plain again. Raises NsadError for NAT, which no weight equals, and for a layer that
+        shares its weight with the embeddings.
+        """
+        self._need(name)
+        assert self._peft is not None
+        if isinstance(self._peft.peft_config[name], NatConfig):
+            raise NsadError(
+                f"the adapter `{name}` cannot be merged",
+                "NAT's gate depends on the input, so no weight equals it",
+                "merge a LoRA, such as the NCE student",
+            )
+        embeddings = self.base.get_input_embeddings().weight
+        for path, layer in self._nat_layers:
+            if name in layer.lora_A and layer.get_base_layer().weight is embeddings:
+                raise NsadError(
+                    f"the adapter `{name}` cannot be merged",
+                    f"`{path}` shares its weight with the embeddings, which would change with it",
+                    "export the LoRA itself with --lora",
+                )
+        for layer in self._layers():
+            if name in layer.lora_A:
+                weight = layer.get_base_layer().weight
+                weight.copy_(weight.float() + layer.get_delta_weight(name).float())
+        for other in self.names():
+            self.delete(other)
+        return self._base
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

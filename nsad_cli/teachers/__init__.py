@@ -9,7 +9,7 @@ from nsad_cli.config import TeacherConfig
 from nsad_cli.files import file_stamp
 from nsad_cli.teachers.base import Teacher
 
-__all__ = ["SCHEMES", "Teacher", "make_teacher", "source_stamp"]
+__all__ = ["RECORDED", "SCHEMES", "Teacher", "make_teacher", "source_stamp"]
 
 RECORDED = ("tdg", "gsm8k-solutions", "jsonl")
 SCHEMES = ("hf", "vllm", *RECORDED)

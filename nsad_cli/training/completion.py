@@ -9,11 +9,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from nsad_cli.heads import RowLosses, row_losses, vocabulary_head
 from nsad_cli.losses import token_nll
 from nsad_cli.nat.adapters import Adapters
-from nsad_cli.training.data import Example
-from nsad_cli.training.head import RowLosses, row_losses, vocabulary_head
-from nsad_cli.training.packing import Pack, enable_packing, fill, hidden_states, pack
+from nsad_cli.packing import Example, Pack, enable_packing, fill, hidden_states, pack
 from nsad_cli.training.trainer import BatchLoss, Objective
 
 

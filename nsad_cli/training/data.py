@@ -6,25 +6,12 @@ import hashlib
 import math
 import random
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from nsad_cli.packing import Example
 from nsad_cli.types import Rationale, Verdict
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """Token ids of a prompt and of the completion that is learned, its EOS included."""
-
-    prompt: tuple[int, ...]
-    completion: tuple[int, ...]
-    wrong: bool = False
-    """Whether it is of D−: objectives that learn from both sides tell them apart."""
-
-    def __len__(self) -> int:
-        return len(self.prompt) + len(self.completion)
 
 
 class Tokenised(Protocol):

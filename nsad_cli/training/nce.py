@@ -14,9 +14,8 @@ from torch import Tensor
 
 from nsad_cli.losses import calibration, nce_loss, token_cross_entropy, token_kl, token_nll
 from nsad_cli.nat.adapters import Adapters
+from nsad_cli.packing import Example, Pack, hidden_states
 from nsad_cli.training.completion import CompletionObjective
-from nsad_cli.training.data import Example
-from nsad_cli.training.packing import Pack, hidden_states
 from nsad_cli.training.trainer import BatchLoss
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -12,9 +12,9 @@ from torch import nn
 
 from nsad_cli.losses import pairwise_power_loss
 from nsad_cli.nat.adapters import Adapters
+from nsad_cli.packing import Example, Pack, enable_packing, fill, pack
 from nsad_cli.ranking import ADAPTER, ScoreHead, pooled_scores
-from nsad_cli.training.data import Example, Tokenised
-from nsad_cli.training.packing import Pack, enable_packing, fill, pack
+from nsad_cli.training.data import Tokenised
 from nsad_cli.training.trainer import BatchLoss, Objective
 from nsad_cli.types import Problem
 

@@ -22,6 +22,8 @@ from nsad_cli.training.trainer import Objective, forget_checkpoints, train
 from nsad_cli.types import Rationale, Verdict
 
 Note = Callable[[str], None]
+BEFORE = {"nat": "negative", "nce": "nat", ADAPTER: "nce"}
+"""The stage whose weights a stage builds on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def train_nat(session: Session, corpus: Corpus, note: Note, *, force: bool = Fal
         session.adapters.add_nat("nat", session.adapter_settings, "negative", session.recipe.seed + 1)
         return CompletionObjective(session.adapters, "nat", share=settings.share_prompts)
 
-    return _train_stage(session, "nat", settings, corpus.positive, corpus, build, note, force, after="negative")
+    return _train_stage(session, "nat", settings, corpus.positive, corpus, build, note, force)
 
 
 def train_nce(session: Session, corpus: Corpus, note: Note, *, force: bool = False) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def train_nce(session: Session, corpus: Corpus, note: Note, *, force: bool = Fal
         session.adapters.add_lora("nce", session.adapter_settings, session.recipe.seed + 2)
         return NceObjective(session.adapters, lam=settings.lam, beta=settings.beta, share=settings.share_prompts)
 
-    return _train_stage(session, "nce", settings, corpus.positive, corpus, build, note, force, after="nat")
+    return _train_stage(session, "nce", settings, corpus.positive, corpus, build, note, force)
 
 
 def train_ranker(
@@ -111,7 +113,7 @@ def train_ranker(
     source gives a pair.
     """
     settings = session.recipe.training.ranker
-    key = content_key(ADAPTER, _shared(session), settings, session.recipe.sampling, corpus.key, _made(session, "nce"))
+    key = stage_key(session, ADAPTER, corpus)
     if not force and session.run.done(ADAPTER, key):
         return _already(session, ADAPTER, note)
 
@@ -195,10 +197,8 @@ def _train_stage(
     build: Callable[[], Objective[Any]],
     note: Note,
     force: bool,
-    after: str | None = None,
 ) -> dict[str, Any]:
-    unit = session.recipe.adapter.unit if stage == "nat" else None
-    key = content_key(stage, _shared(session), unit, settings, corpus.key, _made(session, after) if after else None)
+    key = stage_key(session, stage, corpus)
     if not force and session.run.done(stage, key):
         return _already(session, stage, note)
     return _run(
@@ -290,6 +290,18 @@ def _run(
     session.adapters.model.eval()
     session.trained(stage)
     return dict(result)
+
+
+def stage_key(session: Session, stage: str, corpus: Corpus) -> str:
+    """The key of a training stage with the run's recipe, its rationales, and the weights of the stage before it."""
+    recipe = session.recipe
+    settings: StageConfig = getattr(recipe.training, stage)
+    before = BEFORE.get(stage)
+    made = _made(session, before) if before else None
+    if stage == ADAPTER:
+        return content_key(stage, _shared(session), settings, recipe.sampling, corpus.key, made)
+    unit = recipe.adapter.unit if stage == "nat" else None
+    return content_key(stage, _shared(session), unit, settings, corpus.key, made)
 
 
 def _shared(session: Session) -> list[Any]:

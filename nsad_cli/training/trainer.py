@@ -26,9 +26,9 @@ from nsad_cli.config import StageConfig
 from nsad_cli.errors import NsadError
 from nsad_cli.files import write_atomic
 from nsad_cli.machine import machine_load
+from nsad_cli.packing import Pack
 from nsad_cli.runs import Run
 from nsad_cli.training.data import batch_plan, within_tokens
-from nsad_cli.training.packing import Pack
 
 WEIGHTS = "trained.safetensors"
 STATE = "objective.safetensors"

@@ -82,6 +82,7 @@ def test_help_and_version_import_nothing_heavy(nsad: Nsad) -> None:
         "eval",
         "run",
         "runs",
+        "export",
         "stats",
         "doctor",
         "demo",
@@ -133,6 +134,19 @@ def test_runs(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     assert "(chosen)" in run_nsad(home, "runs").stdout
     assert run_nsad(home, "runs", "use").returncode == 0
     failure(run_nsad(home, "runs", "use", "tini"), 2)
+
+
+def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = trained
+    result = run_nsad(home, "export", "--run", "tiny", "out/merged", "--json")
+    assert result.returncode == 0, result.stderr
+    value = json.loads(result.stdout)
+    assert value["run"] == "tiny" and value["folder"] == str(home / "out" / "merged") and value["kind"] == "merged"
+    assert "{question}" in value["template"] and (home / "out" / "merged" / "model.safetensors").is_file()
+    assert "not empty" in failure(run_nsad(home, "export", "out/merged"), 1)[0]
+    lora = run_nsad(home, "export", "out/lora", "--lora", "--json")
+    assert lora.returncode == 0 and json.loads(lora.stdout)["weights"] == value["weights"]
+    assert [path.name for path in (home / "out").iterdir() if path.name.startswith(".")] == []
 
 
 def test_the_stages_one_by_one(nsad: Nsad, tiny_llama: Path) -> None:

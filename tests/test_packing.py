@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from nsad_cli import heads
+from nsad_cli.heads import row_losses, vocabulary_head
 from nsad_cli.losses import calibration, nce_loss, token_cross_entropy, token_kl, token_nll
 from nsad_cli.nat.adapters import Adapters
-from nsad_cli.training import head as heads
+from nsad_cli.packing import ATTENTION, Example, enable_packing, fill, hidden_states, pack
 from nsad_cli.training.completion import CompletionObjective
-from nsad_cli.training.data import Example
-from nsad_cli.training.head import row_losses, vocabulary_head
 from nsad_cli.training.nce import NceObjective
-from nsad_cli.training.packing import ATTENTION, enable_packing, fill, hidden_states, pack
 from tests.nat.test_layer import MODELS, QV, make, shake
 
 EXAMPLES = [

@@ -22,10 +22,21 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from nsad_cli.training.data import Example
-
 ATTENTION = "nsad_packed"
 """The name under which transformers finds the attention below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Token ids of a prompt and of the completion that is learned, its EOS included."""
+
+    prompt: tuple[int, ...]
+    completion: tuple[int, ...]
+    wrong: bool = False
+    """Whether it is of D−: objectives that learn from both sides tell them apart."""
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.completion)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from nsad_cli.errors import NsadError
-from nsad_cli.training.packing import decoder
+from nsad_cli.packing import decoder
 
 CHUNK = 256
 """Tokens whose logits exist at once."""
@@ -42,7 +42,7 @@ def vocabulary_head(model: Any) -> Callable[[Tensor], Tensor]:
         raise NsadError(
             f"students of the kind `{config.model_type}` cannot be trained",
             "what their head makes of hidden states is not known here",
-            "use another student, or add its head to nsad_cli/training/head.py",
+            "use another student, or add its head to nsad_cli/heads.py",
         )
     return head
 

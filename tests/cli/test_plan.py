@@ -1,0 +1,85 @@
+"""`nsad run --plan` as its users meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nsad_cli.cli.plan import duration, short, show_plan
+from nsad_cli.plan import Plan, StagePlan
+from nsad_cli.runs import STAGES
+from tests.cli.test_commands import failure, run_nsad
+from tests.training.test_stages import recipe
+
+KEYS = {
+    "stage",
+    "state",
+    "samples",
+    "tokens",
+    "lora_parameters",
+    "unit_parameters",
+    "memory_gib",
+    "seconds",
+    "calls",
+    "cost",
+}
+
+
+def test_a_plan_makes_no_run_and_prints_one_json_object(tiny_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama).model_dump(mode="json")))
+    result = run_nsad(tmp_path, "run", "tiny.yaml", "--plan", "--json")
+    assert result.returncode == 0, result.stderr
+    value = json.loads(result.stdout)
+    assert value["run"] == "tiny" and [stage["stage"] for stage in value["stages"]] == list(STAGES)
+    assert all(set(stage) >= KEYS and stage["state"] == "to do" for stage in value["stages"])
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+    table = run_nsad(tmp_path, "run", "tiny.yaml", "--plan", "--set", "seed=1", NO_COLOR="1", COLUMNS="80")
+    assert table.returncode == 0 and "Plan of run tiny" in table.stdout and "\x1b" not in table.stdout
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+    failure(run_nsad(tmp_path, "run", "tiny.yaml", "--plan", "--run", "a/b"), 2)
+
+
+def test_the_largest_numbers_fit_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    stages = [
+        StagePlan("collect", "to do", 100_000, 123_456_789, seconds=None, calls=100_000, cost=None),
+        StagePlan("eval-before", "to do", 99_999, 999_949, 0, 0, 103.44, 5401.0, estimated=("samples", "tokens")),
+        StagePlan("nat", "to do", 99_999, 6_740_000_000, 39_976_960, 135_000_000, 103.44, 33 * 86400.0),
+        StagePlan("nce", "done", 12, 345, 4_194_304, 0, 13.2, 0.0),
+    ]
+    show_plan(Plan("a-long-name-of-a-run", tuple(stages), ()), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+    text = "\n".join(lines)
+    assert "unknown" in text and "6.74B" in text and "135M" in text and "done" in text and "~33 d" in text
+    total = next(line for line in lines if "to spend" in line)
+    assert total.split()[2:] == ["unknown", "100k", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (1500, "1.50k"),
+        (12_345, "12.3k"),
+        (123_456, "123k"),
+        (999_949, "1.00M"),
+        (2_442_240, "2.44M"),
+    ],
+)
+def test_short_numbers(number: int, text: str) -> None:
+    assert short(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "unknown"), (0.2, "~0 s"), (61, "~61 s"), (720, "~12 min"), (9000, "~2.5 h"), (400_000, "~5 d")],
+)
+def test_rough_times(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
