@@ -6,7 +6,7 @@ Layers, later ones win: the user's config file, the recipe, flags (whose own def
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -17,7 +17,11 @@ from nsad_cli.nearest import did_you_mean
 INSTRUCTION = "{question}\n\nSolve this step by step, briefly. End with one line of the form: The answer is X."
 TEMPLATE = "Question: {question}\nAnswer:\n"
 Rule = Literal["sc", "wsc", "asc", "asc-add", "best"]
-ModelName = Literal["base", "negative", "nat", "nce"]
+Baseline = Literal["ft", "cot-kd", "mix", "nt", "ul", "cl", "redi", "nat-control", "self-distillation"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+"""The rivals that train-baseline trains, by the names of the paper's table."""
+ModelName = Literal["base", "negative", "nat", "nce", Baseline]
+MODELS = ("base", "negative", "nat", "nce", *BASELINES)
 
 
 class Section(BaseModel):
@@ -165,6 +169,15 @@ class TrainingConfig(Section):
     nat: StageConfig = StageConfig()
     nce: NceConfig = NceConfig()
     ranker: RankerConfig = RankerConfig()
+    baseline: StageConfig | None = None
+    """For the rivals of train-baseline; unset: NAT's own settings (self-distillation: NCE's)."""
+
+    def of(self, stage: str) -> StageConfig:
+        """The settings of a stage, the rivals among them."""
+        if stage in ("negative", "nat", "nce", "ranker"):
+            settings: StageConfig = getattr(self, stage)
+            return settings
+        return self.baseline or (self.nce if stage == "self-distillation" else self.nat)
 
 
 class SamplingConfig(Section):
@@ -246,6 +259,7 @@ def _known_keys(path: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Recipe
     for part in path:
         annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        annotation = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
     return list(model.model_fields)

@@ -60,6 +60,49 @@ def nce_loss(nll: Tensor, distillation: Tensor, beta: Tensor, lam: float) -> Ten
     return (1 - lam) * nll + lam * (0.5 + beta) * distillation
 
 
+def negative_training_loss(nll: Tensor, wrong: Tensor, weight: float = 0.05) -> Tensor:
+    """NT per token: −log p of right rationales, +0.05·log p of wrong ones; [N], [N] bool → [N].
+
+    The paper's baseline after He and Glass 2020. nll (1, 2), the second wrong: (1, −0.1).
+    """
+    return torch.where(wrong, -weight * nll, nll)
+
+
+def unlikelihood_loss(nll: Tensor, wrong: Tensor, weight: float = 0.05) -> Tensor:
+    """UL per token: −log p of right rationales, −0.05·log(1 − p) of wrong ones; [N], [N] bool → [N].
+
+    Unlikelihood training, Welleck et al. 2020. p = (1/e, 1/2), the second wrong: (1, 0.05·ln 2) = (1, 0.0347).
+    """
+    certain = nll.clamp(min=1e-6)  # p = 1 would cost infinitely much
+    return torch.where(wrong, -weight * torch.log(-torch.expm1(-certain)), nll)
+
+
+def mean_by_sequence(values: Tensor, sequence: Tensor, count: int) -> Tensor:
+    """The mean of each sequence's tokens; [N], [N] → [count].
+
+    Values (1, 3, 5) of sequences (0, 0, 1): (2, 5).
+    """
+    total = values.new_zeros(count).index_add(0, sequence, values)
+    return total / values.new_zeros(count).index_add(0, sequence, torch.ones_like(values)).clamp(min=1)
+
+
+def redi_loss(mean_nll: Tensor, wrong: Tensor, weight: float = 0.8) -> Tensor:
+    """REDI per sequence: length-normalised −log p of right rationales, +0.8·log p of wrong ones; [S], [S] bool → [S].
+
+    Reinforcement distillation, Xu et al. 2025, its second stage. Means (1, 2), the second wrong: (1, −1.6).
+    """
+    return torch.where(wrong, -weight * mean_nll, mean_nll)
+
+
+def contrastive_loss(right: Tensor, wrong: Tensor, margin: float = 1.0) -> Tensor:
+    """CL per pair: the right one's mean −log p, and what its lead lacks to the margin; [P], [P] → [P].
+
+    Ours, since the paper's trainer was never published: margin ranking as in SimCLS (Liu and Liu 2021). Mean nll 0.5
+    for the right one and 1.2 for the wrong one: 0.5 + (1 − 0.7) = 0.8.
+    """
+    return right + torch.relu(margin - (wrong - right))
+
+
 def pairwise_power_loss(right: Tensor, wrong: Tensor) -> Tensor:
     """The reference's ranker loss per pair: (1−s+)³ + (s−)³ for scores in [0, 1]; [P], [P] → [P].
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from nsad_cli.answers.checker import Checker
 from nsad_cli.benchmarks import load_problems, parse_spec
 from nsad_cli.chains import ChainStore
 from nsad_cli.collect import collect, params_key
-from nsad_cli.config import Recipe
+from nsad_cli.config import BASELINES, Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
 from nsad_cli.files import file_stamp
@@ -55,6 +56,7 @@ class Pipeline:
             "nce": self.nce,
             "ranker": self.ranker,
             "eval": lambda: self.evaluate("eval", [name for name in self.recipe.evaluation.models if name != "base"]),
+            **{name: functools.partial(self.baseline, name) for name in ("positive", *BASELINES)},
         }
 
     @property
@@ -170,6 +172,14 @@ class Pipeline:
         return train_ranker(
             self.session, lambda: own_candidates(self.session, corpus), corpus, self.note, force=self.force
         )
+
+    def baseline(self, method: str) -> dict[str, Any]:
+        """Train a rival."""
+        from nsad_cli.training.stages import train_baseline
+
+        if method == "self-distillation":
+            self._needs("nat", "nsad train-nat")
+        return train_baseline(self.session, method, self.corpus(), self.note, force=self.force)
 
     # --- evaluation -----------------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from nsad_cli.students import Student, load_student
 
 BEST_FIRST = ("nce", "nat", "base")
 """Which model answers, where the run has it."""
+BESIDE = {"nat": "negative", "nat-control": "positive"}
+"""The frozen adapter that a NAT adapter weighs."""
 HOW_TO_TRAIN = {"negative": "nsad train-nat", "nat": "nsad train-nat", "nce": "nsad train-nce"}
 
 
@@ -88,7 +90,7 @@ class Session:
             raise NsadError(
                 f"run `{self.run.name}` has no {name} adapter",
                 "that stage has not finished",
-                f"train it with `{HOW_TO_TRAIN[name]} --run {self.run.name}`",
+                f"train it with `{HOW_TO_TRAIN.get(name, f'nsad train-baseline {name}')} --run {self.run.name}`",
             )
 
     def load(self, name: str) -> None:
@@ -99,9 +101,9 @@ class Session:
         if name in self._loaded:
             return
         self.need(name)
-        if name == "nat":
-            self.load("negative")
-            self.adapters.load(name, self.run.adapter_path(name), negative="negative")
+        if name in BESIDE:
+            self.load(BESIDE[name])
+            self.adapters.load(name, self.run.adapter_path(name), negative=BESIDE[name])
         else:
             self.adapters.load(name, self.run.adapter_path(name))
         self._loaded.add(name)

@@ -9,11 +9,16 @@ import torch
 
 from nsad_cli.losses import (
     calibration,
+    contrastive_loss,
+    mean_by_sequence,
     nce_loss,
+    negative_training_loss,
     pairwise_power_loss,
+    redi_loss,
     token_cross_entropy,
     token_kl,
     token_nll,
+    unlikelihood_loss,
 )
 
 
@@ -26,6 +31,26 @@ def test_the_numbers_in_the_docstrings() -> None:
     nll, distillation, beta = torch.tensor([[1.0], [2.0], [0.5]])
     assert nce_loss(nll, distillation, beta, lam=0.5).item() == pytest.approx(1.5)
     assert pairwise_power_loss(torch.tensor([0.8]), torch.tensor([0.5])).item() == pytest.approx(0.133)
+
+
+def test_the_rivals_numbers_in_the_docstrings() -> None:
+    wrong = torch.tensor([False, True])
+    assert negative_training_loss(torch.tensor([1.0, 2.0]), wrong).tolist() == pytest.approx([1.0, -0.1])
+    assert unlikelihood_loss(torch.tensor([1.0, math.log(2)]), wrong).tolist() == pytest.approx(
+        [1.0, 0.05 * math.log(2)]
+    )
+    means = mean_by_sequence(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 1]), 2)
+    assert means.tolist() == [2.0, 5.0]
+    assert redi_loss(torch.tensor([1.0, 2.0]), wrong).tolist() == pytest.approx([1.0, -1.6])
+    assert contrastive_loss(torch.tensor([0.5]), torch.tensor([1.2])).item() == pytest.approx(0.8)
+    assert contrastive_loss(torch.tensor([0.5]), torch.tensor([1.6])).item() == pytest.approx(0.5)
+
+
+def test_unlikelihood_of_a_certain_token_is_finite() -> None:
+    nll = torch.zeros(1, requires_grad=True)
+    loss = unlikelihood_loss(nll, torch.tensor([True]))
+    loss.sum().backward()
+    assert torch.isfinite(loss).all() and nll.grad is not None and torch.isfinite(nll.grad).all()
 
 
 def test_beta_is_shared_by_a_sequence_and_by_nothing_else() -> None:

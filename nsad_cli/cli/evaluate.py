@@ -13,7 +13,8 @@ from nsad_cli.cli.output import out, print_json
 def evaluate(
     problems: ProblemSpecs = None,
     models: Annotated[
-        list[str] | None, typer.Option("--model", help="base, negative, nat or nce; repeatable. Else the recipe's.")
+        list[str] | None,
+        typer.Option("--model", help="base, negative, nat, nce or a baseline; repeatable."),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first N problems of each benchmark.")] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=0, help="Chains per problem for the votes.")] = None,
@@ -25,6 +26,7 @@ def evaluate(
     from nsad_cli.cli.display import Display
     from nsad_cli.cli.tables import results_table
     from nsad_cli.cli.target import existing_run
+    from nsad_cli.config import MODELS
     from nsad_cli.errors import UsageError
 
     run = existing_run(run_name, {"student.device": device}, finished=True)
@@ -32,10 +34,9 @@ def evaluate(
     specs = problems or settings.benchmarks
     if not specs:
         raise UsageError("no benchmark is named", "the run's recipe has none", "give --problems NAME[:SPLIT][@PATH]")
-    known = ("base", "negative", "nat", "nce")
-    unknown = [name for name in models or [] if name not in known]
+    unknown = [name for name in models or [] if name not in MODELS]
     if unknown:
-        raise UsageError(f"unknown model `{unknown[0]}`", "a run has four", f"models: {', '.join(known)}")
+        raise UsageError(f"unknown model `{unknown[0]}`", "a run has others", f"models: {', '.join(MODELS)}")
     with Display(run) as display:
         display.note("loading the student …")
         from nsad_cli.pipeline import evaluate_models, load_benchmarks

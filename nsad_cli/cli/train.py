@@ -1,18 +1,26 @@
-"""`nsad train-nat`, `train-nce` and `train-ranker`."""
+"""`nsad train-nat`, `train-nce`, `train-ranker` and `train-baseline`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
 from nsad_cli.cli.output import print_json, say
 
+if TYPE_CHECKING:
+    from nsad_cli.runs import Run
+
 Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the data.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Sequences per step.")]
+Tokens = Annotated[
+    int | None, typer.Option("--tokens", min=1, help="A budget of trained tokens a stage, in place of epochs.")
+]
+ALSO = {"redi": ["cot-kd"], "nat-control": ["positive"]}
+"""What a baseline builds on, trained before it where it is not there."""
 
 
 def train_nat(
@@ -21,6 +29,7 @@ def train_nat(
     device: Device = None,
     dtype: Dtype = None,
     epochs: Epochs = None,
+    tokens: Tokens = None,
     learning_rate: LearningRate = None,
     batch_size: BatchSize = None,
     settings: Settings = None,
@@ -35,6 +44,7 @@ def train_nat(
         device,
         dtype,
         epochs,
+        tokens,
         learning_rate,
         batch_size,
         settings,
@@ -50,6 +60,7 @@ def train_nce(
     device: Device = None,
     dtype: Dtype = None,
     epochs: Epochs = None,
+    tokens: Tokens = None,
     learning_rate: LearningRate = None,
     batch_size: BatchSize = None,
     settings: Settings = None,
@@ -64,6 +75,7 @@ def train_nce(
         device,
         dtype,
         epochs,
+        tokens,
         learning_rate,
         batch_size,
         settings,
@@ -79,6 +91,7 @@ def train_ranker(
     device: Device = None,
     dtype: Dtype = None,
     epochs: Epochs = None,
+    tokens: Tokens = None,
     learning_rate: LearningRate = None,
     batch_size: BatchSize = None,
     settings: Settings = None,
@@ -93,6 +106,7 @@ def train_ranker(
         device,
         dtype,
         epochs,
+        tokens,
         learning_rate,
         batch_size,
         settings,
@@ -109,6 +123,7 @@ def _train(
     device: str | None,
     dtype: str | None,
     epochs: float | None,
+    tokens: int | None,
     learning_rate: float | None,
     batch_size: int | None,
     settings: list[str] | None,
@@ -116,16 +131,61 @@ def _train(
     as_json: bool,
     following: str,
 ) -> None:
-    from nsad_cli.cli.target import execute, existing_run
+    from nsad_cli.cli.target import existing_run
 
     overrides: dict[str, Any] = {"student.model": student, "student.device": device, "student.dtype": dtype}
     for stage in stages:
         overrides |= {
             f"training.{stage}.epochs": epochs,
+            f"training.{stage}.tokens": tokens,
             f"training.{stage}.learning_rate": learning_rate,
             f"training.{stage}.batch_size": batch_size,
         }
     run = existing_run(run_name, {**overrides, **parse_settings(settings)})
+    _report(run, stages, force, as_json, following)
+
+
+def train_baseline(
+    methods: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="METHOD…", help="ft, cot-kd, mix, nt, ul, cl, redi, nat-control or self-distillation; several."
+        ),
+    ],
+    run_name: RunName = None,
+    device: Device = None,
+    epochs: Epochs = None,
+    tokens: Tokens = None,
+    learning_rate: LearningRate = None,
+    batch_size: BatchSize = None,
+    settings: Settings = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train rivals of NAT and NCE on the same rationales, with NAT's settings (or your own for all of them)."""
+    from nsad_cli.cli.target import existing_run
+    from nsad_cli.config import BASELINES
+    from nsad_cli.errors import UsageError
+    from nsad_cli.nearest import did_you_mean
+
+    for name in methods:
+        if name not in BASELINES:
+            hint = did_you_mean(name, BASELINES)
+            fix = f"{hint + ' ' if hint else ''}baselines: {', '.join(BASELINES)}"
+            raise UsageError(f"unknown baseline `{name}`", "no method has this name", fix)
+    run = existing_run(run_name, {"student.device": device, **parse_settings(settings)})
+    flags = {"epochs": epochs, "tokens": tokens, "learning_rate": learning_rate, "batch_size": batch_size}
+    given = {key: value for key, value in flags.items() if value is not None}
+    if given:
+        own = run.recipe.training.of("cot-kd").model_dump()
+        existing_run(run.name, {"training.baseline": {**own, **given}})
+    stages = list(dict.fromkeys(stage for name in methods for stage in (*ALSO.get(name, []), name)))
+    _report(run, stages, force, as_json, "nsad eval --model " + " --model ".join(methods))
+
+
+def _report(run: Run, stages: Sequence[str], force: bool, as_json: bool, following: str) -> None:
+    from nsad_cli.cli.target import execute
+
     results = {
         stage: {key: value for key, value in result.items() if key != "problem_ids"}
         for stage, result in execute(run, stages, force=force).items()

@@ -1,4 +1,4 @@
-"""The four training stages: what each learns from, and where its adapter goes."""
+"""The training stages and their rivals: what each learns from, and where its adapter goes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from nsad_cli.errors import NsadError
 from nsad_cli.ranking import ADAPTER, ScoreHead, save_ranker
 from nsad_cli.runs import content_key
 from nsad_cli.session import Session
+from nsad_cli.training.baselines import (
+    BOTH_SIDES,
+    BothSidesObjective,
+    ContrastiveObjective,
+    human_solutions,
+    start_from,
+)
 from nsad_cli.training.completion import CompletionObjective
 from nsad_cli.training.data import choose, encode, held_out_problems, short_enough
 from nsad_cli.training.nce import NceObjective
@@ -22,7 +29,14 @@ from nsad_cli.training.trainer import Objective, forget_checkpoints, train
 from nsad_cli.types import Rationale, Verdict
 
 Note = Callable[[str], None]
-BEFORE = {"nat": "negative", "nce": "nat", ADAPTER: "nce"}
+BEFORE = {
+    "nat": "negative",
+    "nce": "nat",
+    ADAPTER: "nce",
+    "redi": "cot-kd",
+    "nat-control": "positive",
+    "self-distillation": "nat",
+}
 """The stage whose weights a stage builds on."""
 
 
@@ -102,6 +116,38 @@ def train_nce(session: Session, corpus: Corpus, note: Note, *, force: bool = Fal
         return NceObjective(session.adapters, lam=settings.lam, beta=settings.beta, share=settings.share_prompts)
 
     return _train_stage(session, "nce", settings, corpus.positive, corpus, build, note, force)
+
+
+def train_baseline(session: Session, method: str, corpus: Corpus, note: Note, *, force: bool = False) -> dict[str, Any]:
+    """Train a rival, or `positive`, the adapter that nat-control needs; see training.baselines.
+
+    Raises NsadError where its side of the rationales is empty, or what it builds on is not there.
+    """
+    recipe, settings = session.recipe, session.recipe.training.of(method)
+    share, before = settings.share_prompts, BEFORE.get(method)
+
+    def build() -> Objective[Any]:
+        if before is not None:
+            session.load(before)
+        if method == "nat-control":
+            session.adapters.add_nat(method, session.adapter_settings, "positive", recipe.seed + 1)
+        else:
+            session.adapters.add_lora(
+                method, session.adapter_settings, recipe.seed + (0 if method == "positive" else 2)
+            )
+        if method == "redi":
+            start_from(session.adapters, method, "cot-kd")
+        if method == "cl":
+            return ContrastiveObjective(session.adapters, share=share)
+        if method == "self-distillation":
+            lam = recipe.training.nce.lam
+            return NceObjective(session.adapters, lam=lam, beta="fixed", name=method, share=share)
+        kind = BothSidesObjective if method in ("nt", "ul", "redi") else CompletionObjective
+        return kind(session.adapters, method, share=share)
+
+    sides = (*corpus.positive, *corpus.negative)
+    rationales = human_solutions(sides) if method == "ft" else sides if method in BOTH_SIDES else corpus.positive
+    return _train_stage(session, method, settings, rationales, corpus, build, note, force)
 
 
 def train_ranker(
@@ -206,11 +252,42 @@ def _train_stage(
         stage,
         key,
         settings,
-        lambda: _stage_data(session, stage, settings, rationales, corpus, note),
+        lambda: (
+            _contrastive_data(session, settings, corpus)
+            if stage == "cl"
+            else _stage_data(session, stage, settings, rationales, corpus, note)
+        ),
         build,
         note,
         save=lambda _: session.adapters.save(stage, session.run.adapter_path(stage)),
     )
+
+
+def _contrastive_data(session: Session, settings: StageConfig, corpus: Corpus) -> StageData:
+    """One pair of the teacher's a right rationale: as many as the other rivals' examples."""
+    seed = session.recipe.seed
+    candidates = [item for item in _teacher_candidates(corpus) if item.right and item.wrong]
+
+    def pairs(held_out: bool, limit: int | None) -> list[Any]:
+        part = [item for item in candidates if (item.problem.id in corpus.held_out) == held_out]
+        made = [
+            pair
+            for item in part
+            for pair in make_pairs(
+                [item], session.student, per_problem=len(item.right), max_chars=settings.max_chars, seed=seed
+            )
+        ]
+        return choose(made, limit, seed)
+
+    train_pairs = pairs(False, settings.max_examples)
+    if not train_pairs:
+        raise NsadError(
+            "cl: no problem has a right and a wrong rationale",
+            "the method compares the two",
+            "collect more draws with a higher --draws or --temperature",
+        )
+    held_pairs = pairs(True, session.recipe.training.max_held_out)
+    return StageData(train_pairs, held_pairs, sorted({item.problem.id for item in candidates}))
 
 
 def _stage_data(
@@ -295,13 +372,14 @@ def _run(
 def stage_key(session: Session, stage: str, corpus: Corpus) -> str:
     """The key of a training stage with the run's recipe, its rationales, and the weights of the stage before it."""
     recipe = session.recipe
-    settings: StageConfig = getattr(recipe.training, stage)
+    settings = recipe.training.of(stage)
     before = BEFORE.get(stage)
     made = _made(session, before) if before else None
     if stage == ADAPTER:
         return content_key(stage, _shared(session), settings, recipe.sampling, corpus.key, made)
-    unit = recipe.adapter.unit if stage == "nat" else None
-    return content_key(stage, _shared(session), unit, settings, corpus.key, made)
+    unit = recipe.adapter.unit if stage in ("nat", "nat-control") else None
+    lam = recipe.training.nce.lam if stage == "self-distillation" else None
+    return content_key(stage, _shared(session), unit, lam, settings, corpus.key, made)
 
 
 def _shared(session: Session) -> list[Any]:

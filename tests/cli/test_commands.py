@@ -77,6 +77,7 @@ def test_help_and_version_import_nothing_heavy(nsad: Nsad) -> None:
         "train-nat",
         "train-nce",
         "train-ranker",
+        "train-baseline",
         "solve",
         "vote",
         "eval",

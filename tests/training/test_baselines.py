@@ -1,0 +1,137 @@
+"""The rivals: their losses on real packs against literal ones, and every one trained, told apart and evaluated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nsad_cli.config import BASELINES
+from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.losses import token_nll
+from nsad_cli.nat.adapters import Adapters
+from nsad_cli.pipeline import evaluate_models, load_benchmarks, run_stages
+from nsad_cli.runs import Run
+from nsad_cli.session import Session
+from nsad_cli.training.baselines import BothSidesObjective, ContrastiveObjective, human_solutions
+from nsad_cli.training.ranker import Pair
+from nsad_cli.types import Problem, Rationale, Verdict
+from tests.nat.test_layer import QV, make, shake
+from tests.test_packing import EXAMPLES, alone
+from tests.training.test_stages import STAGE, recipe, weights
+
+
+def adapted(name: str) -> Adapters:
+    adapters = make("llama")
+    adapters.add_lora(name, QV, 0)
+    shake(adapters, name, 1)
+    return adapters
+
+
+@pytest.mark.parametrize("method", ["nt", "ul", "redi"])
+def test_both_sides_against_a_literal_loop(method: str) -> None:
+    adapters = adapted(method)
+    objective = BothSidesObjective(adapters, method)
+    objective.eval()
+    (batch,) = objective.packs(EXAMPLES, 1000)
+    ours = objective.loss(batch).total
+    expected = torch.zeros((), dtype=torch.float64)
+    for example in EXAMPLES:
+        nll = token_nll(alone(adapters, method, example), torch.tensor(example.completion))
+        if method == "redi":
+            expected = expected + nll.mean() * (-0.8 if example.wrong else 1)
+        elif not example.wrong:
+            expected = expected + nll.sum()
+        elif method == "nt":
+            expected = expected - 0.05 * nll.sum()
+        else:
+            expected = expected - 0.05 * torch.log(1 - torch.exp(-nll)).sum()
+    assert ours.item() == pytest.approx(expected.item(), abs=1e-10)
+    assert objective.items(EXAMPLES) == (len(EXAMPLES) if method == "redi" else 14)
+    parameters = list(objective.trained().values())
+    for got, want in zip(torch.autograd.grad(ours, parameters), torch.autograd.grad(expected, parameters), strict=True):
+        assert (got - want).abs().max() < 1e-7
+
+
+def test_the_contrastive_loss_against_a_literal_one() -> None:
+    adapters = adapted("cl")
+    objective = ContrastiveObjective(adapters, share=True)
+    objective.eval()
+    pairs = [Pair((1, 5, 9), (7, 8, 2), (11, 2)), Pair((1, 30), (2,), (12, 13, 2))]
+    (batch,) = objective.packs(pairs, 1000)
+    expected = 0.0
+    for pair in pairs:
+        right, wrong = (
+            token_nll(alone(adapters, "cl", side), torch.tensor(side.completion)).mean() for side in pair.sides()
+        )
+        expected += right.item() + max(0.0, 1 - (wrong - right).item())
+    assert objective.loss(batch).total.item() == pytest.approx(expected, abs=1e-10) and objective.items(pairs) == 2
+
+
+def test_human_solutions_state_their_answer_once() -> None:
+    stated = Problem("a", "?", "7", "math", solution=r"So $\boxed{7}$.")
+    silent = Problem("b", "?", "8", "gsm8k", solution="4 + 4 = 8")
+    texts = [
+        item.text
+        for item in human_solutions(
+            [
+                Rationale(problem, "x", Verdict.WRONG, 0)
+                for problem in (stated, silent, stated, Problem("c", "?", "1", "z"))
+            ]
+        )
+    ]
+    assert texts == [r"So $\boxed{7}$.", "4 + 4 = 8\nThe answer is 8."]
+
+
+@pytest.fixture(scope="module")
+def rivals(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Any]]:
+    """Every rival trained with one budget of tokens."""
+    import os
+
+    os.environ["NSAD_HOME"] = str(tmp_path_factory.mktemp("rivals"))
+    training = {**recipe(tiny_llama).training.model_dump(), "baseline": {**STAGE, "tokens": 1200}}
+    run = Run.create("rivals", recipe(tiny_llama, training=training))
+    stages = ["collect", "grade", "negative", "nat", "positive", *BASELINES]
+    return run, run_stages(run, stages, note=lambda _: None)
+
+
+def test_every_rival_trains_on_the_same_budget(rivals: tuple[Run, dict[str, Any]]) -> None:
+    run, results = rivals
+    assert set(BASELINES) <= results.keys()
+    for name in BASELINES:
+        assert 1200 <= results[name]["tokens"] < 1200 + 8 * 120, name
+        assert results[name]["trained_parameters"] > 0
+    lora = results["cot-kd"]["trained_parameters"]
+    assert results["nat-control"]["trained_parameters"] == results["nat"]["trained_parameters"] > lora
+    digests = [results[name]["weights"] for name in BASELINES]
+    assert len(set(digests)) == len(digests), "each method learned something of its own"
+    assert results["ft"]["examples"] < results["cot-kd"]["examples"] < results["mix"]["examples"]
+    assert not weights(run).keys() & set(BASELINES)
+
+
+def test_rivals_are_loaded_and_evaluated(rivals: tuple[Run, dict[str, Any]]) -> None:
+    run, _ = rivals
+    notes: list[str] = []
+    rows = evaluate_models(
+        Session(run),
+        stage="eval",
+        models=["nat-control", "redi", "self-distillation"],
+        benchmarks=load_benchmarks(run, ["arithmetic:test"], 2, notes.append),
+        samples=0,
+    )
+    assert [row["model"] for row in rows] == ["nat-control", "redi", "self-distillation"]
+    with pytest.raises(NsadError) as error:
+        Session(run).load("nce")
+    assert "nsad train-nce" in error.value.fix
+
+
+def test_what_a_rival_needs_is_told(tiny_llama: Path) -> None:
+    run = Run.create("alone", recipe(tiny_llama))
+    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    with pytest.raises(UsageError, match="nat"):
+        run_stages(run, ["self-distillation"], note=lambda _: None)
+    with pytest.raises(NsadError) as error:
+        run_stages(run, ["redi"], note=lambda _: None)
+    assert "train-baseline cot-kd" in error.value.fix
