@@ -188,6 +188,9 @@ def test_the_stages_one_by_one(nsad: Nsad, tiny_llama: Path) -> None:
     failure(nsad("train-ranker", "--run", "mine"), 2)
     nce = nsad("train-nce", "--run", "mine", *settings)
     assert nce.returncode == 0 and "nsad train-ranker --run mine" in nce.stderr
+    rivals = nsad("train-baseline", "mix", "nat-control", "--run", "mine", "--tokens", "300", "--json")
+    assert json.loads(rivals.stdout)["stages"].keys() == {"mix", "positive", "nat-control"}, rivals.stderr
+    assert "nat-control" in " ".join(failure(nsad("train-baseline", "nat-controll", "--run", "mine"), 2))
     solved = nsad("solve", "1 + 1 = ?", "--samples", "2", "--json", "--run", "mine", NSAD_DEVICE="cpu")
     assert json.loads(solved.stdout)["rule"] == "sc" and "no ranker" in solved.stderr
 
