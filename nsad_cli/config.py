@@ -140,6 +140,8 @@ class NceConfig(StageConfig):
     lam: float = Field(default=0.5, ge=0, le=1)
     """λ: the distillation's part of the loss."""
     beta: Literal["sequence", "token"] = "sequence"
+    self_samples: int = Field(default=0, ge=0)
+    """NAT's own chains per training problem, the right ones of which join D+ (the paper does so)."""
 
 
 class RankerConfig(StageConfig):

@@ -16,6 +16,7 @@ from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_a
 from nsad_cli.files import file_stamp
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading import GRADER_VERSION, grade
+from nsad_cli.processes import leads, wait
 from nsad_cli.runs import Run, content_key
 from nsad_cli.store import Store
 from nsad_cli.teachers import Teacher, make_teacher, source_stamp
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from nsad_cli.training.stages import Corpus
 
 Note = Callable[[str], None]
+ALONE = ("collect", "grade", "eval-before", "eval")
+"""Stages that one process does for all."""
 Benchmark = tuple[str, list[Problem]]
 """A benchmark's label and the problems of it that are measured."""
 
@@ -37,7 +40,7 @@ def run_stages(run: Run, stages: Sequence[str], *, note: Note, force: bool = Fal
     """
     with run.lock():
         pipeline = Pipeline(run, note, force)
-        return {stage: pipeline.steps[stage]() for stage in stages}
+        return {stage: pipeline.step(stage) for stage in stages}
 
 
 class Pipeline:
@@ -58,6 +61,13 @@ class Pipeline:
             "eval": lambda: self.evaluate("eval", [name for name in self.recipe.evaluation.models if name != "base"]),
             **{name: functools.partial(self.baseline, name) for name in ("positive", *BASELINES)},
         }
+
+    def step(self, stage: str) -> dict[str, Any]:
+        """Run one stage; what is not training is the leading process's work alone."""
+        if leads() or stage not in ALONE:
+            result = self.steps[stage]()
+        wait()
+        return result if leads() else dict(self.run.stages().get(stage, {}).get("result", {}))
 
     @property
     def session(self) -> Session:
@@ -157,10 +167,14 @@ class Pipeline:
 
     def nce(self) -> dict[str, Any]:
         """Train the student."""
+        from nsad_cli.training.own_chains import own_rationales
         from nsad_cli.training.stages import train_nce
 
         self._needs("nat", "nsad train-nat")
-        return train_nce(self.session, self.corpus(), self.note, force=self.force)
+        corpus = self.corpus()
+        return train_nce(
+            self.session, lambda: own_rationales(self.session, corpus), corpus, self.note, force=self.force
+        )
 
     def ranker(self) -> dict[str, Any]:
         """Sample the student's own chains on training problems, and train the ranker on them."""

@@ -261,12 +261,18 @@ class _Planner:
         (examples, mean), (held_out, held_mean) = parts
         tokens = settings.tokens or examples * mean * settings.epochs
         passes = 3 if stage == "nce" else 1
+        own = self.recipe.training.nce.self_samples if stage == "nce" else 0
+        problems = len(self.corpus.problems()) * scale * (1 - self.recipe.training.held_out)
         return _Row(
             stage,
             False,
             examples,
             tokens,
-            {KINDS[stage]: tokens, "forward": held_out * held_mean * settings.checks * passes},
+            {
+                KINDS[stage]: tokens,
+                "sampling": problems * own * self._written("nat"),
+                "forward": held_out * held_mean * settings.checks * passes,
+            },
             {"estimated": BOTH if self.forecast.estimated else ()},
         )
 
@@ -277,7 +283,7 @@ class _Planner:
         for side, items in enumerate((self.corpus.positive, self.corpus.negative)):
             for item in items:
                 texts.setdefault(item.problem.id, (set(), set()))[side].add(item.text)
-        known = {item.problem.id: item.problem for item in (*self.corpus.positive, *self.corpus.negative)}
+        known = self.corpus.problems()
         problems = min(settings.problems, len(known) * self.forecast.scale)
         pairs = problems * share * expected_pairs(settings)
         if pairs < settings.min_pairs:
@@ -296,7 +302,7 @@ class _Planner:
         tokens = settings.tokens or pairs * each * settings.epochs
         from nsad_cli.training.data import choose
 
-        asked = choose(list(known.values()), settings.problems, self.recipe.seed)
+        asked = choose(known, settings.problems, self.recipe.seed)
         kept = self._kept("nce", asked, range(settings.samples), session, settings.samples)
         written = max(0.0, problems * settings.samples - kept)
         if kept:

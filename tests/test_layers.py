@@ -29,6 +29,7 @@ LIGHT = (
     "votefile",
     "solve",
     "machine",
+    "processes",
     "doctor",
     "cli",
     "pipeline",
@@ -37,7 +38,7 @@ LIGHT = (
     "plan",
 )
 LAYERS = (
-    {"types", "errors", "nearest"},
+    {"types", "errors", "nearest", "processes"},
     {"files"},
     {"config", "answers", "losses", "voting", "hub", "database", "machine", "arithmetic"},
     {"recipes", "benchmarks", "nat", "packing"},

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from nsad_cli.cli.output import say
+from nsad_cli.processes import leads
 from nsad_cli.runs import Event, Run
 
 SHOWN = (
@@ -26,7 +28,7 @@ class Display:
     """Listens to a run's events while the context lasts; `note` prints a line above the bars."""
 
     def __init__(self, run: Run) -> None:
-        self._live = sys.stderr.isatty()
+        self._live = sys.stderr.isatty() and leads()
         self._stage = ""
         self._last = 0.0
         self._seen: dict[str, dict[str, Any]] = {}
@@ -70,7 +72,7 @@ class Display:
         if self._live:
             self._progress.console.print(text, markup=False)
         else:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
 
     def _event(self, event: Event) -> None:
         name = " ".join([event.stage, *filter(None, [event.metrics.get("model")])])

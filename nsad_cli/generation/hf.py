@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from nsad_cli.errors import NsadError
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.students import Student
 from nsad_cli.types import Chain, Finish
 
+ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 SHRINK = 0.75
 """Finished rows leave the batch when this share of it or less is still writing: copying the cache costs too."""
 
@@ -38,6 +40,14 @@ class HFSampler:
 
     def __init__(self, student: Student, adapters: Adapters | None, name: str | None, batch_size: int = 32) -> None:
         self.student, self.adapters, self.name, self.batch_size = student, adapters, name, batch_size
+        config = student.model.config.get_text_config()
+        strange = set(getattr(config, "layer_types", None) or ()) - ATTENTION_LAYERS
+        if strange:
+            raise NsadError(
+                f"the student `{student.spec}` cannot be sampled from",
+                f"its layers of the kind {', '.join(sorted(strange))} keep more than keys and values",
+                "use a student whose layers are all attention",
+            )
 
     def sample(
         self,

@@ -15,6 +15,7 @@ from torch import Tensor
 from nsad_cli.losses import calibration, nce_loss, token_cross_entropy, token_kl, token_nll
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.packing import Example, Pack, hidden_states
+from nsad_cli.processes import count
 from nsad_cli.training.completion import CompletionObjective
 from nsad_cli.training.trainer import BatchLoss
 
@@ -33,8 +34,9 @@ class NceObjective(CompletionObjective):
         self._kl: dict[int, Tensor] = {}
 
     def prepare(self, train_set: Sequence[Example], epochs: float) -> None:
-        """Keep the training examples' KL where they are seen more than once."""
-        self._numbers = {id(example): i for i, example in enumerate(train_set)} if epochs > 1 else {}
+        """Keep the training examples' KL where one process sees them more than once."""
+        again = epochs > 1 and count() == 1
+        self._numbers = {id(example): i for i, example in enumerate(train_set)} if again else {}
 
     def state(self) -> dict[str, Tensor]:
         """The KL of the examples seen so far: a resumed run must not compute it in other packs, with other rounding."""

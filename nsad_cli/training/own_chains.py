@@ -1,6 +1,8 @@
-"""The ranker's data: the student's own chains on training problems, right and wrong."""
+"""The models' own chains on training problems: NAT's right ones join NCE's data, NCE's right and wrong the ranker's."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from nsad_cli.answers.checker import Checker
 from nsad_cli.chains import ChainStore
@@ -10,36 +12,45 @@ from nsad_cli.session import Session
 from nsad_cli.training.data import choose
 from nsad_cli.training.ranker import Candidates
 from nsad_cli.training.stages import Corpus
+from nsad_cli.types import Chain, Problem, Rationale, Verdict
 
 
 def own_candidates(session: Session, corpus: Corpus) -> list[Candidates]:
-    """Sample chains with the NCE student on training problems, and sort each problem's into right and wrong.
+    """Sample chains with the NCE student, and sort each problem's into right and wrong.
 
-    Problems are drawn by seed from all training problems, the held-out ones among them; chains that the run has
-    already are not sampled again.
+    Problems are drawn by seed from all training problems, the held-out ones among them.
     """
-    run, recipe = session.run, session.recipe
-    settings = recipe.training.ranker
-    known = {item.problem.id: item.problem for item in (*corpus.positive, *corpus.negative)}
-    problems = choose(list(known.values()), settings.problems, recipe.seed)
-    subject = Subject("nce", session.model_key("nce"), session.sampler("nce"))
-    sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
-    with ChainStore(run.chains_path) as store, Checker() as checker:
-        chains = sample_all(
-            subject,
-            problems,
-            sampling,
-            settings.samples,
-            False,
-            recipe.seed,
-            store,
-            checker,
-            run.progress("ranker-chains"),
-        )
+    settings = session.recipe.training.ranker
+    problems = choose(corpus.problems(), settings.problems, session.recipe.seed)
+    chains = _sampled(session, "nce", problems, settings.samples, "ranker-chains")
     candidates = []
     for problem in problems:
-        own = chains[problem.id][1]
+        own = chains[problem.id]
         right = tuple(chain.text for chain in own if chain.correct)
         wrong = tuple(chain.text for chain in own if chain.correct is False)
         candidates.append(Candidates(problem, right, wrong))
     return candidates
+
+
+def own_rationales(session: Session, corpus: Corpus) -> list[Rationale]:
+    """Sample NAT's chains on all training problems but the held-out ones, and keep each right text once."""
+    problems = [problem for problem in corpus.problems() if problem.id not in corpus.held_out]
+    chains = _sampled(session, "nat", problems, session.recipe.training.nce.self_samples, "nce-chains")
+    found = []
+    for problem in problems:
+        texts = dict.fromkeys(chain.text.strip() for chain in chains[problem.id] if chain.correct)
+        found += [Rationale(problem, text, Verdict.CORRECT, -1) for text in texts]
+    return found
+
+
+def _sampled(
+    session: Session, name: str, problems: Sequence[Problem], samples: int, stage: str
+) -> dict[str, list[Chain]]:
+    """A model's chains for each problem; those that the run has already are not sampled again."""
+    run, recipe = session.run, session.recipe
+    subject = Subject(name, session.model_key(name), session.sampler(name))
+    sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
+    with ChainStore(run.chains_path) as store, Checker() as checker:
+        progress = run.progress(stage)
+        both = sample_all(subject, problems, sampling, samples, False, recipe.seed, store, checker, progress)
+    return {key: sampled for key, (_, sampled) in both.items()}

@@ -11,6 +11,7 @@ from typing import Any
 
 from nsad_cli.config import StageConfig
 from nsad_cli.errors import NsadError
+from nsad_cli.processes import leads, wait
 from nsad_cli.ranking import ADAPTER, ScoreHead, save_ranker
 from nsad_cli.runs import content_key
 from nsad_cli.session import Session
@@ -26,7 +27,7 @@ from nsad_cli.training.data import choose, encode, held_out_problems, short_enou
 from nsad_cli.training.nce import NceObjective
 from nsad_cli.training.ranker import Candidates, RankerObjective, make_pairs
 from nsad_cli.training.trainer import Objective, forget_checkpoints, train
-from nsad_cli.types import Rationale, Verdict
+from nsad_cli.types import Problem, Rationale, Verdict
 
 Note = Callable[[str], None]
 BEFORE = {
@@ -47,6 +48,10 @@ class Corpus:
     positive: tuple[Rationale, ...]
     negative: tuple[Rationale, ...]
     held_out: frozenset[str]
+
+    def problems(self) -> list[Problem]:
+        """Every problem with a right or a wrong rationale, once."""
+        return list({item.problem.id: item.problem for item in (*self.positive, *self.negative)}.values())
 
     @property
     def key(self) -> str:
@@ -102,10 +107,18 @@ def train_nat(session: Session, corpus: Corpus, note: Note, *, force: bool = Fal
     return _train_stage(session, "nat", settings, corpus.positive, corpus, build, note, force)
 
 
-def train_nce(session: Session, corpus: Corpus, note: Note, *, force: bool = False) -> dict[str, Any]:
-    """Train a fresh LoRA student on D+, with NAT as its calibrated teacher.
+def train_nce(
+    session: Session,
+    sample: Callable[[], Sequence[Rationale]],
+    corpus: Corpus,
+    note: Note,
+    *,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Train a fresh LoRA student on D+ and NAT's own right chains, with NAT as its calibrated teacher.
 
-    Raises NsadError where D+ is empty or NAT is not there.
+    sample: draws those chains, called only where the settings ask for some and there is training to do. Raises
+    NsadError where D+ is empty or NAT is not there.
     """
     settings = session.recipe.training.nce
 
@@ -115,7 +128,8 @@ def train_nce(session: Session, corpus: Corpus, note: Note, *, force: bool = Fal
         session.adapters.add_lora("nce", session.adapter_settings, session.recipe.seed + 2)
         return NceObjective(session.adapters, lam=settings.lam, beta=settings.beta, share=settings.share_prompts)
 
-    return _train_stage(session, "nce", settings, corpus.positive, corpus, build, note, force)
+    more = sample if settings.self_samples else None
+    return _train_stage(session, "nce", settings, corpus.positive, corpus, build, note, force, more)
 
 
 def train_baseline(session: Session, method: str, corpus: Corpus, note: Note, *, force: bool = False) -> dict[str, Any]:
@@ -243,6 +257,7 @@ def _train_stage(
     build: Callable[[], Objective[Any]],
     note: Note,
     force: bool,
+    more: Callable[[], Sequence[Rationale]] | None = None,
 ) -> dict[str, Any]:
     key = stage_key(session, stage, corpus)
     if not force and session.run.done(stage, key):
@@ -255,7 +270,7 @@ def _train_stage(
         lambda: (
             _contrastive_data(session, settings, corpus)
             if stage == "cl"
-            else _stage_data(session, stage, settings, rationales, corpus, note)
+            else _stage_data(session, stage, settings, [*rationales, *(more() if more else [])], corpus, note)
         ),
         build,
         note,
@@ -336,11 +351,15 @@ def _run(
             "small gradients vanish in it without loss scaling",
             "set student.dtype (--dtype) to bfloat16 or float32; float16 can only answer",
         )
-    if run.stages().get(stage, {}).get("key") != key or run.done(stage, key):
+    stale = run.stages().get(stage, {}).get("key") != key or run.done(stage, key)
+    wait()  # before the leading process writes what the others have just read
+    if stale and leads():
         forget_checkpoints(run, stage)
     with run.stage(stage, key) as result:
         session.drop(stage)
-        data = make_data()
+        data = make_data() if leads() else None  # it may sample chains, which the others then find
+        wait()
+        data = data or make_data()
         objective = build()
         outcome = train(
             objective,
@@ -354,16 +373,19 @@ def _run(
             bf16=session.bf16,
             note=note,
         )
-        save(objective)
-        result.update(
-            dataclasses.asdict(outcome),
-            **data.counts,
-            examples=len(data.train),
-            held_out=len(data.held_out),
-            weights=weights_digest(run.adapter_path(stage)),
-            problem_ids=data.problem_ids,
-        )
-    forget_checkpoints(run, stage)
+        if leads():
+            save(objective)
+            result.update(
+                dataclasses.asdict(outcome),
+                **data.counts,
+                examples=len(data.train),
+                held_out=len(data.held_out),
+                weights=weights_digest(run.adapter_path(stage)),
+                problem_ids=data.problem_ids,
+            )
+    if leads():
+        forget_checkpoints(run, stage)
+    wait()
     session.adapters.model.eval()
     session.trained(stage)
     return dict(result)
@@ -375,7 +397,7 @@ def stage_key(session: Session, stage: str, corpus: Corpus) -> str:
     settings = recipe.training.of(stage)
     before = BEFORE.get(stage)
     made = _made(session, before) if before else None
-    if stage == ADAPTER:
+    if stage == ADAPTER or (stage == "nce" and recipe.training.nce.self_samples):
         return content_key(stage, _shared(session), settings, recipe.sampling, corpus.key, made)
     unit = recipe.adapter.unit if stage in ("nat", "nat-control") else None
     lam = recipe.training.nce.lam if stage == "self-distillation" else None

@@ -27,6 +27,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.files import write_atomic
 from nsad_cli.machine import machine_load
 from nsad_cli.packing import Pack
+from nsad_cli.processes import any_of, leads, wait
 from nsad_cli.runs import Run
 from nsad_cli.training.data import batch_plan, within_tokens
 
@@ -274,7 +275,9 @@ class StageTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
+        wait()  # each process writes the state of its own random numbers
+        if leads():
+            (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         self._load_weights(resume_from_checkpoint)
@@ -350,8 +353,9 @@ class _Quiet(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        """Ask for a checkpoint and the end where an interrupt came."""
-        if self.trainer is not None and self.trainer.interrupted:
+        """Ask for a checkpoint and the end where an interrupt came, to whichever process."""
+        if self.trainer is not None and any_of(self.trainer.interrupted):
+            self.trainer.interrupted = True
             control.should_save = control.should_training_stop = True
         return control
 
@@ -391,6 +395,7 @@ def _arguments(
         load_best_model_at_end=evaluate,
         metric_for_best_model="loss" if evaluate else None,
         greater_is_better=False if evaluate else None,
+        ddp_find_unused_parameters=False,
         report_to=[],
         disable_tqdm=True,
     )

@@ -15,10 +15,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nsad_cli import arithmetic
+from nsad_cli.chains import ChainStore
 from nsad_cli.config import AdapterConfig, Recipe, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.evaluation.runner import sampling_key
+from nsad_cli.generation.sampler import Sampling
 from nsad_cli.pipeline import load_benchmarks, run_stages
 from nsad_cli.runs import STAGES, Run
+from nsad_cli.session import Session
+from nsad_cli.types import Chain
 
 STAGE: dict[str, Any] = {
     "epochs": 3,
@@ -245,6 +251,26 @@ def test_retraining_upstream_makes_what_follows_stale(tiny_llama: Path) -> None:
     notes: list[str] = []
     run_stages(Run(run.path), ["negative", "nat"], note=notes.append)
     assert not any("already done" in note for note in notes)
+
+
+def test_nats_own_right_chains_join_nces_data(tiny_llama: Path) -> None:
+    training = recipe(tiny_llama).training.model_dump()
+    run = Run.create("own", recipe(tiny_llama))
+    results = run_stages(run, ["collect", "grade", "negative", "nat", "nce"], note=lambda _: None)
+    run.write_recipe(recipe(tiny_llama, training={**training, "nce": {**STAGE, "self_samples": 2}}))
+    problems = list(arithmetic.problems("train", 20))
+    key = {"model": "nat", "model_key": Session(run).model_key("nat")}
+    sampling = sampling_key(Sampling(0.7, 1.0, 8), 0)
+    with ChainStore(run.chains_path) as store:  # a random model is never right: two right chains and a wrong one
+        for i, problem in enumerate(problems):
+            texts = [f"So it is. The answer is {problem.answer if i < 9 else 'none'}.", "The answer is -1."]
+            chains = [Chain(problem.id, j, text, None, logprobs=(-1.0,)) for j, text in enumerate(texts)]
+            store.put(problem, chains, **key, sampling=sampling)
+    notes: list[str] = []
+    again = run_stages(Run(run.path), ["negative", "nat", "nce"], note=notes.append)
+    assert sum("already done" in note for note in notes) == 2
+    joined = again["nce"]["examples"] - results["nce"]["examples"]
+    assert 6 <= joined <= 9, "each right text once, those of held-out problems left out"
 
 
 def test_an_edited_recording_is_collected_again(tiny_llama: Path, tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""NAT's training loop against a literal port of the reference's, on GPT-3.5's real lengths and SmolLM2.
+
+    NSAD_DATA=… python -m tests.benchmarks.train_throughput [--json] [--rounds 5]
+
+NSAD_DATA holds tdg/GPT3.5-turbo-MATH. Both loops get the same micro-batches in turn, in one process; real tokens are
+those that are not padding, a shared prompt counted once for each of its rationales. A forward and a backward pass of a
+micro-batch is measured, without the optimizer. The share of the machine's matmul rate counts 4 floating-point
+operations for each weight of the base and real token (forward, and backward to the inputs: the base is frozen).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nsad_cli.config import TeacherConfig
+from nsad_cli.packing import Example
+from nsad_cli.students import Student, load_student
+from nsad_cli.teachers import make_teacher
+from nsad_cli.training.completion import CompletionObjective
+from tests.benchmarks.nat_layer import LiteralVariant, NatLinear, NatVariant
+from tests.benchmarks.reference import PAPER, likelihood_step, padded, trio
+from tests.benchmarks.report import at_least, close_to_machine, finish
+
+MAX_CHARS = 1600
+MICRO_BATCH = 4
+SAMPLE = 400
+
+
+def real_examples(student: Student) -> list[list[Example]]:
+    """Rationales under the reference's length limit, problem by problem, of a seeded sample of problems."""
+    folder = Path(os.environ["NSAD_DATA"]) / "tdg" / "GPT3.5-turbo-MATH"
+    teacher: Any = make_teacher(f"tdg:{folder}", TeacherConfig())
+    problems = random.Random(0).sample(teacher.problems(), SAMPLE)
+    groups = []
+    for problem in problems:
+        prompt = tuple(student.prompt_ids(problem.question))
+        texts = [t for t in teacher._rationales[problem.id] if len(problem.question) + len(t) < MAX_CHARS]
+        if len(texts) >= MICRO_BATCH:
+            groups.append([Example(prompt, tuple(student.completion_ids(text))) for text in texts])
+    return groups
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Real tokens a second of the literal loop, ours, and ours with shared prompts."""
+    student = load_student("smollm2", device="cpu", dtype="float32")
+    groups = real_examples(student)
+    longest = max(len(example) for group in groups for example in group)
+    random_ = random.Random(1)
+    mixed = [random_.choice(group) for group in groups]
+    adapters = trio(student.model, ("negative", "nat"))
+    layers = [module for module in adapters.model.modules() if isinstance(module, NatLinear)]
+    objectives = {share: CompletionObjective(adapters, "nat", share=share) for share in (False, True)}
+    adapters.model.train()
+
+    def form(variant: NatVariant) -> None:
+        for layer in layers:
+            layer.lora_variant["nat"] = variant
+
+    def literal(examples: Sequence[Example]) -> None:
+        form(LiteralVariant())
+        likelihood_step(adapters, "nat", *padded(examples, longest, student.pad_id))
+
+    def ours(examples: Sequence[Example], share: bool) -> None:
+        form(NatVariant())
+        for batch in objectives[share].packs(examples, 4096):
+            objectives[share].loss(batch).total.backward()
+
+    cases: dict[str, tuple[Callable[[Sequence[Example]], None], Callable[[int], list[Example]]]] = {
+        "literal": (literal, lambda i: mixed[MICRO_BATCH * i : MICRO_BATCH * (i + 1)]),
+        "packed": (lambda e: ours(e, False), lambda i: mixed[MICRO_BATCH * i : MICRO_BATCH * (i + 1)]),
+        "shared": (lambda e: ours(e, True), lambda i: groups[i][:MICRO_BATCH]),
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in cases}
+    for i in range(rounds + 1):
+        for name, (step, choose) in cases.items():
+            print(f"round {i} {name} …", file=sys.stderr)
+            examples = choose(i)
+            adapters.model.zero_grad(set_to_none=True)
+            started = time.perf_counter()
+            step(examples)
+            if i:
+                speeds[name].append(sum(map(len, examples)) / (time.perf_counter() - started))
+    median = {name: statistics.median(values) for name, values in speeds.items()}
+    weights = sum(p.numel() for p in student.model.parameters() if not p.requires_grad)
+    share = close_to_machine(4 * weights * median["packed"], student.model.device)
+    lengths = [len(example) for group in groups for example in group]
+    return {
+        "figures": {
+            "packed_over_literal": at_least(median["packed"] / median["literal"], 4),
+            "shared_prompts_over_literal": at_least(median["shared"] / median["literal"], 4),
+            "share_of_matmul_rate": at_least(share, None),
+        },
+        "conditions": {
+            "real_tokens_per_second": {name: round(value, 1) for name, value in median.items()},
+            "longest": longest,
+            "mean_length": round(statistics.mean(lengths), 1),
+            "micro_batch": MICRO_BATCH,
+            "targets": list(PAPER.targets),
+            "rounds": rounds,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        },
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.train_throughput")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds whose median counts")
+    arguments = parser.parse_args()
+    finish(measure(arguments.rounds), arguments.json)

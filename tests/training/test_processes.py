@@ -1,0 +1,70 @@
+"""Several processes, started by accelerate's own launcher, learn what one learns."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nsad_cli.runs import Run
+from tests.training.test_stages import recipe
+
+LAUNCH = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
+
+
+def run_in(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("NSAD_")}
+    environment |= {"HOME": str(home), "NSAD_HOME": str(home / "runs"), "OMP_NUM_THREADS": "1", "NSAD_DEVICE": "cpu"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=500
+    )
+
+
+def curves(home: Path, name: str) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for event in Run(home / "runs" / name).events():
+        for key in ("loss", "held_out_loss"):
+            if key in event.metrics:
+                found.setdefault(f"{event.stage} {key}", []).append(event.metrics[key])
+    return found
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Path) -> None:
+    stage = {"epochs": 2, "batch_size": 7, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 2, "pack_tokens": 200}
+    ranker = {**stage, "problems": 4, "samples": 2, "min_pairs": 3, "max_examples": 12}
+    values: dict[str, Any] = {
+        "adapter": {"targets": "all-linear", "dropout": 0.0, "unit": {"size": 8, "targets": ["q_proj", "v_proj"]}},
+        "training": {"held_out": 0.1, "negative": stage, "nat": stage, "nce": stage, "ranker": ranker},
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama, **values).model_dump(mode="json")))
+    one = run_in(tmp_path, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "one", "--json")
+    two = run_in(tmp_path, *LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "two", "--json")
+    assert one.returncode == 0, one.stderr
+    assert two.returncode == 0, two.stderr
+    first, second = curves(tmp_path, "one"), curves(tmp_path, "two")
+    assert first.keys() == second.keys() and len(first) == 8
+    for key, losses in first.items():
+        assert second[key] == pytest.approx(losses, abs=1e-4), key
+    lines = [line for line in two.stdout.splitlines() if line.startswith("{")]
+    assert len(lines) == 1 and json.loads(lines[0])["run"] == "two", "the leading process speaks for all"
+
+
+@pytest.mark.slow
+def test_one_stage_after_the_other_in_two_processes(tiny_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama).model_dump(mode="json")))
+    collect = ("collect", "--teacher", "arithmetic", "--problems", "arithmetic:train", "--limit", "12", "--run", "r")
+    assert run_in(tmp_path, "-m", "nsad_cli", *collect).returncode == 0
+    assert run_in(tmp_path, "-m", "nsad_cli", "grade", "--run", "r").returncode == 0
+    student = ("--student", str(tiny_llama), "--epochs", "1", "--batch-size", "8")
+    trained = run_in(tmp_path, *LAUNCH, "-m", "nsad_cli", "train-nat", "--run", "r", *student, "--json")
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads(trained.stdout)["stages"].keys() == {"negative", "nat"}
+    again = run_in(tmp_path, "-m", "nsad_cli", "train-nat", "--run", "r")
+    assert again.returncode == 0 and again.stderr.count("already done") == 2
