@@ -1,4 +1,4 @@
-"""The integration unit, in the rearranged form that never makes a d_out-sized sum for K.
+"""The integration unit, in a rearranged form that is exact and costs a third of the literal one.
 
 Literal form (section 3.1 of the paper; s = alpha / r, base = Wx with W's bias, exact GELU):
 
@@ -6,12 +6,16 @@ Literal form (section 3.1 of the paper; s = alpha / r, base = Wx with W's bias, 
     a   = softmax([Qx·Kh+, Qx·Kh−])_neg − 1/2
     out = base + (1−a)·V(h+) + a·V(h−),   V(h) = C2·gelu(C1·h)
 
-Rearranged, exactly equal: the softmax of two is a sigmoid of their difference, in which base cancels,
-    a = σ(Qx·K(s·B−A−x − s·B+A+x)) − 1/2, with K·B± multiplied first;
-C1·h± = C1·base + (C1·s·B±)(A±x) shares C1·base; C2 is linear and is applied once, to (1−a)·gelu(u+) + a·gelu(u−).
+Rearranged, exactly equal, with z± = A±x (r wide):
+    the softmax of two is a sigmoid of their difference, in which base cancels, and the difference has rank 2r:
+    a = σ(E x · [z+, z−]) − 1/2, where E = (s·K·[−B+, B−])ᵀ·Q is multiplied first, so that no token meets Q or K;
+    C1·h± = C1·base + (s·C1·B±)·z± shares C1·base;
+    C2 is linear and is applied once, to (1−a)·gelu(u+) + a·gelu(u−).
+What the backward pass needs beyond x, base, C1·base, z± and Ex it computes again, because that is nearly free.
 With `unit_value: identity`, V drops out: out = base + (1−a)·s·B+A+x + a·s·B−A−x.
 
 Deviation from the reference code: with dropout, A+ and A− see one mask (it draws two), and Q sees x itself.
+The gradients of the unit cannot be differentiated again.
 """
 
 from __future__ import annotations
@@ -23,10 +27,13 @@ import torch.nn.functional as F
 from peft.tuners import lora
 from peft.tuners.lora.layer import LoraVariant
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from nsad_cli.nat.config import NatConfig
 
 UNIT_LAYERS = ("lora_unit_q", "lora_unit_k", "lora_unit_c1", "lora_unit_c2")
+# Below this many tokens without gradients, the products of weights cost more than they spare: a step of generation.
+FEW_TOKENS = 48
 
 
 class NatLinear(lora.Linear):
@@ -89,48 +96,187 @@ class NatVariant(LoraVariant):
     @staticmethod
     def forward(module: NatLinear, active_adapter: str, x: Tensor, result: Tensor, **_: Any) -> Tensor:
         """NAT's output for inputs x [..., d_in] and base outputs `result` [..., d_out]."""
-        negative = module.nat_negative[active_adapter]
-        a_pos, b_pos = module.lora_A[active_adapter].weight, module.lora_B[active_adapter].weight
-        a_neg, b_neg = module.lora_A[negative].weight, module.lora_B[negative].weight
-        b_pos, b_neg = b_pos * module.scaling[active_adapter], b_neg * module.scaling[negative]
-        query = module.lora_unit_q[active_adapter].weight
+        m = unit_matrices(module, active_adapter)
+        s_pos, s_neg = module.scaling[active_adapter], module.scaling[module.nat_negative[active_adapter]]
         dropout = module.lora_dropout[active_adapter]
-        if isinstance(dropout, nn.Identity) or not module.training:
-            z_pos, z_neg, q = F.linear(x, torch.cat([a_pos, a_neg, query])).split(
-                [a_pos.shape[0], a_neg.shape[0], query.shape[0]], -1
-            )
-        else:
-            z_pos, z_neg = F.linear(dropout(x), torch.cat([a_pos, a_neg])).split([a_pos.shape[0], a_neg.shape[0]], -1)
-            q = F.linear(x, query)
-        key = module.lora_unit_k[active_adapter].weight
-        difference = F.linear(z_neg, key @ b_neg) - F.linear(z_pos, key @ b_pos)
-        gate = torch.sigmoid((q * difference).sum(-1, keepdim=True)) - 0.5
+        rate = dropout.p if isinstance(dropout, nn.Dropout) and dropout.training else 0.0
+        few = x.numel() < FEW_TOKENS * x.shape[-1]
+        if few and not (torch.is_grad_enabled() or rate or module.nat_record):
+            return literal_output(x, result, m, s_pos, s_neg)
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else m["a_pos"].dtype
+        x_flat, result_flat = x.reshape(-1, x.shape[-1]).to(dtype), result.reshape(-1, result.shape[-1])
+        with torch.autocast(kind, enabled=False):  # weights are multiplied in their own precision, then cast
+            difference = torch.cat([-s_pos * (m["k"] @ m["b_pos"]), s_neg * (m["k"] @ m["b_neg"])], 1)
+            down = torch.cat([m["a_pos"], m["a_neg"], difference.T @ m["q"]]).to(dtype)
+            if "c1" in m:
+                p_pos, p_neg = (s_pos * (m["c1"] @ m["b_pos"])).to(dtype), (s_neg * (m["c1"] @ m["b_neg"])).to(dtype)
+                c1, c2 = m["c1"].to(dtype), m["c2"].to(dtype)
+                out, gate = _Unit.apply(x_flat, result_flat, down, p_pos, p_neg, c1, c2, rate)
+            else:
+                b_pos, b_neg = (s_pos * m["b_pos"]).to(dtype), (s_neg * m["b_neg"]).to(dtype)
+                out, gate = _identity_unit(x_flat, result_flat, down, b_pos, b_neg, rate)
         if module.nat_record:
             module.nat_alpha[active_adapter] = gate.detach().mean()
-        if active_adapter not in module.lora_unit_c1:  # unit_value: identity
-            return result + F.linear((1 - gate) * z_pos, b_pos) + F.linear(gate * z_neg, b_neg)
-        c1, c2 = module.lora_unit_c1[active_adapter].weight, module.lora_unit_c2[active_adapter].weight
-        shared = F.linear(result.to(z_pos.dtype), c1)
-        u_pos = shared + F.linear(z_pos, c1 @ b_pos)
-        u_neg = shared + F.linear(z_neg, c1 @ b_neg)
-        return result + F.linear((1 - gate) * F.gelu(u_pos) + gate * F.gelu(u_neg), c2)
+        return out.view(result.shape)
+
+
+def unit_matrices(module: NatLinear, adapter: str) -> dict[str, Tensor]:
+    """A NAT adapter's weights by `literal_output`'s names; c1 and c2 are missing for `unit_value: identity`."""
+    negative = module.nat_negative[adapter]
+    layers = {
+        "a_pos": module.lora_A[adapter],
+        "b_pos": module.lora_B[adapter],
+        "a_neg": module.lora_A[negative],
+        "b_neg": module.lora_B[negative],
+    }
+    own = {name.removeprefix("lora_unit_"): getattr(module, name) for name in UNIT_LAYERS}
+    layers |= {name: dictionary[adapter] for name, dictionary in own.items() if adapter in dictionary}
+    return {name: layer.weight for name, layer in layers.items()}
+
+
+class _Unit(torch.autograd.Function):
+    """The unit with V, for N tokens: x [N, d_in], result [N, d_out] → output [N, d_out] and gate a [N, 1].
+
+    down [2(r+ + r−), d_in] holds A+, A− and E; p_pos and p_neg [size, r] are s·C1·B±; c1 and c2 are layers' weights.
+    All but result have one dtype; rate is the dropout's. The gate carries no gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        result: Tensor,
+        down: Tensor,
+        p_pos: Tensor,
+        p_neg: Tensor,
+        c1: Tensor,
+        c2: Tensor,
+        rate: float,
+    ) -> tuple[Tensor, Tensor]:
+        low, mask = _project(x, down, rate)
+        z, e = low.chunk(2, -1)
+        gate = _gate(z, e)
+        base = result.to(x.dtype)
+        shared = base @ c1.T
+        u_pos, u_neg = _hidden(shared, z, p_pos, p_neg)
+        mixed = torch.lerp(F.gelu(u_pos), F.gelu(u_neg), gate.to(x.dtype))
+        out = _add_product(result, mixed, c2.T)
+        ctx.save_for_backward(x, mask, base, low, shared, gate, down, p_pos, p_neg, c1, c2)
+        ctx.rate = rate
+        ctx.mark_non_differentiable(gate)
+        ctx.set_materialize_grads(False)
+        return out, gate
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, mask, base, low, shared, gate, down, p_pos, p_neg, c1, c2 = ctx.saved_tensors
+        need_x, need_result, need_down, _, _, need_c1, need_c2, _ = ctx.needs_input_grad
+        z, e = low.chunk(2, -1)
+        a, g_out = gate.to(x.dtype), g.to(x.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            u_pos, u_neg = _hidden(shared, z, p_pos, p_neg)
+            v_pos, v_neg = F.gelu(u_pos), F.gelu(u_neg)
+            g_mixed = g_out @ c2
+            g_c2 = g_out.T @ torch.lerp(v_pos, v_neg, a) if need_c2 else None
+            g_score = (g_mixed * (v_neg - v_pos)).sum(-1, keepdim=True, dtype=gate.dtype) * (0.25 - gate.square())
+            g_neg = g_mixed * a
+            g_pos = torch.ops.aten.gelu_backward(g_mixed - g_neg, u_pos)
+            g_neg = torch.ops.aten.gelu_backward(g_neg, u_neg)
+            g_shared = g_pos + g_neg
+            g_low = g_score.to(x.dtype) * torch.cat([e, z], -1)
+            g_low[:, : z.shape[-1]] += torch.cat([g_pos @ p_pos, g_neg @ p_neg], -1)
+            z_pos, z_neg = z.split([p_pos.shape[1], p_neg.shape[1]], -1)
+            return (
+                _gradient_of_x(g_low, down, mask, ctx.rate) if need_x else None,
+                _add_product(g, g_shared, c1) if need_result else None,
+                _gradient_of_down(g_low, x, mask, ctx.rate) if need_down else None,
+                g_pos.T @ z_pos,
+                g_neg.T @ z_neg,
+                g_shared.T @ base if need_c1 else None,
+                g_c2,
+                None,
+            )
+
+
+def _identity_unit(
+    x: Tensor, result: Tensor, down: Tensor, b_pos: Tensor, b_neg: Tensor, rate: float
+) -> tuple[Tensor, Tensor]:
+    """The unit without V, as _Unit; b_pos and b_neg [d_out, r] are s·B±."""
+    low, _ = _project(x, down, rate)
+    z, e = low.chunk(2, -1)
+    gate = _gate(z, e)
+    a = gate.to(x.dtype)
+    z_pos, z_neg = z.split([b_pos.shape[1], b_neg.shape[1]], -1)
+    return result + torch.cat([(1 - a) * z_pos, a * z_neg], -1) @ torch.cat([b_pos, b_neg], 1).T, gate
+
+
+def _project(x: Tensor, down: Tensor, rate: float) -> tuple[Tensor, Tensor | None]:
+    """[z+, z−, Ex], with x's dropout mask where there is one; only z+ and z− see it."""
+    if not rate:
+        return x @ down.T, None
+    dropped, mask = torch.native_dropout(x, rate, True)
+    half = down.shape[0] // 2
+    return torch.cat([dropped @ down[:half].T, x @ down[half:].T], -1), mask
+
+
+def _gradient_of_x(g_low: Tensor, down: Tensor, mask: Tensor | None, rate: float) -> Tensor:
+    if mask is None:
+        return g_low @ down
+    (g_z, g_e), (down_z, down_e) = g_low.chunk(2, -1), down.chunk(2)
+    return _dropped(g_z @ down_z, mask, rate).addmm_(g_e, down_e)
+
+
+def _gradient_of_down(g_low: Tensor, x: Tensor, mask: Tensor | None, rate: float) -> Tensor:
+    if mask is None:
+        return g_low.T @ x
+    g_z, g_e = g_low.chunk(2, -1)
+    return torch.cat([g_z.T @ _dropped(x, mask, rate), g_e.T @ x])
+
+
+def _dropped(values: Tensor, mask: Tensor, rate: float) -> Tensor:
+    """What dropout with this mask makes of the values: the mask alone is kept, at a byte each."""
+    return (values * mask).mul_(1 / (1 - rate))
+
+
+def _gate(z: Tensor, e: Tensor) -> Tensor:
+    """a of each token, in float32 or wider; [N, 2r], [N, 2r] → [N, 1]."""
+    wide = torch.promote_types(z.dtype, torch.float32)
+    return torch.sigmoid((z.to(wide) * e.to(wide)).sum(-1, keepdim=True)) - 0.5
+
+
+def _hidden(shared: Tensor, z: Tensor, p_pos: Tensor, p_neg: Tensor) -> tuple[Tensor, Tensor]:
+    """u+ and u−: V's hidden layer before its GELU, [N, size] each."""
+    z_pos, z_neg = z.split([p_pos.shape[1], p_neg.shape[1]], -1)
+    return torch.addmm(shared, z_pos, p_pos.T), torch.addmm(shared, z_neg, p_neg.T)
+
+
+def _add_product(start: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """start + left·right, in one pass over memory where the types allow it."""
+    return torch.addmm(start, left, right) if start.dtype == left.dtype else start + left @ right
 
 
 def literal_output(
-    x: Tensor, base: Tensor, matrices: dict[str, Tensor], s_pos: float, s_neg: float, value: str = "mlp"
+    x: Tensor,
+    base: Tensor,
+    matrices: dict[str, Tensor],
+    s_pos: float,
+    s_neg: float,
+    dropped: Tensor | None = None,
 ) -> Tensor:
-    """The design's equations word for word: the reference that tests and benchmarks compare with.
+    """The design's equations word for word: the reference for tests and benchmarks, and quickest for a few tokens.
 
-    x [..., d_in], base [..., d_out]; matrices a_pos, b_pos, a_neg, b_neg, q, k and, for `mlp`, c1 and c2, each as
-    its layer's weight [out, in].
+    x [..., d_in], base [..., d_out]; matrices a_pos, b_pos, a_neg, b_neg, q, k and, unless `unit_value: identity`, c1
+    and c2, each as its layer's weight [out, in]. dropped: x after dropout, for A+ and A−; the same as x for None.
     """
-    m = matrices
-    h_pos = base + s_pos * (x @ m["a_pos"].T @ m["b_pos"].T)
-    h_neg = base + s_neg * (x @ m["a_neg"].T @ m["b_neg"].T)
+    m, dropped = matrices, x if dropped is None else dropped
+    h_pos = base + s_pos * (dropped @ m["a_pos"].T @ m["b_pos"].T)
+    h_neg = base + s_neg * (dropped @ m["a_neg"].T @ m["b_neg"].T)
     query = x @ m["q"].T
     scores = torch.stack([(query * (h_pos @ m["k"].T)).sum(-1), (query * (h_neg @ m["k"].T)).sum(-1)], -1)
     gate = torch.softmax(scores, -1)[..., 1:] - 0.5
-    if value == "identity":
+    if "c1" not in m:
         return base + (1 - gate) * (h_pos - base) + gate * (h_neg - base)
     v_pos = F.gelu(h_pos @ m["c1"].T) @ m["c2"].T
     v_neg = F.gelu(h_neg @ m["c1"].T) @ m["c2"].T

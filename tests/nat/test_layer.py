@@ -110,7 +110,7 @@ def test_every_layer_equals_the_literal_equations(kind: str, value: Any) -> None
         leaves = [x, *(m for key, m in matrices(module).items() if "neg" not in key)]
         with adapters.use("nat"):
             ours = module(x)
-        reference = literal_output(x, module.base_layer(x), matrices(module), 2.0, 2.0, value)
+        reference = literal_output(x, module.base_layer(x), matrices(module), 2.0, 2.0)
         assert (ours - reference).abs().max() < 1e-10
         weight = torch.randn_like(ours)
         for got, expected in zip(
