@@ -30,6 +30,7 @@ from nsad_cli.losses import token_nll
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.nat.layer import NatLinear, NatVariant, literal_output, unit_matrices
 from nsad_cli.students import load_student, pick_device
+from tests.benchmarks.report import at_most
 
 FORMS = ("lora", "literal", "ours")
 SHAPES = {  # name: tokens, d_in, d_out, goal for saved activations (a fraction of the literal form's)
@@ -163,12 +164,6 @@ def measure_step(rounds: int, dropout: float, device: torch.device) -> dict[str,
         token_nll(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).mean().backward()
 
     return {"sequences": STEP[0], "tokens": STEP[0] * STEP[1], "milliseconds": medians(bench, run, rounds, device)}
-
-
-def at_most(value: float | None, goal: float | None) -> dict[str, Any]:
-    """A figure with its goal, an upper bound; one without a value is not met, one without a goal is for comparison."""
-    met = None if goal is None else value is not None and value <= goal
-    return {"value": None if value is None else round(value, 3), "goal": goal, "met": met}
 
 
 def measure(rounds: int, dropout: float, step: bool) -> dict[str, Any]:
