@@ -107,15 +107,17 @@ class NatVariant(LoraVariant):
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else m["a_pos"].dtype
         x_flat, result_flat = x.reshape(-1, x.shape[-1]).to(dtype), result.reshape(-1, result.shape[-1])
         with torch.autocast(kind, enabled=False):  # weights are multiplied in their own precision, then cast
-            difference = torch.cat([-s_pos * (m["k"] @ m["b_pos"]), s_neg * (m["k"] @ m["b_neg"])], 1)
-            down = torch.cat([m["a_pos"], m["a_neg"], difference.T @ m["q"]]).to(dtype)
+            a_pos, a_neg, b_pos, b_neg = m["a_pos"], m["a_neg"], s_pos * m["b_pos"].T, s_neg * m["b_neg"].T
+            b, ranks = torch.cat([b_pos, b_neg]), [len(b_pos), len(b_neg)]
+            k_pos, k_neg = F.linear(b, m["k"]).split(ranks)
+            down = a_pos.to(dtype), a_neg.to(dtype), (torch.cat([-k_pos, k_neg]) @ m["q"]).to(dtype)
             if "c1" in m:
-                p_pos, p_neg = (s_pos * (m["c1"] @ m["b_pos"])).to(dtype), (s_neg * (m["c1"] @ m["b_neg"])).to(dtype)
+                p_pos, p_neg = F.linear(b, m["c1"]).to(dtype).split(ranks)
                 c1, c2 = m["c1"].to(dtype), m["c2"].to(dtype)
-                out, gate = _Unit.apply(x_flat, result_flat, down, p_pos, p_neg, c1, c2, rate)
+                out, gate = _Unit.apply(x_flat, result_flat, *down, p_pos.T, p_neg.T, c1, c2, rate)
             else:
-                b_pos, b_neg = (s_pos * m["b_pos"]).to(dtype), (s_neg * m["b_neg"]).to(dtype)
-                out, gate = _identity_unit(x_flat, result_flat, down, b_pos, b_neg, rate)
+                b_pos, b_neg = b.to(dtype).split(ranks)
+                out, gate = _identity_unit(x_flat, result_flat, torch.cat(down), b_pos, b_neg, rate)
         if module.nat_record:
             module.nat_alpha[active_adapter] = gate.detach().mean()
         return out.view(result.shape)
@@ -138,7 +140,7 @@ def unit_matrices(module: NatLinear, adapter: str) -> dict[str, Tensor]:
 class _Unit(torch.autograd.Function):
     """The unit with V, for N tokens: x [N, d_in], result [N, d_out] → output [N, d_out] and gate a [N, 1].
 
-    down [2(r+ + r−), d_in] holds A+, A− and E; p_pos and p_neg [size, r] are s·C1·B±; c1 and c2 are layers' weights.
+    a_pos, a_neg and e_rows are A+, A− and E; p_pos and p_neg [size, r] are s·C1·B±; c1 and c2 are layers' weights.
     All but result have one dtype; rate is the dropout's. The gate carries no gradient.
     """
 
@@ -147,14 +149,16 @@ class _Unit(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         result: Tensor,
-        down: Tensor,
+        a_pos: Tensor,
+        a_neg: Tensor,
+        e_rows: Tensor,
         p_pos: Tensor,
         p_neg: Tensor,
         c1: Tensor,
         c2: Tensor,
         rate: float,
     ) -> tuple[Tensor, Tensor]:
-        low, mask = _project(x, down, rate)
+        low, mask = _project(x, torch.cat([a_pos, a_neg, e_rows]), rate)
         z, e = low.chunk(2, -1)
         gate = _gate(z, e)
         base = result.to(x.dtype)
@@ -162,7 +166,7 @@ class _Unit(torch.autograd.Function):
         u_pos, u_neg = _hidden(shared, z, p_pos, p_neg)
         mixed = torch.lerp(F.gelu(u_pos), F.gelu(u_neg), gate.to(x.dtype))
         out = _add_product(result, mixed, c2.T)
-        ctx.save_for_backward(x, mask, base, low, shared, gate, down, p_pos, p_neg, c1, c2)
+        ctx.save_for_backward(x, mask, base, low, shared, gate, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2)
         ctx.rate = rate
         ctx.mark_non_differentiable(gate)
         ctx.set_materialize_grads(False)
@@ -171,8 +175,9 @@ class _Unit(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, mask, base, low, shared, gate, down, p_pos, p_neg, c1, c2 = ctx.saved_tensors
-        need_x, need_result, need_down, _, _, need_c1, need_c2, _ = ctx.needs_input_grad
+        x, mask, base, low, shared, gate, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2 = ctx.saved_tensors
+        need_x, need_result, *need_down, _, _, need_c1, need_c2, _ = ctx.needs_input_grad
+        down = torch.cat([a_pos, a_neg, e_rows])
         z, e = low.chunk(2, -1)
         a, g_out = gate.to(x.dtype), g.to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
@@ -187,11 +192,14 @@ class _Unit(torch.autograd.Function):
             g_shared = g_pos + g_neg
             g_low = g_score.to(x.dtype) * torch.cat([e, z], -1)
             g_low[:, : z.shape[-1]] += torch.cat([g_pos @ p_pos, g_neg @ p_neg], -1)
-            z_pos, z_neg = z.split([p_pos.shape[1], p_neg.shape[1]], -1)
+            z_pos, z_neg = z.split([len(a_pos), len(a_neg)], -1)
+            g_down: tuple[Tensor | None, ...] = (None, None, None)
+            if any(need_down):
+                g_down = _gradient_of_down(g_low, x, mask, ctx.rate).split([len(a_pos), len(a_neg), len(e_rows)])
             return (
                 _gradient_of_x(g_low, down, mask, ctx.rate) if need_x else None,
                 _add_product(g, g_shared, c1) if need_result else None,
-                _gradient_of_down(g_low, x, mask, ctx.rate) if need_down else None,
+                *g_down,
                 g_pos.T @ z_pos,
                 g_neg.T @ z_neg,
                 g_shared.T @ base if need_c1 else None,
@@ -203,13 +211,13 @@ class _Unit(torch.autograd.Function):
 def _identity_unit(
     x: Tensor, result: Tensor, down: Tensor, b_pos: Tensor, b_neg: Tensor, rate: float
 ) -> tuple[Tensor, Tensor]:
-    """The unit without V, as _Unit; b_pos and b_neg [d_out, r] are s·B±."""
+    """The unit without V, as _Unit; down holds A+, A− and E, b_pos and b_neg [r, d_out] are s·B± transposed."""
     low, _ = _project(x, down, rate)
     z, e = low.chunk(2, -1)
     gate = _gate(z, e)
     a = gate.to(x.dtype)
-    z_pos, z_neg = z.split([b_pos.shape[1], b_neg.shape[1]], -1)
-    return result + torch.cat([(1 - a) * z_pos, a * z_neg], -1) @ torch.cat([b_pos, b_neg], 1).T, gate
+    z_pos, z_neg = z.split([len(b_pos), len(b_neg)], -1)
+    return result + torch.cat([(1 - a) * z_pos, a * z_neg], -1) @ torch.cat([b_pos, b_neg]), gate
 
 
 def _project(x: Tensor, down: Tensor, rate: float) -> tuple[Tensor, Tensor | None]:
