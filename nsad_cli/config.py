@@ -161,6 +161,11 @@ class RankerConfig(StageConfig):
     pairs_per_problem: int = Field(default=4, ge=1)
 
 
+def section(stage: str) -> str:
+    """The part of `training` that a stage's settings stand in."""
+    return stage if stage in ("negative", "nat", "nce", "ranker") else "baseline"
+
+
 class TrainingConfig(Section):
     """One section a stage; `held_out` is the share of training problems that only choose the checkpoint."""
 
@@ -171,15 +176,25 @@ class TrainingConfig(Section):
     nat: StageConfig = StageConfig()
     nce: NceConfig = NceConfig()
     ranker: RankerConfig = RankerConfig()
-    baseline: StageConfig | None = None
-    """For the rivals of train-baseline; unset: NAT's own settings (self-distillation: NCE's)."""
+    baseline: dict[str, Any] = {}
+    """What the rivals of train-baseline do differently from NAT (self-distillation: from NCE): settings of a stage."""
+
+    @field_validator("baseline")
+    @classmethod
+    def _baseline_has_a_stages_settings(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for key in values:
+            if key not in StageConfig.model_fields:
+                raise ValueError(f"unknown key `{key}`; {did_you_mean(key, StageConfig.model_fields)}")
+        checked = StageConfig.model_validate(values)
+        return {key: getattr(checked, key) for key in values}
 
     def of(self, stage: str) -> StageConfig:
         """The settings of a stage, the rivals among them."""
-        if stage in ("negative", "nat", "nce", "ranker"):
+        if section(stage) == stage:
             settings: StageConfig = getattr(self, stage)
             return settings
-        return self.baseline or (self.nce if stage == "self-distillation" else self.nat)
+        own = self.nce if stage == "self-distillation" else self.nat
+        return own.model_copy(update=self.baseline)
 
 
 class SamplingConfig(Section):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 from collections.abc import Iterator, Sequence, Sized
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -165,6 +166,7 @@ def hidden_states(model: Any, pack: Pack) -> Tensor:
         return output[0]
 
     if len(pack.pieces) > 1 and model.config._attn_implementation != ATTENTION:
+        assert all(piece.prompt is None for piece in pack.pieces), "a shared prompt needs packed attention"
         lengths = [piece.length for piece in pack.pieces]
         parts = zip(pack.input_ids.split(lengths, 1), pack.position_ids.split(lengths, 1), strict=True)
         return torch.cat([run(ids, positions) for ids, positions in parts])
@@ -189,8 +191,8 @@ def enable_packing(model: Any) -> bool:
         return True
     if model.config._attn_implementation != "sdpa" or not plain:
         return False
-    model.set_attn_implementation(ATTENTION)
-    return True
+    model.set_attn_implementation(ATTENTION)  # a model with attention code of its own stays as it is, with a warning
+    return bool(model.config._attn_implementation == ATTENTION)
 
 
 def _attention(
@@ -219,7 +221,7 @@ def _attention(
             sliding_window=sliding_window,
             **rest,
         )
-    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout and _varlen is not None:
+    if _varlen is not None and not dropout and _fits_varlen(query):
         return _variable_length(query, key, value, pieces, scaling, sliding_window), None
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
@@ -282,11 +284,19 @@ def _variable_length(
     return output[None]
 
 
+def _fits_varlen(query: Tensor) -> bool:
+    """Whether flash attention's variable-length kernel takes these tensors: half precision, Ampere or newer."""
+    if not query.is_cuda or query.dtype not in (torch.float16, torch.bfloat16) or query.shape[-1] > 256:
+        return False
+    return torch.cuda.get_device_capability(query.device) >= (8, 0)
+
+
 try:
     from torch.nn.attention.varlen import varlen_attn as _varlen_attn
 
-    _varlen: Any = _varlen_attn
-except ImportError:  # torch before 2.10: one call a sequence on CUDA too
+    _known = inspect.signature(_varlen_attn).parameters
+    _varlen: Any = _varlen_attn if {"scale", "window_size", "enable_gqa"} <= _known.keys() else None
+except ImportError:  # an older torch: one call a sequence on CUDA too
     _varlen = None
 
 

@@ -189,11 +189,15 @@ class Pipeline:
 
     def baseline(self, method: str) -> dict[str, Any]:
         """Train a rival."""
+        from nsad_cli.training.own_chains import own_rationales
         from nsad_cli.training.stages import train_baseline
 
         if method == "self-distillation":
             self._needs("nat", "nsad train-nat")
-        return train_baseline(self.session, method, self.corpus(), self.note, force=self.force)
+        corpus = self.corpus()
+        return train_baseline(
+            self.session, method, lambda: own_rationales(self.session, corpus), corpus, self.note, force=self.force
+        )
 
     # --- evaluation -----------------------------------------------------------------------------------------------
 

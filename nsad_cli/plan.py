@@ -327,7 +327,10 @@ class _Planner:
         steps = [int(path.parent.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*/complete")]
         if self.force or not steps or state.get("key") != key:
             return
-        total = math.ceil(row.samples * settings.epochs / settings.batch_size)
+        seen = row.samples * settings.epochs
+        if settings.tokens and row.tokens:
+            seen = settings.tokens / max(self.prompt + self.completion, 1)
+        total = math.ceil(seen / settings.batch_size)
         kind = KINDS[row.stage]
         row.work[kind] *= max(0.0, 1 - max(steps) / max(total, 1))
         if row.stage == "ranker":

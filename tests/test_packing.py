@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nsad_cli import heads
+from nsad_cli.errors import NsadError
 from nsad_cli.heads import row_losses, vocabulary_head
 from nsad_cli.losses import calibration, nce_loss, token_cross_entropy, token_kl, token_nll
 from nsad_cli.nat.adapters import Adapters
@@ -93,6 +95,29 @@ def test_a_model_that_cannot_pack_runs_its_sequences_one_by_one() -> None:
         with torch.no_grad():
             losses.append(objective.loss(objective.packs(EXAMPLES, 1000)[0]).total.item())
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)  # eager attention takes its softmax in float32
+
+
+def test_a_model_with_attention_code_of_its_own_is_not_taken_for_one_that_packs() -> None:
+    from transformers import FalconConfig, FalconForCausalLM
+
+    torch.manual_seed(0)
+    config = FalconConfig(vocab_size=97, hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
+    model = FalconForCausalLM(config).double().eval()
+    if enable_packing(model):
+        pytest.skip("this version of transformers lets Falcon pack")
+    with torch.no_grad(), pytest.raises(AssertionError, match="shared prompt"):
+        hidden_states(model, pack(EXAMPLES, share=True))
+    with torch.no_grad():
+        whole = hidden_states(model, pack(EXAMPLES[:2]))
+        parts = torch.cat([hidden_states(model, pack([example])) for example in EXAMPLES[:2]])
+    assert torch.allclose(whole, parts)
+
+
+def test_an_adapter_on_the_vocabulary_head_is_refused() -> None:
+    adapters = Adapters(MODELS["llama"]().double().eval())
+    adapters.add_lora("nce", dataclasses.replace(QV, targets=("q_proj", "lm_head")), 0)
+    with pytest.raises(NsadError, match="vocabulary head"):
+        CompletionObjective(adapters, "nce")
 
 
 def test_outside_packs_nothing_changes() -> None:

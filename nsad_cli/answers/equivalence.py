@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from fractions import Fraction
 
 LONGEST = 400
 _NUMBERS = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?|(?<![\w.])-?\.\d+")
 SCALES = frozenset(
-    {"dozen", "hundred", "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions"}
+    f"{word}{end}" for word in ("dozen", "hundred", "thousand", "million", "billion", "trillion") for end in ("", "s")
 )
 CHANGING = SCALES | {
     *("pi", "sqrt", "root", "sin", "cos", "tan", "log", "ln", "exp", "mod", "base", "power", "factorial", "infinity"),
     *("plus", "minus", "negative", "times", "over", "squared", "cubed", "square", "half", "third", "quarter", "not"),
-    *("less", "more", "than", "least", "most", "between", "or", "and"),
+    *("less", "more", "than", "least", "most", "between", "or", "and", "twice", "double", "triple", "loss", "below"),
+    *("under", "above", "no", "tenth", "tenths", "hundredths", "thirds", "halves", "quarters", "fifths", "percent"),
+    *("option", "step", "room", "part", "choice", "number", "question", "problem", "case", "page", "am", "pm"),
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november"),
+    *("december", "zero", "tens", "cent", "cents"),
 }
 """Words that make another value, or none, of the number beside them."""
 NEAR = Fraction(1, 100)
@@ -37,10 +42,14 @@ def decide(a: str, b: str) -> bool | None:
         return True
     s, t = _clock(a), _clock(b)
     if s and t:
-        return s[:2] == t[:2] and (s[2] == t[2] or not (s[2] and t[2]))
+        half_known = bool(s[2]) == bool(t[2])
+        same = s[:2] == t[:2] if half_known else (s[0] % 12, s[1]) == (t[0] % 12, t[1])
+        return same and (s[2] == t[2] or not half_known)
     p, q = number(x), number(y)
     if (p is None) != (q is None):
-        p, q = (number_in_prose(a) if p is None else p), (number_in_prose(b) if q is None else q)
+        said = number_in_prose(a) if p is None else number_in_prose(b)
+        # Words may change a number in ways not known here: they prove it equal, and never different.
+        return True if said is not None and said in (p, q) else _in_order(x, y)
     if p is not None and q is not None:
         if p == q:
             return True
@@ -51,7 +60,9 @@ def decide(a: str, b: str) -> bool | None:
 
 
 def undecidable(a: str, b: str) -> bool:
-    """Whether two answers are one as ratios and two as times of the day: 1:15 and 3:45."""
+    """Whether two answers are one as ratios and two as times (1:15, 3:45), or as sets and as pairs (2,1, (1,2))."""
+    if _in_order(normalise(a), normalise(b)) is None and _one_is_bare_and_turned(normalise(a), normalise(b)):
+        return True
     s, t = _clock(a), _clock(b)
     if s is None or t is None or s[2] or t[2]:
         return False
@@ -94,15 +105,34 @@ def _clock(answer: str) -> tuple[int, int, str] | None:
 
 def _in_order(x: str, y: str) -> bool | None:
     """Decide two lists of plain numbers, one of them at least a tuple in parentheses; None for anything else."""
-    if not (re.fullmatch(r"\(.*\)", x) or re.fullmatch(r"\(.*\)", y)):
+    lists = _number_lists(x, y)
+    if lists is None or _one_is_bare_and_turned(x, y):
         return None
-    parts = [[number(part) for part in text.removeprefix("(").removesuffix(")").split(",")] for text in (x, y)]
-    if len(parts[0]) != len(parts[1]) or len(parts[0]) < 2 or None in parts[0] + parts[1]:
-        return None
-    pairs = [(p, q) for p, q in zip(*parts, strict=True) if p is not None and q is not None]
-    if any(not _near(p, q) for p, q in pairs):
+    if any(not _near(p, q) for p, q in zip(*lists, strict=True)):
         return False
-    return True if parts[0] == parts[1] else None
+    return True if lists[0] == lists[1] else None
+
+
+def _one_is_bare_and_turned(x: str, y: str) -> bool:
+    """Whether two lists have the same numbers in another order, and one, without parentheses, may be a set."""
+    lists = _number_lists(x, y)
+    if lists is None or all(text.startswith("(") for text in (x, y)):
+        return False
+    return lists[0] != lists[1] and Counter(lists[0]) == Counter(lists[1])
+
+
+def _number_lists(x: str, y: str) -> tuple[list[Fraction], list[Fraction]] | None:
+    """Two normalised answers as lists of plain numbers of one length, at least one of them in parentheses."""
+    if max(len(x), len(y)) > LONGEST or not any(re.fullmatch(r"\(.*\)", text) for text in (x, y)):
+        return None
+    found = []
+    for text in (x, y):
+        values = [number(part) for part in text.removeprefix("(").removesuffix(")").split(",")]
+        found.append([value for value in values if value is not None])
+        if len(found[-1]) < len(values):
+            return None
+    first, second = found
+    return (first, second) if len(first) == len(second) > 1 else None
 
 
 def _near(p: Fraction, q: Fraction) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from nsad_cli.answers.checker import Checker, Outcome
-from nsad_cli.answers.equivalence import SCALES, normalise, number, numbers_of
+from nsad_cli.answers.equivalence import CHANGING, normalise, number, numbers_of
 from nsad_cli.answers.extract import Extraction, Marker, extract
 from nsad_cli.types import Finish, Judgement, Verdict
 
@@ -64,14 +64,18 @@ def _judgement(
         return Judgement(Verdict.TIMEOUT, answer, "the checker ran out of time")
     if outcome is Outcome.UNDECIDED:
         return Judgement(Verdict.DISPUTED, answer, "no checker can read it")
-    if marker is not Marker.BOXED and _may_mean(answer, gold):
+    if _may_mean(answer, gold, marker):
         return Judgement(Verdict.DISPUTED, answer, "the right number stands among words")
     return Judgement(Verdict.WRONG, answer, f"{marker} differs from the gold answer")
 
 
-def _may_mean(answer: str, gold: str) -> bool:
-    """Whether an answer in words could still mean the gold number: `7 out of 10` or `7!` for 7, `5 million`."""
-    value, words = number(normalise(gold)), {word.lower() for word in re.findall(r"[A-Za-z]{2,}", answer)}
-    if value is None or not (words or answer.endswith("!")) or "\\" in answer:
+def _may_mean(answer: str, gold: str, marker: Marker) -> bool:
+    """Whether an answer in words could still mean the gold number: `7 out of 10` or `7!` for 7, or `5 million`."""
+    value = number(normalise(gold))
+    bare = re.sub(r"\\(?:text|mbox|mathrm)\s*\{([^{}]*)\}", r" \1 ", answer)
+    words = {word.lower() for word in re.findall(r"[A-Za-z]{2,}", bare)}
+    if value is None or "\\" in bare:
         return False
-    return value in numbers_of(answer) or bool(SCALES & words)
+    if CHANGING & words:  # twice 7, 7 below zero, 3 dozen: another number than the one that stands there
+        return True
+    return marker is not Marker.BOXED and bool(words or answer.endswith("!")) and value in numbers_of(answer)

@@ -177,8 +177,7 @@ def train_baseline(
     flags = {"epochs": epochs, "tokens": tokens, "learning_rate": learning_rate, "batch_size": batch_size}
     given = {key: value for key, value in flags.items() if value is not None}
     if given:
-        own = run.recipe.training.of("cot-kd").model_dump()
-        existing_run(run.name, {"training.baseline": {**own, **given}})
+        existing_run(run.name, {"training.baseline": {**run.recipe.training.baseline, **given}})
     stages = list(dict.fromkeys(stage for name in methods for stage in (*ALSO.get(name, []), name)))
     _report(run, stages, force, as_json, "nsad eval --model " + " --model ".join(methods))
 

@@ -86,6 +86,8 @@ class OpenAITeacher:
 
         async def work() -> None:
             for problem, index in waiting:
+                if not live:
+                    return
                 client = live[next(turn) % len(live)]
                 try:
                     outcome = await self._ask(client, problem, index)
@@ -105,10 +107,11 @@ class OpenAITeacher:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._settings.concurrency):
                     group.create_task(work())
-        except* NsadError as errors:
-            raise _first(errors) from None
         except* Exception as errors:
-            error = _first(errors)
+            told = errors.subgroup(NsadError)
+            error = _first(told or errors)
+            if told is not None:
+                raise error from None
             raise NsadError(
                 f"the teacher `{self.name}` cannot be asked",
                 f"{type(error).__name__}: {self._scrub(error)}",
@@ -122,15 +125,15 @@ class OpenAITeacher:
         """A draw, or why this one is lost; what concerns every draw is raised."""
         import openai
 
-        settings = self._settings
+        settings, sent = self._settings, dict(self._sent)
         try:
             reply = await client.chat.completions.create(
                 model=self.name,
                 messages=[{"role": "user", "content": settings.prompt.replace("{question}", problem.question)}],
-                **self._sent,
+                **sent,
             )
         except openai.BadRequestError as error:
-            if self._give_way(error):
+            if self._give_way(error, sent):
                 return await self._ask(client, problem, index)
             return self._scrub(error)
         except openai.AuthenticationError:
@@ -172,13 +175,15 @@ class OpenAITeacher:
             usage.completion_tokens if usage else 0,
         )
 
-    def _give_way(self, error: Any) -> bool:
+    def _give_way(self, error: Any, sent: dict[str, Any]) -> bool:
         """Whether to ask again: a model that does not know a parameter gets its newer name, or does without a default.
 
         Raises NsadError for a value that the model does not take.
         """
         name = error.param
-        if error.code == "unsupported_value" and name in self._sent:
+        if name not in sent:
+            return False
+        if error.code == "unsupported_value":
             raise NsadError(
                 f"the model `{self.name}` does not take this {name}",
                 self._scrub(error),

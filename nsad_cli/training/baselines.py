@@ -41,6 +41,10 @@ BOTH_SIDES = ("mix", "nt", "ul", "redi")
 class BothSidesObjective(CompletionObjective):
     """NT, UL or REDI: the likelihood of right rationales, and against that of wrong ones."""
 
+    def measured(self, held_out: Sequence[Example]) -> list[Example]:
+        """Right rationales alone: a wrong one's likelihood can fall for ever, and the most broken weights would win."""
+        return [example for example in held_out if not example.wrong]
+
     def items(self, examples: Sequence[Example]) -> int:
         """Completion tokens; REDI counts sequences."""
         return len(examples) if self.name == "redi" else super().items(examples)

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from nsad_cli.errors import NsadError
 from nsad_cli.heads import RowLosses, row_losses, vocabulary_head
 from nsad_cli.losses import token_nll
 from nsad_cli.nat.adapters import Adapters
+from nsad_cli.nat.layer import NatLinear
 from nsad_cli.packing import Example, Pack, enable_packing, fill, hidden_states, pack
 from nsad_cli.training.trainer import BatchLoss, Objective
 
@@ -26,8 +28,13 @@ class CompletionObjective(Objective[Example]):
         self.model = adapters.model
         adapters.train_only(name)
         adapters.record_alphas(True)
+        if isinstance(adapters.base.get_output_embeddings(), NatLinear):
+            raise NsadError(
+                f"{name}: the vocabulary head cannot be trained",
+                "adapter.targets names it, and it is run apart from the layers",
+                "take it out of adapter.targets",
+            )
         self.head = vocabulary_head(adapters.base)
-        self.head_is_frozen = not any(p.requires_grad for p in adapters.base.get_output_embeddings().parameters())
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The adapter's own parameters."""
@@ -51,4 +58,4 @@ class CompletionObjective(Objective[Example]):
 
     def token_losses(self, hidden: Tensor, batch: Pack, losses: RowLosses) -> list[Tensor]:
         """Losses of the completion tokens [N] from the pack's hidden states [T,d], without ever holding all logits."""
-        return row_losses(self.head, hidden[batch.before], losses, frozen=self.head_is_frozen)
+        return row_losses(self.head, hidden[batch.before], losses, frozen=True)

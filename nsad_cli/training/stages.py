@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nsad_cli.config import StageConfig
+from nsad_cli.config import StageConfig, section
 from nsad_cli.errors import NsadError
 from nsad_cli.processes import leads, wait
 from nsad_cli.ranking import ADAPTER, ScoreHead, save_ranker
@@ -132,9 +132,18 @@ def train_nce(
     return _train_stage(session, "nce", settings, corpus.positive, corpus, build, note, force, more)
 
 
-def train_baseline(session: Session, method: str, corpus: Corpus, note: Note, *, force: bool = False) -> dict[str, Any]:
+def train_baseline(
+    session: Session,
+    method: str,
+    sample: Callable[[], Sequence[Rationale]],
+    corpus: Corpus,
+    note: Note,
+    *,
+    force: bool = False,
+) -> dict[str, Any]:
     """Train a rival, or `positive`, the adapter that nat-control needs; see training.baselines.
 
+    sample: as for train_nce, whose data self-distillation shares.
     Raises NsadError where its side of the rationales is empty, or what it builds on is not there.
     """
     recipe, settings = session.recipe, session.recipe.training.of(method)
@@ -161,7 +170,8 @@ def train_baseline(session: Session, method: str, corpus: Corpus, note: Note, *,
 
     sides = (*corpus.positive, *corpus.negative)
     rationales = human_solutions(sides) if method == "ft" else sides if method in BOTH_SIDES else corpus.positive
-    return _train_stage(session, method, settings, rationales, corpus, build, note, force)
+    more = sample if method == "self-distillation" and recipe.training.nce.self_samples else None
+    return _train_stage(session, method, settings, rationales, corpus, build, note, force, more)
 
 
 def train_ranker(
@@ -227,6 +237,8 @@ def _ranker_data(session: Session, own: Sequence[Candidates], corpus: Corpus, no
             "neither the student's own chains nor the teacher's give one problem both",
             "sample more chains: training.ranker.samples or .problems",
         )
+    if not held_pairs:
+        note("ranker: no held-out pair, so the last step's weights are kept")
     return StageData(
         choose(train_pairs, settings.max_examples, seed),
         choose(held_pairs, session.recipe.training.max_held_out, seed),
@@ -324,6 +336,12 @@ def _stage_data(
     )
     if not train_part:
         raise _empty(stage, len(rationales), settings.max_chars)
+    if stage in BOTH_SIDES and len({item.verdict for item in train_part}) < 2:
+        raise NsadError(
+            f"{stage}: it needs right and wrong rationales",
+            "only one kind is left to train on",
+            "see the ledger with `nsad grade`; collect more draws, or raise training.baseline.max_chars",
+        )
     if not held_part:
         note(f"{stage}: no held-out rationale, so the last step's weights are kept")
     return StageData(
@@ -383,9 +401,11 @@ def _run(
                 weights=weights_digest(run.adapter_path(stage)),
                 problem_ids=data.problem_ids,
             )
+    wait()  # others may still read the best checkpoint
     if leads():
         forget_checkpoints(run, stage)
     wait()
+    session.adapters.record_alphas(False)
     session.adapters.model.eval()
     session.trained(stage)
     return dict(result)
@@ -397,10 +417,10 @@ def stage_key(session: Session, stage: str, corpus: Corpus) -> str:
     settings = recipe.training.of(stage)
     before = BEFORE.get(stage)
     made = _made(session, before) if before else None
-    if stage == ADAPTER or (stage == "nce" and recipe.training.nce.self_samples):
+    if stage == ADAPTER or (stage in ("nce", "self-distillation") and recipe.training.nce.self_samples):
         return content_key(stage, _shared(session), settings, recipe.sampling, corpus.key, made)
     unit = recipe.adapter.unit if stage in ("nat", "nat-control") else None
-    lam = recipe.training.nce.lam if stage == "self-distillation" else None
+    lam = [recipe.training.nce.lam, recipe.training.nce.self_samples] if stage == "self-distillation" else None
     return content_key(stage, _shared(session), unit, lam, settings, corpus.key, made)
 
 
@@ -437,12 +457,18 @@ def _already(session: Session, stage: str, note: Note) -> dict[str, Any]:
 
 
 def _empty(stage: str, total: int, max_chars: int) -> NsadError:
+    if stage == "ft" and not total:
+        return NsadError(
+            "ft: no problem has a human solution",
+            "its benchmark or recording brings none",
+            "use problems that have one (gsm8k, math), or another baseline",
+        )
     side = "D− (wrong rationales)" if stage == "negative" else "D+ (right rationales)"
     if total:
         return NsadError(
             f"{stage}: nothing of {side} is left to train on",
             f"all {total} are longer than {max_chars} characters or belong to held-out problems",
-            f"raise training.{stage}.max_chars, or collect more problems",
+            f"raise training.{section(stage)}.max_chars, or collect more problems",
         )
     return NsadError(
         f"{stage}: {side} is empty",

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
-from nsad_cli.config import StageConfig
+from nsad_cli.config import StageConfig, section
 from nsad_cli.errors import NsadError
 from nsad_cli.files import write_atomic
 from nsad_cli.machine import machine_load
@@ -66,6 +66,10 @@ class Objective(nn.Module, Generic[E]):
     @abstractmethod
     def loss(self, batch: Pack) -> BatchLoss:
         """The summed loss of a pack, with gradients to the trained parameters."""
+
+    def measured(self, held_out: Sequence[E]) -> list[E]:
+        """The held-out examples that choose the checkpoint: all, unless the loss of some has no lower bound."""
+        return list(held_out)
 
     def prepare(self, train_set: Sequence[E], epochs: float) -> None:
         """See the training examples once, before the first step."""
@@ -121,15 +125,15 @@ def train(
     steps = len(plan)
     if settings.warmup_steps >= steps:
         note(
-            f"{stage}: all {steps} steps are warm-up (training.{stage}.warmup_steps = {settings.warmup_steps}): the "
-            "learning rate never reaches its value"
+            f"{stage}: all {steps} steps are warm-up (training.{section(stage)}.warmup_steps = "
+            f"{settings.warmup_steps}): the learning rate never reaches its value"
         )
     every = max(1, math.ceil(steps / settings.checks))
     folder = run.path / "checkpoints" / stage
     set_seed(seed)
     trainer = StageTrainer(
         objective,
-        _arguments(folder, settings, steps, every, seed, on_cpu, bf16, bool(held_out)),
+        _arguments(folder, settings, steps, every, seed, on_cpu, bf16, bool(objective.measured(held_out))),
         _Planned(train_set, plan),
         list(held_out),
         stage=stage,
@@ -184,11 +188,11 @@ class StageTrainer(Trainer):
             model=objective,
             args=args,
             train_dataset=train_set,
-            eval_dataset=held_out or None,
+            eval_dataset=objective.measured(held_out) or None,
             data_collator=list,
             callbacks=[_Quiet()],
         )
-        self.objective, self.held_out, self.budget = objective, held_out, budget
+        self.objective, self.held_out, self.budget = objective, objective.measured(held_out), budget
         self.stage, self.run = stage, run
         self.interrupted = False
         self._metrics: list[tuple[int, dict[str, Any]]] = []
@@ -237,7 +241,8 @@ class StageTrainer(Trainer):
         if world == 1:
             return [(pack, 1.0) for pack in self.objective.packs(examples, self.budget)]
         count, rank = len(examples), self.args.process_index
-        shares = [examples[count * i // world : count * (i + 1) // world] for i in range(world)]
+        bounds = [-(-count * i // world) for i in range(world + 1)]  # the first process, which reports, is never idle
+        shares = [examples[start:stop] for start, stop in itertools.pairwise(bounds)]
         packed = [self.objective.packs(share or examples[:1], self.budget) for share in shares]
         mine = [(pack, 1.0 if shares[rank] else 0.0) for pack in packed[rank]]
         idle = (mine[0][0], 0.0)
@@ -247,7 +252,7 @@ class StageTrainer(Trainer):
         return NsadError(
             f"{self.stage}: the loss is not finite at step {self.state.global_step + 1}",
             "training has diverged",
-            f"lower training.{self.stage}.learning_rate; the last good checkpoint is kept",
+            f"lower training.{section(self.stage)}.learning_rate; the last good checkpoint is kept",
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from nsad_cli.training.ranker import Pair
 from nsad_cli.types import Problem, Rationale, Verdict
 from tests.nat.test_layer import QV, make, shake
 from tests.test_packing import EXAMPLES, alone
-from tests.training.test_stages import STAGE, recipe, weights
+from tests.training.test_stages import recipe, weights
 
 
 def adapted(name: str) -> Adapters:
@@ -91,7 +92,7 @@ def rivals(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     import os
 
     os.environ["NSAD_HOME"] = str(tmp_path_factory.mktemp("rivals"))
-    training = {**recipe(tiny_llama).training.model_dump(), "baseline": {**STAGE, "tokens": 1200}}
+    training = {**recipe(tiny_llama).training.model_dump(), "baseline": {"tokens": 1200}}
     run = Run.create("rivals", recipe(tiny_llama, training=training))
     stages = ["collect", "grade", "negative", "nat", "positive", *BASELINES]
     return run, run_stages(run, stages, note=lambda _: None)
@@ -125,6 +126,25 @@ def test_rivals_are_loaded_and_evaluated(rivals: tuple[Run, dict[str, Any]]) -> 
     with pytest.raises(NsadError) as error:
         Session(run).load("nce")
     assert "nsad train-nce" in error.value.fix
+
+
+def test_rivals_differ_from_nat_and_nce_in_what_is_asked_alone(tiny_llama: Path) -> None:
+    training = {**recipe(tiny_llama).training.model_dump(), "baseline": {"tokens": 99}}
+    of = recipe(tiny_llama, training=training).training.of
+    assert of("mix") == of("nat").model_copy(update={"tokens": 99})
+    assert of("self-distillation") == of("nce").model_copy(update={"tokens": 99})
+    with pytest.raises(UsageError, match=r"training\.baseline"):
+        recipe(tiny_llama, training={**training, "baseline": {"epoch": 1}})
+
+
+def test_a_rival_of_both_sides_needs_both(tiny_llama: Path, tmp_path: Path) -> None:
+    rows = [{"question": f"{i}: 1+1?", "answer": "2", "generated_answer": ["The answer is 2."]} for i in range(9)]
+    (tmp_path / "right.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    teacher = {"spec": f"jsonl:{tmp_path / 'right.jsonl'}", "draws": 1}
+    run = Run.create("one-sided", recipe(tiny_llama, problems={}, teacher=teacher))
+    for method, words in (("ul", "right and wrong"), ("ft", "human solution"), ("cl", "right and a wrong")):
+        with pytest.raises(NsadError, match=words):
+            run_stages(run, ["collect", "grade", method], note=lambda _: None)
 
 
 def test_what_a_rival_needs_is_told(tiny_llama: Path) -> None:
