@@ -40,7 +40,8 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     print_solution(solution, gold=problem.answer)
     console.print(_verdict(rows))
     console.print(
-        '\nNow try:\n  nsad solve "Ana has 12 pens. Ana buys 7 more pens. How many pens does Ana have now?"\n'
+        "\nNow try a problem of the kind that it learned (of one step it knows nothing):\n"
+        '  nsad solve "Ana has 12 pens. Ana buys 7 more pens. Ana loses 5 pens. How many pens does Ana have now?"\n'
         "  nsad stats --run demo\n  nsad run gsm8k-solutions-smollm2     (real rationales; see the README)"
     )
 
