@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from nsad_cli.errors import NsadError
 from nsad_cli.packing import decoder
@@ -47,21 +46,16 @@ def vocabulary_head(model: Any) -> Callable[[Tensor], Tensor]:
     return head
 
 
-def row_losses(head: Callable[[Tensor], Tensor], hidden: Tensor, losses: RowLosses, *, frozen: bool) -> list[Tensor]:
-    """Losses of every row of hidden [N,d], [N] each, differentiable in hidden; the logits are made chunk by chunk.
+def row_losses(head: Callable[[Tensor], Tensor], hidden: Tensor, losses: RowLosses) -> list[Tensor]:
+    """Losses of every row of hidden [N,d], [N] each, differentiable in hidden alone: the head is frozen.
 
-    frozen: nothing in the head is trained. Then the gradients of a chunk are taken while its logits exist, and nothing
-    is computed twice; otherwise each chunk is computed again on the way back.
+    The logits are made chunk by chunk, and a chunk's gradients are taken while its logits exist, so that nothing is
+    computed twice.
     """
     pieces = [slice(start, start + CHUNK) for start in range(0, hidden.shape[0], CHUNK)]
-    if frozen and hidden.requires_grad:
+    if hidden.requires_grad:
         return list(_RowLosses.apply(hidden, head, losses, pieces))
-    found = []
-    for piece in pieces:
-        if hidden.requires_grad or not frozen:
-            found.append(checkpoint(lambda h, p: tuple(losses(head(h), p)), hidden[piece], piece, use_reentrant=False))
-        else:
-            found.append(tuple(losses(head(hidden[piece]), piece)))
+    found = [losses(head(hidden[piece]), piece) for piece in pieces]
     return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
 

@@ -59,12 +59,12 @@ class Checker:
             if key in self._cache:
                 continue
             proof = decide(*key)
-            if undecidable(*key):
+            if proof is True:
+                self._cache[key] = Outcome.EQUAL
+            elif max(map(len, key)) > LONGEST or undecidable(*key):
                 self._cache[key] = Outcome.UNDECIDED
-            elif proof is not None:
-                self._cache[key] = Outcome.EQUAL if proof else Outcome.DIFFERENT
-            elif max(map(len, key)) > LONGEST:
-                self._cache[key] = Outcome.UNDECIDED
+            elif proof is False:
+                self._cache[key] = Outcome.DIFFERENT
             else:
                 waiting.append(key)
         self._second_checker(waiting, on_progress)

@@ -58,4 +58,4 @@ class CompletionObjective(Objective[Example]):
 
     def token_losses(self, hidden: Tensor, batch: Pack, losses: RowLosses) -> list[Tensor]:
         """Losses of the completion tokens [N] from the pack's hidden states [T,d], without ever holding all logits."""
-        return row_losses(self.head, hidden[batch.before], losses, frozen=True)
+        return row_losses(self.head, hidden[batch.before], losses)

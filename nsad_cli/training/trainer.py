@@ -130,12 +130,13 @@ def train(
         )
     every = max(1, math.ceil(steps / settings.checks))
     folder = run.path / "checkpoints" / stage
+    held_out = objective.measured(held_out)
     set_seed(seed)
     trainer = StageTrainer(
         objective,
-        _arguments(folder, settings, steps, every, seed, on_cpu, bf16, bool(objective.measured(held_out))),
+        _arguments(folder, settings, steps, every, seed, on_cpu, bf16, bool(held_out)),
         _Planned(train_set, plan),
-        list(held_out),
+        held_out,
         stage=stage,
         run=run,
         budget=settings.pack_tokens,
@@ -188,11 +189,11 @@ class StageTrainer(Trainer):
             model=objective,
             args=args,
             train_dataset=train_set,
-            eval_dataset=objective.measured(held_out) or None,
+            eval_dataset=held_out or None,
             data_collator=list,
             callbacks=[_Quiet()],
         )
-        self.objective, self.held_out, self.budget = objective, objective.measured(held_out), budget
+        self.objective, self.held_out, self.budget = objective, held_out, budget
         self.stage, self.run = stage, run
         self.interrupted = False
         self._metrics: list[tuple[int, dict[str, Any]]] = []
