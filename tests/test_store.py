@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,20 @@ def test_a_draw_without_a_value_is_an_error_not_a_loss(tmp_path: Path) -> None:
         with pytest.raises(NsadError):
             store.add_draws([Draw("p1", "teacher", 0, None)], "k")  # type: ignore[arg-type]
         assert store.counts()["draws"] == 0
+
+
+def test_many_open_a_new_store_at_the_same_moment(tmp_path: Path) -> None:
+    together, openers = 8, ThreadPoolExecutor(8)
+    for n in range(50):  # a lost race showed about once in 150 openings
+        barrier = threading.Barrier(together)
+
+        def open_it(path: Path, barrier: threading.Barrier = barrier) -> int:
+            barrier.wait()
+            with Store(path) as store:
+                return store.counts()["draws"]
+
+        paths = [tmp_path / f"{n}.sqlite"] * together
+        assert list(openers.map(open_it, paths)) == [0] * together
 
 
 def test_what_is_no_store_is_told(tmp_path: Path) -> None:
