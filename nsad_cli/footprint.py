@@ -55,7 +55,7 @@ class Footprint:
         adapters = LORAS[stage] * self.lora + (self.unit if stage != "negative" else 0)
         width = self.layers * (9 * self.hidden + 4 * self.inner) + (self.unit_kept if stage == "nat" else 0)
         kept = tokens * width * self.bytes_each
-        copies = {"ranker": 0, "nce": LOGIT_COPIES + 2}.get(stage, LOGIT_COPIES)  # NCE's two teachers have theirs
+        copies = {"ranker": 0, "nce": LOGIT_COPIES + 3}.get(stage, LOGIT_COPIES)  # NCE's two teachers have theirs
         logits = copies * min(tokens, CHUNK) * self.vocabulary * FLOAT32
         return self.weights_gib() + (FLOAT32 * (adapters + 3 * sum(self.trained(stage))) + kept + logits) / GIB
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from nsad_cli.errors import NsadError
 from nsad_cli.packing import decoder
 
-CHUNK = 256
+CHUNK = 128
 """Tokens whose logits exist at once."""
 RowLosses = Callable[[Tensor, slice], Sequence[Tensor]]
 """(logits [n,V] of the tokens in a slice, the slice) → losses, [n] each; a token's follow from its own row alone."""

@@ -12,6 +12,7 @@ from nsad_cli.losses import (
     contrastive_loss,
     mean_by_sequence,
     nce_loss,
+    nce_row_losses,
     negative_training_loss,
     pairwise_power_loss,
     redi_loss,
@@ -64,6 +65,37 @@ def test_beta_is_shared_by_a_sequence_and_by_nothing_else() -> None:
 def test_beta_with_a_row_that_has_no_token() -> None:
     assert calibration(torch.tensor([0.5]), torch.tensor([2])).tolist() == pytest.approx([math.tanh(0.5)])
     assert calibration(torch.empty(0), torch.empty(0, dtype=torch.long)).numel() == 0
+
+
+@pytest.mark.parametrize("weights", [(0.7, 0.0), (0.0, 1.3), (0.4, 1.1)])
+def test_nces_three_numbers_at_once_equal_the_three_functions(weights: tuple[float, float]) -> None:
+    torch.manual_seed(1)
+    student = torch.randn(6, 9, dtype=torch.float64, requires_grad=True)
+    nat, negative = torch.randn(2, 6, 9, dtype=torch.float64) * 3
+    targets, each = torch.randint(9, (6,)), torch.randn(6, dtype=torch.float64)
+    at_once = nce_row_losses(student, targets, nat, negative)
+    one_by_one = (token_nll(student, targets), token_cross_entropy(nat, student), token_kl(negative, nat))
+    gradients = []
+    for nll, distillation, kl in (at_once, one_by_one):
+        assert kl is not None and not kl.requires_grad
+        parts = [w * part for w, part in zip(weights, (nll, distillation), strict=True) if w]
+        gradients += torch.autograd.grad((sum(parts, torch.zeros(())) * each * kl).sum(), student, retain_graph=True)
+    for got, want in zip([*at_once, gradients[0]], [*one_by_one, gradients[1]], strict=True):
+        assert got is not None
+        torch.testing.assert_close(got, want, atol=1e-12, rtol=0)
+    assert nce_row_losses(student, targets, nat, None)[2] is None
+
+
+def test_nces_numbers_of_half_precision_logits_are_wide() -> None:
+    torch.manual_seed(2)
+    student = torch.randn(3, 50).bfloat16().requires_grad_()
+    nat, negative = torch.randn(2, 3, 50).bfloat16()
+    targets = torch.tensor([4, 0, 49])
+    nll, distillation, kl = nce_row_losses(student, targets, nat, negative)
+    assert kl is not None and {part.dtype for part in (nll, distillation, kl)} == {torch.float32}
+    torch.testing.assert_close(kl, token_kl(negative.double(), nat.double()).float(), rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad((nll + distillation).sum(), student)
+    assert gradient.dtype == torch.bfloat16
 
 
 def test_nce_gradient_equals_a_literal_float64_loop() -> None:

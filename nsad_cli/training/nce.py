@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nsad_cli.losses import calibration, nce_loss, token_cross_entropy, token_kl, token_nll
+from nsad_cli.losses import calibration, nce_loss, nce_row_losses, token_nll
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.packing import Example, Pack, hidden_states
 from nsad_cli.processes import count
@@ -53,29 +53,38 @@ class NceObjective(CompletionObjective):
         if self.lam == 0:
             (nll,) = self.token_losses(student, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
             return BatchLoss(nll.sum(), {})
-        kept = self._kept(batch)
         nat = self._teacher(self.teacher, batch)
-        negative = self._teacher("negative", batch) if kept is None and self.beta != "fixed" else None
+        beta = self._known_beta(batch, torch.promote_types(nat.dtype, torch.float32))
+        negative = self._teacher("negative", batch) if beta is None else None
 
         def losses(logits: Tensor, part: slice) -> list[Tensor]:
             with torch.no_grad():
-                teacher = self.head(nat[part])
-                kl = [token_kl(self.head(negative[part]), teacher)] if negative is not None else []
-            return [token_nll(logits, batch.targets[part]), token_cross_entropy(teacher, logits), *kl]
+                teachers = self.head(nat[part]), self.head(negative[part]) if negative is not None else None
+            nll, distillation, kl = nce_row_losses(logits, batch.targets[part], *teachers)
+            if beta is None:
+                return [nll, distillation, kl] if kl is not None else []
+            return [nce_loss(nll, distillation, beta[part], self.lam), nll.detach(), distillation.detach()]
 
-        nll, distillation, *kl = self.token_losses(student, batch, losses)
-        if self.beta == "fixed":
-            beta = torch.full_like(nll, 0.5)
-        else:
-            values = kept if kept is not None else kl[0].detach()
-            self._keep(batch, values)
-            beta = calibration(values, batch.rows, self.beta)
+        if beta is None:
+            nll, distillation, kl = self.token_losses(student, batch, losses)
+            self._keep(batch, kl)
+            beta = calibration(kl, batch.rows, self.beta)
+            total = nce_loss(nll, distillation, beta, self.lam)
+        else:  # one gradient through the head instead of two
+            total, nll, distillation = self.token_losses(student, batch, losses)
         metrics = {
             "cross_entropy": nll.detach().mean().item(),
             "distillation": distillation.detach().mean().item(),
             "beta": _quantiles(beta),
         }
-        return BatchLoss(nce_loss(nll, distillation, beta, self.lam).sum(), metrics)
+        return BatchLoss(total.sum(), metrics)
+
+    def _known_beta(self, batch: Pack, wide: torch.dtype) -> Tensor | None:
+        """β of the pack's tokens [N], where the negative pass is not needed for it."""
+        if self.beta == "fixed":
+            return torch.full(batch.targets.shape, 0.5, dtype=wide, device=batch.targets.device)
+        kl = self._kept(batch)
+        return None if kl is None else calibration(kl, batch.rows, self.beta)
 
     @torch.no_grad()
     def _teacher(self, name: str, batch: Pack) -> Tensor:

@@ -36,7 +36,7 @@ MICRO_BATCH = 4
 SAMPLE = 400
 
 
-def real_examples(student: Student) -> list[list[Example]]:
+def real_examples(student: Student, max_chars: int = MAX_CHARS) -> list[list[Example]]:
     """Rationales under the reference's length limit, problem by problem, of a seeded sample of problems."""
     folder = Path(os.environ["NSAD_DATA"]) / "tdg" / "GPT3.5-turbo-MATH"
     teacher: Any = make_teacher(f"tdg:{folder}", TeacherConfig())
@@ -44,7 +44,7 @@ def real_examples(student: Student) -> list[list[Example]]:
     groups = []
     for problem in problems:
         prompt = tuple(student.prompt_ids(problem.question))
-        texts = [t for t in teacher._rationales[problem.id] if len(problem.question) + len(t) < MAX_CHARS]
+        texts = [t for t in teacher._rationales[problem.id] if len(problem.question) + len(t) < max_chars]
         if len(texts) >= MICRO_BATCH:
             groups.append([Example(prompt, tuple(student.completion_ids(text))) for text in texts])
     return groups
