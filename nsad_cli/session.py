@@ -121,6 +121,12 @@ class Session:
         else:
             self._loaded.add(name)
 
+    def reload(self) -> None:
+        """Forget the student and every adapter in memory: whoever needs them next loads them."""
+        for name in ("adapters", "student"):
+            self.__dict__.pop(name, None)
+        self._loaded.clear()
+
     def sampler(self, name: str) -> HFSampler:
         """A sampler for a model: base, negative, nat or nce."""
         if name != "base":

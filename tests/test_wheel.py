@@ -48,6 +48,7 @@ def test_a_shipped_recipe_is_found_by_name(installed: Path, tmp_path: Path) -> N
 
 
 def test_the_wheel_ships_every_recipe_and_no_tests(installed: Path) -> None:
-    shipped = {path.name for path in (installed / "nsad_cli" / "recipes").iterdir()}
-    assert shipped == {path.name for path in (ROOT / "recipes").glob("*.yaml")}
+    shipped, ours = installed / "nsad_cli" / "recipes", ROOT / "recipes"
+    found, wanted = ({path.relative_to(folder) for path in folder.rglob("*.yaml")} for folder in (shipped, ours))
+    assert found == wanted and Path("launch/fsdp.yaml") in found
     assert not (installed / "tests").exists()

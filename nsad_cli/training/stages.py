@@ -11,10 +11,11 @@ from typing import Any
 
 from nsad_cli.config import StageConfig, section
 from nsad_cli.errors import NsadError
-from nsad_cli.processes import leads, wait
+from nsad_cli.processes import SHARDED, count, leads, wait
 from nsad_cli.ranking import ADAPTER, ScoreHead, save_ranker
 from nsad_cli.runs import content_key
 from nsad_cli.session import Session
+from nsad_cli.sharding import shard_base
 from nsad_cli.training.baselines import (
     BOTH_SIDES,
     BothSidesObjective,
@@ -379,6 +380,9 @@ def _run(
         wait()
         data = data or make_data()
         objective = build()
+        if SHARDED:
+            shard_base(session.adapters, objective)
+            note(f"{stage}: the base is shared out over {count()} processes")
         outcome = train(
             objective,
             data.train,
@@ -405,9 +409,12 @@ def _run(
     if leads():
         forget_checkpoints(run, stage)
     wait()
-    session.adapters.record_alphas(False)
-    session.adapters.model.eval()
-    session.trained(stage)
+    if SHARDED:
+        session.reload()  # one process alone can neither sample from shards nor adapt them further
+    else:
+        session.adapters.record_alphas(False)
+        session.adapters.model.eval()
+        session.trained(stage)
     return dict(result)
 
 

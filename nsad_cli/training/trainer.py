@@ -27,7 +27,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.files import write_atomic
 from nsad_cli.machine import machine_load
 from nsad_cli.packing import Pack
-from nsad_cli.processes import any_of, leads, wait
+from nsad_cli.processes import any_of, count, leads, wait
 from nsad_cli.runs import Run
 from nsad_cli.training.data import batch_plan, within_tokens
 
@@ -91,6 +91,7 @@ class TrainResult:
     """What a stage's training came to."""
 
     steps: int
+    processes: int
     tokens: int
     trained_parameters: int
     held_out_loss: float | None
@@ -154,6 +155,7 @@ def train(
         raise KeyboardInterrupt
     return TrainResult(
         steps=steps,
+        processes=count(),
         tokens=sum(lengths[index] for batch in plan for index in batch),
         trained_parameters=sum(parameter.numel() for parameter in objective.trained().values()),
         held_out_loss=trainer.state.best_metric,

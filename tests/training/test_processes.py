@@ -15,12 +15,17 @@ import yaml
 from nsad_cli.runs import Run
 from tests.training.test_stages import recipe
 
-LAUNCH = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
+FSDP = Path(__file__).parents[2] / "recipes" / "launch" / "fsdp.yaml"
+# With --cpu the launcher would start one process; --multi_gpu starts two, to which NSAD_DEVICE gives CPUs.
+LAUNCH = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
+
+ADAPTER = {"targets": "all-linear", "dropout": 0.0, "unit": {"size": 8, "targets": ["q_proj", "v_proj"]}}
 
 
-def run_in(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_in(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("NSAD_")}
     environment |= {"HOME": str(home), "NSAD_HOME": str(home / "runs"), "OMP_NUM_THREADS": "1", "NSAD_DEVICE": "cpu"}
+    environment |= more
     return subprocess.run(
         [sys.executable, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=500
     )
@@ -40,7 +45,7 @@ def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Pa
     stage = {"epochs": 2, "batch_size": 7, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 2, "pack_tokens": 200}
     ranker = {**stage, "problems": 4, "samples": 2, "min_pairs": 3, "max_examples": 12}
     values: dict[str, Any] = {
-        "adapter": {"targets": "all-linear", "dropout": 0.0, "unit": {"size": 8, "targets": ["q_proj", "v_proj"]}},
+        "adapter": ADAPTER,
         "training": {"held_out": 0.1, "negative": stage, "nat": stage, "nce": stage, "ranker": ranker},
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama, **values).model_dump(mode="json")))
@@ -54,6 +59,38 @@ def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Pa
         assert second[key] == pytest.approx(losses, abs=1e-4), key
     lines = [line for line in two.stdout.splitlines() if line.startswith("{")]
     assert len(lines) == 1 and json.loads(lines[0])["run"] == "two", "the leading process speaks for all"
+    for name in ("negative", "nat", "nce", "ranker"):
+        assert Run(tmp_path / "runs" / "two").stages()[name]["result"]["processes"] == 2, name
+
+
+@pytest.mark.slow
+def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one(tiny_llama: Path, tmp_path: Path) -> None:
+    """accelerate's launcher has no FSDP on CPUs: the processes get the variable by which it asks for it."""
+    stage = {"epochs": 1, "batch_size": 5, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 2, "pack_tokens": 200}
+    ranker = {**stage, "problems": 4, "samples": 2, "min_pairs": 3, "max_examples": 8}
+    training = {"held_out": 0.1, "negative": stage, "nat": stage, "nce": {**stage, "self_samples": 1}, "ranker": ranker}
+    (tmp_path / "tiny.yaml").write_text(
+        yaml.safe_dump(recipe(tiny_llama, adapter=ADAPTER, training=training).model_dump(mode="json"))
+    )
+    one = run_in(tmp_path, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "whole", "--json")
+    command = (*LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
+    sharded = run_in(tmp_path, *command, ACCELERATE_USE_FSDP="true")
+    assert one.returncode == 0, one.stderr
+    assert sharded.returncode == 0, sharded.stderr
+    assert sharded.stderr.count("the base is shared out over 2 processes") == 4, "negative, NAT, NCE and ranker"
+    first, second = curves(tmp_path, "whole"), curves(tmp_path, "sharded")
+    assert first.keys() == second.keys() and len(first) == 8
+    for key, losses in first.items():
+        assert second[key] == pytest.approx(losses, abs=1e-4), key
+
+
+def test_accelerate_reads_the_shipped_configuration_as_fsdp() -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.utils import DistributedType
+
+    config = load_config_from_file(str(FSDP))
+    assert config.distributed_type == DistributedType.FSDP and config.num_processes == 4
+    assert config.fsdp_config == {"fsdp_version": 2}
 
 
 @pytest.mark.slow
@@ -65,6 +102,7 @@ def test_one_stage_after_the_other_in_two_processes(tiny_llama: Path, tmp_path: 
     student = ("--student", str(tiny_llama), "--epochs", "1", "--batch-size", "8")
     trained = run_in(tmp_path, *LAUNCH, "-m", "nsad_cli", "train-nat", "--run", "r", *student, "--json")
     assert trained.returncode == 0, trained.stderr
-    assert json.loads(trained.stdout)["stages"].keys() == {"negative", "nat"}
+    stages = json.loads(trained.stdout)["stages"]
+    assert {name: result["processes"] for name, result in stages.items()} == {"negative": 2, "nat": 2}
     again = run_in(tmp_path, "-m", "nsad_cli", "train-nat", "--run", "r")
     assert again.returncode == 0 and again.stderr.count("already done") == 2
