@@ -37,6 +37,8 @@ class StudentConfig(Section):
     """smollm2, a folder, or a Hub id with an optional @REVISION."""
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    load_in_4bit: bool = False
+    """Keep the frozen base's linear layers in 4 bits (NF4, by bitsandbytes); adapters stay whole."""
     template: str = TEMPLATE
     """The prompt around {question}, or `chat` for the tokenizer's own chat template."""
 

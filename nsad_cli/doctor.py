@@ -18,7 +18,11 @@ from nsad_cli.hub import hub_reachable
 from nsad_cli.runs import runs_home
 
 NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets", "math-verify", "openai")
-OPTIONAL = {"vllm": "pip install 'nsad[vllm]'", "nvidia-ml-py": "pip install nvidia-ml-py, for the load of GPUs"}
+OPTIONAL = {
+    "bitsandbytes": "pip install 'nsad[4bit]', for students in 4 bits",
+    "vllm": "pip install 'nsad[vllm]'",
+    "nvidia-ml-py": "pip install nvidia-ml-py, for the load of GPUs",
+}
 ROOM = 2 * 2**30
 
 

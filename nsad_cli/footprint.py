@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from nsad_cli.heads import CHUNK
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.nat.config import AdapterSettings
 
 GIB = 2**30
+NF4 = 0.516
+"""Bytes: four bits, and a scale of one byte for every 64 numbers."""
 FLOAT32 = 4
 """Bytes: adapters, their gradients and the optimizer's two moments are in float32 whatever the base is in."""
 LOGIT_COPIES = 3
@@ -23,8 +27,9 @@ class Footprint:
     """Parameters of the base, one LoRA, the integration unit and the ranker's head, with the model's dimensions."""
 
     base: int
+    base_bytes: float
     bytes_each: int
-    """Bytes of one parameter of the base."""
+    """Bytes of one number that the base computes."""
     lora: int
     unit: int
     unit_kept: int
@@ -44,7 +49,7 @@ class Footprint:
 
     def weights_gib(self) -> float:
         """The base alone."""
-        return self.base * self.bytes_each / GIB
+        return self.base_bytes / GIB
 
     def training_gib(self, stage: str, tokens: float) -> float:
         """An estimate for a stage that trains on packs of `tokens`.
@@ -66,13 +71,16 @@ class Footprint:
         return self.weights_gib() + (cache + FLOAT32 * (adapters + rows * self.vocabulary)) / GIB
 
 
-def measure(model: Any, settings: AdapterSettings) -> Footprint:
+def measure(model: Any, settings: AdapterSettings, load_in_4bit: bool = False) -> Footprint:
     """Count a model's parameters and those of its adapters; a model on the meta device will do, and is changed.
 
     Raises NsadError where the settings name no linear layer of the model.
     """
     base = sum(parameter.numel() for parameter in model.parameters())
     each = next(model.parameters()).element_size()
+    head = model.get_output_embeddings()
+    layers = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear) and m is not head]
+    packed = sum(layers) if load_in_4bit else 0
     config = model.config.get_text_config()
     adapters = Adapters(model)
     adapters.add_lora("shape", settings, 0)
@@ -85,6 +93,7 @@ def measure(model: Any, settings: AdapterSettings) -> Footprint:
     ]
     return Footprint(
         base=base,
+        base_bytes=(base - packed) * each + packed * NF4,
         bytes_each=each,
         lora=sum(parameter.numel() for _, parameter in adapters.parameters_of("shape")),
         unit=sum(_unit(settings, *shape) for shape in units),

@@ -170,7 +170,7 @@ class _Planner:
             weights=False,
             say=self.say,
         )
-        self.footprint = measure(self.student.model, session.adapter_settings)
+        self.footprint = measure(self.student.model, session.adapter_settings, settings.load_in_4bit)
         self.corpus = make_corpus(
             self.forecast.positive,
             self.forecast.negative,

@@ -37,6 +37,7 @@ class Session:
             device=settings.device,
             dtype=settings.dtype,
             template=settings.template,
+            load_in_4bit=settings.load_in_4bit,
             say=self._note,
         )
 
@@ -80,7 +81,7 @@ class Session:
         """
         if name == "base":
             student = self.recipe.student
-            return content_key("base", student.model, student.template, student.dtype)
+            return content_key("base", student.model, student.template, student.dtype, student.load_in_4bit)
         self.need(name)
         return str(self.run.stages()[name]["result"]["weights"])
 

@@ -30,6 +30,12 @@ def shard_base(adapters: Adapters, objective: nn.Module) -> None:
         raise NsadError(
             "the base cannot be sharded", f"this torch has no FSDP: {error}", "install torch 2.7 or newer"
         ) from error
+    if getattr(adapters.base, "is_quantized", False):
+        raise NsadError(
+            "a base in 4 bits is not sharded",
+            "its packed weights do not survive it",
+            "set student.load_in_4bit to false, or launch without FSDP: each process then has the whole base",
+        )
     layers = _layers(adapters.base)
     shards = {id(p) for layer in layers for name, p in layer.named_parameters() if "lora_" not in name}
     whole = {p for p in adapters.base.parameters() if id(p) not in shards}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import logging
 import os
 import shutil
 import tempfile
@@ -16,7 +17,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    LlamaForCausalLM,
+)
 
 from nsad_cli.config import TEMPLATE
 from nsad_cli.errors import NsadError, first_line
@@ -75,12 +82,14 @@ def load_student(
     device: str = "auto",
     dtype: str = "auto",
     template: str = TEMPLATE,
+    load_in_4bit: bool = False,
     weights: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Student:
     """Load a student: `smollm2`, a model folder, or a Hub id with an optional @REVISION.
 
     device: auto takes CUDA, then Apple's MPS, then the CPU. dtype: auto is bfloat16 on CUDA, float32 elsewhere.
+    load_in_4bit: the linear layers but the vocabulary head in NF4, by bitsandbytes; computation stays in `dtype`.
     weights: without them the model is on the meta device, shapes alone, in no time and memory.
     Raises NsadError where the model is not there, is not a causal language model, or the Hub cannot be reached.
     """
@@ -90,7 +99,8 @@ def load_student(
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         if weights:
-            model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=chosen)
+            more = four_bits(where, chosen) if load_in_4bit else {}
+            model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=chosen, **more)
         else:
             config = AutoConfig.from_pretrained(source, revision=revision)
             with torch.device("meta"):
@@ -113,10 +123,40 @@ def load_student(
             "its tokenizer names none",
             "use a model whose tokenizer has one: chains could never end",
         )
-    if weights:
+    if weights and load_in_4bit:
+        _keep_packing(model)
+    elif weights:
         model.to(where)
     model.eval()
     return Student(model, tokenizer, spec, template)
+
+
+def four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """What from_pretrained needs for QLoRA's NF4 (Dettmers et al. 2023), with the scales in 8 bits.
+
+    Raises NsadError where bitsandbytes is missing.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise NsadError(
+            "the student cannot be loaded in 4 bits",
+            "student.load_in_4bit needs bitsandbytes, which is not installed",
+            "pip install --no-deps bitsandbytes, or set student.load_in_4bit to false",
+        )
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of faster kernels that we do not call
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": settings, "device_map": {"": device}}
+
+
+def _keep_packing(model: Any) -> None:
+    """Keep bitsandbytes from packing weights anew at a layer's first answer on some CPUs: nothing trains after that."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def pick_device(device: str = "auto") -> torch.device:

@@ -256,6 +256,12 @@ class Adapters:
                 "NAT's gate depends on the input, so no weight equals it",
                 "merge a LoRA, such as the NCE student",
             )
+        if getattr(self.base, "is_quantized", False):
+            raise NsadError(
+                f"the adapter `{name}` cannot be merged",
+                "the base's weights are in 4 bits, which its sums do not fit into",
+                "export the LoRA itself with --lora",
+            )
         embeddings = self.base.get_input_embeddings().weight
         for path, layer in self._nat_layers:
             if name in layer.lora_A and layer.get_base_layer().weight is embeddings:

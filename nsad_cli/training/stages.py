@@ -437,6 +437,7 @@ def _shared(session: Session) -> list[Any]:
         recipe.student.model,
         recipe.student.template,
         recipe.student.dtype,
+        recipe.student.load_in_4bit,
         recipe.adapter.model_dump(exclude={"unit"}),
         recipe.seed,
         recipe.training.held_out,

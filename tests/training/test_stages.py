@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,13 +154,13 @@ import sys
 from pathlib import Path
 from nsad_cli.pipeline import run_stages
 from nsad_cli.runs import STAGES, Run
-if len(sys.argv) > 2:
+if len(sys.argv) > 3:
     # Slow steps down, so that the kill falls between two of them.
     import time
     from nsad_cli.training.trainer import StageTrainer
     plain = StageTrainer.compute_loss
     StageTrainer.compute_loss = lambda self, *args, **kwargs: (time.sleep(0.1), plain(self, *args, **kwargs))[1]
-run_stages(Run.open(sys.argv[1]), STAGES[:-1], note=lambda text: print(text, flush=True))
+run_stages(Run.open(sys.argv[1]), sys.argv[2].split(), note=lambda text: print(text, flush=True))
 """
 
 
@@ -166,25 +168,44 @@ run_stages(Run.open(sys.argv[1]), STAGES[:-1], note=lambda text: print(text, flu
 def test_killed_in_every_stage_it_resumes_to_the_same_adapters(
     finished: tuple[Run, dict[str, Any], list[str]], tiny_llama: Path
 ) -> None:
-    expected = weights(finished[0])
     run = Run.create("killed", recipe(tiny_llama))
-    stages = ("negative", "nat", "nce", "ranker")
+    killed_in_turn(run, ("negative", "nat", "nce", "ranker"), longest=0.2)
+    assert_same_weights(finished[0], run)
+
+
+@pytest.mark.slow
+def test_smollm2_killed_resumes_to_the_same_adapter() -> None:
+    stage = {**STAGE, "epochs": 1, "batch_size": 2, "learning_rate": 1e-3, "max_examples": 8, "checks": 4}
+    adapter = {"targets": ["q_proj", "v_proj"], "dropout": 0.1}
+    settings = recipe(Path("smollm2"), training={"max_held_out": 1, "negative": stage, "nat": stage}, adapter=adapter)
+    whole, killed = Run.create("whole", settings), Run.create("killed", settings)
+    run_stages(whole, ["collect", "grade", "negative", "nat"], note=lambda _: None)
+    killed_in_turn(killed, ["nat"], longest=1.0)
+    assert_same_weights(whole, killed)
+
+
+def killed_in_turn(run: Run, stages: Sequence[str], *, longest: float) -> None:
+    """SIGKILL in every stage, up to `longest` seconds after its first checkpoint, and resume to the end at last."""
+    random_ = random.Random()
+    command = [sys.executable, "-c", RESUME, run.name, " ".join(STAGES[: STAGES.index(stages[-1]) + 1])]
     for i, stage in enumerate(stages):
-        process = subprocess.Popen(
-            [sys.executable, "-c", RESUME, "killed", "slowly"], stdout=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen([*command, "slowly"], stdout=subprocess.PIPE, text=True)
         checkpoints = run.path / "checkpoints" / stage
         while process.poll() is None and not list(checkpoints.glob("checkpoint-*/complete")):
             time.sleep(0.02)
+        time.sleep(random_.uniform(0, longest))
         assert process.poll() is None, f"ended before a checkpoint of {stage}"
         os.kill(process.pid, signal.SIGKILL)
         said, _ = process.communicate()
         assert run.stages()[stage]["state"] == "running"
         assert i == 0 or f"{stages[i - 1]}: resuming at step" in said
-    done = subprocess.run([sys.executable, "-c", RESUME, "killed"], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "ranker: resuming at step" in done.stdout
-    found = weights(run)
+    assert f"{stages[-1]}: resuming at step" in done.stdout
+
+
+def assert_same_weights(one: Run, other: Run) -> None:
+    expected, found = weights(one), weights(other)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
