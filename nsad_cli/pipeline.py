@@ -24,7 +24,7 @@ from nsad_cli.types import Problem, Verdict
 
 if TYPE_CHECKING:
     from nsad_cli.session import Session
-    from nsad_cli.training.stages import Corpus
+    from nsad_cli.training.stage_data import Corpus
 
 Note = Callable[[str], None]
 ALONE = ("collect", "grade", "eval-before", "eval")
@@ -134,7 +134,7 @@ class Pipeline:
 
     def corpus(self) -> Corpus:
         """D+ and D− of this run's problems and teacher."""
-        from nsad_cli.training.stages import make_corpus
+        from nsad_cli.training.stage_data import make_corpus
 
         self._needs("grade", "nsad grade")
         collection = self._needs("collect", "nsad collect")["result"]

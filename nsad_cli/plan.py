@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nsad_cli.probe import Speeds
     from nsad_cli.session import Session
     from nsad_cli.students import Student
-    from nsad_cli.training.stages import Corpus
+    from nsad_cli.training.stage_data import Corpus
 
 Note = Callable[[str], None]
 TRAINING = ("negative", "nat", "nce", "ranker")
@@ -158,7 +158,7 @@ class _Planner:
         from nsad_cli.footprint import measure
         from nsad_cli.session import Session
         from nsad_cli.students import load_student
-        from nsad_cli.training.stages import make_corpus
+        from nsad_cli.training.stage_data import make_corpus
 
         session = Session(self.run, self.recipe, self.say)
         settings = self.recipe.student

@@ -11,7 +11,7 @@ from nsad_cli.generation.sampler import Sampling
 from nsad_cli.session import Session
 from nsad_cli.training.data import choose
 from nsad_cli.training.ranker import Candidates
-from nsad_cli.training.stages import Corpus
+from nsad_cli.training.stage_data import Corpus
 from nsad_cli.types import Chain, Problem, Rationale, Verdict
 
 

@@ -1,4 +1,8 @@
-"""The ranker's stage: right and wrong chains of one problem, in pairs, with the reference's power loss."""
+"""The ranker's objective: right and wrong chains of one problem, in pairs, with the reference's power loss.
+
+Deviations from the paper: a LoRA and a score head on the student's own base, not a flan-t5 encoder; human solutions do
+not join the right chains; where the student's own chains give too few pairs, the teacher's join them.
+"""
 
 from __future__ import annotations
 

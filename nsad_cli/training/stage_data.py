@@ -1,0 +1,194 @@
+"""What each stage trains on and measures: a run's graded rationales, cut, chosen and paired."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nsad_cli.config import StageConfig, section
+from nsad_cli.errors import NsadError
+from nsad_cli.runs import content_key
+from nsad_cli.session import Session
+from nsad_cli.training.baselines import BOTH_SIDES
+from nsad_cli.training.data import choose, encode, held_out_problems, short_enough
+from nsad_cli.training.ranker import Candidates, make_pairs
+from nsad_cli.types import Problem, Rationale, Verdict
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Graded rationales of a run: D+, D−, and the problems that only measure held-out loss."""
+
+    positive: tuple[Rationale, ...]
+    negative: tuple[Rationale, ...]
+    held_out: frozenset[str]
+
+    def problems(self) -> list[Problem]:
+        """Every problem with a right or a wrong rationale, once."""
+        return list({item.problem.id: item.problem for item in (*self.positive, *self.negative)}.values())
+
+    @property
+    def key(self) -> str:
+        """Hash of everything in it."""
+        digest = hashlib.sha256()
+        for item in (*self.positive, *self.negative):
+            digest.update(f"{item.problem.id}\0{item.verdict}\0{item.text}\0".encode())
+        return content_key(digest.hexdigest(), sorted(self.held_out))
+
+
+@dataclass(frozen=True, slots=True)
+class StageData:
+    """What a stage trains on and measures, the problems behind it (evaluation drops them), and counts to report."""
+
+    train: Sequence[Any]
+    held_out: Sequence[Any]
+    problem_ids: list[str]
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def make_corpus(positive: Sequence[Rationale], negative: Sequence[Rationale], *, share: float, seed: int) -> Corpus:
+    """Set held-out problems apart, over D+ and D− alike."""
+    ids = [item.problem.id for item in (*positive, *negative)]
+    return Corpus(tuple(positive), tuple(negative), held_out_problems(ids, share, seed))
+
+
+def rationale_data(
+    session: Session, stage: str, settings: StageConfig, rationales: Sequence[Rationale], corpus: Corpus, note: Note
+) -> StageData:
+    kept = short_enough(rationales, settings.max_chars)
+    if len(kept) < len(rationales):
+        note(
+            f"{stage}: {len(rationales) - len(kept)} of {len(rationales)} rationales are longer than "
+            f"{settings.max_chars} characters with their question, and left out"
+        )
+    train_part = choose(
+        [item for item in kept if item.problem.id not in corpus.held_out], settings.max_examples, session.recipe.seed
+    )
+    held_part = choose(
+        [item for item in kept if item.problem.id in corpus.held_out],
+        session.recipe.training.max_held_out,
+        session.recipe.seed,
+    )
+    if not train_part:
+        raise _empty(stage, len(rationales), settings.max_chars)
+    if stage in BOTH_SIDES and len({item.verdict for item in train_part}) < 2:
+        raise NsadError(
+            f"{stage}: it needs right and wrong rationales",
+            "only one kind is left to train on",
+            "see the ledger with `nsad grade`; collect more draws, or raise training.baseline.max_chars",
+        )
+    if not held_part:
+        note(f"{stage}: no held-out rationale, so the last step's weights are kept")
+    return StageData(
+        encode(train_part, session.student),
+        encode(held_part, session.student),
+        sorted({item.problem.id for item in (*train_part, *held_part)}),
+    )
+
+
+def contrastive_data(session: Session, settings: StageConfig, corpus: Corpus) -> StageData:
+    """One pair of the teacher's a right rationale: as many as the other rivals' examples."""
+    seed = session.recipe.seed
+    candidates = [item for item in _teacher_candidates(corpus) if item.right and item.wrong]
+
+    def pairs(held_out: bool, limit: int | None) -> list[Any]:
+        part = [item for item in candidates if (item.problem.id in corpus.held_out) == held_out]
+        made = [
+            pair
+            for item in part
+            for pair in make_pairs(
+                [item], session.student, per_problem=len(item.right), max_chars=settings.max_chars, seed=seed
+            )
+        ]
+        return choose(made, limit, seed)
+
+    train_pairs = pairs(False, settings.max_examples)
+    if not train_pairs:
+        raise NsadError(
+            "cl: no problem has a right and a wrong rationale",
+            "the method compares the two",
+            "collect more draws with a higher --draws or --temperature",
+        )
+    held_pairs = pairs(True, session.recipe.training.max_held_out)
+    return StageData(train_pairs, held_pairs, sorted({item.problem.id for item in candidates}))
+
+
+def ranker_data(session: Session, own: Sequence[Candidates], corpus: Corpus, note: Note) -> StageData:
+    settings, seed = session.recipe.training.ranker, session.recipe.seed
+
+    def pairs(candidates: Sequence[Candidates], held_out: bool) -> list[Any]:
+        part = [item for item in candidates if (item.problem.id in corpus.held_out) == held_out]
+        return make_pairs(
+            part,
+            session.student,
+            per_problem=settings.pairs_per_problem,
+            max_chars=settings.max_chars,
+            seed=seed,
+        )
+
+    train_pairs, held_pairs = pairs(own, False), pairs(own, True)
+    counts = {"own_pairs": len(train_pairs), "teacher_pairs": 0}
+    candidates = list(own)
+    if len(train_pairs) < settings.min_pairs:
+        note(
+            f"ranker: the student's own chains give {len(train_pairs)} pairs, fewer than training.ranker.min_pairs = "
+            f"{settings.min_pairs}: the teacher's rationales join them"
+        )
+        # Pairs stay within one source: a teacher's right text beside a student's wrong one would teach whose it is.
+        teachers = _teacher_candidates(corpus)
+        joining = pairs(teachers, False)
+        counts["teacher_pairs"] = len(joining)
+        train_pairs, held_pairs = train_pairs + joining, held_pairs + pairs(teachers, True)
+        candidates += teachers
+    if not train_pairs:
+        raise NsadError(
+            "ranker: no pair of a right and a wrong chain",
+            "neither the student's own chains nor the teacher's give one problem both",
+            "sample more chains: training.ranker.samples or .problems",
+        )
+    if not held_pairs:
+        note("ranker: no held-out pair, so the last step's weights are kept")
+    return StageData(
+        choose(train_pairs, settings.max_examples, seed),
+        choose(held_pairs, session.recipe.training.max_held_out, seed),
+        sorted({item.problem.id for item in candidates if item.right and item.wrong}),
+        counts,
+    )
+
+
+def _teacher_candidates(corpus: Corpus) -> list[Candidates]:
+    found: dict[str, Candidates] = {}
+    for item in (*corpus.positive, *corpus.negative):
+        old = found.get(item.problem.id, Candidates(item.problem, (), ()))
+        right = item.verdict is Verdict.CORRECT
+        found[item.problem.id] = Candidates(
+            item.problem,
+            (*old.right, item.text) if right else old.right,
+            old.wrong if right else (*old.wrong, item.text),
+        )
+    return list(found.values())
+
+
+def _empty(stage: str, total: int, max_chars: int) -> NsadError:
+    if stage == "ft" and not total:
+        return NsadError(
+            "ft: no problem has a human solution",
+            "its benchmark or recording brings none",
+            "use problems that have one (gsm8k, math), or another baseline",
+        )
+    side = "D− (wrong rationales)" if stage == "negative" else "D+ (right rationales)"
+    if total:
+        return NsadError(
+            f"{stage}: nothing of {side} is left to train on",
+            f"all {total} are longer than {max_chars} characters or belong to held-out problems",
+            f"raise training.{section(stage)}.max_chars, or collect more problems",
+        )
+    return NsadError(
+        f"{stage}: {side} is empty",
+        "no graded rationale has that verdict",
+        "see the ledger with `nsad grade`; collect more draws with a higher --draws or --temperature",
+    )
