@@ -12,7 +12,7 @@ from datetime import timedelta
 PATIENCE = timedelta(days=2)
 """How long the others wait for the leader's own work."""
 SHARDED = os.environ.pop("ACCELERATE_USE_FSDP", "false").lower() == "true"
-"""Whether the launcher asks for a sharded base (FSDP): taken out of the environment, for nsad_cli.training.sharding does it."""
+"""Whether the launcher asks for a sharded base (FSDP); no longer in the environment, for training.sharding does it."""
 
 
 def count() -> int:
