@@ -56,6 +56,21 @@ class ProblemsConfig(Section):
     limit: int | None = Field(default=None, ge=1)
 
 
+class PriceConfig(Section):
+    """US dollars per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class UntilConfig(Section):
+    """Rationales that every problem is to have, and the most draws that may be spent on one."""
+
+    positives: int = Field(default=1, ge=0)
+    negatives: int = Field(default=1, ge=0)
+    max_draws: int = Field(default=32, ge=1)
+
+
 class TeacherConfig(Section):
     """Where rationales come from; `draws` per problem."""
 
@@ -68,6 +83,18 @@ class TeacherConfig(Section):
     api_key_env: str = "OPENAI_API_KEY"
     """The name of the variable that holds the key; the key itself never stands in a recipe."""
     concurrency: int = Field(default=16, ge=1)
+    """Requests under way at once."""
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    """Limits of each server; unset, it is asked as fast as it lets us."""
+    timeout: float = Field(default=300, gt=0)
+    """Seconds to wait for one reply."""
+    price: PriceConfig | None = None
+    """Where unset, a maintained list's (the package genai-prices), for OpenAI's own models."""
+    max_cost: float | None = Field(default=None, gt=0)
+    """US dollars that one collection may spend, a hard limit."""
+    until: UntilConfig | None = None
+    """Draw on, past `draws`, for problems that lack a right or a wrong rationale."""
     prompt: str = INSTRUCTION
     device: str = "auto"
     """For teachers that run here (hf:, vllm:)."""

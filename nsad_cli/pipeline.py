@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.answers.checker import Checker
 from nsad_cli.benchmarks import load_problems, parse_spec
 from nsad_cli.chains import ChainStore
-from nsad_cli.collect import collect, params_key
+from nsad_cli.collect import CollectSummary, collect, collect_until, params_key
 from nsad_cli.config import BASELINES, Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
 from nsad_cli.files import file_stamp
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading import GRADER_VERSION, grade
+from nsad_cli.money import Budget, price_of
 from nsad_cli.processes import leads, wait
 from nsad_cli.runs import Run, content_key
 from nsad_cli.store import Store
@@ -29,6 +30,17 @@ if TYPE_CHECKING:
 Note = Callable[[str], None]
 ALONE = ("collect", "grade", "eval-before", "eval")
 """Stages that one process does for all."""
+HOW_ASKED = {
+    "base_url",
+    "api_key_env",
+    "concurrency",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "timeout",
+    "price",
+    "max_cost",
+}
+"""The teacher's settings that change no draw."""
 Benchmark = tuple[str, list[Problem]]
 """A benchmark's label and the problems of it that are measured."""
 
@@ -90,20 +102,22 @@ class Pipeline:
         with self.run.stage("collect", key) as result:
             teacher = make_teacher(self.recipe.teacher.spec, self.recipe.teacher, on_corrupt=self.note)
             problems = training_problems(self.recipe, teacher, self.note)
+            settings = self.recipe.teacher
+            budget = Budget(price_of(settings), settings.max_cost, settings.prompt, settings.max_tokens)
             with Store(self.run.store_path) as store:
-                summary = collect(
-                    problems,
-                    teacher,
-                    self.recipe.teacher.draws,
-                    store,
-                    self.run.progress("collect"),
-                )
-            for failure in summary.failures[:5]:
+                summary = self._collect(problems, teacher, store, budget)
+            failures = [f"{pid}: {why}" for pid, why in summary.failures.items()]
+            for failure in failures[:5]:
                 self.note(f"collect: {failure}")
-            if summary.failures and not summary.stored:
+            if summary.out_of_money:
+                self.note(
+                    f"collect: stopped before teacher.max_cost (${settings.max_cost:g}) could be passed; "
+                    f"${budget.spent:.4f} spent"
+                )
+            if failures and not summary.stored:
                 raise NsadError(
                     "collect: the teacher answered nothing",
-                    str(summary.failures[0]),
+                    failures[0],
                     "mend that and run the same command again: draws that arrived are kept",
                 )
             result.update(
@@ -114,8 +128,27 @@ class Pipeline:
                 draws=summary.stored,
                 new=summary.new,
                 failed=len(summary.failures),
+                out_of_money=summary.out_of_money,
+                tokens=summary.tokens,
+                cost=budget.spent if budget.price is not None else None,
             )
         return dict(result)
+
+    def _collect(self, problems: list[Problem], teacher: Teacher, store: Store, budget: Budget) -> CollectSummary:
+        settings, progress = self.recipe.teacher, self.run.progress("collect")
+        if settings.until is None:
+            return collect(problems, teacher, settings.draws, store, progress, budget=budget)
+        with Checker() as checker:
+            return collect_until(
+                problems,
+                teacher,
+                settings.draws,
+                settings.until,
+                store,
+                lambda: grade(store, checker, params=params_key(teacher)),
+                progress,
+                budget=budget,
+            )
 
     def grade(self) -> dict[str, Any]:
         """Give every draw of the run a verdict."""
@@ -138,13 +171,14 @@ class Pipeline:
 
         self._needs("grade", "nsad grade")
         collection = self._needs("collect", "nsad collect")["result"]
-        mine = set(collection["problem_ids"])
+        mine, until = set(collection["problem_ids"]), self.recipe.teacher.until
+        most = max(self.recipe.teacher.draws, until.max_draws if until else 0)
         with Store(self.run.store_path) as store:
             positive, negative = (
                 [
                     item
                     for item in store.rationales(verdict, teacher=collection["teacher"], params=collection["params"])
-                    if item.problem.id in mine and item.index < self.recipe.teacher.draws
+                    if item.problem.id in mine and item.index < most
                 ]
                 for verdict in (Verdict.CORRECT, Verdict.WRONG)
             )
@@ -238,12 +272,13 @@ def collect_key(recipe: Recipe) -> str:
     """The key of a recipe's collection."""
     train = recipe.problems.train
     read = [source_stamp(recipe.teacher.spec), file_stamp(parse_spec(train).path) if train else None]
-    return content_key("collect", recipe.problems, recipe.teacher, read)
+    return content_key("collect", recipe.problems, recipe.teacher.model_dump(exclude=HOW_ASKED), read)
 
 
 def collected(run: Run, key: str) -> bool:
-    """Whether a run's collection is done with these settings, and no draw of it failed."""
-    return run.done("collect", key) and not run.stages()["collect"]["result"]["failed"]
+    """Whether a run's collection is done with these settings, and no draw of it is still to be had."""
+    result = run.stages().get("collect", {}).get("result", {})
+    return run.done("collect", key) and not result["failed"] and not result.get("out_of_money")
 
 
 def grade_key(collection: Mapping[str, Any]) -> str:

@@ -266,17 +266,17 @@ class Run:
             listener(event)
 
     def progress(self, stage: str, **labels: str) -> Callable[..., None]:
-        """A progress callback (done, total, tokens = 0) that emits events, two a second at most, and the last one."""
+        """A progress callback (done, total, tokens = 0, more metrics): two events a second at most, and the last."""
         started = last = time.monotonic()
 
-        def report(done: int, total: int, tokens: int = 0) -> None:
+        def report(done: int, total: int, tokens: int = 0, **more: float) -> None:
             nonlocal last
             now = time.monotonic()
             if done < total and now - last < 0.5:
                 return
             last = now
             speed = {"tokens": tokens, "tokens_per_second": round(tokens / max(now - started, 1e-9), 1)}
-            self.emit(stage, done, total, **labels, **(speed if tokens else {}))
+            self.emit(stage, done, total, **labels, **(speed if tokens else {}), **more)
 
         return report
 

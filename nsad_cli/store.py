@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +13,8 @@ from typing import Any
 from nsad_cli.database import connect
 from nsad_cli.types import Draw, Finish, Judgement, Problem, Rationale, Verdict
 
-VERSION = 1
-SCHEMA = """
+FORMATS = (
+    """
 CREATE TABLE problems (
     id TEXT PRIMARY KEY, position INTEGER NOT NULL, benchmark TEXT NOT NULL, split TEXT NOT NULL,
     question TEXT NOT NULL, answer TEXT NOT NULL, solution TEXT, subject TEXT NOT NULL, level TEXT NOT NULL
@@ -29,8 +29,27 @@ CREATE TABLE verdicts (
     draw_id INTEGER PRIMARY KEY REFERENCES draws(id), verdict TEXT NOT NULL, answer TEXT, reason TEXT NOT NULL,
     grader TEXT NOT NULL
 );
-"""
+""",
+    """
+CREATE TABLE claims (
+    problem_id TEXT NOT NULL, teacher TEXT NOT NULL, params TEXT NOT NULL, number INTEGER NOT NULL,
+    owner TEXT NOT NULL, created REAL NOT NULL, PRIMARY KEY (problem_id, teacher, params, number)
+) WITHOUT ROWID;
+CREATE TABLE reviews (
+    draw_id INTEGER PRIMARY KEY REFERENCES draws(id), verdict TEXT NOT NULL, created REAL NOT NULL
+);
+CREATE TABLE batches (
+    id TEXT PRIMARY KEY, teacher TEXT NOT NULL, params TEXT NOT NULL, base_url TEXT NOT NULL, state TEXT NOT NULL,
+    requests TEXT NOT NULL, created REAL NOT NULL
+);
+""",
+)
+"""What each format of the file adds to the one before; see database.connect."""
 _PROBLEM = "p.id, p.question, p.answer, p.benchmark, p.split, p.solution, p.subject, p.level"
+
+
+Live = Callable[[str, float], bool]
+"""Whether the owner of a claim, made at a time, is still at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +70,7 @@ class Store:
         Raises NsadError for a file that cannot be opened, is no store, or has another version's format.
         """
         self.path = path
-        self._db = connect(path, SCHEMA, VERSION, "store")
+        self._db = connect(path, FORMATS, "store")
 
     def __enter__(self) -> Store:
         return self
@@ -85,6 +104,11 @@ class Store:
     def add_draws(self, draws: Iterable[Draw], params: str) -> int:
         """Add draws in one commit; one that is there already stays as it is. Returns how many are new."""
         with self._db.writing() as db:
+            draws = list(draws)
+            db.executemany(
+                "DELETE FROM claims WHERE problem_id = ? AND teacher = ? AND params = ? AND number = ?",
+                [(d.problem_id, d.teacher, params, d.index) for d in draws],
+            )
             before = db.total_changes
             db.executemany(
                 "INSERT INTO draws (problem_id, teacher, params, number, text, finish, prompt_tokens,"
@@ -107,6 +131,33 @@ class Store:
             )
             return int(db.total_changes - before)
 
+    def claim(
+        self, teacher: str, params: str, wanted: Iterable[tuple[str, tuple[int, ...]]], owner: str, live: Live
+    ) -> list[tuple[int, ...]]:
+        """Claim draws before asking for them, in one commit: of each problem's numbers those that are now the owner's.
+
+        The others are stored already, or claimed by somebody who is at work on them (`live`: owner, since when).
+        """
+        granted = []
+        with self._db.writing() as db:
+            for problem_id, numbers in wanted:
+                key = (problem_id, teacher, params)
+                where = "WHERE problem_id = ? AND teacher = ? AND params = ?"
+                stored = {row[0] for row in db.execute(f"SELECT number FROM draws {where}", key)}
+                claims = db.execute(f"SELECT number, owner, created FROM claims {where}", key).fetchall()
+                taken = stored | {number for number, by, since in claims if by != owner and live(by, since)}
+                granted.append(tuple(number for number in numbers if number not in taken))
+                db.executemany(
+                    "INSERT OR REPLACE INTO claims VALUES (?,?,?,?,?,?)",
+                    [(*key, number, owner, time.time()) for number in granted[-1]],
+                )
+        return granted
+
+    def release(self, owner: str) -> None:
+        """Give up all claims of an owner."""
+        with self._db.writing() as db:
+            db.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+
     def set_verdicts(self, verdicts: Iterable[tuple[int, Judgement]], grader: str) -> None:
         """Record verdicts by a draw's key, in place of earlier ones."""
         with self._db.writing() as db:
@@ -122,12 +173,36 @@ class Store:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def present(self, teacher: str, params: str) -> set[tuple[str, int]]:
-        """The (problem id, draw index) pairs that a teacher has answered with these parameters."""
+    def missing(self, problem_ids: Iterable[str], draws: int, teacher: str, params: str) -> dict[str, tuple[int, ...]]:
+        """The draw numbers below `draws` that each problem still lacks; a problem that lacks none is left out."""
+        where = "teacher = ? AND params = ? AND number < ?"
         rows = self._db.execute(
-            "SELECT problem_id, number FROM draws WHERE teacher = ? AND params = ?", (teacher, params)
+            f"SELECT problem_id, COUNT(*) FROM draws WHERE {where} GROUP BY problem_id", (teacher, params, draws)
         )
-        return {(row[0], row[1]) for row in rows}
+        counts, everything = dict(rows.fetchall()), tuple(range(draws))
+        found = {}
+        for pid in problem_ids:
+            count = counts.get(pid, 0)
+            if count == 0:
+                found[pid] = everything
+            elif count < draws:
+                rows = self._db.execute(
+                    f"SELECT number FROM draws WHERE problem_id = ? AND {where}", (pid, teacher, params, draws)
+                )
+                stored = {row[0] for row in rows}
+                found[pid] = tuple(number for number in everything if number not in stored)
+        return found
+
+    def lacking(self, teacher: str, params: str, positives: int, negatives: int) -> set[str]:
+        """Problems that have draws, a usable gold answer, and too few right or wrong rationales."""
+        rows = self._db.execute(
+            "SELECT d.problem_id FROM draws d LEFT JOIN verdicts v ON v.draw_id = d.id"
+            " WHERE d.teacher = ? AND d.params = ? GROUP BY d.problem_id"
+            " HAVING SUM(v.verdict IS 'bad_gold') = 0"
+            " AND (SUM(v.verdict IS 'correct') < ? OR SUM(v.verdict IS 'wrong') < ?)",
+            (teacher, params, positives, negatives),
+        )
+        return {row[0] for row in rows}
 
     def problems(self) -> list[Problem]:
         """All problems, in the order in which they came."""

@@ -19,6 +19,8 @@ SHOWN = (
     ("model", "{}"),
     ("benchmark", "{}"),
     ("pair_accuracy", "pairs {:.0%}"),
+    ("spent", "${:.4f} spent"),
+    ("projected", "${:.4f} in all"),
 )
 PLAIN_EVERY = 10.0
 """Seconds between plain lines."""

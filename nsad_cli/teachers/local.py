@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class HfTeacher(_LocalTeacher):
     """Samples with the transformers engine, each draw seeded by (problem, index)."""
 
     def draw(
-        self, requests: Sequence[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
     ) -> None:
         """See Teacher.draw.
 
@@ -95,7 +95,7 @@ class VllmTeacher(_LocalTeacher):
     """Samples with vLLM in this process, each draw seeded by (problem, index)."""
 
     def draw(
-        self, requests: Sequence[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
     ) -> None:
         """See Teacher.draw; vLLM batches by itself, chunks of problems let draws arrive on the way."""
         from vllm import LLM, SamplingParams

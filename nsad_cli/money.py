@@ -1,0 +1,94 @@
+"""What draws cost: prices per token, what was spent, and a limit that is never passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from nsad_cli.config import TeacherConfig
+from nsad_cli.errors import UsageError
+from nsad_cli.teachers import SCHEMES
+
+MILLION = 1_000_000
+BYTES_PER_TOKEN = 2
+"""For the worst case of a prompt that is not counted yet: English has about four bytes a token, formulas three."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars per token, and where the figures come from."""
+
+    input: float
+    output: float
+    source: str
+
+    def of(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """The cost in US dollars."""
+        return prompt_tokens * self.input + completion_tokens * self.output
+
+
+def price_of(settings: TeacherConfig) -> Price | None:
+    """The price of a teacher's tokens: the recipe's own, else genai-prices' for OpenAI; None where nobody knows.
+
+    A server of one's own, or a model that runs here, has no price but the recipe's.
+    """
+    if settings.price is not None:
+        own = settings.price
+        return Price(own.input / MILLION, own.output / MILLION, "teacher.price")
+    if settings.base_url or settings.spec == "arithmetic" or settings.spec.partition(":")[0] in SCHEMES:
+        return None
+    from genai_prices import Usage, calc_price
+
+    try:
+        given = calc_price(Usage(input_tokens=MILLION, output_tokens=0), settings.spec, provider_id="openai")
+        made = calc_price(Usage(input_tokens=0, output_tokens=MILLION), settings.spec, provider_id="openai")
+    except LookupError:
+        return None
+    prices = [float(Decimal(each.total_price)) / MILLION for each in (given, made)]
+    return Price(prices[0], prices[1], "genai-prices")
+
+
+@dataclass
+class Budget:
+    """Dollars spent on draws, and those that draws under way may still cost at most.
+
+    `admit` says beforehand whether a request fits under the limit at its worst: a prompt of its bytes / 2 tokens, and
+    `max_tokens` for every draw.
+    """
+
+    price: Price | None
+    limit: float | None
+    prompt: str
+    """Around {question}."""
+    max_tokens: int
+    spent: float = 0.0
+    _reserved: dict[tuple[str, int], float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.price is None:
+            raise UsageError(
+                "a limit of cost needs a price",
+                "nobody here knows what this teacher's tokens cost",
+                "set --set teacher.price.input=… and teacher.price.output=… (US dollars per million tokens)",
+            )
+
+    def admit(self, problem_id: str, numbers: tuple[int, ...], question: str) -> bool:
+        """Reserve a request's worst cost; False, and nothing reserved, where that could pass the limit."""
+        if self.price is None or self.limit is None:
+            return True
+        asked = self.prompt.replace("{question}", question).encode()
+        worst = self.price.of(len(asked) / BYTES_PER_TOKEN, self.max_tokens)
+        if self.spent + sum(self._reserved.values()) + worst * len(numbers) > self.limit:
+            return False
+        self._reserved |= {(problem_id, number): worst for number in numbers}
+        return True
+
+    def pay(self, problem_id: str, number: int, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count a draw that has arrived by its real usage."""
+        self._reserved.pop((problem_id, number), None)
+        if self.price is not None:
+            self.spent += self.price.of(prompt_tokens, completion_tokens)
+
+    def settle(self) -> None:
+        """Nothing is under way any more."""
+        self._reserved.clear()
