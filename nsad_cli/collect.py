@@ -71,14 +71,21 @@ def collect_until(
 
     grade_new: gives every new draw its verdict. A problem whose gold answer is no good is not drawn on.
     """
-    summary, asked = CollectSummary(), list(problems)
+    params, summary, asked, settled = params_key(teacher), CollectSummary(), list(problems), 0
+
+    def report(done: int, total: int, *rest: int, **money: float) -> None:
+        on_progress(settled + done, settled + total, *rest, **money)
+
     for number in range(draws, max(draws, until.max_draws) + 1):
-        collect(asked, teacher, number, store, on_progress, budget=budget, summary=summary)
+        collect(asked, teacher, number, store, report, budget=budget, summary=summary)
         grade_new()
-        lacking = store.lacking(teacher.name, params_key(teacher), until.positives, until.negatives)
+        lacking = store.lacking(teacher.name, params, until.positives, until.negatives)
         asked = [item for item in asked if item.id in lacking and item.id not in summary.failures]
+        drawn = store.drawn(teacher.name, params)
+        settled = sum(drawn.get(item.id, 0) for item in problems) - sum(drawn.get(item.id, 0) for item in asked)
         if not asked or summary.out_of_money:
             break
+    summary.stored = sum(drawn.get(item.id, 0) for item in problems)
     return summary
 
 

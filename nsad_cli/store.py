@@ -193,6 +193,11 @@ class Store:
                 found[pid] = tuple(number for number in everything if number not in stored)
         return found
 
+    def drawn(self, teacher: str, params: str) -> dict[str, int]:
+        """How many draws each problem has of a teacher with its parameters."""
+        where = "WHERE teacher = ? AND params = ? GROUP BY problem_id"
+        return dict(self._db.execute(f"SELECT problem_id, COUNT(*) FROM draws {where}", (teacher, params)).fetchall())
+
     def lacking(self, teacher: str, params: str, positives: int, negatives: int) -> set[str]:
         """Problems that have draws, a usable gold answer, and too few right or wrong rationales."""
         rows = self._db.execute(

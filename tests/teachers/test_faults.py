@@ -223,7 +223,7 @@ def test_draws_go_on_until_both_sides_are_there(tmp_path: Path) -> None:
         verdicts = store._db.execute("SELECT d.problem_id, v.verdict FROM draws d JOIN verdicts v ON v.draw_id = d.id")
         for pid, verdict in verdicts:
             sides[pid].append(verdict)
-    assert summary.new == sum(map(len, sides.values()))
+    assert summary.new == summary.stored == sum(map(len, sides.values()))
     for found in sides.values():
         assert {"correct", "wrong"} <= set(found) or len(found) == 12
         assert len(found) == 1 or not {"correct", "wrong"} <= set(found[:-1]), "not one draw too many"
