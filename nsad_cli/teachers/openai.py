@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
+import signal
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +153,7 @@ class _Drawing:
         self.servers: list[_Server] = []
         self.workers = 0
         self.last_answer = 0.0
+        self.interrupted = False
 
     async def run(self) -> None:
         """Answer every request."""
@@ -174,8 +177,9 @@ class _Drawing:
         clients = [server.client for server in self.servers]
         self.last_answer = asyncio.get_running_loop().time()
         try:
-            async with asyncio.TaskGroup() as self.group:
-                self._hire()
+            with self._interruptible():
+                async with asyncio.TaskGroup() as self.group:
+                    self._hire()
         except* Exception as errors:
             told = errors.subgroup(NsadError)
             error = _first(told or errors)
@@ -189,6 +193,36 @@ class _Drawing:
         finally:
             for client in clients:
                 await client.close()
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C asks for nothing more and waits for replies that are paid already; the second does not."""
+        loop, main = asyncio.get_running_loop(), asyncio.current_task()
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job
+            yield
+            return
+
+        def interrupt() -> None:
+            if self.interrupted and main is not None:
+                main.cancel()
+            self.interrupted, self.requests = True, iter(())
+            self.waiting.clear()
+
+        try:
+            loop.add_signal_handler(signal.SIGINT, interrupt)
+        except (ValueError, RuntimeError, NotImplementedError):  # no main thread, or Windows: asyncio's own way
+            yield
+            return
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.interrupted:
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
 
     def _hire(self) -> None:
         """Have as many workers as requests may be under way, or as there is work for."""
@@ -218,7 +252,7 @@ class _Drawing:
     async def _answer(self, problem: Problem, numbers: tuple[int, ...]) -> None:
         """Ask until there is a reply, or no hope of one."""
         attempt, why = 0, ""
-        while attempt <= RETRIES:
+        while attempt <= RETRIES and not (self.interrupted and attempt):
             try:
                 draws = await self._ask(self._least_busy(), problem, numbers, attempt)
             except _Again as again:
@@ -235,11 +269,12 @@ class _Drawing:
                 return
             else:
                 self.keep(draws)
-                if rest := numbers[len(draws) :]:
+                if (rest := numbers[len(draws) :]) and not self.interrupted:
                     self.teacher.many = self.teacher.many and len(draws) > 1
                     self.waiting.append((problem, rest))
                 return
-        self.fail(problem, f"{why}, asked {attempt} times")
+        if not self.interrupted:
+            self.fail(problem, f"{why}, asked {attempt} times")
 
     def _least_busy(self) -> _Server:
         return min(self.servers, key=lambda server: (server.misses, server.pace.under_way))

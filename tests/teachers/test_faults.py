@@ -123,6 +123,20 @@ def test_two_processes_never_ask_for_the_same_draw(serve: object, tmp_path: Path
     assert len(sent(log)) == 1200
 
 
+def test_ctrl_c_loses_nothing_that_is_paid(serve: object, tmp_path: Path) -> None:
+    assert callable(serve)
+    url, log = serve("--latency", "0.3")
+    path = tmp_path / "store.sqlite"
+    process = collecting(url, path, 400, 4)
+    while not log.exists() or len(sent(log)) < 300:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    with Store(path) as store:
+        assert store.counts()["draws"] == len(sent(log)) < 1600
+        assert store._db.execute("SELECT COUNT(*) FROM claims").fetchone()[0] == 0
+
+
 def test_a_dead_process_leaves_no_claim_behind(tmp_path: Path) -> None:
     from nsad_cli.owners import lives, me
 
