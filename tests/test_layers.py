@@ -43,7 +43,7 @@ LAYERS = (
     {"types", "errors", "nearest", "processes", "owners"},
     {"files"},
     {"config", "answers", "losses", "voting", "hub", "database", "machine", "arithmetic"},
-    {"recipes", "benchmarks", "nat", "packing"},
+    {"recipes", "benchmarks", "nat", "packing", "stopping"},
     {"runs", "store", "chains", "students", "teachers", "heads"},
     {"money", "grading", "generation", "ranking", "footprint"},
     {"collect"},
