@@ -20,8 +20,10 @@ Rule = Literal["sc", "wsc", "asc", "asc-add", "best"]
 Baseline = Literal["ft", "cot-kd", "mix", "nt", "ul", "cl", "redi", "nat-control", "self-distillation"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 """The rivals that train-baseline trains, by the names of the paper's table."""
-ModelName = Literal["base", "negative", "nat", "nce", Baseline]
-MODELS = ("base", "negative", "nat", "nce", *BASELINES)
+ModelName = Literal["base", "few-shot", "negative", "nat", "nce", Baseline]
+MODELS = ("base", "few-shot", "negative", "nat", "nce", *BASELINES)
+UNTRAINED = ("base", "few-shot")
+"""What needs no training: the student itself, and with demonstrations in its prompt."""
 
 
 class Section(BaseModel):
@@ -47,6 +49,13 @@ class StudentConfig(Section):
         if self.template != "chat" and "{question}" not in self.template:
             raise ValueError("student.template must contain {question}, or be `chat`")
         return self
+
+
+class Demonstration(Section):
+    """A question with its solution, shown before the one that is asked."""
+
+    question: str = Field(min_length=1)
+    solution: str = Field(min_length=1)
 
 
 class ProblemsConfig(Section):
@@ -96,8 +105,18 @@ class TeacherConfig(Section):
     until: UntilConfig | None = None
     """Draw on, past `draws`, for problems that lack a right or a wrong rationale."""
     prompt: str = INSTRUCTION
+    """Around {question}; the model's chat template, where it has one, comes around both."""
+    demonstrations: list[Demonstration] = []
+    """Shown to the teacher before the question."""
     device: str = "auto"
     """For teachers that run here (hf:, vllm:)."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_names_the_question(cls, prompt: str) -> str:
+        if "{question}" not in prompt:
+            raise ValueError("teacher.prompt must contain {question}")
+        return prompt
 
     @field_validator("api_key_env")
     @classmethod
@@ -251,6 +270,8 @@ class EvaluationConfig(Section):
     samples: int = Field(default=4, ge=0)
     """Chains per problem for the votes; 0 measures greedy answers only."""
     models: list[ModelName] = ["base", "nat", "nce"]
+    demonstrations: list[Demonstration] | None = Field(default=None, min_length=1)
+    """Shown to the untrained student by `few-shot`; unset, four built-in ones."""
 
 
 class Recipe(Section):

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli import prompts
 from nsad_cli.answers.checker import Checker
 from nsad_cli.benchmarks import load_problems, parse_spec
 from nsad_cli.chains import ChainStore
 from nsad_cli.collect import CollectSummary, collect, collect_until, params_key
-from nsad_cli.config import BASELINES, Recipe
+from nsad_cli.config import BASELINES, UNTRAINED, Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
 from nsad_cli.files import file_stamp
@@ -103,7 +104,8 @@ class Pipeline:
             teacher = make_teacher(self.recipe.teacher.spec, self.recipe.teacher, on_corrupt=self.note)
             problems = training_problems(self.recipe, teacher, self.note)
             settings = self.recipe.teacher
-            budget = Budget(price_of(settings), settings.max_cost, settings.prompt, settings.max_tokens)
+            prompt = prompts.text(settings.demonstrations, settings.prompt, "{question}")
+            budget = Budget(price_of(settings), settings.max_cost, prompt, settings.max_tokens)
             with Store(self.run.store_path) as store:
                 summary = self._collect(problems, teacher, store, budget)
             failures = [f"{pid}: {why}" for pid, why in summary.failures.items()]
@@ -290,13 +292,14 @@ def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, be
     """The key of an evaluation with the weights that the run has now."""
     recipe, stages = run.recipe, run.stages()
     asked = [(label, [(item.id, item.answer) for item in problems]) for label, problems in benchmarks]
-    used = [name for name in models if name != "base"]
+    used = [name for name in models if name not in UNTRAINED]
+    shown = [recipe.evaluation.demonstrations] if "few-shot" in models else []
     weights = {
         name: stages.get(name, {}).get("result", {}).get("weights") for name in (*used, *(["ranker"] if used else []))
     }
     student = recipe.student.model_dump(exclude={"device"})
     shared = [recipe.sampling, student, recipe.seed, GRADER_VERSION]
-    return content_key(stage, asked, models, samples, weights, shared)
+    return content_key(stage, asked, models, samples, weights, shared, *shown)
 
 
 def training_problems(recipe: Recipe, teacher: Teacher, note: Note) -> list[Problem]:
@@ -330,7 +333,7 @@ def evaluate_models(
             for label, problems in benchmarks:
                 progress = run.progress(stage, model=model, benchmark=label)
                 chains = sample_all(subject, problems, sampling, samples, True, recipe.seed, store, checker, progress)
-                ranker = session.ranker() if samples and model != "base" else None
+                ranker = session.ranker() if samples and model not in UNTRAINED else None
                 if ranker is not None:
                     sampled = {key: both[1] for key, both in chains.items()}
                     scored = score_all(subject, problems, sampled, ranker, sampling, recipe.seed, store)

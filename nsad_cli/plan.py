@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.benchmarks import parse_spec
 from nsad_cli.chains import ChainStore
-from nsad_cli.config import RankerConfig, Recipe, StageConfig
+from nsad_cli.config import UNTRAINED, RankerConfig, Recipe, StageConfig
 from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.files import write_atomic
 from nsad_cli.forecast import is_local, look_ahead
@@ -365,7 +365,7 @@ class _Planner:
             passes = 2 if samples else 1  # greedy chains and sampled ones read the prompts apart
             work["sampling"] += written
             work["forward"] += passes * len(problems) * self.prompt if written else 0
-            if samples and model != "base":
+            if samples and model not in UNTRAINED:
                 work["forward"] += len(problems) * samples * self._written(model)  # the ranker reads every chain
             kept, tokens = kept + reused, tokens + len(problems) * (1 + samples) * self._written(model)
         if done:
@@ -400,7 +400,7 @@ class _Planner:
         greedy: bool = False,
     ) -> int:
         """Chains that need not be written again: those of a model whose weights stay, problems whole."""
-        if model != "base" and not (model in self.rows and self.rows[model].done):
+        if model not in UNTRAINED and not (model in self.rows and self.rows[model].done):
             return 0
         settings = self.recipe.sampling
         how = Sampling(
@@ -422,7 +422,7 @@ class _Planner:
     def _written(self, model: str) -> float:
         """Tokens of one chain: an untrained student seldom ends by itself, a trained one writes as its teacher."""
         most = self.recipe.sampling.max_new_tokens
-        return most if model == "base" else min(self.completion, most)
+        return most if model in UNTRAINED else min(self.completion, most)
 
     # --- lengths and speeds ---------------------------------------------------------------------------------------
 

@@ -25,7 +25,8 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from nsad_cli.config import TEMPLATE
+from nsad_cli import prompts
+from nsad_cli.config import TEMPLATE, Demonstration
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.hub import need_hub
 from nsad_cli.processes import count
@@ -35,6 +36,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # PEFT imports it; it warns of kernels that we do not call
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Student:
     tokenizer: Any
     spec: str
     template: str = TEMPLATE
+    demonstrations: tuple[Demonstration, ...] = ()
 
     @property
     def eos_id(self) -> int:
@@ -66,10 +69,15 @@ class Student:
     def prompt_ids(self, question: str) -> list[int]:
         """Token ids of the prompt for a question, with BOS where the tokenizer puts one."""
         if self.template == "chat":
-            messages = [{"role": "user", "content": question}]
+            messages = prompts.turns(self.demonstrations, "{question}", question)
             text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        return list(self.tokenizer(self.template.replace("{question}", question))["input_ids"])
+        return list(self.tokenizer(prompts.text(self.demonstrations, self.template, question))["input_ids"])
+
+    @property
+    def stop_text(self) -> str | None:
+        """The text at which a generation is cut: after demonstrations, a model may go on with questions of its own."""
+        return prompts.next_question(self.template) if self.demonstrations and self.template != "chat" else None
 
     def completion_ids(self, text: str) -> list[int]:
         """Token ids of a completion, EOS included."""
@@ -142,7 +150,6 @@ def four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
             "student.load_in_4bit needs bitsandbytes, which is not installed",
             "pip install --no-deps bitsandbytes, or set student.load_in_4bit to false",
         )
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of faster kernels that we do not call
     settings = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -14,6 +14,7 @@ from typing import Any
 
 from nsad_cli.config import TeacherConfig
 from nsad_cli.errors import NsadError
+from nsad_cli.prompts import shown, turns
 from nsad_cli.teachers.base import Request
 from nsad_cli.teachers.pace import Pace, backoff
 from nsad_cli.types import Draw, Finish, Problem
@@ -45,6 +46,7 @@ class OpenAITeacher:
             "top_p": settings.top_p,
             "max_tokens": settings.max_tokens,
             "prompt": settings.prompt,
+            **shown(settings),
         }
         self.key = (os.environ.get(settings.api_key_env) or "").strip() or None
         if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
@@ -284,13 +286,12 @@ class _Drawing:
         import openai
 
         teacher, settings = self.teacher, self.settings
-        prompt = settings.prompt.replace("{question}", problem.question)
+        messages = turns(settings.demonstrations, settings.prompt, problem.question)
         sent = dict(teacher.sent) | ({"n": len(numbers)} if len(numbers) > 1 else {})
-        async with server.pace.request(len(prompt.encode()) / 4 + settings.max_tokens * len(numbers)):
+        length = sum(len(message["content"].encode()) for message in messages)
+        async with server.pace.request(length / 4 + settings.max_tokens * len(numbers)):
             try:
-                reply = await server.client.chat.completions.create(
-                    model=teacher.name, messages=[{"role": "user", "content": prompt}], **sent
-                )
+                reply = await server.client.chat.completions.create(model=teacher.name, messages=messages, **sent)
                 draws = self._draws(server, reply, problem, numbers)
             except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is no JSON
                 raise self._judged(error, server, numbers, sent, attempt) from None
