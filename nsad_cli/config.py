@@ -91,6 +91,8 @@ class TeacherConfig(Section):
     """Seconds to wait for one reply."""
     price: PriceConfig | None = None
     """Where unset, a maintained list's (the package genai-prices), for OpenAI's own models."""
+    batch: bool = False
+    """By OpenAI's Batch API: half the price, within a day."""
     max_cost: float | None = Field(default=None, gt=0)
     """US dollars that one collection may spend, a hard limit."""
     until: UntilConfig | None = None

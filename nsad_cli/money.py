@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -10,8 +11,10 @@ from nsad_cli.errors import UsageError
 from nsad_cli.teachers import SCHEMES
 
 MILLION = 1_000_000
-BYTES_PER_TOKEN = 2
-"""For the worst case of a prompt that is not counted yet: English has about four bytes a token, formulas three."""
+BATCH_SHARE = 0.5
+"""What a draw costs by the Batch API, as a share of its price."""
+CHAT_TOKENS = 8
+"""What a chat's form adds to the tokens of one message (OpenAI's: seven)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,15 @@ class Price:
 def price_of(settings: TeacherConfig) -> Price | None:
     """The price of a teacher's tokens: the recipe's own, else genai-prices' for OpenAI; None where nobody knows.
 
-    A server of one's own, or a model that runs here, has no price but the recipe's.
+    A server of one's own, or a model that runs here, has no price but the recipe's. With `batch` it is half of that.
     """
+    whole = _list_price(settings)
+    if whole is None or not settings.batch:
+        return whole
+    return Price(whole.input * BATCH_SHARE, whole.output * BATCH_SHARE, f"{whole.source}, half of it for a batch")
+
+
+def _list_price(settings: TeacherConfig) -> Price | None:
     if settings.price is not None:
         own = settings.price
         return Price(own.input / MILLION, own.output / MILLION, "teacher.price")
@@ -52,8 +62,8 @@ def price_of(settings: TeacherConfig) -> Price | None:
 class Budget:
     """Dollars spent on draws, and those that draws under way may still cost at most.
 
-    `admit` says beforehand whether a request fits under the limit at its worst: a prompt of its bytes / 2 tokens, and
-    `max_tokens` for every draw.
+    `admit` says beforehand whether a request fits under the limit at its worst: for every draw `max_tokens`, and a
+    prompt of its own with a token a byte (no tokenizer makes more; MATH has questions with 1.4 bytes a token).
     """
 
     price: Price | None
@@ -76,12 +86,25 @@ class Budget:
         """Reserve a request's worst cost; False, and nothing reserved, where that could pass the limit."""
         if self.price is None or self.limit is None:
             return True
-        asked = self.prompt.replace("{question}", question).encode()
-        worst = self.price.of(len(asked) / BYTES_PER_TOKEN, self.max_tokens)
+        worst = self.worst(question)
         if self.spent + sum(self._reserved.values()) + worst * len(numbers) > self.limit:
             return False
-        self._reserved |= {(problem_id, number): worst for number in numbers}
+        self.reserve(problem_id, numbers, question)
         return True
+
+    def worst(self, question: str) -> float:
+        """The most that one draw can cost; 0 where the price is unknown."""
+        asked = self.prompt.replace("{question}", question).encode()
+        return self.price.of(len(asked) + CHAT_TOKENS, self.max_tokens) if self.price is not None else 0.0
+
+    def reserve(self, problem_id: str, numbers: Iterable[int], question: str) -> None:
+        """Count draws that are under way whether they fit under the limit or not."""
+        worst = self.worst(question)
+        self._reserved |= {(problem_id, number): worst for number in numbers}
+
+    def keep_reserved(self, draws: Set[tuple[str, int]]) -> None:
+        """Nothing but these draws is under way any more."""
+        self._reserved = {draw: worst for draw, worst in self._reserved.items() if draw in draws}
 
     def pay(self, problem_id: str, number: int, prompt_tokens: int, completion_tokens: int) -> None:
         """Count a draw that has arrived by its real usage."""

@@ -19,6 +19,8 @@ SHOWN = (
     ("model", "{}"),
     ("benchmark", "{}"),
     ("pair_accuracy", "pairs {:.0%}"),
+    ("batches", "{:.0f} batches under way"),
+    ("answered", "{:.0f} requests answered there"),
     ("spent", "${:.4f} spent"),
     ("projected", "${:.4f} in all"),
 )
