@@ -314,7 +314,7 @@ def _parts(lines: Iterable[_Line], most: int) -> Iterator[list[_Line]]:
 
 def _ending(state: State | None) -> str:
     if state is None:
-        return "is not known to the API any more"
+        return "is not known to the API: it was deleted, or belongs to another account's key"
     if state.status == "completed":
         return "was completed without a reply to this"
     if state.status == "failed":

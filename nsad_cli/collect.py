@@ -19,6 +19,8 @@ CLAIMED_AT_ONCE = 16
 """Problems whose draws are claimed in one commit."""
 PAUSE = 0.5
 """Seconds between looks at what other processes are at work on."""
+LEFT_OVER = ("failed", "out_of_money", "in_batches")
+"""What the result of a run's collection says of draws that are still to be had."""
 Progress = Callable[..., None]
 """Draws stored, draws wanted, tokens used now, and `spent` and `projected` where the price is known."""
 

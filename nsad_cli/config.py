@@ -57,10 +57,10 @@ class ProblemsConfig(Section):
 
 
 class PriceConfig(Section):
-    """US dollars per million tokens."""
+    """US dollars per million tokens; what is unset is the list's."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
+    input: float | None = Field(default=None, ge=0)
+    output: float | None = Field(default=None, ge=0)
 
 
 class UntilConfig(Section):

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from nsad_cli.config import TeacherConfig
+from nsad_cli.config import PriceConfig, TeacherConfig
 from nsad_cli.errors import UsageError
 from nsad_cli.teachers import SCHEMES
 
 MILLION = 1_000_000
 BATCH_SHARE = 0.5
 """What a draw costs by the Batch API, as a share of its price."""
-CHAT_TOKENS = 8
-"""What a chat's form adds to the tokens of one message (OpenAI's: seven)."""
+CHAT_TOKENS = 7
+"""What a chat's form adds to the tokens of one message, with OpenAI's models."""
+HOW_TO_PRICE = "say it with --set teacher.price.input=… --set teacher.price.output=… (US dollars per million tokens)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +36,33 @@ def price_of(settings: TeacherConfig) -> Price | None:
 
     A server of one's own, or a model that runs here, has no price but the recipe's. With `batch` it is half of that.
     """
-    whole = _list_price(settings)
-    if whole is None or not settings.batch:
-        return whole
-    return Price(whole.input * BATCH_SHARE, whole.output * BATCH_SHARE, f"{whole.source}, half of it for a batch")
-
-
-def _list_price(settings: TeacherConfig) -> Price | None:
-    if settings.price is not None:
-        own = settings.price
-        return Price(own.input / MILLION, own.output / MILLION, "teacher.price")
-    if settings.base_url or settings.spec == "arithmetic" or settings.spec.partition(":")[0] in SCHEMES:
+    own = settings.price or PriceConfig()
+    parts = [None if each is None else each / MILLION for each in (own.input, own.output)]
+    source = "teacher.price"
+    if None in parts:
+        listed = _listed(settings)
+        source = "genai-prices" if parts == [None, None] else "teacher.price and genai-prices"
+        parts = [each if each is not None else known for each, known in zip(parts, listed, strict=True)]
+    given, made = parts
+    if given is None or made is None:
         return None
+    if settings.batch:
+        return Price(given * BATCH_SHARE, made * BATCH_SHARE, f"{source}, half of it in a batch")
+    return Price(given, made, source)
+
+
+def _listed(settings: TeacherConfig) -> tuple[float | None, float | None]:
+    """What genai-prices says of a token read and a token written."""
+    if settings.base_url or settings.spec == "arithmetic" or settings.spec.partition(":")[0] in SCHEMES:
+        return None, None
     from genai_prices import Usage, calc_price
 
     try:
         given = calc_price(Usage(input_tokens=MILLION, output_tokens=0), settings.spec, provider_id="openai")
         made = calc_price(Usage(input_tokens=0, output_tokens=MILLION), settings.spec, provider_id="openai")
     except LookupError:
-        return None
-    prices = [float(Decimal(each.total_price)) / MILLION for each in (given, made)]
-    return Price(prices[0], prices[1], "genai-prices")
+        return None, None
+    return float(Decimal(given.total_price)) / MILLION, float(Decimal(made.total_price)) / MILLION
 
 
 @dataclass
@@ -79,7 +86,7 @@ class Budget:
             raise UsageError(
                 "a limit of cost needs a price",
                 "nobody here knows what this teacher's tokens cost",
-                "set --set teacher.price.input=… and teacher.price.output=… (US dollars per million tokens)",
+                HOW_TO_PRICE,
             )
 
     def admit(self, problem_id: str, numbers: tuple[int, ...], question: str) -> bool:

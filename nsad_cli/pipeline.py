@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.answers.checker import Checker
 from nsad_cli.benchmarks import load_problems, parse_spec
 from nsad_cli.chains import ChainStore
-from nsad_cli.collect import CollectSummary, collect, collect_until, params_key
+from nsad_cli.collect import LEFT_OVER, CollectSummary, collect, collect_until, params_key
 from nsad_cli.config import BASELINES, Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
@@ -42,8 +42,6 @@ HOW_ASKED = {
     "batch",
 }
 """The teacher's settings that change no draw."""
-LEFT_OVER = ("failed", "out_of_money", "in_batches")
-"""What a collection's result says of draws that are still to be had."""
 Benchmark = tuple[str, list[Problem]]
 """A benchmark's label and the problems of it that are measured."""
 

@@ -1,4 +1,4 @@
-"""Collecting by batches from a server that speaks the Batch API, by processes that are killed: nothing is paid twice."""
+"""Collecting by batches from a server that speaks the Batch API, by processes that are killed: all is paid once."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_only_what_failed_or_expired_is_asked_again(serve: Serve, tmp_path: Path
         told = server.told()
         assert summary.new == 28 and list(summary.failures.values()) == ["bad request"]
         assert texts(store) == sorted(told["texts"]), "what is paid is stored"
-    assert [batch["status"] for batch in told["batches"]][0] == "expired"
+    assert told["batches"][0]["status"] == "expired"
     times = {question: told["answered"].get(question, 0) for question in (item.question for item in asked)}
     assert times == {problem.question: 4 * (problem.question != "bad") for problem in asked}
     asked_again = [key.split(":")[0] for key in told["requests"][len(asked) :]]

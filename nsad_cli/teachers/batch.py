@@ -184,6 +184,7 @@ class BatchApi:
                 "ask it without a batch: --no-batch",
             )
         passing = isinstance(error, openai.APIConnectionError | openai.InternalServerError | openai.RateLimitError)
+        passing = passing and getattr(error, "code", None) != "insufficient_quota"
         return (Unreachable if passing else NsadError)(
             f"{self.base_url} cannot be asked about batches" if passing else f"{self.base_url} refused a batch",
             said,

@@ -97,7 +97,7 @@ class Server:
             request.transport.abort()
         return web.json_response(batch)
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def newest_first(self, request: web.Request) -> web.Response:
         """GET /v1/batches: the newest first, in pages of two."""
         names = list(reversed(self.batches))
         after = request.query.get("after")
@@ -206,7 +206,7 @@ async def serve(port: Path, waiting: int) -> None:
     app.router.add_post("/v1/files", server.upload)
     app.router.add_get("/v1/files/{id}/content", server.content)
     app.router.add_post("/v1/batches", server.create)
-    app.router.add_get("/v1/batches", server.list)
+    app.router.add_get("/v1/batches", server.newest_first)
     app.router.add_get("/v1/batches/{id}", server.retrieve)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
