@@ -19,6 +19,8 @@ CLAIMED_AT_ONCE = 16
 """Problems whose draws are claimed in one commit."""
 PAUSE = 0.5
 """Seconds between looks at what other processes are at work on."""
+LEFT_OVER = ("failed", "out_of_money", "in_batches")
+"""What the result of a run's collection says of draws that are still to be had."""
 Progress = Callable[..., None]
 """Draws stored, draws wanted, tokens used now, and `spent` and `projected` where the price is known."""
 
@@ -33,6 +35,8 @@ class CollectSummary:
     failures: dict[str, str] = field(default_factory=dict)
     """Why, by a problem's id."""
     out_of_money: bool = False
+    in_batches: int = 0
+    """Draws that are left to open batches."""
 
 
 def collect(
@@ -52,7 +56,7 @@ def collect(
     summary: one to go on with. Raises NsadError where the teacher cannot be used at all.
     """
     store.add_problems(problems)
-    work = _Collection(problems, teacher, store, on_progress, budget, summary or CollectSummary())
+    work = Collection(problems, teacher, store, on_progress, budget, summary or CollectSummary())
     return work.run(draws)
 
 
@@ -66,10 +70,12 @@ def collect_until(
     on_progress: Progress = lambda *_, **__: None,
     *,
     budget: Budget | None = None,
+    gather: Callable[..., CollectSummary] = collect,
 ) -> CollectSummary:
     """As `collect`; then one draw more at a time for every problem that lacks right or wrong rationales.
 
-    grade_new: gives every new draw its verdict. A problem whose gold answer is no good is not drawn on.
+    grade_new: gives every new draw its verdict. gather: `collect`, or what stands in for it. A problem whose gold
+    answer is no good, or some of whose draws are left to a batch, is not drawn on.
     """
     params, summary, asked, settled = params_key(teacher), CollectSummary(), list(problems), 0
 
@@ -77,13 +83,13 @@ def collect_until(
         on_progress(settled + done, settled + total, *rest, **money)
 
     for number in range(draws, max(draws, until.max_draws) + 1):
-        collect(asked, teacher, number, store, report, budget=budget, summary=summary)
+        gather(asked, teacher, number, store, report, budget=budget, summary=summary)
         grade_new()
         lacking = store.lacking(teacher.name, params, until.positives, until.negatives)
         asked = [item for item in asked if item.id in lacking and item.id not in summary.failures]
         drawn = store.drawn(teacher.name, params)
         settled = sum(drawn.get(item.id, 0) for item in problems) - sum(drawn.get(item.id, 0) for item in asked)
-        if not asked or summary.out_of_money:
+        if not asked or summary.out_of_money or summary.in_batches:
             break
     summary.stored = sum(drawn.get(item.id, 0) for item in problems)
     return summary
@@ -94,7 +100,7 @@ def params_key(teacher: Teacher) -> str:
     return content_key("draws", teacher.params)
 
 
-class _Collection:
+class Collection:
     """One call of `collect`."""
 
     def __init__(
@@ -114,8 +120,6 @@ class _Collection:
     def run(self, draws: int) -> CollectSummary:
         """Rounds of asking, until nothing is missing that somebody could still bring."""
         missing = self._missing(draws)
-        self.total = len(self.problems) * draws
-        self.summary.stored = self.total - sum(map(len, missing.values()))
         self._report()
         while missing:
             self.others, self.summary.out_of_money, before = 0, False, self.summary.new
@@ -132,13 +136,21 @@ class _Collection:
             if first is None:
                 time.sleep(PAUSE)
             missing = self._missing(draws)
-            self.summary.stored = self.total - sum(map(len, missing.values()))
             self._report()
         return self.summary
 
     def _missing(self, draws: int) -> dict[str, tuple[int, ...]]:
-        wanted = [pid for pid in self.problems if pid not in self.summary.failures]
-        return self.store.missing(wanted, draws, self.teacher.name, self.params)
+        """What is neither stored nor left to a batch; brings the summary's counts up to date."""
+        missing = self.store.missing(self.problems, draws, self.teacher.name, self.params)
+        self.total = len(self.problems) * draws
+        self.summary.stored = self.total - sum(map(len, missing.values()))
+        held = self.store.in_batches(self.teacher.name, self.params)
+        left = {
+            pid: tuple(number for number in numbers if number not in held.get(pid, {}))
+            for pid, numbers in missing.items()
+        }
+        self.summary.in_batches = sum(map(len, missing.values())) - sum(map(len, left.values()))
+        return {pid: numbers for pid, numbers in left.items() if numbers and pid not in self.summary.failures}
 
     def _claimed(self, missing: Mapping[str, tuple[int, ...]]) -> Iterator[Request]:
         """Requests for what nobody else is at work on, claimed as they are taken, for as long as the money lasts."""
@@ -167,10 +179,11 @@ class _Collection:
     def _fail(self, problem: Problem, why: str) -> None:
         self.summary.failures[problem.id] = why
 
-    def _report(self) -> None:
+    def _report(self, **more: float) -> None:
+        """Tell how far it is, and the money where its price is known."""
         money: dict[str, float] = {}
         if self.budget is not None and self.budget.price is not None and self.summary.new:
             spent = self.budget.spent
             lacking = self.total - self.summary.stored
             money = {"spent": round(spent, 6), "projected": round(spent * (1 + lacking / self.summary.new), 6)}
-        self.on_progress(self.summary.stored, self.total, self.summary.tokens, **money)
+        self.on_progress(self.summary.stored, self.total, self.summary.tokens, **money, **more)

@@ -66,10 +66,10 @@ class ProblemsConfig(Section):
 
 
 class PriceConfig(Section):
-    """US dollars per million tokens."""
+    """US dollars per million tokens; what is unset is the list's."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
+    input: float | None = Field(default=None, ge=0)
+    output: float | None = Field(default=None, ge=0)
 
 
 class UntilConfig(Section):
@@ -100,6 +100,8 @@ class TeacherConfig(Section):
     """Seconds to wait for one reply."""
     price: PriceConfig | None = None
     """Where unset, a maintained list's (the package genai-prices), for OpenAI's own models."""
+    batch: bool = False
+    """By OpenAI's Batch API: half the price, within a day."""
     max_cost: float | None = Field(default=None, gt=0)
     """US dollars that one collection may spend, a hard limit."""
     until: UntilConfig | None = None

@@ -13,6 +13,7 @@ from nsad_cli.answers.verdicts import judge
 from nsad_cli.collect import params_key
 from nsad_cli.config import TeacherConfig
 from nsad_cli.pipeline import Note, Pipeline, collect_key, collected, grade_key, training_problems
+from nsad_cli.quote import Quote, make_quote
 from nsad_cli.runs import Run
 from nsad_cli.store import Store
 from nsad_cli.teachers import RECORDED, Teacher, make_teacher
@@ -61,6 +62,8 @@ class Ahead:
     collected: bool
     graded: bool
     forecast: Forecast
+    quote: Quote | None = None
+    """Of a teacher behind an API that must still be asked."""
 
     def rationale_chars(self) -> float:
         """Mean length of a rationale: of those stored, else of human solutions, else assumed."""
@@ -88,6 +91,9 @@ def look_ahead(run: Run, say: Note, *, force: bool = False) -> Ahead:
             problems = training_problems(recipe, teacher, say)
             mine = {problem.id for problem in problems}
         stored = [draw for draw in store.draws(name, params) if draw.problem_id in mine and draw.index < settings.draws]
+        quote = None
+        if not done and not is_free(settings.spec) and not is_local(settings.spec):
+            quote = make_quote(settings, teacher, problems, store)
     draws, wanted, calls = stored, len(stored), 0
     if not done and is_free(settings.spec):
         draws = free_draws(teacher, problems, settings.draws)
@@ -104,7 +110,7 @@ def look_ahead(run: Run, say: Note, *, force: bool = False) -> Ahead:
         forecast = judged_forecast(problems, draws, wanted, seed, f"the draws of {name}")
     else:
         forecast = assumed_forecast(problems, settings.draws, seed)
-    return Ahead(tuple(problems), tuple(stored), wanted, calls, done, graded, forecast)
+    return Ahead(tuple(problems), tuple(stored), wanted, calls, done, graded, forecast, quote)
 
 
 def is_free(spec: str) -> bool:

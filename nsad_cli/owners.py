@@ -1,4 +1,4 @@
-"""Who is at work on a claimed draw: a process, and whether it still lives."""
+"""Who is at work on a claimed draw: a process, and whether it still lives, or a batch, which outlives its process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import psutil
 LEASE = 3600.0
 """Seconds after which a claim from another machine, whose processes cannot be seen from here, has lapsed."""
 
+BATCH = "batch:"
+"""Before a batch's id in the owner of a claim."""
+
 
 @cache
 def me() -> str:
@@ -20,7 +23,9 @@ def me() -> str:
 
 
 def lives(owner: str, since: float) -> bool:
-    """Whether the process behind a claim made at `since` may still be at work on it."""
+    """Whether the process or batch behind a claim made at `since` may still be at work on it."""
+    if owner.startswith(BATCH):
+        return True  # until somebody closes it
     host, number, started = owner.rsplit(":", 2)
     if host != socket.gethostname():
         return time.time() - since < LEASE

@@ -10,7 +10,7 @@ from nsad_cli import prompts
 from nsad_cli.answers.checker import Checker
 from nsad_cli.benchmarks import load_problems, parse_spec
 from nsad_cli.chains import ChainStore
-from nsad_cli.collect import CollectSummary, collect, collect_until, params_key
+from nsad_cli.collect import LEFT_OVER, CollectSummary, collect, collect_until, params_key
 from nsad_cli.config import BASELINES, UNTRAINED, Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
@@ -40,6 +40,7 @@ HOW_ASKED = {
     "timeout",
     "price",
     "max_cost",
+    "batch",
 }
 """The teacher's settings that change no draw."""
 Benchmark = tuple[str, list[Problem]]
@@ -116,6 +117,11 @@ class Pipeline:
                     f"collect: stopped before teacher.max_cost (${settings.max_cost:g}) could be passed; "
                     f"${budget.spent:.4f} spent"
                 )
+            if summary.in_batches:
+                self.note(
+                    f"collect: {summary.in_batches} draws are in batches under way, and were not asked for; "
+                    f"fetch them with `{self._how_to_fetch()}`"
+                )
             if failures and not summary.stored:
                 raise NsadError(
                     "collect: the teacher answered nothing",
@@ -131,6 +137,7 @@ class Pipeline:
                 new=summary.new,
                 failed=len(summary.failures),
                 out_of_money=summary.out_of_money,
+                in_batches=summary.in_batches,
                 tokens=summary.tokens,
                 cost=budget.spent if budget.price is not None else None,
             )
@@ -138,8 +145,9 @@ class Pipeline:
 
     def _collect(self, problems: list[Problem], teacher: Teacher, store: Store, budget: Budget) -> CollectSummary:
         settings, progress = self.recipe.teacher, self.run.progress("collect")
+        gather: Callable[..., CollectSummary] = self._collect_batches if settings.batch else collect
         if settings.until is None:
-            return collect(problems, teacher, settings.draws, store, progress, budget=budget)
+            return gather(problems, teacher, settings.draws, store, progress, budget=budget)
         with Checker() as checker:
             return collect_until(
                 problems,
@@ -150,7 +158,30 @@ class Pipeline:
                 lambda: grade(store, checker, params=params_key(teacher)),
                 progress,
                 budget=budget,
+                gather=gather,
             )
+
+    def _collect_batches(
+        self, problems: Sequence[Problem], teacher: Teacher, draws: int, store: Store, *rest: Any, **more: Any
+    ) -> CollectSummary:
+        """collect_batches; an interrupt leaves the batches under way and says how to go on with them."""
+        from nsad_cli.batches import collect_batches
+        from nsad_cli.teachers.openai import OpenAITeacher
+
+        try:
+            assert isinstance(teacher, OpenAITeacher)  # make_teacher sees to it
+            return collect_batches(problems, teacher, draws, store, *rest, **more)
+        except KeyboardInterrupt:
+            held = store.in_batches(teacher.name, params_key(teacher))
+            if held:
+                self.note(
+                    f"collect: {sum(map(len, held.values()))} draws stay with the API, in batches that go on without "
+                    f"us; fetch them with `{self._how_to_fetch()}`"
+                )
+            raise
+
+    def _how_to_fetch(self) -> str:
+        return f"nsad collect --batch --run {self.run.name}"
 
     def grade(self) -> dict[str, Any]:
         """Give every draw of the run a verdict."""
@@ -280,7 +311,7 @@ def collect_key(recipe: Recipe) -> str:
 def collected(run: Run, key: str) -> bool:
     """Whether a run's collection is done with these settings, and no draw of it is still to be had."""
     result = run.stages().get("collect", {}).get("result", {})
-    return run.done("collect", key) and not result["failed"] and not result.get("out_of_money")
+    return run.done("collect", key) and not any(result.get(name) for name in LEFT_OVER)
 
 
 def grade_key(collection: Mapping[str, Any]) -> str:

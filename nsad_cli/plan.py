@@ -19,10 +19,13 @@ from nsad_cli.chains import ChainStore
 from nsad_cli.config import UNTRAINED, RankerConfig, Recipe, StageConfig
 from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.files import write_atomic
-from nsad_cli.forecast import is_local, look_ahead
+from nsad_cli.forecast import look_ahead, planned_teacher
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
-from nsad_cli.pipeline import Benchmark, evaluation_key, load_benchmarks, unseen_problems
+from nsad_cli.money import HOW_TO_PRICE
+from nsad_cli.pipeline import Benchmark, evaluation_key, load_benchmarks, training_problems, unseen_problems
+from nsad_cli.quote import Quote, make_quote
 from nsad_cli.runs import FORMAT, Run, check_name, runs_home
+from nsad_cli.store import Store
 from nsad_cli.types import Problem
 
 if TYPE_CHECKING:
@@ -117,17 +120,37 @@ def make_plan(name: str, recipe: Recipe, say: Note, *, force: bool = False) -> P
         return _Planner(copy_of_records(source, recipe, Path(folder)), source, say, force).plan()
 
 
-def copy_of_records(source: Run, recipe: Recipe, folder: Path) -> Run:
+def quote_collection(name: str | None, recipe: Recipe, store: Path | None, say: Note) -> Quote:
+    """Quote a run's collection as `make_quote` does; None is a new run, and `store` the one that it would share.
+
+    Raises what the collection would raise before it asks for anything, but for a missing key.
+    """
+    if name is not None:
+        check_name(name)
+    with tempfile.TemporaryDirectory(prefix="nsad-quote-") as folder:
+        source = Run(runs_home() / name if name is not None else Path(folder) / "none" / "new")
+        run = copy_of_records(source, recipe, Path(folder), store=store, chains=False)
+        teacher = planned_teacher(recipe.teacher)
+        problems = training_problems(recipe, teacher, say)
+        with Store(run.store_path) as records:
+            return make_quote(recipe.teacher, teacher, problems, records)
+
+
+def copy_of_records(
+    source: Run, recipe: Recipe, folder: Path, *, store: Path | None = None, chains: bool = True
+) -> Run:
     """A run in `folder` with the manifest and stores of another, which need not exist, and a recipe of its own.
 
+    store: what a run that does not exist would share. chains: whether to copy them.
     Opening a store makes files beside it even where it is only read: so the run's own is never opened.
     """
     run = Run(folder / source.name)
     manifest: dict[str, Any] = {"format": FORMAT, "name": source.name, "stages": {}}
-    stores = {}
+    stores = {"store.sqlite": store} if store is not None else {}
     if (source.path / "manifest.json").exists():
+        source.check_store(store)
         manifest = source.manifest()
-        stores = {"store.sqlite": source.store_path, "chains.sqlite": source.chains_path}
+        stores = {"store.sqlite": source.store_path, **({"chains.sqlite": source.chains_path} if chains else {})}
     write_atomic(run.path / "manifest.json", json.dumps({**manifest, "store": None}))
     for target, path in stores.items():
         for end in ("", "-wal"):  # what is committed and not yet in the file itself is in its log
@@ -194,7 +217,7 @@ class _Planner:
         used = sum(draw.prompt_tokens + draw.completion_tokens for draw in ahead.stored)
         asked = sum(len(teacher.prompt) + len(problem.question) for problem in ahead.problems)
         expected = ahead.calls * (asked / max(len(ahead.problems), 1) + ahead.rationale_chars()) / CHARS_PER_TOKEN
-        paid = ahead.calls > 0 and not is_local(teacher.spec)
+        quote = ahead.quote
         self.rows["collect"] = _Row(
             "collect",
             ahead.collected,
@@ -202,16 +225,16 @@ class _Planner:
             used + expected or None,
             more={
                 "seconds": None if ahead.calls else 0.0,
-                "calls": ahead.calls,
-                "cost": None if paid else 0.0,
+                "calls": quote.requests if quote else ahead.calls,
+                "cost": best_cost(quote) if quote else 0.0,
                 "reused": len(ahead.stored),
                 "estimated": ("tokens",) if ahead.calls else (),
             },
         )
         if not ahead.collected and ahead.stored:
             self.notes.append(f"collect: {len(ahead.stored)} of {ahead.wanted} draws are in the store already")
-        if paid:
-            self.notes.append(f"collect: what {teacher.spec} costs and how fast it answers is unknown")
+        if quote is not None and ahead.calls:
+            self.notes.append(f"collect: {cost_in_words(quote)}; how fast {teacher.spec} answers is unknown")
         if self.forecast.basis:
             self.notes.append(f"rationales: {self.forecast.basis}")
         seconds = 0.0 if ahead.graded else round(ahead.wanted * self.forecast.grade_seconds, 1)
@@ -481,6 +504,19 @@ class _Planner:
             f"tokens/s by LoRA, {speeds.nat:.0f} by NAT, {speeds.nce:.0f} by NCE, {speeds.sampling:.0f} written"
         )
         return speeds
+
+
+def best_cost(quote: Quote) -> float | None:
+    """What is expected where that is known, else what it comes to at most."""
+    return quote.cost_at_most if quote.cost is None else quote.cost
+
+
+def cost_in_words(quote: Quote) -> str:
+    """What a quote's cost rests on."""
+    if quote.cost_at_most is None or quote.price is None:
+        return f"what {quote.teacher} costs is unknown: {HOW_TO_PRICE}"
+    expected = f"${quote.cost:.2f} expected, " if quote.cost is not None else ""
+    return f"{expected}${quote.cost_at_most:.2f} at most ({quote.price.source})"
 
 
 def rows_at_once(settings: StageConfig, length: float) -> int:

@@ -67,13 +67,7 @@ class Run:
         check_name(name)
         run = cls(runs_home() / name)
         if (run.path / "manifest.json").exists():
-            if store is not None and store.resolve() != run.store_path.resolve():
-                raise UsageError(
-                    f"run `{name}` has another store",
-                    f"it keeps its rationales in {run.store_path}",
-                    "use another --run",
-                )
-            run.manifest()
+            run.check_store(store)
         else:
             manifest = {
                 "format": FORMAT,
@@ -167,6 +161,16 @@ class Run:
         """The store of problems, draws and verdicts: the run's own, or a shared one."""
         shared = self.manifest().get("store")
         return Path(shared) if shared else self.path / "store.sqlite"
+
+    def check_store(self, store: Path | None) -> None:
+        """Raise UsageError where the run keeps its rationales in another store; None is any."""
+        if store is not None and store.resolve() != self.store_path.resolve():
+            raise UsageError(
+                f"run `{self.name}` has another store",
+                f"it keeps its rationales in {self.store_path}",
+                "use another --run",
+            )
+        self.manifest()
 
     @property
     def chains_path(self) -> Path:

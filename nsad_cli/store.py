@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from nsad_cli.database import connect
+from nsad_cli.owners import BATCH
 from nsad_cli.types import Draw, Finish, Judgement, Problem, Rationale, Verdict
 
 FORMATS = (
@@ -48,6 +50,7 @@ CREATE TABLE batches (
 _PROBLEM = "p.id, p.question, p.answer, p.benchmark, p.split, p.solution, p.subject, p.level"
 
 
+UNSENT = "unsent-"
 Live = Callable[[str, float], bool]
 """Whether the owner of a claim, made at a time, is still at work."""
 
@@ -59,6 +62,25 @@ class StoredDraw:
     key: int
     draw: Draw
     gold: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Draws that were handed to a batch API together: `lines` are its requests by their custom ids.
+
+    An `id` that starts with UNSENT is ours: the API's own is not known yet, and whether there is one neither.
+    """
+
+    id: str
+    lines: tuple[str, ...]
+    owner: str
+    """The process that hands it over."""
+    created: float
+
+    @property
+    def sent(self) -> bool:
+        """Whether the API has taken it, as far as we know."""
+        return not self.id.startswith(UNSENT)
 
 
 class Store:
@@ -158,6 +180,33 @@ class Store:
         with self._db.writing() as db:
             db.execute("DELETE FROM claims WHERE owner = ?", (owner,))
 
+    def plan_batch(
+        self, batch: Batch, teacher: str, params: str, base_url: str, draws: Iterable[tuple[str, int]]
+    ) -> None:
+        """Note a batch before it is handed over; from now on it holds the claims on its draws, whoever dies."""
+        requests = json.dumps({"owner": batch.owner, "lines": batch.lines})
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT INTO batches VALUES (?,?,?,?,'open',?,?)",
+                (batch.id, teacher, params, base_url, requests, batch.created),
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO claims VALUES (?,?,?,?,?,?)",
+                [(pid, teacher, params, number, BATCH + batch.id, batch.created) for pid, number in draws],
+            )
+
+    def name_batch(self, old: str, new: str) -> None:
+        """Give a batch the id by which its API knows it."""
+        with self._db.writing() as db:
+            db.execute("UPDATE batches SET id = ? WHERE id = ?", (new, old))
+            db.execute("UPDATE claims SET owner = ? WHERE owner = ?", (BATCH + new, BATCH + old))
+
+    def close_batch(self, batch_id: str) -> None:
+        """Nothing more will come of a batch: it gives up its claims."""
+        with self._db.writing() as db:
+            db.execute("UPDATE batches SET state = 'closed' WHERE id = ?", (batch_id,))
+            db.execute("DELETE FROM claims WHERE owner = ?", (BATCH + batch_id,))
+
     def set_verdicts(self, verdicts: Iterable[tuple[int, Judgement]], grader: str) -> None:
         """Record verdicts by a draw's key, in place of earlier ones."""
         with self._db.writing() as db:
@@ -197,6 +246,36 @@ class Store:
         """How many draws each problem has of a teacher with its parameters."""
         where = "WHERE teacher = ? AND params = ? GROUP BY problem_id"
         return dict(self._db.execute(f"SELECT problem_id, COUNT(*) FROM draws {where}", (teacher, params)).fetchall())
+
+    def open_batches(self, teacher: str, params: str, base_url: str) -> list[Batch]:
+        """The batches of a teacher and its parameters at one API that are not closed, the oldest first."""
+        rows = self._db.execute(
+            "SELECT id, requests, created FROM batches"
+            " WHERE teacher = ? AND params = ? AND base_url = ? AND state = 'open' ORDER BY created",
+            (teacher, params, base_url),
+        )
+        found = [(row[0], json.loads(row[1]), row[2]) for row in rows]
+        return [Batch(key, tuple(value["lines"]), value["owner"], created) for key, value, created in found]
+
+    def in_batches(self, teacher: str, params: str) -> dict[str, dict[int, str]]:
+        """The draws that open batches hold, at whatever API: by problem and number the batch's id."""
+        rows = self._db.execute(
+            "SELECT problem_id, number, owner FROM claims WHERE teacher = ? AND params = ? AND owner GLOB ?",
+            (teacher, params, BATCH + "*"),
+        )
+        found: dict[str, dict[int, str]] = {}
+        for pid, number, owner in rows:
+            found.setdefault(pid, {})[number] = owner.removeprefix(BATCH)
+        return found
+
+    def mean_tokens(self, teacher: str, params: str) -> tuple[float, int]:
+        """The mean of the tokens that a teacher wrote for a draw, and of how many: with these parameters, else any."""
+        query = "SELECT AVG(completion_tokens), COUNT(*) FROM draws WHERE teacher = ? AND completion_tokens > 0"
+        for more, values in ((" AND params = ?", (teacher, params)), ("", (teacher,))):
+            mean, count = self._db.execute(query + more, values).fetchone()
+            if count:
+                break
+        return float(mean or 0), int(count)
 
     def lacking(self, teacher: str, params: str, positives: int, negatives: int) -> set[str]:
         """Problems that have draws, a usable gold answer, and too few right or wrong rationales."""

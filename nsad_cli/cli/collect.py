@@ -39,6 +39,11 @@ def collect(
         int | None, typer.Option("--max-draws", help="With --until: draws per problem, at most.")
     ] = None,
     max_cost: Annotated[float | None, typer.Option("--max-cost", help="US dollars to spend, at most.")] = None,
+    batch: Annotated[
+        bool | None,
+        typer.Option("--batch/--no-batch", help="By OpenAI's Batch API: half the price, within a day."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and cost; ask for nothing.")] = False,
     concurrency: Annotated[int | None, typer.Option("--concurrency", help="Requests under way at once.")] = None,
     requests_per_minute: Annotated[int | None, typer.Option("--rpm", help="Requests a minute, at most.")] = None,
     tokens_per_minute: Annotated[int | None, typer.Option("--tpm", help="Tokens a minute, at most.")] = None,
@@ -49,7 +54,7 @@ def collect(
     as_json: AsJson = False,
 ) -> None:
     """Ask a teacher to solve problems; a draw that is stored is never asked for again."""
-    from nsad_cli.cli.target import execute, new_or_existing_run
+    from nsad_cli.cli.target import execute, new_or_existing_run, recipe_of, stopped_run
 
     overrides = {
         "teacher.spec": teacher,
@@ -58,6 +63,7 @@ def collect(
         "teacher.temperature": temperature,
         "teacher.max_tokens": max_tokens,
         "teacher.max_cost": max_cost,
+        "teacher.batch": batch,
         "teacher.concurrency": concurrency,
         "teacher.requests_per_minute": requests_per_minute,
         "teacher.tokens_per_minute": tokens_per_minute,
@@ -66,6 +72,13 @@ def collect(
         **_until(until, max_draws),
         **parse_settings(settings),
     }
+    if dry_run:
+        from nsad_cli.cli.quote import show_quote
+        from nsad_cli.plan import quote_collection
+
+        recipe = recipe_of(run_name, overrides)
+        show_quote(quote_collection(run_name or stopped_run(recipe), recipe, store, say), as_json)
+        return
     run = new_or_existing_run(run_name, overrides, store)
     result = execute(run, ["collect"], force=force)["collect"]
     if as_json:

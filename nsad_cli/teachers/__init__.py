@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nsad_cli.config import TeacherConfig
+from nsad_cli.errors import UsageError
 from nsad_cli.files import file_stamp
 from nsad_cli.teachers.base import Teacher
 
@@ -27,6 +28,12 @@ def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[st
     Raises UsageError or NsadError where its file, model, key or server is missing.
     """
     scheme, _, path = spec.partition(":")
+    if settings.batch and (spec == "arithmetic" or scheme in SCHEMES or len(settings.base_url) > 1):
+        raise UsageError(
+            f"the teacher `{spec}` cannot be asked by batches",
+            "batches are of OpenAI's API, or of one server that speaks it",
+            "leave --batch out (--no-batch, where the run's recipe says teacher.batch)",
+        )
     if spec == "arithmetic":
         from nsad_cli.teachers.arithmetic import ArithmeticTeacher
 

@@ -8,7 +8,7 @@ import itertools
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,12 @@ class OpenAITeacher:
         Raises NsadError for a refused key, an unknown model, or servers of which none can be reached.
         """
         asyncio.run(_Drawing(self, requests, keep, fail).run())
+
+    def body(self, problem: Problem, draws: int) -> dict[str, Any]:
+        """What a request for several draws of a problem says."""
+        messages = turns(self.settings.demonstrations, self.settings.prompt, problem.question)
+        asked = {"model": self.name, "messages": messages, **self.sent}
+        return asked | ({"n": draws} if draws > 1 else {})
 
     def give_way(self, error: Any, sent: dict[str, Any]) -> bool:
         """Whether to ask again: a model that does not know a parameter gets its newer name, or does without a default.
@@ -285,16 +291,16 @@ class _Drawing:
         """The draws of one reply, fewer than asked for perhaps; what concerns every draw is raised as NsadError."""
         import openai
 
-        teacher, settings = self.teacher, self.settings
-        messages = turns(settings.demonstrations, settings.prompt, problem.question)
-        sent = dict(teacher.sent) | ({"n": len(numbers)} if len(numbers) > 1 else {})
-        length = sum(len(message["content"].encode()) for message in messages)
-        async with server.pace.request(length / 4 + settings.max_tokens * len(numbers)):
+        sent, body = dict(self.teacher.sent), self.teacher.body(problem, len(numbers))
+        prompt = sum(len(message["content"].encode()) for message in body["messages"])
+        async with server.pace.request(prompt / 4 + self.settings.max_tokens * len(numbers)):
             try:
-                reply = await server.client.chat.completions.create(model=teacher.name, messages=messages, **sent)
-                draws = self._draws(server, reply, problem, numbers)
+                reply = await server.client.chat.completions.create(**body)
+                draws = draws_of(reply, self.teacher.name, problem.id, numbers)
             except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is no JSON
                 raise self._judged(error, server, numbers, sent, attempt) from None
+        if not draws:
+            raise _Again("an empty reply", wait=False)
         server.answered, server.misses = True, 0
         server.pace.answered()
         self.last_answer = asyncio.get_running_loop().time()
@@ -367,32 +373,33 @@ class _Drawing:
             "check --base-url and that the server runs; draws that arrived are kept",
         )
 
-    def _draws(self, server: _Server, reply: Any, problem: Problem, numbers: tuple[int, ...]) -> list[Draw]:
-        """The usable choices of a reply; the prompt's tokens are the first one's, the others by length of text.
 
-        Raises _Again where there is none.
-        """
-        choices = getattr(reply, "choices", None)
-        if not isinstance(choices, list):
-            raise ValueError(f"not a chat completion: {str(reply)[:80]}")
-        usable = [choice for choice in choices if _is_usable(choice)][: len(numbers)]
-        if not usable:
-            raise _Again("an empty reply", wait=False)
-        usage = reply.usage
-        texts = [choice.message.content or "" for choice in usable]
-        completion = _shared_out(usage.completion_tokens if usage else 0, [len(text) + 1 for text in texts])
-        return [
-            Draw(
-                problem.id,
-                self.teacher.name,
-                number,
-                text,
-                FINISHES.get(choice.finish_reason, Finish.STOP),
-                usage.prompt_tokens if usage and i == 0 else 0,
-                completion[i],
-            )
-            for i, (number, text, choice) in enumerate(zip(numbers, texts, usable, strict=False))
-        ]
+def draws_of(reply: Any, teacher: str, problem_id: str, numbers: Sequence[int]) -> list[Draw]:
+    """The usable choices of a reply; the prompt's tokens are the first one's, the others by length of text.
+
+    Raises ValueError for what is no chat completion.
+    """
+    choices = getattr(reply, "choices", None)
+    if not isinstance(choices, list):
+        raise ValueError(f"not a chat completion: {str(reply)[:80]}")
+    usable = [choice for choice in choices if _is_usable(choice)][: len(numbers)]
+    if not usable:
+        return []
+    usage = reply.usage
+    texts = [choice.message.content or "" for choice in usable]
+    completion = _shared_out(usage.completion_tokens if usage else 0, [len(text) + 1 for text in texts])
+    return [
+        Draw(
+            problem_id,
+            teacher,
+            number,
+            text,
+            FINISHES.get(choice.finish_reason, Finish.STOP),
+            usage.prompt_tokens if usage and i == 0 else 0,
+            completion[i],
+        )
+        for i, (number, text, choice) in enumerate(zip(numbers, texts, usable, strict=False))
+    ]
 
 
 def _is_usable(choice: Any) -> bool:
