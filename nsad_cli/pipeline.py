@@ -16,7 +16,7 @@ from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
 from nsad_cli.files import file_stamp
 from nsad_cli.generation.sampler import Sampling
-from nsad_cli.grading import GRADER_VERSION, grade
+from nsad_cli.grading import GRADER_VERSION, grade, ledger
 from nsad_cli.money import Budget, price_of
 from nsad_cli.processes import leads, wait
 from nsad_cli.runs import Run, content_key
@@ -186,16 +186,16 @@ class Pipeline:
     def grade(self) -> dict[str, Any]:
         """Give every draw of the run a verdict."""
         collection = self._needs("collect", "nsad collect")
-        key = grade_key(collection)
+        key, params = grade_key(collection), collection["result"]["params"]
         if not self.force and self.run.done("grade", key):
             self.note("grade: already done with these settings")
-            return dict(self.run.stages()["grade"]["result"])
+            with Store(self.run.store_path) as store:  # people may have reviewed since
+                return {"ledger": ledger(store, params).as_dict()}
         with self.run.stage("grade", key) as result, Store(self.run.store_path) as store, Checker() as checker:
-            params = collection["result"]["params"]
             if self.force:
                 store.forget_verdicts(params)
-            ledger = grade(store, checker, self.run.progress("grade"), params=params)
-            result.update(ledger=ledger.as_dict())
+            found = grade(store, checker, self.run.progress("grade"), params=params)
+            result.update(ledger=found.as_dict())
         return dict(result)
 
     def corpus(self) -> Corpus:
@@ -317,6 +317,12 @@ def collected(run: Run, key: str) -> bool:
 def grade_key(collection: Mapping[str, Any]) -> str:
     """The key of the grading that follows a finished collection (the stage's state)."""
     return content_key("grade", collection["key"], collection["ended"], GRADER_VERSION)
+
+
+def graded(run: Run) -> bool:
+    """Whether every draw of a run's collection has its verdict by this version of the grader."""
+    collection = run.stages().get("collect", {})
+    return collection.get("state") == "finished" and run.done("grade", grade_key(collection))
 
 
 def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, benchmarks: Sequence[Benchmark]) -> str:
