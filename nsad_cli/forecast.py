@@ -97,8 +97,8 @@ def look_ahead(run: Run, say: Note, *, force: bool = False) -> Ahead:
         calls = wanted - len(stored)
     graded = done and run.done("grade", grade_key(run.stages()["collect"]))
     if graded:
-        corpus = Pipeline(run, say).corpus()
-        forecast = Forecast(corpus.positive, corpus.negative, 1.0, "")
+        positive, negative = Pipeline(run, say).rationales()
+        forecast = Forecast(tuple(positive), tuple(negative), 1.0, "")
     elif draws:
         say("judging a sample of the rationales …")
         forecast = judged_forecast(problems, draws, wanted, seed, f"the draws of {name}")
