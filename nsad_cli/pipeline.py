@@ -20,9 +20,9 @@ from nsad_cli.leaks import Leaks, collected_problems, find_leaks
 from nsad_cli.money import Budget, price_of
 from nsad_cli.processes import leads, wait
 from nsad_cli.runs import Run, content_key
-from nsad_cli.store import Store
-from nsad_cli.teachers import Teacher, make_teacher, source_stamp
-from nsad_cli.types import Problem, Rationale, Verdict
+from nsad_cli.store import LABEL, Store
+from nsad_cli.teachers import Teacher, labels_of, make_teacher, source_stamp
+from nsad_cli.types import Judgement, Problem, Rationale, Verdict
 
 if TYPE_CHECKING:
     from nsad_cli.session import Session
@@ -106,7 +106,9 @@ class Pipeline:
             settings = self.recipe.teacher
             budget = Budget(price_of(settings), settings.max_cost, settings.prompt, settings.max_tokens)
             with Store(self.run.store_path) as store:
+                problems = with_known_answers(problems, store)
                 summary = self._collect(problems, teacher, store, budget)
+                keep_labels(problems, teacher, store)
             failures = [f"{pid}: {why}" for pid, why in summary.failures.items()]
             for failure in failures[:5]:
                 self.note(f"collect: {failure}")
@@ -292,6 +294,28 @@ class Pipeline:
                 f"run `{command} --run {self.run.name}` first",
             )
         return dict(state)
+
+
+def with_known_answers(problems: Sequence[Problem], store: Store) -> list[Problem]:
+    """Problems that bring no gold answer as the store has them, where it knows one: nothing is to erase that."""
+    if all(problem.answer for problem in problems):
+        return list(problems)
+    known = {problem.id: problem for problem in store.problems()}
+    return [problem if problem.answer else known.get(problem.id, problem) for problem in problems]
+
+
+def keep_labels(problems: Sequence[Problem], teacher: Teacher, store: Store) -> None:
+    """Take the labels that a recording brings for verdicts, where no gold answer is known to grade by."""
+    labels, unknown = labels_of(teacher), {problem.id for problem in problems if not problem.answer}
+    keys = store.draw_keys(teacher.name, params_key(teacher)) if labels and unknown else {}
+    store.set_verdicts(
+        [
+            (keys[draw], Judgement(Verdict.CORRECT if right else Verdict.WRONG, None, "labelled so in the recording"))
+            for draw, right in labels.items()
+            if draw in keys and draw[0] in unknown
+        ],
+        LABEL,
+    )
 
 
 def collect_key(recipe: Recipe) -> str:

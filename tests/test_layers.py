@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "nsad_cli"
-HEAVY = {"torch", "transformers", "peft", "safetensors", "accelerate", "datasets", "vllm", "math_verify"}
+HEAVY = {"torch", "transformers", "peft", "safetensors", "accelerate", "datasets", "pyarrow", "vllm", "math_verify"}
 LIGHT = (
     "types",
     "errors",
@@ -41,12 +41,13 @@ LIGHT = (
     "overlap",
     "leaks",
     "exchange",
+    "rowfiles",
 )
 LAYERS = (
     {"types", "errors", "nearest", "processes", "owners"},
     {"files"},
-    {"config", "answers", "losses", "voting", "hub", "database", "machine", "arithmetic", "overlap", "exchange"},
-    {"recipes", "benchmarks", "nat", "packing", "stopping"},
+    {"config", "answers", "losses", "voting", "hub", "database", "machine", "arithmetic", "overlap", "rowfiles"},
+    {"recipes", "benchmarks", "nat", "packing", "stopping", "exchange"},
     {"runs", "store", "chains", "students", "teachers", "heads"},
     {"money", "grading", "generation", "ranking", "footprint", "leaks"},
     {"collect"},
