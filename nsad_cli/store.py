@@ -51,6 +51,8 @@ ALTER TABLE reviews ADD COLUMN queue TEXT NOT NULL DEFAULT 'disputed';
 """,
 )
 """What each format of the file adds to the one before; see database.connect."""
+LABEL = "label"
+"""The grader of a verdict that came with the draw, where no gold answer is known: no grader's version outdates it."""
 _PROBLEM = "p.id, p.question, p.answer, p.benchmark, p.split, p.solution, p.subject, p.level"
 SKIPPED = "skip"
 """A review that leaves the draw to the grader."""
@@ -259,9 +261,12 @@ class Store:
             )
 
     def forget_verdicts(self, params: str) -> None:
-        """Drop the verdicts on the draws made with these parameters: they will be judged again."""
+        """Drop the verdicts on the draws made with these parameters, but for labels: they will be judged again."""
         with self._db.writing() as db:
-            db.execute("DELETE FROM verdicts WHERE draw_id IN (SELECT id FROM draws WHERE params = ?)", (params,))
+            db.execute(
+                "DELETE FROM verdicts WHERE grader <> ? AND draw_id IN (SELECT id FROM draws WHERE params = ?)",
+                (LABEL, params),
+            )
 
     def review(self, key: int, verdict: Verdict | None, queue: Queue) -> None:
         """Record a person's verdict by a draw's key; it goes before any of the grader's. None skips the draw."""
@@ -349,12 +354,12 @@ class Store:
         return [_problem(row) for row in self._db.execute(f"SELECT {_PROBLEM} FROM problems p ORDER BY p.position")]
 
     def ungraded(self, grader: str) -> Iterator[StoredDraw]:
-        """Draws without a verdict by this grader's version, in a fixed order."""
+        """Draws without a label or a verdict by this grader's version, in a fixed order."""
         rows = self._db.execute(
             "SELECT d.id, d.problem_id, d.teacher, d.number, d.text, d.finish, d.prompt_tokens, d.completion_tokens,"
             " p.answer FROM draws d JOIN problems p ON p.id = d.problem_id LEFT JOIN verdicts v ON v.draw_id = d.id"
-            " WHERE v.grader IS NOT ? ORDER BY d.id",
-            (grader,),
+            " WHERE v.grader IS NOT ? AND v.grader IS NOT ? ORDER BY d.id",
+            (grader, LABEL),
         ).fetchall()
         for row in rows:
             draw = Draw(row[1], row[2], row[3], row[4], Finish(row[5]), row[6], row[7])
@@ -425,6 +430,22 @@ class Store:
             table: self._db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
             for table in ("problems", "draws", "verdicts")
         }
+
+    def draw_keys(self, teacher: str, params: str) -> dict[tuple[str, int], int]:
+        """The keys of a teacher's draws with its parameters, by problem id and number."""
+        rows = self._db.execute(
+            "SELECT problem_id, number, id FROM draws WHERE teacher = ? AND params = ?", (teacher, params)
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def verdicts(self, teacher: str, params: str) -> dict[tuple[str, int], Verdict]:
+        """The verdicts on a teacher's draws with its parameters, by problem id and number."""
+        rows = self._db.execute(
+            "SELECT d.problem_id, d.number, v.verdict FROM draws d JOIN verdicts v ON v.draw_id = d.id"
+            " WHERE d.teacher = ? AND d.params = ?",
+            (teacher, params),
+        )
+        return {(row[0], row[1]): Verdict(row[2]) for row in rows}
 
 
 def _problem(row: sqlite3.Row | tuple[Any, ...]) -> Problem:
