@@ -112,7 +112,7 @@ class _Reviewer:
 
 
 def screen(item: Item, doubt: Doubt, width: int, height: int | None) -> list[Text]:
-    """A draw in lines of a width, at most `height` of them (10 is the least); None shows all.
+    """A draw in lines of a width, at most `height` of them (12 is the least); None shows all.
 
     Where there is no room the question loses its end and the rationale its beginning, for there stands the answer.
     """
@@ -128,12 +128,12 @@ def screen(item: Item, doubt: Doubt, width: int, height: int | None) -> list[Tex
         share = max(1, room - len(chain), room // 3)
         if len(question) > share:
             cut = len(question) - share + 1
-            question = [*question[: share - 1], Text(f"… {cut} more lines (m shows all)", "dim")]
+            question = [*question[: share - 1], *wrapped(f"… {cut} more lines (m shows all)", width, "dim")[:1]]
         share = max(1, room - len(question))
         if len(chain) > share:
-            title += f", without its first {len(chain) - share} lines (m shows all)"
+            title += f" without its first {len(chain) - share} lines (m shows all)"
             chain = chain[-share:]
-    return [*head, *question, Text(), *facts, Text(), *wrapped(title, width, "dim"), *chain]
+    return [*head, *question, Text(), *facts, Text(), *wrapped(title, width, "dim")[:1], *chain]
 
 
 def wrapped(text: str, width: int, style: str = "") -> list[Text]:

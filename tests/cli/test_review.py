@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nsad_cli.cli.review import Item, screen
@@ -118,13 +118,17 @@ def test_nothing_to_review_is_said(home: Path) -> None:
     assert "nothing is disputed" in terminal.raw
 
 
+LINES = st.text("a \n", max_size=400)
+
+
 @given(
-    st.text(max_size=400),
-    st.text(max_size=2000),
+    st.text(max_size=400) | LINES,
+    st.text(max_size=2000) | LINES,
     st.text(max_size=200),
     st.integers(20, 120),
     st.integers(12, 50) | st.none(),
 )
+@example("a\n" * 50, "a\n" * 50, "a b " * 50, 20, 12)
 def test_any_text_is_harmless_and_fits(question: str, text: str, answer: str, width: int, height: int | None) -> None:
     problem = Problem("p", question, answer, "test", subject=answer, level=question)
     doubt = Doubt(problem, "teacher\x1b[0m", text, answer, answer)
