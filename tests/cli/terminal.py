@@ -35,8 +35,7 @@ class Terminal:
             start_new_session=True,
         )
         os.close(slave)
-        self.raw = ""
-        """All that the terminal was sent."""
+        self._received = b""
 
     def __enter__(self) -> Terminal:
         return self
@@ -49,6 +48,11 @@ class Terminal:
         os.close(self._master)
 
     @property
+    def raw(self) -> str:
+        """All that the terminal was sent."""
+        return self._received.decode(errors="replace")
+
+    @property
     def screen(self) -> str:
         """What was written since the screen was last cleared, without styles."""
         return STYLES.sub("", self.raw.rpartition(CLEAR)[2]).replace("\r\n", "\n").removeprefix("\x1b[H")
@@ -59,6 +63,7 @@ class Terminal:
         while text not in self.screen or self.raw.count(CLEAR) < drawn or not self._waits():
             assert time.monotonic() < end and self._process.poll() is None, f"no `{text}` in:\n{self.screen}"
             self._read()
+        self._read()  # it waits, so all of its screen is written
         return self.screen
 
     def press(self, key: str, text: str) -> str:
@@ -78,8 +83,9 @@ class Terminal:
         return not termios.tcgetattr(self._master)[3] & termios.ICANON
 
     def _read(self) -> None:
-        if select.select([self._master], [], [], 0.05)[0]:
+        """Take what is there, and wait a moment for it where nothing is."""
+        while select.select([self._master], [], [], 0.05)[0]:
             try:
-                self.raw += os.read(self._master, 65536).decode()
+                self._received += os.read(self._master, 65536)
             except OSError:  # the process has closed its end
                 return
