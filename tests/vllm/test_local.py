@@ -75,7 +75,7 @@ def test_hf_reads_the_same_prompts(by_vllm: tuple[Path, str, dict[str, Any]], mo
 def test_interrupted_it_keeps_what_arrived_and_leaves_no_process(
     by_vllm: tuple[Path, str, dict[str, Any]], model: Path, tmp_path: Path
 ) -> None:
-    """The same seeds under a higher limit: what the two collections share begins alike, up to the rounding of batches."""
+    """The same seeds under a higher limit: what the two collections share begins alike, up to rounding in batches."""
     flags = ("--teacher", f"vllm:{model}", "--problems", problems(tmp_path, *SHORT), "-k", "100")
     process = subprocess.Popen(command("a", *flags, "--max-tokens", "96"), env=environment(tmp_path))
     try:
