@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nsad_cli.answers.equivalence import is_prose
+from nsad_cli.answers.spelling import is_prose
 
 LONGEST = 400
 """Characters; what is longer is no answer."""
