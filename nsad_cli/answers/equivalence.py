@@ -18,7 +18,7 @@ def decide(a: str, b: str) -> Decision:
         return EQUAL
     if len(a) > LONGEST or len(b) > LONGEST:
         return UNDECIDABLE
-    a, b = sorted((a, b))
+    a, b = sorted(wording.with_signs(text) for text in (a, b))
     x, y = normalise(a), normalise(b)
     for decider in DECIDERS:
         decision = decider(a, b, x, y)
@@ -51,7 +51,10 @@ DECIDERS: tuple[Decider, ...] = (
     quantities.scaled,
     choices,
     quantities.bases,
+    quantities.ratios,
     quantities.formulas,
+    quantities.enormous,
+    quantities.branches,
     parts.unions,
     parts.several,
     quantities.equations,

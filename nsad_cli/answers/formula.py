@@ -19,13 +19,13 @@ BITS = 8192
 DEEPEST = 30
 _TOKEN = re.compile(
     r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d*)?"
-    r"|\\(?:frac|sqrt|pi|cdot|times|div|sin|cos|tan|cot|sec|csc|ln|log_(?:\d|\{\d+\}))(?![a-zA-Z])"
+    r"|\\(?:frac|sqrt|binom|pi|cdot|times|div|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln)(?![a-zA-Z])|\\log_(?:\d|\{\d+\})"
     r"|\\(?:alpha|beta|gamma|delta|theta|lambda|mu|phi|omega|sigma|tau|rho)(?![a-zA-Z])"
-    r"|pi(?![a-zA-Z])|[a-zA-Z](?:_(?:[a-zA-Z0-9]|\{[a-zA-Z0-9]+\}))?|\\[{}]|[-+*/^!(){}\[\]π·×]",
+    r"|pi(?![a-zA-Z])|[a-zA-Z](?:_(?:[a-zA-Z0-9]|\{[a-zA-Z0-9]+\}))?|\\[{}]|[-+*/^!(){}\[\]|π·×°]",
     re.ASCII,
 )
 _WORDS = re.compile(
-    r"(?<![\\a-zA-Z])[a-zA-Z]{3,}|(?<![\\a-zA-Z])(?:[ckm]m|[km]g|ml|mL|ft|in|mi|hr|oz|lb|am|pm|or|if|is)(?![a-zA-Z])"
+    r"(?<![\\a-zA-Z])[a-zA-Z]{3,}|(?<![\\a-zA-Z])(?:[ckm]m|[km]g|ml|mL|ft|in|mi|hr|oz|lb|am|pm|or|if|is|no|of|to|at)(?![a-zA-Z])"
 )
 _GREEK = frozenset(
     f"\\{name}"
@@ -43,6 +43,15 @@ _FUNCTIONS: dict[str, Callable[[complex], complex]] = {
     "\\sec": lambda angle: 1 / cmath.cos(angle),
     "\\csc": lambda angle: 1 / cmath.sin(angle),
 }
+_INVERSE: dict[str, Callable[[complex], complex]] = {
+    "\\arcsin": cmath.asin,
+    "\\arccos": cmath.acos,
+    "\\arctan": cmath.atan,
+}
+_NAMED = (*_FUNCTIONS, *_INVERSE, "\\ln")
+
+
+_BEGINS = ("\\frac", "\\sqrt", "\\binom", "\\pi")
 
 
 class UnclearError(Exception):
@@ -53,8 +62,8 @@ def tokens_of(text: str) -> list[str] | None:
     """A normalised formula's tokens; None where something else stands in it."""
     if _WORDS.search(text):
         return None
-    tokens = _TOKEN.findall(text)
-    return tokens if tokens and "".join(tokens) == text else None
+    tokens = _TOKEN.findall(text.replace("{}", " "))
+    return tokens if tokens and "".join(tokens) == text.replace("{}", "") else None
 
 
 def is_letter(token: str) -> bool:
@@ -137,14 +146,13 @@ class Reader:
 
     def starts(self, token: str) -> bool:
         """Whether a token begins a factor, so that a product needs no sign before it."""
-        return bool(token) and (
-            token[0].isalnum()
-            or token[0] in "({π"
-            or token in _GREEK
-            or token[:5] in ("\\frac", "\\sqrt", "\\pi", "\\ln")
-            or token in _FUNCTIONS
-            or token.startswith("\\log_")
-        )
+        if not token:
+            return False
+        return token[0].isalnum() or token[0] in "({π" or token in _GREEK or token in _BEGINS or self.names(token)
+
+    def names(self, token: str) -> bool:
+        """Whether a token is a function's name."""
+        return token in _NAMED or token.startswith("\\log_")
 
     def signed(self) -> Number:
         if self.peek() == "-":
@@ -153,7 +161,7 @@ class Reader:
         return self.power()
 
     def power(self) -> Number:
-        if self.peek() in _FUNCTIONS or self.peek().startswith(("\\ln", "\\log_")):
+        if self.names(self.peek()):
             return self.function()
         start = self.at
         base = self.base()
@@ -161,6 +169,9 @@ class Reader:
         if self.peek() == "!":
             self.take()
             base = self.factorial(base)
+        if self.peek() == "°":
+            self.take()
+            return complex(base) * math.pi / 180
         if self.peek() == "^":
             self.take()
             exponent = self.exponent()
@@ -196,6 +207,13 @@ class Reader:
         if not isinstance(value, Fraction) or value.denominator != 1 or not 0 <= value <= 200:
             raise UnclearError
         return Fraction(math.factorial(int(value)))
+
+    def binomial(self, n: Number, k: Number) -> Number:
+        if not (isinstance(n, Fraction) and isinstance(k, Fraction) and n.denominator == k.denominator == 1):
+            raise UnclearError
+        if not 0 <= k <= n <= 200:
+            raise UnclearError
+        return Fraction(math.comb(int(n), int(k)))
 
     def root(self, value: Number, degree: int) -> Number:
         """Exact where the root is rational; the real one of odd degree, i times the root below zero for a square."""
@@ -233,6 +251,12 @@ class Reader:
             return self.kept(top / self.group())
         if token == "\\sqrt":
             return self.radical()
+        if token == "\\binom":
+            return self.binomial(self.group(), self.group())
+        if token == "|":
+            value = self.sum()
+            self.take("|")
+            return abs(value) if isinstance(value, Fraction) else complex(abs(value))
         closing = {"(": ")", "{": "}", "\\{": "\\}"}.get(token)
         if closing is None:
             raise UnclearError
@@ -243,10 +267,10 @@ class Reader:
     def numeral(self, token: str) -> Number:
         value = Fraction(token.replace(",", "").rstrip("."))
         mixed = self.tokens[self.at : self.at + 7]
-        if mixed[:2] == ["\\frac", "{"] and mixed[3:5] == ["}", "{"] and mixed[6:] == ["}"]:
-            if mixed[2].isdecimal() and mixed[5].isdecimal() and token.isdecimal():  # 1\frac{1}{2} is 3/2
-                self.at += 7
-                return value + Fraction(int(mixed[2]), int(mixed[5]))
+        fraction = mixed[:2] == ["\\frac", "{"] and mixed[3:5] == ["}", "{"] and mixed[6:] == ["}"]
+        if fraction and mixed[2].isdecimal() and mixed[5].isdecimal() and token.isdecimal():  # 1\frac{1}{2} is 3/2
+            self.at += 7
+            return value + Fraction(int(mixed[2]), int(mixed[5]))
         return value
 
     def radical(self) -> Number:
@@ -278,23 +302,31 @@ class Reader:
             if token not in ("2", "3", "4"):
                 raise UnclearError
             power = int(token)
-        start, closed = self.at, self.peek() == "("
+        start, closed = self.at, self.peek() in ("(", "{")
         value = self.power()
-        while not closed and self.starts(self.peek()) and self.peek() != "(" and self.peek() not in _FUNCTIONS:
+        while not closed and self.starts(self.peek()) and self.peek() != "(" and not self.names(self.peek()):
             value = self.kept(value * self.power())
-        read = self.tokens[start : self.at]
-        if self.peek() in ("/", "(", "^", "!") or (
-            closed and self.starts(self.peek()) and self.peek() not in _FUNCTIONS
-        ):
+        after = self.peek()
+        if after in ("/", "(", "^", "!") or (closed and self.starts(after) and not self.names(after)):
             raise UnclearError
+        return self.kept(self.applied(name, value, start) ** power)
+
+    def applied(self, name: str, value: Number, start: int) -> complex:
+        """A function's value; angles in radians, or in degrees where the sign says so."""
+        read, z = self.tokens[start : self.at], complex(value)
+        lettered = any(is_letter(token) for token in read)
         if name in _FUNCTIONS:
-            if not any(is_letter(token) or token in _PI for token in read):
+            if not (lettered or "°" in read or any(token in _PI for token in read)):
                 raise UnclearError  # degrees, or radians
-            return self.kept(_FUNCTIONS[name](complex(value)) ** power)
-        if complex(value).imag or complex(value).real <= 0 or self.has_sign_of_letters(start):
+            return _FUNCTIONS[name](z)
+        if name in _INVERSE:
+            if z.imag or (name != "\\arctan" and (lettered or abs(z) > 1)):
+                raise UnclearError
+            return _INVERSE[name](z)
+        if z.imag or z.real <= 0 or self.has_sign_of_letters(start):
             raise UnclearError
         base = math.e if name == "\\ln" else float(re.sub(r"\D", "", name))
-        return self.kept(complex(math.log(complex(value).real) / math.log(base)) ** power)
+        return complex(math.log(z.real) / math.log(base))
 
     def group(self) -> Number:
         self.take("{")

@@ -17,8 +17,12 @@ def unions(a: str, b: str, x: str, y: str) -> Decision | None:
         return None
     if first is None or second is None:
         spans, other = (first, y) if first else (second, x)
-        mixed = spans is not None and not _may_be_pair(x if first else y)
-        return DIFFERENT if mixed and quantities.constant(other) is not None else None
+        wide = any(span.low < span.high for span in spans or ())
+        mixed = wide and not _may_be_pair(x if first else y)
+        listed = read_shape(other)
+        alone = quantities.constant(other) is not None
+        numbers = listed is not None and listed.kind == "," and all(map(_is_number, listed.parts))
+        return DIFFERENT if mixed and (alone or numbers) else None
     if _may_be_pair(x) and _may_be_pair(y):
         return UNDECIDABLE if x[0] != y[0] and x[1:-1] == y[1:-1] else None
     return EQUAL if same_union(first, second) else DIFFERENT
@@ -41,6 +45,10 @@ def several(a: str, b: str, x: str, y: str) -> Decision | None:
     if shape.kind == "named":
         return DIFFERENT if found == {DIFFERENT} else UNDECIDABLE
     return DIFFERENT if DIFFERENT in found and found <= {DIFFERENT, EQUAL} else None
+
+
+def _is_number(text: str) -> bool:
+    return quantities.constant(text) is not None
 
 
 def _may_be_pair(text: str) -> bool:

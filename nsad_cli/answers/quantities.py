@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from nsad_cli.answers.decision import DIFFERENT, DOUBTFUL, EQUAL, UNDECIDABLE, Decision
-from nsad_cli.answers.spelling import SCALES, bare
+from nsad_cli.answers.spelling import SCALES, bare, normalise
 from nsad_cli.answers.units import other_sizes, unit_of, without_unit
 from nsad_cli.answers.values import Value, may_be_rounded, number, same, value_of
 from nsad_cli.answers.wording import number_in_prose
@@ -86,10 +86,10 @@ def bases(a: str, b: str, x: str, y: str) -> Decision | None:
     assert match is not None
     if re.sub(r"^(-?)0*", r"\1", other).upper() == _digits(match):
         return EQUAL
-    plain, value = number(other), _based(match)
+    plain, found = number(other), _based(match)
     if plain is None:
-        return None
-    return UNDECIDABLE if plain == value else DIFFERENT
+        return UNDECIDABLE if "_" in other else None
+    return UNDECIDABLE if plain == found else DIFFERENT
 
 
 def formulas(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -110,9 +110,40 @@ def formulas(a: str, b: str, x: str, y: str) -> Decision | None:
     p, q = _float(v), _float(w)
     if v.letters or p is None or q is None:
         return DIFFERENT
-    if re.search(r"circ|°|degree", a + b) and (_close(p, q * _RADIAN) or _close(p * _RADIAN, q)):
+    if re.search(r"circ|°|degree|\\arc", a + b) and (_close(p, q * _RADIAN) or _close(p * _RADIAN, q)):
         return UNDECIDABLE  # degrees, or radians
     return apart(a, b, x, y, p, q)
+
+
+def branches(a: str, b: str, x: str, y: str) -> Decision | None:
+    """A root of letters whose sign only the problem knows: the square root of (a - b)^2 may be b - a."""
+    rooted = any(re.search(r"\\sqrt(?:\[\d\])?\{[^{}]*[a-z][^{}]*\}", text) and value(text) is None for text in (x, y))
+    lettered = all(re.search(r"(?<![\\a-zA-Z])[a-z](?![a-zA-Z])", text) for text in (x, y))
+    return DOUBTFUL if rooted and lettered else None
+
+
+def enormous(a: str, b: str, x: str, y: str) -> Decision | None:
+    """Towers of powers, and others too large to compute, would only keep the second checker busy."""
+    huge = (value(text) is None and re.search(r"\^\{[^{}]*\^|\^\{\d+\}\^|\^\{?\d{3,}", text) for text in (x, y))
+    return UNDECIDABLE if any(huge) else None
+
+
+def ratios(a: str, b: str, x: str, y: str) -> Decision | None:
+    """3:5 by its quotient; beside a fraction, 5:3 might be meant."""
+    first, second = (re.fullmatch(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)", text, re.ASCII) for text in (x, y))
+    if first is None and second is None:
+        return None
+    if first and second:
+        return (
+            EQUAL if Fraction(first[1]) * Fraction(second[2]) == Fraction(first[2]) * Fraction(second[1]) else DIFFERENT
+        )
+    match, other = (first, constant(y)) if first else (second, constant(x))
+    if match is None or other is None:
+        return None
+    p, q = float(match[1]), float(match[2])
+    if _close(p, other * q):
+        return EQUAL
+    return UNDECIDABLE if _close(q, other * p) else DIFFERENT
 
 
 def equations(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -124,6 +155,9 @@ def equations(a: str, b: str, x: str, y: str) -> Decision | None:
         return None
     sides, one = (first, value(y)) if first else (second, value(x))
     assert sides is not None
+    last, other = (x, y) if first else (y, x)
+    if normalise(last.rpartition("=")[2]) == other:  # SEA = 504, (3 + 13, 17) = (16, 17)
+        return EQUAL if one and sides[-1] and all(side and same(side, one) for side in sides) else DOUBTFUL
     known = [side for side in sides if side is not None]
     if one is None or one.letters or len(known) < len(sides):
         return None
@@ -218,11 +252,12 @@ def _sides(x: str) -> list[Value | None] | None:
 
 def _two_equations(first: Sequence[Value | None], second: Sequence[Value | None], x: str, y: str) -> Decision | None:
     """Proportional differences of the sides are one equation; other linear equations differ."""
-    gaps = []
+    gaps, letters = [], []
     for sides in (first, second):
         known = [side.points * 2 for side in sides if side is not None]
         if len(sides) != 2 or len(known) != 2:
             return None
+        letters.append({letter for side in sides if side is not None for letter in side.letters})
         gaps.append([left - right for left, right in zip(known[0][:2], known[1][:2], strict=True)])
     (p, q), (r, s) = gaps
     if not all(isinstance(gap, Fraction) and gap for gap in (p, q, r, s)):
@@ -230,4 +265,9 @@ def _two_equations(first: Sequence[Value | None], second: Sequence[Value | None]
     if p * s == q * r:
         return EQUAL
     linear = all(re.fullmatch(r"[-+=.\da-zA-Z]+", text) and not re.search("[a-zA-Z]{2}", text) for text in (x, y))
-    return DIFFERENT if linear else None
+    squares = all(re.fullmatch(r"[-+=.\da-zA-Z^()]+", text) and re.findall(r"\^(.)", text) for text in (x, y))
+    alike = letters[0] == letters[1]
+    # Without a common square, quadratic forms have other points in common than all.
+    quadratic = squares and alike and set(re.findall(r"\^(.)", x + y)) == {"2"}
+    nested = letters[0] <= letters[1] or letters[1] <= letters[0]
+    return DIFFERENT if (linear and nested) or quadratic else None

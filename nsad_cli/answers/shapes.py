@@ -52,7 +52,7 @@ def read_shape(text: str) -> Shape | None:
             inner = split(text[len(opening) : -len(closing)])
             if (inner and len(inner) > 1) or (inner and opening == "\\{"):
                 return Shape(opening.removeprefix("\\").replace("langle", "("), inner)
-    parts = split(text)
+    parts = None if re.search(r"(?<!\d)\d{1,3},\d{3}(?!\d)", text) else split(text)  # one thousand, or one and zero
     if parts is None or not 1 < len(parts) <= MOST:
         return _plus_minus(text)
     named = [re.fullmatch(r"([a-zA-Z](?:_\w)?)=(.+)", part) for part in parts]
@@ -64,9 +64,7 @@ def read_shape(text: str) -> Shape | None:
 
 
 def split(text: str) -> tuple[str, ...] | None:
-    """A normalised text's parts at its top-level commas; None where brackets do not close or a comma has two senses."""
-    if re.search(r"(?<!\d)\d{1,3},\d{3}(?!\d)", text):
-        return None  # one thousand, or one and zero
+    """A normalised text's parts at its top-level commas; None where brackets do not close."""
     parts, depth, start = [], 0, 0
     for index, sign in enumerate(text):
         if sign in "([{":
@@ -139,6 +137,7 @@ def _real(text: str) -> float | None:
 
 
 def _matrix(body: str) -> Shape | None:
+    body = re.sub(r"\\\\\[[\d.]*[a-z]{2}\]", r"\\\\", body)  # \\[6pt]
     rows = [row.split("&") for row in body.removesuffix("\\\\").split("\\\\")]
     columns = len(rows[0])
     if any(len(row) != columns for row in rows) or len(rows) * columns > MOST:
@@ -157,6 +156,7 @@ def _inequality(text: str) -> Span | None:
     """x < 3, -1 <= x < 2, with any letter, or a letter's function, for x."""
     text = re.sub(r"\\leq?(?![a-zA-Z])|≤|<=", "≤", re.sub(r"\\geq?(?![a-zA-Z])|≥|>=", "≥", text))
     text = re.sub(r"\\lt(?![a-zA-Z])", "<", re.sub(r"\\gt(?![a-zA-Z])", ">", text))
+    text = text.replace("{}", "")
     pieces = re.split(r"([<>≤≥])", text)
     name = r"[a-zA-Z](?:\([a-z]\))?"
     if len(pieces) == 3 and re.fullmatch(name, pieces[0]):

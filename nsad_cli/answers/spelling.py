@@ -65,6 +65,9 @@ def normalise(answer: str) -> str:
     text = re.sub(r"(?<=\d)\s+and\s+(?=-?\d{1,2}(?!\d))", ",", text)  # 3 and 4 is 3,4
     text = re.sub(r"(?<=\d),\s+(?=\d{3}(?!\d))", ";", text)  # 81, 256 is not 81256
     text = re.sub(r"(\d)\s+(?=\d+\s*/\s*\d)", r"\1&", text)  # a mixed number keeps its gap: 1 1/2
+    text = re.sub(r"\\(sin|cos|tan)\s*\^\s*\{\s*-1\s*\}", r"\\arc\1", text)
+    text = re.sub(r"(\\[a-z]+\^\d)\s+(?=\d)", r"\1{}", text)
+    text = re.sub(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])", r"\1{}", text)  # \pi r is not \pir
     text = re.sub(r"(?<=\d)\s+(?=\d)", "__", text)  # and 3 4 is not 34
     text = re.sub(r"\s+", "", text)
     return re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)
@@ -107,4 +110,5 @@ def _braces(text: str) -> str:
     text = re.sub(r"\\frac\s*(\\pi|\d)\s*(\\pi|\d)", r"\\frac{\1}{\2}", text)
     text = re.sub(r"\\sqrt\s*([0-9a-zA-Z])", r"\\sqrt{\1}", text)
     text = re.sub(r"([\^_])\{([0-9a-zA-Z])\}(?!\d)", r"\1\2", text)
+    text = re.sub(r"\^(-?\d{2,})(?![\d.])", r"^{\1}", text)
     return text

@@ -68,7 +68,9 @@ def value_of(text: str) -> Value | None:
     plain = number(text)
     if plain is not None:
         return Value((plain,), frozenset(), 0.0, "." in text)
-    tokens = tokens_of(text) if len(text) <= LONGEST else None
+    if len(text) > LONGEST or re.search(r"[(\[][^{}]*\d,\d{3}", text):
+        return None  # (6,235): two numbers, or one
+    tokens = tokens_of(text)
     if tokens is None:
         return None
     letters = frozenset(token for token in tokens if is_letter(token)) - {"i", "e"}

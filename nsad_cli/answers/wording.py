@@ -15,6 +15,13 @@ _SMALL = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
 )
+_SHORT = frozenset(
+    (
+        *("of", "in", "to", "at", "on", "by", "km", "cm", "mm", "kg", "mg", "ml", "ft", "yd", "mi", "hr", "oz", "lb"),
+        *("mb", "gb", "kb", "kw", "hz", "rs"),
+    )
+)
+"""Words of two letters that are no product of two."""
 _QUANTITIES = frozenset(
     (
         *(*_SMALL, "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "once", "both", "all", "every"),
@@ -34,12 +41,13 @@ def number_in_prose(answer: str) -> Fraction | None:
     if len(words) == 1 and words[0].lower() in _SMALL and not re.search(r"[\d\\=+*^<>]", text):
         return Fraction(_SMALL.index(words[0].lower()))
     found = _NUMBERS.findall(text)
-    if len(found) != 1 or re.search(r"[\\=+*^<>(\[{|_!]", text):
+    if len(found) != 1 or re.search(r"[\\=+*^<>(\[{|_!]|[-−](?!\.?\d)", text):
         return None
     words = re.findall(r"[A-Za-z]+", text.replace(found[0], " ", 1))
     long = [word.lower() for word in words if len(word) > 1]
     unit = bool(re.search(r"\d\s+[mgshLCFKWN]$", text.strip()))
-    if not (long or unit) or CHANGING & set(long) or any(word in "xyznk" for word in words if len(word) == 1):
+    known = any(len(word) > 2 or word in _SHORT for word in long)
+    if not (known or unit) or CHANGING & set(long) or any(word in "xyznk" for word in words if len(word) == 1):
         return None
     return number(normalise(found[0]))
 
@@ -50,19 +58,24 @@ def numbers_of(answer: str) -> list[Fraction]:
     return [value for value in values if value is not None]
 
 
+def with_signs(answer: str) -> str:
+    """An answer whose percent are a sign."""
+    return re.sub(r"\s*(?:\\text\{\s*)?\bper ?cent\b\s*\}?", "%", answer)
+
+
 def unreadable(a: str, b: str, x: str, y: str) -> Decision | None:
     """Formulas with dots, exceptions or conditions, which readers cut short, unless they are the same string."""
-    if x != y and _UNFINISHED.search(a + " " + b):
+    if x == y:
+        named_alike = _name(a) == _name(b) or None in (_name(a), _name(b))
+        return None if named_alike else UNDECIDABLE  # x = 3/2 and y = 3/2 may be two lines
+    if _UNFINISHED.search(a + " " + b) or any(abs(text.count("{") - text.count("}")) > 2 for text in (x, y)):
         return UNDECIDABLE
-    named = [re.match(r"\s*\$?\s*([a-zA-Z])\s*=", text) for text in (a, b)]
-    if named[0] and named[1] and named[0][1] != named[1][1]:
-        return UNDECIDABLE if x == y else None  # x = 3/2 and y = 3/2 may be two lines
     return None
 
 
 def same_strings(a: str, b: str, x: str, y: str) -> Decision | None:
     """Equal normalised strings; a list of two numbers and one with a thousands separator are told apart by a space."""
-    if x == y or re.sub(r"\s", "", a) == re.sub(r"\s", "", b):
+    if x.replace(";", ",") == y.replace(";", ",") or _squeezed(a) == _squeezed(b):
         return EQUAL
     digits = [re.sub(r"[,;]|__", "", text) for text in (x, y)]
     return UNDECIDABLE if digits[0] == digits[1] and digits[0].isdecimal() else None
@@ -82,14 +95,16 @@ def clocks(a: str, b: str, x: str, y: str) -> Decision | None:
 def words(a: str, b: str, x: str, y: str) -> Decision | None:
     """Plain words differ where neither has all of the other's; beside a number, where none of them is a number."""
     said = [frozenset(re.findall(r"[a-z]+", bare(text).lower())) for text in (a, b)]
-    prose = [is_prose(text) for text in (a, b)]
+    prose = [is_prose(text) and value_of(form) is None for text, form in ((a, x), (b, y))]
     if all(prose):
         return _two_in_words(a, b, said[0], said[1])
     if not any(prose):
         same_numbers = numbers_of(bare(a)) == numbers_of(bare(b)) and re.search("[A-Za-z]{4}", bare(a) + bare(b))
         return UNDECIDABLE if same_numbers and said[0] != said[1] and "\\" not in bare(a) + bare(b) else None
-    mine, other = (said[0], y) if prose[0] else (said[1], x)
-    value = value_of(other)
+    mine, prosaic, other = (said[0], a, y) if prose[0] else (said[1], b, x)
+    value, counted = value_of(other), number_in_prose(prosaic)
+    if value is not None and counted is not None and value.exact and not value.letters:
+        return DIFFERENT
     if value is None or value.letters or mine & _QUANTITIES or value.points[0] == 0:
         return UNDECIDABLE  # all real numbers, none of them, zero
     return DIFFERENT
@@ -111,6 +126,15 @@ def choice(answer: str) -> tuple[str, str] | None:
 def has_capital(answer: str) -> bool:
     """Whether a capital stands alone in an answer: it may be of the same choice, or list."""
     return bool(re.search(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", bare(answer)))
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\s*([^\w\s])\s*", r"\1", text.strip())
+
+
+def _name(answer: str) -> str | None:
+    match = re.match(r"\s*\$?\s*([a-zA-Z])\s*=", answer)
+    return match and match[1]
 
 
 def _two_in_words(a: str, b: str, first: frozenset[str], second: frozenset[str]) -> Decision:
