@@ -110,7 +110,7 @@ def test_a_checker_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "math_verify.py").write_text("raise ImportError('no math_verify here')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with Checker(workers=1) as checker, pytest.raises(NsadError) as error:
-        checker.equivalent([("x+1", "1+x")])
+        checker.equivalent([(r"\log x + y", r"y + \log x")])  # what the cheap deciders leave open
     assert "no math_verify here" in error.value.why
 
 
