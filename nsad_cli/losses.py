@@ -112,7 +112,8 @@ class _NceRows(torch.autograd.Function):
 
 def _row_dot(a: Tensor, b: Tensor) -> Tensor:
     """Σ over the vocabulary, row by row, without a product's [N,V] in between."""
-    return torch.einsum("nv,nv->n", a, b)
+    with torch.autocast(a.device.type, enabled=False):  # it would make a bfloat16 product of it
+        return torch.einsum("nv,nv->n", a, b)
 
 
 def negative_training_loss(nll: Tensor, wrong: Tensor, weight: float = 0.05) -> Tensor:
