@@ -31,21 +31,10 @@ def write_atomic(path: Path, data: str | bytes) -> None:
 
     Raises NsadError where the disk is full or the folder cannot be written.
     """
-    blob = data.encode() if isinstance(data, str) else data
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise write_error(path, error) from error
+    with _taking_the_place_of(path) as temporary, temporary.open("wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -57,6 +46,13 @@ def new_file(path: Path) -> Iterator[Path]:
     path = path.expanduser().resolve()
     if path.exists():
         raise NsadError(f"{path} is there already", "it would be overwritten", "name a file that does not exist yet")
+    with _taking_the_place_of(path) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
+def _taking_the_place_of(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` for the body to write, which takes its name at the end, and is gone otherwise."""
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
