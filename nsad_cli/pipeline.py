@@ -235,8 +235,8 @@ class Pipeline:
         """
         from nsad_cli.training.stage_data import make_corpus
 
-        sides = self.rationales()
-        positive, negative = ([item for item in side if item.problem.id not in self.leaks.ids] for side in sides)
+        sides, left_out = self.rationales(), self.leaks.ids
+        positive, negative = ([item for item in side if item.problem.id not in left_out] for side in sides)
         if any(sides) and not positive and not negative:
             raise NsadError(
                 "no training problem is left",
