@@ -100,6 +100,17 @@ def params_key(teacher: Teacher) -> str:
     return content_key("draws", teacher.params)
 
 
+def unasked(
+    store: Store, problems: Mapping[str, Problem], draws: int, teacher: Teacher
+) -> tuple[int, int, dict[str, tuple[int, ...]]]:
+    """How many of the draws wanted are stored, how many are left to open batches, and which are neither."""
+    params = params_key(teacher)
+    lacking, held = store.missing(problems, draws, teacher.name, params), store.in_batches(teacher.name, params)
+    left = {pid: tuple(n for n in numbers if n not in held.get(pid, {})) for pid, numbers in lacking.items()}
+    unstored, free = (sum(map(len, found.values())) for found in (lacking, left))
+    return len(problems) * draws - unstored, unstored - free, left
+
+
 class Collection:
     """One call of `collect`."""
 
@@ -141,15 +152,8 @@ class Collection:
 
     def _missing(self, draws: int) -> dict[str, tuple[int, ...]]:
         """What is neither stored nor left to a batch; brings the summary's counts up to date."""
-        missing = self.store.missing(self.problems, draws, self.teacher.name, self.params)
         self.total = len(self.problems) * draws
-        self.summary.stored = self.total - sum(map(len, missing.values()))
-        held = self.store.in_batches(self.teacher.name, self.params)
-        left = {
-            pid: tuple(number for number in numbers if number not in held.get(pid, {}))
-            for pid, numbers in missing.items()
-        }
-        self.summary.in_batches = sum(map(len, missing.values())) - sum(map(len, left.values()))
+        self.summary.stored, self.summary.in_batches, left = unasked(self.store, self.problems, draws, self.teacher)
         return {pid: numbers for pid, numbers in left.items() if numbers and pid not in self.summary.failures}
 
     def _claimed(self, missing: Mapping[str, tuple[int, ...]]) -> Iterator[Request]:

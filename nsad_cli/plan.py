@@ -22,7 +22,6 @@ from nsad_cli.files import write_atomic
 from nsad_cli.forecast import look_ahead, planned_teacher
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
 from nsad_cli.leaks import find_leaks
-from nsad_cli.money import HOW_TO_PRICE
 from nsad_cli.pipeline import (
     Benchmark,
     evaluation_key,
@@ -238,7 +237,7 @@ class _Planner:
             more={
                 "seconds": None if ahead.calls else 0.0,
                 "calls": quote.requests if quote else ahead.calls,
-                "cost": best_cost(quote) if quote else 0.0,
+                "cost": quote.best_cost if quote else 0.0,
                 "reused": len(ahead.stored),
                 "estimated": ("tokens",) if ahead.calls else (),
             },
@@ -246,7 +245,7 @@ class _Planner:
         if not ahead.collected and ahead.stored:
             self.notes.append(f"collect: {len(ahead.stored)} of {ahead.wanted} draws are in the store already")
         if quote is not None and ahead.calls:
-            self.notes.append(f"collect: {cost_in_words(quote)}; how fast {teacher.spec} answers is unknown")
+            self.notes.append(f"collect: {quote.cost_in_words()}; how fast {teacher.spec} answers is unknown")
         if self.forecast.basis:
             self.notes.append(f"rationales: {self.forecast.basis}")
         seconds = 0.0 if ahead.graded else round(ahead.wanted * self.forecast.grade_seconds, 1)
@@ -516,19 +515,6 @@ class _Planner:
             f"tokens/s by LoRA, {speeds.nat:.0f} by NAT, {speeds.nce:.0f} by NCE, {speeds.sampling:.0f} written"
         )
         return speeds
-
-
-def best_cost(quote: Quote) -> float | None:
-    """What is expected where that is known, else what it comes to at most."""
-    return quote.cost_at_most if quote.cost is None else quote.cost
-
-
-def cost_in_words(quote: Quote) -> str:
-    """What a quote's cost rests on."""
-    if quote.cost_at_most is None or quote.price is None:
-        return f"what {quote.teacher} costs is unknown: {HOW_TO_PRICE}"
-    expected = f"${quote.cost:.2f} expected, " if quote.cost is not None else ""
-    return f"{expected}${quote.cost_at_most:.2f} at most ({quote.price.source})"
 
 
 def rows_at_once(settings: StageConfig, length: float) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nsad_cli.collect import params_key
+from nsad_cli.collect import params_key, unasked
 from nsad_cli.config import TeacherConfig
-from nsad_cli.money import CHAT_TOKENS, Price, price_of
+from nsad_cli.money import CHAT_TOKENS, HOW_TO_PRICE, Price, price_of
 from nsad_cli.store import Store
 from nsad_cli.teachers import Teacher
 from nsad_cli.teachers.openai import AT_ONCE, OpenAITeacher
@@ -44,6 +44,18 @@ class Quote:
     completions_by: str = ""
     """How tokens were counted, in words; empty where nothing is sent."""
 
+    @property
+    def best_cost(self) -> float | None:
+        """What is expected where that is known, else what it comes to at most."""
+        return self.cost_at_most if self.cost is None else self.cost
+
+    def cost_in_words(self) -> str:
+        """What the cost rests on."""
+        if self.cost_at_most is None or self.price is None:
+            return f"what {self.teacher} costs is unknown: {HOW_TO_PRICE}"
+        expected = f"${self.cost:.2f} expected, " if self.cost is not None else ""
+        return f"{expected}${self.cost_at_most:.2f} at most ({self.price.source})"
+
 
 def make_quote(settings: TeacherConfig, teacher: Teacher, problems: Sequence[Problem], store: Store) -> Quote:
     """Quote what `collect` would still ask a teacher for; what runs here, or is recorded, sends and costs nothing.
@@ -54,8 +66,8 @@ def make_quote(settings: TeacherConfig, teacher: Teacher, problems: Sequence[Pro
     by_id, most = {problem.id: problem for problem in problems}, settings.draws
     if settings.until is not None:
         most = max(most, settings.until.max_draws)
-    stored, held, missing = _still(by_id, teacher, settings.draws, store)
-    at_most = _still(by_id, teacher, most, store)[2]
+    stored, held, missing = unasked(store, by_id, settings.draws, teacher)
+    at_most = missing if most == settings.draws else unasked(store, by_id, most, teacher)[2]
     to_ask, to_ask_at_most = (sum(map(len, found.values())) for found in (missing, at_most))
     total = len(by_id) * settings.draws
     quote = Quote(teacher.name, settings.batch, len(by_id), total, stored, held, to_ask, to_ask_at_most)
@@ -95,14 +107,3 @@ def _priced(quote: Quote, price: Price | None) -> Quote:
     expected = None if quote.completion_tokens is None else price.of(quote.prompt_tokens, quote.completion_tokens)
     at_most = price.of(quote.prompt_tokens_at_most, quote.completion_tokens_at_most)
     return replace(quote, price=price, cost=expected, cost_at_most=at_most)
-
-
-def _still(
-    problems: Iterable[str], teacher: Teacher, draws: int, store: Store
-) -> tuple[int, int, Mapping[str, Sequence[int]]]:
-    """How many draws are stored, how many are in batches under way, and which are neither."""
-    wanted, key = list(problems), params_key(teacher)
-    lacking, held = store.missing(wanted, draws, teacher.name, key), store.in_batches(teacher.name, key)
-    missing = {pid: [n for n in numbers if n not in held.get(pid, {})] for pid, numbers in lacking.items()}
-    left, unstored = (sum(map(len, found.values())) for found in (missing, lacking))
-    return len(wanted) * draws - unstored, unstored - left, missing
