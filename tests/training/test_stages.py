@@ -158,8 +158,8 @@ if len(sys.argv) > 3:
     # Slow steps down, so that the kill falls between two of them.
     import time
     from nsad_cli.training.trainer import StageTrainer
-    plain = StageTrainer.compute_loss
-    StageTrainer.compute_loss = lambda self, *args, **kwargs: (time.sleep(0.1), plain(self, *args, **kwargs))[1]
+    plain = StageTrainer.training_step
+    StageTrainer.training_step = lambda self, *args, **kwargs: (time.sleep(0.1), plain(self, *args, **kwargs))[1]
 run_stages(Run.open(sys.argv[1]), sys.argv[2].split(), note=lambda text: print(text, flush=True))
 """
 
