@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from nsad_cli.config import PriceConfig, TeacherConfig
 from nsad_cli.errors import UsageError
@@ -62,7 +61,7 @@ def _listed(settings: TeacherConfig) -> tuple[float | None, float | None]:
         made = calc_price(Usage(input_tokens=0, output_tokens=MILLION), settings.spec, provider_id="openai")
     except LookupError:
         return None, None
-    return float(Decimal(given.total_price)) / MILLION, float(Decimal(made.total_price)) / MILLION
+    return float(given.total_price) / MILLION, float(made.total_price) / MILLION
 
 
 @dataclass

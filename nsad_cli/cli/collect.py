@@ -98,7 +98,10 @@ def _until(text: str | None, max_draws: int | None) -> dict[str, object]:
     Raises UsageError for anything else.
     """
     settings: dict[str, object] = {} if max_draws is None else {"teacher.until.max_draws": max_draws}
-    for part in (text or "").split(",") if text is not None else []:
+    if text is None:
+        return settings
+    settings |= {"teacher.until.positives": 0, "teacher.until.negatives": 0}
+    for part in text.split(","):
         side, _, number = part.strip().partition("=")
         if side not in ("positives", "negatives") or not number.isdecimal():
             raise UsageError(
@@ -107,7 +110,4 @@ def _until(text: str | None, max_draws: int | None) -> dict[str, object]:
                 "give --until positives=1,negatives=1, or one of the two",
             )
         settings[f"teacher.until.{side}"] = int(number)
-    if text is not None:
-        for side in ("positives", "negatives"):
-            settings.setdefault(f"teacher.until.{side}", 0)
     return settings

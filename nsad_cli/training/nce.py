@@ -62,7 +62,8 @@ class NceObjective(CompletionObjective):
                 teachers = self.head(nat[part]), self.head(negative[part]) if negative is not None else None
             nll, distillation, kl = nce_row_losses(logits, batch.targets[part], *teachers)
             if beta is None:
-                return [nll, distillation, kl] if kl is not None else []
+                assert kl is not None  # the negative pass is there
+                return [nll, distillation, kl]
             return [nce_loss(nll, distillation, beta[part], self.lam), nll.detach(), distillation.detach()]
 
         if beta is None:
