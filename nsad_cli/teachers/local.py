@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nsad_cli import prompts
 from nsad_cli.config import TeacherConfig
 from nsad_cli.errors import NsadError
 from nsad_cli.teachers.base import Request, Teacher
@@ -39,6 +41,7 @@ class _LocalTeacher:
             "top_p": settings.top_p,
             "max_tokens": settings.max_tokens,
             "prompt": settings.prompt,
+            **prompts.shown(settings),
             "engine": type(self).__name__,
             "model": str(Path(path).resolve()) if Path(path).exists() else path,
         }
@@ -63,8 +66,11 @@ class HfTeacher(_LocalTeacher):
         from nsad_cli.students import load_student
 
         student = load_student(self.path, device=self.settings.device)
-        if student.tokenizer.chat_template:
-            student = load_student(self.path, device=self.settings.device, template="chat")
+        student = replace(
+            student,
+            template="chat" if student.tokenizer.chat_template else student.template,
+            demonstrations=prompts.filled(self.settings.demonstrations, self.settings.prompt),
+        )
         sampling = Sampling(self.settings.temperature, self.settings.top_p, self.settings.max_tokens)
         tasks = [
             Task(
@@ -106,8 +112,7 @@ class VllmTeacher(_LocalTeacher):
         for start in range(0, len(wanted), 256):
             part = wanted[start : start + 256]
             messages = [
-                [{"role": "user", "content": settings.prompt.replace("{question}", problem.question)}]
-                for problem, _ in part
+                prompts.turns(settings.demonstrations, settings.prompt, problem.question) for problem, _ in part
             ]
             params = [
                 SamplingParams(
