@@ -229,6 +229,8 @@ class TrainingConfig(Section):
     held_out: float = Field(default=0.05, gt=0, lt=1)
     max_held_out: int = Field(default=100, ge=1)
     """Rationales of held-out problems that a held-out loss is measured on, at most."""
+    keep_overlap: bool = False
+    """Train also on problems that overlap with the run's evaluation benchmarks (`nsad stats --overlap`)."""
     negative: StageConfig = StageConfig()
     nat: StageConfig = StageConfig()
     nce: NceConfig = NceConfig()

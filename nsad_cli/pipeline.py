@@ -16,13 +16,14 @@ from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
 from nsad_cli.files import file_stamp
 from nsad_cli.generation.sampler import Sampling
-from nsad_cli.grading import GRADER_VERSION, grade
+from nsad_cli.grading import GRADER_VERSION, grade, ledger
+from nsad_cli.leaks import Leaks, collected_problems, find_leaks
 from nsad_cli.money import Budget, price_of
 from nsad_cli.processes import leads, wait
 from nsad_cli.runs import Run, content_key
-from nsad_cli.store import Store
-from nsad_cli.teachers import Teacher, make_teacher, source_stamp
-from nsad_cli.types import Problem, Verdict, problem_id
+from nsad_cli.store import LABEL, Store
+from nsad_cli.teachers import Teacher, labels_of, make_teacher, source_stamp
+from nsad_cli.types import Judgement, Problem, Rationale, Verdict, problem_id
 
 if TYPE_CHECKING:
     from nsad_cli.session import Session
@@ -108,7 +109,9 @@ class Pipeline:
             prompt = prompts.text(settings.demonstrations, settings.prompt, "{question}")
             budget = Budget(price_of(settings), settings.max_cost, prompt, settings.max_tokens)
             with Store(self.run.store_path) as store:
+                problems = with_known_answers(problems, store)
                 summary = self._collect(problems, teacher, store, budget)
+                keep_labels(problems, teacher, store)
             failures = [f"{pid}: {why}" for pid, why in summary.failures.items()]
             for failure in failures[:5]:
                 self.note(f"collect: {failure}")
@@ -186,22 +189,20 @@ class Pipeline:
     def grade(self) -> dict[str, Any]:
         """Give every draw of the run a verdict."""
         collection = self._needs("collect", "nsad collect")
-        key = grade_key(collection)
+        key, params = grade_key(collection), collection["result"]["params"]
         if not self.force and self.run.done("grade", key):
             self.note("grade: already done with these settings")
-            return dict(self.run.stages()["grade"]["result"])
+            with Store(self.run.store_path) as store:  # people may have reviewed since
+                return {"ledger": ledger(store, params).as_dict()}
         with self.run.stage("grade", key) as result, Store(self.run.store_path) as store, Checker() as checker:
-            params = collection["result"]["params"]
             if self.force:
                 store.forget_verdicts(params)
-            ledger = grade(store, checker, self.run.progress("grade"), params=params)
-            result.update(ledger=ledger.as_dict())
+            found = grade(store, checker, self.run.progress("grade"), params=params)
+            result.update(ledger=found.as_dict())
         return dict(result)
 
-    def corpus(self) -> Corpus:
+    def rationales(self) -> tuple[list[Rationale], list[Rationale]]:
         """D+ and D− of this run's problems and teacher."""
-        from nsad_cli.training.stage_data import make_corpus
-
         self._needs("grade", "nsad grade")
         collection = self._needs("collect", "nsad collect")["result"]
         mine, until = set(collection["problem_ids"]), self.recipe.teacher.until
@@ -214,6 +215,33 @@ class Pipeline:
                     if item.problem.id in mine and item.index < most
                 ]
                 for verdict in (Verdict.CORRECT, Verdict.WRONG)
+            )
+        return positive, negative
+
+    @functools.cached_property
+    def leaks(self) -> Leaks:
+        """The collected problems that overlap with the run's evaluation, told once; training leaves them out."""
+        problems = collected_problems(self.run)
+        leaks = find_leaks(self.recipe, problems)
+        if leaks.ids:
+            self.note(f"{leaks.told(len(problems))}; training leaves them out (training.keep_overlap=true keeps them)")
+        return leaks
+
+    def corpus(self) -> Corpus:
+        """What training may learn from: D+ and D− without the problems that overlap with the run's evaluation.
+
+        A stage's key holds a hash of it, so what was trained on other problems is stale. Raises NsadError where
+        nothing is left.
+        """
+        from nsad_cli.training.stage_data import make_corpus
+
+        sides = self.rationales()
+        positive, negative = ([item for item in side if item.problem.id not in self.leaks.ids] for side in sides)
+        if any(sides) and not positive and not negative:
+            raise NsadError(
+                "no training problem is left",
+                f"{self.leaks.told(len(collected_problems(self.run)))}, and none else has a right or wrong rationale",
+                "collect other problems, evaluate on other benchmarks, or keep them: --set training.keep_overlap=true",
             )
         return make_corpus(positive, negative, share=self.recipe.training.held_out, seed=self.recipe.seed)
 
@@ -275,7 +303,7 @@ class Pipeline:
         if not settings.benchmarks:
             self.note(f"{stage}: the recipe names no benchmarks")
             return {"results": []}
-        benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.note)
+        benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.note, self.leaks)
         key = evaluation_key(self.run, stage, models, samples, benchmarks)
         if not self.force and self.run.done(stage, key):
             self.note(f"{stage}: already done with these settings")
@@ -301,6 +329,28 @@ class Pipeline:
         return dict(state)
 
 
+def with_known_answers(problems: Sequence[Problem], store: Store) -> list[Problem]:
+    """Problems that bring no gold answer as the store has them, where it knows one: nothing is to erase that."""
+    if all(problem.answer for problem in problems):
+        return list(problems)
+    known = {problem.id: problem for problem in store.problems()}
+    return [problem if problem.answer else known.get(problem.id, problem) for problem in problems]
+
+
+def keep_labels(problems: Sequence[Problem], teacher: Teacher, store: Store) -> None:
+    """Take the labels that a recording brings for verdicts, where no gold answer is known to grade by."""
+    labels, unknown = labels_of(teacher), {problem.id for problem in problems if not problem.answer}
+    keys = store.draw_keys(teacher.name, params_key(teacher)) if labels and unknown else {}
+    store.set_verdicts(
+        [
+            (keys[draw], Judgement(Verdict.CORRECT if right else Verdict.WRONG, None, "labelled so in the recording"))
+            for draw, right in labels.items()
+            if draw in keys and draw[0] in unknown
+        ],
+        LABEL,
+    )
+
+
 def collect_key(recipe: Recipe) -> str:
     """The key of a recipe's collection."""
     train = recipe.problems.train
@@ -317,6 +367,12 @@ def collected(run: Run, key: str) -> bool:
 def grade_key(collection: Mapping[str, Any]) -> str:
     """The key of the grading that follows a finished collection (the stage's state)."""
     return content_key("grade", collection["key"], collection["ended"], GRADER_VERSION)
+
+
+def graded(run: Run) -> bool:
+    """Whether every draw of a run's collection has its verdict by this version of the grader."""
+    collection = run.stages().get("collect", {})
+    return collection.get("state") == "finished" and run.done("grade", grade_key(collection))
 
 
 def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, benchmarks: Sequence[Benchmark]) -> str:
@@ -373,12 +429,33 @@ def evaluate_models(
     return rows
 
 
-def load_benchmarks(run: Run, specs: Sequence[str], limit: int | None, note: Note) -> list[Benchmark]:
+def load_benchmarks(
+    run: Run, specs: Sequence[str], limit: int | None, note: Note, leaks: Leaks | None = None
+) -> list[Benchmark]:
     """Each spec's label with its first `limit` distinct problems, without those that any stage of the run learned
     from or chose by, those that few-shot shows, and those that have no gold answer."""
-    results = [state.get("result", {}) for state in run.stages().values()]
-    seen = {name for result in results for name in result.get("problem_ids", [])} | demonstrated(run.recipe)
+    seen = seen_problems(run, leaks or _known_leaks(run)) | demonstrated(run.recipe)
     return [(parse_spec(spec).label, unseen_problems(spec, seen, limit, note)) for spec in specs]
+
+
+def seen_problems(run: Run, leaks: Leaks) -> set[str]:
+    """Ids of the problems that the run's training has learned from or chosen by, or will.
+
+    All that are collected count, but for those that training leaves out because evaluation asks them.
+    """
+    seen: set[str] = set()
+    for stage, state in run.stages().items():
+        ids = set(state.get("result", {}).get("problem_ids", []))
+        seen |= ids - (leaks.ids - leaks.own) if stage == "collect" else ids
+    return seen
+
+
+def _known_leaks(run: Run) -> Leaks:
+    """The run's leaks; none where its own benchmarks are not at hand: all that is collected then counts as seen."""
+    try:
+        return find_leaks(run.recipe, collected_problems(run))
+    except NsadError:
+        return Leaks()
 
 
 def demonstrated(recipe: Recipe) -> set[str]:

@@ -22,12 +22,14 @@ from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.files import write_atomic
 from nsad_cli.forecast import look_ahead, planned_teacher
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
+from nsad_cli.leaks import find_leaks
 from nsad_cli.money import HOW_TO_PRICE
 from nsad_cli.pipeline import (
     Benchmark,
     demonstrated,
     evaluation_key,
     load_benchmarks,
+    seen_problems,
     training_problems,
     unseen_problems,
 )
@@ -178,6 +180,9 @@ class _Planner:
         self.rows: dict[str, _Row] = {}
         self.ahead = look_ahead(run, say, force=force)
         self.forecast = self.ahead.forecast
+        self.leaks = find_leaks(self.recipe, self.ahead.problems)
+        if self.leaks.ids:
+            self.notes.append(f"training: {self.leaks.told(len(self.ahead.problems))}, and are left out")
         self.corpus: Corpus
         self.student: Student
         self.footprint: Footprint
@@ -202,9 +207,10 @@ class _Planner:
             say=self.say,
         )
         self.footprint = measure(self.student.model, session.adapter_settings, settings.load_in_4bit)
+        left_out = self.leaks.ids
         self.corpus = make_corpus(
-            self.forecast.positive,
-            self.forecast.negative,
+            [item for item in self.forecast.positive if item.problem.id not in left_out],
+            [item for item in self.forecast.negative if item.problem.id not in left_out],
             share=self.recipe.training.held_out,
             seed=self.recipe.seed,
         )
@@ -377,7 +383,7 @@ class _Planner:
         needed = [self.rows["collect"], *(self.rows[name] for name in TRAINING if stage == "eval")]
         benchmarks: list[Benchmark] = []
         if settings.benchmarks and models:
-            benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.say)
+            benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.say, self.leaks)
         key = evaluation_key(self.run, stage, models, samples, benchmarks)
         ready = all(row.done for row in needed) and not self.force
         done = (ready and self.run.done(stage, key)) or not settings.benchmarks
@@ -420,8 +426,8 @@ class _Planner:
 
     def _trained(self) -> set[str]:
         """Ids of the problems that training will have seen when the evaluation begins, or that few-shot shows."""
-        seen = {name for state in self.run.stages().values() for name in state.get("result", {}).get("problem_ids", [])}
-        return seen | {problem.id for problem in self.ahead.problems} | demonstrated(self.recipe)
+        ahead = {problem.id for problem in self.ahead.problems} - (self.leaks.ids - self.leaks.own)
+        return seen_problems(self.run, self.leaks) | ahead | demonstrated(self.recipe)
 
     def _kept(
         self,

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -45,10 +46,19 @@ CREATE TABLE batches (
     requests TEXT NOT NULL, created REAL NOT NULL
 );
 """,
+    """
+ALTER TABLE reviews ADD COLUMN queue TEXT NOT NULL DEFAULT 'disputed';
+""",
 )
 """What each format of the file adds to the one before; see database.connect."""
+LABEL = "label"
+"""The grader of a verdict that came with the draw, where no gold answer is known: no grader's version outdates it."""
 _PROBLEM = "p.id, p.question, p.answer, p.benchmark, p.split, p.solution, p.subject, p.level"
-
+SKIPPED = "skip"
+"""A review that leaves the draw to the grader."""
+_JUDGED = "draws d LEFT JOIN verdicts v ON v.draw_id = d.id LEFT JOIN reviews r ON r.draw_id = d.id"
+_VERDICT = f"COALESCE(NULLIF(r.verdict, '{SKIPPED}'), v.verdict)"
+"""The verdict on a draw of _JUDGED: a person's, else the grader's, else null."""
 
 UNSENT = "unsent-"
 Live = Callable[[str, float], bool]
@@ -83,6 +93,39 @@ class Batch:
         return not self.id.startswith(UNSENT)
 
 
+class Queue(StrEnum):
+    """Where a review came from: the random sample alone says something of draws that nobody has reviewed."""
+
+    DISPUTED = "disputed"
+    SAMPLE = "sample"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the grader and a person say of one draw."""
+
+    key: int
+    name: str
+    """Problem, teacher, parameters and number: the same wherever the draw is stored."""
+    graded: Verdict
+    queue: Queue | None = None
+    """None where nobody has seen it."""
+    reviewed: Verdict | None = None
+    """None where nobody has seen it, or who saw it skipped it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A draw as a person needs it to settle its verdict."""
+
+    problem: Problem
+    teacher: str
+    text: str
+    answer: str | None
+    """What the grader read as its answer."""
+    reason: str
+
+
 class Store:
     """One SQLite file; several processes may write to it at once."""
 
@@ -105,14 +148,16 @@ class Store:
     # --- writing --------------------------------------------------------------------------------------------------
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
-        """Add problems that are not there yet, in order; a corrected gold answer takes its verdicts with it."""
+        """Add problems that are not there yet, in order; a corrected gold answer takes its verdicts with it, also
+        those of people."""
         problems = list(problems)
         with self._db.writing() as db:
-            db.executemany(
-                "DELETE FROM verdicts WHERE draw_id IN (SELECT d.id FROM draws d JOIN problems p ON p.id = d.problem_id"
-                " WHERE p.id = ? AND p.answer <> ?)",
-                [(p.id, p.answer) for p in problems],
-            )
+            for table in ("verdicts", "reviews"):
+                db.executemany(
+                    f"DELETE FROM {table} WHERE draw_id IN (SELECT d.id FROM draws d"
+                    " JOIN problems p ON p.id = d.problem_id WHERE p.id = ? AND p.answer <> ?)",
+                    [(p.id, p.answer) for p in problems],
+                )
             (position,) = db.execute("SELECT COALESCE(MAX(position) + 1, 0) FROM problems").fetchone()
             db.executemany(
                 "INSERT INTO problems VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
@@ -216,9 +261,25 @@ class Store:
             )
 
     def forget_verdicts(self, params: str) -> None:
-        """Drop the verdicts on the draws made with these parameters: they will be judged again."""
+        """Drop the verdicts on the draws made with these parameters, but for labels: they will be judged again."""
         with self._db.writing() as db:
-            db.execute("DELETE FROM verdicts WHERE draw_id IN (SELECT id FROM draws WHERE params = ?)", (params,))
+            db.execute(
+                "DELETE FROM verdicts WHERE grader <> ? AND draw_id IN (SELECT id FROM draws WHERE params = ?)",
+                (LABEL, params),
+            )
+
+    def review(self, key: int, verdict: Verdict | None, queue: Queue) -> None:
+        """Record a person's verdict by a draw's key; it goes before any of the grader's. None skips the draw."""
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO reviews (draw_id, verdict, created, queue) VALUES (?,?,?,?)",
+                (key, SKIPPED if verdict is None else verdict.value, time.time(), queue.value),
+            )
+
+    def forget_review(self, key: int) -> None:
+        """Take a person's verdict back: the grader's holds again."""
+        with self._db.writing() as db:
+            db.execute("DELETE FROM reviews WHERE draw_id = ?", (key,))
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -280,10 +341,10 @@ class Store:
     def lacking(self, teacher: str, params: str, positives: int, negatives: int) -> set[str]:
         """Problems that have draws, a usable gold answer, and too few right or wrong rationales."""
         rows = self._db.execute(
-            "SELECT d.problem_id FROM draws d LEFT JOIN verdicts v ON v.draw_id = d.id"
-            " WHERE d.teacher = ? AND d.params = ? GROUP BY d.problem_id"
-            " HAVING SUM(v.verdict IS 'bad_gold') = 0"
-            " AND (SUM(v.verdict IS 'correct') < ? OR SUM(v.verdict IS 'wrong') < ?)",
+            f"SELECT problem_id FROM (SELECT d.problem_id, {_VERDICT} AS verdict FROM {_JUDGED}"
+            " WHERE d.teacher = ? AND d.params = ?) GROUP BY problem_id"
+            " HAVING SUM(verdict IS 'bad_gold') = 0"
+            " AND (SUM(verdict IS 'correct') < ? OR SUM(verdict IS 'wrong') < ?)",
             (teacher, params, positives, negatives),
         )
         return {row[0] for row in rows}
@@ -293,12 +354,12 @@ class Store:
         return [_problem(row) for row in self._db.execute(f"SELECT {_PROBLEM} FROM problems p ORDER BY p.position")]
 
     def ungraded(self, grader: str) -> Iterator[StoredDraw]:
-        """Draws without a verdict by this grader's version, in a fixed order."""
+        """Draws without a label or a verdict by this grader's version, in a fixed order."""
         rows = self._db.execute(
             "SELECT d.id, d.problem_id, d.teacher, d.number, d.text, d.finish, d.prompt_tokens, d.completion_tokens,"
             " p.answer FROM draws d JOIN problems p ON p.id = d.problem_id LEFT JOIN verdicts v ON v.draw_id = d.id"
-            " WHERE v.grader IS NOT ? ORDER BY d.id",
-            (grader,),
+            " WHERE v.grader IS NOT ? AND v.grader IS NOT ? ORDER BY d.id",
+            (grader, LABEL),
         ).fetchall()
         for row in rows:
             draw = Draw(row[1], row[2], row[3], row[4], Finish(row[5]), row[6], row[7])
@@ -317,9 +378,8 @@ class Store:
     def rationales(self, verdict: Verdict, *, teacher: str, params: str) -> list[Rationale]:
         """Rationales of one verdict by a teacher and its parameters: by problem in order, then by draw."""
         rows = self._db.execute(
-            f"SELECT {_PROBLEM}, d.text, d.number FROM draws d JOIN problems p ON p.id = d.problem_id"
-            " JOIN verdicts v ON v.draw_id = d.id WHERE v.verdict = ? AND d.teacher = ? AND d.params = ?"
-            " ORDER BY p.position, d.number",
+            f"SELECT {_PROBLEM}, d.text, d.number FROM {_JUDGED} JOIN problems p ON p.id = d.problem_id"
+            f" WHERE {_VERDICT} = ? AND d.teacher = ? AND d.params = ? ORDER BY p.position, d.number",
             (verdict.value, teacher, params),
         )
         return [Rationale(_problem(row[:8]), row[8], verdict, row[9]) for row in rows]
@@ -330,12 +390,39 @@ class Store:
         params: count the draws made with these parameters alone.
         """
         rows = self._db.execute(
-            "SELECT d.teacher, p.subject, COALESCE(v.verdict, 'ungraded'), COUNT(*) FROM draws d"
-            " JOIN problems p ON p.id = d.problem_id LEFT JOIN verdicts v ON v.draw_id = d.id"
-            " WHERE ?1 IS NULL OR d.params = ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            f"SELECT d.teacher, p.subject, COALESCE({_VERDICT}, 'ungraded'), COUNT(*) FROM {_JUDGED}"
+            " JOIN problems p ON p.id = d.problem_id WHERE ?1 IS NULL OR d.params = ?1"
+            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             (params,),
         )
         return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def labels(self, params: str) -> list[Label]:
+        """The draws made with these parameters that the grader calls wrong or disputed."""
+        rows = self._db.execute(
+            f"SELECT d.id, d.problem_id, d.teacher, d.number, v.verdict, r.queue, r.verdict FROM {_JUDGED}"
+            " WHERE d.params = ? AND v.verdict IN ('wrong', 'disputed') ORDER BY d.id",
+            (params,),
+        )
+        return [
+            Label(
+                row[0],
+                f"{row[1]}:{row[2]}:{params}:{row[3]}",
+                Verdict(row[4]),
+                None if row[5] is None else Queue(row[5]),
+                None if row[6] in (None, SKIPPED) else Verdict(row[6]),
+            )
+            for row in rows
+        ]
+
+    def doubt(self, key: int) -> Doubt:
+        """A graded draw by its key, to be shown."""
+        row = self._db.execute(
+            f"SELECT {_PROBLEM}, d.teacher, d.text, v.answer, v.reason FROM {_JUDGED}"
+            " JOIN problems p ON p.id = d.problem_id WHERE d.id = ?",
+            (key,),
+        ).fetchone()
+        return Doubt(_problem(row[:8]), *row[8:])
 
     def counts(self) -> dict[str, int]:
         """How many problems, draws and verdicts there are."""
@@ -343,6 +430,22 @@ class Store:
             table: self._db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
             for table in ("problems", "draws", "verdicts")
         }
+
+    def draw_keys(self, teacher: str, params: str) -> dict[tuple[str, int], int]:
+        """The keys of a teacher's draws with its parameters, by problem id and number."""
+        rows = self._db.execute(
+            "SELECT problem_id, number, id FROM draws WHERE teacher = ? AND params = ?", (teacher, params)
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def verdicts(self, teacher: str, params: str) -> dict[tuple[str, int], Verdict]:
+        """The verdicts on a teacher's draws with its parameters, by problem id and number."""
+        rows = self._db.execute(
+            "SELECT d.problem_id, d.number, v.verdict FROM draws d JOIN verdicts v ON v.draw_id = d.id"
+            " WHERE d.teacher = ? AND d.params = ?",
+            (teacher, params),
+        )
+        return {(row[0], row[1]): Verdict(row[2]) for row in rows}
 
 
 def _problem(row: sqlite3.Row | tuple[Any, ...]) -> Problem:

@@ -108,7 +108,7 @@ def load_student(
     """
     where = pick_device(device)
     chosen = DTYPES[dtype] if dtype != "auto" else (torch.bfloat16 if where.type == "cuda" else torch.float32)
-    source, revision = _resolve(spec, say)
+    source, revision = resolve(spec, say)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         if weights:
@@ -198,7 +198,11 @@ def pick_device(device: str = "auto") -> torch.device:
     return where
 
 
-def _resolve(spec: str, say: Callable[[str], None]) -> tuple[str, str | None]:
+def resolve(spec: str, say: Callable[[str], None] = lambda _: None) -> tuple[str, str | None]:
+    """The folder or Hub id that a spec stands for, and its revision.
+
+    Raises NsadError where it is not there.
+    """
     if spec == "smollm2":
         return str(smollm2_folder(say)), None
     path = Path(spec).expanduser()

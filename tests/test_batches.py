@@ -283,6 +283,20 @@ def test_a_batch_of_an_earlier_command_counts_against_the_limit(
         assert collect_batches(asked, made, 1, store, budget=rest).new == 10 and rest.spent == pytest.approx(1e-4)
 
 
+def test_replies_that_are_read_twice_count_once(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, asked = serve(), problems("one", "two")
+    made = teacher(server.url, price=PriceConfig(input=1, output=2))
+    with Store(tmp_path / "store.sqlite") as store:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Store, "close_batch", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                collect_batches(asked, made, 2, store)
+        assert store.counts()["draws"] == 4
+        budget = Budget(price_of(made.settings), 1.0, "{question}", 20)
+        again = collect_batches(asked, made, 2, store, budget=budget)
+        assert again == CollectSummary(stored=4) and budget.spent == 0
+
+
 def test_plain_collection_leaves_a_batchs_draws_alone(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "nsad_cli"
-HEAVY = {"torch", "transformers", "peft", "safetensors", "accelerate", "datasets", "vllm", "math_verify"}
+HEAVY = {"torch", "transformers", "peft", "safetensors", "accelerate", "datasets", "pyarrow", "vllm", "math_verify"}
 LIGHT = (
     "types",
     "errors",
@@ -31,6 +31,7 @@ LIGHT = (
     "tokens",
     "quote",
     "grading",
+    "reviews",
     "voting",
     "votefile",
     "solve",
@@ -42,18 +43,22 @@ LIGHT = (
     "evaluation",
     "forecast",
     "plan",
+    "overlap",
+    "leaks",
+    "exchange",
+    "rowfiles",
 )
 LAYERS = (
     {"types", "errors", "nearest", "processes", "owners"},
     {"files"},
-    {"config", "answers", "losses", "voting", "hub", "database", "machine", "arithmetic"},
-    {"recipes", "benchmarks", "nat", "packing", "stopping", "prompts"},
+    {"config", "answers", "losses", "voting", "hub", "database", "machine", "arithmetic", "overlap", "rowfiles"},
+    {"recipes", "benchmarks", "nat", "packing", "stopping", "prompts", "exchange"},
     {"runs", "store", "chains", "students", "teachers", "heads"},
-    {"money", "tokens", "grading", "generation", "ranking", "footprint"},
+    {"money", "tokens", "grading", "generation", "ranking", "footprint", "leaks"},
     {"collect"},
     {"solve", "batches", "quote"},
     {"votefile", "evaluation", "session"},
-    {"training"},
+    {"training", "reviews"},
     {"pipeline", "probe"},
     {"forecast"},
     {"doctor", "export", "plan"},

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from types import TracebackType
 
-from nsad_cli.answers.equivalence import LONGEST, decide, undecidable
+from nsad_cli.answers.decision import Decision
+from nsad_cli.answers.equivalence import decide
 from nsad_cli.errors import NsadError
 
 MEMORY = 2 * 2**30
@@ -28,6 +29,13 @@ class Outcome(Enum):
     DIFFERENT = "different"
     UNDECIDED = "undecided"
     TIMEOUT = "timeout"
+
+
+_FINAL = {
+    Decision.EQUAL: Outcome.EQUAL,
+    Decision.DIFFERENT: Outcome.DIFFERENT,
+    Decision.UNDECIDABLE: Outcome.UNDECIDED,
+}
 
 
 class Checker:
@@ -54,20 +62,21 @@ class Checker:
     ) -> list[Outcome]:
         """Decide pairs, in order; symmetric."""
         keys = [(a, b) if a <= b else (b, a) for a, b in pairs]
-        waiting = []
+        waiting, doubtful = [], []
         for key in dict.fromkeys(keys):
             if key in self._cache:
                 continue
-            proof = decide(*key)
-            if proof is True:
-                self._cache[key] = Outcome.EQUAL
-            elif max(map(len, key)) > LONGEST or undecidable(*key):
-                self._cache[key] = Outcome.UNDECIDED
-            elif proof is False:
-                self._cache[key] = Outcome.DIFFERENT
-            else:
-                waiting.append(key)
+            decision = decide(*key)
+            if decision in _FINAL:
+                self._cache[key] = _FINAL[decision]
+                continue
+            waiting.append(key)
+            if decision is Decision.DOUBTFUL:
+                doubtful.append(key)
         self._second_checker(waiting, on_progress)
+        for key in doubtful:
+            if self._cache[key] is not Outcome.EQUAL:
+                self._cache[key] = Outcome.UNDECIDED
         return [self._cache[key] for key in keys]
 
     def _second_checker(self, waiting: list[tuple[str, str]], on_progress: Callable[[int, int], None]) -> None:

@@ -6,10 +6,15 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nsad_cli.answers.equivalence import is_prose
+from nsad_cli.answers.spelling import is_prose
 
 LONGEST = 400
 """Characters; what is longer is no answer."""
+
+MOST_PHRASES = 64
+"""The last ones; who says it more often than that repeats himself without end."""
+MOST_OTHERS = 8
+"""Earlier answers that are compared with the last; one that differs is enough."""
 
 
 class Marker(StrEnum):
@@ -32,6 +37,7 @@ class Extraction:
 
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\b\s*")
+_BRACE = re.compile(r"(?<!\\)[{}]")
 _HASH = re.compile(r"(?<!#)####(?!#)[ \t]*(\S.*)$", re.MULTILINE)
 _PLAIN = re.compile(r"[-−]?[$€£]?[ \t]*[\d.,/]+[ \t]*%?")
 _A_LINE = re.compile(r"^[ \t]*(?:A|Answer)[ \t]*:[ \t]*(\S.*)$", re.MULTILINE)
@@ -51,13 +57,14 @@ def extract(text: str, gold: str | None = None) -> Extraction:
     "The answer is correct" states none. Prose without a number or a formula is passed over where the gold answer is
     known not to be prose, and, where none is known, where something else is stated.
     """
+    last = len(text.rstrip())
     found = sorted(
         [*_boxes(text)]
         + [
             (match.start(), _tidy(match[1]), Marker.HASH)
             for match in _HASH.finditer(text)
             # Markdown headings have four signs too: an answer is a plain number, or the text's last line.
-            if _PLAIN.fullmatch(_tidy(match[1])) or not text[match.end() :].strip()
+            if _PLAIN.fullmatch(_tidy(match[1])) or match.end() >= last
         ]
         + [
             (match.start(), _tidy(match[1]), Marker.A_LINE)
@@ -75,7 +82,7 @@ def extract(text: str, gold: str | None = None) -> Extraction:
     if stated:
         answer, marker = stated[-1]
         others = dict.fromkeys(other for other, _ in stated if other != answer)
-        return Extraction(answer, marker, tuple(others))
+        return Extraction(answer, marker, tuple(others)[-MOST_OTHERS:])
     numbers = _NUMBER.findall(text)
     return Extraction(numbers[-1].strip(), Marker.LAST_NUMBER) if numbers else Extraction(None, None)
 
@@ -88,40 +95,43 @@ def last_boxed(text: str) -> str | None:
 
 def _boxes(text: str) -> list[tuple[int, str, Marker]]:
     found = []
-    for match in _BOX.finditer(text):
+    matches = list(_BOX.finditer(text))
+    closing = _closing_braces(text) if matches else {}
+    for match in matches:
         start = match.end()
         if start < len(text) and text[start] == "{":
-            end = _closing(text, start)
-            if end is not None:
+            end = closing.get(start, len(text))
+            if end - start <= 10 * LONGEST and end < len(text):
                 found.append((match.start(), text[start + 1 : end].strip(), Marker.BOXED))
         else:  # \boxed 5: what follows up to a space or the end of the formula
-            bare = re.match(r"[^\s$]+", text[start:])
+            bare = re.match(r"[^\s$]+", text[start : start + LONGEST + 1])
             if bare:
                 found.append((match.start(), bare[0].strip(), Marker.BOXED))
     return found
 
 
-def _closing(text: str, start: int) -> int | None:
-    depth = 0
-    for index in range(start, min(len(text), start + 10 * LONGEST)):
-        if text[index] == "{" and text[index - 1] != "\\":
-            depth += 1
-        elif text[index] == "}" and text[index - 1] != "\\":
-            depth -= 1
-            if depth == 0:
-                return index
-    return None
+def _closing_braces(text: str) -> dict[int, int]:
+    """Where each brace that is opened closes, in one pass."""
+    closing: dict[int, int] = {}
+    open_braces: list[int] = []
+    for match in _BRACE.finditer(text):
+        if match[0] == "{":
+            open_braces.append(match.start())
+        elif open_braces:
+            closing[open_braces.pop()] = match.start()
+    return closing
 
 
 def _phrases(text: str) -> list[tuple[int, str, Marker]]:
     found = []
-    for match in _PHRASE.finditer(text):
+    for match in [*_PHRASE.finditer(text)][-MOST_PHRASES:]:
         rest = text[match.end() : match.end() + 2 * LONGEST]
         formula = re.match(r"\$([^$]+)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", rest, re.DOTALL)
         if formula and not re.match(r"\s*(?:,|and\b|or\b)[\s,]*(?:and\b|or\b)?\s*[$\\]", rest[formula.end() :]):
             said = next(group for group in formula.groups() if group is not None)
         else:
-            said = _END.split(rest, maxsplit=1)[0]
+            end = _END.search(rest)
+            said = rest[: end.start()] if end else rest
         if "\\boxed" not in said and "\\fbox" not in said:
             found.append((match.start(), _tidy(said), Marker.PHRASE))
     return found

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from nsad_cli.answers.checker import Checker, Outcome
-from nsad_cli.answers.equivalence import CHANGING, normalise, number, numbers_of
 from nsad_cli.answers.extract import Extraction, Marker, extract
+from nsad_cli.answers.spelling import CHANGING, normalise
+from nsad_cli.answers.values import number
+from nsad_cli.answers.wording import numbers_of
 from nsad_cli.types import Finish, Judgement, Verdict
 
 

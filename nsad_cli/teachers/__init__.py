@@ -10,7 +10,7 @@ from nsad_cli.errors import UsageError
 from nsad_cli.files import file_stamp
 from nsad_cli.teachers.base import Teacher
 
-__all__ = ["RECORDED", "SCHEMES", "Teacher", "make_teacher", "source_stamp"]
+__all__ = ["RECORDED", "SCHEMES", "Teacher", "labels_of", "make_teacher", "source_stamp"]
 
 RECORDED = ("tdg", "gsm8k-solutions", "jsonl")
 SCHEMES = ("hf", "vllm", *RECORDED)
@@ -20,6 +20,11 @@ def source_stamp(spec: str) -> list[tuple[str, int, int]]:
     """The stamp of a recorded teacher's files: whether to read them again. Empty for other teachers."""
     scheme, _, path = spec.partition(":")
     return file_stamp(Path(path).expanduser()) if scheme in RECORDED else []
+
+
+def labels_of(teacher: Teacher) -> dict[tuple[str, int], bool]:
+    """Which side each draw of a recorded teacher is of, by problem id and number, where its file says so."""
+    return dict(getattr(teacher, "labels", {}))
 
 
 def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[str], None] = lambda _: None) -> Teacher:

@@ -69,13 +69,14 @@ IN_WORDS = [
     ("The answer is 8 in total.", "7", Verdict.WRONG),
     ("The answer is 7 out of 10.", "7", Verdict.DISPUTED),
     ("The answer is 7!", "7", Verdict.DISPUTED),
-    ("The answer is 5 million.", "5000000", Verdict.DISPUTED),
+    ("The answer is 5 million.", "5000000", Verdict.CORRECT),
+    ("The answer is 5 million.", "5", Verdict.DISPUTED),
     ("The answer is negative 7.", "7", Verdict.DISPUTED),
     *((f"The answer is {said}.", "7", Verdict.DISPUTED) for said in ("twice 7", "a loss of 7", "option 7", "June 7")),
     *((f"The answer is {said}.", "14", Verdict.DISPUTED) for said in ("twice 7", "1.4 tens")),
-    ("The answer is 3 dozens.", "36", Verdict.DISPUTED),
+    ("The answer is 3 dozens.", "36", Verdict.CORRECT),
     ("The answer is 20 percent.", "0.2", Verdict.CORRECT),
-    (r"\boxed{7 \text{ million}}", "7000000", Verdict.DISPUTED),
+    (r"\boxed{7 \text{ million}}", "7000000", Verdict.CORRECT),
     ("The answer is 2:30 PM.", "14:30", Verdict.CORRECT),
     ("x = 5, and 2 · 5 = 10. The answer is correct.", "5", Verdict.NO_ANSWER),
     ("The answer is found by adding 3 and 4. This gives 7.", "7", Verdict.CORRECT),
@@ -109,7 +110,7 @@ def test_a_checker_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "math_verify.py").write_text("raise ImportError('no math_verify here')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with Checker(workers=1) as checker, pytest.raises(NsadError) as error:
-        checker.equivalent([("x+1", "1+x")])
+        checker.equivalent([(r"\log x + y", r"y + \log x")])  # what the cheap deciders leave open
     assert "no math_verify here" in error.value.why
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nsad_cli.answers.checker import Checker
+from nsad_cli.answers.decision import Decision
 from nsad_cli.answers.equivalence import decide
 from nsad_cli.answers.extract import last_boxed
 from nsad_cli.answers.verdicts import judge
@@ -45,7 +46,7 @@ def test_no_gpt4_chain_that_ends_in_the_right_answer_is_wrong(data: Path) -> Non
     ends_right = [
         item
         for item in items
-        if (found := said.search(item[0])) and decide(found[1].strip().strip("$. "), item[1]) is True
+        if (found := said.search(item[0])) and decide(found[1].strip().strip("$. "), item[1]) is Decision.EQUAL
     ]
     assert len(ends_right) > 1_500
     sample = random.Random(0).sample(items, 3_000)

@@ -1,0 +1,105 @@
+"""Deciders of answers of several parts: tuples, lists, sets, intervals, matrices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from nsad_cli.answers import quantities
+from nsad_cli.answers.decision import DIFFERENT, DOUBTFUL, EQUAL, OPEN, UNDECIDABLE, Decision
+from nsad_cli.answers.shapes import Shape, read_shape, read_union, same_union
+
+
+def unions(a: str, b: str, x: str, y: str) -> Decision | None:
+    """Intervals and their unions by the points that they hold; (1,2) and [1,2] may also be pairs of numbers."""
+    first, second = read_union(x), read_union(y)
+    if first is None and second is None:
+        return None
+    if first is None or second is None:
+        spans, other = (first, y) if first else (second, x)
+        wide = any(span.low < span.high for span in spans or ())
+        mixed = wide and not _may_be_pair(x if first else y)
+        listed = read_shape(other)
+        alone = quantities.constant(other) is not None
+        numbers = listed is not None and listed.kind == "," and all(map(_is_number, listed.parts))
+        return DIFFERENT if mixed and (alone or numbers) else None
+    if _may_be_pair(x) and _may_be_pair(y):
+        return UNDECIDABLE if x[0] != y[0] and x[1:-1] == y[1:-1] else None
+    return EQUAL if same_union(first, second) else DIFFERENT
+
+
+def several(a: str, b: str, x: str, y: str) -> Decision | None:
+    """Tuples, lists, sets and matrices by their parts; a single value is never the whole of several."""
+    s, t = read_shape(x), read_shape(y)
+    if s and t:
+        return _shapes(s, t)
+    if s is None and t is None:
+        return None
+    shape, one = (s, y) if s else (t, x)
+    assert shape is not None
+    if quantities.value(one) is None and not re.fullmatch(r"[+-]?\\infty", one):
+        return None
+    found = {_part(one, part) for part in shape.parts}
+    if shape.kind == "matrix" and len(shape.parts) > 1:
+        return DIFFERENT
+    if shape.kind == "named":
+        return DIFFERENT if found == {DIFFERENT} else UNDECIDABLE
+    return DIFFERENT if DIFFERENT in found and found <= {DIFFERENT, EQUAL} else None
+
+
+def _is_number(text: str) -> bool:
+    return quantities.constant(text) is not None
+
+
+def _may_be_pair(text: str) -> bool:
+    return bool(re.fullmatch(r"\([^()\[\]]*\)|\[[^()\[\]]*\]", text)) and "infty" not in text
+
+
+def _shapes(s: Shape, t: Shape) -> Decision | None:
+    kinds = {s.kind, t.kind}
+    if len(s.parts) != len(t.parts):
+        if kinds <= {",", "{", "named"}:
+            return DIFFERENT if _as_sets(s.parts, t.parts) is DIFFERENT else UNDECIDABLE
+        return DIFFERENT if "matrix" in kinds or kinds == {"("} else UNDECIDABLE
+    ordered, unordered = _in_order(s.parts, t.parts), _as_sets(s.parts, t.parts)
+    if kinds == {"matrix"} and s.columns != t.columns:
+        return DIFFERENT if ordered is DIFFERENT else UNDECIDABLE
+    if kinds in ({"("}, {"["}, {"matrix"}, {"named"}):
+        return ordered
+    if kinds <= {",", "{"}:
+        ranked = any(re.fullmatch(r"[A-Za-z]{2,}", part) for part in s.parts)  # names may stand in a wanted order
+        return UNDECIDABLE if unordered is EQUAL and ordered is not EQUAL and ranked else unordered
+    if ordered is EQUAL and kinds <= {"(", ",", "matrix"}:
+        return EQUAL if kinds == {"(", ","} else DOUBTFUL
+    return DIFFERENT if unordered is DIFFERENT else UNDECIDABLE
+
+
+def _in_order(first: Sequence[str], second: Sequence[str]) -> Decision:
+    found = [_part(p, q) for p, q in zip(first, second, strict=True)]
+    return DIFFERENT if DIFFERENT in found else _least_sure(found)
+
+
+def _as_sets(first: Sequence[str], second: Sequence[str]) -> Decision:
+    """Whether each part has its equal among the other's."""
+    table = [[_part(p, q) for q in second] for p in first]
+    lines = [*table, *map(list, zip(*table, strict=True))]
+    if any(set(line) == {DIFFERENT} for line in lines):
+        return DIFFERENT
+    if all(EQUAL in line for line in lines) and len(first) == len(second):
+        return EQUAL
+    return _least_sure([item for line in lines for item in line if item is not DIFFERENT and item is not EQUAL])
+
+
+def _least_sure(found: Sequence[Decision]) -> Decision:
+    return next((decision for decision in (UNDECIDABLE, DOUBTFUL, OPEN) if decision in found), EQUAL)
+
+
+def _part(x: str, y: str) -> Decision:
+    x, y = sorted((x, y))
+    if x == y:
+        return EQUAL
+    for decider in (quantities.plain_numbers, quantities.formulas, several):
+        decision = decider(x, y, x, y)
+        if decision is not None:
+            return decision
+    return OPEN
