@@ -54,8 +54,15 @@ class StudentConfig(Section):
 class Demonstration(Section):
     """A question with its solution, shown before the one that is asked."""
 
-    question: str = Field(min_length=1)
-    solution: str = Field(min_length=1)
+    question: str = ""
+    solution: str = ""
+
+    @field_validator("question", "solution")
+    @classmethod
+    def _is_there(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("a demonstration has both a question and a solution")
+        return text.strip()
 
 
 class ProblemsConfig(Section):
@@ -274,8 +281,15 @@ class EvaluationConfig(Section):
     samples: int = Field(default=4, ge=0)
     """Chains per problem for the votes; 0 measures greedy answers only."""
     models: list[ModelName] = ["base", "nat", "nce"]
-    demonstrations: list[Demonstration] | None = Field(default=None, min_length=1)
+    demonstrations: list[Demonstration] | None = None
     """Shown to the untrained student by `few-shot`; unset, four built-in ones."""
+
+    @field_validator("demonstrations")
+    @classmethod
+    def _shows_something(cls, demonstrations: list[Demonstration] | None) -> list[Demonstration] | None:
+        if demonstrations == []:
+            raise ValueError("few-shot shows at least one; leave the setting out for the four built-in ones")
+        return demonstrations
 
 
 class Recipe(Section):

@@ -23,7 +23,7 @@ from nsad_cli.processes import leads, wait
 from nsad_cli.runs import Run, content_key
 from nsad_cli.store import LABEL, Store
 from nsad_cli.teachers import Teacher, labels_of, make_teacher, source_stamp
-from nsad_cli.types import Judgement, Problem, Rationale, Verdict
+from nsad_cli.types import Judgement, Problem, Rationale, Verdict, problem_id
 
 if TYPE_CHECKING:
     from nsad_cli.session import Session
@@ -380,7 +380,7 @@ def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, be
     recipe, stages = run.recipe, run.stages()
     asked = [(label, [(item.id, item.answer) for item in problems]) for label, problems in benchmarks]
     used = [name for name in models if name not in UNTRAINED]
-    shown = [recipe.evaluation.demonstrations] if "few-shot" in models else []
+    shown = [prompts.few_shot(recipe.evaluation)] if prompts.FEW_SHOT in models else []
     weights = {
         name: stages.get(name, {}).get("result", {}).get("weights") for name in (*used, *(["ranker"] if used else []))
     }
@@ -433,8 +433,8 @@ def load_benchmarks(
     run: Run, specs: Sequence[str], limit: int | None, note: Note, leaks: Leaks | None = None
 ) -> list[Benchmark]:
     """Each spec's label with its first `limit` distinct problems, without those that any stage of the run learned
-    from or chose by, and without those that have no gold answer."""
-    seen = seen_problems(run, leaks or _known_leaks(run))
+    from or chose by, those that few-shot shows, and those that have no gold answer."""
+    seen = seen_problems(run, leaks or _known_leaks(run)) | demonstrated(run.recipe)
     return [(parse_spec(spec).label, unseen_problems(spec, seen, limit, note)) for spec in specs]
 
 
@@ -458,8 +458,13 @@ def _known_leaks(run: Run) -> Leaks:
         return Leaks()
 
 
-def unseen_problems(spec: str, trained: set[str], limit: int | None, note: Note) -> list[Problem]:
-    """A benchmark's first `limit` distinct problems that have a gold answer and are not in `trained`.
+def demonstrated(recipe: Recipe) -> set[str]:
+    """Ids of the problems that few-shot shows with their solutions: no model is measured on them."""
+    return {problem_id(item.question) for item in prompts.few_shot(recipe.evaluation)}
+
+
+def unseen_problems(spec: str, seen: set[str], limit: int | None, note: Note) -> list[Problem]:
+    """A benchmark's first `limit` distinct problems that have a gold answer and are not in `seen`.
 
     Raises NsadError where none is left.
     """
@@ -468,11 +473,13 @@ def unseen_problems(spec: str, trained: set[str], limit: int | None, note: Note)
     distinct = {problem.id: problem for problem in problems if problem.answer.strip()}
     if blank := sum(not problem.answer.strip() for problem in problems):
         note(f"{label}: {blank} problems have no gold answer, and are dropped")
-    unseen = [problem for key, problem in distinct.items() if key not in trained]
+    unseen = [problem for key, problem in distinct.items() if key not in seen]
     if len(unseen) < len(distinct):
-        note(f"{label}: {len(distinct) - len(unseen)} problems were trained on, and are dropped")
+        note(f"{label}: {len(distinct) - len(unseen)} problems were trained on or shown, and are dropped")
     if not unseen:
         raise NsadError(
-            f"{spec}: every problem was trained on", "nothing is left to measure", "name another split or benchmark"
+            f"{spec}: every problem was trained on or shown",
+            "nothing is left to measure",
+            "name another split or benchmark",
         )
     return unseen[:limit]

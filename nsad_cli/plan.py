@@ -10,10 +10,11 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli import prompts
 from nsad_cli.benchmarks import parse_spec
 from nsad_cli.chains import ChainStore
 from nsad_cli.config import UNTRAINED, RankerConfig, Recipe, StageConfig
@@ -24,6 +25,7 @@ from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
 from nsad_cli.leaks import find_leaks
 from nsad_cli.pipeline import (
     Benchmark,
+    demonstrated,
     evaluation_key,
     load_benchmarks,
     seen_problems,
@@ -226,7 +228,9 @@ class _Planner:
         """The rows of collecting and grading."""
         ahead, teacher = self.ahead, self.recipe.teacher
         used = sum(draw.prompt_tokens + draw.completion_tokens for draw in ahead.stored)
-        asked = sum(len(teacher.prompt) + len(problem.question) for problem in ahead.problems)
+        asked = sum(
+            len(prompts.text(teacher.demonstrations, teacher.prompt, problem.question)) for problem in ahead.problems
+        )
         expected = ahead.calls * (asked / max(len(ahead.problems), 1) + ahead.rationale_chars()) / CHARS_PER_TOKEN
         quote = ahead.quote
         self.rows["collect"] = _Row(
@@ -398,17 +402,18 @@ class _Planner:
             written = (len(problems) * (1 + samples) - reused) * self._written(model)
             passes = 2 if samples else 1  # greedy chains and sampled ones read the prompts apart
             work["sampling"] += written
-            work["forward"] += passes * len(problems) * self.prompt if written else 0
+            work["forward"] += passes * len(problems) * self._read(model) if written else 0
             if samples and model not in UNTRAINED:
                 work["forward"] += len(problems) * samples * self._written(model)  # the ranker reads every chain
             kept, tokens = kept + reused, tokens + len(problems) * (1 + samples) * self._written(model)
         if done:
             rows = self.run.stages().get(stage, {}).get("result", {}).get("results", [])
-            once = {(row["benchmark"], row["model"], row["method"]): row["tokens"] for row in rows}
+            once = {(row["benchmark"], row["model"], bool(row["rule"])): row["tokens"] for row in rows}
             tokens = sum(once.values())
         elif kept:
             self.notes.append(f"{stage}: {kept} of {chains} chains are kept")
-        memory = self.footprint.sampling_gib(sampling.batch_size, self.prompt + sampling.max_new_tokens)
+        longest = max(map(self._read, models), default=self.prompt) + sampling.max_new_tokens
+        memory = self.footprint.sampling_gib(sampling.batch_size, longest)
         self.rows[stage] = _Row(
             stage,
             done,
@@ -419,9 +424,9 @@ class _Planner:
         )
 
     def _trained(self) -> set[str]:
-        """Ids of the problems that training will have seen when the evaluation begins."""
-        ahead = {problem.id for problem in self.ahead.problems}
-        return seen_problems(self.run, self.leaks) | (ahead - (self.leaks.ids - self.leaks.own))
+        """Ids of the problems that training will have seen when the evaluation begins, or that few-shot shows."""
+        ahead = {problem.id for problem in self.ahead.problems} - (self.leaks.ids - self.leaks.own)
+        return seen_problems(self.run, self.leaks) | ahead | demonstrated(self.recipe)
 
     def _kept(
         self,
@@ -453,10 +458,17 @@ class _Planner:
             ]
         return len(whole) * count
 
+    def _read(self, model: str) -> float:
+        """Tokens of one prompt: few-shot's has the demonstrations in it."""
+        if model != prompts.FEW_SHOT:
+            return self.prompt
+        shown = replace(self.student, demonstrations=prompts.few_shot(self.recipe.evaluation))
+        return self.prompt + len(shown.prompt_ids("")) - len(self.student.prompt_ids(""))
+
     def _written(self, model: str) -> float:
-        """Tokens of one chain: an untrained student seldom ends by itself, a trained one writes as its teacher."""
+        """Tokens of one chain: an untrained student seldom ends by itself, unless shown how; others do as taught."""
         most = self.recipe.sampling.max_new_tokens
-        return most if model in UNTRAINED else min(self.completion, most)
+        return most if model == "base" else min(self.completion, most)
 
     # --- lengths and speeds ---------------------------------------------------------------------------------------
 

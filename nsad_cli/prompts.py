@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nsad_cli.config import Demonstration, TeacherConfig
+from nsad_cli.config import Demonstration, EvaluationConfig, TeacherConfig
 
+FEW_SHOT = "few-shot"
+"""The eval method that shows demonstrations to the untrained student."""
+CLOSED = "\n\n"
+"""What ends a demonstration in a text."""
 Message = dict[str, str]
 BUILT_IN = (
     Demonstration(
@@ -40,8 +44,21 @@ def turns(demonstrations: Sequence[Demonstration], prompt: str, question: str) -
 
 def text(demonstrations: Sequence[Demonstration], template: str, question: str) -> str:
     """One text that ends with the question, its prompt open; a blank line closes each demonstration."""
-    shown = [template.replace("{question}", item.question) + f"{item.solution}\n\n" for item in demonstrations]
+    shown = [template.replace("{question}", item.question) + item.solution + CLOSED for item in demonstrations]
     return "".join(shown) + template.replace("{question}", question)
+
+
+def filled(demonstrations: Sequence[Demonstration], prompt: str) -> tuple[Demonstration, ...]:
+    """Demonstrations with a prompt around each question, for a model whose own template comes around that."""
+    return tuple(
+        Demonstration(question=prompt.replace("{question}", item.question), solution=item.solution)
+        for item in demonstrations
+    )
+
+
+def few_shot(settings: EvaluationConfig) -> tuple[Demonstration, ...]:
+    """What `few-shot` shows: the recipe's demonstrations, else the built-in ones."""
+    return tuple(settings.demonstrations or BUILT_IN)
 
 
 def shown(settings: TeacherConfig) -> dict[str, Any]:
@@ -51,7 +68,13 @@ def shown(settings: TeacherConfig) -> dict[str, Any]:
     )
 
 
-def next_question(template: str) -> str | None:
-    """The text by which a model that runs on begins a question of its own; None where the template opens with one."""
-    opening = template.partition("{question}")[0].strip()
-    return f"\n{opening}" if opening else None
+def next_question(demonstrations: Sequence[Demonstration], template: str) -> tuple[str, ...]:
+    """The texts by which a model that has seen demonstrations and runs on begins a question of its own.
+
+    They are the first and the last line before {question}; where nothing stands before it, the blank line between two
+    demonstrations, unless a solution has one too.
+    """
+    opening = template.partition("{question}")[0].strip().splitlines()
+    if opening:
+        return tuple(dict.fromkeys((f"\n{opening[0].strip()}", f"\n{opening[-1].strip()}")))
+    return () if any(CLOSED in item.solution for item in demonstrations) else (CLOSED,)

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable
 from functools import cached_property
 
-from nsad_cli.config import UNTRAINED, Demonstration, Recipe
+from nsad_cli.config import UNTRAINED, Recipe
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.prompts import BUILT_IN
+from nsad_cli.prompts import FEW_SHOT, few_shot
 from nsad_cli.ranking import HeadRanker, load_ranker
 from nsad_cli.runs import Run, content_key
 from nsad_cli.students import Student, load_student
@@ -83,7 +83,7 @@ class Session:
         """
         if name in UNTRAINED:
             student = self.recipe.student
-            shown = [[item.model_dump() for item in self.demonstrations]] if name == "few-shot" else []
+            shown = [few_shot(self.recipe.evaluation)] if name == FEW_SHOT else []
             return content_key(name, student.model, student.template, student.dtype, student.load_in_4bit, *shown)
         self.need(name)
         return str(self.run.stages()[name]["result"]["weights"])
@@ -137,14 +137,9 @@ class Session:
         if adapter is not None:
             self.load(adapter)
         student = self.student
-        if name == "few-shot":
-            student = dataclasses.replace(student, demonstrations=self.demonstrations)
+        if name == FEW_SHOT:
+            student = dataclasses.replace(student, demonstrations=few_shot(self.recipe.evaluation))
         return HFSampler(student, self.adapters, adapter, batch_size=self.recipe.sampling.batch_size)
-
-    @property
-    def demonstrations(self) -> tuple[Demonstration, ...]:
-        """What `few-shot` shows the untrained student."""
-        return tuple(self.recipe.evaluation.demonstrations or BUILT_IN)
 
     def ranker(self) -> HeadRanker | None:
         """The run's ranker, None where it has none."""

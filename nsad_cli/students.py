@@ -72,10 +72,17 @@ class Student:
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         return list(self.tokenizer(prompts.text(self.demonstrations, self.template, question))["input_ids"])
 
+    @cached_property
+    def stop_texts(self) -> tuple[str, ...]:
+        """Where a generation is cut: after demonstrations as text, a model may go on with questions of its own."""
+        if not self.demonstrations or self.template == "chat":
+            return ()
+        return prompts.next_question(self.demonstrations, self.template)
+
     @property
-    def stop_text(self) -> str | None:
-        """The text at which a generation is cut: after demonstrations, a model may go on with questions of its own."""
-        return prompts.next_question(self.template) if self.demonstrations and self.template != "chat" else None
+    def context(self) -> int | None:
+        """How many tokens the model was made for, prompt and answer together; None where its config names no limit."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     def completion_ids(self, text: str) -> list[int]:
         """Token ids of a completion, EOS included."""

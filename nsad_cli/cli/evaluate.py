@@ -14,7 +14,7 @@ def evaluate(
     problems: ProblemSpecs = None,
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", help="base, negative, nat, nce or a baseline; repeatable."),
+        typer.Option("--model", help="base, few-shot, negative, nat, nce or a baseline; repeatable."),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first N problems of each benchmark.")] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=0, help="Chains per problem for the votes.")] = None,

@@ -115,7 +115,7 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Table:
         here = (row["benchmark"], row["model"])
         if before is not None and here != before:
             table.add_section()
-        rule = row["rule"] or row["method"]
+        rule = row["rule"] or "greedy"
         table.add_row(
             *(here if here != before else ("", "")),
             rule,

@@ -11,6 +11,7 @@ from nsad_cli.answers.checker import Checker
 from nsad_cli.chains import ChainStore
 from nsad_cli.evaluation.statistics import wilson
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampler, Sampling, Task
+from nsad_cli.prompts import FEW_SHOT
 from nsad_cli.runs import content_key
 from nsad_cli.solve import Ranker, complete
 from nsad_cli.types import Chain, Finish, Problem
@@ -121,21 +122,22 @@ def result_rows(
     """One row for greedy answers and one for each rule that the chains allow, as in `nsad eval --json`.
 
     accuracy, ci95, unanswered and truncated are fractions: of problems, the last two of chains; tokens is their sum.
+    method is greedy or vote, or few-shot for both; a greedy row has no rule.
     """
     greedy = [chains[problem.id][0] for problem in problems]
     sampled = [chains[problem.id][1] for problem in problems]
     rows = []
     if any(greedy):
         right = sum(bool(group[0].correct) for group in greedy)
-        rows.append(_row(benchmark, model, "greedy", None, right, len(problems), 1, greedy))
+        rows.append(_row(benchmark, model, None, right, len(problems), 1, greedy))
     if not any(sampled):
         return rows
     scored = any(chain.weight is not None for group in sampled for chain in group)
     for rule in (*WITHOUT_RANKER, *(WITH_RANKER if scored else ())):
         right = sum(winner_is_right(group, vote(group, _possible(group, rule))) for group in sampled)
-        rows.append(_row(benchmark, model, "vote", rule, right, len(problems), samples, sampled))
+        rows.append(_row(benchmark, model, rule, right, len(problems), samples, sampled))
     right = sum(any_right(group) for group in sampled)
-    rows.append(_row(benchmark, model, "vote", "any", right, len(problems), samples, sampled))
+    rows.append(_row(benchmark, model, "any", right, len(problems), samples, sampled))
     return rows
 
 
@@ -156,7 +158,6 @@ def _wanted(chains: Sequence[Chain], indices: tuple[int, ...]) -> list[Chain]:
 def _row(
     benchmark: str,
     model: str,
-    method: str,
     rule: str | None,
     right: int,
     n: int,
@@ -167,7 +168,7 @@ def _row(
     return {
         "benchmark": benchmark,
         "model": model,
-        "method": method,
+        "method": FEW_SHOT if model == FEW_SHOT else "vote" if rule else "greedy",
         "rule": rule,
         "n": n,
         "samples": samples,

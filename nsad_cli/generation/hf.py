@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,8 @@ class _Row:
     done: bool = False
     cut: bool = False
     """Whether it is done for the text that it has come to, not for a token that ends it."""
+    full: bool = False
+    """Whether it is done for want of room: the model's context ends here."""
 
 
 class HFSampler:
@@ -61,7 +64,7 @@ class HFSampler:
     ) -> Iterator[Chain]:
         """See Sampler.sample; batches hold problems of like prompt length, chains of one problem together."""
         prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in tasks}
-        self._need_room(max(map(len, prompts.values()), default=0))
+        self._need_room(max(prompts.values(), key=len, default=[]))
         ordered = sorted(tasks, key=lambda task: (len(prompts[task.problem_id]), task.problem_id))
         rows = [_Row(task, index, _generator(seed, task, index)) for task in ordered for index in task.indices]
         for start in range(0, len(rows), self.batch_size):
@@ -77,6 +80,7 @@ class HFSampler:
         live = list(rows)
         cache: Any = None
         state: dict[str, Tensor] = {}
+        room = self.student.context or math.inf
         for _ in range(sampling.max_new_tokens):
             # The lock on the adapter is taken for each step alone: the caller may run other models between chains.
             with torch.inference_mode(), self._through():
@@ -93,7 +97,9 @@ class HFSampler:
                 row.tokens.append(token)
                 row.logprobs.append(logprob)
                 row.cut = self._has_run_on(row)
-                if row.cut or token in self.student.stop_ids:
+                ends = row.cut or token in self.student.stop_ids
+                row.full = not ends and len(prompts[row.task.problem_id]) + len(row.tokens) >= room
+                if ends or row.full:
                     row.done = True
                     finished.append(row)
             yield from map(self._chain, finished)
@@ -105,13 +111,16 @@ class HFSampler:
                 _shrink(cache, state, torch.tensor(writing, device=logits.device))
         yield from (self._chain(row) for row in live if not row.done)
 
-    def _need_room(self, longest: int) -> None:
-        room = getattr(self.student.model.config.get_text_config(), "max_position_embeddings", None)
-        if room is not None and longest >= room:
+    def _need_room(self, longest: Sequence[int]) -> None:
+        room, shown = self.student.context, len(self.student.demonstrations)
+        if room is not None and len(longest) >= room:
             raise NsadError(
-                f"a prompt of {longest} tokens does not fit into the student `{self.student.spec}`",
+                f"a prompt of {len(longest)} tokens does not fit into `{self.student.spec}`",
                 f"its context has {room} tokens, and the answer needs some of them",
-                "use fewer or shorter demonstrations, or leave that problem out",
+                f"show it fewer or shorter demonstrations than these {shown} (teacher.demonstrations for a teacher,"
+                " evaluation.demonstrations for few-shot)"
+                if shown
+                else "leave that problem out, or use a model with a longer context",
             )
 
     def _through(self) -> Any:
@@ -159,26 +168,29 @@ class HFSampler:
         return logits[:, -1]
 
     def _has_run_on(self, row: _Row) -> bool:
-        stop = self.student.stop_text
-        if stop is None:
+        stops = self.student.stop_texts
+        if not stops:
             return False
-        recent: str = self.student.tokenizer.decode(row.tokens[-len(stop) - 1 :], skip_special_tokens=True)
-        return stop in recent
+        # A token that writes any of a text writes a byte of it or more; one before them, as in _text.
+        most = max(len(stop.encode()) for stop in stops) + 1
+        recent: str = self.student.tokenizer.decode(row.tokens[-most:], skip_special_tokens=True)
+        return any(stop in recent for stop in stops)
 
     def _chain(self, row: _Row) -> Chain:
-        ended = row.done and not row.cut
+        ended = row.done and not row.cut and not row.full
         text, offsets = self._text(row.tokens[:-1] if ended else row.tokens)
         if ended:
             offsets = [*offsets, len(text)]
         if row.cut:
-            text = text.partition(self.student.stop_text or "")[0].rstrip()
+            for stop in self.student.stop_texts:
+                text = text.partition(stop)[0].rstrip()
             offsets = [min(offset, len(text)) for offset in offsets]
         return Chain(
             row.task.problem_id,
             row.index,
             text,
             None,
-            Finish.STOP if row.done else Finish.LENGTH,
+            Finish.STOP if row.done and not row.full else Finish.LENGTH,
             tuple(offsets),
             tuple(row.logprobs),
         )

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config import Demonstration, TeacherConfig
+from nsad_cli.config import TeacherConfig
 from nsad_cli.errors import NsadError, UsageError, first_line
-from nsad_cli.prompts import shown
+from nsad_cli.prompts import filled, shown
 from nsad_cli.teachers.base import Request, Teacher
 from nsad_cli.types import Draw, Problem
 
@@ -81,13 +81,8 @@ class LocalTeacher:
 
 def as_teacher(model: Student, settings: TeacherConfig) -> Student:
     """A model that is asked through its chat template where it has one, else by a student's plain prompt."""
-    asked = [settings.prompt.replace("{question}", item.question) for item in settings.demonstrations]
-    demonstrations = tuple(
-        Demonstration(question=question, solution=item.solution)
-        for question, item in zip(asked, settings.demonstrations, strict=True)
-    )
     template = "chat" if model.tokenizer.chat_template else model.template
-    return replace(model, template=template, demonstrations=demonstrations)
+    return replace(model, template=template, demonstrations=filled(settings.demonstrations, settings.prompt))
 
 
 class HfTeacher(LocalTeacher):

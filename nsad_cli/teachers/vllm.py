@@ -48,7 +48,7 @@ class VllmTeacher(LocalTeacher):
         requests = list(requests)
         with self.loading():
             source, revision = resolve(self.path)
-            prompts = self.prompts(requests, source, revision)
+            prompts, stops = self.prompts(requests, source, revision)
         with self._engine(source, revision) as engine:
             from vllm.exceptions import VLLMClientError
 
@@ -58,7 +58,7 @@ class VllmTeacher(LocalTeacher):
                     key = f"{request.problem.id}:{index}"
                     prompt = {"prompt_token_ids": prompts[request.problem.id]}
                     try:
-                        engine.add_request(key, prompt, self.sampling(key))
+                        engine.add_request(key, prompt, self.sampling(key, stops))
                     except (
                         ValueError,
                         VLLMClientError,
@@ -71,18 +71,21 @@ class VllmTeacher(LocalTeacher):
             while asked:
                 self._take(engine, asked, keep, fail)
 
-    def prompts(self, requests: Sequence[Request], source: str, revision: str | None) -> dict[str, list[int]]:
-        """Each problem's prompt in tokens, the same that the transformers engine reads."""
+    def prompts(
+        self, requests: Sequence[Request], source: str, revision: str | None
+    ) -> tuple[dict[str, list[int]], tuple[str, ...]]:
+        """Each problem's prompt in tokens, and the texts that cut an answer: the transformers engine's own."""
         from transformers import AutoTokenizer
 
         from nsad_cli.students import Student
 
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         model = as_teacher(Student(None, tokenizer, self.path), self.settings)
-        return {request.problem.id: model.prompt_ids(self.question(request.problem)) for request in requests}
+        ids = {request.problem.id: model.prompt_ids(self.question(request.problem)) for request in requests}
+        return ids, model.stop_texts
 
-    def sampling(self, key: str) -> Any:
-        """vLLM's parameters of one draw; the key (problem and index) seeds it."""
+    def sampling(self, key: str, stops: Sequence[str] = ()) -> Any:
+        """vLLM's parameters of one draw; the key (problem and index) seeds it, `stops` are texts that cut it."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -91,6 +94,7 @@ class VllmTeacher(LocalTeacher):
             top_p=self.settings.top_p,
             max_tokens=self.settings.max_tokens,
             seed=int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big"),
+            stop=list(stops) or None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 

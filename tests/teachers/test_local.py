@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nsad_cli.collect import collect
-from nsad_cli.config import TeacherConfig
+from nsad_cli.config import Demonstration, TeacherConfig
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.store import Store
 from nsad_cli.students import load_student
@@ -61,8 +61,14 @@ def test_both_engines_read_the_same_prompt(tiny_llama: Path) -> None:
     """Without a chat template a student's plain prompt, which base models know; with one, the template."""
     settings = TeacherConfig(prompt="{question} Think.")
     requests = [Request(problem, (0,)) for problem in PROBLEMS]
-    prompts = VllmTeacher(str(tiny_llama), settings).prompts(requests, str(tiny_llama), None)
+    prompts, stops = VllmTeacher(str(tiny_llama), settings).prompts(requests, str(tiny_llama), None)
     student = load_student(str(tiny_llama), device="cpu")
     for problem in PROBLEMS:
         assert prompts[problem.id] == student.prompt_ids(f"{problem.question} Think.")
         assert student.tokenizer.decode(prompts[problem.id]).endswith("Think.\nAnswer:\n")
+    shown = settings.model_copy(update={"demonstrations": [Demonstration(question="1?", solution="It is 1.")]})
+    longer, cut = VllmTeacher(str(tiny_llama), shown).prompts(requests, str(tiny_llama), None)
+    assert (stops, cut) == ((), ("\nQuestion:",))
+    for problem in PROBLEMS:
+        text = student.tokenizer.decode(longer[problem.id])
+        assert text.startswith("Question: 1? Think.\nAnswer:\nIt is 1.\n\nQuestion: ") and text.endswith("Answer:\n")
