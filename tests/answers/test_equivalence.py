@@ -153,6 +153,9 @@ SAME = {
         ("$7$", "7"),
         ("x - y + 1 = 0", "2x - 2y + 2 = 0"),
         ("1:2", r"\frac12"),
+        (r"2e^{i\pi/3}", r"1+i\sqrt{3}"),
+        (r"\sqrt{2} \operatorname{cis} 45^\circ", "1+i"),
+        ("-3(x - 2)^2 + 4 = y", "-3x^2+12x-8"),
     ],
     "times": [("2:30 PM", "14:30"), ("3:30", "3:30 p.m."), (r"4\!:\!51\!:\!06 \text{ p.m.}", "16:51:06")],
 }
@@ -226,11 +229,14 @@ NEVER_DIFFERENT = [
     ("2.2 million tons", "2.2"),
     ("no solution", "0"),
     ("all real numbers", r"(-\infty,\infty)"),
+    ("4.5 miles to the nearest tenth", "4.5"),
     (r"x \neq 2", r"(-\infty,2)\cup(2,\infty)"),
     (r"1 + 2 + \dots + 10", "55"),
     (r"\sqrt{(a-b)^2}", "b-a"),
     ("(3 + 13,17) = (16,17)", "(16,17)"),
     ("SEA = 504", "504"),
+    (r"12{:}00+300\text{ minutes}=05{:}00", r"05\!:\!00"),
+    (r"\frac{2}{15} parts of it", r"\frac{2}{15}"),
 ]
 
 
@@ -268,10 +274,11 @@ def test_what_has_two_senses_is_not_equal_either(checker: Checker, a: str, b: st
     assert checker.equivalent([(a, b)]) == [Outcome.UNDECIDED]
 
 
-PIECES = st.sampled_from(
-    r"1 2 0 12 1,000 .5 3.14 - + * / ^ ! ( ) [ ] \{ \} { } , ; = < \le \frac \sqrt \pi \infty \cup \pm x y i \theta \sin \log"
-    r" \text{cm} \text{or} \% \$ ° ^\circ _2 _{10} \begin{pmatrix} \end{pmatrix} & \\ A (B) cm feet million and no : | \dots".split()
-)
+SIGNS = r"""
+1 2 0 12 1,000 .5 3.14 - + * / ^ ! ( ) [ ] \{ \} { } , ; = < \le \frac \sqrt \pi \infty \cup \pm x y i \theta \sin \log
+\text{cm} \text{or} \% \$ ° ^\circ _2 _{10} \begin{pmatrix} \end{pmatrix} & \\ A (B) cm feet million and no : | \dots
+"""
+PIECES = st.sampled_from(SIGNS.split())
 ANSWERS = st.one_of(
     st.text(max_size=20),
     st.lists(PIECES, max_size=9).map("".join),
