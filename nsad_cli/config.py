@@ -20,8 +20,10 @@ Rule = Literal["sc", "wsc", "asc", "asc-add", "best"]
 Baseline = Literal["ft", "cot-kd", "mix", "nt", "ul", "cl", "redi", "nat-control", "self-distillation"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 """The rivals that train-baseline trains, by the names of the paper's table."""
-ModelName = Literal["base", "negative", "nat", "nce", Baseline]
-MODELS = ("base", "negative", "nat", "nce", *BASELINES)
+ModelName = Literal["base", "few-shot", "negative", "nat", "nce", Baseline]
+MODELS = ("base", "few-shot", "negative", "nat", "nce", *BASELINES)
+UNTRAINED = ("base", "few-shot")
+"""What needs no training: the student itself, and with demonstrations in its prompt."""
 
 
 class Section(BaseModel):
@@ -49,11 +51,33 @@ class StudentConfig(Section):
         return self
 
 
+class Demonstration(Section):
+    """A question with its solution, shown before the one that is asked."""
+
+    question: str = Field(min_length=1)
+    solution: str = Field(min_length=1)
+
+
 class ProblemsConfig(Section):
     """The training problems; a recorded teacher brings its own and needs no spec."""
 
     train: str | None = None
     limit: int | None = Field(default=None, ge=1)
+
+
+class PriceConfig(Section):
+    """US dollars per million tokens; what is unset is the list's."""
+
+    input: float | None = Field(default=None, ge=0)
+    output: float | None = Field(default=None, ge=0)
+
+
+class UntilConfig(Section):
+    """Rationales that every problem is to have, and the most draws that may be spent on one."""
+
+    positives: int = Field(default=1, ge=0)
+    negatives: int = Field(default=1, ge=0)
+    max_draws: int = Field(default=32, ge=1)
 
 
 class TeacherConfig(Section):
@@ -68,9 +92,33 @@ class TeacherConfig(Section):
     api_key_env: str = "OPENAI_API_KEY"
     """The name of the variable that holds the key; the key itself never stands in a recipe."""
     concurrency: int = Field(default=16, ge=1)
+    """Requests under way at once."""
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    """Limits of each server; unset, it is asked as fast as it lets us."""
+    timeout: float = Field(default=300, gt=0)
+    """Seconds to wait for one reply."""
+    price: PriceConfig | None = None
+    """Where unset, a maintained list's (the package genai-prices), for OpenAI's own models."""
+    batch: bool = False
+    """By OpenAI's Batch API: half the price, within a day."""
+    max_cost: float | None = Field(default=None, gt=0)
+    """US dollars that one collection may spend, a hard limit."""
+    until: UntilConfig | None = None
+    """Draw on, past `draws`, for problems that lack a right or a wrong rationale."""
     prompt: str = INSTRUCTION
+    """Around {question}; the model's chat template, where it has one, comes around both."""
+    demonstrations: list[Demonstration] = []
+    """Shown to the teacher before the question."""
     device: str = "auto"
     """For teachers that run here (hf:, vllm:)."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_names_the_question(cls, prompt: str) -> str:
+        if "{question}" not in prompt:
+            raise ValueError("teacher.prompt must contain {question}")
+        return prompt
 
     @field_validator("api_key_env")
     @classmethod
@@ -174,6 +222,8 @@ class TrainingConfig(Section):
     held_out: float = Field(default=0.05, gt=0, lt=1)
     max_held_out: int = Field(default=100, ge=1)
     """Rationales of held-out problems that a held-out loss is measured on, at most."""
+    keep_overlap: bool = False
+    """Train also on problems that overlap with the run's evaluation benchmarks (`nsad stats --overlap`)."""
     negative: StageConfig = StageConfig()
     nat: StageConfig = StageConfig()
     nce: NceConfig = NceConfig()
@@ -224,6 +274,8 @@ class EvaluationConfig(Section):
     samples: int = Field(default=4, ge=0)
     """Chains per problem for the votes; 0 measures greedy answers only."""
     models: list[ModelName] = ["base", "nat", "nce"]
+    demonstrations: list[Demonstration] | None = Field(default=None, min_length=1)
+    """Shown to the untrained student by `few-shot`; unset, four built-in ones."""
 
 
 class Recipe(Section):

@@ -48,10 +48,11 @@ class Database:
         self._connection.close()
 
 
-def connect(path: Path, schema: str, version: int, kind: str) -> Database:
-    """Open or make a database file.
+def connect(path: Path, formats: Sequence[str], kind: str) -> Database:
+    """Open or make a database file, and bring an older one up to date.
 
-    Raises NsadError for a file that cannot be opened, is no database, or has another version's format.
+    formats: the statements that lead from each format to the next, the first from an empty file.
+    Raises NsadError for a file that cannot be opened, is no database, or has a newer version's format.
     """
     connection: sqlite3.Connection | None = None
     try:
@@ -61,20 +62,21 @@ def connect(path: Path, schema: str, version: int, kind: str) -> Database:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
         (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if found == 0:
-            for statement in schema.split(";"):
+        for statements in formats[found:]:
+            for statement in statements.split(";"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {version}")
+        if found < len(formats):
+            connection.execute(f"PRAGMA user_version = {len(formats)}")
         connection.execute("COMMIT")
     except (sqlite3.Error, OSError) as error:
         if connection is not None:
             connection.close()
         raise damaged(path, kind, error) from error
-    if found not in (0, version):
+    if found > len(formats):
         connection.close()
         raise NsadError(
-            f"the {kind} {path} has format {found}, this version reads {version}",
-            "another version of NSAD made it",
+            f"the {kind} {path} has format {found}, this version reads up to {len(formats)}",
+            "a newer version of NSAD made it",
             "use that version for it, or start with a new run",
         )
     return Database(path, connection, kind)

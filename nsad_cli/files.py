@@ -49,6 +49,31 @@ def write_atomic(path: Path, data: str | bytes) -> None:
 
 
 @contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A file that is whole or absent: the body writes a temporary one beside it, which takes its name at the end.
+
+    Raises NsadError where there is something at `path` already or writing fails.
+    """
+    path = path.expanduser().resolve()
+    if path.exists():
+        raise NsadError(f"{path} is there already", "it would be overwritten", "name a file that does not exist yet")
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder that is whole or absent: the body fills a temporary one beside it, which takes its name at the end.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nsad_cli.answers.checker import Checker
@@ -13,9 +13,10 @@ from nsad_cli.answers.verdicts import judge
 from nsad_cli.collect import params_key
 from nsad_cli.config import TeacherConfig
 from nsad_cli.pipeline import Note, Pipeline, collect_key, collected, grade_key, training_problems
+from nsad_cli.quote import Quote, make_quote
 from nsad_cli.runs import Run
 from nsad_cli.store import Store
-from nsad_cli.teachers import RECORDED, Teacher, make_teacher
+from nsad_cli.teachers import RECORDED, Teacher, labels_of, make_teacher
 from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem, Rationale, Verdict
 
@@ -61,6 +62,8 @@ class Ahead:
     collected: bool
     graded: bool
     forecast: Forecast
+    quote: Quote | None = None
+    """Of a teacher behind an API that must still be asked."""
 
     def rationale_chars(self) -> float:
         """Mean length of a rationale: of those stored, else of human solutions, else assumed."""
@@ -88,7 +91,11 @@ def look_ahead(run: Run, say: Note, *, force: bool = False) -> Ahead:
             problems = training_problems(recipe, teacher, say)
             mine = {problem.id for problem in problems}
         stored = [draw for draw in store.draws(name, params) if draw.problem_id in mine and draw.index < settings.draws]
+        quote = None
+        if not done and not is_free(settings.spec) and not is_local(settings.spec):
+            quote = make_quote(settings, teacher, problems, store)
     draws, wanted, calls = stored, len(stored), 0
+    labels = {} if done else labels_of(teacher)
     if not done and is_free(settings.spec):
         draws = free_draws(teacher, problems, settings.draws)
         wanted = len(draws)
@@ -97,14 +104,14 @@ def look_ahead(run: Run, say: Note, *, force: bool = False) -> Ahead:
         calls = wanted - len(stored)
     graded = done and run.done("grade", grade_key(run.stages()["collect"]))
     if graded:
-        corpus = Pipeline(run, say).corpus()
-        forecast = Forecast(corpus.positive, corpus.negative, 1.0, "")
+        positive, negative = Pipeline(run, say).rationales()
+        forecast = Forecast(tuple(positive), tuple(negative), 1.0, "")
     elif draws:
         say("judging a sample of the rationales …")
-        forecast = judged_forecast(problems, draws, wanted, seed, f"the draws of {name}")
+        forecast = judged_forecast(problems, draws, wanted, seed, f"the draws of {name}", labels)
     else:
         forecast = assumed_forecast(problems, settings.draws, seed)
-    return Ahead(tuple(problems), tuple(stored), wanted, calls, done, graded, forecast)
+    return Ahead(tuple(problems), tuple(stored), wanted, calls, done, graded, forecast, quote)
 
 
 def is_free(spec: str) -> bool:
@@ -136,8 +143,18 @@ def free_draws(teacher: Teacher, problems: Sequence[Problem], draws: int) -> lis
     return found
 
 
-def judged_forecast(problems: Iterable[Problem], draws: Sequence[Draw], total: int, seed: int, basis: str) -> Forecast:
-    """Judge draws of at most SAMPLE, drawn by problem, and let them stand for `total`."""
+def judged_forecast(
+    problems: Iterable[Problem],
+    draws: Sequence[Draw],
+    total: int,
+    seed: int,
+    basis: str,
+    labels: Mapping[tuple[str, int], bool] | None = None,
+) -> Forecast:
+    """Judge draws of at most SAMPLE, drawn by problem, and let them stand for `total`.
+
+    labels: which side a draw is of, by problem id and number; what counts where no gold answer is known.
+    """
     by_id = {problem.id: problem for problem in problems}
     groups: dict[str, list[Draw]] = {}
     for draw in draws:
@@ -155,8 +172,12 @@ def judged_forecast(problems: Iterable[Problem], draws: Sequence[Draw], total: i
         started = time.perf_counter()
         verdicts = judge([(draw.text, by_id[draw.problem_id].answer, draw.finish) for draw in chosen], checker)
         seconds = time.perf_counter() - started
+    sides = {True: Verdict.CORRECT, False: Verdict.WRONG}
+    known = {key: sides[right] for key, right in (labels or {}).items() if key[0] in by_id and not by_id[key[0]].answer}
     rationales = [
-        Rationale(by_id[draw.problem_id], draw.text, found.verdict, draw.index)
+        Rationale(
+            by_id[draw.problem_id], draw.text, known.get((draw.problem_id, draw.index), found.verdict), draw.index
+        )
         for draw, found in zip(chosen, verdicts, strict=True)
     ]
     return Forecast(

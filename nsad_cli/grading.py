@@ -19,7 +19,7 @@ CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Draws counted by (teacher, subject, verdict)."""
+    """Draws counted by (teacher, subject, verdict); a person's verdict goes before the grader's."""
 
     rows: tuple[tuple[str, str, str, int], ...]
 
@@ -31,9 +31,20 @@ class Ledger:
         return dict(counts)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: totals by verdict, and every row."""
-        names = ("teacher", "subject", "verdict", "draws")
-        return {"verdicts": self.by_verdict(), "rows": [dict(zip(names, row, strict=True)) for row in self.rows]}
+        """For JSON: totals by verdict, their shares of all draws, and every row."""
+        names, verdicts = ("teacher", "subject", "verdict", "draws"), self.by_verdict()
+        draws = sum(verdicts.values())
+        return {
+            "draws": draws,
+            "verdicts": verdicts,
+            "shares": {verdict: number / draws for verdict, number in verdicts.items()},
+            "rows": [dict(zip(names, row, strict=True)) for row in self.rows],
+        }
+
+
+def ledger(store: Store, params: str | None = None) -> Ledger:
+    """What became of the draws made with `params`, or of all of the store's, as it is now."""
+    return Ledger(tuple(store.ledger(params)))
 
 
 def grade(
@@ -54,4 +65,4 @@ def grade(
         store.set_verdicts(zip((item.key for item in chunk), judged, strict=True), GRADER_VERSION)
         done += len(chunk)
         on_progress(done, total)
-    return Ledger(tuple(store.ledger(params)))
+    return ledger(store, params)

@@ -6,21 +6,24 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli import prompts
 from nsad_cli.answers.checker import Checker
 from nsad_cli.benchmarks import load_problems, parse_spec
 from nsad_cli.chains import ChainStore
-from nsad_cli.collect import collect, params_key
-from nsad_cli.config import BASELINES, Recipe
+from nsad_cli.collect import LEFT_OVER, CollectSummary, collect, collect_until, params_key
+from nsad_cli.config import BASELINES, UNTRAINED, Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
 from nsad_cli.files import file_stamp
 from nsad_cli.generation.sampler import Sampling
-from nsad_cli.grading import GRADER_VERSION, grade
+from nsad_cli.grading import GRADER_VERSION, grade, ledger
+from nsad_cli.leaks import Leaks, collected_problems, find_leaks
+from nsad_cli.money import Budget, price_of
 from nsad_cli.processes import leads, wait
 from nsad_cli.runs import Run, content_key
-from nsad_cli.store import Store
-from nsad_cli.teachers import Teacher, make_teacher, source_stamp
-from nsad_cli.types import Problem, Verdict
+from nsad_cli.store import LABEL, Store
+from nsad_cli.teachers import Teacher, labels_of, make_teacher, source_stamp
+from nsad_cli.types import Judgement, Problem, Rationale, Verdict
 
 if TYPE_CHECKING:
     from nsad_cli.session import Session
@@ -29,6 +32,18 @@ if TYPE_CHECKING:
 Note = Callable[[str], None]
 ALONE = ("collect", "grade", "eval-before", "eval")
 """Stages that one process does for all."""
+HOW_ASKED = {
+    "base_url",
+    "api_key_env",
+    "concurrency",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "timeout",
+    "price",
+    "max_cost",
+    "batch",
+}
+"""The teacher's settings that change no draw."""
 Benchmark = tuple[str, list[Problem]]
 """A benchmark's label and the problems of it that are measured."""
 
@@ -90,20 +105,30 @@ class Pipeline:
         with self.run.stage("collect", key) as result:
             teacher = make_teacher(self.recipe.teacher.spec, self.recipe.teacher, on_corrupt=self.note)
             problems = training_problems(self.recipe, teacher, self.note)
+            settings = self.recipe.teacher
+            prompt = prompts.text(settings.demonstrations, settings.prompt, "{question}")
+            budget = Budget(price_of(settings), settings.max_cost, prompt, settings.max_tokens)
             with Store(self.run.store_path) as store:
-                summary = collect(
-                    problems,
-                    teacher,
-                    self.recipe.teacher.draws,
-                    store,
-                    self.run.progress("collect"),
-                )
-            for failure in summary.failures[:5]:
+                problems = with_known_answers(problems, store)
+                summary = self._collect(problems, teacher, store, budget)
+                keep_labels(problems, teacher, store)
+            failures = [f"{pid}: {why}" for pid, why in summary.failures.items()]
+            for failure in failures[:5]:
                 self.note(f"collect: {failure}")
-            if summary.failures and not summary.stored:
+            if summary.out_of_money:
+                self.note(
+                    f"collect: stopped before teacher.max_cost (${settings.max_cost:g}) could be passed; "
+                    f"${budget.spent:.4f} spent"
+                )
+            if summary.in_batches:
+                self.note(
+                    f"collect: {summary.in_batches} draws are in batches under way, and were not asked for; "
+                    f"fetch them with `{self._how_to_fetch()}`"
+                )
+            if failures and not summary.stored:
                 raise NsadError(
                     "collect: the teacher answered nothing",
-                    str(summary.failures[0]),
+                    failures[0],
                     "mend that and run the same command again: draws that arrived are kept",
                 )
             result.update(
@@ -114,39 +139,109 @@ class Pipeline:
                 draws=summary.stored,
                 new=summary.new,
                 failed=len(summary.failures),
+                out_of_money=summary.out_of_money,
+                in_batches=summary.in_batches,
+                tokens=summary.tokens,
+                cost=budget.spent if budget.price is not None else None,
             )
         return dict(result)
+
+    def _collect(self, problems: list[Problem], teacher: Teacher, store: Store, budget: Budget) -> CollectSummary:
+        settings, progress = self.recipe.teacher, self.run.progress("collect")
+        gather: Callable[..., CollectSummary] = self._collect_batches if settings.batch else collect
+        if settings.until is None:
+            return gather(problems, teacher, settings.draws, store, progress, budget=budget)
+        with Checker() as checker:
+            return collect_until(
+                problems,
+                teacher,
+                settings.draws,
+                settings.until,
+                store,
+                lambda: grade(store, checker, params=params_key(teacher)),
+                progress,
+                budget=budget,
+                gather=gather,
+            )
+
+    def _collect_batches(
+        self, problems: Sequence[Problem], teacher: Teacher, draws: int, store: Store, *rest: Any, **more: Any
+    ) -> CollectSummary:
+        """collect_batches; an interrupt leaves the batches under way and says how to go on with them."""
+        from nsad_cli.batches import collect_batches
+        from nsad_cli.teachers.openai import OpenAITeacher
+
+        try:
+            assert isinstance(teacher, OpenAITeacher)  # make_teacher sees to it
+            return collect_batches(problems, teacher, draws, store, *rest, **more)
+        except KeyboardInterrupt:
+            held = store.in_batches(teacher.name, params_key(teacher))
+            if held:
+                self.note(
+                    f"collect: {sum(map(len, held.values()))} draws stay with the API, in batches that go on without "
+                    f"us; fetch them with `{self._how_to_fetch()}`"
+                )
+            raise
+
+    def _how_to_fetch(self) -> str:
+        return f"nsad collect --batch --run {self.run.name}"
 
     def grade(self) -> dict[str, Any]:
         """Give every draw of the run a verdict."""
         collection = self._needs("collect", "nsad collect")
-        key = grade_key(collection)
+        key, params = grade_key(collection), collection["result"]["params"]
         if not self.force and self.run.done("grade", key):
             self.note("grade: already done with these settings")
-            return dict(self.run.stages()["grade"]["result"])
+            with Store(self.run.store_path) as store:  # people may have reviewed since
+                return {"ledger": ledger(store, params).as_dict()}
         with self.run.stage("grade", key) as result, Store(self.run.store_path) as store, Checker() as checker:
-            params = collection["result"]["params"]
             if self.force:
                 store.forget_verdicts(params)
-            ledger = grade(store, checker, self.run.progress("grade"), params=params)
-            result.update(ledger=ledger.as_dict())
+            found = grade(store, checker, self.run.progress("grade"), params=params)
+            result.update(ledger=found.as_dict())
         return dict(result)
 
-    def corpus(self) -> Corpus:
+    def rationales(self) -> tuple[list[Rationale], list[Rationale]]:
         """D+ and D− of this run's problems and teacher."""
-        from nsad_cli.training.stage_data import make_corpus
-
         self._needs("grade", "nsad grade")
         collection = self._needs("collect", "nsad collect")["result"]
-        mine = set(collection["problem_ids"])
+        mine, until = set(collection["problem_ids"]), self.recipe.teacher.until
+        most = max(self.recipe.teacher.draws, until.max_draws if until else 0)
         with Store(self.run.store_path) as store:
             positive, negative = (
                 [
                     item
                     for item in store.rationales(verdict, teacher=collection["teacher"], params=collection["params"])
-                    if item.problem.id in mine and item.index < self.recipe.teacher.draws
+                    if item.problem.id in mine and item.index < most
                 ]
                 for verdict in (Verdict.CORRECT, Verdict.WRONG)
+            )
+        return positive, negative
+
+    @functools.cached_property
+    def leaks(self) -> Leaks:
+        """The collected problems that overlap with the run's evaluation, told once; training leaves them out."""
+        problems = collected_problems(self.run)
+        leaks = find_leaks(self.recipe, problems)
+        if leaks.ids:
+            self.note(f"{leaks.told(len(problems))}; training leaves them out (training.keep_overlap=true keeps them)")
+        return leaks
+
+    def corpus(self) -> Corpus:
+        """What training may learn from: D+ and D− without the problems that overlap with the run's evaluation.
+
+        A stage's key holds a hash of it, so what was trained on other problems is stale. Raises NsadError where
+        nothing is left.
+        """
+        from nsad_cli.training.stage_data import make_corpus
+
+        sides = self.rationales()
+        positive, negative = ([item for item in side if item.problem.id not in self.leaks.ids] for side in sides)
+        if any(sides) and not positive and not negative:
+            raise NsadError(
+                "no training problem is left",
+                f"{self.leaks.told(len(collected_problems(self.run)))}, and none else has a right or wrong rationale",
+                "collect other problems, evaluate on other benchmarks, or keep them: --set training.keep_overlap=true",
             )
         return make_corpus(positive, negative, share=self.recipe.training.held_out, seed=self.recipe.seed)
 
@@ -208,7 +303,7 @@ class Pipeline:
         if not settings.benchmarks:
             self.note(f"{stage}: the recipe names no benchmarks")
             return {"results": []}
-        benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.note)
+        benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.note, self.leaks)
         key = evaluation_key(self.run, stage, models, samples, benchmarks)
         if not self.force and self.run.done(stage, key):
             self.note(f"{stage}: already done with these settings")
@@ -234,16 +329,39 @@ class Pipeline:
         return dict(state)
 
 
+def with_known_answers(problems: Sequence[Problem], store: Store) -> list[Problem]:
+    """Problems that bring no gold answer as the store has them, where it knows one: nothing is to erase that."""
+    if all(problem.answer for problem in problems):
+        return list(problems)
+    known = {problem.id: problem for problem in store.problems()}
+    return [problem if problem.answer else known.get(problem.id, problem) for problem in problems]
+
+
+def keep_labels(problems: Sequence[Problem], teacher: Teacher, store: Store) -> None:
+    """Take the labels that a recording brings for verdicts, where no gold answer is known to grade by."""
+    labels, unknown = labels_of(teacher), {problem.id for problem in problems if not problem.answer}
+    keys = store.draw_keys(teacher.name, params_key(teacher)) if labels and unknown else {}
+    store.set_verdicts(
+        [
+            (keys[draw], Judgement(Verdict.CORRECT if right else Verdict.WRONG, None, "labelled so in the recording"))
+            for draw, right in labels.items()
+            if draw in keys and draw[0] in unknown
+        ],
+        LABEL,
+    )
+
+
 def collect_key(recipe: Recipe) -> str:
     """The key of a recipe's collection."""
     train = recipe.problems.train
     read = [source_stamp(recipe.teacher.spec), file_stamp(parse_spec(train).path) if train else None]
-    return content_key("collect", recipe.problems, recipe.teacher, read)
+    return content_key("collect", recipe.problems, recipe.teacher.model_dump(exclude=HOW_ASKED), read)
 
 
 def collected(run: Run, key: str) -> bool:
-    """Whether a run's collection is done with these settings, and no draw of it failed."""
-    return run.done("collect", key) and not run.stages()["collect"]["result"]["failed"]
+    """Whether a run's collection is done with these settings, and no draw of it is still to be had."""
+    result = run.stages().get("collect", {}).get("result", {})
+    return run.done("collect", key) and not any(result.get(name) for name in LEFT_OVER)
 
 
 def grade_key(collection: Mapping[str, Any]) -> str:
@@ -251,17 +369,24 @@ def grade_key(collection: Mapping[str, Any]) -> str:
     return content_key("grade", collection["key"], collection["ended"], GRADER_VERSION)
 
 
+def graded(run: Run) -> bool:
+    """Whether every draw of a run's collection has its verdict by this version of the grader."""
+    collection = run.stages().get("collect", {})
+    return collection.get("state") == "finished" and run.done("grade", grade_key(collection))
+
+
 def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, benchmarks: Sequence[Benchmark]) -> str:
     """The key of an evaluation with the weights that the run has now."""
     recipe, stages = run.recipe, run.stages()
     asked = [(label, [(item.id, item.answer) for item in problems]) for label, problems in benchmarks]
-    used = [name for name in models if name != "base"]
+    used = [name for name in models if name not in UNTRAINED]
+    shown = [recipe.evaluation.demonstrations] if "few-shot" in models else []
     weights = {
         name: stages.get(name, {}).get("result", {}).get("weights") for name in (*used, *(["ranker"] if used else []))
     }
     student = recipe.student.model_dump(exclude={"device"})
     shared = [recipe.sampling, student, recipe.seed, GRADER_VERSION]
-    return content_key(stage, asked, models, samples, weights, shared)
+    return content_key(stage, asked, models, samples, weights, shared, *shown)
 
 
 def training_problems(recipe: Recipe, teacher: Teacher, note: Note) -> list[Problem]:
@@ -295,7 +420,7 @@ def evaluate_models(
             for label, problems in benchmarks:
                 progress = run.progress(stage, model=model, benchmark=label)
                 chains = sample_all(subject, problems, sampling, samples, True, recipe.seed, store, checker, progress)
-                ranker = session.ranker() if samples and model != "base" else None
+                ranker = session.ranker() if samples and model not in UNTRAINED else None
                 if ranker is not None:
                     sampled = {key: both[1] for key, both in chains.items()}
                     scored = score_all(subject, problems, sampled, ranker, sampling, recipe.seed, store)
@@ -304,12 +429,33 @@ def evaluate_models(
     return rows
 
 
-def load_benchmarks(run: Run, specs: Sequence[str], limit: int | None, note: Note) -> list[Benchmark]:
+def load_benchmarks(
+    run: Run, specs: Sequence[str], limit: int | None, note: Note, leaks: Leaks | None = None
+) -> list[Benchmark]:
     """Each spec's label with its first `limit` distinct problems, without those that any stage of the run learned
     from or chose by, and without those that have no gold answer."""
-    results = [state.get("result", {}) for state in run.stages().values()]
-    trained = {name for result in results for name in result.get("problem_ids", [])}
-    return [(parse_spec(spec).label, unseen_problems(spec, trained, limit, note)) for spec in specs]
+    seen = seen_problems(run, leaks or _known_leaks(run))
+    return [(parse_spec(spec).label, unseen_problems(spec, seen, limit, note)) for spec in specs]
+
+
+def seen_problems(run: Run, leaks: Leaks) -> set[str]:
+    """Ids of the problems that the run's training has learned from or chosen by, or will.
+
+    All that are collected count, but for those that training leaves out because evaluation asks them.
+    """
+    seen: set[str] = set()
+    for stage, state in run.stages().items():
+        ids = set(state.get("result", {}).get("problem_ids", []))
+        seen |= ids - (leaks.ids - leaks.own) if stage == "collect" else ids
+    return seen
+
+
+def _known_leaks(run: Run) -> Leaks:
+    """The run's leaks; none where its own benchmarks are not at hand: all that is collected then counts as seen."""
+    try:
+        return find_leaks(run.recipe, collected_problems(run))
+    except NsadError:
+        return Leaks()
 
 
 def unseen_problems(spec: str, trained: set[str], limit: int | None, note: Note) -> list[Problem]:

@@ -16,13 +16,24 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.benchmarks import parse_spec
 from nsad_cli.chains import ChainStore
-from nsad_cli.config import RankerConfig, Recipe, StageConfig
+from nsad_cli.config import UNTRAINED, RankerConfig, Recipe, StageConfig
 from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.files import write_atomic
-from nsad_cli.forecast import is_local, look_ahead
+from nsad_cli.forecast import look_ahead, planned_teacher
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
-from nsad_cli.pipeline import Benchmark, evaluation_key, load_benchmarks, unseen_problems
+from nsad_cli.leaks import find_leaks
+from nsad_cli.money import HOW_TO_PRICE
+from nsad_cli.pipeline import (
+    Benchmark,
+    evaluation_key,
+    load_benchmarks,
+    seen_problems,
+    training_problems,
+    unseen_problems,
+)
+from nsad_cli.quote import Quote, make_quote
 from nsad_cli.runs import FORMAT, Run, check_name, runs_home
+from nsad_cli.store import Store
 from nsad_cli.types import Problem
 
 if TYPE_CHECKING:
@@ -117,17 +128,37 @@ def make_plan(name: str, recipe: Recipe, say: Note, *, force: bool = False) -> P
         return _Planner(copy_of_records(source, recipe, Path(folder)), source, say, force).plan()
 
 
-def copy_of_records(source: Run, recipe: Recipe, folder: Path) -> Run:
+def quote_collection(name: str | None, recipe: Recipe, store: Path | None, say: Note) -> Quote:
+    """Quote a run's collection as `make_quote` does; None is a new run, and `store` the one that it would share.
+
+    Raises what the collection would raise before it asks for anything, but for a missing key.
+    """
+    if name is not None:
+        check_name(name)
+    with tempfile.TemporaryDirectory(prefix="nsad-quote-") as folder:
+        source = Run(runs_home() / name if name is not None else Path(folder) / "none" / "new")
+        run = copy_of_records(source, recipe, Path(folder), store=store, chains=False)
+        teacher = planned_teacher(recipe.teacher)
+        problems = training_problems(recipe, teacher, say)
+        with Store(run.store_path) as records:
+            return make_quote(recipe.teacher, teacher, problems, records)
+
+
+def copy_of_records(
+    source: Run, recipe: Recipe, folder: Path, *, store: Path | None = None, chains: bool = True
+) -> Run:
     """A run in `folder` with the manifest and stores of another, which need not exist, and a recipe of its own.
 
+    store: what a run that does not exist would share. chains: whether to copy them.
     Opening a store makes files beside it even where it is only read: so the run's own is never opened.
     """
     run = Run(folder / source.name)
     manifest: dict[str, Any] = {"format": FORMAT, "name": source.name, "stages": {}}
-    stores = {}
+    stores = {"store.sqlite": store} if store is not None else {}
     if (source.path / "manifest.json").exists():
+        source.check_store(store)
         manifest = source.manifest()
-        stores = {"store.sqlite": source.store_path, "chains.sqlite": source.chains_path}
+        stores = {"store.sqlite": source.store_path, **({"chains.sqlite": source.chains_path} if chains else {})}
     write_atomic(run.path / "manifest.json", json.dumps({**manifest, "store": None}))
     for target, path in stores.items():
         for end in ("", "-wal"):  # what is committed and not yet in the file itself is in its log
@@ -147,6 +178,9 @@ class _Planner:
         self.rows: dict[str, _Row] = {}
         self.ahead = look_ahead(run, say, force=force)
         self.forecast = self.ahead.forecast
+        self.leaks = find_leaks(self.recipe, self.ahead.problems)
+        if self.leaks.ids:
+            self.notes.append(f"training: {self.leaks.told(len(self.ahead.problems))}, and are left out")
         self.corpus: Corpus
         self.student: Student
         self.footprint: Footprint
@@ -171,9 +205,10 @@ class _Planner:
             say=self.say,
         )
         self.footprint = measure(self.student.model, session.adapter_settings, settings.load_in_4bit)
+        left_out = self.leaks.ids
         self.corpus = make_corpus(
-            self.forecast.positive,
-            self.forecast.negative,
+            [item for item in self.forecast.positive if item.problem.id not in left_out],
+            [item for item in self.forecast.negative if item.problem.id not in left_out],
             share=self.recipe.training.held_out,
             seed=self.recipe.seed,
         )
@@ -194,7 +229,7 @@ class _Planner:
         used = sum(draw.prompt_tokens + draw.completion_tokens for draw in ahead.stored)
         asked = sum(len(teacher.prompt) + len(problem.question) for problem in ahead.problems)
         expected = ahead.calls * (asked / max(len(ahead.problems), 1) + ahead.rationale_chars()) / CHARS_PER_TOKEN
-        paid = ahead.calls > 0 and not is_local(teacher.spec)
+        quote = ahead.quote
         self.rows["collect"] = _Row(
             "collect",
             ahead.collected,
@@ -202,16 +237,16 @@ class _Planner:
             used + expected or None,
             more={
                 "seconds": None if ahead.calls else 0.0,
-                "calls": ahead.calls,
-                "cost": None if paid else 0.0,
+                "calls": quote.requests if quote else ahead.calls,
+                "cost": best_cost(quote) if quote else 0.0,
                 "reused": len(ahead.stored),
                 "estimated": ("tokens",) if ahead.calls else (),
             },
         )
         if not ahead.collected and ahead.stored:
             self.notes.append(f"collect: {len(ahead.stored)} of {ahead.wanted} draws are in the store already")
-        if paid:
-            self.notes.append(f"collect: what {teacher.spec} costs and how fast it answers is unknown")
+        if quote is not None and ahead.calls:
+            self.notes.append(f"collect: {cost_in_words(quote)}; how fast {teacher.spec} answers is unknown")
         if self.forecast.basis:
             self.notes.append(f"rationales: {self.forecast.basis}")
         seconds = 0.0 if ahead.graded else round(ahead.wanted * self.forecast.grade_seconds, 1)
@@ -344,7 +379,7 @@ class _Planner:
         needed = [self.rows["collect"], *(self.rows[name] for name in TRAINING if stage == "eval")]
         benchmarks: list[Benchmark] = []
         if settings.benchmarks and models:
-            benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.say)
+            benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.say, self.leaks)
         key = evaluation_key(self.run, stage, models, samples, benchmarks)
         ready = all(row.done for row in needed) and not self.force
         done = (ready and self.run.done(stage, key)) or not settings.benchmarks
@@ -365,7 +400,7 @@ class _Planner:
             passes = 2 if samples else 1  # greedy chains and sampled ones read the prompts apart
             work["sampling"] += written
             work["forward"] += passes * len(problems) * self.prompt if written else 0
-            if samples and model != "base":
+            if samples and model not in UNTRAINED:
                 work["forward"] += len(problems) * samples * self._written(model)  # the ranker reads every chain
             kept, tokens = kept + reused, tokens + len(problems) * (1 + samples) * self._written(model)
         if done:
@@ -386,8 +421,8 @@ class _Planner:
 
     def _trained(self) -> set[str]:
         """Ids of the problems that training will have seen when the evaluation begins."""
-        seen = {name for state in self.run.stages().values() for name in state.get("result", {}).get("problem_ids", [])}
-        return seen | {problem.id for problem in self.ahead.problems}
+        ahead = {problem.id for problem in self.ahead.problems}
+        return seen_problems(self.run, self.leaks) | (ahead - (self.leaks.ids - self.leaks.own))
 
     def _kept(
         self,
@@ -400,7 +435,7 @@ class _Planner:
         greedy: bool = False,
     ) -> int:
         """Chains that need not be written again: those of a model whose weights stay, problems whole."""
-        if model != "base" and not (model in self.rows and self.rows[model].done):
+        if model not in UNTRAINED and not (model in self.rows and self.rows[model].done):
             return 0
         settings = self.recipe.sampling
         how = Sampling(
@@ -422,7 +457,7 @@ class _Planner:
     def _written(self, model: str) -> float:
         """Tokens of one chain: an untrained student seldom ends by itself, a trained one writes as its teacher."""
         most = self.recipe.sampling.max_new_tokens
-        return most if model == "base" else min(self.completion, most)
+        return most if model in UNTRAINED else min(self.completion, most)
 
     # --- lengths and speeds ---------------------------------------------------------------------------------------
 
@@ -481,6 +516,19 @@ class _Planner:
             f"tokens/s by LoRA, {speeds.nat:.0f} by NAT, {speeds.nce:.0f} by NCE, {speeds.sampling:.0f} written"
         )
         return speeds
+
+
+def best_cost(quote: Quote) -> float | None:
+    """What is expected where that is known, else what it comes to at most."""
+    return quote.cost_at_most if quote.cost is None else quote.cost
+
+
+def cost_in_words(quote: Quote) -> str:
+    """What a quote's cost rests on."""
+    if quote.cost_at_most is None or quote.price is None:
+        return f"what {quote.teacher} costs is unknown: {HOW_TO_PRICE}"
+    expected = f"${quote.cost:.2f} expected, " if quote.cost is not None else ""
+    return f"{expected}${quote.cost_at_most:.2f} at most ({quote.price.source})"
 
 
 def rows_at_once(settings: StageConfig, length: float) -> int:

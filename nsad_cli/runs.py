@@ -67,13 +67,7 @@ class Run:
         check_name(name)
         run = cls(runs_home() / name)
         if (run.path / "manifest.json").exists():
-            if store is not None and store.resolve() != run.store_path.resolve():
-                raise UsageError(
-                    f"run `{name}` has another store",
-                    f"it keeps its rationales in {run.store_path}",
-                    "use another --run",
-                )
-            run.manifest()
+            run.check_store(store)
         else:
             manifest = {
                 "format": FORMAT,
@@ -167,6 +161,16 @@ class Run:
         """The store of problems, draws and verdicts: the run's own, or a shared one."""
         shared = self.manifest().get("store")
         return Path(shared) if shared else self.path / "store.sqlite"
+
+    def check_store(self, store: Path | None) -> None:
+        """Raise UsageError where the run keeps its rationales in another store; None is any."""
+        if store is not None and store.resolve() != self.store_path.resolve():
+            raise UsageError(
+                f"run `{self.name}` has another store",
+                f"it keeps its rationales in {self.store_path}",
+                "use another --run",
+            )
+        self.manifest()
 
     @property
     def chains_path(self) -> Path:
@@ -266,17 +270,17 @@ class Run:
             listener(event)
 
     def progress(self, stage: str, **labels: str) -> Callable[..., None]:
-        """A progress callback (done, total, tokens = 0) that emits events, two a second at most, and the last one."""
+        """A progress callback (done, total, tokens = 0, more metrics): two events a second at most, and the last."""
         started = last = time.monotonic()
 
-        def report(done: int, total: int, tokens: int = 0) -> None:
+        def report(done: int, total: int, tokens: int = 0, **more: float) -> None:
             nonlocal last
             now = time.monotonic()
             if done < total and now - last < 0.5:
                 return
             last = now
             speed = {"tokens": tokens, "tokens_per_second": round(tokens / max(now - started, 1e-9), 1)}
-            self.emit(stage, done, total, **labels, **(speed if tokens else {}))
+            self.emit(stage, done, total, **labels, **(speed if tokens else {}), **more)
 
         return report
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import cached_property
 
-from nsad_cli.config import Recipe
+from nsad_cli.config import UNTRAINED, Demonstration, Recipe
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.prompts import BUILT_IN
 from nsad_cli.ranking import HeadRanker, load_ranker
 from nsad_cli.runs import Run, content_key
 from nsad_cli.students import Student, load_student
@@ -68,7 +70,7 @@ class Session:
 
     def has(self, name: str) -> bool:
         """Whether the run has finished this model (base always)."""
-        return name == "base" or self.run.stages().get(name, {}).get("state") == "finished"
+        return name in UNTRAINED or self.run.stages().get(name, {}).get("state") == "finished"
 
     def best_model(self) -> str:
         """The model that answers: NCE, else NAT, else the untrained base."""
@@ -79,9 +81,10 @@ class Session:
 
         Raises NsadError where the run has not trained it.
         """
-        if name == "base":
+        if name in UNTRAINED:
             student = self.recipe.student
-            return content_key("base", student.model, student.template, student.dtype, student.load_in_4bit)
+            shown = [[item.model_dump() for item in self.demonstrations]] if name == "few-shot" else []
+            return content_key(name, student.model, student.template, student.dtype, student.load_in_4bit, *shown)
         self.need(name)
         return str(self.run.stages()[name]["result"]["weights"])
 
@@ -129,12 +132,19 @@ class Session:
         self._loaded.clear()
 
     def sampler(self, name: str) -> HFSampler:
-        """A sampler for a model: base, negative, nat or nce."""
-        if name != "base":
-            self.load(name)
-        return HFSampler(
-            self.student, self.adapters, None if name == "base" else name, batch_size=self.recipe.sampling.batch_size
-        )
+        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline."""
+        adapter = None if name in UNTRAINED else name
+        if adapter is not None:
+            self.load(adapter)
+        student = self.student
+        if name == "few-shot":
+            student = dataclasses.replace(student, demonstrations=self.demonstrations)
+        return HFSampler(student, self.adapters, adapter, batch_size=self.recipe.sampling.batch_size)
+
+    @property
+    def demonstrations(self) -> tuple[Demonstration, ...]:
+        """What `few-shot` shows the untrained student."""
+        return tuple(self.recipe.evaluation.demonstrations or BUILT_IN)
 
     def ranker(self) -> HeadRanker | None:
         """The run's ranker, None where it has none."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from nsad_cli.database import connect
+from nsad_cli.owners import BATCH
 from nsad_cli.types import Draw, Finish, Judgement, Problem, Rationale, Verdict
 
-VERSION = 1
-SCHEMA = """
+FORMATS = (
+    """
 CREATE TABLE problems (
     id TEXT PRIMARY KEY, position INTEGER NOT NULL, benchmark TEXT NOT NULL, split TEXT NOT NULL,
     question TEXT NOT NULL, answer TEXT NOT NULL, solution TEXT, subject TEXT NOT NULL, level TEXT NOT NULL
@@ -29,8 +32,37 @@ CREATE TABLE verdicts (
     draw_id INTEGER PRIMARY KEY REFERENCES draws(id), verdict TEXT NOT NULL, answer TEXT, reason TEXT NOT NULL,
     grader TEXT NOT NULL
 );
-"""
+""",
+    """
+CREATE TABLE claims (
+    problem_id TEXT NOT NULL, teacher TEXT NOT NULL, params TEXT NOT NULL, number INTEGER NOT NULL,
+    owner TEXT NOT NULL, created REAL NOT NULL, PRIMARY KEY (problem_id, teacher, params, number)
+) WITHOUT ROWID;
+CREATE TABLE reviews (
+    draw_id INTEGER PRIMARY KEY REFERENCES draws(id), verdict TEXT NOT NULL, created REAL NOT NULL
+);
+CREATE TABLE batches (
+    id TEXT PRIMARY KEY, teacher TEXT NOT NULL, params TEXT NOT NULL, base_url TEXT NOT NULL, state TEXT NOT NULL,
+    requests TEXT NOT NULL, created REAL NOT NULL
+);
+""",
+    """
+ALTER TABLE reviews ADD COLUMN queue TEXT NOT NULL DEFAULT 'disputed';
+""",
+)
+"""What each format of the file adds to the one before; see database.connect."""
+LABEL = "label"
+"""The grader of a verdict that came with the draw, where no gold answer is known: no grader's version outdates it."""
 _PROBLEM = "p.id, p.question, p.answer, p.benchmark, p.split, p.solution, p.subject, p.level"
+SKIPPED = "skip"
+"""A review that leaves the draw to the grader."""
+_JUDGED = "draws d LEFT JOIN verdicts v ON v.draw_id = d.id LEFT JOIN reviews r ON r.draw_id = d.id"
+_VERDICT = f"COALESCE(NULLIF(r.verdict, '{SKIPPED}'), v.verdict)"
+"""The verdict on a draw of _JUDGED: a person's, else the grader's, else null."""
+
+UNSENT = "unsent-"
+Live = Callable[[str, float], bool]
+"""Whether the owner of a claim, made at a time, is still at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +74,58 @@ class StoredDraw:
     gold: str
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Draws that were handed to a batch API together: `lines` are its requests by their custom ids.
+
+    An `id` that starts with UNSENT is ours: the API's own is not known yet, and whether there is one neither.
+    """
+
+    id: str
+    lines: tuple[str, ...]
+    owner: str
+    """The process that hands it over."""
+    created: float
+
+    @property
+    def sent(self) -> bool:
+        """Whether the API has taken it, as far as we know."""
+        return not self.id.startswith(UNSENT)
+
+
+class Queue(StrEnum):
+    """Where a review came from: the random sample alone says something of draws that nobody has reviewed."""
+
+    DISPUTED = "disputed"
+    SAMPLE = "sample"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the grader and a person say of one draw."""
+
+    key: int
+    name: str
+    """Problem, teacher, parameters and number: the same wherever the draw is stored."""
+    graded: Verdict
+    queue: Queue | None = None
+    """None where nobody has seen it."""
+    reviewed: Verdict | None = None
+    """None where nobody has seen it, or who saw it skipped it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A draw as a person needs it to settle its verdict."""
+
+    problem: Problem
+    teacher: str
+    text: str
+    answer: str | None
+    """What the grader read as its answer."""
+    reason: str
+
+
 class Store:
     """One SQLite file; several processes may write to it at once."""
 
@@ -51,7 +135,7 @@ class Store:
         Raises NsadError for a file that cannot be opened, is no store, or has another version's format.
         """
         self.path = path
-        self._db = connect(path, SCHEMA, VERSION, "store")
+        self._db = connect(path, FORMATS, "store")
 
     def __enter__(self) -> Store:
         return self
@@ -64,14 +148,16 @@ class Store:
     # --- writing --------------------------------------------------------------------------------------------------
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
-        """Add problems that are not there yet, in order; a corrected gold answer takes its verdicts with it."""
+        """Add problems that are not there yet, in order; a corrected gold answer takes its verdicts with it, also
+        those of people."""
         problems = list(problems)
         with self._db.writing() as db:
-            db.executemany(
-                "DELETE FROM verdicts WHERE draw_id IN (SELECT d.id FROM draws d JOIN problems p ON p.id = d.problem_id"
-                " WHERE p.id = ? AND p.answer <> ?)",
-                [(p.id, p.answer) for p in problems],
-            )
+            for table in ("verdicts", "reviews"):
+                db.executemany(
+                    f"DELETE FROM {table} WHERE draw_id IN (SELECT d.id FROM draws d"
+                    " JOIN problems p ON p.id = d.problem_id WHERE p.id = ? AND p.answer <> ?)",
+                    [(p.id, p.answer) for p in problems],
+                )
             (position,) = db.execute("SELECT COALESCE(MAX(position) + 1, 0) FROM problems").fetchone()
             db.executemany(
                 "INSERT INTO problems VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
@@ -85,6 +171,11 @@ class Store:
     def add_draws(self, draws: Iterable[Draw], params: str) -> int:
         """Add draws in one commit; one that is there already stays as it is. Returns how many are new."""
         with self._db.writing() as db:
+            draws = list(draws)
+            db.executemany(
+                "DELETE FROM claims WHERE problem_id = ? AND teacher = ? AND params = ? AND number = ?",
+                [(d.problem_id, d.teacher, params, d.index) for d in draws],
+            )
             before = db.total_changes
             db.executemany(
                 "INSERT INTO draws (problem_id, teacher, params, number, text, finish, prompt_tokens,"
@@ -107,6 +198,60 @@ class Store:
             )
             return int(db.total_changes - before)
 
+    def claim(
+        self, teacher: str, params: str, wanted: Iterable[tuple[str, tuple[int, ...]]], owner: str, live: Live
+    ) -> list[tuple[int, ...]]:
+        """Claim draws before asking for them, in one commit: of each problem's numbers those that are now the owner's.
+
+        The others are stored already, or claimed by somebody who is at work on them (`live`: owner, since when).
+        """
+        granted = []
+        with self._db.writing() as db:
+            for problem_id, numbers in wanted:
+                key = (problem_id, teacher, params)
+                where = "WHERE problem_id = ? AND teacher = ? AND params = ?"
+                stored = {row[0] for row in db.execute(f"SELECT number FROM draws {where}", key)}
+                claims = db.execute(f"SELECT number, owner, created FROM claims {where}", key).fetchall()
+                taken = stored | {number for number, by, since in claims if by != owner and live(by, since)}
+                granted.append(tuple(number for number in numbers if number not in taken))
+                db.executemany(
+                    "INSERT OR REPLACE INTO claims VALUES (?,?,?,?,?,?)",
+                    [(*key, number, owner, time.time()) for number in granted[-1]],
+                )
+        return granted
+
+    def release(self, owner: str) -> None:
+        """Give up all claims of an owner."""
+        with self._db.writing() as db:
+            db.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+
+    def plan_batch(
+        self, batch: Batch, teacher: str, params: str, base_url: str, draws: Iterable[tuple[str, int]]
+    ) -> None:
+        """Note a batch before it is handed over; from now on it holds the claims on its draws, whoever dies."""
+        requests = json.dumps({"owner": batch.owner, "lines": batch.lines})
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT INTO batches VALUES (?,?,?,?,'open',?,?)",
+                (batch.id, teacher, params, base_url, requests, batch.created),
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO claims VALUES (?,?,?,?,?,?)",
+                [(pid, teacher, params, number, BATCH + batch.id, batch.created) for pid, number in draws],
+            )
+
+    def name_batch(self, old: str, new: str) -> None:
+        """Give a batch the id by which its API knows it."""
+        with self._db.writing() as db:
+            db.execute("UPDATE batches SET id = ? WHERE id = ?", (new, old))
+            db.execute("UPDATE claims SET owner = ? WHERE owner = ?", (BATCH + new, BATCH + old))
+
+    def close_batch(self, batch_id: str) -> None:
+        """Nothing more will come of a batch: it gives up its claims."""
+        with self._db.writing() as db:
+            db.execute("UPDATE batches SET state = 'closed' WHERE id = ?", (batch_id,))
+            db.execute("DELETE FROM claims WHERE owner = ?", (BATCH + batch_id,))
+
     def set_verdicts(self, verdicts: Iterable[tuple[int, Judgement]], grader: str) -> None:
         """Record verdicts by a draw's key, in place of earlier ones."""
         with self._db.writing() as db:
@@ -116,30 +261,105 @@ class Store:
             )
 
     def forget_verdicts(self, params: str) -> None:
-        """Drop the verdicts on the draws made with these parameters: they will be judged again."""
+        """Drop the verdicts on the draws made with these parameters, but for labels: they will be judged again."""
         with self._db.writing() as db:
-            db.execute("DELETE FROM verdicts WHERE draw_id IN (SELECT id FROM draws WHERE params = ?)", (params,))
+            db.execute(
+                "DELETE FROM verdicts WHERE grader <> ? AND draw_id IN (SELECT id FROM draws WHERE params = ?)",
+                (LABEL, params),
+            )
+
+    def review(self, key: int, verdict: Verdict | None, queue: Queue) -> None:
+        """Record a person's verdict by a draw's key; it goes before any of the grader's. None skips the draw."""
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO reviews (draw_id, verdict, created, queue) VALUES (?,?,?,?)",
+                (key, SKIPPED if verdict is None else verdict.value, time.time(), queue.value),
+            )
+
+    def forget_review(self, key: int) -> None:
+        """Take a person's verdict back: the grader's holds again."""
+        with self._db.writing() as db:
+            db.execute("DELETE FROM reviews WHERE draw_id = ?", (key,))
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def present(self, teacher: str, params: str) -> set[tuple[str, int]]:
-        """The (problem id, draw index) pairs that a teacher has answered with these parameters."""
+    def missing(self, problem_ids: Iterable[str], draws: int, teacher: str, params: str) -> dict[str, tuple[int, ...]]:
+        """The draw numbers below `draws` that each problem still lacks; a problem that lacks none is left out."""
+        where = "teacher = ? AND params = ? AND number < ?"
         rows = self._db.execute(
-            "SELECT problem_id, number FROM draws WHERE teacher = ? AND params = ?", (teacher, params)
+            f"SELECT problem_id, COUNT(*) FROM draws WHERE {where} GROUP BY problem_id", (teacher, params, draws)
         )
-        return {(row[0], row[1]) for row in rows}
+        counts, everything = dict(rows.fetchall()), tuple(range(draws))
+        found = {}
+        for pid in problem_ids:
+            count = counts.get(pid, 0)
+            if count == 0:
+                found[pid] = everything
+            elif count < draws:
+                rows = self._db.execute(
+                    f"SELECT number FROM draws WHERE problem_id = ? AND {where}", (pid, teacher, params, draws)
+                )
+                stored = {row[0] for row in rows}
+                found[pid] = tuple(number for number in everything if number not in stored)
+        return found
+
+    def drawn(self, teacher: str, params: str) -> dict[str, int]:
+        """How many draws each problem has of a teacher with its parameters."""
+        where = "WHERE teacher = ? AND params = ? GROUP BY problem_id"
+        return dict(self._db.execute(f"SELECT problem_id, COUNT(*) FROM draws {where}", (teacher, params)).fetchall())
+
+    def open_batches(self, teacher: str, params: str, base_url: str) -> list[Batch]:
+        """The batches of a teacher and its parameters at one API that are not closed, the oldest first."""
+        rows = self._db.execute(
+            "SELECT id, requests, created FROM batches"
+            " WHERE teacher = ? AND params = ? AND base_url = ? AND state = 'open' ORDER BY created",
+            (teacher, params, base_url),
+        )
+        found = [(row[0], json.loads(row[1]), row[2]) for row in rows]
+        return [Batch(key, tuple(value["lines"]), value["owner"], created) for key, value, created in found]
+
+    def in_batches(self, teacher: str, params: str) -> dict[str, dict[int, str]]:
+        """The draws that open batches hold, at whatever API: by problem and number the batch's id."""
+        rows = self._db.execute(
+            "SELECT problem_id, number, owner FROM claims WHERE teacher = ? AND params = ? AND owner GLOB ?",
+            (teacher, params, BATCH + "*"),
+        )
+        found: dict[str, dict[int, str]] = {}
+        for pid, number, owner in rows:
+            found.setdefault(pid, {})[number] = owner.removeprefix(BATCH)
+        return found
+
+    def mean_tokens(self, teacher: str, params: str) -> tuple[float, int]:
+        """The mean of the tokens that a teacher wrote for a draw, and of how many: with these parameters, else any."""
+        query = "SELECT AVG(completion_tokens), COUNT(*) FROM draws WHERE teacher = ? AND completion_tokens > 0"
+        for more, values in ((" AND params = ?", (teacher, params)), ("", (teacher,))):
+            mean, count = self._db.execute(query + more, values).fetchone()
+            if count:
+                break
+        return float(mean or 0), int(count)
+
+    def lacking(self, teacher: str, params: str, positives: int, negatives: int) -> set[str]:
+        """Problems that have draws, a usable gold answer, and too few right or wrong rationales."""
+        rows = self._db.execute(
+            f"SELECT problem_id FROM (SELECT d.problem_id, {_VERDICT} AS verdict FROM {_JUDGED}"
+            " WHERE d.teacher = ? AND d.params = ?) GROUP BY problem_id"
+            " HAVING SUM(verdict IS 'bad_gold') = 0"
+            " AND (SUM(verdict IS 'correct') < ? OR SUM(verdict IS 'wrong') < ?)",
+            (teacher, params, positives, negatives),
+        )
+        return {row[0] for row in rows}
 
     def problems(self) -> list[Problem]:
         """All problems, in the order in which they came."""
         return [_problem(row) for row in self._db.execute(f"SELECT {_PROBLEM} FROM problems p ORDER BY p.position")]
 
     def ungraded(self, grader: str) -> Iterator[StoredDraw]:
-        """Draws without a verdict by this grader's version, in a fixed order."""
+        """Draws without a label or a verdict by this grader's version, in a fixed order."""
         rows = self._db.execute(
             "SELECT d.id, d.problem_id, d.teacher, d.number, d.text, d.finish, d.prompt_tokens, d.completion_tokens,"
             " p.answer FROM draws d JOIN problems p ON p.id = d.problem_id LEFT JOIN verdicts v ON v.draw_id = d.id"
-            " WHERE v.grader IS NOT ? ORDER BY d.id",
-            (grader,),
+            " WHERE v.grader IS NOT ? AND v.grader IS NOT ? ORDER BY d.id",
+            (grader, LABEL),
         ).fetchall()
         for row in rows:
             draw = Draw(row[1], row[2], row[3], row[4], Finish(row[5]), row[6], row[7])
@@ -158,9 +378,8 @@ class Store:
     def rationales(self, verdict: Verdict, *, teacher: str, params: str) -> list[Rationale]:
         """Rationales of one verdict by a teacher and its parameters: by problem in order, then by draw."""
         rows = self._db.execute(
-            f"SELECT {_PROBLEM}, d.text, d.number FROM draws d JOIN problems p ON p.id = d.problem_id"
-            " JOIN verdicts v ON v.draw_id = d.id WHERE v.verdict = ? AND d.teacher = ? AND d.params = ?"
-            " ORDER BY p.position, d.number",
+            f"SELECT {_PROBLEM}, d.text, d.number FROM {_JUDGED} JOIN problems p ON p.id = d.problem_id"
+            f" WHERE {_VERDICT} = ? AND d.teacher = ? AND d.params = ? ORDER BY p.position, d.number",
             (verdict.value, teacher, params),
         )
         return [Rationale(_problem(row[:8]), row[8], verdict, row[9]) for row in rows]
@@ -171,12 +390,39 @@ class Store:
         params: count the draws made with these parameters alone.
         """
         rows = self._db.execute(
-            "SELECT d.teacher, p.subject, COALESCE(v.verdict, 'ungraded'), COUNT(*) FROM draws d"
-            " JOIN problems p ON p.id = d.problem_id LEFT JOIN verdicts v ON v.draw_id = d.id"
-            " WHERE ?1 IS NULL OR d.params = ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            f"SELECT d.teacher, p.subject, COALESCE({_VERDICT}, 'ungraded'), COUNT(*) FROM {_JUDGED}"
+            " JOIN problems p ON p.id = d.problem_id WHERE ?1 IS NULL OR d.params = ?1"
+            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             (params,),
         )
         return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def labels(self, params: str) -> list[Label]:
+        """The draws made with these parameters that the grader calls wrong or disputed."""
+        rows = self._db.execute(
+            f"SELECT d.id, d.problem_id, d.teacher, d.number, v.verdict, r.queue, r.verdict FROM {_JUDGED}"
+            " WHERE d.params = ? AND v.verdict IN ('wrong', 'disputed') ORDER BY d.id",
+            (params,),
+        )
+        return [
+            Label(
+                row[0],
+                f"{row[1]}:{row[2]}:{params}:{row[3]}",
+                Verdict(row[4]),
+                None if row[5] is None else Queue(row[5]),
+                None if row[6] in (None, SKIPPED) else Verdict(row[6]),
+            )
+            for row in rows
+        ]
+
+    def doubt(self, key: int) -> Doubt:
+        """A graded draw by its key, to be shown."""
+        row = self._db.execute(
+            f"SELECT {_PROBLEM}, d.teacher, d.text, v.answer, v.reason FROM {_JUDGED}"
+            " JOIN problems p ON p.id = d.problem_id WHERE d.id = ?",
+            (key,),
+        ).fetchone()
+        return Doubt(_problem(row[:8]), *row[8:])
 
     def counts(self) -> dict[str, int]:
         """How many problems, draws and verdicts there are."""
@@ -184,6 +430,22 @@ class Store:
             table: self._db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
             for table in ("problems", "draws", "verdicts")
         }
+
+    def draw_keys(self, teacher: str, params: str) -> dict[tuple[str, int], int]:
+        """The keys of a teacher's draws with its parameters, by problem id and number."""
+        rows = self._db.execute(
+            "SELECT problem_id, number, id FROM draws WHERE teacher = ? AND params = ?", (teacher, params)
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def verdicts(self, teacher: str, params: str) -> dict[tuple[str, int], Verdict]:
+        """The verdicts on a teacher's draws with its parameters, by problem id and number."""
+        rows = self._db.execute(
+            "SELECT d.problem_id, d.number, v.verdict FROM draws d JOIN verdicts v ON v.draw_id = d.id"
+            " WHERE d.teacher = ? AND d.params = ?",
+            (teacher, params),
+        )
+        return {(row[0], row[1]): Verdict(row[2]) for row in rows}
 
 
 def _problem(row: sqlite3.Row | tuple[Any, ...]) -> Problem:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import logging
 import os
 import shutil
 import tempfile
@@ -25,7 +24,8 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from nsad_cli.config import TEMPLATE
+from nsad_cli import prompts
+from nsad_cli.config import TEMPLATE, Demonstration
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.hub import need_hub
 from nsad_cli.processes import count
@@ -45,6 +45,7 @@ class Student:
     tokenizer: Any
     spec: str
     template: str = TEMPLATE
+    demonstrations: tuple[Demonstration, ...] = ()
 
     @property
     def eos_id(self) -> int:
@@ -66,10 +67,15 @@ class Student:
     def prompt_ids(self, question: str) -> list[int]:
         """Token ids of the prompt for a question, with BOS where the tokenizer puts one."""
         if self.template == "chat":
-            messages = [{"role": "user", "content": question}]
+            messages = prompts.turns(self.demonstrations, "{question}", question)
             text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        return list(self.tokenizer(self.template.replace("{question}", question))["input_ids"])
+        return list(self.tokenizer(prompts.text(self.demonstrations, self.template, question))["input_ids"])
+
+    @property
+    def stop_text(self) -> str | None:
+        """The text at which a generation is cut: after demonstrations, a model may go on with questions of its own."""
+        return prompts.next_question(self.template) if self.demonstrations and self.template != "chat" else None
 
     def completion_ids(self, text: str) -> list[int]:
         """Token ids of a completion, EOS included."""
@@ -95,7 +101,7 @@ def load_student(
     """
     where = pick_device(device)
     chosen = DTYPES[dtype] if dtype != "auto" else (torch.bfloat16 if where.type == "cuda" else torch.float32)
-    source, revision = _resolve(spec, say)
+    source, revision = resolve(spec, say)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         if weights:
@@ -142,7 +148,6 @@ def four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
             "student.load_in_4bit needs bitsandbytes, which is not installed",
             "pip install --no-deps bitsandbytes, or set student.load_in_4bit to false",
         )
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of faster kernels that we do not call
     settings = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -186,7 +191,11 @@ def pick_device(device: str = "auto") -> torch.device:
     return where
 
 
-def _resolve(spec: str, say: Callable[[str], None]) -> tuple[str, str | None]:
+def resolve(spec: str, say: Callable[[str], None] = lambda _: None) -> tuple[str, str | None]:
+    """The folder or Hub id that a spec stands for, and its revision.
+
+    Raises NsadError where it is not there.
+    """
     if spec == "smollm2":
         return str(smollm2_folder(say)), None
     path = Path(spec).expanduser()

@@ -30,15 +30,18 @@ class Finish(StrEnum):
     FILTERED = "content_filter"
 
 
-def problem_id(question: str) -> str:
-    """Hash the normalised question: 16 hex digits, the same for the same problem in any benchmark.
+def normalised(question: str) -> str:
+    """NFKC, lower case, every run of characters that are neither letters nor digits one space.
 
-    Normalised: NFKC, lower case, every run of characters that are neither letters nor digits one space.
     Signs and operators count, for `x+1` and `x-1` are two problems.
     """
     text = unicodedata.normalize("NFKC", question).lower()
-    text = re.sub(r"[^\w+\-*/^=<>.,%$\\]+", " ", text).strip(" .")
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return re.sub(r"[^\w+\-*/^=<>.,%$\\]+", " ", text).strip(" .")
+
+
+def problem_id(question: str) -> str:
+    """Hash the normalised question: 16 hex digits, the same for the same problem in any benchmark."""
+    return hashlib.sha256(normalised(question).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

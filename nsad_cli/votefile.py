@@ -12,6 +12,7 @@ from nsad_cli.answers.extract import extract
 from nsad_cli.errors import NsadError
 from nsad_cli.files import read_jsonl
 from nsad_cli.solve import complete
+from nsad_cli.stopping import chains_needed
 from nsad_cli.types import Chain, Problem, problem_id
 from nsad_cli.voting import any_right, vote, winner_is_right
 
@@ -43,6 +44,24 @@ def vote_results(
         right = any_right(chains) if rule == "any" else winner_is_right(chains, vote(chains, rule))
         results.append((problem, chains, right))
     return results
+
+
+def stopped_early(
+    results: Sequence[tuple[Problem, list[Chain], bool]], threshold: float, wave: int
+) -> dict[str, float]:
+    """What stopping early (see stopping) makes of counted votes.
+
+    `right` answers; the share of `chains` drawn; the share of problems whose answer is the `same` as from all chains.
+    """
+    right = same = drawn = 0
+    for _, chains, _ in results:
+        needed = chains_needed(chains, threshold, wave)
+        ballot, whole = vote(chains[:needed], "sc"), vote(chains, "sc")
+        drawn += needed
+        right += winner_is_right(chains, ballot)
+        same += [item.chains[0] for item in ballot.votes[:1]] == [item.chains[0] for item in whole.votes[:1]]
+    total = sum(len(chains) for _, chains, _ in results)
+    return {"right": right, "chains": drawn / total, "same": same / len(results)}
 
 
 def _read(row: dict[str, Any], number: int) -> tuple[Problem, list[Chain]]:

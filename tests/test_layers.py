@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "nsad_cli"
-HEAVY = {"torch", "transformers", "peft", "safetensors", "accelerate", "datasets", "vllm", "math_verify"}
+HEAVY = {"torch", "transformers", "peft", "safetensors", "accelerate", "datasets", "pyarrow", "vllm", "math_verify"}
 LIGHT = (
     "types",
     "errors",
@@ -14,6 +14,7 @@ LIGHT = (
     "nearest",
     "config",
     "recipes",
+    "prompts",
     "runs",
     "hub",
     "database",
@@ -23,8 +24,14 @@ LIGHT = (
     "benchmarks",
     "answers",
     "teachers",
+    "owners",
+    "money",
     "collect",
+    "batches",
+    "tokens",
+    "quote",
     "grading",
+    "reviews",
     "voting",
     "votefile",
     "solve",
@@ -36,17 +43,22 @@ LIGHT = (
     "evaluation",
     "forecast",
     "plan",
+    "overlap",
+    "leaks",
+    "exchange",
+    "rowfiles",
 )
 LAYERS = (
-    {"types", "errors", "nearest", "processes"},
+    {"types", "errors", "nearest", "processes", "owners"},
     {"files"},
-    {"config", "answers", "losses", "voting", "hub", "database", "machine", "arithmetic"},
-    {"recipes", "benchmarks", "nat", "packing"},
+    {"config", "answers", "losses", "voting", "hub", "database", "machine", "arithmetic", "overlap", "rowfiles"},
+    {"recipes", "benchmarks", "nat", "packing", "stopping", "prompts", "exchange"},
     {"runs", "store", "chains", "students", "teachers", "heads"},
-    {"collect", "grading", "generation", "ranking", "footprint"},
-    {"solve"},
+    {"money", "tokens", "grading", "generation", "ranking", "footprint", "leaks"},
+    {"collect"},
+    {"solve", "batches", "quote"},
     {"votefile", "evaluation", "session"},
-    {"training"},
+    {"training", "reviews"},
     {"pipeline", "probe"},
     {"forecast"},
     {"doctor", "export", "plan"},

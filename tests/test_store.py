@@ -26,7 +26,7 @@ def test_a_draw_is_kept_once_and_never_overwritten(tmp_path: Path) -> None:
         assert store.add_draws([draw("p1", 0, "first"), draw("p1", 1)], "k") == 2
         assert store.add_draws([draw("p1", 0, "second"), draw("p1", 2)], "k") == 1
         assert store.add_draws([draw("p1", 0, "other parameters")], "k2") == 1
-        assert store.present("teacher", "k") == {("p1", 0), ("p1", 1), ("p1", 2)}
+        assert store.missing(["p1", "p2"], 4, "teacher", "k") == {"p1": (3,), "p2": (0, 1, 2, 3)}
         assert [item.draw.text for item in store.ungraded("1")][:1] == ["first"]
 
 
@@ -119,4 +119,4 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
             store.add_draws([draw("p1", 1, "x" * 1_000_000)], "k")
         assert error.value.why == "the disk is full"
     with Store(path) as store:
-        assert store.present("teacher", "k") == {("p1", 0)}
+        assert store.missing(["p1"], 3, "teacher", "k") == {"p1": (1, 2)}

@@ -66,6 +66,11 @@ def parse_spec(spec: str) -> ProblemSpec:
     return ProblemSpec(name, split, Path(path).expanduser() if path else None)
 
 
+def default_split(name: str) -> str:
+    """The split that a spec without one stands for."""
+    return "train" if name == "arithmetic" else str(READERS[name].SPLITS[0])
+
+
 def load_problems(
     spec: str, *, limit: int | None = None, on_corrupt: Callable[[str], None] = lambda _: None
 ) -> list[Problem]:
@@ -89,7 +94,7 @@ def _read(parsed: ProblemSpec, on_corrupt: Callable[[str], None]) -> Iterator[Pr
         yield from arithmetic.problems(parsed.split)
         return
     reader = READERS[parsed.name]
-    split = parsed.split or reader.SPLITS[0]
+    split = parsed.split or default_split(parsed.name)
     if split not in reader.SPLITS:
         raise UsageError(
             f"{parsed.name} has no split `{split}`", "its authors publish others", f"splits: {', '.join(reader.SPLITS)}"

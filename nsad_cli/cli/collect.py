@@ -9,6 +9,7 @@ import typer
 
 from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings
 from nsad_cli.cli.output import print_json, say
+from nsad_cli.errors import UsageError
 
 
 def collect(
@@ -30,7 +31,22 @@ def collect(
     limit: Annotated[int | None, typer.Option("--limit", help="The first N problems.")] = None,
     temperature: Annotated[float | None, typer.Option("--temperature")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Tokens per reply, at most.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="positives=N,negatives=N", help="Draw on for problems that lack a side."),
+    ] = None,
+    max_draws: Annotated[
+        int | None, typer.Option("--max-draws", help="With --until: draws per problem, at most.")
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option("--max-cost", help="US dollars to spend, at most.")] = None,
+    batch: Annotated[
+        bool | None,
+        typer.Option("--batch/--no-batch", help="By OpenAI's Batch API: half the price, within a day."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and cost; ask for nothing.")] = False,
     concurrency: Annotated[int | None, typer.Option("--concurrency", help="Requests under way at once.")] = None,
+    requests_per_minute: Annotated[int | None, typer.Option("--rpm", help="Requests a minute, at most.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option("--tpm", help="Tokens a minute, at most.")] = None,
     store: Annotated[Path | None, typer.Option("--store", help="Share a store between runs.")] = None,
     run_name: RunName = None,
     settings: Settings = None,
@@ -38,7 +54,7 @@ def collect(
     as_json: AsJson = False,
 ) -> None:
     """Ask a teacher to solve problems; a draw that is stored is never asked for again."""
-    from nsad_cli.cli.target import execute, new_or_existing_run
+    from nsad_cli.cli.target import execute, new_or_existing_run, recipe_of, stopped_run
 
     overrides = {
         "teacher.spec": teacher,
@@ -46,11 +62,23 @@ def collect(
         "teacher.draws": draws,
         "teacher.temperature": temperature,
         "teacher.max_tokens": max_tokens,
+        "teacher.max_cost": max_cost,
+        "teacher.batch": batch,
         "teacher.concurrency": concurrency,
+        "teacher.requests_per_minute": requests_per_minute,
+        "teacher.tokens_per_minute": tokens_per_minute,
         "problems.train": problems,
         "problems.limit": limit,
+        **_until(until, max_draws),
         **parse_settings(settings),
     }
+    if dry_run:
+        from nsad_cli.cli.quote import show_quote
+        from nsad_cli.plan import quote_collection
+
+        recipe = recipe_of(run_name, overrides)
+        show_quote(quote_collection(run_name or stopped_run(recipe), recipe, store, say), as_json)
+        return
     run = new_or_existing_run(run_name, overrides, store)
     result = execute(run, ["collect"], force=force)["collect"]
     if as_json:
@@ -59,5 +87,27 @@ def collect(
     say(
         f"{result['draws']} draws of {result['problems']} problems by {result['teacher']}, {result['new']} of them new"
         + (f"; {result['failed']} failed" if result["failed"] else "")
+        + (f"; ${result['cost']:.4f}" if result.get("cost") else "")
     )
     say(f"next: nsad grade --run {run.name}")
+
+
+def _until(text: str | None, max_draws: int | None) -> dict[str, object]:
+    """`positives=1,negatives=1` as settings.
+
+    Raises UsageError for anything else.
+    """
+    settings: dict[str, object] = {} if max_draws is None else {"teacher.until.max_draws": max_draws}
+    for part in (text or "").split(",") if text is not None else []:
+        side, _, number = part.strip().partition("=")
+        if side not in ("positives", "negatives") or not number.isdecimal():
+            raise UsageError(
+                f"--until `{text}` is not understood",
+                f"`{part}` names no side and number",
+                "give --until positives=1,negatives=1, or one of the two",
+            )
+        settings[f"teacher.until.{side}"] = int(number)
+    if text is not None:
+        for side in ("positives", "negatives"):
+            settings.setdefault(f"teacher.until.{side}", 0)
+    return settings

@@ -19,6 +19,10 @@ SHOWN = (
     ("model", "{}"),
     ("benchmark", "{}"),
     ("pair_accuracy", "pairs {:.0%}"),
+    ("batches", "batches under way: {:.0f}"),
+    ("answered", "requests answered there: {:.0f}"),
+    ("spent", "${:.4f} spent"),
+    ("projected", "${:.4f} in all"),
 )
 PLAIN_EVERY = 10.0
 """Seconds between plain lines."""

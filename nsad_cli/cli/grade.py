@@ -1,20 +1,112 @@
-"""`nsad grade`: a verdict for every rationale, and the ledger."""
+"""`nsad grade`: a verdict for every rationale, the ledger, and what people's reviews say of it."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from nsad_cli.cli.options import AsJson, Force, RunName
 from nsad_cli.cli.output import out, print_json, say
 
+if TYPE_CHECKING:
+    from nsad_cli.reviews import Findings
 
-def grade(run_name: RunName = None, force: Force = False, as_json: AsJson = False) -> None:
+ByHand = Annotated[bool, typer.Option("--review", help="Settle disputed rationales yourself, one key each.")]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample", min=1, metavar="N", help="With --review: then N random ones of D−, to estimate how many are right."
+    ),
+]
+
+
+def grade(
+    run_name: RunName = None,
+    by_hand: ByHand = False,
+    sample: Sample = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
     """Sort rationales into right (D+), wrong (D−) and neither; the teacher is never asked again."""
+    from nsad_cli.cli.review import need_terminal, review
     from nsad_cli.cli.tables import ledger_table
     from nsad_cli.cli.target import execute, existing_run
+    from nsad_cli.errors import UsageError
+    from nsad_cli.grading import ledger
+    from nsad_cli.pipeline import graded
+    from nsad_cli.reviews import findings
+    from nsad_cli.store import Queue, Store
 
+    if sample and not by_hand:
+        raise UsageError("--sample", "it says how many of D− to review", "add --review")
+    if by_hand:
+        need_terminal()
     run = existing_run(run_name)
-    ledger = execute(run, ["grade"], force=force)["grade"]["ledger"]
+    if not by_hand or force or not graded(run):  # a review may go on beside a training that holds the run
+        execute(run, ["grade"], force=force)
+    params = run.stages()["collect"]["result"]["params"]
+    with Store(run.store_path) as store:
+        if by_hand:
+            review(store, params, sample or 0)
+        counted, labels = ledger(store, params).as_dict(), store.labels(params)
+    wrong, disputed = findings(labels, Queue.SAMPLE), findings(labels, Queue.DISPUTED)
     if as_json:
-        print_json({"run": run.name, **ledger})
+        print_json({"run": run.name, **counted, "reviews": {"wrong": wrong.as_dict(), "disputed": disputed.as_dict()}})
         return
-    out().print(ledger_table(ledger["rows"]))
+    out().print(ledger_table(counted["rows"]))
+    for line in (*_about_wrong(wrong), *_about_disputed(disputed)):
+        out().print(line, markup=False)
     say(f"next: nsad train-nat --run {run.name}")
+
+
+def _about_wrong(found: Findings) -> list[str]:
+    """How many in D− are really right, in sentences."""
+    if not found.draws:
+        return []
+    if found.estimate is None or found.interval is None:
+        return [
+            f"D−: the grader calls {found.draws:,} draws wrong. How many of them are really right is not known, for no "
+            "random sample has been reviewed; do it with `nsad grade --review --sample 50`."
+        ]
+    low, high = found.interval
+    lines = [
+        f"D−: the grader calls {found.draws:,} draws wrong. Of a random sample of {found.reviewed:,} reviewed by hand, "
+        f"{_outcomes(found)}. So about {found.estimate:,.0f} of the {found.draws:,} are really right "
+        f"({found.estimate / found.draws:.1%}; 95 % interval {low:,} to {high:,})"
+        + (f"; found so far, and in D+ now: {found.right:,}." if found.right else ".")
+    ]
+    if found.skipped:
+        lines.append(f"    Skipped, and counted neither way: {found.skipped:,}.")
+    if found.unseen:
+        lines.append(
+            f"    D− has changed since: in the random order {found.unseen:,} draws that nobody has seen stand before "
+            "the sample's end. The next --sample begins with them; until then they bias the estimate."
+        )
+    return lines
+
+
+def _about_disputed(found: Findings) -> list[str]:
+    """What became of the disputed draws, in sentences."""
+    if not found.draws:
+        return []
+    left = found.draws - found.reviewed
+    text = f"Disputed: {found.draws:,} draws, which the grader puts neither into D+ nor into D−. "
+    if found.interval is None:
+        return [text + "None is reviewed yet; settle them with `nsad grade --review`."]
+    low, high = found.interval
+    text += f"Of {found.reviewed:,} reviewed by hand {_outcomes(found)}"
+    if not left:
+        return [text + "."]
+    return [
+        f"{text}; so about {found.estimate:,.0f} of the {found.draws:,} are right (95 % interval {low:,} to {high:,}). "
+        f"{left:,} are left for `nsad grade --review`."
+    ]
+
+
+def _outcomes(found: Findings) -> str:
+    """As `3 are right, 46 wrong, 1 has a bad gold answer`."""
+    parts = [f"{found.right:,} {'is' if found.right == 1 else 'are'} right"]
+    told = {"wrong": "wrong", "no_answer": "without an answer", "bad_gold": "with a bad gold answer"}
+    parts += [f"{found.outcomes[name]:,} {words}" for name, words in told.items() if name in found.outcomes]
+    return ", ".join(parts)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.processes import leads
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories of characters that are not written but do something."""
 
 
 def out() -> Console:
@@ -49,8 +53,12 @@ def print_error(what: str, why: str, fix: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Model text with its control characters shown, not obeyed; newlines and tabs stay."""
+    """Model text with what would steer a terminal shown, not obeyed: control characters, and those that turn the
+    writing direction or are not seen; newlines and tabs stay."""
     return "".join(
-        char if char in "\n\t" or (ord(char) >= 32 and not 127 <= ord(char) < 160) else f"\\x{ord(char):02x}"
-        for char in text
+        char if char in "\n\t" or unicodedata.category(char) not in STEERING else _escape(ord(char)) for char in text
     )
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -45,7 +45,7 @@ def show_plan(plan: Plan, as_json: bool) -> None:
         *[""] * 6,
         f"[bold]{duration(total)}",
         f"[bold]{short(sum(stage.calls for stage in left))}",
-        f"[bold]{_cost(None if any(stage.cost is None for stage in left) else 0.0)}",
+        f"[bold]{_cost(None if any(stage.cost is None for stage in left) else sum(stage.cost or 0 for stage in left))}",
     )
     console = out()
     console.print(table)

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from nsad_cli.cli.options import AsJson, RunName
 from nsad_cli.cli.output import out, print_json
 
 
-def stats(run_name: RunName = None, as_json: AsJson = False) -> None:
-    """Count a run's rationales by verdict and subject, its chains, and its trained stages."""
+def stats(
+    overlap: Annotated[
+        str | None,
+        typer.Option(
+            "--overlap",
+            metavar="SPEC,…",
+            help="Find training problems that these benchmarks (NAME[:SPLIT][@PATH]) have too, or nearly.",
+        ),
+    ] = None,
+    run_name: RunName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count a run's rationales by verdict and subject, its chains, and its trained stages; or find its leaks."""
     from nsad_cli.chains import ChainStore
+    from nsad_cli.cli.overlap import show_overlap
     from nsad_cli.cli.tables import ledger_table, new_table
     from nsad_cli.cli.target import existing_run
     from nsad_cli.store import Store
 
     run = existing_run(run_name)
+    if overlap is not None:
+        show_overlap(run, [spec.strip() for spec in overlap.split(",")], as_json)
+        return
     ledger: list[dict[str, object]] = []
     if run.store_path.is_file():
         with Store(run.store_path) as store:

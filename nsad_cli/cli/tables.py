@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.types import Ballot, Chain, Verdict
+from nsad_cli.types import Ballot, Chain
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 BAR = 28
+HEADINGS = {
+    "correct": "correct",
+    "wrong": "wrong",
+    "no_answer": "no\nanswer",
+    "truncated": "trun-\ncated",
+    "filtered": "fil-\ntered",
+    "bad_gold": "bad\ngold",
+    "timeout": "time-\nout",
+    "disputed": "dis-\nputed",
+    "ungraded": "un-\ngraded",
+}
+"""Of the ledger's columns, in order, narrow."""
+MAIN = ("correct", "wrong", "no_answer", "disputed")
+MOST = 6
+"""Verdicts that fit into 80 columns beside MATH's subjects."""
 
 
 def new_table(title: str, *columns: str, left: int = 1) -> Table:
@@ -27,20 +43,54 @@ def new_table(title: str, *columns: str, left: int = 1) -> Table:
 
 
 def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Draws by teacher and subject, a column a verdict."""
-    verdicts = [item.value for item in Verdict if any(row["verdict"] == item.value for row in rows)]
-    if any(row["verdict"] == "ungraded" for row in rows):
-        verdicts.append("ungraded")
-    table = new_table("Ledger (draws; correct is D+, wrong is D−)", "teacher", "subject", *verdicts, left=2)
-    counts: dict[tuple[str, str], dict[str, int]] = {}
-    for row in rows:
-        counts.setdefault((row["teacher"], row["subject"]), {})[row["verdict"]] = row["draws"]
-    for (teacher, subject), found in counts.items():
-        table.add_row(teacher, subject, *(str(found.get(verdict, 0)) for verdict in verdicts))
-    if len(counts) > 1:
-        totals = (sum(found.get(verdict, 0) for found in counts.values()) for verdict in verdicts)
-        table.add_row("[bold]all", "", *(f"[bold]{total}" for total in totals))
+    """Draws by teacher and subject, a column a verdict; below them all draws, and each verdict's share.
+
+    Where there are many verdicts the rarer kinds share a column, and the caption tells them apart.
+    """
+    from nsad_cli.cli.output import printable
+
+    totals = _draws(rows)
+    verdicts = [name for name in HEADINGS if name in totals]
+    shown = verdicts if len(verdicts) <= MOST else [name for name in verdicts if name in MAIN]
+    others = [name for name in verdicts if name not in shown]
+    headings = [HEADINGS[name] for name in shown] + ["other"] * bool(others)
+    table = new_table("Ledger (draws; correct is D+, wrong is D−)", "teacher", *headings)
+    table.columns[0].overflow = "fold"
+
+    def numbers(found: Counter[str]) -> list[int]:
+        return [found[name] for name in shown] + [sum(found[name] for name in others)] * bool(others)
+
+    def add(name: str, chosen: Sequence[dict[str, Any]]) -> None:
+        table.add_row(printable(name).replace("[", "\\["), *map(str, numbers(_draws(chosen))))
+
+    teachers = list(dict.fromkeys(row["teacher"] for row in rows))
+    for teacher in teachers:
+        mine = [row for row in rows if row["teacher"] == teacher]
+        add(teacher, mine)
+        subjects = list(dict.fromkeys(row["subject"] for row in mine))
+        for subject in subjects if any(subjects) else ():
+            add(f"  {subject or '(no subject)'}", [row for row in mine if row["subject"] == subject])
+    if len(teachers) > 1:
+        add("all", rows)
+    if rows:
+        table.add_row("share", *(_percent(number / totals.total()) for number in numbers(totals)), style="dim")
+    if others:
+        table.caption = "other: " + ", ".join(
+            f"{totals[name]} {name} ({_percent(totals[name] / totals.total())})" for name in others
+        )
     return table
+
+
+def _draws(rows: Sequence[dict[str, Any]]) -> Counter[str]:
+    """Draws by verdict."""
+    found: Counter[str] = Counter()
+    for row in rows:
+        found[row["verdict"]] += row["draws"]
+    return found
+
+
+def _percent(share: float) -> str:
+    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
 def results_table(rows: Sequence[dict[str, Any]]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.output import say
 
 if TYPE_CHECKING:
+    from nsad_cli.config import Recipe
     from nsad_cli.runs import Run
 
 
@@ -27,15 +29,42 @@ def existing_run(name: str | None, overrides: Mapping[str, Any] | None = None, *
 
 
 def new_or_existing_run(name: str | None, overrides: Mapping[str, Any], store: Path | None) -> Run:
-    """Open the named run, or make one; without a name make one named after the time."""
-    from nsad_cli.recipes import load_recipe
-    from nsad_cli.runs import Run, runs_home
+    """Open the named run, or make one; without a name go on with a stopped one, else make one named after the time."""
+    from nsad_cli.runs import Run
 
-    name = name or time.strftime("run-%Y%m%d-%H%M%S")
-    known = runs_home() / name / "recipe.yaml"
-    run = Run.create(name, load_recipe(known if known.is_file() else None, overrides), store=store)
+    recipe = recipe_of(name, overrides)
+    name = name or stopped_run(recipe) or time.strftime("run-%Y%m%d-%H%M%S")
+    run = Run.create(name, recipe, store=store)
     say(f"run: {run.name}")
     return run
+
+
+def recipe_of(name: str | None, overrides: Mapping[str, Any]) -> Recipe:
+    """The recipe of a run, which need not exist, with flags laid over it."""
+    from nsad_cli.recipes import load_recipe
+    from nsad_cli.runs import runs_home
+
+    known = runs_home() / name / "recipe.yaml" if name else None
+    return load_recipe(known if known is not None and known.is_file() else None, overrides)
+
+
+def stopped_run(recipe: Recipe) -> str | None:
+    """The newest run, where its collection by the very same settings has stopped or lacks draws.
+
+    The same command again must not pay again for what an unnamed run has in its store, or in a batch under way.
+    """
+    from nsad_cli.collect import LEFT_OVER
+    from nsad_cli.errors import NsadError
+    from nsad_cli.runs import list_runs
+
+    with contextlib.suppress(NsadError):  # a run that cannot be read is no reason against a new one
+        for run in list_runs()[:1]:
+            state = run.stages().get("collect")
+            if state is None or run.busy() or run.recipe != recipe:
+                return None
+            if state["state"] != "finished" or any(state["result"].get(name) for name in LEFT_OVER):
+                return run.name
+    return None
 
 
 def execute(run: Run, stages: Sequence[str], *, force: bool = False) -> dict[str, dict[str, Any]]:

@@ -14,24 +14,41 @@ from nsad_cli.cli.output import out, print_json, say
 def vote(
     file: Annotated[Path, typer.Argument(help="JSON lines of problems with their chains.")],
     rule: Annotated[str, typer.Option("--rule", help="sc, wsc, asc, asc-add, best, or any (an upper bound).")] = "sc",
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="The first N chains of each problem alone.")
+    ] = None,
+    stop_at: Annotated[
+        float | None,
+        typer.Option("--stop-at", min=0.5, max=1.0, help="Stop where the leader stays it with this probability (sc)."),
+    ] = None,
+    wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Count votes over recorded chains and compare the winners with the gold answers."""
     from nsad_cli.answers.checker import Checker
     from nsad_cli.errors import UsageError
     from nsad_cli.evaluation.statistics import wilson
-    from nsad_cli.votefile import need_some, read_vote_file, vote_results
+    from nsad_cli.votefile import need_some, read_vote_file, stopped_early, vote_results
     from nsad_cli.voting import RULES
 
     if rule not in (*RULES, "any"):
         raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(RULES)}, any")
-    problems = list(read_vote_file(file, say))
+    if stop_at is not None and rule != "sc":
+        raise UsageError(
+            f"--stop-at does not go with --rule {rule}",
+            "only counted votes tell how sure their leader is",
+            "use --rule sc, or leave --stop-at out",
+        )
+    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file, say)]
     need_some(problems, file)
     with Checker() as checker:
         results = vote_results(problems, rule, checker)
-    right, n = sum(item[2] for item in results), len(results)
+    early = {} if stop_at is None else stopped_early(results, stop_at, wave)
+    right, n = int(early.pop("right", sum(item[2] for item in results))), len(results)
     if as_json:
-        print_json({"rule": rule, "n": n, "accuracy": right / n})
+        print_json({"rule": rule, "n": n, "accuracy": right / n, **early})
         return
     low, high = wilson(right, n)
     out().print(f"{rule}: {right} of {n} right, {right / n:.1%} (95 % interval {low:.1%} – {high:.1%})")
+    if early:
+        out().print(f"stopped at {stop_at}: {early['chains']:.1%} of the chains, {early['same']:.1%} the same answers")

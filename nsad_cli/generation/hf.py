@@ -33,6 +33,8 @@ class _Row:
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     done: bool = False
+    cut: bool = False
+    """Whether it is done for the text that it has come to, not for a token that ends it."""
 
 
 class HFSampler:
@@ -59,6 +61,7 @@ class HFSampler:
     ) -> Iterator[Chain]:
         """See Sampler.sample; batches hold problems of like prompt length, chains of one problem together."""
         prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in tasks}
+        self._need_room(max(map(len, prompts.values()), default=0))
         ordered = sorted(tasks, key=lambda task: (len(prompts[task.problem_id]), task.problem_id))
         rows = [_Row(task, index, _generator(seed, task, index)) for task in ordered for index in task.indices]
         for start in range(0, len(rows), self.batch_size):
@@ -89,7 +92,8 @@ class HFSampler:
                     continue
                 row.tokens.append(token)
                 row.logprobs.append(logprob)
-                if token in self.student.stop_ids:
+                row.cut = self._has_run_on(row)
+                if row.cut or token in self.student.stop_ids:
                     row.done = True
                     finished.append(row)
             yield from map(self._chain, finished)
@@ -100,6 +104,15 @@ class HFSampler:
                 live = [live[i] for i in writing]
                 _shrink(cache, state, torch.tensor(writing, device=logits.device))
         yield from (self._chain(row) for row in live if not row.done)
+
+    def _need_room(self, longest: int) -> None:
+        room = getattr(self.student.model.config.get_text_config(), "max_position_embeddings", None)
+        if room is not None and longest >= room:
+            raise NsadError(
+                f"a prompt of {longest} tokens does not fit into the student `{self.student.spec}`",
+                f"its context has {room} tokens, and the answer needs some of them",
+                "use fewer or shorter demonstrations, or leave that problem out",
+            )
 
     def _through(self) -> Any:
         return self.adapters.use(self.name) if self.adapters is not None else contextlib.nullcontext()
@@ -145,10 +158,21 @@ class HFSampler:
         ).logits
         return logits[:, -1]
 
+    def _has_run_on(self, row: _Row) -> bool:
+        stop = self.student.stop_text
+        if stop is None:
+            return False
+        recent: str = self.student.tokenizer.decode(row.tokens[-len(stop) - 1 :], skip_special_tokens=True)
+        return stop in recent
+
     def _chain(self, row: _Row) -> Chain:
-        text, offsets = self._text(row.tokens[:-1] if row.done else row.tokens)
-        if row.done:
+        ended = row.done and not row.cut
+        text, offsets = self._text(row.tokens[:-1] if ended else row.tokens)
+        if ended:
             offsets = [*offsets, len(text)]
+        if row.cut:
+            text = text.partition(self.student.stop_text or "")[0].rstrip()
+            offsets = [min(offset, len(text)) for offset in offsets]
         return Chain(
             row.task.problem_id,
             row.index,

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nsad_cli.config import TeacherConfig
+from nsad_cli.errors import UsageError
 from nsad_cli.files import file_stamp
 from nsad_cli.teachers.base import Teacher
 
-__all__ = ["RECORDED", "SCHEMES", "Teacher", "make_teacher", "source_stamp"]
+__all__ = ["RECORDED", "SCHEMES", "Teacher", "labels_of", "make_teacher", "source_stamp"]
 
 RECORDED = ("tdg", "gsm8k-solutions", "jsonl")
 SCHEMES = ("hf", "vllm", *RECORDED)
@@ -21,12 +22,23 @@ def source_stamp(spec: str) -> list[tuple[str, int, int]]:
     return file_stamp(Path(path).expanduser()) if scheme in RECORDED else []
 
 
+def labels_of(teacher: Teacher) -> dict[tuple[str, int], bool]:
+    """Which side each draw of a recorded teacher is of, by problem id and number, where its file says so."""
+    return dict(getattr(teacher, "labels", {}))
+
+
 def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[str], None] = lambda _: None) -> Teacher:
     """Make the teacher of a spec; only the known prefixes are schemes, so `ft:gpt-4o:x` is a model's name.
 
     Raises UsageError or NsadError where its file, model, key or server is missing.
     """
     scheme, _, path = spec.partition(":")
+    if settings.batch and (spec == "arithmetic" or scheme in SCHEMES or len(settings.base_url) > 1):
+        raise UsageError(
+            f"the teacher `{spec}` cannot be asked by batches",
+            "batches are of OpenAI's API, or of one server that speaks it",
+            "leave --batch out (--no-batch, where the run's recipe says teacher.batch)",
+        )
     if spec == "arithmetic":
         from nsad_cli.teachers.arithmetic import ArithmeticTeacher
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nsad_cli import arithmetic
@@ -23,7 +23,7 @@ class ArithmeticTeacher:
         return None
 
     def draw(
-        self, requests: Sequence[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
     ) -> None:
         """Solve each problem as often as asked; a problem that is not a built-in one fails."""
         for request in requests:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,9 +28,10 @@ class Teacher(Protocol):
         """The problems that a recorded teacher brings; None where any may be asked."""
 
     def draw(
-        self, requests: Sequence[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
     ) -> None:
         """Answer the requests: every batch of draws goes to `keep` when it arrives, a lost problem to `fail`.
 
+        A request is taken from the iterable when there is room for it: whoever made it holds a claim on it from then.
         Raises NsadError where nothing at all can be answered (no key, no server, no model).
         """

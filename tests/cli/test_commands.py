@@ -84,6 +84,7 @@ def test_help_and_version_import_nothing_heavy(nsad: Nsad) -> None:
         "run",
         "runs",
         "export",
+        "data",
         "stats",
         "doctor",
         "demo",
@@ -148,6 +149,51 @@ def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     lora = run_nsad(home, "export", "out/lora", "--lora", "--json")
     assert lora.returncode == 0 and json.loads(lora.stdout)["weights"] == value["weights"]
     assert [path.name for path in (home / "out").iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+def test_rationales_out_and_in(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = trained
+    tiny, elsewhere = ["--run", "tiny", "--json"], {"NSAD_HOME": "elsewhere"}
+    for name in ("d/rows.jsonl", "d/rows.parquet", "d/rows"):
+        value = json.loads(run_nsad(home, "data", "export", name, *tiny).stdout)
+        assert value["path"] == str(home / name) and value["format"] == "unpaired"
+        assert value["rows"] == value["right"] + value["wrong"] and value["right"] > 10 and value["wrong"] > 10
+        arguments = ["data", "import", name, "--run", name.replace("/", "-"), "--json"]
+        for _ in range(2):  # a second time changes nothing
+            result = run_nsad(home, *arguments, **elsewhere)
+            found = json.loads(result.stdout)
+            assert found["graded"] == found["rationales"] == value["rows"] and found["labelled"] == 0, result.stderr
+            assert found["verdicts"] == {"correct": value["right"], "wrong": value["wrong"]}
+    assert "already done" in result.stderr
+    pairs = run_nsad(home, "data", "export", "d/pairs", "--format", "preference", "--run", "tiny")
+    assert pairs.returncode == 0 and "rows of preference" in pairs.stderr
+    wrong = run_nsad(home, "data", "export", "d/w.jsonl", "--format", "prompt-completion", "--side", "wrong", *tiny)
+    assert json.loads(wrong.stdout)["rows"] == value["wrong"]
+    assert "already" in failure(run_nsad(home, "data", "export", "d/rows.jsonl", *tiny), 1)[0]
+    assert "not empty" in failure(run_nsad(home, "data", "export", "d/rows", *tiny), 1)[0]
+    assert "unpaired" in failure(run_nsad(home, "data", "export", "d/x", "--format", "unpared", *tiny), 2)[2]
+    failure(run_nsad(home, "data", "import", "d/rows.jsonl", *tiny), 2)
+    failure(run_nsad(home, "data", "import", "d/none.parquet"), 1)
+    run_nsad(home, "collect", "--problems", "arithmetic:train", "--limit", "2", "--run", "early", **elsewhere)
+    assert "nsad grade" in failure(run_nsad(home, "data", "export", "d/y", "--run", "early", **elsewhere), 2)[2]
+
+
+def test_overlap(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = trained
+    copied = next(problems("train", 1)).question
+    rows = [{"question": question, "answer": "1"} for question in (copied, copied.replace("has", "had"), "Why?")]
+    (home / "asked.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = run_nsad(home, "stats", "--overlap", "jsonl@asked.jsonl, arithmetic:test", "--run", "tiny", "--json")
+    value = json.loads(result.stdout)
+    mine, test = value["overlap"]
+    assert value["training"] == 20 and (mine["benchmark"], test["benchmark"]) == ("jsonl", "arithmetic:test")
+    assert mine["same"] == 1 and mine["overlaps"] == len(mine["pairs"]) and mine["pairs"][0]["training"] == copied
+    assert test["same"] == 0 and test["problems"] == 100
+    shown = run_nsad(home, "stats", "--overlap", "jsonl@asked.jsonl", "--run", "tiny").stdout
+    assert "same and words and numbers" in " ".join(shown.split()) and copied[:60] in shown
+    assert "math" in failure(run_nsad(home, "stats", "--overlap", "mathh", "--run", "tiny"), 2)[2]
+    failure(run_nsad(home, "stats", "--overlap", "", "--run", "tiny"), 2)
 
 
 def test_the_stages_one_by_one(nsad: Nsad, tiny_llama: Path) -> None:

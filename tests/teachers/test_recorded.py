@@ -14,7 +14,7 @@ from nsad_cli.grading import GRADER_VERSION, grade
 from nsad_cli.store import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.openai import OpenAITeacher
-from nsad_cli.types import Problem, Verdict, problem_id
+from nsad_cli.types import Verdict
 
 
 def test_gsm8k_solutions(data: Path, tmp_path: Path) -> None:
@@ -67,28 +67,3 @@ def test_a_file_that_is_not_there_or_empty(tmp_path: Path) -> None:
 def test_only_known_prefixes_are_schemes() -> None:
     teacher = make_teacher("ft:gpt-4o:org::id", TeacherConfig(base_url=["http://127.0.0.1:9/v1"]))
     assert isinstance(teacher, OpenAITeacher) and teacher.name == "ft:gpt-4o:org::id"
-
-
-def test_vllm_where_it_is_not_installed() -> None:
-    pytest.importorskip("nsad_cli.teachers.local")
-    try:
-        import vllm  # noqa: F401
-    except ImportError:
-        with pytest.raises(NsadError, match="needs vLLM"):
-            make_teacher("vllm:some/model", TeacherConfig())
-
-
-def test_a_local_model_answers_and_resumes_identically(tmp_path: Path, tiny_llama: Path) -> None:
-    questions = ("How many?", "Ana has 3 cups.")
-    problems = [Problem(problem_id(question), question, "1", "test") for question in questions]
-    texts = []
-    for name in ("a", "b"):
-        teacher = make_teacher(f"hf:{tiny_llama}", TeacherConfig(max_tokens=6, device="cpu"))
-        with Store(tmp_path / f"{name}.sqlite") as store:
-            if name == "b":
-                collect(problems, teacher, 1, store)
-            collect(problems, teacher, 2, store)
-            texts.append(
-                sorted((item.draw.problem_id, item.draw.index, item.draw.text) for item in store.ungraded("1"))
-            )
-    assert len(texts[0]) == 4 and texts[0] == texts[1]

@@ -1,0 +1,153 @@
+"""`nsad data`: D+ and D− out to files that others read, and rationales of others in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings
+from nsad_cli.cli.output import print_json, say
+
+app = typer.Typer(help="Rationales out to files that TRL reads, and in from them.", no_args_is_help=True)
+
+
+@app.command("export")
+def export(
+    path: Annotated[Path, typer.Argument(help="FILE.jsonl, FILE.parquet, or a new folder (of the datasets library).")],
+    format_: Annotated[
+        str, typer.Option("--format", help="unpaired (with a label), preference (pairs), or prompt-completion.")
+    ] = "unpaired",
+    side: Annotated[
+        str, typer.Option("--side", help="What prompt-completion holds: right (D+) or wrong (D−).")
+    ] = "right",
+    run_name: RunName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run's right (D+) and wrong (D−) rationales in a format that TRL's trainers read."""
+    from nsad_cli.cli.target import existing_run
+    from nsad_cli.errors import NsadError
+    from nsad_cli.exchange import FORMATS, rows_of
+    from nsad_cli.pipeline import Pipeline
+    from nsad_cli.rowfiles import write_rows
+
+    chosen = _one_of(format_, FORMATS, "--format")
+    right = _one_of(side, ("right", "wrong"), "--side") == "right"
+    run = existing_run(run_name)
+    positive, negative = Pipeline(run, say).rationales()
+    if chosen == "prompt-completion":
+        positive, negative = (positive, []) if right else ([], negative)
+    rows = rows_of(positive, negative, chosen, run.recipe.student.template)
+    if not rows:
+        raise NsadError(
+            f"run `{run.name}` has nothing to export as {chosen}",
+            f"D+ has {len(positive)} rationales, D− {len(negative)}; pairs need a problem that has both",
+            "see the ledger with `nsad stats`; choose another --format or --side, or collect more draws",
+        )
+    write_rows(rows, path)
+    problems = {item.problem.id for item in (*positive, *negative)}
+    held = {"right": len(positive), "wrong": len(negative), "rows": len(rows)}
+    left_out = len(problems) - len({row["question"] for row in rows}) if chosen == "preference" else 0
+    where = str(path.expanduser().resolve())
+    if as_json:
+        print_json({"run": run.name, "path": where, "format": chosen, **held, "problems_left_out": left_out})
+        return
+    say(f"{held['rows']} rows of {chosen} from {held['right']} right and {held['wrong']} wrong rationales → {where}")
+    if left_out:
+        say(f"{left_out} problems have right or wrong rationales alone: no pair holds them; --format unpaired does")
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="A JSON-lines or Parquet file, or a folder of the datasets library.")],
+    store: Annotated[Path | None, typer.Option("--store", help="Share a store between runs.")] = None,
+    run_name: RunName = None,
+    settings: Settings = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make rationales of others a run's own: graded where a gold answer is known, else by the label they bring.
+
+    Rows are prompt and completion, with a label or an answer; prompt, chosen and rejected; or question, answer and
+    generated_answer (a list).
+    """
+    from nsad_cli.cli.target import execute, new_or_existing_run
+    from nsad_cli.teachers.recorded import RecordedTeacher
+
+    path = path.expanduser().resolve()
+    spec = f"jsonl:{path}"
+    _not_another(run_name, spec)
+    teacher = RecordedTeacher("jsonl", path, lambda _: None)  # what cannot be read is told when it is collected
+    overrides = {"teacher.spec": spec, "teacher.draws": teacher.most, **parse_settings(settings)}
+    run = new_or_existing_run(run_name, overrides, store)
+    execute(run, ["collect", "grade"], force=force)
+    found = _what_became(run.store_path, teacher)
+    if as_json:
+        print_json({"run": run.name, **found})
+        return
+    verdicts = found["verdicts"]
+    other = sum(count for name, count in verdicts.items() if name not in ("correct", "wrong"))
+    say(
+        f"{found['rationales']} rationales of {found['problems']} problems: {found['graded']} graded against a gold "
+        f"answer, {found['labelled']} with the label that they brought"
+    )
+    if found["against_label"]:
+        say(f"{found['against_label']} of those graded are on the other side than their label says: the grade counts")
+    say(f"D+ {verdicts.get('correct', 0)}, D− {verdicts.get('wrong', 0)}, neither {other}")
+    say(f"next: nsad train-nat --run {run.name}")
+
+
+def _one_of(value: str, known: tuple[Any, ...], option: str) -> Any:
+    from nsad_cli.errors import UsageError
+    from nsad_cli.nearest import did_you_mean
+
+    if value not in known:
+        hint = did_you_mean(value, known)
+        raise UsageError(f"{option} {value}", "there is no such one", f"{hint + ' ' if hint else ''}{', '.join(known)}")
+    return value
+
+
+def _not_another(name: str | None, spec: str) -> None:
+    """Refuse to give a run another teacher: its rationales would no longer be its own.
+
+    Raises UsageError.
+    """
+    from nsad_cli.errors import UsageError
+    from nsad_cli.runs import Run, runs_home
+
+    if name is None or not (runs_home() / name / "manifest.json").is_file():
+        return
+    run = Run.open(name)
+    if "collect" in run.stages() and run.recipe.teacher.spec != spec:
+        raise UsageError(
+            f"run `{name}` has rationales already",
+            f"they are from {run.recipe.teacher.spec}",
+            "import into a new run: another --run NAME",
+        )
+
+
+def _what_became(store_path: Path, teacher: Any) -> dict[str, Any]:
+    """How many rationales were graded, kept their label, and are now on which side."""
+    from nsad_cli.collect import params_key
+    from nsad_cli.store import Store
+    from nsad_cli.types import Verdict
+
+    with Store(store_path) as store:
+        verdicts = store.verdicts(teacher.name, params_key(teacher))
+        blank = {problem.id for problem in store.problems() if not problem.answer}
+    sides = {True: Verdict.CORRECT, False: Verdict.WRONG}
+    against = sum(
+        verdicts.get(draw) in sides.values() and verdicts[draw] is not sides[label]
+        for draw, label in teacher.labels.items()
+    )
+    labelled = sum(name in blank and (name, number) in teacher.labels for name, number in verdicts)
+    return {
+        "problems": len({name for name, _ in verdicts}),
+        "rationales": len(verdicts),
+        "graded": sum(name not in blank for name, _ in verdicts),
+        "labelled": labelled,
+        "against_label": against,
+        "verdicts": dict(Counter(verdict.value for verdict in verdicts.values())),
+    }

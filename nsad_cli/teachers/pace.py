@@ -1,0 +1,77 @@
+"""How fast one server is asked: requests under way, requests and tokens a minute, and less where it says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Mapping
+
+from aiolimiter import AsyncLimiter
+
+LONGEST_PAUSE = 60.0
+"""Seconds; a server that asks for more is believed."""
+
+
+class Pace:
+    """Lets requests through to one server: at most `concurrency` at once, fewer after it has refused some (429).
+
+    A refusal halves what may be under way and holds everybody back for as long as the server says; every answer after
+    that gives a little back (additive increase, multiplicative decrease, as in TCP).
+    """
+
+    def __init__(self, concurrency: int, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
+        self.under_way = 0
+        self._most = self._allowed = float(concurrency)
+        self._requests = AsyncLimiter(requests_per_minute) if requests_per_minute else None
+        self._tokens = AsyncLimiter(tokens_per_minute) if tokens_per_minute else None
+        self._tokens_most = tokens_per_minute or 0
+        self._resume = 0.0
+        self._free = asyncio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def request(self, tokens: float) -> AsyncIterator[None]:
+        """Wait for one's turn, and hold it: a request of an estimated number of tokens, prompt and answer."""
+        async with self._free:
+            await self._free.wait_for(lambda: self.under_way < max(1, int(self._allowed)))
+            self.under_way += 1
+        try:
+            while (pause := self._resume - self._now()) > 0:
+                await asyncio.sleep(pause)
+            if self._requests:
+                await self._requests.acquire()
+            if self._tokens:
+                await self._tokens.acquire(min(tokens, self._tokens_most))
+            yield
+        finally:
+            async with self._free:
+                self.under_way -= 1
+                self._free.notify_all()
+
+    def refused(self, headers: Mapping[str, str], attempt: int) -> None:
+        """The server has answered 429: slow down, all of us, and only once for refusals that come together."""
+        now = self._now()
+        if now >= self._resume:
+            self._allowed = max(1.0, self._allowed / 2)
+        self._resume = max(self._resume, now + (retry_after(headers) or backoff(attempt)))
+
+    def answered(self) -> None:
+        """The server has answered."""
+        self._allowed = min(self._most, self._allowed + 1 / self._allowed)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a server asks for, in either of the headers that carry them."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        with contextlib.suppress(KeyError, ValueError):
+            return max(0.0, float(headers[name]) * unit)
+    return None
+
+
+def backoff(attempt: int) -> float:
+    """Seconds before the next attempt, twice as long each time, with a spread that keeps clients apart."""
+    return float(min(LONGEST_PAUSE, 0.5 * 2**attempt) * random.uniform(0.75, 1.25))

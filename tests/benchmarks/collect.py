@@ -1,0 +1,91 @@
+"""Requests a second against a server process that answers after one second, as a share of the ideal.
+
+    python -m tests.benchmarks.collect [--json] [--seconds 10]
+
+At concurrency c the ideal is c requests a second. Each case collects c × seconds draws of as many problems into a store
+on disk, from the first request to the last commit; the clients' start is not counted. Also: how long a store of a
+million rationales takes to open, count, and say what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from nsad_cli.collect import collect, params_key
+from nsad_cli.config import TeacherConfig
+from nsad_cli.store import Store
+from nsad_cli.teachers import make_teacher
+from nsad_cli.types import Draw, Problem, problem_id
+from tests.benchmarks.report import at_least, at_most, finish
+
+GOALS = {16: 0.9, 64: 0.9, 256: 0.6}
+LATENCY = 1.0
+MILLION = 1_000_000
+
+
+def asked(count: int) -> list[Problem]:
+    return [Problem(problem_id(q), q, "1", "test") for q in (f"question number {i}" for i in range(count))]
+
+
+def rate(url: str, folder: Path, concurrency: int, seconds: int) -> float:
+    """Requests a second."""
+    settings = TeacherConfig(base_url=[url], prompt="{question}", concurrency=concurrency)
+    teacher, count = make_teacher("m", settings), concurrency * seconds
+    with Store(folder / f"{concurrency}.sqlite") as store:
+        collect(asked(1), teacher, 1, store)  # imports and the first connection
+        started = time.perf_counter()
+        summary = collect(asked(count + 1), teacher, 1, store)
+        assert summary.new == count, summary
+        return count / (time.perf_counter() - started)
+
+
+def million(folder: Path) -> float:
+    """Seconds to open a store of a million rationales, count them, and find what lacks of a seventeenth a problem."""
+    problems, draws = asked(MILLION // 16), 16
+    teacher = make_teacher("m", TeacherConfig(base_url=["http://127.0.0.1:1/v1"]))
+    key = params_key(teacher)
+    with Store(folder / "million.sqlite") as store:
+        store.add_problems(problems)
+        for start in range(0, len(problems), 2500):
+            part = problems[start : start + 2500]
+            store.add_draws([Draw(p.id, teacher.name, n, "word " * 120) for p in part for n in range(draws)], key)
+    started = time.perf_counter()
+    with Store(folder / "million.sqlite") as store:
+        assert store.counts()["draws"] == MILLION
+        assert len(store.missing([p.id for p in problems], draws + 1, teacher.name, key)) == len(problems)
+        return time.perf_counter() - started
+
+
+def measure(seconds: int) -> dict[str, Any]:
+    """Every concurrency in turn against one server process."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        port = folder / "port"
+        command = [sys.executable, "-m", "tests.teachers.faulty_server", str(port), str(folder / "log")]
+        server = subprocess.Popen([*command, "--latency", str(LATENCY)])
+        try:
+            while not port.exists():
+                time.sleep(0.02)
+            url = f"http://127.0.0.1:{port.read_text()}/v1"
+            rates = {concurrency: rate(url, folder, concurrency, seconds) for concurrency in GOALS}
+        finally:
+            server.kill()
+            server.wait()
+        opening = million(folder)
+    figures = {f"share_of_ideal_{c}": at_least(rates[c] * LATENCY / c, goal) for c, goal in GOALS.items()}
+    figures["seconds_for_a_million_rationales"] = at_most(opening, 2)
+    return {"figures": figures, "conditions": {"latency": LATENCY, "seconds": seconds}}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.collect")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--seconds", type=int, default=10, help="how long each case takes at the ideal rate")
+    arguments = parser.parse_args()
+    finish(measure(arguments.seconds), arguments.json)

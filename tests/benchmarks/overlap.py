@@ -1,0 +1,57 @@
+"""How long it takes to hold MATH's training problems against its test problems, and that it is linear.
+
+python -m tests.benchmarks.overlap --json     (needs NSAD_TEST_DATA)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from nsad_cli.benchmarks import load_problems
+from nsad_cli.config import TeacherConfig
+from nsad_cli.overlap import find_overlaps
+from nsad_cli.teachers import make_teacher
+from nsad_cli.types import Problem
+from tests.benchmarks.report import at_most, finish
+
+
+def seconds(training: Sequence[Problem], evaluation: Sequence[Problem]) -> float:
+    """The best of three."""
+    best = float("inf")
+    for _ in range(3):
+        started = time.perf_counter()
+        find_overlaps(training, evaluation)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    data = Path(os.environ["NSAD_TEST_DATA"])
+    training = make_teacher(f"tdg:{data}/tdg/GPT3.5-turbo-MATH", TeacherConfig()).problems() or []
+    evaluation = load_problems(f"math:test@{data}/math")
+    whole = seconds(training, evaluation)
+    half = seconds(training[::2], evaluation[::2])
+    figures = {
+        "seconds_for_math": at_most(whole, 5),
+        "both_sets_doubled": at_most(whole / half, 2.5),
+    }
+    found = find_overlaps(training, evaluation)
+    conditions = {
+        "training": len(training),
+        "evaluation": len(evaluation),
+        "overlaps": len(found),
+        **{test: sum(test in item.tests for item in found) for test in ("same", "words", "numbers")},
+    }
+    finish({"figures": figures, "conditions": conditions}, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""Collecting from a server that misbehaves, by processes that are killed: every draw ends once."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nsad_cli.answers.checker import Checker
+from nsad_cli.collect import collect, collect_until
+from nsad_cli.config import PriceConfig, TeacherConfig, UntilConfig
+from nsad_cli.errors import UsageError
+from nsad_cli.grading import grade
+from nsad_cli.money import Budget, price_of
+from nsad_cli.store import Store
+from nsad_cli.teachers import make_teacher
+from nsad_cli.types import Finish, Problem, problem_id
+
+COLLECT = """
+import sys
+from pathlib import Path
+from nsad_cli.collect import collect
+from nsad_cli.config import TeacherConfig
+from nsad_cli.store import Store
+from nsad_cli.teachers import make_teacher
+from tests.teachers.test_faults import questions
+settings = TeacherConfig(base_url=[sys.argv[1]], prompt="{question}", concurrency=int(sys.argv[5]), timeout=0.5)
+with Store(Path(sys.argv[2])) as store:
+    summary = collect(questions(int(sys.argv[3])), make_teacher("m", settings), int(sys.argv[4]), store)
+print(summary.stored, len(summary.failures), flush=True)
+"""
+
+
+def questions(count: int) -> list[Problem]:
+    return [Problem(problem_id(q), q, "1", "test") for q in (f"question number {i}" for i in range(count))]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[object]:
+    """Start a server with options: its URL, its log."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str) -> tuple[str, Path]:
+        port, log = tmp_path / f"port{len(started)}", tmp_path / f"log{len(started)}"
+        command = [sys.executable, "-m", "tests.teachers.faulty_server", str(port), str(log), *options]
+        started.append(subprocess.Popen(command))
+        while not port.exists():
+            time.sleep(0.02)
+        return f"http://127.0.0.1:{port.read_text()}/v1", log
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def sent(log: Path) -> list[tuple[str, str, str]]:
+    return [(row[0], row[1], row[2]) for row in map(json.loads, log.read_text().splitlines())]
+
+
+def collecting(url: str, store: Path, problems: int, draws: int, concurrency: int = 64) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", COLLECT, url, str(store), str(problems), str(draws), str(concurrency)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_ten_thousand_draws_with_faults_and_kills(serve: object, tmp_path: Path) -> None:
+    assert callable(serve)
+    url, log = serve("--faults", "0.2", "--latency", "0.05")
+    path, chance, kills = tmp_path / "store.sqlite", random.Random(), 0
+    while kills < 20:
+        process = collecting(url, path, 1250, 8, concurrency=12)
+        with Store(path) as store:
+            before = store.counts()["draws"]
+            while process.poll() is None and store.counts()["draws"] == before:
+                time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.1))
+        ended = process.poll() is not None
+        process.kill()
+        process.communicate()
+        if ended:
+            break  # nothing was left to kill
+        kills += 1
+    done = collecting(url, path, 1250, 8)
+    said, _ = done.communicate(timeout=300)
+    assert done.returncode == 0 and said.split() == ["10000", "0"] and kills == 20
+    asked = {problem.id: problem.question for problem in questions(1250)}
+    replies = sent(log)
+    texts = {text for _, _, text in replies if text}
+    with Store(path) as store:
+        stored = [item.draw for item in store.ungraded("none")]
+    assert len(stored) == 10_000 == len({(draw.problem_id, draw.index) for draw in stored})
+    full = [draw for draw in stored if draw.text]
+    assert len({draw.text for draw in full}) == len(full), "no reply is two draws"
+    assert all(draw.text in texts for draw in full), "no draw is invented"
+    assert all(draw.text.startswith(f"{asked[draw.problem_id]} |") for draw in full), "each at its own problem"
+    assert {draw.finish for draw in stored if not draw.text} == {Finish.FILTERED}
+    cut = {text for kind, _, text in replies if kind == "length"}
+    assert all((draw.text in cut) == (draw.finish is Finish.LENGTH) for draw in full)
+    lost = len([text for _, _, text in replies if text]) - len(full)
+    assert lost <= 20 * 12 * 8 + 64 * 8, "at most what was in flight at each kill"
+    with Store(path) as store, Checker() as checker:
+        verdicts = grade(store, checker).by_verdict()
+    assert verdicts["filtered"] == 10_000 - len(full) and verdicts["truncated"] == len(
+        [1 for d in full if d.text in cut]
+    )
+
+
+def test_two_processes_never_ask_for_the_same_draw(serve: object, tmp_path: Path) -> None:
+    assert callable(serve)
+    url, log = serve("--latency", "0.05")
+    both = [collecting(url, tmp_path / "store.sqlite", 300, 4) for _ in range(2)]
+    for process in both:
+        said, _ = process.communicate(timeout=60)
+        assert said.split() == ["1200", "0"], "each goes home when all is there"
+    assert len(sent(log)) == 1200
+
+
+def test_ctrl_c_loses_nothing_that_is_paid(serve: object, tmp_path: Path) -> None:
+    assert callable(serve)
+    url, log = serve("--latency", "0.3")
+    path = tmp_path / "store.sqlite"
+    process = collecting(url, path, 400, 4)
+    while not log.exists() or len(sent(log)) < 300:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    with Store(path) as store:
+        assert store.counts()["draws"] == len(sent(log)) < 1600
+        assert store._db.execute("SELECT COUNT(*) FROM claims").fetchone()[0] == 0
+
+
+def test_a_dead_process_leaves_no_claim_behind(tmp_path: Path) -> None:
+    from nsad_cli.owners import lives, me
+
+    with Store(tmp_path / "store.sqlite") as store:
+        (problem,) = questions(1)
+        store.add_problems([problem])
+        dead = subprocess.Popen(
+            [sys.executable, "-c", "from nsad_cli.owners import me; print(me())"], stdout=-1, text=True
+        )
+        owner = dead.communicate()[0].strip()
+        wanted = [(problem.id, (0, 1))]
+        assert store.claim("t", "k", wanted, me(), lives) == [(0, 1)]
+        assert store.claim("t", "k", wanted, "other-host:1:1.0", lives) == [()]
+        store.release(me())
+        assert store.claim("t", "k", wanted, owner, lives) == [(0, 1)] and not lives(owner, time.time())
+        assert store.claim("t", "k", wanted, me(), lives) == [(0, 1)], "its owner is dead"
+
+
+@pytest.mark.parametrize("options", [(), ("--no-n",)])
+def test_draws_of_one_problem_share_a_request_where_the_server_can(
+    options: tuple[str, ...], serve: object, tmp_path: Path
+) -> None:
+    assert callable(serve)
+    url, log = serve(*options)
+    settings = TeacherConfig(base_url=[url], prompt="{question}", concurrency=8)
+    with Store(tmp_path / "store.sqlite") as store:
+        summary = collect(questions(5), make_teacher("m", settings), 6, store)
+        draws = [item.draw for item in store.ungraded("none")]
+    assert summary.new == 30 == len(sent(log))
+    paid = sum(draw.prompt_tokens for draw in draws), sum(draw.completion_tokens for draw in draws)
+    assert paid[1] == 5 * 30 and (paid[0] == 5 * 10 if not options else paid[0] >= 300 - 5 * 10)
+
+
+def test_several_servers_share_the_load(serve: object, tmp_path: Path) -> None:
+    assert callable(serve)
+    (fast, fast_log), (slow, slow_log) = serve("--latency", "0.02"), serve("--latency", "0.1")
+    settings = TeacherConfig(base_url=[slow, fast], prompt="{question}", concurrency=8)
+    with Store(tmp_path / "store.sqlite") as store:
+        assert collect(questions(200), make_teacher("m", settings), 1, store).new == 200
+    assert len(sent(fast_log)) > len(sent(slow_log)) > 10, "the quicker one gets more"
+
+
+def test_limits_a_minute_are_kept(serve: object, tmp_path: Path) -> None:
+    assert callable(serve)
+    url, log = serve()
+    settings = TeacherConfig(base_url=[url], prompt="{question}", concurrency=8, requests_per_minute=300)
+    started = time.monotonic()
+    with Store(tmp_path / "store.sqlite") as store:
+        collect(questions(310), make_teacher("m", settings), 1, store)
+    assert time.monotonic() - started > 1.9, "ten more than a minute's take two seconds more"
+    assert len(sent(log)) == 310
+
+
+def test_a_limit_of_cost_is_never_passed(serve: object, tmp_path: Path) -> None:
+    """10 tokens of prompt and 5 of answer a draw, at 1 and 2 dollars per million: 0.00002 dollars each."""
+    assert callable(serve)
+    url, log = serve()
+    price = PriceConfig(input=1, output=2)
+    settings = TeacherConfig(base_url=[url], prompt="{question}", price=price, max_cost=0.0008, max_tokens=20)
+    budget = Budget(price_of(settings), settings.max_cost, settings.prompt, settings.max_tokens)
+    seen: list[float] = []
+    with Store(tmp_path / "store.sqlite") as store:
+        summary = collect(
+            questions(100),
+            make_teacher("m", settings),
+            1,
+            store,
+            lambda *_, **money: seen.append(money.get("projected", 0)),
+            budget=budget,
+        )
+        assert summary.out_of_money and 0.0007 < budget.spent <= 0.0008
+        assert summary.new == len(sent(log)) == pytest.approx(budget.spent / 0.00002)
+        assert seen[-1] == pytest.approx(100 * 0.00002, rel=0.01), "what all of it would cost"
+        more = Budget(price_of(settings), 1.0, settings.prompt, settings.max_tokens)
+        assert collect(questions(100), make_teacher("m", settings), 1, store, budget=more).stored == 100
+    with pytest.raises(UsageError, match="needs a price"):
+        Budget(None, 1.0, "", 1)
+
+
+def test_openais_prices_are_known() -> None:
+    price = price_of(TeacherConfig(spec="gpt-4"))
+    assert (
+        price is not None and price.of(1_000_000, 0) == pytest.approx(30) and price.of(0, 1000) == pytest.approx(0.06)
+    )
+    assert price_of(TeacherConfig(spec="a-model-of-nobody")) is None
+    assert price_of(TeacherConfig(spec="gpt-4", base_url=["http://127.0.0.1:1/v1"])) is None
+
+
+def test_draws_go_on_until_both_sides_are_there(tmp_path: Path) -> None:
+    from nsad_cli.benchmarks import load_problems
+
+    problems = load_problems("arithmetic:train", limit=40)
+    teacher = make_teacher("arithmetic", TeacherConfig())
+    with Store(tmp_path / "store.sqlite") as store, Checker() as checker:
+        until = UntilConfig(positives=1, negatives=1, max_draws=12)
+        summary = collect_until(problems, teacher, 1, until, store, lambda: grade(store, checker))
+        sides: dict[str, list[str]] = {problem.id: [] for problem in problems}
+        verdicts = store._db.execute("SELECT d.problem_id, v.verdict FROM draws d JOIN verdicts v ON v.draw_id = d.id")
+        for pid, verdict in verdicts:
+            sides[pid].append(verdict)
+    assert summary.new == summary.stored == sum(map(len, sides.values()))
+    for found in sides.values():
+        assert {"correct", "wrong"} <= set(found) or len(found) == 12
+        assert len(found) == 1 or not {"correct", "wrong"} <= set(found[:-1]), "not one draw too many"

@@ -1,0 +1,68 @@
+"""The teachers that run here; vLLM itself is tried in tests/vllm."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from nsad_cli.collect import collect
+from nsad_cli.config import TeacherConfig
+from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.store import Store
+from nsad_cli.students import load_student
+from nsad_cli.teachers import make_teacher
+from nsad_cli.teachers.base import Request
+from nsad_cli.teachers.vllm import VllmTeacher
+from nsad_cli.types import Problem, problem_id
+
+QUESTIONS = ("How many?", "Ana has 3 cups.")
+PROBLEMS = [Problem(problem_id(question), question, "1", "test") for question in QUESTIONS]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
+def test_vllm_where_it_is_not_installed() -> None:
+    with pytest.raises(NsadError, match="needs vLLM"):
+        make_teacher("vllm:some/model", TeacherConfig())
+
+
+def test_a_scheme_without_a_path() -> None:
+    for scheme in ("hf", "vllm"):
+        with pytest.raises(UsageError, match="has no model"):
+            make_teacher(f"{scheme}:", TeacherConfig())
+
+
+def test_a_local_model_answers_and_resumes_identically(tmp_path: Path, tiny_llama: Path) -> None:
+    texts = []
+    for name in ("a", "b"):
+        teacher = make_teacher(f"hf:{tiny_llama}", TeacherConfig(max_tokens=6, device="cpu"))
+        with Store(tmp_path / f"{name}.sqlite") as store:
+            if name == "b":
+                collect(PROBLEMS, teacher, 1, store)
+            collect(PROBLEMS, teacher, 2, store)
+            texts.append(
+                sorted((item.draw.problem_id, item.draw.index, item.draw.text) for item in store.ungraded("1"))
+            )
+    assert len(texts[0]) == 4 and texts[0] == texts[1]
+
+
+def test_what_cannot_be_loaded_is_told_as_the_teachers_trouble(tmp_path: Path, tiny_llama: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for path, device in ((tmp_path / "nowhere", "cpu"), (tmp_path / "empty", "cpu"), (tiny_llama, "warp")):
+        teacher = make_teacher(f"hf:{path}", TeacherConfig(device=device))
+        with Store(tmp_path / "store.sqlite") as store, pytest.raises(NsadError, match="the teacher `hf:") as error:
+            collect(PROBLEMS, teacher, 1, store)
+        told = error.value.what + error.value.why + error.value.fix
+        assert "student" not in told and str(path) in told and device in told
+
+
+def test_both_engines_read_the_same_prompt(tiny_llama: Path) -> None:
+    """Without a chat template a student's plain prompt, which base models know; with one, the template."""
+    settings = TeacherConfig(prompt="{question} Think.")
+    requests = [Request(problem, (0,)) for problem in PROBLEMS]
+    prompts = VllmTeacher(str(tiny_llama), settings).prompts(requests, str(tiny_llama), None)
+    student = load_student(str(tiny_llama), device="cpu")
+    for problem in PROBLEMS:
+        assert prompts[problem.id] == student.prompt_ids(f"{problem.question} Think.")
+        assert student.tokenizer.decode(prompts[problem.id]).endswith("Think.\nAnswer:\n")

