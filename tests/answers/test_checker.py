@@ -101,6 +101,16 @@ IN_WORDS = [
     (r"\boxed{1:15}", "3:45", Verdict.DISPUTED),
     (r"\boxed{3:30 a.m.}", "3:30 p.m.", Verdict.WRONG),
     (r"\boxed{3:30}", "3:30 p.m.", Verdict.CORRECT),
+    (r"So $x = \boxed{-16}$. That is extraneous: there are no solutions.", "-16", Verdict.DISPUTED),
+    (r"The divisors are $\boxed{4}$ and $8.$", "4", Verdict.DISPUTED),
+    (r"So $x = \boxed{4}$ and we are done.", "4", Verdict.CORRECT),
+    ("Then $x = -1.$\n\nTherefore, there is no such constant $a.$", "-1", Verdict.NO_ANSWER),
+    ("We get $s = 3.$ Hence the sum of the ratios is undefined.", "3", Verdict.NO_ANSWER),
+    ("Therefore, $n = 9$ (since $n$ is positive).", "9", Verdict.CORRECT),
+    ("The least multiple of 6 and 8 is 24.", "24", Verdict.CORRECT),
+    (r"\boxed{2x^2-3x-9}", "(2x+3)(x-3)", Verdict.DISPUTED),
+    (r"\boxed{(x-3)(2x+3)}", "(2x+3)(x-3)", Verdict.CORRECT),
+    (r"\boxed{2(x+1)(x-1)}", "2x^2 - 2", Verdict.CORRECT),
     (r"\boxed{\varnothing}", r"\emptyset", Verdict.CORRECT),
 ]
 
