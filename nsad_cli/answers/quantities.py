@@ -156,6 +156,8 @@ def equations(a: str, b: str, x: str, y: str) -> Decision | None:
     sides, one = (first, value(y)) if first else (second, value(x))
     assert sides is not None
     last, other = (x, y) if first else (y, x)
+    if other == "0" and last.endswith("=0"):
+        return UNDECIDABLE  # x + y = 0 is no zero
     if normalise(last.rpartition("=")[2]) == other:  # SEA = 504, (3 + 13, 17) = (16, 17)
         return EQUAL if one and sides[-1] and all(side and same(side, one) for side in sides) else DOUBTFUL
     known = [side for side in sides if side is not None]
