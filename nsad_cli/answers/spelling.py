@@ -58,7 +58,9 @@ def normalise(answer: str) -> str:
     text = _texts(text)
     text = re.sub(r"(?<!\\)\\[,;: ]|\\quad|\\qquad|~", " ", text)  # not the \\ of a matrix before a space
     text = re.sub(r"^\s*[a-zA-Z](?:\^\{-1\})?(?:\([a-z]\))?\s*(?:=|\\in(?![a-z]))(?=.)", "", text)
-    text = re.sub(r"(?<=[\w})])\s*=\s*[a-zA-Z]\s*$", "", text) if text.count("=") == 1 else text  # 2x + 1 = y
+    solved = re.fullmatch(r"([^=]*[\w})])\s*=\s*([a-zA-Z])\s*", text)
+    if solved and not re.search(rf"(?<![a-zA-Z\\]){solved[2]}(?![a-zA-Z])", solved[1]):  # 2x + 1 = y
+        text = solved[1]
     text = text.strip().rstrip(".,;").strip()
     text = re.sub(r"^[\"'`“‘]+(.*?)[\"'`”’]+$", r"\1", text)
     text = _braces(text)
