@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from nsad_cli.answers import parts, quantities, wording
 from nsad_cli.answers.decision import DIFFERENT, DOUBTFUL, EQUAL, OPEN, UNDECIDABLE, Decider, Decision
 from nsad_cli.answers.spelling import LONGEST, normalise
@@ -42,6 +44,16 @@ def choices(a: str, b: str, x: str, y: str) -> Decision | None:
     return None if wording.has_capital(other) else UNDECIDABLE  # what the letter stands for is not known here
 
 
+def among_words(a: str, b: str, x: str, y: str) -> Decision | None:
+    """Where the other answer stands among words, or is one of two alternatives, it may be meant."""
+    for text, other in ((a, b), (b, a)):
+        inner = re.sub(r"^(?:[A-Za-z]+\s+)+|(?:\s+[A-Za-z]+)+$", "", text)
+        pieces = [inner, *re.split(r"\s+or\s+|\\text\{\s*or\s*\}", text)]
+        if any(piece != text and decide(piece, other) is EQUAL for piece in pieces):
+            return UNDECIDABLE
+    return None
+
+
 DECIDERS: tuple[Decider, ...] = (
     wording.unreadable,
     quantities.units,
@@ -58,6 +70,7 @@ DECIDERS: tuple[Decider, ...] = (
     parts.unions,
     parts.several,
     quantities.equations,
+    among_words,
     wording.words,
 )
 """In order; the first that decides counts."""

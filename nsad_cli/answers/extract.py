@@ -29,7 +29,7 @@ class Marker(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """The last explicit answer of a text; `others` are the different strings stated explicitly before it."""
+    """The last explicit answer of a text; `others` are the different strings stated explicitly, before it or after."""
 
     answer: str | None
     marker: Marker | None
@@ -46,6 +46,14 @@ _PHRASE = re.compile(r"\banswer(?:\s+(?:to|for)\b[^.\n:]{0,80}?)?\s*(?:\bis\b|:|
 _END = re.compile(r"\n|(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bRs)(?<!\bSt)\.(?=\s|$)|(?<=\w)[;,](?=\s[a-z])")
 _NARRATES = re.compile(
     r"(?:not|found|obtained|calculated|computed|determined|derived|given|got|gotten|as follows|simply the|in)\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[.!?][)$\]\s]*\s+(?=\S)|\n\s*\n")
+_SECOND = re.compile(r"\}?\s*\$?,?\s*(?:and|or)\s+\$?(-?\d[\d.,/]*)(?![\w.]|[^.\n]*(?:\bis\b|\bare\b|=))")
+_DENIED = re.compile(
+    r"(\bthere (?:is|are|exists?) no (?:such|real|solution|value|answer|\$|constant)[^.\n]{0,60}"
+    r"|\bno solutions? exists?|\b(?:is|are) (?:undefined|impossible|extraneous|contradictory)\b|\bdoes not exist\b"
+    r"|\bmakes? no sense\b|\berror in the problem\b)",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<![\w.])[-−]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?|(?<![\w.])-?\.\d+")
@@ -82,15 +90,37 @@ def extract(text: str, gold: str | None = None) -> Extraction:
     if stated:
         answer, marker = stated[-1]
         others = dict.fromkeys(other for other, _ in stated if other != answer)
-        return Extraction(answer, marker, tuple(others)[-MOST_OTHERS:])
-    numbers = _NUMBER.findall(text)
-    return Extraction(numbers[-1].strip(), Marker.LAST_NUMBER) if numbers else Extraction(None, None)
+        start = next(start for start, said, _ in reversed(found) if said == answer)
+        contrary = () if is_prose(answer) else _contrary(text[start:][: 10 * LONGEST].partition(answer)[2])
+        return Extraction(answer, marker, (*tuple(others)[-MOST_OTHERS:], *contrary))
+    number = _last_number(text)
+    return Extraction(number, Marker.LAST_NUMBER) if number else Extraction(None, None)
 
 
 def last_boxed(text: str) -> str | None:
     r"""The content of the last \boxed or \fbox, with nested braces; None without one."""
     boxes = list(_boxes(text))
     return boxes[-1][1] if boxes else None
+
+
+def _contrary(rest: str) -> tuple[str, ...]:
+    r"""What the text behind an answer says against it: that there is none, or a second one (\boxed{4} and $8$)."""
+    second = _SECOND.match(rest)
+    denied = _DENIED.search(rest)
+    return tuple(match[1].strip() for match in (second, denied) if match)
+
+
+def _last_number(text: str) -> str | None:
+    """The last number, where it stands in the last sentence, and that does not say that there is no answer."""
+    numbers = list(_NUMBER.finditer(text))
+    if not numbers:
+        return None
+    found = numbers[-1]
+    sentence = max((end.end() for end in _SENTENCE.finditer(text, 0, found.start())), default=0)
+    rest = text[found.end() :]
+    if _SENTENCE.search(rest.rstrip()) or _DENIED.search(text, sentence):
+        return None
+    return found[0].strip()
 
 
 def _boxes(text: str) -> list[tuple[int, str, Marker]]:

@@ -19,7 +19,7 @@ BITS = 8192
 DEEPEST = 30
 _TOKEN = re.compile(
     r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d*)?"
-    r"|\\(?:frac|sqrt|binom|pi|cdot|times|div|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln)(?![a-zA-Z])|\\log_(?:\d|\{\d+\})"
+    r"|\\(?:frac|sqrt|binom|pi|cdot|times|div|(?:arc)?(?:sin|cos|tan)|cis|cot|sec|csc|ln)(?![a-zA-Z])|\\log_(?:\d|\{\d+\})"
     r"|\\(?:alpha|beta|gamma|delta|theta|lambda|mu|phi|omega|sigma|tau|rho)(?![a-zA-Z])"
     r"|pi(?![a-zA-Z])|[a-zA-Z](?:_(?:[a-zA-Z0-9]|\{[a-zA-Z0-9]+\}))?|\\[{}]|[-+*/^!(){}\[\]|π·×°]",
     re.ASCII,
@@ -42,6 +42,7 @@ _FUNCTIONS: dict[str, Callable[[complex], complex]] = {
     "\\cot": lambda angle: 1 / cmath.tan(angle),
     "\\sec": lambda angle: 1 / cmath.cos(angle),
     "\\csc": lambda angle: 1 / cmath.sin(angle),
+    "\\cis": lambda angle: cmath.exp(1j * angle),
 }
 _INVERSE: dict[str, Callable[[complex], complex]] = {
     "\\arcsin": cmath.asin,
@@ -197,7 +198,7 @@ class Reader:
                     raise UnclearError
             if exponent.denominator == 1:
                 return base ** int(exponent)
-        if lettered or complex(base).imag or complex(base).real <= 0 or complex(exponent).imag:
+        if lettered or complex(base).imag or complex(base).real <= 0:
             raise UnclearError  # a branch, or a sign that only the problem knows
         if isinstance(base, Fraction) and isinstance(exponent, Fraction) and exponent.denominator < 100:
             return self.root(base**exponent.numerator, exponent.denominator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from nsad_cli.answers import quantities
 from nsad_cli.answers.decision import DIFFERENT, DOUBTFUL, EQUAL, OPEN, UNDECIDABLE, Decision
@@ -67,11 +68,18 @@ def _shapes(s: Shape, t: Shape) -> Decision | None:
     if kinds in ({"("}, {"["}, {"matrix"}, {"named"}):
         return ordered
     if kinds <= {",", "{"}:
-        ranked = any(re.fullmatch(r"[A-Za-z]{2,}", part) for part in s.parts)  # names may stand in a wanted order
+        # Names, and numbers that fall, may stand in an order that was asked for.
+        ranked = any(re.fullmatch(r"[A-Za-z]{2,}", part) for part in s.parts) or _falls(s) or _falls(t)
         return UNDECIDABLE if unordered is EQUAL and ordered is not EQUAL and ranked else unordered
     if ordered is EQUAL and kinds <= {"(", ",", "matrix"}:
         return EQUAL if kinds == {"(", ","} else DOUBTFUL
     return DIFFERENT if unordered is DIFFERENT else UNDECIDABLE
+
+
+def _falls(shape: Shape) -> bool:
+    values = [quantities.constant(part) for part in shape.parts]
+    known = [value for value in values if value is not None]
+    return len(known) == len(values) > 3 and all(p > q for p, q in pairwise(known))
 
 
 def _in_order(first: Sequence[str], second: Sequence[str]) -> Decision:

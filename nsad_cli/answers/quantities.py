@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from nsad_cli.answers.decision import DIFFERENT, DOUBTFUL, EQUAL, UNDECIDABLE, Decision
+from nsad_cli.answers.formula import Number
 from nsad_cli.answers.spelling import SCALES, bare, normalise
 from nsad_cli.answers.units import other_sizes, unit_of, without_unit
 from nsad_cli.answers.values import Value, may_be_rounded, number, same, value_of
@@ -156,6 +157,8 @@ def equations(a: str, b: str, x: str, y: str) -> Decision | None:
     sides, one = (first, value(y)) if first else (second, value(x))
     assert sides is not None
     last, other = (x, y) if first else (y, x)
+    if other == "0" and last.endswith("=0"):
+        return UNDECIDABLE  # x + y = 0 is no zero
     if normalise(last.rpartition("=")[2]) == other:  # SEA = 504, (3 + 13, 17) = (16, 17)
         return EQUAL if one and sides[-1] and all(side and same(side, one) for side in sides) else DOUBTFUL
     known = [side for side in sides if side is not None]
@@ -251,23 +254,33 @@ def _sides(x: str) -> list[Value | None] | None:
 
 
 def _two_equations(first: Sequence[Value | None], second: Sequence[Value | None], x: str, y: str) -> Decision | None:
-    """Proportional differences of the sides are one equation; other linear equations differ."""
-    gaps, letters = [], []
-    for sides in (first, second):
-        known = [side.points * 2 for side in sides if side is not None]
-        if len(sides) != 2 or len(known) != 2:
-            return None
-        letters.append({letter for side in sides if side is not None for letter in side.letters})
-        gaps.append([left - right for left, right in zip(known[0][:2], known[1][:2], strict=True)])
-    (p, q), (r, s) = gaps
+    """Proportional differences of the sides are one equation; other linear and quadratic ones differ."""
+    if len(first) != 2 or len(second) != 2:
+        return None
+    a, b, c, d = *first, *second
+    if a is None or b is None or c is None or d is None:
+        return None
+    if same(a, c) and same(b, d) is False:  # tan x = x, tan x = 2x
+        return DIFFERENT
+    p, q, r, s = (_gap(sides, point) for sides in ((a, b), (c, d)) for point in (0, 1))
     if not all(isinstance(gap, Fraction) and gap for gap in (p, q, r, s)):
         return None
     if p * s == q * r:
         return EQUAL
-    linear = all(re.fullmatch(r"[-+=.\da-zA-Z]+", text) and not re.search("[a-zA-Z]{2}", text) for text in (x, y))
-    squares = all(re.fullmatch(r"[-+=.\da-zA-Z^()]+", text) and re.findall(r"\^(.)", text) for text in (x, y))
-    alike = letters[0] == letters[1]
-    # Without a common square, quadratic forms have other points in common than all.
-    quadratic = squares and alike and set(re.findall(r"\^(.)", x + y)) == {"2"}
-    nested = letters[0] <= letters[1] or letters[1] <= letters[0]
-    return DIFFERENT if (linear and nested) or quadratic else None
+    letters, others = a.letters | b.letters, c.letters | d.letters
+    if not _at_most_quadratic(x, y):
+        return None
+    return DIFFERENT if letters <= others or others <= letters else UNDECIDABLE  # letters may be named otherwise
+
+
+def _gap(sides: tuple[Value, Value], point: int) -> Number:
+    left, right = ((side.points * 2)[point] for side in sides)
+    return left - right
+
+
+def _at_most_quadratic(x: str, y: str) -> bool:
+    """Whether both are linear, or both have squares and nothing higher: then they hold for other points."""
+    texts = [re.sub(r"\\frac\{\d+\}\{\d+\}", "1", text) for text in (x, y)]
+    if all(re.fullmatch(r"[-+=.\da-zA-Z]+", text) and not re.search("[a-zA-Z]{2}", text) for text in texts):
+        return True
+    return all(re.fullmatch(r"[-+=.\da-zA-Z^()]+", text) and set(re.findall(r"\^(.)", text)) == {"2"} for text in texts)

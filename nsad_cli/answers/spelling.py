@@ -18,7 +18,7 @@ SCALES = {
     for end in ("", "s")
 }
 _DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-zA-Z]))|\\degrees?(?![a-zA-Z])|°")
-_ANGLE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
+_ANGLE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc|cis)(?![a-zA-Z])|\\operatorname\{(?:sin|cos|tan|cis)\}")
 _FRACTION = r"\\frac\{\d+\}\{\d+\}"
 CHANGING = frozenset(
     (
@@ -38,7 +38,9 @@ CHANGING = frozenset(
 @lru_cache(CACHE)
 def normalise(answer: str) -> str:
     r"""One spelling for many: \frac forms, units, degrees, percent, money, spacing, `x =`, .5, thousands separators."""
-    text = answer.strip().replace("\n", " ").replace("−", "-").replace("\\!", "").replace("{,}", ",")
+    text = (
+        answer.strip().replace("\n", " ").replace("−", "-").replace("\\!", "").replace("{,}", ",").replace("{:}", ":")
+    )
     text = re.sub(r"^\$+|\$+$|^\\[(\[]|\\[)\]]$", "", text).strip().rstrip(".,;").strip()
     if text.endswith("}") and text.count("}") == text.count("{") + 1:
         text = text[:-1]
@@ -50,11 +52,15 @@ def normalise(answer: str) -> str:
     text = re.sub(r"(?<![\\a-zA-Z])sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
     text = re.sub(r"[€£¥]", "", text.replace("\\$", "").replace("$", "").replace("\\%", "").replace("%", ""))
     text = re.sub(r"\\varnothing|\\\{\s*\\\}", r"\\emptyset", text)
+    text = re.sub(r"\\operatorname\s*\{(cis|sin|cos|tan)\}", r"\\\1 ", text)
     text = re.sub(r"\\mathbb\s*\{?\s*R\s*\}?", r"(-\\infty,\\infty)", text)
     text = re.sub(r"^\\(?:approx|sim)(?![a-zA-Z])", "", text)
     text = _texts(text)
     text = re.sub(r"(?<!\\)\\[,;: ]|\\quad|\\qquad|~", " ", text)  # not the \\ of a matrix before a space
     text = re.sub(r"^\s*[a-zA-Z](?:\^\{-1\})?(?:\([a-z]\))?\s*(?:=|\\in(?![a-z]))(?=.)", "", text)
+    solved = re.fullmatch(r"([^=]*[\w})])\s*=\s*([a-zA-Z])\s*", text)
+    if solved and not re.search(rf"(?<![a-zA-Z\\]){solved[2]}(?![a-zA-Z])", solved[1]):  # 2x + 1 = y
+        text = solved[1]
     text = text.strip().rstrip(".,;").strip()
     text = re.sub(r"^[\"'`“‘]+(.*?)[\"'`”’]+$", r"\1", text)
     text = _braces(text)
@@ -98,7 +104,9 @@ def _texts(text: str) -> str:
     ):
         text = text[: unit.start()]
     text = re.sub(TEXT + r"\s*\{([^{}]*)\}", r"\1", text)
-    worded = re.fullmatch(rf"\s*(-?[\d,./]+|-?\d*\s*{_FRACTION})\s+[a-zA-Z][a-z]{{2,}}(?: [a-z]+)*\s*", text)
+    worded = re.fullmatch(
+        rf"\s*(-?[\d,./]+|-?\d*\s*{_FRACTION})\s+(?:of\s+)?(?:an?\s+)?[a-zA-Z][a-z]{{2,}}(?: [a-z]+)*\s*", text
+    )
     return worded[1] if worded and not CHANGING & set(re.findall("[a-z]+", text.lower())) else text
 
 

@@ -58,6 +58,8 @@ def _judgement(
     contrary = [other for other in extraction.others if outcomes[other, answer] is not Outcome.EQUAL]
     if contrary:
         return Judgement(Verdict.DISPUTED, answer, f"also states {contrary[-1][:60]}")
+    if outcome is Outcome.EQUAL and _unfactored(answer, gold):
+        return Judgement(Verdict.DISPUTED, answer, "equals the gold answer, which is factored")
     if outcome is Outcome.EQUAL:
         return Judgement(Verdict.CORRECT, answer, f"{marker} equals the gold answer")
     if finish is Finish.LENGTH:
@@ -69,6 +71,21 @@ def _judgement(
     if _may_mean(answer, gold, marker):
         return Judgement(Verdict.DISPUTED, answer, "the right number stands among words")
     return Judgement(Verdict.WRONG, answer, f"{marker} differs from the gold answer")
+
+
+def _unfactored(answer: str, gold: str) -> bool:
+    """Whether a product of sums is answered by a sum: where it was to be factored, that is no answer."""
+    if re.search(r"\\|[,=]", gold) or not re.search(r"\([^()]*[a-z][^()]*[-+]|\([^()]*[-+][^()]*[a-z]", gold):
+        return False
+    return not _is_sum(gold) and _is_sum(answer)
+
+
+def _is_sum(formula: str) -> bool:
+    depth, outside = 0, ""
+    for sign in normalise(formula):
+        depth += (sign in "([{") - (sign in ")]}")
+        outside += sign if depth == 0 else ""
+    return bool(re.search(r"[-+]", outside[1:]))
 
 
 def _may_mean(answer: str, gold: str, marker: Marker) -> bool:

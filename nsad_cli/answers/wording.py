@@ -30,7 +30,7 @@ _QUANTITIES = frozenset(
 )
 """Words that are, or may be, a number."""
 _UNFINISHED = re.compile(
-    r"\\(?:[lcdv]?dots[a-z]?|aleph|underbrace|overbrace|ne|neq|setminus|backslash|mid|forall)(?![a-zA-Z])|\.\.\."
+    r"\\(?:[lcdv]?dots[a-z]?|aleph|underbrace|overbrace|ne|neq|setminus|cap|backslash|mid|forall)(?![a-zA-Z])|\.\.\."
 )
 
 

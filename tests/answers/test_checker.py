@@ -10,6 +10,8 @@ import pytest
 
 from nsad_cli.answers.checker import Checker, Outcome
 from nsad_cli.answers.classes import answer_classes
+from nsad_cli.answers.decision import Decision
+from nsad_cli.answers.equivalence import decide
 from nsad_cli.answers.verdicts import judge
 from nsad_cli.errors import NsadError
 from nsad_cli.types import Finish, Verdict
@@ -21,17 +23,21 @@ def checker() -> Iterator[Checker]:
         yield made
 
 
-def test_what_strings_cannot_prove(checker: Checker) -> None:
-    pairs = [("x+1", "1+x"), ("x+1", "x+2"), (r"\sqrt{8}", r"2\sqrt{2}"), ("(1,2)", "(2,1)")]
-    assert checker.equivalent(pairs) == [Outcome.EQUAL, Outcome.DIFFERENT, Outcome.EQUAL, Outcome.DIFFERENT]
+LEFT_OPEN = (r"\log x + y", r"y + \log x")
+
+
+def test_what_the_cheap_deciders_leave_open(checker: Checker) -> None:
+    pairs = [LEFT_OPEN, (r"\log x + y", r"\log x + 2y"), (r"0.3333", "1/3"), ("(1,2)", "(2,1)")]
+    assert [decide(*pair) for pair in pairs[:3]] == [Decision.OPEN, Decision.OPEN, Decision.DOUBTFUL]
+    assert checker.equivalent(pairs) == [Outcome.EQUAL, Outcome.DIFFERENT, Outcome.UNDECIDED, Outcome.DIFFERENT]
     assert checker.equivalent([(b, a) for a, b in pairs]) == checker.equivalent(pairs)
 
 
 def test_a_pair_that_takes_too_long_is_a_timeout_and_the_next_ones_are_decided() -> None:
     with Checker(seconds=1.5, workers=1) as checker:
-        checker.equivalent([("x+1", "1+x")])
+        checker.equivalent([LEFT_OPEN])
         started = time.monotonic()
-        outcomes = checker.equivalent([("9^{9^{9^{9}}}", "9^{9^{9^{8}}}+x"), ("2x", "x+x")])
+        outcomes = checker.equivalent([(r"\log(9!!!!)", r"\log(8!!!!)+x"), (r"2\log x", r"\log x+\log x")])
         assert time.monotonic() - started < 30
     assert outcomes[0] in (Outcome.TIMEOUT, Outcome.UNDECIDED, Outcome.DIFFERENT)
     assert outcomes[1] is Outcome.EQUAL
@@ -95,6 +101,16 @@ IN_WORDS = [
     (r"\boxed{1:15}", "3:45", Verdict.DISPUTED),
     (r"\boxed{3:30 a.m.}", "3:30 p.m.", Verdict.WRONG),
     (r"\boxed{3:30}", "3:30 p.m.", Verdict.CORRECT),
+    (r"So $x = \boxed{-16}$. That is extraneous: there are no solutions.", "-16", Verdict.DISPUTED),
+    (r"The divisors are $\boxed{4}$ and $8.$", "4", Verdict.DISPUTED),
+    (r"So $x = \boxed{4}$ and we are done.", "4", Verdict.CORRECT),
+    ("Then $x = -1.$\n\nTherefore, there is no such constant $a.$", "-1", Verdict.NO_ANSWER),
+    ("We get $s = 3.$ Hence the sum of the ratios is undefined.", "3", Verdict.NO_ANSWER),
+    ("Therefore, $n = 9$ (since $n$ is positive).", "9", Verdict.CORRECT),
+    ("The least multiple of 6 and 8 is 24.", "24", Verdict.CORRECT),
+    (r"\boxed{2x^2-3x-9}", "(2x+3)(x-3)", Verdict.DISPUTED),
+    (r"\boxed{(x-3)(2x+3)}", "(2x+3)(x-3)", Verdict.CORRECT),
+    (r"\boxed{2(x+1)(x-1)}", "2x^2 - 2", Verdict.CORRECT),
     (r"\boxed{\varnothing}", r"\emptyset", Verdict.CORRECT),
 ]
 
@@ -110,7 +126,7 @@ def test_a_checker_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "math_verify.py").write_text("raise ImportError('no math_verify here')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with Checker(workers=1) as checker, pytest.raises(NsadError) as error:
-        checker.equivalent([(r"\log x + y", r"y + \log x")])  # what the cheap deciders leave open
+        checker.equivalent([LEFT_OPEN])
     assert "no math_verify here" in error.value.why
 
 

@@ -130,15 +130,12 @@ def test_a_megabyte_of_markers_is_read_in_seconds(checker: Checker, text: str) -
     assert time.monotonic() - started < 30
 
 
-LATEX_MARKS = (
-    r"1 2 9 99 x y i e \pi \infty + - * / ^ _ ! = < , . ; : ( ) [ ] { } \{ \} | & \\ $ % \frac \sqrt \sqrt[3] \sum \int"
-    r" \lim \log \sin \cup \cap \in \pm \times \cdot \text \boxed \left \right \begin{pmatrix} \end{pmatrix} ^{ _{"
-    r" } \overline \binom \dots \mathbb{R} ** // __ lambda import"
-)
-LATEX = st.lists(
-    st.sampled_from(LATEX_MARKS.split(" ")),
-    max_size=14,
-).map("".join)
+SIGNS = r"""
+1 2 9 99 x y i e \pi \infty + - * / ^ _ ! = < , . ; : ( ) [ ] { } \{ \} | & \\ $ % \frac \sqrt \sqrt[3] \sum \int
+\lim \log \sin \cup \cap \in \pm \times \cdot \text \boxed \left \right \begin{pmatrix} \end{pmatrix} ^{ _{
+\overline \binom \dots \mathbb{R} ** // __ lambda import
+"""
+LATEX = st.lists(st.sampled_from(SIGNS.split()), max_size=14).map("".join)
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
