@@ -1,34 +1,40 @@
-"""A teacher that vLLM runs on this machine: vllm:PATH. vLLM's own VLLM_… variables hold."""
+"""A teacher that vLLM runs on this machine: vllm:PATH.
+
+vLLM has a process of its own (teachers/vllm_engine.py): what it prints reaches no stdout, Ctrl-C reaches it through us
+alone, and when we end, however we do, so do it and all that it has started. Its own VLLM_… variables hold.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from nsad_cli.errors import NsadError, first_line
+from nsad_cli.errors import NsadError
 from nsad_cli.teachers.base import Request
 from nsad_cli.teachers.local import LocalTeacher, as_teacher
 from nsad_cli.types import Draw, Finish, Problem
 
+if TYPE_CHECKING:
+    from nsad_cli.students import Student
+
 IN_FLIGHT = 512
 """Draws that vLLM has at once: more than it decodes together, so that it never waits for us."""
 FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH}
-ON_CPU: dict[str, Any] = {
-    "enforce_eager": True,  # compiling takes minutes at every start and gains little
-    "enable_chunked_prefill": False,  # a seeded request whose prompt is cut in two kills the engine on CPUs
-    "kv_cache_memory_bytes": 2 * 2**30,  # in place of nearly all memory; VLLM_CPU_KVCACHE_SPACE comes before it
-}
 QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
-    "PYTHONWARNINGS": "ignore",  # for the processes that vLLM starts: how they end leaves some
+    "PYTHONWARNINGS": "ignore",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 """What vLLM tells of itself is for those who ask: a variable that is set already stays."""
+PATIENCE = 30.0
+"""Seconds that its processes may take to end."""
 
 
 class VllmTeacher(LocalTeacher):
@@ -39,7 +45,7 @@ class VllmTeacher(LocalTeacher):
     def draw(
         self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
     ) -> None:
-        """See Teacher.draw; a draw is kept at the step in which it ends.
+        """See Teacher.draw.
 
         Raises NsadError where the model cannot be loaded, vLLM is built for another device, or it dies.
         """
@@ -48,125 +54,104 @@ class VllmTeacher(LocalTeacher):
         requests = list(requests)
         with self.loading():
             source, revision = resolve(self.path)
-            prompts, stops = self.prompts(requests, source, revision)
-        with self._engine(source, revision) as engine:
-            from vllm.exceptions import VLLMClientError
+            model = self.reader(source, revision)
+            prompts = {item.problem.id: model.prompt_ids(self.question(item.problem)) for item in requests}
+        asked: dict[str, tuple[Problem, int]] = {}
 
-            asked: dict[str, tuple[Problem, int]] = {}
+        def take() -> None:
+            reply = engine.receive()
+            problem, index = asked.pop(reply["key"])
+            finish = FINISHES.get(reply.get("finish", ""))
+            if finish is None:
+                fail(problem, reply.get("error") or f"vLLM gave it up ({reply.get('finish')})")
+            else:
+                text = reply["text"].rstrip() if model.stop_texts else reply["text"]
+                keep([Draw(problem.id, self.name, index, text, finish, len(prompts[problem.id]), reply["tokens"])])
+
+        with self._engine(source, revision, model.stop_texts) as engine:
             for request in requests:
+                problem = request.problem
                 for index in request.indices:
-                    key = f"{request.problem.id}:{index}"
-                    prompt = {"prompt_token_ids": prompts[request.problem.id]}
-                    try:
-                        engine.add_request(key, prompt, self.sampling(key, stops))
-                    except (
-                        ValueError,
-                        VLLMClientError,
-                    ) as error:  # a prompt longer than the model's context, and the like
-                        fail(request.problem, first_line(error))
-                        continue
-                    asked[key] = (request.problem, index)
+                    key = f"{problem.id}:{index}"
+                    engine.send({"key": key, "prompt": prompts[problem.id], "seed": seed_of(problem.id, index)})
+                    asked[key] = (problem, index)
                     while len(asked) >= IN_FLIGHT:
-                        self._take(engine, asked, keep, fail)
+                        take()
             while asked:
-                self._take(engine, asked, keep, fail)
+                take()
 
-    def prompts(
-        self, requests: Sequence[Request], source: str, revision: str | None
-    ) -> tuple[dict[str, list[int]], tuple[str, ...]]:
-        """Each problem's prompt in tokens, and the texts that cut an answer: the transformers engine's own."""
+    def reader(self, source: str, revision: str | None) -> Student:
+        """The model without its weights: what makes the same prompts as for the transformers engine."""
         from transformers import AutoTokenizer
 
         from nsad_cli.students import Student
 
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-        model = as_teacher(Student(None, tokenizer, self.path), self.settings)
-        ids = {request.problem.id: model.prompt_ids(self.question(request.problem)) for request in requests}
-        return ids, model.stop_texts
-
-    def sampling(self, key: str, stops: Sequence[str] = ()) -> Any:
-        """vLLM's parameters of one draw; the key (problem and index) seeds it, `stops` are texts that cut it."""
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        return SamplingParams(
-            temperature=self.settings.temperature,
-            top_p=self.settings.top_p,
-            max_tokens=self.settings.max_tokens,
-            seed=int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big"),
-            stop=list(stops) or None,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
-
-    def _take(
-        self,
-        engine: Any,
-        asked: dict[str, tuple[Problem, int]],
-        keep: Callable[[list[Draw]], None],
-        fail: Callable[[Problem, str], None],
-    ) -> None:
-        """Let the engine decode one token of each running request, and keep what ended with it."""
-        arrived = []
-        for reply in engine.step():
-            problem, index = asked.pop(reply.request_id)
-            output = reply.outputs[0]
-            finish = FINISHES.get(output.finish_reason)
-            if finish is None:
-                fail(problem, f"vLLM gave it up: {output.finish_reason}")
-                continue
-            tokens = len(reply.prompt_token_ids), len(output.token_ids)
-            arrived.append(Draw(problem.id, self.name, index, output.text, finish, *tokens))
-        if arrived:
-            keep(arrived)
+        return as_teacher(Student(None, tokenizer, self.path), self.settings)
 
     @contextlib.contextmanager
-    def _engine(self, source: str, revision: str | None) -> Iterator[Any]:
-        """A running engine, whose processes are gone afterwards; nothing of it reaches stdout."""
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
-        with _stdout_into_stderr():
-            engine = self._start(source, revision)
-            from vllm.v1.engine.exceptions import EngineDeadError
-
-            try:
-                yield engine
-            except EngineDeadError as error:
-                raise NsadError(
-                    "vLLM died",
-                    first_line(error),
-                    "read its own lines above; draws that arrived are kept: run the same command again",
-                ) from error
-            finally:
-                engine.engine_core.shutdown()
-
-    def _start(self, source: str, revision: str | None) -> Any:
+    def _engine(self, source: str, revision: str | None, stops: tuple[str, ...]) -> Iterator[_Engine]:
+        """An engine that has loaded the model; it is gone afterwards, with its memory."""
+        sampling = {key: self.params[key] for key in ("temperature", "top_p", "max_tokens")} | {"stop": stops or None}
+        engine = _Engine()
         try:
-            from vllm import LLM
-            from vllm.platforms import current_platform
+            device = self.settings.device
+            engine.send({"model": source, "revision": revision, "device": device, "sampling": sampling})
+            ready = engine.receive()
+            if "error" in ready:
+                raise NsadError(
+                    f"vLLM cannot start with the teacher `vllm:{self.path}`",
+                    ready["error"],
+                    "read its own lines above (VLLM_LOGGING_LEVEL=INFO for more of them), or use hf:PATH",
+                )
+            yield engine
+        finally:
+            engine.end()
 
-            has = current_platform.device_type
-            if self.settings.device not in ("auto", has):
-                raise ValueError(f"teacher.device is {self.settings.device}, this build of vLLM has {has or 'none'}")
-            more = ON_CPU if has == "cpu" else {}
-            llm = LLM(source, revision=revision, tokenizer_revision=revision, use_tqdm_on_load=False, **more)
-        except Exception as error:  # vLLM and its parts raise what they like
+
+def seed_of(problem: str, index: int) -> int:
+    """The seed of one draw, 32 bits."""
+    return int.from_bytes(hashlib.sha256(f"{problem}:{index}".encode()).digest()[:4], "big")
+
+
+class _Engine:
+    """The process that runs vLLM; it speaks JSON lines."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "nsad_cli.teachers.vllm_engine"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**QUIET, **os.environ},
+            text=True,
+            start_new_session=True,
+        )
+        assert self._process.stdin and self._process.stdout
+        self._input, self._output = self._process.stdin, self._process.stdout
+
+    def send(self, value: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # an engine that died is noticed when it is read
+            self._input.write(json.dumps(value) + "\n")
+            self._input.flush()
+
+    def receive(self) -> dict[str, Any]:
+        line = self._output.readline()
+        if not line.endswith("\n"):
             raise NsadError(
-                f"vLLM cannot start with the teacher `vllm:{self.path}`",
-                first_line(error),
-                "read its own lines above (VLLM_LOGGING_LEVEL=INFO for more of them), or use hf:PATH",
-            ) from error
-        return llm.llm_engine
+                "vLLM died",
+                f"its process ended with {self._process.wait()}",
+                "read its own lines above; draws that arrived are kept: run the same command again",
+            )
+        reply: dict[str, Any] = json.loads(line)
+        return reply
 
-
-@contextlib.contextmanager
-def _stdout_into_stderr() -> Iterator[None]:
-    """Send what this process and those that it starts write to stdout to stderr: stdout is for results alone."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+    def end(self) -> None:
+        """Let it end by itself, then make sure; its processes form one group."""
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(PATIENCE)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._output.close()

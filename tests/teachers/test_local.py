@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsad_cli.collect import collect
 from nsad_cli.config import Demonstration, TeacherConfig
@@ -13,8 +18,7 @@ from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.store import Store
 from nsad_cli.students import load_student
 from nsad_cli.teachers import make_teacher
-from nsad_cli.teachers.base import Request
-from nsad_cli.teachers.vllm import VllmTeacher
+from nsad_cli.teachers.vllm import VllmTeacher, seed_of
 from nsad_cli.types import Problem, problem_id
 
 QUESTIONS = ("How many?", "Ana has 3 cups.")
@@ -60,15 +64,48 @@ def test_what_cannot_be_loaded_is_told_as_the_teachers_trouble(tmp_path: Path, t
 def test_both_engines_read_the_same_prompt(tiny_llama: Path) -> None:
     """Without a chat template a student's plain prompt, which base models know; with one, the template."""
     settings = TeacherConfig(prompt="{question} Think.")
-    requests = [Request(problem, (0,)) for problem in PROBLEMS]
-    prompts, stops = VllmTeacher(str(tiny_llama), settings).prompts(requests, str(tiny_llama), None)
+    reader = VllmTeacher(str(tiny_llama), settings).reader(str(tiny_llama), None)
     student = load_student(str(tiny_llama), device="cpu")
     for problem in PROBLEMS:
-        assert prompts[problem.id] == student.prompt_ids(f"{problem.question} Think.")
-        assert student.tokenizer.decode(prompts[problem.id]).endswith("Think.\nAnswer:\n")
+        prompt = reader.prompt_ids(f"{problem.question} Think.")
+        assert prompt == student.prompt_ids(f"{problem.question} Think.")
+        assert student.tokenizer.decode(prompt).endswith("Think.\nAnswer:\n")
     shown = settings.model_copy(update={"demonstrations": [Demonstration(question="1?", solution="It is 1.")]})
-    longer, cut = VllmTeacher(str(tiny_llama), shown).prompts(requests, str(tiny_llama), None)
-    assert (stops, cut) == ((), ("\nQuestion:",))
+    longer = VllmTeacher(str(tiny_llama), shown).reader(str(tiny_llama), None)
+    assert (reader.stop_texts, longer.stop_texts) == ((), ("\nQuestion:",))
     for problem in PROBLEMS:
-        text = student.tokenizer.decode(longer[problem.id])
+        text = student.tokenizer.decode(longer.prompt_ids(f"{problem.question} Think."))
         assert text.startswith("Question: 1? Think.\nAnswer:\nIt is 1.\n\nQuestion: ") and text.endswith("Answer:\n")
+
+
+@given(st.lists(st.tuples(st.text("0123456789abcdef", min_size=16, max_size=16), st.integers(0, 99)), unique=True))
+def test_a_draw_has_a_seed_of_its_own(draws: list[tuple[str, int]]) -> None:
+    seeds = [seed_of(*draw) for draw in draws]
+    assert len(set(seeds)) == len(draws) and all(0 <= seed < 2**32 for seed in seeds)
+    assert seeds == [seed_of(*draw) for draw in draws]
+
+
+@pytest.mark.parametrize(
+    ("code", "what", "why"),
+    [
+        (
+            "print('noise')\nraise RuntimeError('no operator nms')",
+            "vLLM cannot start",
+            "no operator nms",
+        ),
+        ("import os\nprint('noise', flush=True)\nos._exit(7)", "vLLM died", "ended with 7"),
+    ],
+)
+def test_a_vllm_that_fails_is_told_and_prints_nothing_of_ours(
+    code: str, what: str, why: str, tmp_path: Path, tiny_llama: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real process, whose vLLM stumbles as it is imported."""
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    teacher = VllmTeacher(str(tiny_llama), TeacherConfig())
+    with Store(tmp_path / "store.sqlite") as store, pytest.raises(NsadError, match=what) as error:
+        collect(PROBLEMS, teacher, 1, store)
+    assert why in error.value.why and "above" in error.value.fix
+    out, err = capfd.readouterr()
+    assert out == "" and "noise" in err

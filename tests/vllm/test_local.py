@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from nsad_cli.config import TeacherConfig
 from nsad_cli.store import Store
-from nsad_cli.teachers.vllm import VllmTeacher
 from nsad_cli.types import Draw, Finish, problem_id
 from tests.vllm.conftest import collect, command, draws, environment
 
@@ -23,7 +24,7 @@ SHORT = (
     "Ana has 5 cups and buys 2 more. How many has she?",
     "Ben had 9 pens and lost 3. How many now?",
 )
-LONG = "Add up these numbers: " + "7 " * 2600
+LONG = "Add up these numbers: " + "7 " * 2100
 """Longer than the 4,096 tokens that vLLM would read at once, were prompts cut in pieces."""
 TOO_LONG = "Add up these numbers: " + "8 " * 4500
 """Longer than SmolLM2's context."""
@@ -48,7 +49,7 @@ TOKENS = ("--max-tokens", "24")
 
 def test_vllm_answers_what_fits(by_vllm: tuple[Path, str, dict[str, Any]]) -> None:
     home, _, result = by_vllm
-    assert (result["draws"], result["new"], result["failed"]) == (8, 8, 2)
+    assert (result["draws"], result["new"], result["failed"]) == (8, 8, 1)
     stored = draws(home, result)
     assert set(stored) == {(problem_id(text.strip()), index) for text in (*SHORT, LONG) for index in (0, 1)}
     for (problem, _), draw in stored.items():
@@ -75,27 +76,47 @@ def test_hf_reads_the_same_prompts(by_vllm: tuple[Path, str, dict[str, Any]], mo
 
 
 def test_interrupted_it_keeps_what_arrived_and_leaves_no_process(model: Path, tmp_path: Path) -> None:
-    flags = ("--teacher", f"vllm:{model}", "--problems", problems(tmp_path, *SHORT), "-k", "40", "--max-tokens", "400")
-    process = subprocess.Popen(command("a", *flags), env=environment(tmp_path))
+    """Ctrl-C goes to the whole group of the terminal; vLLM hears of it from us alone."""
+    with asking(model, tmp_path) as (process, log):
+        wait_until(process, log, lambda: len(all_draws(tmp_path)) > 0)
+        arrived, children = all_draws(tmp_path), psutil.Process(process.pid).children(recursive=True)
+        assert len(children) > 1, "vLLM has processes of its own"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130, log.read_text()
+    assert not psutil.wait_procs(children, timeout=30)[1]
+    kept = all_draws(tmp_path)
+    assert arrived.items() <= kept.items() and len(kept) < 60
+    assert "error: interrupted" in log.read_text() and "Traceback" not in log.read_text()
+
+
+def test_killed_while_vllm_starts_it_leaves_no_process(model: Path, tmp_path: Path) -> None:
+    with asking(model, tmp_path) as (process, log):
+        family = psutil.Process(process.pid)
+        wait_until(process, log, lambda: len(family.children(recursive=True)) > 1)
+        children = family.children(recursive=True)
+        process.kill()
+    assert not psutil.wait_procs(children, timeout=30)[1]
+
+
+@contextlib.contextmanager
+def asking(model: Path, home: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A collection under way that has long to go, in a group of its own, and what it tells."""
+    flags = ("--teacher", f"vllm:{model}", "--problems", problems(home, *SHORT), "-k", "20", "--max-tokens", "400")
+    log = home / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(command("a", *flags), env=environment(home), stderr=file, start_new_session=True)
     try:
-        deadline = time.monotonic() + 240
-        while not (arrived := all_draws(tmp_path)) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.5)
-        assert arrived, "nothing arrived"
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 130
+        yield process, log
     finally:
         process.kill()
-    assert children and not psutil.wait_procs(children, timeout=20)[1]
-    assert arrived.items() <= all_draws(tmp_path).items() and len(all_draws(tmp_path)) < 120
+        process.wait()
 
 
-def test_a_draw_has_a_seed_of_its_own(model: Path) -> None:
-    teacher = VllmTeacher(str(model), TeacherConfig())
-    seeds = [teacher.sampling(f"{problem}:{index}").seed for problem in "abc" for index in range(40)]
-    assert len(set(seeds)) == 120
-    assert seeds == [teacher.sampling(f"{problem}:{index}").seed for problem in "abc" for index in range(40)]
+def wait_until(process: subprocess.Popen[bytes], log: Path, reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 240
+    while not reached():
+        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
 
 
 def all_draws(home: Path) -> dict[tuple[str, int], Draw]:
