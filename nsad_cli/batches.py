@@ -22,7 +22,7 @@ from nsad_cli.owners import lives, me
 from nsad_cli.store import UNSENT, Batch, Store
 from nsad_cli.teachers.base import Request
 from nsad_cli.teachers.batch import ENDPOINT, MOST_BYTES, MOST_REQUESTS, BatchApi, LineError, State, Unreachable
-from nsad_cli.teachers.openai import AT_ONCE, OpenAITeacher, draws_of
+from nsad_cli.teachers.openai import AT_ONCE, OpenAITeacher, draws_of, usage_of
 from nsad_cli.types import Draw, Problem
 
 TRIES = 3
@@ -101,6 +101,7 @@ class _BatchCollection(Collection):
         self.most = MOST_REQUESTS
         """Requests of one batch; fewer, and one batch at a time, once the API has had too many."""
         self._reserve()
+        self._missing(draws)
         misses, pause, under_way, answered = 0, FIRST_LOOK, 0, 0
         while True:
             try:
@@ -292,6 +293,9 @@ class _BatchCollection(Collection):
         except (ValueError, TypeError, AttributeError) as error:
             raise LineError(None, {"message": f"not a chat completion: {error}"}) from None
         if not draws:
+            if self.budget is not None:
+                question = self.problems[line.problem].question if line.problem in self.problems else ""
+                self.budget.lose(question, len(line.numbers), usage_of(ChatCompletion.construct(**body)))
             raise LineError(None, {"message": "an empty reply"})
         if len(draws) == 1 < len(line.numbers):
             self.teacher.many = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 
 from nsad_cli.config import UntilConfig
@@ -12,7 +13,7 @@ from nsad_cli.money import Budget
 from nsad_cli.owners import lives, me
 from nsad_cli.runs import content_key
 from nsad_cli.store import Store
-from nsad_cli.teachers.base import Request, Teacher
+from nsad_cli.teachers.base import Request, Teacher, Usage
 from nsad_cli.types import Draw, Problem
 
 CLAIMED_AT_ONCE = 16
@@ -145,9 +146,10 @@ class Collection:
             if not self.others and (not self.summary.out_of_money or self.summary.new == before):
                 break
             if first is None:
+                self._report(waiting=self.others)
                 time.sleep(PAUSE)
             missing = self._missing(draws)
-            self._report()
+            self._report(waiting=None)
         return self.summary
 
     def _missing(self, draws: int) -> dict[str, tuple[int, ...]]:
@@ -168,26 +170,38 @@ class Collection:
                     self.summary.out_of_money = True
                     return
                 if numbers:
-                    yield Request(problem, numbers)
+                    yield Request(problem, numbers, partial(self._again, problem))
 
     def _keep(self, arrived: list[Draw]) -> None:
         new = self.store.add_draws(arrived, self.params)
         self.summary.stored += new
         self.summary.new += new
         for draw in arrived:
-            self.summary.tokens += draw.prompt_tokens + draw.completion_tokens
+            usage = draw.prompt_tokens, draw.completion_tokens
+            self.summary.tokens += sum(usage)
             if self.budget is not None:
-                self.budget.pay(draw.problem_id, draw.index, draw.prompt_tokens, draw.completion_tokens)
+                question = self.problems[draw.problem_id].question if draw.problem_id in self.problems else ""
+                self.budget.pay(draw.problem_id, draw.index, question, usage if any(usage) else None)
         self._report()
+
+    def _again(self, problem: Problem, draws: int, usage: Usage) -> bool:
+        """See Request.again."""
+        if self.budget is None:
+            return True
+        self.budget.lose(problem.question, draws, usage)
+        self.summary.out_of_money = self.summary.out_of_money or not self.budget.allows()
+        return self.budget.allows()
 
     def _fail(self, problem: Problem, why: str) -> None:
         self.summary.failures[problem.id] = why
 
-    def _report(self, **more: float) -> None:
+    def _report(self, **more: float | None) -> None:
         """Tell how far it is, and the money where its price is known."""
         money: dict[str, float] = {}
         if self.budget is not None and self.budget.price is not None and self.summary.new:
             spent = self.budget.spent
             lacking = self.total - self.summary.stored
             money = {"spent": round(spent, 6), "projected": round(spent * (1 + lacking / self.summary.new), 6)}
+            if self.budget.unsure:
+                money["unsure"] = round(self.budget.unsure, 6)
         self.on_progress(self.summary.stored, self.total, self.summary.tokens, **money, **more)

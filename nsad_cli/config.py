@@ -92,7 +92,7 @@ class TeacherConfig(Section):
 
     spec: str = "arithmetic"
     draws: int = Field(default=8, ge=1)
-    temperature: float = Field(default=0.7, ge=0)
+    temperature: float = Field(default=0.7, ge=0, allow_inf_nan=False)
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_tokens: int = Field(default=1024, ge=1)
     base_url: list[str] = []
@@ -110,7 +110,7 @@ class TeacherConfig(Section):
     batch: bool = False
     """By OpenAI's Batch API: half the price, within a day."""
     max_cost: float | None = Field(default=None, gt=0)
-    """US dollars that one collection may spend, a hard limit."""
+    """US dollars that one command may spend, a hard limit."""
     until: UntilConfig | None = None
     """Draw on, past `draws`, for problems that lack a right or a wrong rationale."""
     prompt: str = INSTRUCTION
@@ -134,6 +134,12 @@ class TeacherConfig(Section):
         if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
             raise ValueError("it names the variable that holds the key, in capitals, like OPENAI_API_KEY")
         return name
+
+    @model_validator(mode="after")
+    def _goes_on_past_draws(self) -> TeacherConfig:
+        if self.until is not None and self.until.max_draws < self.draws:
+            raise ValueError(f"teacher.until.max_draws ({self.until.max_draws}) is below teacher.draws ({self.draws})")
+        return self
 
     @field_validator("base_url")
     @classmethod

@@ -107,8 +107,27 @@ def file_stamp(path: Path | None) -> list[tuple[str, int, int]]:
     """Name, size and time of change of a file, or of each file in a folder; empty where there is none."""
     if path is None or not path.exists():
         return []
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    found = []
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        with contextlib.suppress(OSError):  # it may go away meanwhile
+            if file.is_file():
+                found.append((str(file), file.stat().st_size, file.stat().st_mtime_ns))
+    return found
+
+
+def first_few(note: Callable[[str], None], most: int = 5) -> Callable[[str], None]:
+    """A note-taker that passes the first notes on and says once that there are more: a file may have a million."""
+    left = most
+
+    def say(text: str) -> None:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            note(text)
+        elif left == -1:
+            note("there are more lines like these, which are not shown")
+
+    return say
 
 
 def read_jsonl(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -14,7 +14,7 @@ from nsad_cli.collect import LEFT_OVER, CollectSummary, collect, collect_until, 
 from nsad_cli.config import BASELINES, UNTRAINED, Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
-from nsad_cli.files import file_stamp
+from nsad_cli.files import file_stamp, first_few
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading import GRADER_VERSION, grade, ledger
 from nsad_cli.leaks import Leaks, collected_problems, find_leaks
@@ -105,8 +105,8 @@ class Pipeline:
             self.note("collect: already done with these settings")
             return dict(self.run.stages()["collect"]["result"])
         with self.run.stage("collect", key) as result:
-            teacher = make_teacher(self.recipe.teacher.spec, self.recipe.teacher, on_corrupt=self.note)
-            problems = training_problems(self.recipe, teacher, self.note)
+            teacher = make_teacher(self.recipe.teacher.spec, self.recipe.teacher, on_corrupt=first_few(self.note))
+            problems = distinct(training_problems(self.recipe, teacher, self.note), self.note)
             settings = self.recipe.teacher
             prompt = prompts.text(settings.demonstrations, settings.prompt, "{question}")
             budget = Budget(price_of(settings), settings.max_cost, prompt, settings.max_tokens)
@@ -119,8 +119,12 @@ class Pipeline:
                 self.note(f"collect: {failure}")
             if summary.out_of_money:
                 self.note(
-                    f"collect: stopped before teacher.max_cost (${settings.max_cost:g}) could be passed; "
-                    f"${budget.spent:.4f} spent"
+                    f"collect: stopped before teacher.max_cost (${settings.max_cost:g} for each command) could be "
+                    f"passed; ${budget.spent:.4f} spent"
+                )
+            if budget.unsure:
+                self.note(
+                    f"collect: up to ${budget.unsure:.4f} more for replies that were lost or did not state their usage"
                 )
             if summary.in_batches:
                 self.note(
@@ -145,6 +149,7 @@ class Pipeline:
                 in_batches=summary.in_batches,
                 tokens=summary.tokens,
                 cost=budget.spent if budget.price is not None else None,
+                cost_unsure=budget.unsure,
             )
         return dict(result)
 
@@ -348,6 +353,20 @@ def need_trainable(recipe: Recipe) -> None:
         )
 
 
+def distinct(problems: Sequence[Problem], note: Note) -> list[Problem]:
+    """Problems without those that are stated before them; of several gold answers the first one counts."""
+    found: dict[str, Problem] = {}
+    for problem in problems:
+        found.setdefault(problem.id, problem)
+    if repeated := len(problems) - len(found):
+        other = sum(problem.answer != found[problem.id].answer for problem in problems)
+        note(
+            f"{repeated} problems are stated twice and count once"
+            + (f", {other} of them with another gold answer: the first one counts" if other else "")
+        )
+    return list(found.values())
+
+
 def with_known_answers(problems: Sequence[Problem], store: Store) -> list[Problem]:
     """Problems that bring no gold answer as the store has them, where it knows one: nothing is to erase that."""
     if all(problem.answer for problem in problems):
@@ -423,7 +442,7 @@ def training_problems(recipe: Recipe, teacher: Teacher, note: Note) -> list[Prob
             "problems.train is empty and this teacher brings none",
             "give --problems NAME[:SPLIT][@PATH], or problems.train in the recipe",
         )
-    return load_problems(recipe.problems.train, limit=limit, on_corrupt=note)
+    return load_problems(recipe.problems.train, limit=limit, on_corrupt=first_few(note))
 
 
 def evaluate_models(
@@ -487,7 +506,7 @@ def unseen_problems(spec: str, seen: set[str], limit: int | None, note: Note) ->
 
     Raises NsadError where none is left.
     """
-    problems = load_problems(spec, on_corrupt=note)
+    problems = load_problems(spec, on_corrupt=first_few(note))
     label = parse_spec(spec).label
     distinct = {problem.id: problem for problem in problems if problem.answer.strip()}
     if blank := sum(not problem.answer.strip() for problem in problems):

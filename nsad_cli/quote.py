@@ -15,6 +15,9 @@ from nsad_cli.teachers.openai import AT_ONCE, OpenAITeacher
 from nsad_cli.tokens import counter
 from nsad_cli.types import Problem
 
+SAMPLE = 500
+"""Human solutions that stand for the length of draws."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -75,6 +78,10 @@ def make_quote(settings: TeacherConfig, teacher: Teacher, problems: Sequence[Pro
         return quote
     count, prompts_by = counter(teacher.name)
     mean, seen = store.mean_tokens(teacher.name, params_key(teacher))
+    completions_by = f"{mean:.0f} a draw, the mean of {seen:,} stored draws by {teacher.name}"
+    if not seen and (solutions := [problem.solution for problem in problems if problem.solution][:SAMPLE]):
+        mean, seen = sum(map(count, solutions)) / len(solutions), len(solutions)
+        completions_by = f"about {mean:.0f} a draw, as in the benchmark's own solutions: no draw is stored yet"
     requests = {pid: math.ceil(len(numbers) / AT_ONCE) for pid, numbers in missing.items()}
     prompts = sum(times * sum(map(count, _said(teacher, by_id[pid]))) for pid, times in requests.items())
     bytes_at_most = sum(
@@ -89,7 +96,7 @@ def make_quote(settings: TeacherConfig, teacher: Teacher, problems: Sequence[Pro
         completion_tokens=round(mean * to_ask) if seen or not to_ask else None,
         completion_tokens_at_most=settings.max_tokens * to_ask_at_most,
         prompts_by=prompts_by,
-        completions_by=f"{mean:.0f} a draw, the mean of {seen:,} stored draws by {teacher.name}"
+        completions_by=completions_by
         if seen
         else f"unknown before a draw is stored; at most teacher.max_tokens ({settings.max_tokens}) each",
     )

@@ -150,13 +150,16 @@ class Store:
     def add_problems(self, problems: Iterable[Problem]) -> None:
         """Add problems that are not there yet, in order; a corrected gold answer takes its verdicts with it, also
         those of people."""
-        problems = list(problems)
         with self._db.writing() as db:
+            known = dict(db.execute("SELECT id, answer FROM problems"))
+            stated: dict[str, Problem] = {}
+            for problem in problems:
+                stated.setdefault(problem.id, problem)
+            problems = [problem for problem in stated.values() if known.get(problem.id) != problem.answer]
+            corrected = [(problem.id,) for problem in problems if problem.id in known]
             for table in ("verdicts", "reviews"):
                 db.executemany(
-                    f"DELETE FROM {table} WHERE draw_id IN (SELECT d.id FROM draws d"
-                    " JOIN problems p ON p.id = d.problem_id WHERE p.id = ? AND p.answer <> ?)",
-                    [(p.id, p.answer) for p in problems],
+                    f"DELETE FROM {table} WHERE draw_id IN (SELECT id FROM draws WHERE problem_id = ?)", corrected
                 )
             (position,) = db.execute("SELECT COALESCE(MAX(position) + 1, 0) FROM problems").fetchone()
             db.executemany(

@@ -31,7 +31,7 @@ class Finish(StrEnum):
 
 
 def normalised(question: str) -> str:
-    """NFKC, lower case, every run of characters that are neither letters nor digits one space.
+    """A question as it is compared loosely: NFKC, lower case, brackets and the like and spaces one space.
 
     Signs and operators count, for `x+1` and `x-1` are two problems.
     """
@@ -40,8 +40,12 @@ def normalised(question: str) -> str:
 
 
 def problem_id(question: str) -> str:
-    """Hash the normalised question: 16 hex digits, the same for the same problem in any benchmark."""
-    return hashlib.sha256(normalised(question).encode()).hexdigest()[:16]
+    """Hash the question: 16 hex digits, the same for the same problem in any benchmark.
+
+    Case and spaces alone are evened out: brackets, bars and exponents make problems of their own.
+    """
+    text = " ".join(unicodedata.normalize("NFC", question).casefold().split())
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

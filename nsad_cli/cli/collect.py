@@ -41,7 +41,9 @@ def collect(
     max_draws: Annotated[
         int | None, typer.Option("--max-draws", help="With --until: draws per problem, at most.")
     ] = None,
-    max_cost: Annotated[float | None, typer.Option("--max-cost", help="US dollars to spend, at most.")] = None,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", help="US dollars for this command to spend, at most.")
+    ] = None,
     batch: Annotated[
         bool | None,
         typer.Option("--batch/--no-batch", help="By OpenAI's Batch API: half the price, within a day."),
@@ -117,9 +119,15 @@ def _until(text: str | None, max_draws: int | None) -> dict[str, object]:
 
     Raises UsageError for anything else.
     """
-    settings: dict[str, object] = {} if max_draws is None else {"teacher.until.max_draws": max_draws}
     if text is None:
-        return settings
+        if max_draws is not None:
+            raise UsageError(
+                "--max-draws says how far --until may go",
+                "it stands alone",
+                "give --until positives=1,negatives=1 with it; -k is the number of draws for every problem",
+            )
+        return {}
+    settings: dict[str, object] = {} if max_draws is None else {"teacher.until.max_draws": max_draws}
     settings |= {"teacher.until.positives": 0, "teacher.until.negatives": 0}
     for part in text.split(","):
         side, _, number = part.strip().partition("=")

@@ -21,8 +21,10 @@ SHOWN = (
     ("pair_accuracy", "pairs {:.0%}"),
     ("batches", "batches under way: {:.0f}"),
     ("answered", "requests answered there: {:.0f}"),
+    ("waiting", "waiting for {:.0f} draws that other processes are at (a dead one on another machine: for an hour)"),
     ("spent", "${:.4f} spent"),
     ("projected", "${:.4f} in all"),
+    ("unsure", "${:.4f} more at most, for replies lost or without usage"),
 )
 PLAIN_EVERY = 10.0
 """Seconds between plain lines."""

@@ -22,6 +22,7 @@ def show_overlap(run: Run, specs: Sequence[str], as_json: bool) -> None:
     """
     from nsad_cli.benchmarks import load_problems, parse_spec
     from nsad_cli.errors import UsageError
+    from nsad_cli.files import first_few
     from nsad_cli.leaks import collected_problems
     from nsad_cli.overlap import TESTS, find_overlaps
 
@@ -35,7 +36,7 @@ def show_overlap(run: Run, specs: Sequence[str], as_json: bool) -> None:
         )
     rows: list[dict[str, Any]] = []
     for spec, label in zip(specs, labels, strict=True):
-        problems = load_problems(spec, on_corrupt=say)
+        problems = load_problems(spec, on_corrupt=first_few(say))
         pairs = [
             {
                 "id": item.problem.id,

@@ -7,13 +7,13 @@ import contextlib
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.teachers.base import Request
-from nsad_cli.teachers.openai import AT_ONCE, OpenAITeacher, draws_of
-from nsad_cli.teachers.pace import RETRIES, Pace, backoff
+from nsad_cli.teachers.base import Request, Usage
+from nsad_cli.teachers.openai import AT_ONCE, OpenAITeacher, draws_of, usage_of
+from nsad_cli.teachers.pace import RETRIES, Pace, backoff, retry_after
 from nsad_cli.types import Draw, Problem
 
 REFUSED_FOR = 600.0
@@ -34,11 +34,16 @@ class _Server:
 
 
 class _Again(Exception):
-    """This reply is lost, another attempt may not be; `wait`: whether to let a while pass first."""
+    """This reply is lost, another attempt may not be; `wait`: whether to let a while pass first.
 
-    def __init__(self, why: str, *, wait: bool = True, counts: bool = True) -> None:
+    paid: whether it may have been charged for, with its usage where that is known.
+    """
+
+    def __init__(
+        self, why: str, *, wait: bool = True, counts: bool = True, paid: bool = False, usage: Usage = None
+    ) -> None:
         super().__init__(why)
-        self.why, self.wait, self.counts = why, wait, counts
+        self.why, self.wait, self.counts, self.paid, self.usage = why, wait, counts, paid, usage
 
 
 class _Lost(Exception):
@@ -61,7 +66,9 @@ class Drawing:
     ) -> None:
         self.teacher, self.settings = teacher, teacher.settings
         self.requests, self.keep, self.fail = iter(requests), keep, fail
-        self.waiting: deque[tuple[Problem, tuple[int, ...]]] = deque()
+        self.waiting: deque[Request] = deque()
+        self.idle: set[asyncio.Task[None] | None] = set()
+        """Workers without a request under way: nothing is lost with them."""
         self.servers: list[_Server] = []
         self.workers = 0
         self.last_answer = 0.0
@@ -110,7 +117,8 @@ class Drawing:
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C asks for nothing more and waits for replies that are paid already; the second does not."""
+        """The first Ctrl-C or SIGTERM asks for nothing more and waits for replies that are paid already; the second
+        one does not."""
         loop, main = asyncio.get_running_loop(), asyncio.current_task()
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job
             yield
@@ -121,9 +129,14 @@ class Drawing:
                 main.cancel()
             self.interrupted, self.requests = True, iter(())
             self.waiting.clear()
+            for worker in self.idle:
+                if worker is not None:
+                    worker.cancel()
 
+        before = signal.getsignal(signal.SIGTERM)
         try:
             loop.add_signal_handler(signal.SIGINT, interrupt)
+            loop.add_signal_handler(signal.SIGTERM, interrupt)
         except (ValueError, RuntimeError, NotImplementedError):  # no main thread, or Windows: asyncio's own way
             yield
             return
@@ -135,6 +148,8 @@ class Drawing:
             raise
         finally:
             loop.remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, before)
 
     def _hire(self) -> None:
         """Have as many workers as requests may be under way, or as there is work for."""
@@ -142,48 +157,53 @@ class Drawing:
             self.workers += 1
             self.group.create_task(self._work(job))
 
-    async def _work(self, job: tuple[Problem, tuple[int, ...]] | None) -> None:
+    async def _work(self, job: Request | None) -> None:
         while job is not None:
-            await self._answer(*job)
+            await self._answer(job)
             self._hire()  # others may take up what this reply lacked
             job = self._next()
         self.workers -= 1
 
-    def _next(self) -> tuple[Problem, tuple[int, ...]] | None:
+    def _next(self) -> Request | None:
         """The next draws of one problem to ask for in one request."""
         if not self.waiting and (request := next(self.requests, None)) is not None:
-            self.waiting.append((request.problem, request.indices))
+            self.waiting.append(request)
         if not self.waiting:
             return None
-        problem, numbers = self.waiting.popleft()
+        request = self.waiting.popleft()
         size = AT_ONCE if self.teacher.many else 1
-        if numbers[size:]:
-            self.waiting.appendleft((problem, numbers[size:]))
-        return problem, numbers[:size]
+        if rest := request.indices[size:]:
+            self.waiting.appendleft(replace(request, indices=rest))
+        return replace(request, indices=request.indices[:size])
 
-    async def _answer(self, problem: Problem, numbers: tuple[int, ...]) -> None:
-        """Ask until there is a reply, or no hope of one."""
+    async def _answer(self, request: Request) -> None:
+        """Ask until there is a reply, no hope of one, or no money for another try."""
+        problem, numbers, worker = request.problem, request.indices, asyncio.current_task()
         attempt, why = 0, ""
-        while attempt <= RETRIES and not (self.interrupted and attempt):
+        while attempt <= RETRIES and not self.interrupted:
+            self.idle.add(worker)
             try:
                 draws = await self._ask(self._least_busy(), problem, numbers, attempt)
             except _Again as again:
+                self.idle.add(worker)
                 why = again.why
-                if again.wait:
+                if again.paid and not request.again(len(numbers), again.usage):
+                    return
+                if again.wait and not self.interrupted:
                     await asyncio.sleep(backoff(attempt))
                 attempt += again.counts
             except _OneByOne:
                 self.teacher.many = False
-                self.waiting.append((problem, numbers))
+                self.waiting.append(request)
                 return
             except _Lost as lost:
                 self.fail(problem, str(lost))
                 return
             else:
                 self.keep(draws)
-                if (rest := numbers[len(draws) :]) and not self.interrupted:
+                if (rest := numbers[len(draws) :]) and not self.interrupted and request.again(0, (0, 0)):
                     self.teacher.many = self.teacher.many and len(draws) > 1
-                    self.waiting.append((problem, rest))
+                    self.waiting.append(replace(request, indices=rest))
                 return
         if not self.interrupted:
             self.fail(problem, f"{why}, asked {attempt} times")
@@ -198,13 +218,14 @@ class Drawing:
         sent, body = dict(self.teacher.sent), self.teacher.body(problem, len(numbers))
         prompt = sum(len(message["content"].encode()) for message in body["messages"])
         async with server.pace.request(prompt / 4 + self.settings.max_tokens * len(numbers)):
+            self.idle.discard(asyncio.current_task())
             try:
                 reply = await server.client.chat.completions.create(**body)
                 draws = draws_of(reply, self.teacher.name, problem.id, numbers)
             except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is no JSON
                 raise self._judged(error, server, numbers, sent, attempt) from None
         if not draws:
-            raise _Again("an empty reply", wait=False)
+            raise _Again("an empty reply", wait=False, paid=True, usage=usage_of(reply))
         server.answered, server.misses = True, 0
         server.pace.answered()
         self.last_answer = asyncio.get_running_loop().time()
@@ -233,18 +254,20 @@ class Drawing:
                 f"{where} does not know the model `{teacher.name}`", said, "check --teacher and --base-url"
             )
         if isinstance(error, openai.RateLimitError):
-            return self._refused(error, server, attempt, said)
+            return self._refused(error, server, said)
         if isinstance(error, openai.APIConnectionError):
             return self._unconnected(error, server, said)
         if isinstance(error, openai.APIStatusError):
+            if error.status_code == 503 and retry_after(error.response.headers):
+                return self._refused(error, server, said)
             passing = error.status_code >= 500 or error.status_code in (408, 409)
             return _Again(said) if passing else _Lost(said)
         if not server.answered and attempt == NO_API:
             return NsadError(f"what {where} answers is no chat completion", said, "check --base-url (most end in /v1)")
-        return _Again(said)
+        return _Again(said, paid=True)
 
-    def _refused(self, error: Any, server: _Server, attempt: int, said: str) -> Exception:
-        """After 429: slow down, as often as it takes while anything is answered at all."""
+    def _refused(self, error: Any, server: _Server, said: str) -> Exception:
+        """After 429 (or 503 with a time to wait): slow down, as often as it takes while anything is answered at all."""
         if error.code == "insufficient_quota":
             return NsadError(
                 f"{server.client.base_url} answers no more: the account's quota is used up",
@@ -252,8 +275,8 @@ class Drawing:
                 "add credit, and run the same command again: draws that arrived are kept",
             )
         if asyncio.get_running_loop().time() - self.last_answer > REFUSED_FOR:
-            return _Lost(f"nothing but refusals (429) for {REFUSED_FOR / 60:.0f} minutes: {said}")
-        server.pace.refused(error.response.headers, attempt)
+            return _Lost(f"nothing but refusals ({error.status_code}) for {REFUSED_FOR / 60:.0f} minutes: {said}")
+        server.pace.refused(error.response.headers)
         return _Again(said, wait=False, counts=False)
 
     def _unconnected(self, error: Any, server: _Server, said: str) -> Exception:
@@ -263,7 +286,7 @@ class Drawing:
         cause = error.__cause__
         if type(cause).__name__ not in ("ConnectTimeout", "ConnectError"):
             slow = isinstance(error, openai.APITimeoutError)
-            return _Again(f"no answer within {self.settings.timeout:.0f} s" if slow else said, wait=not slow)
+            return _Again(f"no answer within {self.settings.timeout:.0f} s" if slow else said, wait=not slow, paid=True)
         server.misses += 1
         if server.misses <= RETRIES:
             return _Again(said, wait=len(self.servers) == 1, counts=len(self.servers) == 1)

@@ -8,6 +8,13 @@ from typing import Any, Protocol
 
 from nsad_cli.types import Draw, Problem
 
+Usage = tuple[int, int] | None
+"""Tokens of prompt and answer that a reply says it was charged for; None where it says nothing."""
+
+
+def _at_no_cost(draws: int, usage: Usage) -> bool:
+    return True
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -15,6 +22,8 @@ class Request:
 
     problem: Problem
     indices: tuple[int, ...]
+    again: Callable[[int, Usage], bool] = _at_no_cost
+    """Told of a reply to a request for so many draws that brought none; whether the money allows to ask once more."""
 
 
 class Teacher(Protocol):

@@ -11,12 +11,14 @@ from typing import Any
 from nsad_cli.config import TeacherConfig
 from nsad_cli.errors import NsadError
 from nsad_cli.prompts import shown, turns
-from nsad_cli.teachers.base import Request
+from nsad_cli.teachers.base import Request, Usage
 from nsad_cli.types import Draw, Finish, Problem
 
 AT_ONCE = 16
 """Draws of one problem in one request, at most: a reply that is lost loses them all."""
-FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.FILTERED}
+WHOLE = ("stop", "eos", "eos_token", "end_turn", "stop_sequence")
+"""What servers say of an answer that came to its end; anything but these and a filter was cut off."""
+CUT = ("length", "max_tokens")
 
 
 class OpenAITeacher:
@@ -112,7 +114,7 @@ class OpenAITeacher:
 def draws_of(reply: Any, teacher: str, problem_id: str, numbers: Sequence[int]) -> list[Draw]:
     """The usable choices of a reply; the prompt's tokens are the first one's, the others by length of text.
 
-    Raises ValueError for what is no chat completion.
+    No tokens at all where the reply does not state its usage. Raises ValueError for what is no chat completion.
     """
     choices = getattr(reply, "choices", None)
     if not isinstance(choices, list):
@@ -120,30 +122,49 @@ def draws_of(reply: Any, teacher: str, problem_id: str, numbers: Sequence[int]) 
     usable = [choice for choice in choices if _is_usable(choice)][: len(numbers)]
     if not usable:
         return []
-    usage = reply.usage
-    texts = [choice.message.content or "" for choice in usable]
-    completion = _shared_out(usage.completion_tokens if usage else 0, [len(text) + 1 for text in texts])
+    prompt, written = usage_of(reply) or (0, 0)
+    texts = [_text(choice) for choice in usable]
+    completion = _shared_out(written, [len(text) + 1 for text in texts])
     return [
-        Draw(
-            problem_id,
-            teacher,
-            number,
-            text,
-            FINISHES.get(choice.finish_reason, Finish.STOP),
-            usage.prompt_tokens if usage and i == 0 else 0,
-            completion[i],
-        )
+        Draw(problem_id, teacher, number, text, _finish(choice), prompt if i == 0 else 0, completion[i])
         for i, (number, text, choice) in enumerate(zip(numbers, texts, usable, strict=False))
     ]
 
 
+def usage_of(reply: Any) -> Usage:
+    """The tokens that a reply says it was charged for; None where it states none."""
+    usage = getattr(reply, "usage", None)
+    found = tuple(getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
+    prompt, completion = (count if isinstance(count, int) and count >= 0 else 0 for count in found)
+    return (prompt, completion) if prompt or completion else None
+
+
+def _text(choice: Any) -> str:
+    """A choice's text, or its refusal; half a surrogate pair, which no file takes, becomes a question mark."""
+    message = choice.message
+    text = message.content or getattr(message, "refusal", None) or ""
+    return str(text).encode(errors="replace").decode()
+
+
+def _finish(choice: Any) -> Finish:
+    message, reason = choice.message, choice.finish_reason
+    if reason == "content_filter" or (not message.content and getattr(message, "refusal", None)):
+        return Finish.FILTERED
+    return Finish.STOP if reason in WHOLE else Finish.LENGTH
+
+
 def _is_usable(choice: Any) -> bool:
     """Whether a choice holds a text, or says why it holds none."""
-    content = getattr(getattr(choice, "message", None), "content", None)
-    return (isinstance(content, str) and bool(content)) or getattr(choice, "finish_reason", None) in FINISHES
+    message = getattr(choice, "message", None)
+    said = (getattr(message, name, None) for name in ("content", "refusal"))
+    if any(isinstance(text, str) and text for text in said):
+        return True
+    return message is not None and getattr(choice, "finish_reason", None) in (*CUT, "content_filter")
 
 
 def _shared_out(total: int, sizes: list[int]) -> list[int]:
-    """Whole parts of a total, in proportion to sizes, that add up to it."""
+    """Whole parts of a total, in proportion to sizes, that add up to it; none of them 0 where there is enough."""
+    least = int(total >= len(sizes))
+    total -= least * len(sizes)
     bounds = [total * sum(sizes[:i]) // sum(sizes) for i in range(len(sizes) + 1)]
-    return [stop - start for start, stop in itertools.pairwise(bounds)]
+    return [stop - start + least for start, stop in itertools.pairwise(bounds)]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
+import time
 from collections.abc import AsyncIterator, Mapping
+from email.utils import parsedate_to_datetime
 
 from aiolimiter import AsyncLimiter
 
@@ -25,10 +28,9 @@ class Pace:
     def __init__(self, concurrency: int, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
         self.under_way = 0
         self._most = self._allowed = float(concurrency)
-        self._requests = AsyncLimiter(requests_per_minute) if requests_per_minute else None
-        self._tokens = AsyncLimiter(tokens_per_minute) if tokens_per_minute else None
-        self._tokens_most = tokens_per_minute or 0
-        self._resume = 0.0
+        self._requests = _limiter(requests_per_minute)
+        self._tokens = _limiter(tokens_per_minute)
+        self._resume, self._refusals = 0.0, 0
         self._free = asyncio.Condition()
 
     @contextlib.asynccontextmanager
@@ -43,22 +45,25 @@ class Pace:
             if self._requests:
                 await self._requests.acquire()
             if self._tokens:
-                await self._tokens.acquire(min(tokens, self._tokens_most))
+                for start in range(0, math.ceil(tokens), part := int(self._tokens.max_rate)):
+                    await self._tokens.acquire(min(part, tokens - start))
             yield
         finally:
             async with self._free:
                 self.under_way -= 1
                 self._free.notify_all()
 
-    def refused(self, headers: Mapping[str, str], attempt: int) -> None:
+    def refused(self, headers: Mapping[str, str]) -> None:
         """The server has answered 429: slow down, all of us, and only once for refusals that come together."""
         now = self._now()
         if now >= self._resume:
             self._allowed = max(1.0, self._allowed / 2)
-        self._resume = max(self._resume, now + (retry_after(headers) or backoff(attempt)))
+            self._refusals += 1
+        self._resume = max(self._resume, now + (retry_after(headers) or backoff(self._refusals - 1)))
 
     def answered(self) -> None:
         """The server has answered."""
+        self._refusals = 0
         self._allowed = min(self._most, self._allowed + 1 / self._allowed)
 
     @staticmethod
@@ -67,11 +72,21 @@ class Pace:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that a server asks for, in either of the headers that carry them."""
+    """The seconds that a server asks for, in either of the headers that carry them; one may hold a date instead."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         with contextlib.suppress(KeyError, ValueError):
             return max(0.0, float(headers[name]) * unit)
+    with contextlib.suppress(KeyError, ValueError, TypeError):
+        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
     return None
+
+
+def _limiter(a_minute: int | None) -> AsyncLimiter | None:
+    """Lets through at most so many in any minute: few at once, and then as many less as may come at once."""
+    if a_minute is None:
+        return None
+    at_once = max(1, a_minute // 20)
+    return AsyncLimiter(at_once, 60 * at_once / (a_minute - at_once + 1))
 
 
 def backoff(attempt: int) -> float:

@@ -29,7 +29,8 @@ def test_a_dry_run_makes_nothing_and_needs_no_key(tmp_path: Path) -> None:
     assert "price: unknown" in unknown.stdout and "--set teacher.price.input=" in unknown.stdout
     priced = run_nsad(tmp_path, "collect", "--dry-run", "--teacher", "nobodys", *ASKED, *PRICES, "--batch", "--json")
     quote = json.loads(priced.stdout)
-    assert (quote["draws"], quote["requests"], quote["cost"]) == (36, 12, None) and quote["batch"]
+    assert (quote["draws"], quote["requests"]) == (36, 12) and quote["batch"]
+    assert 0 < quote["cost"] < quote["cost_at_most"] and "own solutions" in quote["completions_by"]
     tokens = quote["prompt_tokens_at_most"] + 2 * quote["completion_tokens_at_most"]
     assert quote["cost_at_most"] == pytest.approx(0.5e-6 * tokens)
     assert [path for path in tmp_path.iterdir() if path.is_dir() and path.name == "runs"] == []
@@ -95,3 +96,12 @@ def test_an_interrupted_batch_goes_on_without_us(serve: Serve, tmp_path: Path) -
     assert (result["draws"], result["new"], result["in_batches"]) == (36, 36, 0)
     assert result["cost"] == pytest.approx(0.5 * (12 * 10 * 1e-6 + 36 * 5 * 2e-6))
     assert len(server.told()["batches"]) == 1 and len(server.told()["requests"]) == 12
+
+
+def test_max_draws_alone_spends_nothing(tmp_path: Path) -> None:
+    for options, told in (
+        (["--max-draws", "6"], "--until"),
+        (["-k", "9", "--max-draws", "6", "--until", "positives=1"], "below teacher.draws"),
+    ):
+        refused = run_nsad(tmp_path, "collect", "--teacher", "arithmetic", *ASKED, *options)
+        assert refused.returncode == 2 and told in refused.stderr and len(refused.stderr.splitlines()) == 3

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsad_cli.answers.checker import Checker
 from nsad_cli.collect import collect, collect_until
@@ -21,6 +23,7 @@ from nsad_cli.grading import grade
 from nsad_cli.money import Budget, price_of
 from nsad_cli.store import Store
 from nsad_cli.teachers import make_teacher
+from nsad_cli.teachers.pace import _limiter
 from nsad_cli.types import Finish, Problem, problem_id
 
 COLLECT = """
@@ -123,14 +126,15 @@ def test_two_processes_never_ask_for_the_same_draw(serve: object, tmp_path: Path
     assert len(sent(log)) == 1200
 
 
-def test_ctrl_c_loses_nothing_that_is_paid(serve: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_loses_nothing_that_is_paid(number: signal.Signals, serve: object, tmp_path: Path) -> None:
     assert callable(serve)
     url, log = serve("--latency", "0.3")
     path = tmp_path / "store.sqlite"
     process = collecting(url, path, 400, 4)
     while not log.exists() or len(sent(log)) < 300:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.communicate(timeout=20)
     with Store(path) as store:
         assert store.counts()["draws"] == len(sent(log)) < 1600
@@ -182,12 +186,85 @@ def test_several_servers_share_the_load(serve: object, tmp_path: Path) -> None:
 def test_limits_a_minute_are_kept(serve: object, tmp_path: Path) -> None:
     assert callable(serve)
     url, log = serve()
-    settings = TeacherConfig(base_url=[url], prompt="{question}", concurrency=8, requests_per_minute=300)
+    settings = TeacherConfig(base_url=[url], prompt="{question}", concurrency=8, requests_per_minute=600)
     started = time.monotonic()
     with Store(tmp_path / "store.sqlite") as store:
-        collect(questions(310), make_teacher("m", settings), 1, store)
-    assert time.monotonic() - started > 1.9, "ten more than a minute's take two seconds more"
-    assert len(sent(log)) == 310
+        collect(questions(50), make_teacher("m", settings), 1, store)
+    assert time.monotonic() - started > 1.9, "thirty at once, and twenty more in two seconds"
+    assert len(sent(log)) == 50
+
+
+@given(st.integers(1, 1_000_000))
+def test_no_minute_sees_more_than_its_limit(a_minute: int) -> None:
+    """A bucket of b that refills with r a second lets b + 60 r through, but for the one that fills up last."""
+    limiter = _limiter(a_minute)
+    assert limiter is not None
+    assert limiter.max_rate + 60 * limiter.max_rate / limiter.time_period <= a_minute + 1 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("kind", "spent"), [("empty", True), ("half", True), ("no usage", False), ("null usage", False), ("hang", False)]
+)
+def test_a_limit_of_cost_holds_for_replies_that_bring_nothing(
+    kind: str, spent: bool, serve: object, tmp_path: Path
+) -> None:
+    """10 tokens of prompt and 5 of each answer, at 1 and 2 dollars per million: 0.00005 dollars for 4; at its worst a
+    draw has 24 bytes and 20 tokens, 0.000064 dollars."""
+    assert callable(serve)
+    url, log = serve("--only", kind)
+    price = PriceConfig(input=1, output=2)
+    settings = TeacherConfig(
+        base_url=[url], prompt="{question}", price=price, max_cost=0.001, max_tokens=20, timeout=0.3, concurrency=2
+    )
+    budget = Budget(price_of(settings), settings.max_cost, settings.prompt, settings.max_tokens)
+    with Store(tmp_path / "store.sqlite") as store:
+        summary = collect(questions(100), make_teacher("m", settings), 4, store, budget=budget)
+    came = [int(asked) for kind, _, asked in sent(log) if kind == "came"]
+    assert summary.out_of_money and 0.0005 < budget.spent + budget.unsure <= 0.001
+    if spent:
+        assert budget.unsure == 0 and budget.spent == pytest.approx(sum(0.00001 * (1 + asked) for asked in came))
+    else:
+        assert budget.spent == 0 and sum(came) * 0.00006 < budget.unsure
+
+
+def test_replies_that_only_their_own_problem_pays_for(serve: object, tmp_path: Path) -> None:
+    assert callable(serve)
+    found = {}
+    for kind in ("surrogate", "refusal", "odd finish"):
+        url, log = serve("--only", kind)
+        with Store(tmp_path / f"{kind}.sqlite") as store:
+            settings = TeacherConfig(base_url=[url], prompt="{question}")
+            assert collect(questions(2), make_teacher("m", settings), 2, store).new == 4
+            found[kind] = next(iter(store.ungraded("none"))).draw
+        assert len([line for line in sent(log) if line[0] == "came"]) == 2
+    assert found["surrogate"].text == "half ? of it" and found["surrogate"].finish is Finish.STOP
+    assert (found["refusal"].text, found["refusal"].finish) == ("I will not.", Finish.FILTERED)
+    assert found["odd finish"].finish is Finish.LENGTH, "who knows whether it was whole"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_once_interrupted_nothing_more_is_sent(number: signal.Signals, serve: object, tmp_path: Path) -> None:
+    """Workers that wait for a limit a minute, or for the hour that a server asks for, go home at once."""
+    assert callable(serve)
+    url, log = serve("--only", "wait an hour")
+    process = collecting(url, tmp_path / "store.sqlite", 40, 1)
+    while not log.exists() or not sent(log):
+        time.sleep(0.02)
+    time.sleep(0.5)
+    came, at = len(sent(log)), time.monotonic()
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert time.monotonic() - at < 10 and process.returncode != 0 and len(sent(log)) == came
+
+
+def test_a_date_to_wait_for_is_believed(serve: object, tmp_path: Path) -> None:
+    assert callable(serve)
+    url, log = serve("--only", "wait until")
+    process = collecting(url, tmp_path / "store.sqlite", 1, 1)
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert len(sent(log)) == 1
 
 
 def test_a_limit_of_cost_is_never_passed(serve: object, tmp_path: Path) -> None:
@@ -241,3 +318,14 @@ def test_draws_go_on_until_both_sides_are_there(tmp_path: Path) -> None:
     for found in sides.values():
         assert {"correct", "wrong"} <= set(found) or len(found) == 12
         assert len(found) == 1 or not {"correct", "wrong"} <= set(found[:-1]), "not one draw too many"
+
+
+def test_a_price_is_that_of_a_request_that_is_not_a_long_one() -> None:
+    """Lists have a dearer tier for hundreds of thousands of tokens, which no word problem reaches."""
+    from genai_prices import Usage, calc_price
+
+    usage = Usage(input_tokens=2000, output_tokens=500)
+    for model in ("gpt-4", "gpt-4o", "gpt-5.4"):
+        price = price_of(TeacherConfig(spec=model))
+        listed = float(calc_price(usage, model, provider_id="openai").total_price)
+        assert price is not None and price.of(2000, 500) == pytest.approx(listed)
