@@ -297,20 +297,23 @@ class Store:
         """The draw numbers below `draws` that each problem still lacks; a problem that lacks none is left out."""
         where = "teacher = ? AND params = ? AND number < ?"
         rows = self._db.execute(
-            f"SELECT problem_id, COUNT(*) FROM draws WHERE {where} GROUP BY problem_id", (teacher, params, draws)
+            f"SELECT problem_id, COUNT(*), MAX(number) FROM draws WHERE {where} GROUP BY problem_id",
+            (teacher, params, draws),
         )
-        counts, everything = dict(rows.fetchall()), tuple(range(draws))
-        found = {}
+        drawn = {pid: (count, last) for pid, count, last in rows}
+        everything, found = tuple(range(draws)), {}
         for pid in problem_ids:
-            count = counts.get(pid, 0)
-            if count == 0:
-                found[pid] = everything
-            elif count < draws:
+            count, last = drawn.get(pid, (0, -1))
+            if count == last + 1:  # the first ones, as most often
+                lacking = everything[count:]
+            else:
                 rows = self._db.execute(
                     f"SELECT number FROM draws WHERE problem_id = ? AND {where}", (pid, teacher, params, draws)
                 )
                 stored = {row[0] for row in rows}
-                found[pid] = tuple(number for number in everything if number not in stored)
+                lacking = tuple(number for number in everything if number not in stored)
+            if lacking:
+                found[pid] = lacking
         return found
 
     def drawn(self, teacher: str, params: str) -> dict[str, int]:
