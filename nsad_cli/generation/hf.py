@@ -38,6 +38,8 @@ class _Row:
     """Whether it is done for the text that it has come to, not for a token that ends it."""
     full: bool = False
     """Whether it is done for want of room: the model's context ends here."""
+    states: Tensor | None = None
+    """The sum of the states that its tokens were predicted from [d], where they are asked for."""
 
 
 class HFSampler:
@@ -61,8 +63,13 @@ class HFSampler:
         *,
         seed: str,
         on_tokens: Callable[[int], None] = lambda _: None,
+        on_features: Callable[[str, int, Tensor], None] | None = None,
     ) -> Iterator[Chain]:
-        """See Sampler.sample; batches hold problems of like prompt length, chains of one problem together."""
+        """See Sampler.sample; batches hold problems of like prompt length, chains of one problem together.
+
+        on_features gets (problem, index, mean) just before that chain is yielded: the mean, over all tokens of the
+        chain, of the last hidden state that each was predicted from; [d] in float32, on the CPU.
+        """
         prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in tasks}
         self._need_room(max(prompts.values(), key=len, default=[]))
         ordered = sorted(tasks, key=lambda task: (len(prompts[task.problem_id]), task.problem_id))
@@ -70,11 +77,19 @@ class HFSampler:
         for start in range(0, len(rows), self.batch_size):
             batch = rows[start : start + self.batch_size]
             if not all(row.task.kept for row in batch):
-                yield from self._batch(batch, prompts, sampling, on_tokens)
+                for row in self._batch(batch, prompts, sampling, on_tokens, on_features is not None):
+                    if on_features is not None and row.states is not None:
+                        on_features(row.task.problem_id, row.index, (row.states / len(row.tokens)).cpu())
+                    yield self._chain(row)
 
     def _batch(
-        self, rows: list[_Row], prompts: dict[str, list[int]], sampling: Sampling, on_tokens: Callable[[int], None]
-    ) -> Iterator[Chain]:
+        self,
+        rows: list[_Row],
+        prompts: dict[str, list[int]],
+        sampling: Sampling,
+        on_tokens: Callable[[int], None],
+        with_states: bool,
+    ) -> Iterator[_Row]:
         model = self.adapters.model if self.adapters is not None else self.student.model
         model.eval()
         live = list(rows)
@@ -83,12 +98,14 @@ class HFSampler:
         room = self.student.context or math.inf
         for _ in range(sampling.max_new_tokens):
             # The lock on the adapter is taken for each step alone: the caller may run other models between chains.
-            with torch.inference_mode(), self._through():
+            with torch.inference_mode(), self._through(), _head_inputs(model) as states:
                 if cache is None:
                     logits, cache, state = self._prefill(model, live, prompts)
                 else:
                     logits = self._step(model, live, cache, state)
                 chosen, logprobs = _choose(logits, live, sampling)
+                if with_states:
+                    _add_states(live, states[-1][:, -1].float())
             on_tokens(sum(not row.done for row in live))
             finished = []
             for row, token, logprob in zip(live, chosen, logprobs, strict=True):
@@ -102,14 +119,14 @@ class HFSampler:
                 if ends or row.full:
                     row.done = True
                     finished.append(row)
-            yield from map(self._chain, finished)
+            yield from finished
             writing = [i for i, row in enumerate(live) if not row.done]
             if not writing:
                 return
             if len(writing) <= SHRINK * len(live):
                 live = [live[i] for i in writing]
                 _shrink(cache, state, torch.tensor(writing, device=logits.device))
-        yield from (self._chain(row) for row in live if not row.done)
+        yield from (row for row in live if not row.done)
 
     def _need_room(self, longest: Sequence[int]) -> None:
         room, shown = self.student.context, len(self.student.demonstrations)
@@ -218,6 +235,27 @@ class HFSampler:
         for i in range(len(offsets) - 1, 0, -1):
             offsets[i - 1] = min(offsets[i - 1], offsets[i])
         return text, offsets
+
+
+@contextlib.contextmanager
+def _head_inputs(model: Any) -> Iterator[list[Tensor]]:
+    """Collect what the vocabulary head is given while the context lasts: the last hidden states [B,T,d]."""
+    seen: list[Tensor] = []
+    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def _add_states(live: list[_Row], states: Tensor) -> None:
+    """Add to each row's sum the state [d] that its next token is predicted from; the first step has one a problem."""
+    order = {problem: i for i, problem in enumerate(dict.fromkeys(row.task.problem_id for row in live))}
+    for i, row in enumerate(live):
+        if not row.tokens:
+            row.states = states[order[row.task.problem_id]].clone()
+        elif not row.done and row.states is not None:
+            row.states += states[i]
 
 
 def _generator(seed: str, task: Task, index: int) -> torch.Generator:

@@ -121,3 +121,28 @@ def test_it_samples_through_the_adapter_it_was_given(tiny_llama: Path) -> None:
     assert any(adapted[key].text != plain[key].text for key in plain)
     base = HFSampler(student, adapters, None, 12).sample(TASKS, Sampling(0.0, 1.0, 8), seed="s")
     assert {(c.problem_id, c.index): c.text for c in base} == {key: c.text for key, c in plain.items()}
+
+
+def test_features_are_the_mean_state_that_tokens_were_predicted_from(student: Student) -> None:
+    seen: dict[tuple[str, int], torch.Tensor] = {}
+
+    def keep(problem: str, index: int, mean: torch.Tensor) -> None:
+        assert seen.setdefault((problem, index), mean) is mean, "once a chain"
+
+    how, decode = Sampling(0.0, 1.0, 24), student.tokenizer.decode
+    for chain in HFSampler(student, None, None, 5).sample(TASKS, how, seed="s", on_features=keep):
+        mean = seen[chain.problem_id, chain.index]
+        ids = student.prompt_ids(next(task.question for task in TASKS if task.problem_id == chain.problem_id))
+        full = student.model.generate(
+            input_ids=torch.tensor([ids]),
+            attention_mask=torch.ones(1, len(ids)),
+            max_new_tokens=24,
+            do_sample=False,
+            pad_token_id=student.pad_id,
+        )
+        assert decode(full[0, len(ids) :], skip_special_tokens=True) == chain.text
+        with torch.no_grad():
+            states = student.model.model(input_ids=full).last_hidden_state[0, len(ids) - 1 : -1]
+        assert len(states) == len(chain.logprobs) and mean.dtype is torch.float32
+        assert torch.allclose(mean, states.mean(0), atol=1e-5)
+    assert len(seen) == 12
