@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from nsad_cli.config import StageConfig
-from nsad_cli.errors import NsadError
 from nsad_cli.processes import SHARDED, count, leads, wait
 from nsad_cli.ranking import ADAPTER, ScoreHead, save_ranker
 from nsad_cli.runs import content_key
@@ -212,12 +211,6 @@ def _run(
     save: Callable[[Any], None],
 ) -> dict[str, Any]:
     run = session.run
-    if session.recipe.student.dtype == "float16":
-        raise NsadError(
-            f"{stage}: no training in float16",
-            "small gradients vanish in it without loss scaling",
-            "set student.dtype (--dtype) to bfloat16 or float32; float16 can only answer",
-        )
     stale = run.stages().get(stage, {}).get("key") != key or run.done(stage, key)
     wait()  # before the leading process writes what the others have just read
     if stale and leads():
@@ -229,8 +222,11 @@ def _run(
         data = data or make_data()
         objective = build()
         if SHARDED:
-            shard_base(session.adapters, objective)
-            note(f"{stage}: the base is shared out over {count()} processes")
+            kept, whole = shard_base(session.adapters, objective)
+            note(
+                f"{stage}: the base is shared out over {count()} processes; "
+                f"each keeps {kept / 1e6:.2f} of {whole / 1e6:.2f} MB"
+            )
         outcome = train(
             objective,
             data.train,
@@ -258,6 +254,7 @@ def _run(
         forget_checkpoints(run, stage)
     wait()
     if SHARDED:
+        del objective  # it holds the student
         session.reload()  # one process alone can neither sample from shards nor adapt them further
     else:
         session.adapters.record_alphas(False)
