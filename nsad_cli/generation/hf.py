@@ -17,7 +17,7 @@ from transformers import DynamicCache
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.choosing import choose
 from nsad_cli.generation.records import Ending, chain_of, has_run_on
-from nsad_cli.generation.sampler import Sampling, Task
+from nsad_cli.generation.sampler import Sampling, Task, need_room
 from nsad_cli.generation.slots import Prompt, Slots, prompts_of
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.packing import enable_packing, stepping
@@ -82,7 +82,7 @@ class HFSampler:
         chain, of the last hidden state that each was predicted from; [d] in float32, on the CPU.
         """
         prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in tasks}
-        self._need_room(max(prompts.values(), key=len, default=[]))
+        need_room(self.student, max(prompts.values(), key=len, default=[]))
         ordered = sorted(tasks, key=lambda task: (len(prompts[task.problem_id]), task.problem_id))
         rows = [_Row(task, index, _generator(seed, task, index)) for task in ordered for index in task.indices]
         for start in range(0, len(rows), WINDOW * self.batch_size):
@@ -92,18 +92,6 @@ class HFSampler:
                     if on_features is not None and row.states is not None:
                         on_features(row.task.problem_id, row.index, (row.states / len(row.tokens)).cpu())
                     yield self._chain(row)
-
-    def _need_room(self, longest: Sequence[int]) -> None:
-        room, shown = self.student.context, len(self.student.demonstrations)
-        if room is not None and len(longest) >= room:
-            raise NsadError(
-                f"a prompt of {len(longest)} tokens does not fit into `{self.student.spec}`",
-                f"its context has {room} tokens, and the answer needs some of them",
-                f"show it fewer or shorter demonstrations than these {shown} (teacher.demonstrations for a teacher,"
-                " evaluation.demonstrations for few-shot)"
-                if shown
-                else "leave that problem out, or use a model with a longer context",
-            )
 
     def _through(self) -> Any:
         return self.adapters.use(self.name) if self.adapters is not None else contextlib.nullcontext()
