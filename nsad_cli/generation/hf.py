@@ -126,7 +126,7 @@ class _Batch:
             enter = bool(waiting) and (free * ENTER >= self.sampler.batch_size or not writing)
             new = [waiting.popleft() for _ in range(min(free, len(waiting)))] if enter else []
             # The lock on the adapter is taken for each step alone: the caller may run other models between chains.
-            with torch.inference_mode(), self.sampler._through(), _head_inputs(self.model) as states:
+            with torch.inference_mode(), self.sampler._through(), self._states() as states:
                 if new:
                     self._admit(writing, new, states)
                     logits = torch.stack([self.opened[row.task.problem_id].logits for row in new])
@@ -140,6 +140,20 @@ class _Batch:
             yield from self._note(chosen, logprobs)
             still = {row.task.problem_id for row in waiting} if new else self.opened.keys()
             self.opened = {problem: prompt for problem, prompt in self.opened.items() if problem in still}
+
+    @contextlib.contextmanager
+    def _states(self) -> Iterator[list[Tensor]]:
+        """Collect the last hidden states [B,T,d], which are the head's inputs, where they are asked for."""
+        seen: list[Tensor] = []
+        if not self.with_states:
+            yield seen
+            return
+        head = self.model.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            yield seen
+        finally:
+            hook.remove()
 
     def _admit(self, writing: list[int], new: list[_Row], states: list[Tensor]) -> None:
         """Run the prompts of new rows that have not been run, all at once, and let the rows in."""
@@ -176,7 +190,9 @@ class _Batch:
             use_cache=True,
             logits_to_keep=1,
         )
-        return prompts_of(cache, [len(prompt) for prompt in prompts], output.logits[:, -1], states[-1][:, -1].float())
+        logits = output.logits[:, -1]
+        last = states[-1][:, -1].float() if self.with_states else logits[:, :0]
+        return prompts_of(cache, [len(prompt) for prompt in prompts], logits, last)
 
     def _step(self, states: list[Tensor]) -> Tensor:
         """The logits of every row's next token; a finished one that is still there repeats its last to no effect."""
@@ -215,17 +231,6 @@ class _Batch:
                 row.states = self.sums[i].clone() if self.with_states else None
                 self.slots.retire(i)
                 yield row
-
-
-@contextlib.contextmanager
-def _head_inputs(model: Any) -> Iterator[list[Tensor]]:
-    """Collect what the vocabulary head is given while the context lasts: the last hidden states [B,T,d]."""
-    seen: list[Tensor] = []
-    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
-        yield seen
-    finally:
-        hook.remove()
 
 
 def _generator(seed: str, task: Task, index: int) -> torch.Generator:

@@ -89,17 +89,16 @@ class Slots:
         held = self.end - min((self.starts[row] for row in kept), default=self.end)
         used = max([held, *(prompt.length for prompt in new)])
         groups = [(prompt, sum(1 for _ in same)) for prompt, same in groupby(new)]
-        layers = []
-        for number in range(len(new[0].layers) if new else len(self.cache.layers)):
-            old = self.cache.layers[number].buffers if kept else (None, None)
+        layers = self.cache.layers
+        for number in range(len(new[0].layers) if new else len(layers)):
+            old = layers[number].buffers if kept else (None, None)
             keys, values = (
                 _arranged(old[i], kept, held, self.end, [(p.layers[number][i], n) for p, n in groups], used)
                 for i in (0, 1)
             )
-            layers.append(_Layer((keys, values), used))
+            layers[number : number + 1] = [_Layer((keys, values), used)]  # a layer at a time, to hold no cache twice
         self.starts = [used - self.end + self.starts[row] for row in kept] + [used - prompt.length for prompt in new]
-        self.cache, self.end, self.width = Cache(layers=layers), used, used + SLACK
-        device = layers[0].device
+        self.end, self.width, device = used, used + SLACK, layers[0].device
         self._mask = (torch.arange(self.width) >= torch.tensor(self.starts)[:, None]).long().to(device)
 
     def retire(self, row: int) -> None:
