@@ -32,6 +32,7 @@ import torch
 from nsad_cli.benchmarks import load_problems
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
+from nsad_cli.packing import enable_packing
 from nsad_cli.students import Student, load_student, resolve
 from tests.benchmarks.report import at_least, close_to_machine, finish
 
@@ -59,13 +60,18 @@ class Meter:
         """Tokens a second."""
         return sum(self.lengths) / self.seconds
 
+    @property
+    def cpu_rate(self) -> float:
+        """Tokens a second of processor time."""
+        return sum(self.lengths) / self.cpu
+
     def told(self) -> dict[str, Any]:
         """What it has measured."""
-        tokens, cut = sum(self.lengths), sum(n == SAMPLING.max_new_tokens for n in self.lengths)
+        cut = sum(n == SAMPLING.max_new_tokens for n in self.lengths)
         return {
             "tokens_per_second": round(self.rate, 1),
-            "tokens_per_cpu_second": round(tokens / self.cpu, 1),
-            "tokens": tokens,
+            "tokens_per_cpu_second": round(self.cpu_rate, 1),
+            "tokens": sum(self.lengths),
             "chains": len(self.lengths),
             "length_quartiles": statistics.quantiles(self.lengths, n=4),
             "cut_off": round(cut / len(self.lengths), 3),
@@ -121,7 +127,7 @@ def as_vllm(source: str) -> None:
     replies = model.generate(prompts, SamplingParams(n=N, **how), use_tqdm=False)
     seconds = time.perf_counter() - started
     lengths = [len(choice.token_ids) for reply in replies for choice in reply.outputs]
-    print(json.dumps([lengths, seconds, max(_processor_seconds() - cpu, seconds)]))
+    print(json.dumps([lengths, seconds, _processor_seconds() - cpu]))
 
 
 def _processor_seconds() -> float:
@@ -147,7 +153,7 @@ def measure(count: int, batch_size: int) -> dict[str, Any]:
     for done, problem in enumerate(problems, 1):
         student.model.set_attn_implementation("sdpa")  # the baseline's is transformers' own
         generate(student, problem.question, baseline)
-        HFSampler(student, None, None)  # and this sets ours
+        enable_packing(student.model)  # ours
         with ours.running():
             ours.lengths += [len(chain.logprobs) for chain in islice(stream, N)]
         print(f"{done} of {count}: {baseline.rate:.0f} and {ours.rate:.0f} tokens/s", file=sys.stderr)
@@ -155,7 +161,7 @@ def measure(count: int, batch_size: int) -> dict[str, Any]:
     share = close_to_machine(2 * weights * ours.rate, student.model.device, dtype=torch.bfloat16)
     figures = {
         "over_generate": at_least(ours.rate / baseline.rate, 1.5),
-        "over_generate_per_cpu_second": at_least(baseline_ratio(ours, baseline), None),
+        "over_generate_per_cpu_second": at_least(ours.cpu_rate / baseline.cpu_rate, None),
         "share_of_bfloat16_matmul_rate": at_least(share, None),
     }
     measured = {"generate": baseline.told(), "ours": ours.told()}
@@ -175,11 +181,6 @@ def measure(count: int, batch_size: int) -> dict[str, Any]:
         "measured": measured,
     }
     return {"figures": figures, "conditions": conditions}
-
-
-def baseline_ratio(ours: Meter, baseline: Meter) -> float:
-    """How many times the tokens a second of processor time."""
-    return (sum(ours.lengths) / ours.cpu) / (sum(baseline.lengths) / baseline.cpu)
 
 
 if __name__ == "__main__":
