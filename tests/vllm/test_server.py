@@ -1,4 +1,4 @@
-"""vLLM's own server on SmolLM2: `nsad collect --teacher MODEL --base-url URL`, and the server engine."""
+"""`nsad collect --teacher MODEL --base-url URL` against vLLM's own server on SmolLM2."""
 
 from __future__ import annotations
 
@@ -17,10 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from nsad_cli.generation.hf import HFSampler
-from nsad_cli.generation.sampler import Sampling, Task
-from nsad_cli.generation.server import ServerSampler
-from nsad_cli.students import load_student
 from nsad_cli.types import Finish
 from tests.vllm.conftest import collect, draws, environment
 
@@ -64,8 +60,6 @@ def served(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         "--enforce-eager",
         "--max-model-len",
         "2048",
-        "--dtype",
-        "float32",
     ]
     log = folder / "log"
     with log.open("w") as file:
@@ -138,21 +132,3 @@ def test_a_model_that_it_does_not_serve(served: Served, tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and done.stdout == ""
     assert "does not know the model `other`" in done.stderr.splitlines()[-3]
-
-
-def test_a_student_that_it_serves_writes_what_transformers_writes(served: Served) -> None:
-    student = load_student("smollm2", device="cpu", dtype="float32")
-    questions = ("What is 3 + 4?", "Ana has 5 cups and buys 2 more. How many has she?", "Ben had 9 pens and lost 3.")
-    tasks = [Task(question, question, (0,)) for question in questions]
-    greedy = Sampling(0.0, 1.0, 32)
-    ours = {chain.problem_id: chain for chain in HFSampler(student, None, None).sample(tasks, greedy, seed="s")}
-    sampler = ServerSampler(student, [f"{served.root}/v1"], "smol")
-    for chain in sampler.sample(tasks, greedy, seed="s"):
-        other = ours.pop(chain.problem_id)
-        assert (chain.text, chain.offsets, chain.finish) == (other.text, other.offsets, other.finish)
-        assert chain.logprobs == pytest.approx(other.logprobs, abs=1e-3)
-    assert not ours
-    many = [Task("p", questions[0], tuple(range(6)))]
-    first, again = ({c.index: c for c in sampler.sample(many, Sampling(1.0), seed="s")} for _ in range(2))
-    assert len({chain.text for chain in first.values()}) == 6
-    assert {index: chain.text for index, chain in first.items()} == {i: chain.text for i, chain in again.items()}
