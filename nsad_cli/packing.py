@@ -155,6 +155,28 @@ def attending(pieces: tuple[Piece, ...]) -> Iterator[None]:
         _pieces.reset(token)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Rows `start` … `stop` of a batch that writes, none of which sees a key before `first`."""
+
+    start: int
+    stop: int
+    first: int
+
+
+_spans: ContextVar[tuple[Span, ...] | None] = ContextVar("spans", default=None)
+
+
+@contextlib.contextmanager
+def stepping(spans: tuple[Span, ...]) -> Iterator[None]:
+    """While the context lasts, batches with one token a row attend span by span, each to the keys that it can see."""
+    token = _spans.set(spans)
+    try:
+        yield
+    finally:
+        _spans.reset(token)
+
+
 def hidden_states(model: Any, pack: Pack) -> Tensor:
     """Run a causal language model's decoder over a pack: the last hidden states [T,d].
 
@@ -208,7 +230,9 @@ def _attention(
     **rest: Any,
 ) -> tuple[Tensor, None]:
     """Attention of [1,H,T,D] queries inside the pieces of the pack; outside `attending`, transformers' own."""
-    pieces = _pieces.get()
+    pieces, spans = _pieces.get(), _spans.get()
+    if spans is not None and query.shape[2] == 1:
+        return _step(query, key, value, attention_mask, spans, scaling), None
     if pieces is None:
         return sdpa_attention_forward(
             module,
@@ -240,6 +264,25 @@ def _attention(
             )
         )
     return torch.cat(outputs, 2).transpose(1, 2).contiguous(), None
+
+
+def _step(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, spans: tuple[Span, ...], scale: float | None
+) -> Tensor:
+    """Attention of [B,H,1,D] queries to [B,K,L,D] keys → [B,1,H,D]; the queries of a key's group go as one matrix."""
+    rows, heads = query.shape[:2]
+    grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], -1)
+    outputs = [
+        F.scaled_dot_product_attention(
+            grouped[span.start : span.stop],
+            key[span.start : span.stop, :, span.first :],
+            value[span.start : span.stop, :, span.first :],
+            attn_mask=None if mask is None else mask[span.start : span.stop, ..., span.first :],
+            scale=scale,
+        )
+        for span in spans
+    ]
+    return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]).reshape(rows, 1, heads, -1)
 
 
 def _mask(length: int, offset: int, window: int | None, device: torch.device) -> Tensor:

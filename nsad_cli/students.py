@@ -66,11 +66,15 @@ class Student:
 
     def prompt_ids(self, question: str) -> list[int]:
         """Token ids of the prompt for a question, with BOS where the tokenizer puts one."""
+        ids = self.tokenizer(self.prompt_text(question), add_special_tokens=self.template != "chat")["input_ids"]
+        return list(ids)
+
+    def prompt_text(self, question: str) -> str:
+        """The prompt for a question; a chat's has its special tokens in it."""
         if self.template == "chat":
             messages = prompts.turns(self.demonstrations, "{question}", question)
-            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        return list(self.tokenizer(prompts.text(self.demonstrations, self.template, question))["input_ids"])
+            return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+        return prompts.text(self.demonstrations, self.template, question)
 
     @cached_property
     def stop_texts(self) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
-"""The transformers engine: batches many problems' chains, retires finished ones, then takes the next wave."""
+"""The transformers engine: chains of many problems in one batch, which finished ones leave and new ones enter."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +15,23 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from nsad_cli.errors import NsadError
-from nsad_cli.generation.sampler import Sampling, Task
+from nsad_cli.generation.choosing import choose
+from nsad_cli.generation.records import Ending, chain_of, has_run_on
+from nsad_cli.generation.sampler import Sampling, Task, need_room
+from nsad_cli.generation.slots import Prompt, Slots, prompts_of
 from nsad_cli.nat.adapters import Adapters
+from nsad_cli.packing import enable_packing, stepping
 from nsad_cli.students import Student
-from nsad_cli.types import Chain, Finish
+from nsad_cli.types import Chain
 
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
+WINDOW = 8
+"""Batches' worth of rows that are planned together: rows enter freely inside such a window, and a resumed run repeats a
+window whole. A longer one is quicker, for its end, where no new rows come, weighs less."""
+ENTER = 8
+"""New rows enter when this part of the batch is free (1/8), for arranging the cache costs too."""
 SHRINK = 0.75
-"""Finished rows leave the batch when this share of it or less is still writing: copying the cache costs too."""
+"""Where no new ones come, finished rows leave the batch when this share of it or less is still writing."""
 
 
 @dataclass
@@ -37,7 +47,9 @@ class _Row:
     cut: bool = False
     """Whether it is done for the text that it has come to, not for a token that ends it."""
     full: bool = False
-    """Whether it is done for want of room: the model's context ends here."""
+    """Whether it is done for want of room: the limit on new tokens, or the model's context, ends here."""
+    states: Tensor | None = None
+    """The sum of the states that its tokens were predicted from [d], where they are asked for."""
 
 
 class HFSampler:
@@ -53,6 +65,7 @@ class HFSampler:
                 f"its layers of the kind {', '.join(sorted(strange))} keep more than keys and values",
                 "use a student whose layers are all attention",
             )
+        enable_packing(student.model)  # its attention reads less where it can be had; others work as they are
 
     def sample(
         self,
@@ -61,196 +74,165 @@ class HFSampler:
         *,
         seed: str,
         on_tokens: Callable[[int], None] = lambda _: None,
+        on_features: Callable[[str, int, Tensor], None] | None = None,
     ) -> Iterator[Chain]:
-        """See Sampler.sample; batches hold problems of like prompt length, chains of one problem together."""
+        """See Sampler.sample; problems of like prompt length are written together.
+
+        on_features gets (problem, index, mean) just before that chain is yielded: the mean, over all tokens of the
+        chain, of the last hidden state that each was predicted from; [d] in float32, on the CPU.
+        """
         prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in tasks}
-        self._need_room(max(prompts.values(), key=len, default=[]))
+        need_room(self.student, max(prompts.values(), key=len, default=[]))
         ordered = sorted(tasks, key=lambda task: (len(prompts[task.problem_id]), task.problem_id))
         rows = [_Row(task, index, _generator(seed, task, index)) for task in ordered for index in task.indices]
-        for start in range(0, len(rows), self.batch_size):
-            batch = rows[start : start + self.batch_size]
-            if not all(row.task.kept for row in batch):
-                yield from self._batch(batch, prompts, sampling, on_tokens)
-
-    def _batch(
-        self, rows: list[_Row], prompts: dict[str, list[int]], sampling: Sampling, on_tokens: Callable[[int], None]
-    ) -> Iterator[Chain]:
-        model = self.adapters.model if self.adapters is not None else self.student.model
-        model.eval()
-        live = list(rows)
-        cache: Any = None
-        state: dict[str, Tensor] = {}
-        room = self.student.context or math.inf
-        for _ in range(sampling.max_new_tokens):
-            # The lock on the adapter is taken for each step alone: the caller may run other models between chains.
-            with torch.inference_mode(), self._through():
-                if cache is None:
-                    logits, cache, state = self._prefill(model, live, prompts)
-                else:
-                    logits = self._step(model, live, cache, state)
-                chosen, logprobs = _choose(logits, live, sampling)
-            on_tokens(sum(not row.done for row in live))
-            finished = []
-            for row, token, logprob in zip(live, chosen, logprobs, strict=True):
-                if row.done:
-                    continue
-                row.tokens.append(token)
-                row.logprobs.append(logprob)
-                row.cut = self._has_run_on(row)
-                ends = row.cut or token in self.student.stop_ids
-                row.full = not ends and len(prompts[row.task.problem_id]) + len(row.tokens) >= room
-                if ends or row.full:
-                    row.done = True
-                    finished.append(row)
-            yield from map(self._chain, finished)
-            writing = [i for i, row in enumerate(live) if not row.done]
-            if not writing:
-                return
-            if len(writing) <= SHRINK * len(live):
-                live = [live[i] for i in writing]
-                _shrink(cache, state, torch.tensor(writing, device=logits.device))
-        yield from (self._chain(row) for row in live if not row.done)
-
-    def _need_room(self, longest: Sequence[int]) -> None:
-        room, shown = self.student.context, len(self.student.demonstrations)
-        if room is not None and len(longest) >= room:
-            raise NsadError(
-                f"a prompt of {len(longest)} tokens does not fit into `{self.student.spec}`",
-                f"its context has {room} tokens, and the answer needs some of them",
-                f"show it fewer or shorter demonstrations than these {shown} (teacher.demonstrations for a teacher,"
-                " evaluation.demonstrations for few-shot)"
-                if shown
-                else "leave that problem out, or use a model with a longer context",
-            )
+        for start in range(0, len(rows), WINDOW * self.batch_size):
+            window = rows[start : start + WINDOW * self.batch_size]
+            if not all(row.task.kept for row in window):
+                for row in _Batch(self, prompts, sampling, on_features is not None).write(window, on_tokens):
+                    if on_features is not None and row.states is not None:
+                        on_features(row.task.problem_id, row.index, (row.states / len(row.tokens)).cpu())
+                    yield self._chain(row)
 
     def _through(self) -> Any:
         return self.adapters.use(self.name) if self.adapters is not None else contextlib.nullcontext()
 
-    def _prefill(
-        self, model: Any, live: list[_Row], prompts: dict[str, list[int]]
-    ) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        """Run each problem's prompt once, then give every chain of it its own copy of the cache."""
-        ids = list(dict.fromkeys(row.task.problem_id for row in live))
-        width = max(len(prompts[problem]) for problem in ids)
-        inputs = torch.full((len(ids), width), self.student.pad_id)
+    def _chain(self, row: _Row) -> Chain:
+        ending = Ending.CUT if row.cut else Ending.TOKEN if row.done and not row.full else Ending.ROOM
+        return chain_of(self.student, row.task.problem_id, row.index, row.tokens, row.logprobs, ending)
+
+
+class _Batch:
+    """The rows that are written at once, and what the model keeps of them."""
+
+    def __init__(
+        self, sampler: HFSampler, prompts: dict[str, list[int]], sampling: Sampling, with_states: bool
+    ) -> None:
+        self.sampler, self.prompts, self.sampling, self.with_states = sampler, prompts, sampling, with_states
+        self.model = sampler.adapters.model if sampler.adapters is not None else sampler.student.model
+        self.rows: list[_Row] = []
+        self.slots = Slots()
+        self.opened: dict[str, Prompt] = {}
+        """Prompts that have been run, as long as chains of theirs are to come."""
+        self.sums = torch.empty(0)
+        """Each row's sum of states [B,d] in float32."""
+
+    def write(self, rows: Sequence[_Row], on_tokens: Callable[[int], None]) -> Iterator[_Row]:
+        """Write all these rows and yield each when it is done; they come in by and by, in order."""
+        waiting = deque(rows)
+        self.model.eval()
+        while waiting or not all(row.done for row in self.rows):
+            writing = [i for i, row in enumerate(self.rows) if not row.done]
+            free = self.sampler.batch_size - len(writing)
+            enter = bool(waiting) and (free * ENTER >= self.sampler.batch_size or not writing)
+            new = [waiting.popleft() for _ in range(min(free, len(waiting)))] if enter else []
+            # The lock on the adapter is taken for each step alone: the caller may run other models between chains.
+            with torch.inference_mode(), self.sampler._through(), self._states() as states:
+                if new:
+                    self._admit(writing, new, states)
+                    logits = torch.stack([self.opened[row.task.problem_id].logits for row in new])
+                else:
+                    if self.slots.full or (not waiting and len(writing) <= SHRINK * len(self.rows)):
+                        self._keep(writing, [])
+                    logits = self._step(states)
+                mine = new or self.rows
+                chosen, logprobs = choose(logits, [row.random for row in mine], self.sampling)
+            on_tokens(sum(not row.done for row in mine))
+            yield from self._note(chosen, logprobs)
+            still = {row.task.problem_id for row in waiting} if new else self.opened.keys()
+            self.opened = {problem: prompt for problem, prompt in self.opened.items() if problem in still}
+
+    @contextlib.contextmanager
+    def _states(self) -> Iterator[list[Tensor]]:
+        """Collect the last hidden states [B,T,d], which are the head's inputs, where they are asked for."""
+        seen: list[Tensor] = []
+        if not self.with_states:
+            yield seen
+            return
+        head = self.model.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            yield seen
+        finally:
+            hook.remove()
+
+    def _admit(self, writing: list[int], new: list[_Row], states: list[Tensor]) -> None:
+        """Run the prompts of new rows that have not been run, all at once, and let the rows in."""
+        ids = list(dict.fromkeys(row.task.problem_id for row in new if row.task.problem_id not in self.opened))
+        if ids:
+            self.opened |= dict(
+                zip(ids, self._prefill([self.prompts[problem] for problem in ids], states), strict=True)
+            )
+        self._keep(writing, new)
+
+    def _keep(self, writing: list[int], new: list[_Row]) -> None:
+        """Go on with the rows that still write, and with new ones."""
+        prompts = [self.opened[row.task.problem_id] for row in new]
+        self.slots.arrange(writing, prompts)
+        if self.with_states:
+            fresh = [torch.stack([prompt.state for prompt in prompts])] if prompts else []
+            self.sums = torch.cat([*([self.sums[writing]] if writing else []), *fresh])
+        self.rows = [self.rows[i] for i in writing] + new
+
+    def _prefill(self, prompts: Sequence[Sequence[int]], states: list[Tensor]) -> list[Prompt]:
+        width = max(map(len, prompts))
+        inputs = torch.full((len(prompts), width), self.sampler.student.pad_id)
         mask = torch.zeros_like(inputs)
-        for i, problem in enumerate(ids):
-            inputs[i, width - len(prompts[problem]) :] = torch.tensor(prompts[problem])
-            mask[i, width - len(prompts[problem]) :] = 1
-        device = model.device
-        inputs, mask = inputs.to(device), mask.to(device)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        for i, prompt in enumerate(prompts):
+            inputs[i, width - len(prompt) :] = torch.tensor(prompt)
+            mask[i, width - len(prompt) :] = 1
+        inputs, mask = inputs.to(self.model.device), mask.to(self.model.device)
         cache = DynamicCache()
-        output = model(
+        output = self.model(
             input_ids=inputs,
             attention_mask=mask,
-            position_ids=positions,
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
-        pick = torch.tensor([ids.index(row.task.problem_id) for row in live], device=device)
-        cache.batch_select_indices(pick)
-        return output.logits[pick, -1], cache, {"mask": mask[pick], "position": positions[pick, -1:]}
+        logits = output.logits[:, -1]
+        last = states[-1][:, -1].float() if self.with_states else logits[:, :0]
+        return prompts_of(cache, [len(prompt) for prompt in prompts], logits, last)
 
-    def _step(self, model: Any, live: list[_Row], cache: Any, state: dict[str, Tensor]) -> Tensor:
-        """One token for every row; a finished row that is still in the batch repeats its EOS to no effect."""
-        state["mask"] = torch.cat([state["mask"], state["mask"].new_ones(len(live), 1)], 1)
-        state["position"] = state["position"] + 1
-        inputs = torch.tensor([[row.tokens[-1]] for row in live], device=state["mask"].device)
-        logits: Tensor = model(
-            input_ids=inputs,
-            attention_mask=state["mask"],
-            position_ids=state["position"],
-            past_key_values=cache,
-            use_cache=True,
-        ).logits
+    def _step(self, states: list[Tensor]) -> Tensor:
+        """The logits of every row's next token; a finished one that is still there repeats its last to no effect."""
+        places = [[len(self.prompts[row.task.problem_id]) + len(row.tokens) - 1] for row in self.rows]
+        inputs, positions = torch.tensor([[[row.tokens[-1]] for row in self.rows], places]).to(self.model.device)
+        with stepping(self.slots.spans()):
+            logits: Tensor = self.model(
+                input_ids=inputs,
+                attention_mask=self.slots.mask(),
+                position_ids=positions,
+                past_key_values=self.slots.cache,
+                use_cache=True,
+            ).logits
+        self.slots.end += 1
+        if self.with_states:
+            self.sums += states[-1][:, -1].float()
         return logits[:, -1]
 
-    def _has_run_on(self, row: _Row) -> bool:
-        stops = self.student.stop_texts
-        if not stops:
-            return False
-        # A token that writes any of a text writes a byte of it or more; one before them, as in _text.
-        most = max(len(stop.encode()) for stop in stops) + 1
-        recent: str = self.student.tokenizer.decode(row.tokens[-most:], skip_special_tokens=True)
-        return any(stop in recent for stop in stops)
-
-    def _chain(self, row: _Row) -> Chain:
-        ended = row.done and not row.cut and not row.full
-        text, offsets = self._text(row.tokens[:-1] if ended else row.tokens)
-        if ended:
-            offsets = [*offsets, len(text)]
-        if row.cut:
-            for stop in self.student.stop_texts:
-                text = text.partition(stop)[0].rstrip()
-            offsets = [min(offset, len(text)) for offset in offsets]
-        return Chain(
-            row.task.problem_id,
-            row.index,
-            text,
-            None,
-            Finish.STOP if row.done and not row.full else Finish.LENGTH,
-            tuple(offsets),
-            tuple(row.logprobs),
-        )
-
-    def _text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
-        """The text, and where each token ends in it; a token inside a character ends where the character began."""
-        decode = self.student.tokenizer.decode
-        text: str = decode(tokens, skip_special_tokens=True)
-        offsets: list[int] = []
-        # Decoding from a recent token on keeps this linear: `start` begins a window whose own text begins at `base`.
-        # A window has a token before the one asked for, since decoders drop a leading space.
-        start = base = 0
-        for end in range(1, len(tokens) + 1):
-            piece: str = decode(tokens[start:end], skip_special_tokens=True)
-            if piece.endswith("\N{REPLACEMENT CHARACTER}"):
-                offsets.append(min(base + len(piece) - 1, len(text)))
+    def _note(self, chosen: list[int], logprobs: list[float]) -> Iterator[_Row]:
+        """Give the last rows their tokens, and yield those that end with them."""
+        offset = len(self.rows) - len(chosen)
+        student = self.sampler.student
+        room = student.context or math.inf
+        for i, (token, logprob) in enumerate(zip(chosen, logprobs, strict=True), offset):
+            row = self.rows[i]
+            if row.done:
                 continue
-            offsets.append(min(base + len(piece), len(text)))
-            if end - start >= 16:
-                tail: str = decode(tokens[end - 1 : end], skip_special_tokens=True)
-                if not tail.startswith("\N{REPLACEMENT CHARACTER}"):
-                    start, base = end - 1, offsets[-1] - len(tail)
-        if offsets:
-            offsets[-1] = len(text)
-        for i in range(len(offsets) - 1, 0, -1):
-            offsets[i - 1] = min(offsets[i - 1], offsets[i])
-        return text, offsets
+            row.tokens.append(token)
+            row.logprobs.append(logprob)
+            row.cut = has_run_on(student, row.tokens)
+            ends = row.cut or token in student.stop_ids
+            length = len(self.prompts[row.task.problem_id]) + len(row.tokens)
+            row.full = not ends and (length >= room or len(row.tokens) >= self.sampling.max_new_tokens)
+            if ends or row.full:
+                row.done = True
+                row.states = self.sums[i].clone() if self.with_states else None
+                self.slots.retire(i)
+                yield row
 
 
 def _generator(seed: str, task: Task, index: int) -> torch.Generator:
     digest = hashlib.sha256(f"{seed}:{task.problem_id}:{index}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-
-def _choose(logits: Tensor, live: list[_Row], sampling: Sampling) -> tuple[list[int], list[float]]:
-    """A token for each row, and its log-probability under the untempered distribution; [B,V] logits."""
-    logits = logits.float()
-    if logits.device.type == "mps":  # has no float64
-        logits = logits.cpu()
-    if sampling.temperature == 0:
-        chosen = logits.argmax(-1)
-    else:
-        probabilities = torch.softmax(logits / sampling.temperature, -1)
-        if sampling.top_p < 1:
-            probabilities = _nucleus(probabilities, sampling.top_p)
-        draws = torch.cat([torch.rand(1, generator=row.random, dtype=torch.float64) for row in live])
-        cumulative = probabilities.double().cumsum(-1)
-        point = draws.to(logits.device)[:, None] * cumulative[:, -1:]
-        chosen = torch.searchsorted(cumulative, point, right=True).squeeze(-1).clamp(max=logits.shape[-1] - 1)
-    logprobs = logits.gather(-1, chosen[:, None]).squeeze(-1) - logits.logsumexp(-1)
-    return chosen.tolist(), logprobs.tolist()
-
-
-def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    """Zero all but the smallest set of most likely tokens whose probabilities reach top_p (Holtzman et al. 2020)."""
-    ordered, order = probabilities.sort(-1, descending=True)
-    outside = ordered.cumsum(-1) - ordered >= top_p
-    return probabilities.masked_fill(outside.scatter(-1, order, outside), 0.0)
-
-
-def _shrink(cache: Any, state: dict[str, Tensor], keep: Tensor) -> None:
-    cache.batch_select_indices(keep)
-    state["mask"], state["position"] = state["mask"][keep], state["position"][keep]

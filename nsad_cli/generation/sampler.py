@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from nsad_cli.errors import NsadError
 from nsad_cli.types import Chain
+
+if TYPE_CHECKING:
+    from nsad_cli.students import Student
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +56,17 @@ class Sampler(Protocol):
         A chain follows from (seed, problem, index) and the engine, whatever else is asked for beside it, up to the
         rounding of batched arithmetic.
         """
+
+
+def need_room(student: Student, longest: Sequence[int]) -> None:
+    """Raise NsadError where the longest prompt leaves no room for an answer in the student's context."""
+    room, shown = student.context, len(student.demonstrations)
+    if room is not None and len(longest) >= room:
+        raise NsadError(
+            f"a prompt of {len(longest)} tokens does not fit into `{student.spec}`",
+            f"its context has {room} tokens, and the answer needs some of them",
+            f"show it fewer or shorter demonstrations than these {shown} (teacher.demonstrations for a teacher,"
+            " evaluation.demonstrations for few-shot)"
+            if shown
+            else "leave that problem out, or use a model with a longer context",
+        )

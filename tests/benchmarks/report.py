@@ -20,9 +20,9 @@ def at_least(value: float, goal: float | None) -> dict[str, Any]:
     return {"value": round(value, 3), "goal": goal, "met": None if goal is None else value >= goal}
 
 
-def close_to_machine(rate: float, device: torch.device, size: int = 1536) -> float:
-    """A rate (floating-point operations a second) as a share of a plain float32 matrix product's on this device."""
-    a, b = torch.randn(2, size, size, device=device)
+def close_to_machine(rate: float, device: torch.device, size: int = 1536, dtype: torch.dtype = torch.float32) -> float:
+    """A rate (floating-point operations a second) as a share of a plain matrix product's on this device."""
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
     best = float("inf")
     for _ in range(8):
         started = time.perf_counter()

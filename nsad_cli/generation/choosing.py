@@ -1,0 +1,76 @@
+"""Choosing the next token of every row, each with random numbers of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nsad_cli.generation.sampler import Sampling
+
+BLOCK = 256
+"""Tokens whose probabilities are summed first: the exact search then runs over the sums, and inside one block."""
+CPU_ROWS = 8
+"""Rows at once on a CPU, so that what is computed of them stays in its cache."""
+
+
+def choose(logits: Tensor, randoms: Sequence[torch.Generator], sampling: Sampling) -> tuple[list[int], list[float]]:
+    """A token for each of B rows [B,V], and its log-probability under the untempered distribution.
+
+    A row's token follows from its logits and its own generator, whatever is beside it.
+    """
+    if logits.device.type == "mps":  # has no float64
+        logits = logits.cpu()
+    size = CPU_ROWS if logits.device.type == "cpu" else len(randoms)
+    tokens: list[int] = []
+    logprobs: list[float] = []
+    for start in range(0, len(randoms), size):
+        part = logits[start : start + size].float()
+        draws = None
+        if sampling.temperature > 0:
+            draws = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in randoms[start : start + size]])
+        chosen, logprob = _choose(part, draws, sampling)
+        tokens += chosen.tolist()
+        logprobs += logprob.tolist()
+    return tokens, logprobs
+
+
+def _choose(logits: Tensor, draws: Tensor | None, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """Tokens and log-probabilities [B] of rows of logits [B,V] in float32; draws [B] in [0, 1), None for greedy."""
+    top, best = logits.max(-1, keepdim=True)
+    if draws is None:
+        return best.squeeze(-1), -(logits - top).exp_().sum(-1).log()
+    weights = ((logits - top) / sampling.temperature).exp_()
+    total = weights.sum(-1) if sampling.temperature == 1 else (logits - top).exp_().sum(-1)
+    if sampling.top_p < 1:
+        weights = _nucleus(weights, sampling.top_p)
+    chosen = _invert(weights, draws.to(logits.device))
+    return chosen, logits.gather(-1, chosen[:, None]).squeeze(-1) - top.squeeze(-1) - total.log()
+
+
+def _invert(weights: Tensor, draws: Tensor) -> Tensor:
+    """The token at which the cumulated weights [B,V] pass the share `draws` [B] of their sum; none of weight 0."""
+    blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
+    found, share = _search(blocks.sum(-1), draws)
+    inside = blocks[torch.arange(len(draws), device=weights.device), found]
+    return (found * BLOCK + _search(inside, share)[0]).clamp(max=weights.shape[-1] - 1)
+
+
+def _search(weights: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """The first place [B] where the cumulated weights [B,N] exceed a share of their sum, and the share of its own."""
+    cumulated = weights.double().cumsum(-1)
+    point = shares[:, None] * cumulated[:, -1:]
+    place = torch.searchsorted(cumulated, point, right=True).clamp(max=weights.shape[-1] - 1)
+    own = weights.double().gather(-1, place)
+    share = (point - cumulated.gather(-1, place) + own) / own
+    return place.squeeze(-1), share.squeeze(-1).clamp(0, 1 - 2**-53)
+
+
+def _nucleus(weights: Tensor, top_p: float) -> Tensor:
+    """Zero all but the smallest set of most likely tokens whose probabilities reach top_p (Holtzman et al. 2020)."""
+    probabilities = weights / weights.sum(-1, keepdim=True)
+    ordered, order = probabilities.sort(-1, descending=True)
+    outside = ordered.cumsum(-1) - ordered >= top_p
+    return weights.masked_fill(outside.scatter(-1, order, outside), 0.0)
