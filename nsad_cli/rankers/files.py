@@ -24,7 +24,7 @@ from nsad_cli.students import Student
 HEAD_FILE = "head.safetensors"
 ABOUT = "ranker"
 CALIBRATION = "calibration"
-"""The tensor (scale, shift), in float64."""
+"""The tensor (scale, shift)."""
 
 
 def save_ranker(scorer: Scorer, calibration: Calibration, folder: Path, *, reads: str = "") -> None:
@@ -32,7 +32,7 @@ def save_ranker(scorer: Scorer, calibration: Calibration, folder: Path, *, reads
     shutil.rmtree(folder, ignore_errors=True)
     scorer.save(folder)
     tensors = {name: value.detach().cpu().contiguous() for name, value in scorer.head_tensors().items()}
-    tensors[CALIBRATION] = torch.tensor([calibration.scale, calibration.shift], dtype=torch.float64)
+    tensors[CALIBRATION] = torch.tensor([calibration.scale, calibration.shift])
     # One key: several come in an order of chance, and the same ranker is to be the same file.
     about = json.dumps({"kind": scorer.kind, "reads": reads})
     write_atomic(folder / HEAD_FILE, save(tensors, metadata={ABOUT: about}))

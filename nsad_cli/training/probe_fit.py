@@ -19,9 +19,9 @@ from nsad_cli.runs import Run
 from nsad_cli.training.ranker import Pair, pair_losses
 from nsad_cli.training.trainer import TrainResult
 
-PENALTIES = (1.0, 0.1, 0.01, 0.001)
+PENALTIES = (100.0, 10.0, 1.0, 0.1, 0.01)
 """λ of λ/2·‖w‖², for features of unit variance, from the strongest: one stands for a stage's step."""
-UNHELD = 0.1
+UNHELD = 1.0
 """Where no pair is held out."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from nsad_cli.pipeline import run_stages
 from nsad_cli.runs import Run
+from tests.training.test_ranker import answer_half_rightly, ranking
 from tests.training.test_stages import recipe
 
 FSDP = Path(__file__).parents[2] / "recipes" / "launch" / "fsdp.yaml"
@@ -106,3 +109,40 @@ def test_one_stage_after_the_other_in_two_processes(tiny_llama: Path, tmp_path: 
     assert {name: result["processes"] for name, result in stages.items()} == {"negative": 2, "nat": 2}
     again = run_in(tmp_path, "-m", "nsad_cli", "train-nat", "--run", "r")
     assert again.returncode == 0 and again.stderr.count("already done") == 2
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_rankers_of_one(
+    tiny_llama: Path, tiny_encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for dropout, which each process draws by itself. The probe also on a base that they share out."""
+    monkeypatch.setenv("NSAD_HOME", str(tmp_path / "runs"))
+    run = Run.create("taught", ranking(tiny_llama, tiny_encoders, "head", epochs=1))
+    run_stages(run, ["collect", "grade", "negative", "nat", "nce"], note=lambda _: None)
+    answer_half_rightly(run)
+    shutil.copytree(tiny_encoders["t5"], tmp_path / "t5")
+    config = json.loads((tmp_path / "t5" / "config.json").read_text())
+    (tmp_path / "t5" / "config.json").write_text(json.dumps({**config, "dropout_rate": 0.0}))
+    encoder = ("--kind", "encoder", "--model", str(tmp_path / "t5"))
+    trained = {}
+    for name, launcher, flags, more in (
+        ("encoder-one", (), encoder, {}),
+        ("encoder-two", LAUNCH, encoder, {}),
+        ("probe-one", (), ("--kind", "probe"), {}),
+        ("probe-two", LAUNCH, ("--kind", "probe"), {}),
+        ("probe-shared", LAUNCH, ("--kind", "probe"), {"ACCELERATE_USE_FSDP": "true"}),
+    ):
+        shutil.copytree(run.path, tmp_path / "runs" / name)
+        done = run_in(tmp_path, *launcher, "-m", "nsad_cli", "train-ranker", "--run", name, "--json", *flags, **more)
+        assert done.returncode == 0, done.stderr
+        assert ("shared out" in done.stderr) == bool(more)
+        trained[name] = json.loads(done.stdout)["stages"]["ranker"]
+        assert trained[name]["processes"] == (2 if launcher else 1)
+    for name, one in (("encoder-two", "encoder-one"), ("probe-two", "probe-one"), ("probe-shared", "probe-one")):
+        first, second = curves(tmp_path, one), curves(tmp_path, name)
+        assert first.keys() == second.keys()
+        for key, losses in first.items():
+            assert second[key] == pytest.approx(losses, abs=1e-4), key
+        report, expected = trained[name]["calibration"], trained[one]["calibration"]
+        assert report["calibrated"] and report["ranking_accuracy"] == expected["ranking_accuracy"]
+        assert report["scale"] == pytest.approx(expected["scale"], rel=0.01)

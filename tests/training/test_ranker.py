@@ -101,7 +101,9 @@ def test_every_kind_learns_and_is_calibrated(
     assert result["held_out_loss"] == pytest.approx(min(m["held_out_loss"] for m in mine if "held_out_loss" in m))
     session = Session(run)
     ranker = session.ranker()
-    assert ranker is not None and ranker.calibration == Calibration(report["scale"], report["shift"])
+    assert ranker is not None
+    saved = ranker.calibration
+    assert (saved.scale, saved.shift) == pytest.approx((report["scale"], report["shift"]))
     problem = next(iter(arithmetic.problems("test", 1)))
     chains = [Chain(problem.id, i, text, None) for i, text in enumerate(("5 more. The answer is 5.", "2 loses."))]
     right, wrong = ranker.score(problem, chains)
