@@ -161,8 +161,11 @@ def train_ranker(
     scorers: list[Scorer] = []
 
     def data() -> StageData:
-        own = sample()  # it loads the adapter that writes, and that freezes all others
-        scorers.append(untrained_ranker(session))
+        if settings.kind == "encoder":  # a missing one is told before anything is sampled
+            scorers.append(untrained_ranker(session))
+        own = sample()
+        if settings.kind != "encoder":  # sampling loads the adapter that writes, and that freezes all others
+            scorers.append(untrained_ranker(session))
         return ranker_data(session, scorers[0].example, own, corpus, note)
 
     def finish(objective: RankerObjective, found: StageData, steps: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from nsad_cli import arithmetic
 from nsad_cli.chains import ChainStore
 from nsad_cli.config import Recipe, validate_recipe
-from nsad_cli.errors import UsageError
+from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.nat.adapters import Adapters
@@ -31,7 +31,7 @@ from nsad_cli.students import load_student
 from nsad_cli.training.calibrating import ENOUGH, Graded, calibrate
 from nsad_cli.training.ranker import pair_losses
 from nsad_cli.types import Chain
-from tests.training.test_stages import STAGE, assert_same_weights, killed_in_turn, recipe
+from tests.training.test_stages import STAGE, assert_same_weights, killed_in_turn, recipe, weights
 
 SAMPLES = 8
 KINDS = ("head", "probe", "bert", "t5")
@@ -276,6 +276,31 @@ def test_a_certain_ranker_learns_its_doubts(tiny_llama: Path) -> None:
     assert report["ece_before"] == pytest.approx(0.25, abs=0.01) and report["ece_after"] < 0.03
     assert calibration(6.0) == pytest.approx(0.75, abs=0.02)
     assert report["ranking_accuracy"] == pytest.approx((9 + 0.5 * 6) / 16)
+
+
+def test_rankers_of_a_bfloat16_student_are_in_float32(tiny_llama: Path, tiny_encoders: dict[str, Path]) -> None:
+    half = {"model": str(tiny_llama), "device": "cpu", "dtype": "bfloat16"}
+    settings = ranking(tiny_llama, tiny_encoders, "head").model_dump()
+    run = Run.create("half", validate_recipe({**settings, "student": half}, "test"))
+    run_stages(run, ["collect", "grade", "negative", "nat", "nce"], note=lambda _: None)
+    answer_half_rightly(run)
+    for kind in ("probe", "t5"):
+        settings = ranking(tiny_llama, tiny_encoders, kind).model_dump()
+        copy = copy_of(run, f"half-{kind}", validate_recipe({**settings, "student": half}, "test"))
+        result = run_stages(copy, ["ranker"], note=lambda _: None)["ranker"]
+        assert result["calibration"]["calibrated"] and result["held_out_loss"] > 0
+        assert {value.dtype for name, value in weights(copy).items() if "ranker" in name} == {torch.float32}
+
+
+def test_a_missing_encoder_is_told_before_chains_are_sampled(
+    taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nsad_cli.training.own_chains.own_candidates", lambda *_: pytest.fail("it samples"))
+    settings = ranking(tiny_llama, {"t5": tmp_path / "nowhere"}, "t5")
+    with pytest.raises(NsadError, match="not there"):
+        run_stages(copy_of(taught, "missing", settings), ["ranker"], note=lambda _: None)
+    with pytest.raises(NsadError, match="not there"):
+        make_plan("missing", settings, lambda _: None)
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
