@@ -182,7 +182,7 @@ def train_ranker(
         key,
         settings,
         data,
-        lambda: RankerObjective(scorers[0], settings.objective),
+        lambda: RankerObjective(scorers.pop(), settings.objective),  # held nowhere else: it holds the student
         note,
         finish=finish,
     )
