@@ -184,8 +184,12 @@ class _BatchCollection(Collection):
     # --- taking in ------------------------------------------------------------------------------------------------
 
     def _look(self) -> tuple[int, int]:
-        """Take in the batches that have ended; how many have not, and how many requests these have answered."""
+        """Take in the batches that have ended; how many have not, and how many requests these have answered.
+
+        Raises NsadError, at the end, for one that the API does not know: its draws may be paid already.
+        """
         under_way = answered = 0
+        strange: list[Batch] = []
         for batch in self._open():
             if not batch.sent and batch.owner != me() and lives(batch.owner, batch.created):
                 under_way += 1  # another process is about to hand it over
@@ -199,27 +203,39 @@ class _BatchCollection(Collection):
                 self.store.name_batch(batch.id, known)
                 batch = replace(batch, id=known)
             state = self.api.state(batch.id)
-            if state is None or state.ended:
+            if state is None:
+                strange.append(batch)
+            elif state.ended:
                 self._take(batch, state)
             else:
                 under_way += 1
                 answered += state.answered
+        if strange:
+            raise self._unknown(strange[0])
         return under_way, answered
 
-    def _take(self, batch: Batch, state: State | None) -> None:
+    def _unknown(self, batch: Batch) -> NsadError:
+        draws = sum(len(_Line.of(key).numbers) for key in batch.lines)
+        return NsadError(
+            f"{self.api.base_url} does not know the batch {batch.id}",
+            f"it was made with another account's key, or deleted there; its {draws} draws may be paid",
+            f"use the key that it was made with, or have them asked and paid anew with --give-up {batch.id}",
+        )
+
+    def _take(self, batch: Batch, state: State) -> None:
         """Store a batch's draws and close it; what it lacks is free to be asked again, or has failed."""
         held = {
             (pid, number) for pid, numbers in self._held().items() for number in numbers if numbers[number] == batch.id
         }
-        taken = self._read(batch, state, held) if state else _Taken()
+        taken = self._read(batch, state, held)
         self.store.close_batch(batch.id)
         self._settle()
-        too_much = state is not None and state.code == TOO_MUCH_WAITS and len(batch.lines) > 1
+        too_much = state.code == TOO_MUCH_WAITS and len(batch.lines) > 1
         if too_much:
             self.most = max(1, len(batch.lines) // 2)
         if taken.error is not None:
             raise taken.error
-        lost = state is None or state.status == "cancelled"
+        lost = state.status == "cancelled"
         said = f"the batch {batch.id} {_ending(state)}"
         for line in map(_Line.of, batch.lines):
             lacking = [(line.problem, number) for number in line.numbers if (line.problem, number) in held]
@@ -312,9 +328,7 @@ def _parts(lines: Iterable[_Line], most: int) -> Iterator[list[_Line]]:
         yield part
 
 
-def _ending(state: State | None) -> str:
-    if state is None:
-        return "is not known to the API: it was deleted, or belongs to another account's key"
+def _ending(state: State) -> str:
     if state.status == "completed":
         return "was completed without a reply to this"
     if state.status == "failed":

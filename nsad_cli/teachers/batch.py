@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.teachers.openai import RETRIES, OpenAITeacher
-from nsad_cli.teachers.pace import backoff
+from nsad_cli.teachers.openai import OpenAITeacher
+from nsad_cli.teachers.pace import RETRIES, backoff
 
 ENDPOINT = "/v1/chat/completions"
 MOST_REQUESTS = 50_000

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 
 from aiolimiter import AsyncLimiter
 
+RETRIES = 6
+"""Attempts after the first one at a reply that failed: a broken connection, an error of the server, no usable text."""
 LONGEST_PAUSE = 60.0
 """Seconds; a server that asks for more is believed."""
 

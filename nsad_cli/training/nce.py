@@ -1,7 +1,8 @@
 """NCE: a fresh LoRA student learns from correct rationales, with NAT as a calibrated teacher.
 
 Student, NAT and negative adapter take turns on one copy of the base; the two teachers run without dropout, so that an
-example's KL, and with it its β, never changes: it is kept after the first epoch, which saves the negative pass.
+example's KL, and with it its β, never changes: one process keeps it after the first epoch, which saves the negative
+pass; several compute it again.
 Deviation from the reference code: loss and β on completion tokens alone.
 """
 

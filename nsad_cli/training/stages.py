@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from nsad_cli.config import StageConfig
-from nsad_cli.errors import NsadError
 from nsad_cli.processes import SHARDED, count, leads, wait
 from nsad_cli.rankers.base import ADAPTER, ScoreHead, Scorer
 from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
@@ -253,12 +252,6 @@ def _run(
 ) -> dict[str, Any]:
     """Train a stage in every process; `finish` saves what was learned, after so many steps, and has more to report."""
     run = session.run
-    if session.recipe.student.dtype == "float16":
-        raise NsadError(
-            f"{stage}: no training in float16",
-            "small gradients vanish in it without loss scaling",
-            "set student.dtype (--dtype) to bfloat16 or float32; float16 can only answer",
-        )
     stale = run.stages().get(stage, {}).get("key") != key or run.done(stage, key)
     wait()  # before the leading process writes what the others have just read
     if stale and leads():
@@ -270,8 +263,11 @@ def _run(
         data = data or make_data()
         objective = build()
         if SHARDED and not (isinstance(objective, RankerObjective) and isinstance(objective.scorer, EncoderScorer)):
-            shard_base(session.adapters, objective)
-            note(f"{stage}: the base is shared out over {count()} processes")
+            kept, whole = shard_base(session.adapters, objective)
+            note(
+                f"{stage}: the base is shared out over {count()} processes; "
+                f"each keeps {kept / 1e6:.2f} of {whole / 1e6:.2f} MB"
+            )
         outcome = _learn(session, stage, settings, objective, data, note)
         more = finish(objective, data, outcome.steps)
         if leads():
@@ -289,6 +285,7 @@ def _run(
         forget_checkpoints(run, stage)
     wait()
     if SHARDED:
+        del objective  # it holds the student
         session.reload()  # one process alone can neither sample from shards nor adapt them further
     else:
         session.adapters.record_alphas(False)

@@ -172,7 +172,7 @@ class StageTrainer(Trainer):
     """transformers' Trainer whose unit of data is a whole step, packed here and normalised by its exact count of items.
 
     Every process sees the whole step and works on its share of it, so that the loss and its gradient do not depend on
-    how many processes there are or how much fits into a pack.
+    how many processes there are or how much fits into a pack (but for dropout, whose masks each process draws itself).
     """
 
     def __init__(
@@ -284,17 +284,27 @@ class StageTrainer(Trainer):
         super()._save_checkpoint(model, trial)
         wait()  # each process writes the state of its own random numbers
         if leads():
-            (Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
+            self._keep_newest_and_best()
+
+    def _keep_newest_and_best(self) -> None:
+        newest = self._checkpoint(self.state.global_step)
+        (newest / COMPLETE).touch()
+        for old in set(newest.parent.glob("checkpoint-*")) - {newest, self._checkpoint(self.state.best_global_step)}:
+            (old / COMPLETE).unlink(missing_ok=True)  # first: one that is half gone must not count as whole
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _checkpoint(self, step: int | None) -> Path:
+        return Path(str(self.args.output_dir)) / f"checkpoint-{step}"
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        self._load_weights(resume_from_checkpoint)
+        self._load_weights(Path(resume_from_checkpoint))
         self.objective.load_state(load_file(Path(resume_from_checkpoint) / STATE))
 
     def _load_best_model(self) -> None:
-        self._load_weights(str(self.state.best_model_checkpoint))
+        self._load_weights(self._checkpoint(self.state.best_global_step))
 
-    def _load_weights(self, folder: str) -> None:
-        weights = load_file(Path(folder) / WEIGHTS)
+    def _load_weights(self, folder: Path) -> None:
+        weights = load_file(folder / WEIGHTS)
         with torch.no_grad():
             for name, parameter in self.objective.trained().items():
                 parameter.copy_(weights[name])
@@ -398,7 +408,7 @@ def _arguments(
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=2,
+        save_total_limit=None,  # see _keep_newest_and_best
         load_best_model_at_end=evaluate,
         metric_for_best_model="loss" if evaluate else None,
         greater_is_better=False if evaluate else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 
 from nsad_cli.pipeline import run_stages
 from nsad_cli.runs import Run
+from nsad_cli.students import load_student
 from tests.training.test_ranker import answer_half_rightly, ranking
 from tests.training.test_stages import recipe
 
@@ -25,10 +27,9 @@ LAUNCH = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", 
 ADAPTER = {"targets": "all-linear", "dropout": 0.0, "unit": {"size": 8, "targets": ["q_proj", "v_proj"]}}
 
 
-def run_in(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run_in(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("NSAD_")}
     environment |= {"HOME": str(home), "NSAD_HOME": str(home / "runs"), "OMP_NUM_THREADS": "1", "NSAD_DEVICE": "cpu"}
-    environment |= more
     return subprocess.run(
         [sys.executable, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=500
     )
@@ -68,7 +69,6 @@ def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Pa
 
 @pytest.mark.slow
 def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one(tiny_llama: Path, tmp_path: Path) -> None:
-    """accelerate's launcher has no FSDP on CPUs: the processes get the variable by which it asks for it."""
     stage = {"epochs": 1, "batch_size": 5, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 2, "pack_tokens": 200}
     ranker = {**stage, "problems": 4, "samples": 2, "min_pairs": 3, "max_examples": 8}
     training = {"held_out": 0.1, "negative": stage, "nat": stage, "nce": {**stage, "self_samples": 1}, "ranker": ranker}
@@ -76,11 +76,15 @@ def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one(tiny_llama: Path, tm
         yaml.safe_dump(recipe(tiny_llama, adapter=ADAPTER, training=training).model_dump(mode="json"))
     )
     one = run_in(tmp_path, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "whole", "--json")
-    command = (*LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
-    sharded = run_in(tmp_path, *command, ACCELERATE_USE_FSDP="true")
+    launch = ("-m", "accelerate.commands.launch", "--config_file", str(FSDP), "--num_processes", "2")
+    sharded = run_in(tmp_path, *launch, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
     assert one.returncode == 0, one.stderr
     assert sharded.returncode == 0, sharded.stderr
-    assert sharded.stderr.count("the base is shared out over 2 processes") == 4, "negative, NAT, NCE and ranker"
+    told = re.findall(r"shared out over 2 processes; each keeps (.*) of (.*) MB", sharded.stderr)
+    assert len(told) == 4, "negative, NAT, NCE and ranker"
+    model = load_student(str(tiny_llama), device="cpu").model
+    whole, layers = (sum(p.nbytes for p in part.parameters()) for part in (model, model.model.layers))
+    assert {tuple(map(float, pair)) for pair in told} == {(round((whole - layers / 2) / 1e6, 2), round(whole / 1e6, 2))}
     first, second = curves(tmp_path, "whole"), curves(tmp_path, "sharded")
     assert first.keys() == second.keys() and len(first) == 8
     for key, losses in first.items():

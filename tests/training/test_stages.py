@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from nsad_cli.generation.sampler import Sampling
 from nsad_cli.pipeline import load_benchmarks, run_stages
 from nsad_cli.runs import STAGES, Run
 from nsad_cli.session import Session
+from nsad_cli.training.completion import CompletionObjective
+from nsad_cli.training.sharding import shard_base
 from nsad_cli.types import Chain
 
 STAGE: dict[str, Any] = {
@@ -210,6 +213,31 @@ def assert_same_weights(one: Run, other: Run) -> None:
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
+def test_killed_while_an_old_checkpoint_goes_it_resumes_from_a_whole_one(
+    finished: tuple[Run, dict[str, Any], list[str]], tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.create("halved", recipe(tiny_llama))
+    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    half: list[Path] = []
+
+    def stop_half_way(folder: Path, **_: Any) -> None:
+        if folder.name.startswith("checkpoint-"):
+            (folder / "trained.safetensors").unlink()
+            half.append(folder)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("shutil.rmtree", stop_half_way)
+        run_stages(run, ["negative"], note=lambda _: None)
+    assert half and not (half[0] / "complete").exists()
+    notes: list[str] = []
+    run_stages(Run(run.path), ["negative"], note=notes.append)
+    assert any("resuming at step" in note for note in notes)
+    expected = load_file(finished[0].adapter_path("negative") / "adapter_model.safetensors")
+    found = load_file(run.adapter_path("negative") / "adapter_model.safetensors")
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_keeps_a_checkpoint(
     finished: tuple[Run, dict[str, Any], list[str]], tiny_llama: Path, number: signal.Signals
@@ -336,6 +364,37 @@ def test_a_bfloat16_base_trains_every_stage_with_float32_adapters(tiny_llama: Pa
     assert {value.dtype for value in weights(run).values()} == {torch.float32}
 
 
+@pytest.mark.parametrize("student", [{"dtype": "float16"}, {"load_in_4bit": True}])
+def test_what_cannot_be_trained_is_told_before_anything_is_collected(
+    student: dict[str, Any], tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nsad_cli.pipeline.SHARDED", True)
+    run = Run.create("never", recipe(tiny_llama, student={"model": str(tiny_llama), "device": "cpu", **student}))
+    with pytest.raises(NsadError, match=r"float16|4 bits"):
+        run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
+    assert "collect" not in run.stages()
+
+
+def test_a_base_that_runs_no_packs_is_not_sharded(tiny_llama: Path) -> None:
+    session = Session(Run.create("eager", recipe(tiny_llama)))
+    session.student.model.set_attn_implementation("eager")
+    session.adapters.add_lora("negative", session.adapter_settings, 0)
+    with pytest.raises(NsadError, match="cannot be sharded"):
+        shard_base(session.adapters, CompletionObjective(session.adapters, "negative"))
+
+
+def test_a_session_that_forgets_its_student_lets_go_of_its_memory(
+    finished: tuple[Run, dict[str, Any], list[str]],
+) -> None:
+    session = Session(finished[0])
+    ranker = session.ranker()
+    assert ranker is not None
+    model = weakref.ref(session.student.model)
+    del ranker
+    session.reload()
+    assert model() is None
+
+
 def test_a_stage_before_its_time_names_the_command(tiny_llama: Path) -> None:
     run = Run.create("early", recipe(tiny_llama))
     with pytest.raises(UsageError) as error:
@@ -356,7 +415,7 @@ def test_a_full_disk_under_a_checkpoint_is_told_and_the_run_resumes(tiny_llama: 
     planted: list[Path] = []
 
     def fill_the_disk(event: Any) -> None:
-        if event.stage == "negative" and event.step == 2:
+        if event.stage == "negative" and event.step == event.total - 1:
             planted.append(run.path / "checkpoints" / "negative" / f"checkpoint-{event.total}" / "optimizer.pt")
             planted[0].parent.mkdir(parents=True)
             planted[0].symlink_to("/dev/full")
