@@ -29,7 +29,7 @@ from nsad_cli.runs import Run
 from nsad_cli.session import Session
 from nsad_cli.students import load_student
 from nsad_cli.training.calibrating import ENOUGH, Graded, calibrate
-from nsad_cli.training.ranker import pair_losses
+from nsad_cli.training.probe_fit import fit_line
 from nsad_cli.types import Chain
 from tests.training.test_stages import STAGE, assert_same_weights, killed_in_turn, recipe, weights
 
@@ -117,17 +117,17 @@ def test_the_probe_is_at_its_objectives_optimum(
     objective: str, taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path]
 ) -> None:
     """No direction lowers the penalised loss: its gradient in the standardised weights vanishes."""
-    from nsad_cli.training.probe_fit import _optimum
-
     torch.manual_seed(1)
-    features = torch.randn(30, 2, 5, dtype=torch.float64)
-    features[:, 0, 0] += 1
-    weight, bias = (part.requires_grad_() for part in _optimum(features, objective, 0.1))
-    right, wrong = (features @ weight + bias).unbind(1)
-    loss = pair_losses(objective, right, wrong).mean() + 0.05 * (weight * weight).sum()
-    for gradient in torch.autograd.grad(loss, (weight, bias), allow_unused=True):
-        assert gradient is None or gradient.abs().max() < 1e-4
-    assert weight[0] > 0 and (right > wrong).double().mean() > 0.6
+    features = 3 * torch.randn(30, 2, 5, dtype=torch.float64) + 7
+    features[:, 0, 0] += 3
+    line = fit_line(features, objective, 0.1)
+    spread = features.flatten(0, 1).std(0, unbiased=False)
+    weight, bias = line.weight.requires_grad_(), line.bias.requires_grad_()
+    losses, hits = line.losses(features, objective)
+    loss = losses.mean() + 0.05 * ((weight * spread) ** 2).sum()
+    for gradient in torch.autograd.grad(loss, (weight, bias)):
+        assert gradient.abs().max() < 1e-4
+    assert weight[0] > 0 and hits.mean() > 0.6
     run = copy_of(taught, objective, ranking(tiny_llama, tiny_encoders, "probe", objective=objective))
     result = run_stages(run, ["ranker"], note=lambda _: None)["ranker"]
     assert result["objective"] == objective and result["calibration"]["ranking_accuracy"] > 0.7
