@@ -108,7 +108,8 @@ class ProbeRanker(TrainedRanker):
     def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
         """Score each chain in [0, 1]; None for an empty one. Only those that were not heard are read."""
         heard = self._heard.pop(problem.id, {})
-        read = iter(super().score(problem, [chain for chain in chains if chain.text not in heard]))
+        unheard = [chain for chain in chains if chain.text not in heard]
+        read = iter(super().score(problem, unheard) if unheard else ())
         scores = [heard[chain.text] if chain.text in heard else next(read) for chain in chains]
         return [score if chain.text.strip() else None for chain, score in zip(chains, scores, strict=True)]
 
