@@ -343,26 +343,10 @@ class _Planner:
         from nsad_cli.training.stage_data import CALIBRATION_SHARE
 
         settings, share = self.recipe.training.ranker, 1 - self.recipe.training.held_out
-        texts: dict[str, tuple[set[str], set[str]]] = {}
-        for side, items in enumerate((self.corpus.positive, self.corpus.negative)):
-            for item in items:
-                texts.setdefault(item.problem.id, (set(), set()))[side].add(item.text)
         known = self.corpus.problems()
         problems = min(settings.problems, len(known) * self.forecast.scale)
         calibrating = problems * share * CALIBRATION_SHARE
-        pairs = (problems * share - calibrating) * expected_pairs(settings)
-        if pairs < settings.min_pairs:
-            most = settings.pairs_per_problem
-            pairs += (
-                sum(
-                    min(most, len(right) * len(wrong))
-                    for name, (right, wrong) in texts.items()
-                    if name not in self.corpus.held_out
-                )
-                * self.forecast.scale
-                * (1 - calibrating / max(len(known) * self.forecast.scale, 1))
-            )
-        pairs = min(pairs, settings.max_examples or math.inf)
+        pairs = self._ranker_pairs(problems * share, calibrating)
         held_out = min(self.recipe.training.max_held_out, pairs * (1 - share) / share)
         length = self.prompt + self.completion
         probe = settings.kind == "probe"  # it reads every chain once
@@ -387,6 +371,23 @@ class _Planner:
             },
             {"estimated": BOTH},
         )
+
+    def _ranker_pairs(self, problems: float, calibrating: float) -> float:
+        """Pairs to learn from: the student's own, and the teacher's where these are few."""
+        settings, scale = self.recipe.training.ranker, self.forecast.scale
+        pairs = (problems - calibrating) * expected_pairs(settings)
+        if pairs < settings.min_pairs:
+            texts: dict[str, tuple[set[str], set[str]]] = {}
+            for side, items in enumerate((self.corpus.positive, self.corpus.negative)):
+                for item in items:
+                    texts.setdefault(item.problem.id, (set(), set()))[side].add(item.text)
+            found = sum(
+                min(settings.pairs_per_problem, len(right) * len(wrong))
+                for name, (right, wrong) in texts.items()
+                if name not in self.corpus.held_out
+            )
+            pairs += found * scale * (1 - calibrating / max(len(texts) * scale, 1))
+        return min(pairs, settings.max_examples or math.inf)
 
     def _encoder_share(self) -> float:
         """What a token costs the ranker, in the student's passes."""
