@@ -23,6 +23,7 @@ from tests.training.test_stages import recipe
 FSDP = Path(__file__).parents[2] / "recipes" / "launch" / "fsdp.yaml"
 # With --cpu the launcher would start one process; --multi_gpu starts two, to which NSAD_DEVICE gives CPUs.
 LAUNCH = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
+SHARED_LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", str(FSDP), "--num_processes", "2")
 
 ADAPTER = {"targets": "all-linear", "dropout": 0.0, "unit": {"size": 8, "targets": ["q_proj", "v_proj"]}}
 
@@ -76,8 +77,7 @@ def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one(tiny_llama: Path, tm
         yaml.safe_dump(recipe(tiny_llama, adapter=ADAPTER, training=training).model_dump(mode="json"))
     )
     one = run_in(tmp_path, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "whole", "--json")
-    launch = ("-m", "accelerate.commands.launch", "--config_file", str(FSDP), "--num_processes", "2")
-    sharded = run_in(tmp_path, *launch, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
+    sharded = run_in(tmp_path, *SHARED_LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
     assert one.returncode == 0, one.stderr
     assert sharded.returncode == 0, sharded.stderr
     told = re.findall(r"shared out over 2 processes; each keeps (.*) of (.*) MB", sharded.stderr)
@@ -129,17 +129,17 @@ def test_two_processes_train_the_rankers_of_one(
     (tmp_path / "t5" / "config.json").write_text(json.dumps({**config, "dropout_rate": 0.0}))
     encoder = ("--kind", "encoder", "--model", str(tmp_path / "t5"))
     trained = {}
-    for name, launcher, flags, more in (
-        ("encoder-one", (), encoder, {}),
-        ("encoder-two", LAUNCH, encoder, {}),
-        ("probe-one", (), ("--kind", "probe"), {}),
-        ("probe-two", LAUNCH, ("--kind", "probe"), {}),
-        ("probe-shared", LAUNCH, ("--kind", "probe"), {"ACCELERATE_USE_FSDP": "true"}),
+    for name, launcher, flags in (
+        ("encoder-one", (), encoder),
+        ("encoder-two", LAUNCH, encoder),
+        ("probe-one", (), ("--kind", "probe")),
+        ("probe-two", LAUNCH, ("--kind", "probe")),
+        ("probe-shared", SHARED_LAUNCH, ("--kind", "probe")),
     ):
         shutil.copytree(run.path, tmp_path / "runs" / name)
-        done = run_in(tmp_path, *launcher, "-m", "nsad_cli", "train-ranker", "--run", name, "--json", *flags, **more)
+        done = run_in(tmp_path, *launcher, "-m", "nsad_cli", "train-ranker", "--run", name, "--json", *flags)
         assert done.returncode == 0, done.stderr
-        assert ("shared out" in done.stderr) == bool(more)
+        assert ("shared out" in done.stderr) == (launcher is SHARED_LAUNCH)
         trained[name] = json.loads(done.stdout)["stages"]["ranker"]
         assert trained[name]["processes"] == (2 if launcher else 1)
     for name, one in (("encoder-two", "encoder-one"), ("probe-two", "probe-one"), ("probe-shared", "probe-one")):
