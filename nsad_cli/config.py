@@ -22,6 +22,8 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 """The rivals that train-baseline trains, by the names of the paper's table."""
 ModelName = Literal["base", "few-shot", "negative", "nat", "nce", Baseline]
 MODELS = ("base", "few-shot", "negative", "nat", "nce", *BASELINES)
+RankerKind = Literal["head", "probe", "encoder"]
+RankerObjective = Literal["power", "bradley-terry", "bce"]
 UNTRAINED = ("base", "few-shot")
 """What needs no training: the student itself, and with demonstrations in its prompt."""
 
@@ -208,8 +210,18 @@ class NceConfig(StageConfig):
 
 
 class RankerConfig(StageConfig):
-    """The ranker: trained on the student's own chains, in pairs of one right and one wrong from a problem."""
+    """The ranker: trained on the student's own chains, in pairs of one right and one wrong from a problem.
 
+    A probe is fitted to its optimum: how one trains by steps (epochs, batch_size, learning_rate …) is nothing to it.
+    """
+
+    kind: RankerKind = "head"
+    """head: a LoRA and a head on the student's base. probe: a head on the states that chains were written from.
+    encoder: a model of its own."""
+    objective: RankerObjective = "power"
+    """The reference's power loss, Bradley–Terry, or binary cross-entropy."""
+    model: str = ""
+    """The encoder: a folder or a Hub id of a sequence classifier or T5 encoder (the reference's is a flan-t5)."""
     epochs: float = Field(default=5, gt=0)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=2e-5, gt=0)
@@ -314,15 +326,33 @@ class Recipe(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
 
 
-def validate_recipe(values: dict[str, Any], source: str) -> Recipe:
-    """Validate a recipe's values.
+def validate_recipe(values: dict[str, Any], source: str, *, whole: bool = True) -> Recipe:
+    """Validate a recipe's values; `whole`: none are to come, so that settings must also fit each other.
 
     Raises UsageError that names the key, its place, and the nearest known key for an unknown one.
     """
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise _usage_error(error, source) from None
+    if whole:
+        _check_ranker(recipe.training.ranker, source)
+    return recipe
+
+
+def _check_ranker(ranker: RankerConfig, source: str) -> None:
+    if ranker.kind == "encoder" and not ranker.model:
+        raise UsageError(
+            f"{source}: the ranker `encoder` has no model",
+            "training.ranker.kind is `encoder`, and training.ranker.model is not set",
+            "name one (training.ranker.model=google/flan-t5-base, or a folder), or set kind to head or probe",
+        )
+    if ranker.kind != "encoder" and ranker.model:
+        raise UsageError(
+            f"{source}: the ranker `{ranker.kind}` takes no model",
+            f"it is on the student's own base, and training.ranker.model is `{ranker.model}`",
+            "empty it (--set \"training.ranker.model=''\"), or set training.ranker.kind to encoder",
+        )
 
 
 def _usage_error(error: ValidationError, source: str) -> UsageError:

@@ -64,11 +64,37 @@ class Footprint:
         logits = copies * min(tokens, CHUNK) * self.vocabulary * FLOAT32
         return self.weights_gib() + (FLOAT32 * (adapters + 3 * sum(self.trained(stage))) + kept + logits) / GIB
 
+    def reading_gib(self, tokens: float) -> float:
+        """An estimate for a probe, which only reads: weights, adapters, and what one layer makes of `tokens`."""
+        adapters = LORAS["nce"] * self.lora + self.unit
+        made = tokens * (9 * self.hidden + 4 * self.inner) * self.bytes_each
+        return self.weights_gib() + (FLOAT32 * adapters + made) / GIB
+
     def sampling_gib(self, rows: int, tokens: float) -> float:
         """An estimate for writing `rows` chains of `tokens` each, prompts included, at once."""
         cache = rows * tokens * self.layers * self.cached * self.bytes_each
         adapters = LORAS["ranker"] * self.lora + self.unit
         return self.weights_gib() + (cache + FLOAT32 * (adapters + rows * self.vocabulary)) / GIB
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFootprint:
+    """An encoder ranker, beside the student; all its parameters are trained, in float32."""
+
+    parameters: int
+    width: int
+    """Numbers that the backward pass needs of one token."""
+
+    def training_gib(self, tokens: float) -> float:
+        """Weights, gradient and the optimizer's two moments, and what the backward pass keeps of `tokens`."""
+        return FLOAT32 * (4 * self.parameters + tokens * self.width) / GIB
+
+
+def measure_encoder(scorer: nn.Module, config: Any) -> EncoderFootprint:
+    """Count an encoder ranker's parameters; on the meta device will do."""
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "d_ff", None) or 4 * config.hidden_size
+    width = config.num_hidden_layers * (9 * config.hidden_size + 4 * inner)
+    return EncoderFootprint(sum(parameter.numel() for parameter in scorer.parameters()), width)
 
 
 def measure(model: Any, settings: AdapterSettings, load_in_4bit: bool = False) -> Footprint:

@@ -167,6 +167,22 @@ def pairwise_power_loss(right: Tensor, wrong: Tensor) -> Tensor:
     return (1 - right) ** 3 + wrong**3
 
 
+def bradley_terry_loss(right: Tensor, wrong: Tensor) -> Tensor:
+    """Bradley–Terry per pair: −log σ(z+ − z−) for logits, the chance that the right one wins; [P], [P] → [P].
+
+    Bradley and Terry 1952, the usual loss of reward models. z+ = 1 and z− = 0: ln(1 + 1/e) = 0.3133.
+    """
+    return F.softplus(wrong - right)
+
+
+def pair_cross_entropy(right: Tensor, wrong: Tensor) -> Tensor:
+    """Binary cross-entropy of a pair's two logits, summed: −log σ(z+) − log(1 − σ(z−)); [P], [P] → [P].
+
+    z+ = ln 3 and z− = 0: ln(4/3) + ln 2 = 0.9808.
+    """
+    return F.softplus(-right) + F.softplus(wrong)
+
+
 def _wide(logits: Tensor) -> Tensor:
     """Half precision becomes float32; float64 stays, for reference computations."""
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

@@ -38,7 +38,7 @@ from nsad_cli.store import Store
 from nsad_cli.types import Problem
 
 if TYPE_CHECKING:
-    from nsad_cli.footprint import Footprint
+    from nsad_cli.footprint import EncoderFootprint, Footprint
     from nsad_cli.probe import Speeds
     from nsad_cli.session import Session
     from nsad_cli.students import Student
@@ -53,6 +53,8 @@ LOOKED_AT = 200
 """Rationales whose tokens are counted for a mean length."""
 CHARS_PER_TOKEN = 4
 """Of a teacher whose tokenizer is not here."""
+WHOLE = 1.5
+"""A step that trains all weights, beside one by LoRA: the gradient of the weights is a third product of matrices."""
 ROOM = 1.3
 """How much more than its weights a student needs for the probe."""
 
@@ -69,7 +71,7 @@ class StagePlan:
     tokens: int | None
     """Tokens trained on or written."""
     lora_parameters: int = 0
-    """Trained ones; the ranker's with its head."""
+    """Trained ones; the ranker's are its head's too, and an encoder's all."""
     unit_parameters: int = 0
     memory_gib: float | None = None
     seconds: float | None = 0.0
@@ -185,6 +187,8 @@ class _Planner:
         self.corpus: Corpus
         self.student: Student
         self.footprint: Footprint
+        self.encoder: EncoderFootprint | None = None
+        """The ranker's own model, where it has one."""
 
     def plan(self) -> Plan:
         """All stages, in the run's order."""
@@ -206,6 +210,8 @@ class _Planner:
             say=self.say,
         )
         self.footprint = measure(self.student.model, session.adapter_settings, settings.load_in_4bit)
+        if self.recipe.training.ranker.kind == "encoder":
+            self.encoder = self._measured_encoder()
         left_out = self.leaks.ids
         self.corpus = make_corpus(
             [item for item in self.forecast.positive if item.problem.id not in left_out],
@@ -221,6 +227,15 @@ class _Planner:
         self._evaluation("eval", models, self.recipe.evaluation.samples, session)
         speeds = self._probe(session)
         return Plan(self.run.name, tuple(row.finished(speeds) for row in self.rows.values()), tuple(self.notes))
+
+    def _measured_encoder(self) -> EncoderFootprint:
+        import torch
+
+        from nsad_cli.footprint import measure_encoder
+        from nsad_cli.rankers.encoder import open_encoder
+
+        scorer = open_encoder(self.recipe.training.ranker.model, torch.device("meta"), self.recipe.seed)
+        return measure_encoder(scorer, scorer.model.config)
 
     # --- rationales -----------------------------------------------------------------------------------------------
 
@@ -263,14 +278,13 @@ class _Planner:
         key = stage_key(session, stage, self.corpus)
         done = self.rows[BEFORE.get(stage, "grade")].done and not self.force and self.run.done(stage, key)
         settings: StageConfig = getattr(self.recipe.training, stage)
-        lora, unit = self.footprint.trained(stage)
         length = self.prompt + self.completion
         rows = rows_at_once(settings, length) * (2 if stage == "ranker" else 1)
-        more = {
-            "lora_parameters": lora,
-            "unit_parameters": unit,
-            "memory_gib": round(self.footprint.training_gib(stage, rows * length), 2),
-        }
+        lora, unit = self.footprint.trained(stage)
+        memory = self.footprint.training_gib(stage, rows * length)
+        if stage == "ranker":
+            lora, memory = self._ranker_size(rows * length)
+        more = {"lora_parameters": lora, "unit_parameters": unit, "memory_gib": round(memory, 2)}
         if done:
             result = self.run.stages()[stage]["result"]
             self.rows[stage] = _Row(stage, True, result["examples"], result["tokens"], more=more)
@@ -314,32 +328,31 @@ class _Planner:
             {"estimated": BOTH if self.forecast.estimated else ()},
         )
 
+    def _ranker_size(self, tokens: float) -> tuple[int, float]:
+        """Parameters that the ranker trains, and its memory."""
+        if self.encoder is not None:
+            student = self.footprint.sampling_gib(0, 0)
+            return self.encoder.parameters, student + self.encoder.training_gib(tokens)
+        if self.recipe.training.ranker.kind == "probe":
+            return self.footprint.head, self.footprint.reading_gib(self.recipe.training.ranker.pack_tokens)
+        return self.footprint.trained("ranker")[0], self.footprint.training_gib("ranker", tokens)
+
     def _ranker_row(self, session: Session) -> _Row:
         """The ranker: chains of the student's own, half of them taken to be right, then pairs of them."""
+        from nsad_cli.training.data import choose
+        from nsad_cli.training.stage_data import CALIBRATION_SHARE
+
         settings, share = self.recipe.training.ranker, 1 - self.recipe.training.held_out
-        texts: dict[str, tuple[set[str], set[str]]] = {}
-        for side, items in enumerate((self.corpus.positive, self.corpus.negative)):
-            for item in items:
-                texts.setdefault(item.problem.id, (set(), set()))[side].add(item.text)
         known = self.corpus.problems()
         problems = min(settings.problems, len(known) * self.forecast.scale)
-        pairs = problems * share * expected_pairs(settings)
-        if pairs < settings.min_pairs:
-            most = settings.pairs_per_problem
-            pairs += (
-                sum(
-                    min(most, len(right) * len(wrong))
-                    for name, (right, wrong) in texts.items()
-                    if name not in self.corpus.held_out
-                )
-                * self.forecast.scale
-            )
-        pairs = min(pairs, settings.max_examples or math.inf)
+        calibrating = problems * share * CALIBRATION_SHARE
+        pairs = self._ranker_pairs(problems * share, calibrating)
         held_out = min(self.recipe.training.max_held_out, pairs * (1 - share) / share)
-        each = 2 * (self.prompt + self.completion)
-        tokens = settings.tokens or pairs * each * settings.epochs
-        from nsad_cli.training.data import choose
-
+        length = self.prompt + self.completion
+        probe = settings.kind == "probe"  # it reads every chain once
+        tokens = pairs * 2 * length * (1 if probe else settings.epochs)
+        tokens = tokens if probe else settings.tokens or tokens
+        reads = held_out * 2 * length * (1 if probe else settings.checks) + calibrating * settings.samples * length
         asked = choose(known, settings.problems, self.recipe.seed)
         kept = self._kept("nce", asked, range(settings.samples), session, settings.samples)
         written = max(0.0, problems * settings.samples - kept)
@@ -352,11 +365,38 @@ class _Planner:
             tokens,
             {
                 "sampling": written * self._written("nce"),
-                "lora": tokens,
-                "forward": written / settings.samples * self.prompt + held_out * each * settings.checks,
+                "lora": 0.0 if probe else tokens * self._encoder_share() * (WHOLE if self.encoder else 1),
+                "forward": written / settings.samples * self.prompt
+                + (reads + (tokens if probe else 0)) * self._encoder_share(),
             },
             {"estimated": BOTH},
         )
+
+    def _ranker_pairs(self, problems: float, calibrating: float) -> float:
+        """Pairs to learn from: the student's own, and the teacher's where these are few."""
+        settings, scale = self.recipe.training.ranker, self.forecast.scale
+        pairs = (problems - calibrating) * expected_pairs(settings)
+        if pairs < settings.min_pairs:
+            texts: dict[str, tuple[set[str], set[str]]] = {}
+            for side, items in enumerate((self.corpus.positive, self.corpus.negative)):
+                for item in items:
+                    texts.setdefault(item.problem.id, (set(), set()))[side].add(item.text)
+            found = sum(
+                min(settings.pairs_per_problem, len(right) * len(wrong))
+                for name, (right, wrong) in texts.items()
+                if name not in self.corpus.held_out
+            )
+            pairs += found * scale * (1 - calibrating / max(len(texts) * scale, 1))
+        return min(pairs, settings.max_examples or math.inf)
+
+    def _encoder_share(self) -> float:
+        """What a token costs the ranker, in the student's passes."""
+        return self.encoder.parameters / self.footprint.base if self.encoder is not None else 1.0
+
+    def _scored(self, model: str) -> float:
+        """Passes of the student that scoring one token of a model's chain costs."""
+        heard = self.recipe.training.ranker.kind == "probe" and model == "nce"  # chains of its student, as they end
+        return 0.0 if heard else self._encoder_share()
 
     def _resume(self, row: _Row, settings: StageConfig, key: str) -> None:
         """A checkpoint under the same settings saves its part of the training."""
@@ -404,7 +444,7 @@ class _Planner:
             work["sampling"] += written
             work["forward"] += passes * len(problems) * self._read(model) if written else 0
             if samples and model not in UNTRAINED:
-                work["forward"] += len(problems) * samples * self._written(model)  # the ranker reads every chain
+                work["forward"] += len(problems) * samples * self._written(model) * self._scored(model)
             kept, tokens = kept + reused, tokens + len(problems) * (1 + samples) * self._written(model)
         if done:
             rows = self.run.stages().get(stage, {}).get("result", {}).get("results", [])

@@ -63,13 +63,14 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None) -
     for layer in (user_config_path(), path):
         if layer is not None and (layer == path or layer.is_file()):
             own = _read_yaml(layer)
-            validate_recipe(_expand(own, str(layer)), str(layer))  # a mistake is told with the file that it is in
+            # A mistake is told with the file that it is in.
+            validate_recipe(_expand(own, str(layer)), str(layer), whole=False)
             values = _merge(values, own)
             source = str(layer)
     for key, value in (overrides or {}).items():
         if value is not None:
             own = _nested(key.split("."), value)
-            validate_recipe(_expand(own, "flags"), "flags")
+            validate_recipe(_expand(own, "flags"), "flags", whole=False)
             values = _merge(values, own)
     return validate_recipe(_expand(values, source), source)
 

@@ -12,9 +12,12 @@ import torch
 from nsad_cli.config import UNTRAINED, Recipe
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.hf import HFSampler
+from nsad_cli.generation.sampler import Sampler
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.prompts import FEW_SHOT, few_shot
-from nsad_cli.ranking import HeadRanker, load_ranker
+from nsad_cli.rankers.base import TrainedRanker
+from nsad_cli.rankers.files import described, load_ranker
+from nsad_cli.rankers.probe import READS, ProbeRanker, ProbeScorer
 from nsad_cli.runs import Run, content_key
 from nsad_cli.students import Student, load_student
 
@@ -137,22 +140,39 @@ class Session:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def sampler(self, name: str) -> HFSampler:
-        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline."""
+    def sampler(self, name: str) -> Sampler:
+        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline.
+
+        Where the run's ranker is a probe it listens to the model that it reads.
+        """
         adapter = None if name in UNTRAINED else name
         if adapter is not None:
             self.load(adapter)
         student = self.student
         if name == FEW_SHOT:
             student = dataclasses.replace(student, demonstrations=few_shot(self.recipe.evaluation))
-        return HFSampler(student, self.adapters, adapter, batch_size=self.recipe.sampling.batch_size)
+        sampler = HFSampler(student, self.adapters, adapter, batch_size=self.recipe.sampling.batch_size)
+        ranker = self.ranker() if name == READS else None
+        return ranker.listen(sampler) if isinstance(ranker, ProbeRanker) else sampler
 
-    def ranker(self) -> HeadRanker | None:
-        """The run's ranker, None where it has none."""
+    def ranker(self) -> TrainedRanker | None:
+        """The run's ranker; None where it has none, or a probe of states that the student no longer has."""
         if not self.has("ranker"):
             return None
         if "ranker" not in self._loaded:
-            self.drop("ranker")
-            self._ranker = load_ranker(self.student, self.adapters, self.run.adapter_path("ranker"))
+            self._ranker = self._load_ranker()
             self._loaded.add("ranker")
         return self._ranker
+
+    def _load_ranker(self) -> TrainedRanker | None:
+        self.drop("ranker")
+        folder = self.run.adapter_path("ranker")
+        found = described(folder)
+        if found["kind"] == ProbeScorer.kind:
+            if found["reads"] != self.model_key(READS):
+                self._note(
+                    f"ranker: it reads another {READS} student's states; train it again with `nsad train-ranker`"
+                )
+                return None
+            self.load(READS)
+        return load_ranker(self.student, self.adapters, folder)

@@ -79,3 +79,46 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoders(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny random T5 encoder, and a BERT classifier of two labels, each a folder with a tokenizer of its own."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+    from transformers import (
+        BertConfig,
+        BertForSequenceClassification,
+        PreTrainedTokenizerFast,
+        T5Config,
+        T5EncoderModel,
+    )
+
+    torch.manual_seed(0)
+    bert = BertConfig(
+        vocab_size=400,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=96,
+        pad_token_id=0,
+        num_labels=2,
+    )
+    t5 = T5Config(vocab_size=400, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, pad_token_id=0)
+    made = {
+        "bert": (BertForSequenceClassification(bert), "<bos> $A <eos>", "<bos> $A <eos> $B:1 <eos>:1"),
+        "t5": (T5EncoderModel(t5), "$A <eos>", "$A <eos> $B:1 <eos>:1"),
+    }
+    folders = {}
+    for name, (model, single, pair) in made.items():
+        folders[name] = tmp_path_factory.mktemp(f"tiny-{name}")
+        tokenizer = Tokenizer.from_file(str(tiny_llama / "tokenizer.json"))
+        tokenizer.post_processor = TemplateProcessing(single, pair, [("<bos>", 1), ("<eos>", 2)])
+        inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if name == "bert" else [])]
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", model_input_names=inputs
+        ).save_pretrained(folders[name])
+        model.save_pretrained(folders[name])
+    return folders

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from nsad_cli.losses import (
+    bradley_terry_loss,
     calibration,
     contrastive_loss,
     mean_by_sequence,
     nce_loss,
     nce_row_losses,
     negative_training_loss,
+    pair_cross_entropy,
     pairwise_power_loss,
     redi_loss,
     token_cross_entropy,
@@ -32,6 +34,16 @@ def test_the_numbers_in_the_docstrings() -> None:
     nll, distillation, beta = torch.tensor([[1.0], [2.0], [0.5]])
     assert nce_loss(nll, distillation, beta, lam=0.5).item() == pytest.approx(1.5)
     assert pairwise_power_loss(torch.tensor([0.8]), torch.tensor([0.5])).item() == pytest.approx(0.133)
+
+
+def test_the_rankers_other_losses_by_hand() -> None:
+    one, none = torch.tensor([1.0, math.log(3)]), torch.tensor([0.0, 0.0])
+    found = bradley_terry_loss(one, none)
+    assert found.tolist() == pytest.approx([math.log(1 + 1 / math.e), math.log(4 / 3)])
+    assert bradley_terry_loss(one + 7, none + 7).tolist() == pytest.approx(found.tolist()), "differences alone count"
+    assert pair_cross_entropy(one, none)[1].item() == pytest.approx(math.log(4 / 3) + math.log(2))
+    huge = torch.tensor([1000.0])
+    assert bradley_terry_loss(-huge, huge).item() == pair_cross_entropy(-huge, huge).item() == 2000.0
 
 
 def test_the_rivals_numbers_in_the_docstrings() -> None:

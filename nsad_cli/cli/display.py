@@ -19,6 +19,8 @@ SHOWN = (
     ("model", "{}"),
     ("benchmark", "{}"),
     ("pair_accuracy", "pairs {:.0%}"),
+    ("ranking_accuracy", "held-out pairs {:.0%}"),
+    ("ece_after", "calibration error {:.3f}"),
     ("batches", "batches under way: {:.0f}"),
     ("answered", "requests answered there: {:.0f}"),
     ("waiting", "waiting for {:.0f} draws that other processes are at (a dead one on another machine: for an hour)"),

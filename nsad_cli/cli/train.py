@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -90,6 +90,17 @@ def train_ranker(
     student: StudentModel = None,
     device: Device = None,
     dtype: Dtype = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            help="head (on the student's base), probe (on states that chains were written from) or encoder.",
+        ),
+    ] = None,
+    objective: Annotated[str | None, typer.Option("--objective", help="power, bradley-terry or bce.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The encoder: a folder or a Hub id (sequence classifier or T5).")
+    ] = None,
     epochs: Epochs = None,
     tokens: Tokens = None,
     learning_rate: LearningRate = None,
@@ -98,7 +109,9 @@ def train_ranker(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sample the student's own chains on training problems, and train the ranker on right and wrong ones."""
+    """Sample the student's own chains on training problems, train the ranker on right and wrong ones, calibrate it."""
+    if kind is not None and kind != "encoder" and model is None:
+        model = ""  # an encoder that the run had before
     _train(
         ["ranker"],
         run_name,
@@ -113,6 +126,11 @@ def train_ranker(
         force,
         as_json,
         "nsad eval",
+        {
+            "training.ranker.model": model,
+            "training.ranker.kind": kind,
+            "training.ranker.objective": objective,
+        },
     )
 
 
@@ -130,6 +148,7 @@ def _train(
     force: bool,
     as_json: bool,
     following: str,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     from nsad_cli.cli.target import existing_run
 
@@ -141,7 +160,7 @@ def _train(
             f"training.{stage}.learning_rate": learning_rate,
             f"training.{stage}.batch_size": batch_size,
         }
-    run = existing_run(run_name, {**overrides, **parse_settings(settings)})
+    run = existing_run(run_name, {**overrides, **(more or {}), **parse_settings(settings)})
     _report(run, stages, force, as_json, following)
 
 
@@ -199,4 +218,17 @@ def _report(run: Run, stages: Sequence[str], force: bool, as_json: bool, followi
             f"{result['trained_parameters']:,} parameters, held-out loss {'–' if held is None else f'{held:.4f}'} "
             f"(step {result['best_step']} kept), {result['seconds']:.0f} s → {run.adapter_path(stage)}"
         )
+        if "calibration" in result:
+            say(f"{stage}: {_ranks(result['calibration'])}")
     say(f"next: {following} --run {run.name}")
+
+
+def _ranks(report: Mapping[str, Any]) -> str:
+    """How a ranker does on the chains of problems that it has not learned from."""
+    accuracy, before = report["ranking_accuracy"], report["ece_before"]
+    chains = f"{report['chains']} chains of {report['problems']} held-out problems ({report['right']} right)"
+    ranked = "no pair to rank" if accuracy is None else f"{accuracy:.0%} of {report['pairs']} pairs ranked rightly"
+    if report["calibrated"]:
+        return f"{chains}: {ranked}; calibration error {before:.3f}, calibrated {report['ece_after']:.3f}"
+    error = "" if before is None else f"; calibration error {before:.3f}"
+    return f"{chains}: {ranked}{error}; not calibrated: {report['why']}"

@@ -24,12 +24,13 @@ class Tokenised(Protocol):
         """Token ids of a completion, EOS included."""
 
 
-def held_out_problems(problem_ids: Iterable[str], share: float, seed: int) -> frozenset[str]:
+def held_out_problems(problem_ids: Iterable[str], share: float, seed: int, salt: str = "held-out") -> frozenset[str]:
     """Choose the training problems that only ever measure the held-out loss: the same ones in every stage.
 
-    By hash, so that adding problems moves none; at least one where there are two or more.
+    By hash, so that adding problems moves none; at least one where there are two or more. salt: another one chooses
+    independently, for another purpose.
     """
-    ranked = sorted(set(problem_ids), key=lambda pid: hashlib.sha256(f"held-out:{seed}:{pid}".encode()).digest())
+    ranked = sorted(set(problem_ids), key=lambda pid: hashlib.sha256(f"{salt}:{seed}:{pid}".encode()).digest())
     return frozenset(ranked[: max(1, round(share * len(ranked)))]) if len(ranked) > 1 else frozenset()
 
 

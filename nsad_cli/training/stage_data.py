@@ -12,11 +12,14 @@ from nsad_cli.errors import NsadError
 from nsad_cli.runs import content_key
 from nsad_cli.session import Session
 from nsad_cli.training.baselines import BOTH_SIDES
+from nsad_cli.training.calibrating import Graded
 from nsad_cli.training.data import choose, encode, held_out_problems, short_enough
-from nsad_cli.training.ranker import Candidates, make_pairs
+from nsad_cli.training.ranker import Candidates, Encode, encode_for, make_pairs
 from nsad_cli.types import Problem, Rationale, Verdict
 
 Note = Callable[[str], None]
+CALIBRATION_SHARE = 0.2
+"""Of the problems that the ranker's chains are sampled for: it learns from the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class StageData:
     held_out: Sequence[Any]
     problem_ids: list[str]
     counts: dict[str, int] = field(default_factory=dict)
+    graded: Sequence[Graded] = ()
+    """Chains that calibrate a ranker."""
 
 
 def make_corpus(positive: Sequence[Rationale], negative: Sequence[Rationale], *, share: float, seed: int) -> Corpus:
@@ -101,7 +106,11 @@ def contrastive_data(session: Session, settings: StageConfig, corpus: Corpus) ->
             pair
             for item in part
             for pair in make_pairs(
-                [item], session.student, per_problem=len(item.right), max_chars=settings.max_chars, seed=seed
+                [item],
+                encode_for(session.student),
+                per_problem=len(item.right),
+                max_chars=settings.max_chars,
+                seed=seed,
             )
         ]
         return choose(made, limit, seed)
@@ -117,18 +126,23 @@ def contrastive_data(session: Session, settings: StageConfig, corpus: Corpus) ->
     return StageData(train_pairs, held_pairs, sorted({item.problem.id for item in candidates}))
 
 
-def ranker_data(session: Session, own: Sequence[Candidates], corpus: Corpus, note: Note) -> StageData:
+def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], corpus: Corpus, note: Note) -> StageData:
+    """Pairs to learn from, pairs that choose the checkpoint, and whole problems' chains that calibrate the scores.
+
+    encode: as the ranker reads chains. The student's own chains for a share of the problems, set apart by hash,
+    calibrate, and neither they nor the teacher's for the same problems are learned from.
+    """
     settings, seed = session.recipe.training.ranker, session.recipe.seed
+    sampled = [item.problem.id for item in own if item.problem.id not in corpus.held_out]
+    apart = held_out_problems(sampled, CALIBRATION_SHARE, seed, salt="calibration")
 
     def pairs(candidates: Sequence[Candidates], held_out: bool) -> list[Any]:
-        part = [item for item in candidates if (item.problem.id in corpus.held_out) == held_out]
-        return make_pairs(
-            part,
-            session.student,
-            per_problem=settings.pairs_per_problem,
-            max_chars=settings.max_chars,
-            seed=seed,
-        )
+        part = [
+            item
+            for item in candidates
+            if (item.problem.id in corpus.held_out) == held_out and item.problem.id not in apart
+        ]
+        return make_pairs(part, encode, per_problem=settings.pairs_per_problem, max_chars=settings.max_chars, seed=seed)
 
     train_pairs, held_pairs = pairs(own, False), pairs(own, True)
     counts = {"own_pairs": len(train_pairs), "teacher_pairs": 0}
@@ -155,9 +169,20 @@ def ranker_data(session: Session, own: Sequence[Candidates], corpus: Corpus, not
     return StageData(
         choose(train_pairs, settings.max_examples, seed),
         choose(held_pairs, session.recipe.training.max_held_out, seed),
-        sorted({item.problem.id for item in candidates if item.right and item.wrong}),
+        sorted({item.problem.id for item in candidates if item.right and item.wrong} | apart),
         counts,
+        [graded for item in own if item.problem.id in apart for graded in _graded(item, encode)],
     )
+
+
+def _graded(item: Candidates, encode: Encode) -> list[Graded]:
+    sides = ((item.right, True), (item.wrong, False))
+    return [
+        Graded(item.problem.id, encode(item.problem.question, text), right)
+        for texts, right in sides
+        for text in texts
+        if text.strip()
+    ]
 
 
 def _teacher_candidates(corpus: Corpus) -> list[Candidates]:

@@ -14,7 +14,11 @@ from typing import Any
 
 from nsad_cli.config import StageConfig
 from nsad_cli.processes import SHARDED, count, leads, wait
-from nsad_cli.ranking import ADAPTER, ScoreHead, save_ranker
+from nsad_cli.rankers.base import ADAPTER, ScoreHead, Scorer
+from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
+from nsad_cli.rankers.files import save_ranker
+from nsad_cli.rankers.head import HeadScorer
+from nsad_cli.rankers.probe import READS, ProbeScorer
 from nsad_cli.runs import content_key
 from nsad_cli.session import Session
 from nsad_cli.training.baselines import (
@@ -24,12 +28,14 @@ from nsad_cli.training.baselines import (
     human_solutions,
     start_from,
 )
+from nsad_cli.training.calibrating import calibrate
 from nsad_cli.training.completion import CompletionObjective
 from nsad_cli.training.nce import NceObjective
+from nsad_cli.training.probe_fit import fit_probe
 from nsad_cli.training.ranker import Candidates, RankerObjective
 from nsad_cli.training.sharding import shard_base
 from nsad_cli.training.stage_data import Corpus, Note, StageData, contrastive_data, ranker_data, rationale_data
-from nsad_cli.training.trainer import Objective, forget_checkpoints, train
+from nsad_cli.training.trainer import Objective, TrainResult, forget_checkpoints, train
 from nsad_cli.types import Rationale
 
 BEFORE = {
@@ -144,29 +150,57 @@ def train_ranker(
 ) -> dict[str, Any]:
     """Train the ranker on the student's own right and wrong chains, the teacher's beside them where they are few.
 
-    sample: draws the student's own chains, called only where there is training to do. Raises NsadError where neither
-    source gives a pair.
+    sample: draws the student's own chains, called only where there is training to do. Its scores are calibrated on
+    problems that it has not learned from. Raises NsadError where neither source gives a pair.
     """
     settings = session.recipe.training.ranker
     key = stage_key(session, ADAPTER, corpus)
     if not force and session.run.done(ADAPTER, key):
         return _already(session, ADAPTER, note)
+    scorers: list[Scorer] = []
 
-    def build() -> RankerObjective:
-        session.adapters.add_lora(ADAPTER, session.adapter_settings, session.recipe.seed + 3)
-        head = ScoreHead(session.student.model.config.get_text_config().hidden_size, session.recipe.seed)
-        return RankerObjective(session.adapters, head.to(session.adapters.model.device))
+    def data() -> StageData:
+        if settings.kind == "encoder":  # a missing one is told before anything is sampled
+            scorers.append(untrained_ranker(session))
+        own = sample()
+        if settings.kind != "encoder":  # sampling loads the adapter that writes, and that freezes all others
+            scorers.append(untrained_ranker(session))
+        return ranker_data(session, scorers[0].example, own, corpus, note)
+
+    def finish(objective: RankerObjective, found: StageData, steps: int) -> dict[str, Any]:
+        calibration, report = calibrate(objective.scorer, found.graded, settings.pack_tokens)
+        session.run.emit(ADAPTER, steps, steps, **report)
+        if leads():
+            reads = _made(session, READS) or ""
+            save_ranker(objective.scorer, calibration, session.run.adapter_path(ADAPTER), reads=reads)
+        return {"kind": settings.kind, "objective": settings.objective, "calibration": report}
 
     return _run(
         session,
         ADAPTER,
         key,
         settings,
-        lambda: ranker_data(session, sample(), corpus, note),
-        build,
+        data,
+        lambda: RankerObjective(scorers.pop(), settings.objective),  # held nowhere else: it holds the student
         note,
-        save=lambda objective: save_ranker(session.adapters, objective.head, session.run.adapter_path(ADAPTER)),
+        finish=finish,
     )
+
+
+def untrained_ranker(session: Session) -> Scorer:
+    """A ranker of the recipe's kind, before its training."""
+    settings, seed = session.recipe.training.ranker, session.recipe.seed
+    adapters, student = session.adapters, session.student
+    if settings.kind == "encoder":
+        return open_encoder(settings.model, adapters.model.device, seed)
+    head = ScoreHead(student.model.config.get_text_config().hidden_size, seed)
+    if settings.kind == "probe":
+        session.load(READS)
+        adapters.train_only(None)
+        return ProbeScorer(student, adapters, head)
+    adapters.add_lora(ADAPTER, session.adapter_settings, seed + 3)
+    adapters.train_only(ADAPTER)
+    return HeadScorer(student, adapters, head)
 
 
 def _train_stage(
@@ -183,6 +217,12 @@ def _train_stage(
     key = stage_key(session, stage, corpus)
     if not force and session.run.done(stage, key):
         return _already(session, stage, note)
+
+    def save(objective: Objective[Any], data: StageData, steps: int) -> dict[str, Any]:
+        if leads():
+            session.adapters.save(stage, session.run.adapter_path(stage))
+        return {}
+
     return _run(
         session,
         stage,
@@ -195,7 +235,7 @@ def _train_stage(
         ),
         build,
         note,
-        save=lambda _: session.adapters.save(stage, session.run.adapter_path(stage)),
+        finish=save,
     )
 
 
@@ -208,8 +248,9 @@ def _run(
     build: Callable[[], Any],
     note: Note,
     *,
-    save: Callable[[Any], None],
+    finish: Callable[[Any, StageData, int], dict[str, Any]],
 ) -> dict[str, Any]:
+    """Train a stage in every process; `finish` saves what was learned, after so many steps, and has more to report."""
     run = session.run
     stale = run.stages().get(stage, {}).get("key") != key or run.done(stage, key)
     wait()  # before the leading process writes what the others have just read
@@ -221,29 +262,19 @@ def _run(
         wait()
         data = data or make_data()
         objective = build()
-        if SHARDED:
+        if SHARDED and not (isinstance(objective, RankerObjective) and isinstance(objective.scorer, EncoderScorer)):
             kept, whole = shard_base(session.adapters, objective)
             note(
                 f"{stage}: the base is shared out over {count()} processes; "
                 f"each keeps {kept / 1e6:.2f} of {whole / 1e6:.2f} MB"
             )
-        outcome = train(
-            objective,
-            data.train,
-            data.held_out,
-            stage=stage,
-            run=run,
-            settings=settings,
-            seed=session.recipe.seed,
-            on_cpu=session.student.model.device.type == "cpu",
-            bf16=session.bf16,
-            note=note,
-        )
+        outcome = _learn(session, stage, settings, objective, data, note)
+        more = finish(objective, data, outcome.steps)
         if leads():
-            save(objective)
             result.update(
                 dataclasses.asdict(outcome),
                 **data.counts,
+                **more,
                 examples=len(data.train),
                 held_out=len(data.held_out),
                 weights=weights_digest(run.adapter_path(stage)),
@@ -261,6 +292,35 @@ def _run(
         session.adapters.model.eval()
         session.trained(stage)
     return dict(result)
+
+
+def _learn(
+    session: Session, stage: str, settings: StageConfig, objective: Objective[Any], data: StageData, note: Note
+) -> TrainResult:
+    """Train an objective by steps, or fit a probe."""
+    run = session.run
+    if isinstance(objective, RankerObjective) and isinstance(objective.scorer, ProbeScorer):
+        return fit_probe(
+            objective.scorer,
+            data.train,
+            data.held_out,
+            objective=objective.objective,
+            tokens=settings.pack_tokens,
+            run=run,
+            stage=stage,
+        )
+    return train(
+        objective,
+        data.train,
+        data.held_out,
+        stage=stage,
+        run=run,
+        settings=settings,
+        seed=session.recipe.seed,
+        on_cpu=session.student.model.device.type == "cpu",
+        bf16=session.bf16,
+        note=note,
+    )
 
 
 def stage_key(session: Session, stage: str, corpus: Corpus) -> str:

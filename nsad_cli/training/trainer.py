@@ -26,7 +26,6 @@ from nsad_cli.config import StageConfig, section
 from nsad_cli.errors import NsadError
 from nsad_cli.files import write_atomic
 from nsad_cli.machine import machine_load
-from nsad_cli.packing import Pack
 from nsad_cli.processes import any_of, count, leads, wait
 from nsad_cli.runs import Run
 from nsad_cli.training.data import batch_plan, within_tokens
@@ -56,15 +55,15 @@ class Objective(nn.Module, Generic[E]):
         """The parameters that the stage trains, by name."""
 
     @abstractmethod
-    def packs(self, examples: Sequence[E], budget: int) -> list[Pack]:
-        """Lay examples into packs of at most `budget` tokens each."""
+    def packs(self, examples: Sequence[E], budget: int) -> list[Any]:
+        """Lay examples into packs of at most `budget` tokens each: a Pack, or what also has its `tokens` and `to`."""
 
     @abstractmethod
     def items(self, examples: Sequence[E]) -> int:
         """How many terms the examples' summed loss has: completion tokens, sequences, or pairs."""
 
     @abstractmethod
-    def loss(self, batch: Pack) -> BatchLoss:
+    def loss(self, batch: Any) -> BatchLoss:
         """The summed loss of a pack, with gradients to the trained parameters."""
 
     def measured(self, held_out: Sequence[E]) -> list[E]:
@@ -81,7 +80,7 @@ class Objective(nn.Module, Generic[E]):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up a checkpoint's state."""
 
-    def forward(self, batch: Pack) -> BatchLoss:
+    def forward(self, batch: Any) -> BatchLoss:
         """See `loss`; the Trainer calls modules, not methods."""
         return self.loss(batch)
 
@@ -238,7 +237,7 @@ class StageTrainer(Trainer):
                 self._tokens += pack.tokens
         return total
 
-    def _own_packs(self, examples: list[Any]) -> list[tuple[Pack, float]]:
+    def _own_packs(self, examples: list[Any]) -> list[tuple[Any, float]]:
         """This process's packs, each with 1, or with 0 for one that only keeps the processes in step."""
         world = self.args.world_size
         if world == 1:

@@ -13,6 +13,7 @@ from nsad_cli.config import BASELINES
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.losses import token_nll
 from nsad_cli.nat.adapters import Adapters
+from nsad_cli.packing import Example
 from nsad_cli.pipeline import evaluate_models, load_benchmarks, run_stages
 from nsad_cli.runs import Run
 from nsad_cli.session import Session
@@ -60,7 +61,11 @@ def test_the_contrastive_loss_against_a_literal_one() -> None:
     adapters = adapted("cl")
     objective = ContrastiveObjective(adapters, share=True)
     objective.eval()
-    pairs = [Pair((1, 5, 9), (7, 8, 2), (11, 2)), Pair((1, 30), (2,), (12, 13, 2))]
+    first, second = (1, 5, 9), (1, 30)
+    pairs = [
+        Pair(Example(first, (7, 8, 2)), Example(first, (11, 2))),
+        Pair(Example(second, (2,)), Example(second, (12, 13, 2))),
+    ]
     (batch,) = objective.packs(pairs, 1000)
     expected = 0.0
     for pair in pairs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import Any
 import pytest
 import yaml
 
+from nsad_cli.pipeline import run_stages
 from nsad_cli.runs import Run
 from nsad_cli.students import load_student
+from tests.training.test_ranker import answer_half_rightly, ranking
 from tests.training.test_stages import recipe
 
 FSDP = Path(__file__).parents[2] / "recipes" / "launch" / "fsdp.yaml"
 # With --cpu the launcher would start one process; --multi_gpu starts two, to which NSAD_DEVICE gives CPUs.
 LAUNCH = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
+SHARED_LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", str(FSDP), "--num_processes", "2")
 
 ADAPTER = {"targets": "all-linear", "dropout": 0.0, "unit": {"size": 8, "targets": ["q_proj", "v_proj"]}}
 
@@ -73,8 +77,7 @@ def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one(tiny_llama: Path, tm
         yaml.safe_dump(recipe(tiny_llama, adapter=ADAPTER, training=training).model_dump(mode="json"))
     )
     one = run_in(tmp_path, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "whole", "--json")
-    launch = ("-m", "accelerate.commands.launch", "--config_file", str(FSDP), "--num_processes", "2")
-    sharded = run_in(tmp_path, *launch, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
+    sharded = run_in(tmp_path, *SHARED_LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
     assert one.returncode == 0, one.stderr
     assert sharded.returncode == 0, sharded.stderr
     told = re.findall(r"shared out over 2 processes; each keeps (.*) of (.*) MB", sharded.stderr)
@@ -110,3 +113,40 @@ def test_one_stage_after_the_other_in_two_processes(tiny_llama: Path, tmp_path: 
     assert {name: result["processes"] for name, result in stages.items()} == {"negative": 2, "nat": 2}
     again = run_in(tmp_path, "-m", "nsad_cli", "train-nat", "--run", "r")
     assert again.returncode == 0 and again.stderr.count("already done") == 2
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_rankers_of_one(
+    tiny_llama: Path, tiny_encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for dropout, which each process draws by itself. The probe also on a base that they share out."""
+    monkeypatch.setenv("NSAD_HOME", str(tmp_path / "runs"))
+    run = Run.create("taught", ranking(tiny_llama, tiny_encoders, "head", epochs=1))
+    run_stages(run, ["collect", "grade", "negative", "nat", "nce"], note=lambda _: None)
+    answer_half_rightly(run)
+    shutil.copytree(tiny_encoders["t5"], tmp_path / "t5")
+    config = json.loads((tmp_path / "t5" / "config.json").read_text())
+    (tmp_path / "t5" / "config.json").write_text(json.dumps({**config, "dropout_rate": 0.0}))
+    encoder = ("--kind", "encoder", "--model", str(tmp_path / "t5"))
+    trained = {}
+    for name, launcher, flags in (
+        ("encoder-one", (), encoder),
+        ("encoder-two", LAUNCH, encoder),
+        ("probe-one", (), ("--kind", "probe")),
+        ("probe-two", LAUNCH, ("--kind", "probe")),
+        ("probe-shared", SHARED_LAUNCH, ("--kind", "probe")),
+    ):
+        shutil.copytree(run.path, tmp_path / "runs" / name)
+        done = run_in(tmp_path, *launcher, "-m", "nsad_cli", "train-ranker", "--run", name, "--json", *flags)
+        assert done.returncode == 0, done.stderr
+        assert ("shared out" in done.stderr) == (launcher is SHARED_LAUNCH)
+        trained[name] = json.loads(done.stdout)["stages"]["ranker"]
+        assert trained[name]["processes"] == (2 if launcher else 1)
+    for name, one in (("encoder-two", "encoder-one"), ("probe-two", "probe-one"), ("probe-shared", "probe-one")):
+        first, second = curves(tmp_path, one), curves(tmp_path, name)
+        assert first.keys() == second.keys()
+        for key, losses in first.items():
+            assert second[key] == pytest.approx(losses, abs=1e-4), key
+        report, expected = trained[name]["calibration"], trained[one]["calibration"]
+        assert report["calibrated"] and report["ranking_accuracy"] == expected["ranking_accuracy"]
+        assert report["scale"] == pytest.approx(expected["scale"], rel=0.01)

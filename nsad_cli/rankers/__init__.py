@@ -1,0 +1,1 @@
+"""Rankers: one interface, three kinds (head, probe, encoder), each with calibrated scores."""

@@ -1,0 +1,104 @@
+"""What every ranker is: a network from a chain to a logit, and scores in [0, 1] by its calibration."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from nsad_cli.packing import Example, fill
+from nsad_cli.rankers.calibration import Calibration
+from nsad_cli.types import Chain, Finish, Problem
+
+ADAPTER = "ranker"
+"""The stage's name, its folder's, and the name of the head ranker's LoRA."""
+
+
+class Scorer(nn.Module):
+    """A network that gives chains a logit each, higher for what looks right; trained by RankerObjective or fitted."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def example(self, question: str, text: str, *, ended: bool = True) -> Example:
+        """Token ids of a question and a chain as this network reads them; `ended`: the chain ended by itself."""
+
+    @abstractmethod
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, by name."""
+
+    @abstractmethod
+    def pack(self, examples: Sequence[Example]) -> Any:
+        """One batch of examples, with its number of `tokens` and a method `to` that moves it to a device."""
+
+    @abstractmethod
+    def logits(self, batch: Any) -> Tensor:
+        """The batch's S chains → [S], in float32."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Save what the head's file does not hold."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    def head_tensors(self) -> dict[str, Tensor]:
+        """What belongs into the head's file, beside the calibration."""
+        return {}
+
+
+class ScoreHead(nn.Linear):
+    """d_hidden → 1, in float32; initialised by seed."""
+
+    def __init__(self, hidden: int, seed: int) -> None:
+        super().__init__(hidden, 1)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            self.weight.normal_(0, hidden**-0.5, generator=generator)
+            self.bias.zero_()
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """[S,d] → [S], out of autocast's reach: bfloat16 scores near 0 or 1 would tie."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            return super().forward(pooled.to(self.weight.dtype)).squeeze(-1)
+
+
+def mean_rows(values: Tensor, rows: Tensor, count: int) -> Tensor:
+    """The mean of each row's vectors, in float32; [N,d], [N] → [count,d]."""
+    with torch.autocast(values.device.type, enabled=False):
+        values = values.float()
+        total = values.new_zeros(count, values.shape[1]).index_add(0, rows, values)
+        return total / values.new_zeros(count).index_add(0, rows, values.new_ones(len(rows)))[:, None]
+
+
+@torch.no_grad()
+def logits_of(scorer: Scorer, examples: Sequence[Example], tokens: int) -> list[float]:
+    """The logit of each example, in order, at most `tokens` of them at once."""
+    scorer.eval()
+    parts = fill(examples, tokens)
+    return [logit for part in parts for logit in scorer.logits(scorer.pack(part).to(scorer.device)).tolist()]
+
+
+class TrainedRanker:
+    """Scores chains with a trained network: the chance that each is right, by its calibration."""
+
+    def __init__(self, scorer: Scorer, calibration: Calibration, name: str, tokens: int = 8192) -> None:
+        self.scorer, self.calibration, self.name, self.tokens = scorer, calibration, name, tokens
+
+    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
+        """Score each chain of a problem in [0, 1]; None for an empty one."""
+        scores: list[float | None] = [None] * len(chains)
+        filled = [index for index, chain in enumerate(chains) if chain.text.strip()]
+        examples = [
+            self.scorer.example(problem.question, chains[i].text, ended=chains[i].finish is not Finish.LENGTH)
+            for i in filled
+        ]
+        for index, logit in zip(filled, logits_of(self.scorer, examples, self.tokens), strict=True):
+            scores[index] = self.calibration(logit)
+        return scores

@@ -1,0 +1,64 @@
+"""The head ranker: a LoRA and a score head on the student's own base, so no second model is in memory.
+
+A chain's logit is a linear head on the mean of its tokens' last hidden states. Chains of one problem share the pass
+over its prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nsad_cli.nat.adapters import Adapters
+from nsad_cli.packing import Example, Pack, enable_packing, hidden_states, pack
+from nsad_cli.rankers.base import ADAPTER, ScoreHead, Scorer, mean_rows
+from nsad_cli.students import Student
+
+
+class HeadScorer(Scorer):
+    """The LoRA named `ranker` on the student's base, and its head."""
+
+    kind = "head"
+
+    def __init__(self, student: Student, adapters: Adapters, head: ScoreHead) -> None:
+        super().__init__()
+        self.student, self.adapters, self.model = student, adapters, adapters.model
+        self.head = head.to(adapters.model.device)
+        self.share = enable_packing(adapters.base)
+
+    @property
+    def device(self) -> torch.device:
+        """The base's."""
+        device: torch.device = self.model.device
+        return device
+
+    def example(self, question: str, text: str, *, ended: bool = True) -> Example:
+        """The student's prompt and the chain, always closed by EOS."""
+        return Example(tuple(self.student.prompt_ids(question)), tuple(self.student.completion_ids(text)))
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The LoRA's parameters and the head's."""
+        head = {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
+        return {**dict(self.adapters.parameters_of(ADAPTER)), **head}
+
+    def pack(self, examples: Sequence[Example]) -> Pack:
+        """A pack in which neighbours with one prompt share it; last tokens are inputs too."""
+        return pack(examples, share=self.share, whole=True)
+
+    def logits(self, batch: Pack) -> Tensor:
+        """See Scorer.logits."""
+        with self.adapters.use(ADAPTER):
+            hidden = hidden_states(self.adapters.base, batch)[batch.completion]
+        scores: Tensor = self.head(mean_rows(hidden, batch.rows, len(batch.examples)))
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Save the LoRA."""
+        self.adapters.save(ADAPTER, folder)
+
+    def head_tensors(self) -> dict[str, Tensor]:
+        """Weight and bias."""
+        return dict(self.head.state_dict())

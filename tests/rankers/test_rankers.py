@@ -1,0 +1,212 @@
+"""Each kind of ranker: a batch scores as each chain alone, a saved one scores the same, bad ones are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from nsad_cli.errors import NsadError
+from nsad_cli.generation.hf import HFSampler
+from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling, Task
+from nsad_cli.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.rankers.base import ADAPTER, ScoreHead, Scorer, TrainedRanker
+from nsad_cli.rankers.calibration import Calibration, sigmoid
+from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
+from nsad_cli.rankers.files import described, load_ranker, save_ranker
+from nsad_cli.rankers.head import HeadScorer
+from nsad_cli.rankers.probe import READS, ProbeRanker, ProbeScorer
+from nsad_cli.students import Student, load_student
+from nsad_cli.types import Chain, Finish, Problem
+from tests.nat.test_layer import shake
+
+PROBLEM = Problem("p", "Ana has 3 cups. How many?", "3", "test")
+CHAINS = [Chain("p", i, text, None) for i, text in enumerate(("3 + 4 = 7.", "", "There are at first 3 cups more", "0"))]
+KINDS = ("head", "probe", "bert", "t5")
+CPU = torch.device("cpu")
+
+
+def adapted(folder: Path) -> tuple[Student, Adapters]:
+    """A student with the LoRAs that head and probe need."""
+    student = load_student(str(folder), device="cpu")
+    adapters = Adapters(student.model)
+    for seed, name in enumerate((ADAPTER, READS)):
+        adapters.add_lora(name, AdapterSettings(dropout=0.0), 0)
+        shake(adapters, name, seed)
+    return student, adapters
+
+
+def make(kind: str, tiny_llama: Path, encoders: dict[str, Path]) -> Scorer:
+    if kind in encoders:
+        return open_encoder(str(encoders[kind]), CPU, seed=3)
+    student, adapters = adapted(tiny_llama)
+    return (HeadScorer if kind == "head" else ProbeScorer)(student, adapters, ScoreHead(32, seed=3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_are_those_of_each_chain_alone(kind: str, tiny_llama: Path, tiny_encoders: dict[str, Path]) -> None:
+    scorer = make(kind, tiny_llama, tiny_encoders)
+    ranker = TrainedRanker(scorer, Calibration(2.0, -0.5), "test", tokens=200)
+    scores = ranker.score(PROBLEM, CHAINS)
+    assert scores[1] is None
+    for chain, score in zip(CHAINS, scores, strict=True):
+        if score is not None:
+            example = scorer.example(PROBLEM.question, chain.text)
+            with torch.no_grad():
+                (alone,) = scorer.logits(scorer.pack([example])).tolist()
+            assert score == pytest.approx(sigmoid(2 * alone - 0.5), abs=1e-5) and 0 < score < 1
+    assert len({round(score, 6) for score in scores if score is not None}) == 3
+    assert ranker.score(PROBLEM, []) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_ranker_scores_the_same(
+    kind: str, tiny_llama: Path, tiny_encoders: dict[str, Path], tmp_path: Path
+) -> None:
+    scorer = make(kind, tiny_llama, tiny_encoders)
+    folder = tmp_path / "ranker"
+    folder.mkdir()
+    (folder / "stale.safetensors").touch()
+    save_ranker(scorer, Calibration(2.0, -0.5), folder, reads="abc")
+    assert not (folder / "stale.safetensors").exists()
+    assert {path.suffix for path in folder.iterdir()} <= {".json", ".safetensors"}
+    assert described(folder) == {"kind": scorer.kind, "reads": "abc"}
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    save_ranker(scorer, Calibration(2.0, -0.5), folder, reads="abc")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    student, adapters = adapted(tiny_llama)
+    adapters.delete(ADAPTER)
+    loaded = load_ranker(student, adapters, folder)
+    assert loaded.name.startswith(f"{scorer.kind}-") and loaded.calibration == Calibration(2.0, -0.5)
+    assert loaded.score(PROBLEM, CHAINS) == TrainedRanker(scorer, Calibration(2.0, -0.5), "").score(PROBLEM, CHAINS)
+    if "ranker" in adapters.names():
+        adapters.delete(ADAPTER)
+    save_ranker(scorer, Calibration(2.0, -0.25), folder)
+    assert load_ranker(student, adapters, folder).name != loaded.name, "another calibration gives other scores"
+
+
+def test_what_is_no_ranker_is_told(tiny_llama: Path, tmp_path: Path) -> None:
+    student, adapters = adapted(tiny_llama)
+    with pytest.raises(NsadError, match="holds no ranker"):
+        load_ranker(student, adapters, tmp_path)
+    (tmp_path / "head.safetensors").write_bytes(b"junk")
+    with pytest.raises(NsadError, match="holds no ranker") as error:
+        load_ranker(student, adapters, tmp_path)
+    assert "train-ranker" in error.value.fix
+
+
+# --- probe ------------------------------------------------------------------------------------------------------------
+
+
+def heard(student: Student, adapters: Adapters) -> tuple[ProbeRanker, dict[str, list[Chain]], list[Task]]:
+    probe = ProbeRanker(ProbeScorer(student, adapters, ScoreHead(32, seed=3)), Calibration(1.5, 0.2), "test")
+    questions = ("Ana has 3 cups.", "How many more balls does Ben have now?", "3 + 4")
+    tasks = [Task(f"p{i}", question, (GREEDY_INDEX, 0, 1, 2, 3)) for i, question in enumerate(questions)]
+    sampler = probe.listen(HFSampler(student, adapters, READS, 6))
+    chains: dict[str, list[Chain]] = {}
+    for chain in sampler.sample(tasks, Sampling(0.7, 1.0, 12), seed="s"):
+        chains.setdefault(chain.problem_id, []).append(chain)
+    return probe, chains, tasks
+
+
+def test_a_chain_heard_scores_as_one_read(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a text gives the very tokens that were sampled: the student writes digits here, which never merge."""
+    student, adapters = adapted(tiny_llama)
+    allowed = torch.full((student.model.config.vocab_size,), -1e4)
+    allowed[student.tokenizer.convert_tokens_to_ids(list("0123456789"))] = 0.0
+    allowed[student.eos_id] = 0.5
+    student.model.lm_head.register_forward_hook(lambda _, __, logits: logits + allowed)
+    probe, chains, tasks = heard(student, adapters)
+    fresh = ProbeRanker(probe.scorer, probe.calibration, "test")
+    finishes = set()
+    for task in tasks:
+        problem = Problem(task.problem_id, task.question, "", "test")
+        mine = [chain for chain in chains[task.problem_id] if chain.index != GREEDY_INDEX]
+        read = fresh.score(problem, mine)
+        monkeypatch.setattr(ProbeScorer, "pack", never)
+        scores = probe.score(problem, mine)
+        monkeypatch.undo()
+        for chain, score, other in zip(mine, scores, read, strict=True):
+            assert (score is None) == (other is None) == (not chain.text)
+            if score is not None:
+                assert score == pytest.approx(other, abs=1e-4)
+                finishes.add(chain.finish)
+    assert finishes == {Finish.STOP, Finish.LENGTH}
+
+
+def never(*_: Any) -> None:
+    raise AssertionError("what was heard is not read again")
+
+
+def test_a_probe_forgets_what_it_has_scored_and_never_hears_greedy_chains(tiny_llama: Path) -> None:
+    student, adapters = adapted(tiny_llama)
+    probe, chains, _ = heard(student, adapters)
+    assert set(probe._heard) == {"p0", "p1", "p2"}
+    sampled = {chain.text for chain in chains["p0"] if chain.index != GREEDY_INDEX}
+    assert set(probe._heard["p0"]) == sampled
+    scores = probe.score(Problem("p0", "Ana has 3 cups.", "", "test"), [*CHAINS, *chains["p0"]])
+    assert "p0" not in probe._heard and len(scores) == len(CHAINS) + 5 and scores[1] is None
+
+
+# --- encoder ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_encoder_reads_question_and_chain_as_a_pair(tiny_encoders: dict[str, Path]) -> None:
+    bert, t5 = (open_encoder(str(tiny_encoders[name]), CPU, seed=0) for name in ("bert", "t5"))
+    example = bert.example("3 + 4", "7 balls")
+    decode = bert.tokenizer.decode
+    assert decode(example.prompt) == "<bos>3 + 4<eos>" and decode(example.completion) == "7 balls<eos>"
+    example = t5.example("3 + 4", "7 balls")
+    assert decode(example.prompt) == "3 + 4<eos>" and decode(example.completion) == "7 balls<eos>"
+    long = bert.example("first " * 200, "more " * 300 + "The answer is 7.")
+    assert len(long) == 96 and decode(long.completion).endswith("The answer is 7.<eos>"), "the end is kept"
+
+
+def test_a_t5_encoder_is_pooled_over_the_chain_alone(tiny_encoders: dict[str, Path]) -> None:
+    scorer = open_encoder(str(tiny_encoders["t5"]), CPU, seed=0)
+    scorer.eval()
+    example = scorer.example("How many balls?", "3 + 4 = 7")
+    assert scorer.head is not None
+    with torch.no_grad():
+        states = scorer.model(input_ids=torch.tensor([example.prompt + example.completion])).last_hidden_state[0]
+        expected = scorer.head(states[len(example.prompt) :].mean(0, keepdim=True)).item()
+        assert scorer.logits(scorer.pack([example])).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_encoders_start_depends_on_its_seed_alone(tiny_encoders: dict[str, Path]) -> None:
+    """The classifier of two labels gets a new head of one."""
+    heads = [open_encoder(str(tiny_encoders["bert"]), CPU, seed=seed).model.classifier for seed in (0, 0, 1)]
+    assert heads[0].weight.shape == (1, 32)
+    assert torch.equal(heads[0].weight, heads[1].weight) and not torch.equal(heads[0].weight, heads[2].weight)
+
+
+def test_encoders_that_cannot_be_used_are_told(
+    tiny_encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(spec: str) -> NsadError:
+        with pytest.raises(NsadError) as error:
+            open_encoder(spec, CPU, seed=0)
+        return error.value
+
+    assert "not there" in told(str(tmp_path / "none")).what
+    (tmp_path / "empty").mkdir()
+    assert "cannot load the encoder" in told(str(tmp_path / "empty")).what
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "Hub cannot be reached" in told("google/flan-t5-nowhere").what
+    vision = tmp_path / "vision"
+    vision.mkdir()
+    (vision / "config.json").write_text(json.dumps({"model_type": "vit"}))
+    assert "cannot rank" in told(str(vision)).what
+    bare = tmp_path / "bare"
+    BertModel(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)).save_pretrained(bare)
+    assert "without a vocabulary" in told(str(bare)).why
+    unpadded = tmp_path / "unpadded"
+    scorer = open_encoder(str(tiny_encoders["bert"]), CPU, seed=0)
+    assert isinstance(scorer, EncoderScorer)
+    scorer.tokenizer.pad_token = None
+    scorer.save(unpadded)
+    assert "no padding token" in told(str(unpadded)).why
