@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from functools import cached_property
 
-from nsad_cli.config import UNTRAINED, Recipe
+from nsad_cli.config import UNTRAINED, Recipe, need_engine
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.hf import HFSampler
+from nsad_cli.generation.sampler import Sampler
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.prompts import FEW_SHOT, few_shot
 from nsad_cli.ranking import HeadRanker, load_ranker
@@ -131,8 +132,12 @@ class Session:
             self.__dict__.pop(name, None)
         self._loaded.clear()
 
-    def sampler(self, name: str) -> HFSampler:
-        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline."""
+    def sampler(self, name: str, engine: str = "hf") -> Sampler:
+        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline; engines are told apart here.
+
+        Raises UsageError for an engine that is none (config.ENGINES).
+        """
+        need_engine(engine)
         adapter = None if name in UNTRAINED else name
         if adapter is not None:
             self.load(adapter)
