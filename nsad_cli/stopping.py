@@ -9,7 +9,7 @@ answers an exponential variable, and one more to each answer for the prior; the 
 With weights each variable counts by its chain's weight (the Bayesian bootstrap, Rubin 1981). The two of the prior are
 taken against the leader: the lightest weight drawn on its side, the heaviest on its rival's. With equal weights this is
 the posterior above. In `tests/benchmarks/stopping.py` it is never less sure than it says; with mean weights for the
-prior's chains it was (90 % right where it said 95 %). `best` has none: one further chain can always take its place.
+prior's chains it was (81 to 96 % right where it said 95 %). `best` has none: a further chain can always take its place.
 """
 
 from __future__ import annotations

@@ -18,9 +18,10 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
         "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run it "
         "again to resume."
     )
+    from nsad_cli.cli.result_tables import results_table
     from nsad_cli.cli.solution import print_solution, solution_json
     from nsad_cli.cli.solve import make_ask, solve_with
-    from nsad_cli.cli.tables import ledger_table, results_table
+    from nsad_cli.cli.tables import ledger_table
     from nsad_cli.cli.target import execute
     from nsad_cli.recipes import find_recipe, load_recipe
     from nsad_cli.runs import STAGES, Run

@@ -19,7 +19,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\\$(])")
 
 def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False) -> None:
     """Chains with their weights, votes as bars, the answer, its share, and how near it was to another one."""
-    from nsad_cli.cli.tables import ballot_table, chains_table
+    from nsad_cli.cli.vote_tables import ballot_table, chains_table
 
     console = out()
     if verbose:
@@ -34,7 +34,7 @@ def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False) -> No
 
 def conclusion(solution: Solution, ask: Ask) -> list[str]:
     """The answer, its share, how near the vote was, and what stopping early made of it; a line each, rich markup."""
-    from nsad_cli.cli.tables import shown
+    from nsad_cli.cli.vote_tables import shown
 
     ballot = solution.ballot
     lines = []
@@ -53,7 +53,7 @@ def conclusion(solution: Solution, ask: Ask) -> list[str]:
 
 def _margin(solution: Solution) -> str:
     """How near the vote was to going the other way."""
-    from nsad_cli.cli.tables import shown
+    from nsad_cli.cli.vote_tables import shown
     from nsad_cli.voting import chains_to_turn
 
     ballot, chains = solution.ballot, solution.chains
@@ -77,7 +77,7 @@ def _margin(solution: Solution) -> str:
 
 def _print_steps(console: Console, chain: Chain) -> None:
     """A chain in full, a step a line, each with the mean probability of its tokens."""
-    from nsad_cli.cli.tables import shown
+    from nsad_cli.cli.vote_tables import shown
 
     console.rule(f"chain {chain.index}", align="left", style="dim")
     for number, (text, likely) in enumerate(steps(chain), 1):

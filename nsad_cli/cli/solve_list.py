@@ -56,7 +56,7 @@ def solve_list(
 
 
 def _print(console: Console, number: int, solution: Solution, ask: Ask, verbose: bool) -> None:
-    from nsad_cli.cli.tables import shown
+    from nsad_cli.cli.vote_tables import shown
 
     problem, ballot = solution.problem, solution.ballot
     question = " ".join(problem.question.split())

@@ -73,7 +73,7 @@ class Watching:
         from rich.console import Group
         from rich.spinner import Spinner
 
-        from nsad_cli.cli.tables import ballot_table, chains_table
+        from nsad_cli.cli.vote_tables import ballot_table, chains_table
         from nsad_cli.errors import UsageError
         from nsad_cli.voting import possible_rule, vote
 
