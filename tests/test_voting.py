@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ def chain(
     )
 
 
-def made(items: list[tuple[str | None, float, float]]) -> list[Chain]:
+def made(items: Sequence[tuple[str | None, float, float]]) -> list[Chain]:
     """Chains from (answer, weight, logprob), classed by equal answers."""
     answers = [answer for answer, _, _ in items]
     return [chain(i, a, w, lp, None if a is None else answers.index(a)) for i, (a, w, lp) in enumerate(items)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.outcomes import outcomes
-from nsad_cli.evaluation.report import report_on
+from nsad_cli.evaluation.report import Measured, report_on
 from nsad_cli.types import Chain, Finish, Problem
 
 PROBLEMS = [
@@ -61,7 +61,9 @@ def test_groups_are_told_where_there_are_several() -> None:
 
 
 def test_engines_without_likelihoods_have_no_wsc() -> None:
-    bare = {key: ([], [dataclasses.replace(c, logprobs=()) for c in both[1]]) for key, both in MEASURED.items()}
+    bare: Measured = {
+        key: ([], [dataclasses.replace(c, logprobs=()) for c in both[1]]) for key, both in MEASURED.items()
+    }
     report = report_on("b", "nce", PROBLEMS, bare)
     assert {row["rule"] for row in report["results"]} == {"sc", "asc", "asc-add", "best", "any", "mean"}
     assert {row["rule"] for row in report["stopping"]} == {"sc", "asc", "asc-add"}
@@ -87,7 +89,7 @@ def group(problem: str, answers: list[int | None], weight: float = 0.5) -> list[
 
 
 def test_stopping_by_hand() -> None:
-    chains = {"a": ([], group("a", [1] * 8)), "b": ([], group("b", [2, 2, 2, 2, 1, 1, 1, 1]))}
+    chains: Measured = {"a": ([], group("a", [1] * 8)), "b": ([], group("b", [2, 2, 2, 2, 1, 1, 1, 1]))}
     (sc,) = [row for row in report_on("b", "nce", PROBLEMS, chains)["stopping"] if row["rule"] == "sc"]
     assert (sc["chains"], sc["of_chains"], sc["tokens"], sc["of_tokens"]) == (8, 16, 24, 48)
     assert sc["same"] == 1.0 and sc["accuracy"] == 0.5 and sc["stop_at"] == 0.95
