@@ -57,7 +57,7 @@ class Solution:
 
 
 Watch = Callable[[Problem, Sequence[Chain]], None]
-"""Gets a problem's chains so far, by index and complete, whenever one has arrived."""
+"""Gets a problem's chains so far, by index and scored, whenever one has arrived; hard answers may be apart still."""
 
 
 class Solver:
@@ -96,7 +96,9 @@ class Solver:
             for chain in self.sampler.sample(tasks, self.sampling, seed=self.seed, on_tokens=on_tokens):
                 problem, own = waiting[chain.problem_id], [*chains[chain.problem_id], chain]
                 whole = len(own) == wave[-1] + 1
-                chains[problem.id] = own = self._complete(problem, own) if whole or watch is not None else own
+                # While others are written a process that compares hard answers may start: nothing waits for it here.
+                own = complete(sorted(own, key=lambda item: item.index), problem.answer, self.checker, wait=whole)
+                chains[problem.id] = own = self._scored(problem, own) if whole or watch is not None else own
                 if watch is not None:
                     watch(problem, own)
                 solution = self._decide(problem, own) if whole else None
@@ -106,14 +108,13 @@ class Solver:
             if not waiting:
                 return
 
-    def _complete(self, problem: Problem, chains: Sequence[Chain]) -> list[Chain]:
-        """Chains by index with answers, classes and scores; those that have a score keep it."""
-        completed = complete(sorted(chains, key=lambda chain: chain.index), problem.answer, self.checker)
-        unscored = [chain for chain in completed if chain.weight is None]
+    def _scored(self, problem: Problem, chains: list[Chain]) -> list[Chain]:
+        """Chains with the ranker's scores; those that have one keep it."""
+        unscored = [chain for chain in chains if chain.weight is None]
         if self.ranker is None or not unscored:
-            return completed
+            return chains
         scores = dict(zip([c.index for c in unscored], self.ranker.score(problem, unscored), strict=True))
-        return [dataclasses.replace(c, weight=scores.get(c.index, c.weight)) for c in completed]
+        return [dataclasses.replace(c, weight=scores.get(c.index, c.weight)) for c in chains]
 
     def _decide(self, problem: Problem, chains: Sequence[Chain]) -> Solution | None:
         """The solution, where no further chain is wanted."""
@@ -124,12 +125,15 @@ class Solver:
         return Solution(problem, vote(chains, rule), tuple(chains), self.notes, sure)
 
 
-def complete(chains: Sequence[Chain], gold: str, checker: Checker) -> list[Chain]:
-    """Fill in answer, class and (where a gold answer is known) correctness of one problem's chains."""
+def complete(chains: Sequence[Chain], gold: str, checker: Checker, *, wait: bool = True) -> list[Chain]:
+    """Fill in answer, class and (where a gold answer is known) correctness of one problem's chains.
+
+    wait=False: as far as that is known without the second checker; see Checker.equivalent.
+    """
     answers = [chain.answer if chain.answer is not None else extract(chain.text).answer for chain in chains]
-    positions = answer_classes(answers, checker)
+    positions = answer_classes(answers, checker, wait=wait)
     known = sorted({answer for answer in answers if answer is not None}) if gold.strip() else []
-    outcomes = checker.equivalent([(answer, gold) for answer in known])
+    outcomes = checker.equivalent([(answer, gold) for answer in known], wait=wait)
     right = {answer for answer, outcome in zip(known, outcomes, strict=True) if outcome is Outcome.EQUAL}
     return [
         dataclasses.replace(

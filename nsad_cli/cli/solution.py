@@ -33,56 +33,62 @@ def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False) -> No
 
 
 def conclusion(solution: Solution, ask: Ask) -> list[str]:
-    """The answer, its share, how near the vote was, and what stopping early made of it; a line each, rich markup."""
+    """The answer, how near the vote was, and what stopping early made of it; a line each, in rich's markup."""
     from nsad_cli.cli.vote_tables import shown
 
-    ballot = solution.ballot
-    lines = []
+    ballot, chains = solution.ballot, solution.chains
     if ballot.answer is None:
-        lines.append(
-            f"[bold yellow]no answer[/]: none of {len(solution.chains)} chains states one (--verbose prints them)"
-        )
+        lines = [f"[bold yellow]no answer[/]: none of {len(chains)} chains states one (--verbose prints them)"]
     else:
-        lines += [f"[bold]answer: [green]{shown(ballot.answer)}[/][/]", f"  {_margin(solution)}"]
+        lines = [f"[bold]answer: [green]{shown(ballot.answer)}[/][/]", *(f"  {line}" for line in _margin(solution))]
+        silent = sum(chain.answer is None for chain in chains)
+        lines += [f"  {silent} of {len(chains)} chains state no answer"] if silent else []
     if solution.sure is not None and ask.stop_at is not None:
-        drawn = f"{len(solution.chains)} of {ask.samples} chains drawn"
-        stays = f"that the leader stays it is {solution.sure:.1%} sure"
-        lines.append(f"  {drawn}: {stays}" + ("" if solution.sure >= ask.stop_at else f", less than {ask.stop_at:.0%}"))
+        asked = "" if solution.sure >= ask.stop_at else f", not {ask.stop_at:.0%}"
+        lines.append(f"  {len(chains)} of {ask.samples} chains drawn: {solution.sure:.1%} sure that it leads{asked}")
     return lines
 
 
-def _margin(solution: Solution) -> str:
+def _margin(solution: Solution) -> list[str]:
     """How near the vote was to going the other way."""
     from nsad_cli.cli.vote_tables import shown
     from nsad_cli.voting import chains_to_turn
 
     ballot, chains = solution.ballot, solution.chains
-    silent = sum(chain.answer is None for chain in chains)
-    none = f"; {silent} of {len(chains)} state none" if silent else ""
     if len(ballot.votes) == 1:
-        return f"no chain states another answer{none}"
+        return ["no chain states another answer"]
     first, second = ballot.votes[:2]
-    what = "chains" if ballot.rule == "sc" else "weight"
-    total = sum(max(vote.weight, 0.0) for vote in ballot.votes) or 1.0
-    share = f"{ballot.share:.0%} of the {what}, {shown(second.answer)} has {max(second.weight, 0.0) / total:.0%}{none}"
+    other, total = shown(second.answer), sum(max(vote.weight, 0.0) for vote in ballot.votes) or 1.0
+    what = "chains that answer" if ballot.rule == "sc" else "weight"
+    share = f"{ballot.share:.0%} of the {what}; {other} has {max(second.weight, 0.0) / total:.0%}"
     if ballot.rule == "best":
-        weights = {chain.index: chain.weight or 0.0 for chain in chains}
-        best, other = (max(weights[index] for index in vote.chains) for vote in (first, second))
-        return f"{share}; its best chain scores {best:.3f}, the best of {shown(second.answer)} {other:.3f}"
-    count = chains_to_turn(chains, ballot)
+        best, rival = (max(chain.weight or 0.0 for chain in chains if chain.index in v.chains) for v in (first, second))
+        return [share, f"its best chain scores {best:.3f}, the best that says {other} {rival:.3f}"]
+    if first.weight == second.weight:
+        return [
+            share,
+            "a tie: it was said first" if ballot.rule == "sc" else "a tie: it has the heaviest chain, or the first",
+        ]
     if first.count == 1:
-        return f"{share}; it rests on one chain"
-    return f"{share}; had {count} of its {first.count} chains said {shown(second.answer)}, that had won"
+        return [share, "it rests on one chain"]
+    count = chains_to_turn(chains, ballot)
+    return [share, f"had {count} of its {first.count} chains said {other}, that had won"]
 
 
 def _print_steps(console: Console, chain: Chain) -> None:
     """A chain in full, a step a line, each with the mean probability of its tokens."""
+    from rich.table import Table
+
     from nsad_cli.cli.vote_tables import shown
 
     console.rule(f"chain {chain.index}", align="left", style="dim")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(justify="right", style="dim", width=3)
+    grid.add_column(style="dim", width=4)
+    grid.add_column(overflow="fold")
     for number, (text, likely) in enumerate(steps(chain), 1):
-        probability = "    " if likely is None else f"{likely:.2f}"
-        console.print(f"[dim]{number:>3}  {probability}[/]  {shown(text)}")
+        grid.add_row(str(number), "" if likely is None else f"{likely:.2f}", shown(text))
+    console.print(grid)
     console.print()
 
 

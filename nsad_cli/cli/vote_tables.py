@@ -7,10 +7,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nsad_cli.cli.output import printable
+from nsad_cli.cli.readable import readable
 from nsad_cli.cli.tables import new_table
 from nsad_cli.types import Ballot, Chain
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.measure import Measurement
     from rich.table import Table
 
 BAR = 28
@@ -19,9 +23,6 @@ BAR = 28
 def shown(text: str) -> str:
     """Model text for a cell: LaTeX readable, control characters shown, nothing of it taken for markup."""
     from rich.markup import escape
-
-    from nsad_cli.cli.output import printable
-    from nsad_cli.cli.readable import readable
 
     return escape(printable(readable(text)))
 
@@ -39,7 +40,7 @@ def ballot_table(ballot: Ballot, gold: str = "", most: int | None = None) -> Tab
             f"{'▸' if i == 0 else ' '} {shown(vote.answer)}",
             f"[{'green' if i == 0 else 'cyan'}]{bar(share)}[/]",
             f"{share:.0%}",
-            f"{vote.weight:.3f}",
+            _weight(vote.weight, ballot.rule),
             str(vote.count),
             style=style,
         )
@@ -73,8 +74,8 @@ def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = Non
         table.add_row(
             f"{mark} {chain.index}",
             shown(chain.answer) if chain.answer is not None else "[dim]none[/]",
-            f"[dim]{shown(_end(chain.text))}[/]",
-            "–" if weights[chain.index] is None else f"{weights[chain.index]:.3f}",
+            _Tail(printable(readable(" ".join(chain.text.split())))),
+            _weight(weights[chain.index], ballot.rule),
             "–" if chain.logprob is None else f"{math.exp(chain.logprob):.2f}",
             str(len(chain.logprobs)) if chain.logprobs else "–",
         )
@@ -92,7 +93,31 @@ def weights_shown(chains: Sequence[Chain], rule: str) -> dict[int, float | None]
     return weights
 
 
-def _end(text: str, most: int = 100) -> str:
-    """The last words of a chain, on one line: there its answer stands."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else "…" + line[1 - most :]
+def _weight(weight: float | None, rule: str) -> str:
+    if weight is None:
+        return "–"
+    return f"{weight:.0f}" if rule == "sc" else f"{weight:.3f}"
+
+
+class _Tail:
+    """The last words of a line, as many as its cell has room for: there a chain's answer stands."""
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.measure import Measurement
+
+        return Measurement(8, max(len(self.line), 8))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.cells import cell_len
+        from rich.text import Text
+
+        line = self.line
+        if cell_len(line) > options.max_width:
+            line = line[-options.max_width :]
+            while cell_len(line) > options.max_width - 1:
+                line = line[1:]
+            line = "…" + line
+        yield Text(line, style="dim", no_wrap=True)

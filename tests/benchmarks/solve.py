@@ -3,16 +3,18 @@
     python -m tests.benchmarks.solve [--json] [--run NAME] [--problems 6] [--samples 8]
 
 Without --run, a run of its own on SmolLM2 is made first, trained for a step or two a stage: what is measured are times,
-and these do not ask whether an answer is right. Each problem is solved as `nsad solve` does, one after another, with the
-model loaded. `outside` is the share of the time in which no model of transformers runs; `ranker` is the share of the time spent in the ranker, its own forward passes
-included, when a problem's chains are scored at once, and `ranker_live` one by one as they arrive in a terminal.
-`second_checker` is the share that answers cost which only math-verify can decide, its process's start included.
+and these do not ask whether an answer is right. Each problem is solved as `nsad solve` does, one after another, with
+the model loaded. `outside` is the share of the time in which no model of transformers runs; `ranker` is the share spent
+in the ranker, its own forward passes included, when a problem's chains are scored at once, and `ranker_live` one by one
+as they arrive in a terminal. `outside_hard` is `outside` where the chains' answers are replaced by ones that only
+math-verify can compare, in a process that each solve starts anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import statistics
 import tempfile
@@ -26,11 +28,11 @@ from transformers import PreTrainedModel
 from nsad_cli import arithmetic
 from nsad_cli.answers.checker import Checker
 from nsad_cli.config import Recipe, validate_recipe
-from nsad_cli.generation.sampler import Sampling
+from nsad_cli.generation.sampler import Sampler, Sampling, Task
 from nsad_cli.pipeline import run_stages
 from nsad_cli.runs import STAGES, Run
 from nsad_cli.session import Session
-from nsad_cli.solve import Ask, Ranker, Solver, complete
+from nsad_cli.solve import Ask, Ranker, Solver
 from nsad_cli.types import Chain, Problem
 from tests.benchmarks.report import at_most, finish
 
@@ -76,6 +78,18 @@ def forwards(modules: Sequence[nn.Module]) -> Iterator[Stopwatch]:
             del model.forward
 
 
+class Hard:
+    """A sampler whose chains end in hard answers."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.sampler = sampler
+
+    def sample(self, tasks: Sequence[Task], sampling: Sampling, **options: Any) -> Iterator[Chain]:
+        for chain in self.sampler.sample(tasks, sampling, **options):
+            answer = HARD[chain.index % len(HARD)]
+            yield dataclasses.replace(chain, text=f"{chain.text} The answer is ${answer}$.")
+
+
 class Timed:
     """A ranker with a stopwatch."""
 
@@ -110,40 +124,34 @@ def opened(name: str | None, kind: str) -> Session:
     return Session(run)
 
 
+WAYS = ("plain", "live", "hard")
+"""Scored at once; one by one as they arrive; with answers that are hard to compare."""
+
+
 def shares(session: Session, problems: Sequence[Problem], samples: int) -> dict[str, list[float]]:
-    """For each problem: the share of its time outside forward passes, in the ranker, and in the ranker when watched."""
+    """For each problem and way: the share of its time outside forward passes and in the ranker, and its seconds."""
     ranker = session.ranker()
     assert ranker is not None
     timed, recipe = Timed(ranker), session.recipe
     sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
     sampler = session.sampler(session.best_model())
     scorer = getattr(ranker, "scorer", None)
-    found: dict[str, list[float]] = {"outside": [], "ranker": [], "ranker_live": [], "seconds": []}
+    found: dict[str, list[float]] = {f"{what}_{way}": [] for what in ("outside", "ranker", "seconds") for way in WAYS}
     with forwards([session.adapters.model, *([scorer] if isinstance(scorer, nn.Module) else [])]) as watch:
         for number, problem in enumerate([problems[0], *problems]):
-            for live in (False, True):
+            for way in WAYS if number else WAYS[:1]:
                 watch.seconds = timed.watch.seconds = 0.0
+                engine = Hard(sampler) if way == "hard" else sampler
                 started = time.perf_counter()
                 with Checker() as checker:
-                    solver = Solver(sampler, sampling, timed, checker, Ask(samples, "asc"), seed=f"{number}")
-                    list(solver.solve([problem], (lambda *_: None) if live else None))
+                    solver = Solver(engine, sampling, timed, checker, Ask(samples, "asc"), seed=f"{number}")
+                    list(solver.solve([problem], (lambda *_: None) if way == "live" else None))
                 seconds = time.perf_counter() - started
-                if number == 0:  # caches and threads are warm from here on
-                    continue
-                found["ranker_live" if live else "ranker"].append(timed.watch.seconds / seconds)
-                if not live:
-                    found["outside"].append(1 - watch.seconds / seconds)
-                    found["seconds"].append(seconds)
+                if number:  # the first only warms up
+                    found[f"outside_{way}"].append(1 - watch.seconds / seconds)
+                    found[f"ranker_{way}"].append(timed.watch.seconds / seconds)
+                    found[f"seconds_{way}"].append(seconds)
     return found
-
-
-def second_checker() -> float:
-    """Seconds that classes of hard answers take, from the start of a process on."""
-    chains = [Chain("p", index, "", answer) for index, answer in enumerate(HARD)]
-    started = time.perf_counter()
-    with Checker() as checker:
-        complete(chains, "", checker)
-    return time.perf_counter() - started
 
 
 def measure(name: str | None, count: int, samples: int) -> dict[str, Any]:
@@ -156,11 +164,12 @@ def measure(name: str | None, count: int, samples: int) -> dict[str, Any]:
                 os.environ["NSAD_HOME"] = folder
             found = shares(opened(name, kind), problems, samples)
         middle = {key: statistics.median(values) for key, values in found.items()}
-        figures[f"outside_{kind}"] = at_most(middle["outside"], 0.05)
-        figures[f"ranker_{kind}"] = at_most(middle["ranker"], GOALS.get(kind))
+        figures[f"outside_{kind}"] = at_most(middle["outside_plain"], 0.05)
+        figures[f"outside_hard_{kind}"] = at_most(middle["outside_hard"], 0.05)
+        figures[f"ranker_{kind}"] = at_most(middle["ranker_plain"], GOALS.get(kind))
         figures[f"ranker_live_{kind}"] = at_most(middle["ranker_live"], None)
-        figures[f"second_checker_{kind}"] = at_most(second_checker() / middle["seconds"], None)
-    conditions = {"problems": count, "samples": samples, "run": name, "seconds_a_solve": round(middle["seconds"], 1)}
+    seconds = round(middle["seconds_plain"], 1)
+    conditions = {"problems": count, "samples": samples, "run": name, "seconds_a_solve": seconds}
     return {"figures": figures, "conditions": conditions}
 
 
