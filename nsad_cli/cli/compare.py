@@ -39,9 +39,10 @@ def compare_runs(
     if as_json:
         print_json({"a": labels[0], "b": labels[1], "comparison": rows})
         return
-    from nsad_cli.cli.result_tables import comparison_table
+    from nsad_cli.cli.result_tables import comparison_tables
 
-    out().print(comparison_table(rows, *labels))
+    for table in comparison_tables(rows, *labels):
+        out().print(table)
 
 
 def _side(name: str) -> tuple[Run, str]:

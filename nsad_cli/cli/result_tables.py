@@ -26,8 +26,7 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Table:
         "cut\noff",
         left=3,
     )
-    for column in table.columns:
-        column.no_wrap = True
+    _numbers_whole(table)
     before = None
     for row in rows:
         here = (row["benchmark"], row["model"])
@@ -52,6 +51,12 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def _numbers_whole(table: Table) -> None:
+    """Where room is short the names of benchmark and model break, never a number."""
+    for i, column in enumerate(table.columns):
+        column.no_wrap, column.overflow = i > 1, "fold"
+
+
 def stopping_table(rows: Sequence[dict[str, Any]]) -> Table:
     """What stopping early would have cost and given, from the same chains."""
     first = rows[0]
@@ -60,6 +65,7 @@ def stopping_table(rows: Sequence[dict[str, Any]]) -> Table:
         *("benchmark", "model", "by", "chains\nof all", "tokens\nof all", "same\nanswer", "right"),
         left=3,
     )
+    _numbers_whole(table)
     before = None
     for row in rows:
         here = (row["benchmark"], row["model"])
@@ -102,22 +108,21 @@ def group_tables(rows: Sequence[dict[str, Any]], rule: str) -> list[Table]:
     return tables
 
 
-def comparison_table(rows: Sequence[dict[str, Any]], a: str, b: str) -> Table:
-    """Two models on the same problems: accuracies, their difference with its interval, McNemar's p."""
-    table = new_table(
-        f"A {a} against B {b}; A, B and their difference in %",
-        *("benchmark", "by", "n", "A", "B", "B − A", "interval", "A\nalone", "B\nalone", "p"),
-        left=2,
-    )
+def comparison_tables(rows: Sequence[dict[str, Any]], a: str, b: str) -> list[Table]:
+    """Two models on the same problems, a table a benchmark: accuracies, their difference, McNemar's p."""
+    return [
+        _comparison(f"{benchmark}: A {a}, B {b}; in %", [row for row in rows if row["benchmark"] == benchmark])
+        for benchmark in dict.fromkeys(row["benchmark"] for row in rows)
+    ]
+
+
+def _comparison(title: str, rows: Sequence[dict[str, Any]]) -> Table:
+    table = new_table(title, "by", "n", "A", "B", "B − A", "interval", "A\nalone", "B\nalone", "p")
     for column in table.columns:
         column.no_wrap = True
-    before = None
     for row in rows:
-        if before is not None and row["benchmark"] != before:
-            table.add_section()
         alone = ["–" if row[key] is None else str(row[key]) for key in ("only_a", "only_b")]
         table.add_row(
-            row["benchmark"] if row["benchmark"] != before else "",
             row["rule"] or "greedy",
             str(row["n"]),
             f"{100 * row['a']:.1f}",
@@ -127,6 +132,5 @@ def comparison_table(rows: Sequence[dict[str, Any]], a: str, b: str) -> Table:
             *alone,
             "–" if row["p"] is None else f"{row['p']:.3f}" if row["p"] >= 0.001 else "<0.001",
         )
-        before = row["benchmark"]
-    table.caption = "interval: paired bootstrap, 95 %; p: McNemar, exact; alone: problems that only this one has right"
+    table.caption = "interval: paired bootstrap, 95 %; p: McNemar, exact;\nalone: problems that only this one has right"
     return table

@@ -45,7 +45,9 @@ def conclusion(solution: Solution, ask: Ask) -> list[str]:
         lines += [f"  {silent} of {len(chains)} chains state no answer"] if silent else []
     if solution.sure is not None and ask.stop_at is not None:
         asked = "" if solution.sure >= ask.stop_at else f", not {ask.stop_at:.0%}"
-        lines.append(f"  {len(chains)} of {ask.samples} chains drawn: {solution.sure:.1%} sure that it leads{asked}")
+        lines.append(
+            f"  {len(chains)} of {ask.samples} chains drawn: {solution.sure:.1%} sure that it stays ahead{asked}"
+        )
     return lines
 
 
