@@ -233,10 +233,10 @@ def test_training_sampling_and_export_prompt_alike_by_chat(tiny_chat: Path, tmp_
     session, problem = Session(run), Problem("p", "3 + 3?", "6", "test")
     (example,) = encode([Rationale(problem, "6", Verdict.CORRECT, 0)], session.student)
     assert session.student.tokenizer.decode(example.prompt) == "[user] 3 + 3?\n[assistant] "
-    sampler, shown_by = session.sampler("nce"), session.sampler("few-shot")
-    assert isinstance(sampler, HFSampler) and isinstance(shown_by, HFSampler)
-    assert sampler.student.prompt_ids(problem.question) == list(example.prompt)
-    shown = shown_by.student
+    trained, untrained = session.sampler("nce"), session.sampler("few-shot")
+    assert isinstance(trained, HFSampler) and isinstance(untrained, HFSampler)
+    assert trained.student.prompt_ids(problem.question) == list(example.prompt)
+    shown = untrained.student
     assert shown.tokenizer.decode(shown.prompt_ids(problem.question)) == TURNS
 
     assert export_merged(session, tmp_path / "out")["template"] == "chat"
