@@ -25,8 +25,8 @@ def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False) -> No
     if verbose:
         for chain in solution.chains:
             _print_steps(console, chain)
+    console.print(chains_table(solution.chains, solution.ballot))
     if solution.ballot.votes:
-        console.print(chains_table(solution.chains, solution.ballot))
         console.print(ballot_table(solution.ballot, solution.problem.answer))
     for line in conclusion(solution, ask):
         console.print(line)

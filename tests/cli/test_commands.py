@@ -144,7 +144,7 @@ def test_a_file_of_problems_is_solved_once(trained: tuple[Path, subprocess.Compl
 @pytest.mark.slow
 def test_a_stopped_list_goes_on(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     home, _ = trained
-    count = 400
+    count = 80
     (home / "many.txt").write_text("".join(f"Ana has {i} cups. How many?\n" for i in range(count)))
     environment = {**os.environ, "HOME": str(home), "NSAD_HOME": str(home / "runs"), "OMP_NUM_THREADS": "1"}
     arguments = [sys.executable, "-m", "nsad_cli", "solve", "--file", "many.txt", "--samples", "4"]
