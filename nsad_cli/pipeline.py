@@ -13,7 +13,8 @@ from nsad_cli.chains import ChainStore
 from nsad_cli.collect import LEFT_OVER, CollectSummary, collect, collect_until, params_key
 from nsad_cli.config import BASELINES, UNTRAINED, Recipe
 from nsad_cli.errors import NsadError, UsageError
-from nsad_cli.evaluation.runner import Subject, result_rows, sample_all, score_all
+from nsad_cli.evaluation.report import STOP_AT, report_on
+from nsad_cli.evaluation.runner import Subject, sample_all, score_all
 from nsad_cli.files import file_stamp, first_few
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading import GRADER_VERSION, grade, ledger
@@ -316,12 +317,8 @@ class Pipeline:
             self.note(f"{stage}: already done with these settings")
             return dict(self.run.stages()[stage]["result"])
         with self.run.stage(stage, key) as result:
-            result["results"] = evaluate_models(
-                self.session,
-                stage=stage,
-                models=models,
-                benchmarks=benchmarks,
-                samples=samples,
+            result.update(
+                evaluate_models(self.session, stage=stage, models=models, benchmarks=benchmarks, samples=samples)
             )
         return dict(result)
 
@@ -446,15 +443,23 @@ def training_problems(recipe: Recipe, teacher: Teacher, note: Note) -> list[Prob
 
 
 def evaluate_models(
-    session: Session, *, stage: str, models: Sequence[str], benchmarks: Sequence[Benchmark], samples: int
-) -> list[dict[str, Any]]:
-    """Measure models on benchmarks (see load_benchmarks); rows as in `nsad eval --json`."""
+    session: Session,
+    *,
+    stage: str,
+    models: Sequence[str],
+    benchmarks: Sequence[Benchmark],
+    samples: int,
+    engine: str = "hf",
+    stop_at: float = STOP_AT,
+    wave: int = 1,
+) -> dict[str, list[dict[str, Any]]]:
+    """Measure models on benchmarks (see load_benchmarks); the lists of `nsad eval --json`."""
     run, recipe = session.run, session.recipe
     sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
-    rows: list[dict[str, Any]] = []
+    report: dict[str, list[dict[str, Any]]] = {"results": [], "groups": [], "stopping": []}
     with ChainStore(run.chains_path) as store, Checker() as checker:
         for model in models:
-            subject = Subject(model, session.model_key(model), session.sampler(model))
+            subject = Subject(model, session.model_key(model), session.sampler(model, engine))
             for label, problems in benchmarks:
                 progress = run.progress(stage, model=model, benchmark=label)
                 chains = sample_all(subject, problems, sampling, samples, True, recipe.seed, store, checker, progress)
@@ -463,8 +468,9 @@ def evaluate_models(
                     sampled = {key: both[1] for key, both in chains.items()}
                     scored = score_all(subject, problems, sampled, ranker, sampling, recipe.seed, store)
                     chains = {key: (both[0], scored[key]) for key, both in chains.items()}
-                rows += result_rows(label, model, problems, chains, samples)
-    return rows
+                for name, rows in report_on(label, model, problems, chains, stop_at, wave).items():
+                    report[name] += rows
+    return report
 
 
 def load_benchmarks(

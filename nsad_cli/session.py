@@ -9,23 +9,20 @@ from functools import cached_property
 
 import torch
 
-from nsad_cli.config import UNTRAINED, Recipe
-from nsad_cli.errors import NsadError
+from nsad_cli.config import UNTRAINED, Recipe, need_engine
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampler
+from nsad_cli.models import best_model, has_model, model_key, need_model
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.prompts import FEW_SHOT, few_shot
 from nsad_cli.rankers.base import TrainedRanker
 from nsad_cli.rankers.files import described, load_ranker
 from nsad_cli.rankers.probe import READS, ProbeRanker, ProbeScorer
-from nsad_cli.runs import Run, content_key
+from nsad_cli.runs import Run
 from nsad_cli.students import Student, load_student
 
-BEST_FIRST = ("nce", "nat", "base")
-"""Which model answers, where the run has it."""
 BESIDE = {"nat": "negative", "nat-control": "positive"}
 """The frozen adapter that a NAT adapter weighs."""
-HOW_TO_TRAIN = {"negative": "nsad train-nat", "nat": "nsad train-nat", "nce": "nsad train-nce"}
 
 
 class Session:
@@ -76,32 +73,19 @@ class Session:
 
     def has(self, name: str) -> bool:
         """Whether the run has finished this model (base always)."""
-        return name in UNTRAINED or self.run.stages().get(name, {}).get("state") == "finished"
+        return has_model(self.run, name)
 
     def best_model(self) -> str:
         """The model that answers: NCE, else NAT, else the untrained base."""
-        return next(name for name in BEST_FIRST if self.has(name))
+        return best_model(self.run)
 
     def model_key(self, name: str) -> str:
-        """What tells a model's chains from those of another training: its weights, or the base's own settings.
-
-        Raises NsadError where the run has not trained it.
-        """
-        if name in UNTRAINED:
-            student = self.recipe.student
-            shown = [few_shot(self.recipe.evaluation)] if name == FEW_SHOT else []
-            return content_key(name, student.model, student.template, student.dtype, student.load_in_4bit, *shown)
-        self.need(name)
-        return str(self.run.stages()[name]["result"]["weights"])
+        """What tells a model's chains from those of another training; see models.model_key."""
+        return model_key(self.run, self.recipe, name)
 
     def need(self, name: str) -> None:
         """Raise NsadError where the run has not trained a model."""
-        if not self.has(name):
-            raise NsadError(
-                f"run `{self.run.name}` has no {name} adapter",
-                "that stage has not finished",
-                f"train it with `{HOW_TO_TRAIN.get(name, f'nsad train-baseline {name}')} --run {self.run.name}`",
-            )
+        need_model(self.run, name)
 
     def load(self, name: str) -> None:
         """Load a finished adapter (negative, nat or nce), once; NAT brings the negative one.
@@ -140,11 +124,13 @@ class Session:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def sampler(self, name: str) -> Sampler:
-        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline.
+    def sampler(self, name: str, engine: str = "hf") -> Sampler:
+        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline; engines are told apart here.
 
-        Where the run's ranker is a probe it listens to the model that it reads.
+        Where the run's ranker is a probe it listens to the model that it reads. Raises UsageError for an engine that
+        is none (config.ENGINES).
         """
+        need_engine(engine)
         adapter = None if name in UNTRAINED else name
         if adapter is not None:
             self.load(adapter)

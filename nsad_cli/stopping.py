@@ -1,18 +1,39 @@
 """When to stop drawing chains: as soon as the leading answer will most likely stay the leading one.
 
-Adaptive consistency (Aggarwal et al. 2023): with counts v₁ and v₂ of the two leading answers and a uniform prior, the
-share of the first among both follows Beta(v₁+1, v₂+1), and the leader leads for good with P(share > 1/2). For counted
-votes alone: weighted ones (wsc, asc) have no such posterior.
+Counted votes (`sc`) by adaptive consistency (Aggarwal et al. 2023): with counts v₁ and v₂ of the two leading answers
+and a uniform prior, the share of the first among both follows Beta(v₁+1, v₂+1), and the leader leads for good with
+P(share > 1/2).
+
+Weighted votes (`wsc`, `asc`, `asc-add`) by an extension of ours. That posterior is a race: give every chain of the two
+answers an exponential variable, and one more to each answer for the prior; the leader leads where its sum is greater.
+With weights each variable counts by its chain's weight (the Bayesian bootstrap, Rubin 1981). The two of the prior are
+taken against the leader: the lightest weight drawn on its side, the heaviest on its rival's. With equal weights this is
+the posterior above. In `tests/benchmarks/stopping.py` it is never less sure than it says; with mean weights for the
+prior's chains it was (81 to 96 % right where it said 95 %). `best` has none: a further chain can always take its place.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
+from nsad_cli.errors import UsageError
 from nsad_cli.types import Chain
+from nsad_cli.voting import chain_weights
+
+STOPPABLE = ("sc", "wsc", "asc", "asc-add")
+"""Rules whose votes tell how sure their leader is."""
+
+
+def need_stoppable(rule: str) -> None:
+    """Raise UsageError for a rule that cannot stop early."""
+    if rule not in STOPPABLE:
+        raise UsageError(
+            f"--stop-at does not go with --rule {rule}",
+            "only a sum of votes tells how sure its leader is: one further chain can always change the single best",
+            f"use --rule {', '.join(STOPPABLE[:-1])} or {STOPPABLE[-1]}, or leave --stop-at out",
+        )
 
 
 @cache
@@ -25,16 +46,54 @@ def leader_stays(first: int, second: int) -> float:
     return float(sum(math.comb(n, k) for k in range(first + 1)) / 2**n)
 
 
-def confidence(chains: Sequence[Chain]) -> float:
-    """`leader_stays` of the chains' answer classes; chains without an answer count for none."""
-    counts = Counter(chain.answer_class for chain in chains if chain.answer_class is not None).most_common(2)
-    first, second = [count for _, count in counts] + [0] * (2 - len(counts))
-    return leader_stays(first, second)
+def sum_is_greater(first: Sequence[float], second: Sequence[float]) -> float:
+    """P(Σ aᵢEᵢ > Σ bⱼEⱼ) for independent standard exponentials E and positive weights a (first) and b (second).
+
+    Exact: both sums are times at which a row of such waits is over. While aᵢ and bⱼ run, b's ends first with
+    probability aᵢ/(aᵢ+bⱼ), and nothing is remembered. Weights 2 and 1: 2/3.
+    """
+    chance = [0.0] * len(second) + [1.0]  # [j]: the first row is over, j of the second are
+    for a in reversed(first):
+        after, chance = chance, [0.0] * len(second) + [1.0]
+        for j in range(len(second) - 1, -1, -1):
+            chance[j] = (second[j] * after[j] + a * chance[j + 1]) / (a + second[j])
+    return chance[0]
 
 
-def chains_needed(chains: Sequence[Chain], threshold: float, wave: int = 1) -> int:
+def confidence(chains: Sequence[Chain], rule: str = "sc") -> float:
+    """The probability that the answer which leads among these chains leads for good; 1/2 where none has an answer.
+
+    A chain without an answer votes for none, one without weight hardly at all. Raises UsageError where the rule has no
+    such probability, or a weight is missing or below zero.
+    """
+    need_stoppable(rule)
+    weights = chain_weights(chains, rule)
+    if min(weights.values(), default=0.0) < 0:
+        raise UsageError(
+            "--stop-at needs weights of zero and above",
+            "a recorded score is below zero: a chain that counts against its own answer makes no leader sure",
+            "leave --stop-at out, or use --rule sc",
+        )
+    groups: dict[int, list[float]] = {}
+    for chain in sorted(chains, key=lambda chain: chain.index):
+        if chain.answer_class is not None:
+            groups.setdefault(chain.answer_class, []).append(weights[chain.index])
+    if not groups:
+        return 0.5
+    ranked = sorted(groups.values(), key=math.fsum, reverse=True)
+    leader, rival = ranked[0], ranked[1] if len(ranked) > 1 else []
+    if rule == "sc":
+        return leader_stays(len(leader), len(rival))
+    drawn = [weight for group in ranked for weight in group if weight > 0]
+    if not drawn:
+        return 0.5
+    ahead, behind = ([weight for weight in group if weight > 0] for group in (leader, rival))
+    return sum_is_greater([*ahead, min(drawn)], [*behind, max(drawn)])
+
+
+def chains_needed(chains: Sequence[Chain], threshold: float, wave: int = 1, rule: str = "sc") -> int:
     """How many of the chains, drawn in their order and `wave` at a time, are drawn before it may stop."""
     for drawn in range(wave, len(chains), wave):
-        if confidence(chains[:drawn]) >= threshold:
+        if confidence(chains[:drawn], rule) >= threshold:
             return drawn
     return len(chains)

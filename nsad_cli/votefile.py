@@ -47,16 +47,16 @@ def vote_results(
 
 
 def stopped_early(
-    results: Sequence[tuple[Problem, list[Chain], bool]], threshold: float, wave: int
+    results: Sequence[tuple[Problem, list[Chain], bool]], threshold: float, wave: int, rule: str
 ) -> dict[str, float]:
-    """What stopping early (see stopping) makes of counted votes.
+    """What stopping early (see stopping) makes of the votes.
 
     `right` answers; the share of `chains` drawn; the share of problems whose answer is the `same` as from all chains.
     """
     right = same = drawn = 0
     for _, chains, _ in results:
-        needed = chains_needed(chains, threshold, wave)
-        ballot, whole = vote(chains[:needed], "sc"), vote(chains, "sc")
+        needed = chains_needed(chains, threshold, wave, rule)
+        ballot, whole = vote(chains[:needed], rule), vote(chains, rule)
         drawn += needed
         right += winner_is_right(chains, ballot)
         same += [item.chains[0] for item in ballot.votes[:1]] == [item.chains[0] for item in whole.votes[:1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
@@ -9,6 +10,8 @@ from nsad_cli.errors import UsageError
 from nsad_cli.types import Ballot, Chain, Vote
 
 RULES = ("sc", "wsc", "asc", "asc-add", "best")
+BY_RANKER = ("asc", "asc-add", "best")
+"""Rules that need a ranker's scores."""
 Weights = dict[int, float]
 """A weight for each chain's index."""
 
@@ -70,6 +73,31 @@ def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
     mean = math.fsum(scored) / len(scored)
     adjust: Callable[[float], float] = (lambda score: 1 + score) if rule == "asc-add" else (lambda score: score)
     return {chain.index: adjust(mean if chain.weight is None else chain.weight) for chain in chains}
+
+
+def possible_rule(chains: Sequence[Chain], rule: str) -> str:
+    """The rule, or `sc` where it needs scores and none of a problem's chains has one."""
+    return "sc" if rule in BY_RANKER and all(chain.weight is None for chain in chains) else rule
+
+
+def chains_to_turn(chains: Sequence[Chain], ballot: Ballot) -> int | None:
+    """How near a vote was: the fewest of the winner's chains that, had they given the second answer, turn it.
+
+    The heaviest go first; ties count as they do in the vote. None where nothing else was voted for.
+    """
+    if len(ballot.votes) < 2:
+        return None
+    weights = chain_weights(chains, ballot.rule)
+    heaviest = sorted(ballot.votes[0].chains, key=lambda index: (-weights[index], index))
+    second = min(ballot.votes[1].chains)
+    for count in range(1, len(heaviest) + 1):
+        turned = set(heaviest[:count])
+        moved = [
+            dataclasses.replace(chain, answer_class=second) if chain.index in turned else chain for chain in chains
+        ]
+        if second in vote(moved, ballot.rule).votes[0].chains:
+            return count
+    raise AssertionError("unreachable: the second answer has all of the winner's chains")
 
 
 def any_right(chains: Sequence[Chain]) -> bool:

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Tests run beside each other on small machines: one thread each, and none that spins while it waits.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Nor is one that is slow because its neighbours are busy a failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 WORDS = (
     "Question: Answer: Start with There are at first The answer is has gives away gets finds buys loses sells more "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from nsad_cli.errors import UsageError
 from nsad_cli.types import Chain
-from nsad_cli.voting import RULES, any_right, chain_weights, vote, winner_is_right
+from nsad_cli.voting import RULES, any_right, chain_weights, chains_to_turn, possible_rule, vote, winner_is_right
 
 
 def chain(
@@ -30,7 +31,7 @@ def chain(
     )
 
 
-def made(items: list[tuple[str | None, float, float]]) -> list[Chain]:
+def made(items: Sequence[tuple[str | None, float, float]]) -> list[Chain]:
     """Chains from (answer, weight, logprob), classed by equal answers."""
     answers = [answer for answer, _, _ in items]
     return [chain(i, a, w, lp, None if a is None else answers.index(a)) for i, (a, w, lp) in enumerate(items)]
@@ -84,6 +85,23 @@ def test_weights_that_are_none(weight: float) -> None:
         vote([chain(0, "a", weight), chain(1, "b", 0.5)], "asc")
 
 
+def test_how_near_a_vote_was() -> None:
+    chains = made([("7", 0.2, -0.1), ("7", 0.1, -0.1), ("8", 0.9, -0.1), ("7", 0.9, -0.1), (None, 0.9, 0.0)])
+    assert chains_to_turn(chains, vote(chains, "sc")) == 1  # 3 to 1: with 2 to 2 the tie is 8's, by its lowest index
+    assert chains_to_turn(chains, vote(chains, "asc")) == 1
+    five = made([("a", 0.5, -1.0)] * 5 + [("b", 0.5, -1.0)])
+    assert chains_to_turn(five, vote(five, "sc")) == 2  # 5 to 1; with two of them turned 3 to 3, a tie for b's index 0
+    assert chains_to_turn(five[:5], vote(five[:5], "sc")) is None
+    assert chains_to_turn([], vote([], "sc")) is None
+
+
+@pytest.mark.parametrize("rule", ["asc", "asc-add", "best"])
+def test_without_any_score_votes_are_counted(rule: str) -> None:
+    assert possible_rule([chain(0, "a"), chain(1, "b")], rule) == "sc"
+    assert possible_rule([chain(0, "a"), chain(1, "b", 0.5)], rule) == rule
+    assert possible_rule([chain(0, "a")], "wsc") == "wsc"
+
+
 def test_unknown_rule() -> None:
     with pytest.raises(UsageError, match="unknown rule"):
         vote([], "majority")
@@ -123,6 +141,29 @@ def test_equal_weights_give_the_majority(
 ) -> None:
     chains = made([(answer, weight, math.log(weight)) for answer, _, _ in items])
     assert vote(chains, rule).answer == vote(chains, "sc").answer
+
+
+@given(ITEMS, st.sampled_from(RULES))
+def test_so_many_turned_chains_turn_a_vote_and_fewer_do_not(
+    items: list[tuple[str | None, float, float]], rule: str
+) -> None:
+    chains = made(items)
+    ballot = vote(chains, rule)
+    count = chains_to_turn(chains, ballot)
+    assert (count is None) == (len(ballot.votes) < 2)
+    if count is None:
+        return
+    weights = chain_weights(chains, rule)
+    heaviest = sorted(ballot.votes[0].chains, key=lambda index: (-weights[index], index))
+    second = ballot.votes[1]
+    for turned in (count - 1, count):
+        moved = [
+            dataclasses.replace(c, answer=second.answer, answer_class=min(second.chains))
+            if c.index in heaviest[:turned]
+            else c
+            for c in chains
+        ]
+        assert (vote(moved, rule).answer == second.answer) == (turned == count)
 
 
 @given(ITEMS, st.sampled_from(RULES))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import subprocess
@@ -18,6 +19,8 @@ from nsad_cli.answers.equivalence import decide
 from nsad_cli.errors import NsadError
 
 MEMORY = 2 * 2**30
+WORTH_A_PROCESS = 25
+"""Pairs for which a further process is started: its start takes as long as many pairs."""
 START_LIMIT = 60.0
 """Seconds for a worker to import its libraries."""
 
@@ -58,9 +61,16 @@ class Checker:
         self._workers.clear()
 
     def equivalent(
-        self, pairs: Sequence[tuple[str, str]], on_progress: Callable[[int, int], None] = lambda *_: None
+        self,
+        pairs: Sequence[tuple[str, str]],
+        on_progress: Callable[[int, int], None] = lambda *_: None,
+        *,
+        wait: bool = True,
     ) -> list[Outcome]:
-        """Decide pairs, in order; symmetric."""
+        """Decide pairs, in order; symmetric.
+
+        wait=False: what only the second checker can decide is undecided for now, and its process starts meanwhile.
+        """
         keys = [(a, b) if a <= b else (b, a) for a, b in pairs]
         waiting, doubtful = [], []
         for key in dict.fromkeys(keys):
@@ -73,16 +83,22 @@ class Checker:
             waiting.append(key)
             if decision is Decision.DOUBTFUL:
                 doubtful.append(key)
+        if waiting and not wait:
+            self._start_workers(1)
+            return [self._cache.get(key, Outcome.UNDECIDED) for key in keys]
         self._second_checker(waiting, on_progress)
         for key in doubtful:
             if self._cache[key] is not Outcome.EQUAL:
                 self._cache[key] = Outcome.UNDECIDED
         return [self._cache[key] for key in keys]
 
+    def _start_workers(self, count: int) -> None:
+        while len(self._workers) < count:
+            self._workers.append(_Worker())
+
     def _second_checker(self, waiting: list[tuple[str, str]], on_progress: Callable[[int, int], None]) -> None:
         total, queue = len(waiting), list(reversed(waiting))
-        while len(self._workers) < min(self._count, total):
-            self._workers.append(_Worker())
+        self._start_workers(min(self._count, math.ceil(total / WORTH_A_PROCESS)))
         busy: dict[_Worker, tuple[str, str]] = {}
         with selectors.DefaultSelector() as selector:
             while queue or busy:

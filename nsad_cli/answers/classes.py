@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from nsad_cli.answers.checker import Checker, Outcome
 
 
-def answer_classes(answers: Sequence[str | None], checker: Checker) -> list[int | None]:
-    """Connected components of pairwise equivalence: each answer's class is its lowest position; None stays None."""
+def answer_classes(answers: Sequence[str | None], checker: Checker, *, wait: bool = True) -> list[int | None]:
+    """Connected components of pairwise equivalence: each answer's class is its lowest position; None stays None.
+
+    wait: see Checker.equivalent.
+    """
     distinct = list(dict.fromkeys(answer for answer in answers if answer is not None))
     pairs = [(a, b) for i, a in enumerate(distinct) for b in distinct[i + 1 :]]
     parent = {answer: answer for answer in distinct}
@@ -18,7 +21,7 @@ def answer_classes(answers: Sequence[str | None], checker: Checker) -> list[int 
             answer = parent[answer]
         return answer
 
-    for (a, b), outcome in zip(pairs, checker.equivalent(pairs), strict=True):
+    for (a, b), outcome in zip(pairs, checker.equivalent(pairs, wait=wait), strict=True):
         if outcome is Outcome.EQUAL:
             parent[root(b)] = root(a)
     first: dict[str, int] = {}

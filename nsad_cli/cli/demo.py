@@ -18,8 +18,10 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
         "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run it "
         "again to resume."
     )
-    from nsad_cli.cli.solve import print_solution, solution_json, solve_with
-    from nsad_cli.cli.tables import ledger_table, results_table
+    from nsad_cli.cli.result_tables import results_table
+    from nsad_cli.cli.solution import print_solution, solution_json
+    from nsad_cli.cli.solve import make_ask, solve_with
+    from nsad_cli.cli.tables import ledger_table
     from nsad_cli.cli.target import execute
     from nsad_cli.recipes import find_recipe, load_recipe
     from nsad_cli.runs import STAGES, Run
@@ -29,7 +31,8 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     rows = results["eval-before"]["results"] + results["eval"]["results"]
     problem = _unsolved(run)
     say(f"\nsolving one held-out problem:\n  {problem.question}")
-    solution = solve_with(run, problem)
+    ask = make_ask(run.recipe.solve.samples, run.recipe.solve.rule)
+    solution = solve_with(run, problem, ask)
     if as_json:
         print_json({"run": run.name, "results": rows, "solve": solution_json(solution)})
         return
@@ -37,7 +40,7 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     console.print(ledger_table(results["grade"]["ledger"]["rows"]))
     console.print(results_table(rows))
     console.print(f"[bold]Problem[/] {problem.question}")
-    print_solution(solution, gold=problem.answer)
+    print_solution(solution, ask)
     console.print(_verdict(rows))
     console.print(
         "\nNow try a problem of the kind that it learned (of one step it knows nothing):\n"

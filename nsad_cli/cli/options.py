@@ -18,6 +18,7 @@ StudentModel = Annotated[
     str | None, typer.Option("--student", envvar="NSAD_STUDENT", help="smollm2, a folder, or a Hub id[@REVISION].")
 ]
 Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, cuda or mps.")]
+EngineName = Annotated[str, typer.Option("--engine", help="What samples the chains: hf (transformers).")]
 Dtype = Annotated[str | None, typer.Option("--dtype", envvar="NSAD_DTYPE", help="auto, float32, bfloat16 or float16.")]
 Settings = Annotated[
     list[str] | None,

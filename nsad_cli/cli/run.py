@@ -24,7 +24,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe from problems to report; run it again to resume where it stopped."""
-    from nsad_cli.cli.tables import results_table
+    from nsad_cli.cli.result_tables import results_table
     from nsad_cli.cli.target import execute
     from nsad_cli.recipes import find_recipe, load_recipe
     from nsad_cli.runs import STAGES, Run

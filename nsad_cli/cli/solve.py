@@ -1,139 +1,162 @@
-"""`nsad solve`: chains, weights, votes, an answer."""
+"""`nsad solve`: chains, weights, votes, an answer; one problem, or a file of them."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsad_cli.cli.options import AsJson, Device, RunName
-from nsad_cli.cli.output import out, print_json, printable, say
+from nsad_cli.cli.options import AsJson, Device, EngineName, RunName
+from nsad_cli.cli.output import print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.chains import ChainStore
     from nsad_cli.runs import Run
-    from nsad_cli.solve import Solution
+    from nsad_cli.solve import Ask, Solution, Solver
     from nsad_cli.types import Problem
 
 
 def solve(
-    question: Annotated[str, typer.Argument(metavar="PROBLEM", help="The problem's text; - reads standard input.")],
+    question: Annotated[
+        str | None, typer.Argument(metavar="PROBLEM", help="The problem's text; - reads standard input.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help='A file of them: a line each, or {"question": "…"} each where it ends in .jsonl.'),
+    ] = None,
     rule: Annotated[str | None, typer.Option("--rule", help="sc, wsc, asc, asc-add or best.")] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=1, help="Chains to draw.")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every chain in full.")] = False,
+    stop_at: Annotated[
+        float | None,
+        typer.Option("--stop-at", min=0.5, max=1.0, help="Draw no more once the leader stays it by this probability."),
+    ] = None,
+    wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 4,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every chain in full, by steps.")] = False,
     run_name: RunName = None,
+    engine: EngineName = "hf",
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a problem with the student: several chains, weighed by the ranker, vote."""
+    """Answer a problem with the student: several chains, weighed by the ranker, vote. The run keeps all of them."""
+    from nsad_cli.asked import asked, read_asked
+    from nsad_cli.cli.solution import print_solution, solution_json
+    from nsad_cli.config import need_engine
     from nsad_cli.errors import UsageError
     from nsad_cli.runs import Run
-    from nsad_cli.types import Problem, problem_id
+    from nsad_cli.stopping import need_stoppable
+
+    if (question is None) == (file is None):
+        raise UsageError("PROBLEM or --file FILE, one of them", "there is one way to ask", 'write nsad solve "…"')
+    check_rule(rule)
+    need_engine(engine)
+    if file is not None:
+        problems = read_asked(file.expanduser(), say)
+    else:
+        text = (sys.stdin.read() if question == "-" else question or "").strip()
+        if not text:
+            raise UsageError(
+                "the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -'
+            )
+        problems = [asked(text)]
+    run = Run.open(run_name, finished=True)
+    settings = run.recipe.solve
+    ask = make_ask(samples or settings.samples, rule or settings.rule, stop_at, wave)
+    if stop_at is not None:
+        need_stoppable(ask.rule)
+    if file is not None:
+        from nsad_cli.cli.solve_list import solve_list
+
+        solve_list(run, problems, ask, device, engine, verbose=verbose, as_json=as_json)
+        return
+    solution = solve_with(run, problems[0], ask, device, engine)
+    if as_json:
+        print_json(solution_json(solution, ask))
+    else:
+        print_solution(solution, ask, verbose=verbose)
+
+
+def check_rule(rule: str | None, *more: str) -> None:
+    """Raise UsageError for a rule that is none."""
+    from nsad_cli.errors import UsageError
     from nsad_cli.voting import RULES
 
-    text = (sys.stdin.read() if question == "-" else question).strip()
-    if not text:
-        raise UsageError("the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -')
-    run = Run.open(run_name, finished=True)
-    if rule is not None and rule not in RULES:
-        raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(RULES)}")
-    solution = solve_with(run, Problem(problem_id(text), text, "", "asked"), rule, samples, device)
-    if as_json:
-        print_json(solution_json(solution))
-    else:
-        print_solution(solution, verbose=verbose)
+    known = (*RULES, *more)
+    if rule is not None and rule not in known:
+        raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(known)}")
+
+
+def make_ask(samples: int, rule: str, stop_at: float | None = None, wave: int = 1) -> Ask:
+    """How problems are asked."""
+    from nsad_cli.solve import Ask
+
+    return Ask(samples, rule, stop_at, min(wave, samples))
 
 
 def solve_with(
-    run: Run, problem: Problem, rule: str | None = None, samples: int | None = None, device: str | None = None
+    run: Run, problem: Problem, ask: Ask | None = None, device: str | None = None, engine: str = "hf"
 ) -> Solution:
     """Solve a problem with a run's best model, showing chains as they arrive; all chains are kept in the run."""
-    from nsad_cli.recipes import load_recipe
+    from nsad_cli.cli.watch import Watching
 
+    ask = ask or make_ask(run.recipe.solve.samples, run.recipe.solve.rule)
+    with opened(run, [problem], ask, device, engine) as asking, Watching(asking.solver.ask) as watching:
+        (solution,) = asking.solver.solve([problem], watching, watching.tokens)
+        asking.keep(solution)
+    return solution
+
+
+@dataclass
+class Asking:
+    """A run's solver beside the store of its chains."""
+
+    solver: Solver
+    store: ChainStore
+    key: dict[str, str]
+    together: int
+    """Problems whose waves fill the engine's batch."""
+
+    def keep(self, solution: Solution) -> None:
+        """Keep a solution's answers, classes and weights beside its chains, which are kept already."""
+        self.store.put(solution.problem, solution.chains, **self.key)
+        if self.solver.ranker is not None:
+            weights = {chain.index: chain.weight for chain in solution.chains}
+            self.store.put_weights(solution.problem.id, weights, ranker=self.solver.ranker.name, **self.key)
+
+
+@contextlib.contextmanager
+def opened(
+    run: Run, problems: Sequence[Problem], ask: Ask, device: str | None = None, engine: str = "hf"
+) -> Iterator[Asking]:
+    """Load a run's best model and ranker, saying on stderr which, and what the run lacks."""
     say(f"run: {run.name}; loading the student …")
     from nsad_cli.answers.checker import Checker
     from nsad_cli.chains import ChainStore
     from nsad_cli.evaluation.runner import sampling_key
+    from nsad_cli.generation.kept import KeptSampler
     from nsad_cli.generation.sampler import Sampling
+    from nsad_cli.recipes import load_recipe
     from nsad_cli.session import Session
-    from nsad_cli.solve import solve as run_solve
+    from nsad_cli.solve import Solver
 
     recipe = load_recipe(run.path / "recipe.yaml", {"student.device": device})
     session = Session(run, recipe, say)
     model = session.best_model()
     ranker = session.ranker()
-    n = samples or recipe.solve.samples
     sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
-    missing = "" if model == "nce" else " (no NCE student in this run)"
-    say(f"model: {model}{missing}; {n} chains, rule {rule or recipe.solve.rule}")
-    done = 0
-
-    def arrived(chain: Any) -> None:
-        nonlocal done
-        done += 1
-        say(f"  chain {done}/{n}: {printable(chain.answer or 'no answer')}")
-
-    with Checker() as checker:
-        solution = run_solve(
-            problem,
-            session.sampler(model),
-            sampling,
-            n,
-            rule or recipe.solve.rule,
-            ranker,
-            checker,
-            seed=str(recipe.seed),
-            on_chain=arrived,
-        )
     key = {"model": model, "model_key": session.model_key(model), "sampling": sampling_key(sampling, recipe.seed)}
-    with ChainStore(run.chains_path) as store:
-        store.put(problem, solution.chains, **key)
-        if ranker is not None:
-            weights = {chain.index: chain.weight for chain in solution.chains}
-            store.put_weights(problem.id, weights, ranker=ranker.name, **key)
-    for note in solution.notes:
-        say(note)
-    return solution
-
-
-def print_solution(solution: Solution, *, gold: str = "", verbose: bool = False) -> None:
-    """Votes as bars, chains with weights, and the answer."""
-    from nsad_cli.cli.tables import ballot_table, chains_table
-
-    console = out()
-    if verbose:
-        for chain in solution.chains:
-            console.rule(f"chain {chain.index}", align="left")
-            console.print(printable(chain.text), markup=False)
-    console.print(chains_table(solution.chains, solution.ballot))
-    console.print(ballot_table(solution.ballot, gold))
-    answer = solution.ballot.answer
-    if answer is None:
-        console.print("no chain states an answer", style="yellow")
-    else:
-        console.print(f"answer: {printable(answer)}", style="bold", markup=False)
-
-
-def solution_json(solution: Solution) -> dict[str, Any]:
-    """The object of `nsad solve --json`: share is of the weight, logprob the mean per token."""
-    ballot = solution.ballot
-    return {
-        "answer": ballot.answer,
-        "rule": ballot.rule,
-        "share": ballot.share,
-        "votes": [
-            {"answer": vote.answer, "count": vote.count, "weight": vote.weight, "chains": list(vote.chains)}
-            for vote in ballot.votes
-        ],
-        "chains": [
-            {
-                "index": chain.index,
-                "text": chain.text,
-                "answer": chain.answer,
-                "weight": chain.weight,
-                "logprob": chain.logprob,
-                "tokens": len(chain.logprobs),
-            }
-            for chain in solution.chains
-        ],
-    }
+    with ChainStore(run.chains_path) as store, Checker() as checker:
+        sampler = KeptSampler(session.sampler(model, engine), store, key, problems, ranker.name if ranker else None)
+        solver = Solver(sampler, sampling, ranker, checker, ask, seed=str(recipe.seed))
+        missing = "" if model == "nce" else " (no NCE student in this run)"
+        early = "" if ask.stop_at is None else f" at most, {ask.wave} at a time until {ask.stop_at:.0%} sure"
+        say(f"model: {model}{missing}; {ask.samples} chains{early}, rule {solver.ask.rule}")
+        for note in solver.notes:
+            say(note)
+        yield Asking(solver, store, key, max(1, recipe.sampling.batch_size // len(solver.ask.waves()[0])))

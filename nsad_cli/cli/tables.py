@@ -1,4 +1,4 @@
-"""Tables and bars that several commands print."""
+"""Tables that several commands print: their look, and the ledger."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.types import Ballot, Chain
-
 if TYPE_CHECKING:
     from rich.table import Table
 
-BAR = 28
 HEADINGS = {
     "correct": "correct",
     "wrong": "wrong",
@@ -73,10 +70,10 @@ def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
     if len(teachers) > 1:
         add("all", rows)
     if rows:
-        table.add_row("share", *(_percent(number / totals.total()) for number in numbers(totals)), style="dim")
+        table.add_row("share", *(percent(number / totals.total()) for number in numbers(totals)), style="dim")
     if others:
         table.caption = "other: " + ", ".join(
-            f"{totals[name]} {name} ({_percent(totals[name] / totals.total())})" for name in others
+            f"{totals[name]} {name} ({percent(totals[name] / totals.total())})" for name in others
         )
     return table
 
@@ -89,84 +86,6 @@ def _draws(rows: Sequence[dict[str, Any]]) -> Counter[str]:
     return found
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in percent; more than nothing is never shown as nothing."""
     return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
-
-
-def results_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Accuracies with their 95 % intervals, in percent."""
-    table = new_table(
-        "Accuracy and its Wilson 95 % interval; all in %",
-        "benchmark",
-        "model",
-        "by",
-        "n",
-        "k",
-        "right",
-        "interval",
-        "no\nanswer",
-        "cut\noff",
-        left=3,
-    )
-    for column in table.columns:
-        column.no_wrap = True
-    before = None
-    for row in rows:
-        here = (row["benchmark"], row["model"])
-        if before is not None and here != before:
-            table.add_section()
-        rule = row["rule"] or "greedy"
-        table.add_row(
-            *(here if here != before else ("", "")),
-            rule,
-            str(row["n"]),
-            str(row["samples"]),
-            f"{100 * row['accuracy']:.1f}",
-            f"{100 * row['ci95'][0]:.1f}–{100 * row['ci95'][1]:.1f}",
-            f"{100 * row['unanswered']:.0f}",
-            f"{100 * row['truncated']:.0f}",
-        )
-        before = here
-    bound = "; any: some chain is right, a bound on every vote" if any(row["rule"] == "any" for row in rows) else ""
-    table.caption = f"k: chains a problem{bound}"
-    return table
-
-
-def ballot_table(ballot: Ballot, gold: str = "") -> Table:
-    """Bars for each answer, the winner first."""
-    from nsad_cli.cli.output import printable
-
-    table = new_table(f"Votes by {ballot.rule}", "", "answer", "chains", "weight", "share", left=2)
-    total = sum(vote.weight for vote in ballot.votes) or 1.0
-    for i, vote in enumerate(ballot.votes):
-        share = vote.weight / total
-        bar = "█" * max(1, round(BAR * share))
-        table.add_row(
-            f"[{'green' if i == 0 else 'dim'}]{bar:<{BAR}}",
-            f"{'▸ ' if i == 0 else '  '}" + printable(vote.answer).replace("[", "\\["),
-            str(vote.count),
-            f"{vote.weight:.3f}",
-            f"{share:.0%}",
-        )
-    if gold:
-        table.caption = f"gold answer: {gold}"
-    return table
-
-
-def chains_table(chains: Sequence[Chain], winner: Ballot) -> Table:
-    """Each chain with its answer, weight and mean log-probability."""
-    from nsad_cli.cli.output import printable
-
-    table = new_table("Chains", "#", "answer", "text", "weight", "logprob", "tokens", left=3)
-    winning = set(winner.votes[0].chains) if winner.votes else set()
-    for chain in chains:
-        text = printable(" ".join(chain.text.split()))
-        table.add_row(
-            f"{chain.index}{'*' if chain.index in winning else ''}",
-            printable(chain.answer or "–").replace("[", "\\["),
-            (text if len(text) <= 70 else text[:69] + "…").replace("[", "\\["),
-            "–" if chain.weight is None else f"{chain.weight:.3f}",
-            "–" if chain.logprob is None else f"{chain.logprob:.3f}",
-            str(len(chain.logprobs)),
-        )
-    return table

@@ -19,31 +19,26 @@ def vote(
     ] = None,
     stop_at: Annotated[
         float | None,
-        typer.Option("--stop-at", min=0.5, max=1.0, help="Stop where the leader stays it with this probability (sc)."),
+        typer.Option("--stop-at", min=0.5, max=1.0, help="Stop where the leader stays it by this probability."),
     ] = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Count votes over recorded chains and compare the winners with the gold answers."""
     from nsad_cli.answers.checker import Checker
-    from nsad_cli.errors import UsageError
+    from nsad_cli.cli.solve import check_rule
     from nsad_cli.evaluation.statistics import wilson
+    from nsad_cli.stopping import need_stoppable
     from nsad_cli.votefile import need_some, read_vote_file, stopped_early, vote_results
-    from nsad_cli.voting import RULES
 
-    if rule not in (*RULES, "any"):
-        raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(RULES)}, any")
-    if stop_at is not None and rule != "sc":
-        raise UsageError(
-            f"--stop-at does not go with --rule {rule}",
-            "only counted votes tell how sure their leader is",
-            "use --rule sc, or leave --stop-at out",
-        )
+    check_rule(rule, "any")
+    if stop_at is not None:
+        need_stoppable(rule)
     problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file, say)]
     need_some(problems, file)
     with Checker() as checker:
         results = vote_results(problems, rule, checker)
-    early = {} if stop_at is None else stopped_early(results, stop_at, wave)
+    early = {} if stop_at is None else stopped_early(results, stop_at, wave, rule)
     right, n = int(early.pop("right", sum(item[2] for item in results))), len(results)
     if as_json:
         print_json({"rule": rule, "n": n, "accuracy": right / n, **early})

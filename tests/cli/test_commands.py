@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from nsad_cli.arithmetic import problems
+from tests.cli.terminal import Terminal
 from tests.training.test_stages import recipe
 
 Nsad = Callable[..., subprocess.CompletedProcess[str]]
@@ -113,14 +115,91 @@ def test_solve_needs_no_flag_after_a_run(trained: tuple[Path, subprocess.Complet
     assert again.returncode == 0 and "Votes by asc" in again.stdout and "chain 2" in again.stdout
 
 
+def test_a_file_of_problems_is_solved_once(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = trained
+    asked = ["Ana has 3 cups and gets 4.", "", "Ben has 2 pens?"]
+    lines = [{"question": asked[0], "answer": 7}, *({"question": question} for question in asked[1:])]
+    (home / "asked.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\nnot json\n")
+    arguments = ["solve", "--file", "asked.jsonl", "--samples", "8", "--stop-at", "0.6", "--wave", "2", "--json"]
+    first = run_nsad(home, *arguments)
+    assert first.returncode == 0, first.stderr
+    assert "asked.jsonl:2:" in first.stderr and "asked.jsonl:4:" in first.stderr
+    found = json.loads(first.stdout)["solutions"]
+    assert [item["question"] for item in found] == [asked[0], asked[2]]
+    assert found[0]["gold"] == "7" and "gold" not in found[1]
+    for item in found:
+        stopped = item["stopped"]
+        assert stopped["chains"] == len(item["chains"]) and stopped["of"] == 8 and stopped["chains"] % 2 == 0
+        assert stopped["sure"] >= 0.6 or stopped["chains"] == 8
+    with sqlite3.connect(home / "runs" / "tiny" / "chains.sqlite") as store:
+        count = store.execute("SELECT COUNT(*), MAX(created) FROM chains WHERE text <> ''").fetchone()
+    again = run_nsad(home, *arguments)
+    assert json.loads(again.stdout)["solutions"] == found, "what is kept is what was sampled"
+    with sqlite3.connect(home / "runs" / "tiny" / "chains.sqlite") as store:
+        assert store.execute("SELECT COUNT(*) FROM chains WHERE text <> ''").fetchone()[0] == count[0]
+    shown = run_nsad(home, "solve", "--file", "asked.jsonl", "--samples", "2", NO_COLOR="1")
+    assert "of 1 right" in shown.stdout and "2 solved" in shown.stdout and "\x1b" not in shown.stdout
+
+
+@pytest.mark.slow
+def test_a_stopped_list_goes_on(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = trained
+    count = 80
+    (home / "many.txt").write_text("".join(f"Ana has {i} cups. How many?\n" for i in range(count)))
+    environment = {**os.environ, "HOME": str(home), "NSAD_HOME": str(home / "runs"), "OMP_NUM_THREADS": "1"}
+    arguments = [sys.executable, "-m", "nsad_cli", "solve", "--file", "many.txt", "--samples", "4"]
+    with subprocess.Popen(
+        arguments, cwd=home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=120)
+    assert process.returncode == 130 and "it resumes" in told and "Traceback" not in told, told
+    done = [line, *rest.splitlines()]
+    assert len(done) < count
+    whole = run_nsad(home, "solve", "--file", "many.txt", "--samples", "4").stdout.splitlines()
+    assert len(whole) == count + 1 and [item.rstrip() for item in done] == [
+        item.rstrip() for item in whole[: len(done)]
+    ]
+
+
+def test_votes_grow_in_a_terminal(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = trained
+    with Terminal(home, "solve", "Ana has 5 cups. How many?", "--samples", "3") as terminal:
+        code, stdout = terminal.end("")
+        raw = terminal.raw
+    assert code == 0 and "of 3 chains" in raw and "\x1b[?25l" in raw, "it is drawn anew, with the cursor hidden"
+    assert raw.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in raw, "and the cursor comes back"
+    assert "Chains" in stdout and "\x1b" not in stdout
+
+
+def test_comparing(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home, _ = trained
+    result = run_nsad(home, "eval", "--compare", "tiny:nat", "tiny:nce", "--json")
+    value = json.loads(result.stdout)
+    assert value["a"] == "tiny:nat" and value["b"] == "tiny:nce"
+    rows = {row["rule"]: row for row in value["comparison"]}
+    assert {None, "sc", "asc", "any", "mean"} <= set(rows) and rows[None]["n"] == 4 and 0 < rows[None]["p"] <= 1
+    assert "bootstrap" in run_nsad(home, "eval", "--compare", "tiny:base", "tiny").stdout
+    assert "itself" in failure(run_nsad(home, "eval", "--compare", "tiny", "tiny:nce"), 2)[0]
+    assert "nsad train-baseline mix" in failure(run_nsad(home, "eval", "--compare", "tiny:mix", "tiny"), 1)[2]
+    (home / "one.jsonl").write_text('{"question": "1 + 1", "answer": 2}\n')
+    none = run_nsad(home, "eval", "--compare", "tiny:nat", "tiny", "--problems", "jsonl@one.jsonl")
+    assert "nsad eval --run tiny --model nat" in failure(none, 1)[2]
+
+
 def test_eval_and_stats(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     home, _ = trained
     result = run_nsad(
         home, "eval", "--model", "nce", "--problems", "arithmetic:test", "--limit", "2", "--samples", "2", "--json"
     )
     assert result.returncode == 0, result.stderr
-    rows = json.loads(result.stdout)["results"]
-    assert {row["rule"] for row in rows} == {None, "sc", "wsc", "asc", "asc-add", "best", "any"}
+    report = json.loads(result.stdout)
+    rows = report["results"]
+    assert {row["rule"] for row in rows} == {None, "sc", "wsc", "asc", "asc-add", "best", "any", "mean"}
+    assert {row["rule"] for row in report["stopping"]} == {"sc", "wsc", "asc", "asc-add"}
+    assert all(row["chains"] <= row["of_chains"] == 4 for row in report["stopping"])
     assert all(row["n"] == 2 and 0 <= row["ci95"][0] <= row["accuracy"] <= row["ci95"][1] <= 1 for row in rows)
     table = run_nsad(home, "eval", "--limit", "2", "--samples", "0", NO_COLOR="1")
     assert "greedy" in table.stdout and "\x1b" not in table.stdout
@@ -277,6 +356,12 @@ def test_doctor(nsad: Nsad) -> None:
         (["collect", "--problems", "gsm8k@/no/such/file"], 1, "no data at"),
         (["collect", "--problems", "gsmk8@x"], 2, "gsm8k"),
         (["solve", "  "], 2, "empty"),
+        (["solve", "1+1", "--file", "q.txt"], 2, "--file"),
+        (["solve", "--file", "no-such-file.txt"], 1, "cannot read"),
+        (["solve", "1+1", "--rule", "any"], 2, "asc-add"),
+        (["solve", "1+1", "--engine", "none"], 2, "hf"),
+        (["eval", "--engine", "none"], 2, "hf"),
+        (["eval", "--compare", "one"], 2, "--compare"),
     ],
 )
 def test_bad_input_is_told_in_three_lines(nsad: Nsad, arguments: list[str], code: int, words: str) -> None:

@@ -1,16 +1,15 @@
-"""Intervals and result rows."""
+"""Intervals and tests against published values and values worked by hand, and their laws."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.evaluation.runner import result_rows
-from nsad_cli.evaluation.statistics import wilson
-from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.evaluation.statistics import mcnemar, paired_bootstrap, pass_at_k, wilson
 
 
 def test_wilson_against_published_values() -> None:
@@ -29,31 +28,58 @@ def test_wilson_holds_the_share_and_mirrors(n: int, data: st.DataObject) -> None
     assert math.isclose(low, 1 - mirrored[1], abs_tol=1e-9)
 
 
-def test_rows() -> None:
-    problems = [Problem("a", "?", "1", "b"), Problem("b", "?", "2", "b")]
-    right = Chain("a", -1, "1", "1", Finish.STOP, (1,), (-1.0,), -1, True)
-    wrong = Chain("b", -1, "", None, Finish.LENGTH, (1,), (-1.0,), None, False)
-    sampled = [
-        Chain("a", 0, "1", "1", Finish.STOP, (1, 1), (-1.0, -1.0), 0, True, 0.5),
-        Chain("a", 1, "3", "3", Finish.STOP, (1, 1), (-1.0, -1.0), 1, False, 0.9),
-    ]
-    unscored = [Chain("b", i, "", None, Finish.STOP, (0,), (-1.0,), None, False) for i in (0, 1)]
-    rows = result_rows("b", "nce", problems, {"a": ([right], sampled), "b": ([wrong], unscored)}, 2)
-    by_rule = {row["rule"] or row["method"]: row for row in rows}
-    assert by_rule["greedy"]["accuracy"] == 0.5 and by_rule["greedy"]["truncated"] == 0.5
-    assert by_rule["greedy"]["tokens"] == 2 and by_rule["greedy"]["samples"] == 1
-    assert by_rule["asc"]["accuracy"] == 0.0 and by_rule["sc"]["accuracy"] == 0.5 and by_rule["any"]["accuracy"] == 0.5
-    assert by_rule["sc"]["unanswered"] == 0.5 and by_rule["sc"]["n"] == 2
-    assert set(rows[0]) == {
-        "benchmark",
-        "model",
-        "method",
-        "rule",
-        "n",
-        "samples",
-        "accuracy",
-        "ci95",
-        "unanswered",
-        "truncated",
-        "tokens",
-    }
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
+def test_wilson_of_estimates_holds_their_mean(values: list[float]) -> None:
+    low, high = wilson(sum(values), len(values))
+    assert 0 <= low <= sum(values) / len(values) + 1e-12 and high <= 1 and low <= high
+
+
+def test_pass_at_k_by_hand() -> None:
+    assert pass_at_k(5, 2, 2) == pytest.approx(0.7)
+    assert pass_at_k(10, 3, 1) == pytest.approx(0.3)
+    assert pass_at_k(4, 0, 3) == 0 and pass_at_k(4, 1, 4) == 1 and pass_at_k(4, 3, 2) == 1
+
+
+@given(st.integers(1, 8), st.data())
+def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(n: int, data: st.DataObject) -> None:
+    right, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
+    subsets = list(itertools.combinations(range(n), k))
+    assert pass_at_k(n, right, k) == pytest.approx(sum(min(subset) < right for subset in subsets) / len(subsets))
+
+
+def test_mcnemar_by_hand() -> None:
+    assert mcnemar(6, 1) == pytest.approx(0.125)  # 2 (1 + 7) / 128
+    assert mcnemar(0, 0) == 1 and mcnemar(3, 3) == 1
+    assert mcnemar(10, 0) == pytest.approx(2 / 1024)
+
+
+def test_mcnemar_against_a_published_value() -> None:
+    """Agresti's approval ratings (Categorical Data Analysis): 150 changed one way and 86 the other, z² = 17.36."""
+    assert mcnemar(150, 86) == pytest.approx(math.erfc(math.sqrt(17.36 / 2)), rel=0.25)
+    assert mcnemar(1500, 1400) == pytest.approx(
+        math.erfc(math.sqrt(99**2 / 2900 / 2)), rel=0.01
+    )  # continuity-corrected
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_mcnemar_laws(b: int, c: int) -> None:
+    assert mcnemar(b, c) == mcnemar(c, b) and 0 < mcnemar(b, c) <= 1
+    assert mcnemar(max(b, c) + 1, min(b, c)) <= mcnemar(max(b, c), min(b, c)) + 1e-12
+
+
+def test_the_bootstrap_is_near_the_normal_interval() -> None:
+    a, b = [1.0] * 300 + [0.0] * 700, [1.0] * 250 + [0.0] * 50 + [1.0] * 150 + [0.0] * 550
+    low, high = paired_bootstrap(a, b)
+    error = math.sqrt((0.2 - 0.1**2) / 1000)  # of a mean of 150 ones and 50 minus ones among 1,000
+    assert (low, high) == pytest.approx((0.1 - 1.96 * error, 0.1 + 1.96 * error), abs=0.002)
+    assert paired_bootstrap(a, b) == (low, high), "deterministic"
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=30))
+def test_the_bootstrap_mirrors_and_holds_the_difference(pairs: list[tuple[float, float]]) -> None:
+    a, b = ([pair[side] for pair in pairs] for side in (0, 1))
+    low, high = paired_bootstrap(a, b)
+    assert -1 <= low <= high <= 1
+    back = paired_bootstrap(b, a)
+    assert (low, high) == pytest.approx((-back[1], -back[0]), abs=0.12), "but for the draws"
+    assert low - 1e-9 <= sum(b) / len(b) - sum(a) / len(a) <= high + 1e-9 or len(pairs) < 3

@@ -126,7 +126,7 @@ def test_rivals_are_loaded_and_evaluated(rivals: tuple[Run, dict[str, Any]]) -> 
         models=["nat-control", "redi", "self-distillation"],
         benchmarks=load_benchmarks(run, ["arithmetic:test"], 2, notes.append),
         samples=0,
-    )
+    )["results"]
     assert [row["model"] for row in rows] == ["nat-control", "redi", "self-distillation"]
     with pytest.raises(NsadError) as error:
         Session(run).load("nce")

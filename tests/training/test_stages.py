@@ -101,6 +101,7 @@ def test_every_stage_leaves_what_the_next_one_needs(finished: tuple[Run, dict[st
         "asc-add",
         "best",
         "any",
+        "mean",
     }
 
 

@@ -1,0 +1,59 @@
+"""Problems that people ask, from a file: lines of text, or JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.files import read_jsonl
+from nsad_cli.types import Problem, problem_id
+
+JSON_LINES = (".jsonl", ".json", ".ndjson")
+
+
+def asked(question: str, gold: str = "") -> Problem:
+    """A problem that is not a benchmark's."""
+    return Problem(problem_id(question), question, gold, "asked")
+
+
+def read_asked(path: Path, on_corrupt: Callable[[str], None]) -> list[Problem]:
+    """The distinct problems of a file, in its order: a line each, or {"question", "answer"?} where its name ends so.
+
+    A bad line, and one that asks again, is named to `on_corrupt`, and the rest kept. Raises NsadError where the file
+    cannot be read, UsageError where it holds no problem.
+    """
+    lines = _from_json(path, on_corrupt) if path.suffix.lower() in JSON_LINES else _from_text(path)
+    problems: dict[str, Problem] = {}
+    for number, problem in lines:
+        if problem.id in problems:
+            on_corrupt(f"{path}:{number}: asks again what is above; line skipped")
+        problems.setdefault(problem.id, problem)
+    if not problems:
+        raise UsageError(
+            f"{path} holds no problem",
+            "it is empty, or no line of it could be read",
+            'write a problem a line, or lines of {"question": "…"} in a file that ends in .jsonl',
+        )
+    return list(problems.values())
+
+
+def _from_json(path: Path, on_corrupt: Callable[[str], None]) -> list[tuple[int, Problem]]:
+    found = []
+    for number, row in read_jsonl(path, on_corrupt):
+        question, gold = row.get("question"), row.get("answer", "")
+        if not isinstance(question, str) or not question.strip() or isinstance(gold, dict | list):
+            on_corrupt(f"{path}:{number}: needs `question` (text), `answer` is text or a number; line skipped")
+            continue
+        found.append((number, asked(question.strip(), "" if gold is None else str(gold).strip())))
+    return found
+
+
+def _from_text(path: Path) -> list[tuple[int, Problem]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise NsadError(f"cannot read {path}", error.strerror or str(error), "give the path of a file") from error
+    except UnicodeDecodeError as error:
+        raise NsadError(f"cannot read {path}", f"it is not UTF-8 text ({error.reason})", "save it as UTF-8") from error
+    return [(number, asked(line.strip())) for number, line in enumerate(lines, 1) if line.strip()]

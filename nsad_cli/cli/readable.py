@@ -1,0 +1,133 @@
+r"""LaTeX as a person reads it in a terminal: `\frac{3}{4}` as 3/4, `x^{2}` as x². What is not known stays as it is.
+
+Ours, since the libraries tried change what a formula says (`\frac{x+1}{2}` became x+1/2) or leave most as it stands.
+"""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 20_000
+"""Characters; what is longer is shown as it stands."""
+OPEN, CLOSE = "\ue000", "\ue001"
+"""Stand for braces that are meant to be seen."""
+SYMBOLS = {
+    "times": "×", "cdot": "·", "div": "÷", "pm": "±", "mp": "∓", "ast": "*", "circ": "∘", "degree": "°",
+    "le": "≤", "leq": "≤", "leqslant": "≤", "ge": "≥", "geq": "≥", "geqslant": "≥", "ne": "≠", "neq": "≠",
+    "approx": "≈", "equiv": "≡", "sim": "∼", "cong": "≅", "lt": "<", "gt": ">", "infty": "∞", "sum": "∑", "prod": "∏",
+    "int": "∫", "in": "∈", "notin": "∉", "cup": "∪", "cap": "∩", "subset": "⊂", "subseteq": "⊆", "emptyset": "∅",
+    "varnothing": "∅", "setminus": "∖", "mid": "|", "parallel": "∥", "perp": "⊥", "angle": "∠", "triangle": "△",
+    "to": "→", "rightarrow": "→", "Rightarrow": "⇒", "implies": "⇒", "iff": "⇔", "therefore": "∴", "because": "∵",
+    "ldots": "…", "dots": "…", "cdots": "⋯", "prime": "′", "forall": "∀", "exists": "∃", "neg": "¬", "land": "∧",
+    "lor": "∨", "lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "langle": "⟨", "rangle": "⟩", "ell": "ℓ",
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε", "zeta": "ζ", "eta": "η",
+    "theta": "θ", "iota": "ι", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "pi": "π", "rho": "ρ",
+    "sigma": "σ", "tau": "τ", "phi": "φ", "varphi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω", "Gamma": "Γ",
+    "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Pi": "Π", "Sigma": "Σ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω",
+    "lbrace": OPEN, "rbrace": CLOSE, "quad": " ", "qquad": " ", "left": "", "right": "", "displaystyle": "",
+}  # fmt: skip
+SYMBOLS |= {
+    name: name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "ln")
+}
+SYMBOLS |= {name: name for name in ("log", "ln", "exp", "lim", "min", "max", "gcd", "lcm", "mod")}
+SPACED = set("×÷±∓≤≥≠≈≡∈∉∪∩⊂⊆→⇒⇔")
+BLACKBOARD = dict(zip("CNQRZ", "ℂℕℚℝℤ", strict=True))
+_SYMBOL = re.compile(rf" ?\\({'|'.join(sorted(SYMBOLS, key=len, reverse=True))})(?![A-Za-z]) ?")
+_RAISED = str.maketrans("0123456789+-−=()nixy", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱˣʸ")
+_LOWERED = str.maketrans("0123456789+-−=()aeoxinkmt", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₒₓᵢₙₖₘₜ")
+_INNER = r"\{([^{}]*)\}"
+_PART = rf"(?:{_INNER}|([A-Za-z0-9]))"
+_PLAIN = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it|sf)|operatorname|boxed|[fm]box)\s*" + _INNER)
+_FRACTION = re.compile(rf"([\dA-Za-z]?)\\[dtc]?frac\s*{_PART}\s*{_PART}(?=([\wπ√\\])?)")
+_ROOT = re.compile(rf"\\sqrt\s*(?:\[([^][{{}}]*)\])?\s*{_PART}")
+_OVERLINE = re.compile(r"\\overline\s*" + _INNER)
+_DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
+_POWER = re.compile(rf"\^\s*(?:{_INNER}|([A-Za-z0-9]|[-−]\d))")
+_INDEX = re.compile(rf"(?:_{_INNER}|(?<=(?<![A-Za-z_])[A-Za-z])_([0-9])(?![0-9])|(?<=log)_([0-9])(?![0-9]))")
+_ENVIRONMENT = re.compile(r"\\begin\{(\w+)\*?\}(?:\{[^{}]*\})?((?:(?!\\begin\{).)*?)\\end\{\1\*?\}", re.DOTALL)
+
+
+def readable(text: str) -> str:
+    """LaTeX turned into what it looks like, on one level: fractions, roots, powers, symbols, matrices by rows."""
+    if len(text) > LONGEST or not re.search(r"[\\^]|_[{\d]|\{,\}", text):
+        return text
+    latex = "\\" in text or bool(re.search(r"[\^_]\{", text))
+    text = re.sub(r"(?<=\d)\{,\}(?=\d)", ",", text)
+    text = text.replace(r"\{", OPEN).replace(r"\}", CLOSE)
+    text = _ENVIRONMENT.sub(lambda found: _rows(found[2]), text)
+    text = re.sub(r"\\[()\[\]]|\\[!]|\$\$", "", text)
+    text = re.sub(r"\\([,;: %$&#_])", lambda found: " " if found[1] in ",;: " else found[1], text)
+    text = _DEGREES.sub("°", text)
+    text = re.sub(r"\\mathbb\s*\{?([CNQRZ])\b\}?", lambda found: BLACKBOARD[found[1]], text)
+    text = _SYMBOL.sub(_symbol, text)
+    for _ in range(12):  # from the innermost braces out
+        before = text
+        for pattern, write in (
+            (_PLAIN, lambda found: found[1]),
+            (_OVERLINE, _overlined),
+            (_POWER, lambda found: _moved("^", _given(found), _RAISED)),
+            (_INDEX, lambda found: _moved("_", _given(found), _LOWERED)),
+            (_FRACTION, _fraction),
+            (_ROOT, _root),
+        ):
+            text = pattern.sub(write, text)
+        if latex:
+            text = re.sub(r"(?<![A-Za-z\]}])" + _INNER, r"\1", text)  # braces that only group
+        if text == before:
+            break
+    text = re.sub(r"(?<=\S)  +", " ", text).replace(OPEN, "{").replace(CLOSE, "}")
+    return text.strip(" ") if latex else text
+
+
+def _symbol(found: re.Match[str]) -> str:
+    symbol = SYMBOLS[found[1]]
+    before, after = found[0][:1] == " ", found[0][-1:] == " "
+    if symbol in SPACED:
+        return f" {symbol} "
+    if not symbol or symbol == "·":
+        return symbol
+    # A space after a command only ends its name; a word needs one all the same.
+    return " " * before + symbol + " " * (after and not (len(symbol) == 1 and symbol.isalpha() and not before))
+
+
+def _given(found: re.Match[str]) -> str:
+    return next((group for group in found.groups() if group is not None), "")
+
+
+def _fraction(found: re.Match[str]) -> str:
+    before, over, over_one, under, under_one, after = found.groups()
+    under = under_one or under or ""
+    simple = re.fullmatch(r"\s*(\d[\d.,]*|\w|√\w+)\s*", under)
+    text = f"{_apart(over_one or over)}/{under.strip() if simple else _apart(under, strict=True)}"
+    return (f"{before} " if before else "") + text + (" " if after is not None else "")
+
+
+def _root(found: re.Match[str]) -> str:
+    degree, inner, one = found.groups()
+    sign = "√" if degree in (None, "", "2") else _moved("", degree, _RAISED) + "√"
+    return sign + _apart(one or inner)
+
+
+def _overlined(found: re.Match[str]) -> str:
+    return "".join(char + "\N{COMBINING OVERLINE}" for char in found[1]) if found[1].isalnum() else found[1]
+
+
+def _moved(mark: str, text: str, table: dict[int, int]) -> str:
+    """Raised or lowered where every character can be, else with its mark."""
+    small = text.strip().translate(table)
+    if small and all(ord(char) in table for char in text.strip()):
+        return small
+    return mark + (text.strip() if len(text.strip()) == 1 else f"({text.strip()})")
+
+
+def _apart(text: str | None, *, strict: bool = False) -> str:
+    """In brackets, where it is more than one number or name (strict: than what has brackets already)."""
+    text = (text or "").strip()
+    whole = re.fullmatch(r"\([^()]*\)", text) or (not strict and re.fullmatch(r"[-−]?[\w.,°√]*", text))
+    return text if whole else f"({text})"
+
+
+def _rows(body: str) -> str:
+    """A matrix's rows between semicolons, its cells between commas."""
+    rows = [", ".join(cell.strip() for cell in row.split("&")) for row in body.split(r"\\") if row.strip()]
+    return f"[{'; '.join(rows)}]"

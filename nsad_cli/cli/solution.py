@@ -1,0 +1,156 @@
+"""A solution for people and for programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.cli.output import out
+from nsad_cli.types import Chain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nsad_cli.solve import Ask, Solution
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\\$(])")
+
+
+def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False) -> None:
+    """Chains with their weights, votes as bars, the answer, its share, and how near it was to another one."""
+    from nsad_cli.cli.vote_tables import ballot_table, chains_table
+
+    console = out()
+    if verbose:
+        for chain in solution.chains:
+            _print_steps(console, chain)
+    console.print(chains_table(solution.chains, solution.ballot))
+    if solution.ballot.votes:
+        console.print(ballot_table(solution.ballot, solution.problem.answer))
+    for line in conclusion(solution, ask):
+        console.print(line)
+
+
+def conclusion(solution: Solution, ask: Ask) -> list[str]:
+    """The answer, how near the vote was, and what stopping early made of it; a line each, in rich's markup."""
+    from nsad_cli.cli.vote_tables import shown
+
+    ballot, chains = solution.ballot, solution.chains
+    if ballot.answer is None:
+        lines = [f"[bold yellow]no answer[/]: none of {len(chains)} chains states one (--verbose prints them)"]
+    else:
+        lines = [f"[bold]answer: [green]{shown(ballot.answer)}[/][/]", *(f"  {line}" for line in _margin(solution))]
+        silent = sum(chain.answer is None for chain in chains)
+        lines += [f"  {silent} of {len(chains)} chains state no answer"] if silent else []
+    if solution.sure is not None and ask.stop_at is not None:
+        asked = "" if solution.sure >= ask.stop_at else f", not {ask.stop_at:.0%}"
+        lines.append(
+            f"  {len(chains)} of {ask.samples} chains drawn: {solution.sure:.1%} sure that it stays ahead{asked}"
+        )
+    return lines
+
+
+def _margin(solution: Solution) -> list[str]:
+    """How near the vote was to going the other way."""
+    from nsad_cli.cli.vote_tables import shown
+    from nsad_cli.voting import chains_to_turn
+
+    ballot, chains = solution.ballot, solution.chains
+    if len(ballot.votes) == 1:
+        return ["no chain states another answer"]
+    first, second = ballot.votes[:2]
+    other, total = shown(second.answer), sum(max(vote.weight, 0.0) for vote in ballot.votes) or 1.0
+    what = "chains that answer" if ballot.rule == "sc" else "weight"
+    share = f"{ballot.share:.0%} of the {what}; {other} has {max(second.weight, 0.0) / total:.0%}"
+    if ballot.rule == "best":
+        best, rival = (max(chain.weight or 0.0 for chain in chains if chain.index in v.chains) for v in (first, second))
+        return [share, f"its best chain scores {best:.3f}, the best that says {other} {rival:.3f}"]
+    if first.weight == second.weight:
+        return [
+            share,
+            "a tie: it was said first" if ballot.rule == "sc" else "a tie: it has the heaviest chain, or the first",
+        ]
+    if first.count == 1:
+        return [share, "it rests on one chain"]
+    count = chains_to_turn(chains, ballot)
+    return [share, f"had {count} of its {first.count} chains said {other}, that had won"]
+
+
+def _print_steps(console: Console, chain: Chain) -> None:
+    """A chain in full, a step a line, each with the mean probability of its tokens."""
+    from rich.table import Table
+
+    from nsad_cli.cli.vote_tables import shown
+
+    console.rule(f"chain {chain.index}", align="left", style="dim")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(justify="right", style="dim", width=3)
+    grid.add_column(style="dim", width=4)
+    grid.add_column(overflow="fold")
+    for number, (text, likely) in enumerate(steps(chain), 1):
+        grid.add_row(str(number), "" if likely is None else f"{likely:.2f}", shown(text))
+    console.print(grid)
+    console.print()
+
+
+def steps(chain: Chain) -> list[tuple[str, float | None]]:
+    """A chain's steps, its lines or else its sentences, each with its tokens' geometric mean probability."""
+    import math
+
+    pieces = _spans(chain.text, re.compile(r"\n+"))
+    if len(pieces) == 1:
+        pieces = _spans(chain.text, _SENTENCE)
+    found = []
+    for start, end in pieces:
+        own = [p for offset, p in zip(chain.offsets, chain.logprobs, strict=False) if start < offset <= end]
+        found.append((chain.text[start:end].strip(), math.exp(sum(own) / len(own)) if own else None))
+    return found
+
+
+def _spans(text: str, between: re.Pattern[str]) -> list[tuple[int, int]]:
+    """Where the pieces of a text stand that are not blank."""
+    marks = [0, *(place for found in between.finditer(text) for place in found.span()), len(text)]
+    spans = zip(marks[::2], marks[1::2], strict=True)
+    return [(start, end) for start, end in spans if text[start:end].strip()]
+
+
+def solution_json(solution: Solution, ask: Ask | None = None) -> dict[str, Any]:
+    """The object of `nsad solve --json`: share is of the weight, logprob the mean per token.
+
+    Where it was asked to stop early, `stopped` says how many chains were drawn and how sure that made the leader.
+    """
+    ballot = solution.ballot
+    value: dict[str, Any] = {
+        "answer": ballot.answer,
+        "rule": ballot.rule,
+        "share": ballot.share,
+        "votes": [
+            {"answer": vote.answer, "count": vote.count, "weight": vote.weight, "chains": list(vote.chains)}
+            for vote in ballot.votes
+        ],
+        "chains": _chains(solution.chains),
+    }
+    if ask is not None and ask.stop_at is not None:
+        value["stopped"] = {
+            "at": ask.stop_at,
+            "wave": ask.wave,
+            "chains": len(solution.chains),
+            "of": ask.samples,
+            "sure": solution.sure,
+        }
+    return value
+
+
+def _chains(chains: Sequence[Chain]) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": chain.index,
+            "text": chain.text,
+            "answer": chain.answer,
+            "weight": chain.weight,
+            "logprob": chain.logprob,
+            "tokens": len(chain.logprobs),
+        }
+        for chain in chains
+    ]

@@ -1,0 +1,131 @@
+"""`nsad solve --file`: many problems, with progress; stopped and given again it goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.cli.output import err, out, print_json, say
+from nsad_cli.cli.solution import print_solution, solution_json
+from nsad_cli.cli.solve import opened
+from nsad_cli.types import Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nsad_cli.runs import Run
+    from nsad_cli.solve import Ask, Solution
+
+PLAIN_EVERY = 10.0
+"""Seconds between plain lines of progress."""
+QUESTION = 48
+"""Characters of a question beside its answer."""
+
+
+def solve_list(
+    run: Run,
+    problems: Sequence[Problem],
+    ask: Ask,
+    device: str | None,
+    engine: str,
+    *,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Solve problems in groups that fill the engine's batch; print each in order, or one object at the end."""
+    solutions: dict[str, Solution] = {}
+    printed = 0
+    with opened(run, problems, ask, device, engine) as asking, progress(len(problems)) as solved:
+        for start in range(0, len(problems), asking.together):
+            for solution in asking.solver.solve(problems[start : start + asking.together]):
+                asking.keep(solution)
+                solutions[solution.problem.id] = solution
+                solved(len(solutions))
+                while not as_json and printed < len(problems) and problems[printed].id in solutions:
+                    _print(out(), printed + 1, solutions[problems[printed].id], ask, verbose)
+                    printed += 1
+    ordered = [solutions[problem.id] for problem in problems]
+    if as_json:
+        print_json({"solutions": [_json(solution, ask) for solution in ordered]})
+        return
+    for line in _summary(ordered, ask):
+        out().print(line)
+
+
+def _print(console: Console, number: int, solution: Solution, ask: Ask, verbose: bool) -> None:
+    from nsad_cli.cli.vote_tables import shown
+
+    problem, ballot = solution.problem, solution.ballot
+    question = " ".join(problem.question.split())
+    question = question if len(question) <= QUESTION else question[: QUESTION - 1] + "…"
+    if verbose:
+        console.print(f"[bold]{number}  {shown(problem.question)}[/]")
+        print_solution(solution, ask, verbose=True)
+        return
+    right = _right(solution)
+    mark = "" if right is None else "[green]✓[/] " if right else "[red]✗[/] "
+    answer = "[yellow]no answer[/]" if ballot.answer is None else f"[bold]{shown(ballot.answer)}[/]"
+    share = "" if ballot.answer is None else f" [dim]{ballot.share:.0%}[/]"
+    console.print(f"[dim]{number:>4}[/]  {mark}{answer}{share}  [dim]{shown(question)}[/]")
+
+
+def _json(solution: Solution, ask: Ask) -> dict[str, Any]:
+    problem, right = solution.problem, _right(solution)
+    known = {} if right is None else {"gold": problem.answer, "correct": right}
+    return {"id": problem.id, "question": problem.question, **known, **solution_json(solution, ask)}
+
+
+def _right(solution: Solution) -> bool | None:
+    """Whether the answer is right; None where no gold answer is known."""
+    from nsad_cli.voting import winner_is_right
+
+    return winner_is_right(solution.chains, solution.ballot) if solution.problem.answer else None
+
+
+def _summary(solutions: Sequence[Solution], ask: Ask) -> list[str]:
+    from nsad_cli.evaluation.statistics import wilson
+
+    drawn = sum(len(solution.chains) for solution in solutions)
+    answered = sum(solution.ballot.answer is not None for solution in solutions)
+    lines = [f"{len(solutions)} solved, {answered} with an answer; {drawn} chains"]
+    if ask.stop_at is not None:
+        lines[0] += f" of {ask.samples * len(solutions)}, stopped at {ask.stop_at:.0%}"
+    verdicts = [right for right in map(_right, solutions) if right is not None]
+    if verdicts:
+        low, high = wilson(sum(verdicts), len(verdicts))
+        lines.append(f"{sum(verdicts)} of {len(verdicts)} right (95 % interval {low:.1%} – {high:.1%})")
+    return lines
+
+
+@contextlib.contextmanager
+def progress(total: int) -> Iterator[Any]:
+    """A bar of problems solved on stderr in a terminal, elsewhere a line at times; takes how many are done."""
+    if not sys.stderr.isatty():
+        last = time.monotonic()
+
+        def tell(done: int) -> None:
+            nonlocal last
+            if done == total or time.monotonic() - last >= PLAIN_EVERY:
+                last = time.monotonic()
+                say(f"solved {done}/{total}")
+
+        yield tell
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("solved"), BarColumn(bar_width=24), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    # Results in the same terminal appear above the bar; those that go to a file go there.
+    with Progress(*columns, *times, console=err(), transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task("solved", total=total)
+        yield lambda done: bar.update(task, completed=done)

@@ -1,0 +1,123 @@
+"""Chains and votes as tables and bars."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nsad_cli.cli.output import printable
+from nsad_cli.cli.readable import readable
+from nsad_cli.cli.tables import new_table
+from nsad_cli.types import Ballot, Chain
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.measure import Measurement
+    from rich.table import Table
+
+BAR = 28
+
+
+def shown(text: str) -> str:
+    """Model text for a cell: LaTeX readable, control characters shown, nothing of it taken for markup."""
+    from rich.markup import escape
+
+    return escape(printable(readable(text)))
+
+
+def ballot_table(ballot: Ballot, gold: str = "", most: int | None = None) -> Table:
+    """A bar for each answer, as long as its share of the weight, the winner first; `most`: the first few alone."""
+    table = new_table(f"Votes by {ballot.rule}", "answer", "", "share", "weight", "chains", left=2)
+    table.columns[0].overflow = "fold"
+    table.columns[1].no_wrap = True
+    total = sum(max(vote.weight, 0.0) for vote in ballot.votes) or 1.0
+    for i, vote in enumerate(ballot.votes[:most]):
+        share = max(vote.weight, 0.0) / total
+        style = "bold green" if i == 0 else ""
+        table.add_row(
+            f"{'▸' if i == 0 else ' '} {shown(vote.answer)}",
+            f"[{'green' if i == 0 else 'cyan'}]{bar(share)}[/]",
+            f"{share:.0%}",
+            _weight(vote.weight, ballot.rule),
+            str(vote.count),
+            style=style,
+        )
+    if gold:
+        table.caption = f"gold answer: {shown(gold)}"
+    elif most is not None and len(ballot.votes) > most:
+        table.caption = f"and {len(ballot.votes) - most} more answers"
+    return table
+
+
+def bar(share: float, width: int = BAR) -> str:
+    """A bar of eighths of a cell, padded to its width; more than nothing is never drawn as nothing."""
+    eighths = max(round(8 * width * share), 1 if share > 0 else 0)
+    text = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+    return f"{text:<{width}}"
+
+
+def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = None) -> Table:
+    """Each chain with its answer, its weight under the ballot's rule and the mean probability of its tokens.
+
+    `most`: the last few alone.
+    """
+    table = new_table("Chains", "#", "answer", "its end", "weight", "p(token)", "tokens", left=3)
+    table.columns[2].no_wrap = True
+    table.columns[2].ratio = 1
+    table.expand = True
+    winning = set(ballot.votes[0].chains) if ballot.votes else set()
+    weights = weights_shown(chains, ballot.rule)
+    for chain in chains[-most:] if most else chains:
+        mark = "▸" if chain.index in winning else " "
+        table.add_row(
+            f"{mark} {chain.index}",
+            shown(chain.answer) if chain.answer is not None else "[dim]none[/]",
+            _Tail(printable(readable(" ".join(chain.text.split())))),
+            _weight(weights[chain.index], ballot.rule),
+            "–" if chain.logprob is None else f"{math.exp(chain.logprob):.2f}",
+            str(len(chain.logprobs)) if chain.logprobs else "–",
+        )
+    return table
+
+
+def weights_shown(chains: Sequence[Chain], rule: str) -> dict[int, float | None]:
+    """Each chain's weight under a rule; None where what it needs is not there (yet)."""
+    from nsad_cli.errors import UsageError
+    from nsad_cli.voting import chain_weights
+
+    weights: dict[int, float | None] = dict.fromkeys((chain.index for chain in chains), None)
+    with contextlib.suppress(UsageError):
+        weights.update(chain_weights(chains, rule))
+    return weights
+
+
+def _weight(weight: float | None, rule: str) -> str:
+    if weight is None:
+        return "–"
+    return f"{weight:.0f}" if rule == "sc" else f"{weight:.3f}"
+
+
+class _Tail:
+    """The last words of a line, as many as its cell has room for: there a chain's answer stands."""
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.measure import Measurement
+
+        return Measurement(8, max(len(self.line), 8))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.cells import cell_len
+        from rich.text import Text
+
+        line = self.line
+        if cell_len(line) > options.max_width:
+            line = line[-options.max_width :]
+            while cell_len(line) > options.max_width - 1:
+                line = line[1:]
+            line = "…" + line
+        yield Text(line, style="dim", no_wrap=True)

@@ -1,0 +1,50 @@
+"""Two models on the same problems: the difference, its interval, and whether chance explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nsad_cli.evaluation.outcomes import GREEDY, estimated, outcomes
+from nsad_cli.evaluation.report import Measured
+from nsad_cli.evaluation.statistics import mcnemar, paired_bootstrap
+from nsad_cli.types import Problem
+
+
+def comparison_rows(benchmark: str, problems: Sequence[Problem], a: Measured, b: Measured) -> list[dict[str, Any]]:
+    """A row for greedy answers and each rule that both allow, as in `nsad eval --compare A B --json`.
+
+    Greedy answers and votes are each compared on the problems for which both have them. a, b: accuracies; difference:
+    b − a with its paired bootstrap interval; only_a and only_b: problems that the one has right and the other wrong,
+    with McNemar's exact p: these three are null for estimates (mean, pass@k), which are not right or wrong.
+    """
+    rows = []
+    for place in (0, 1):
+        both = [p.id for p in problems if a.get(p.id, ([], []))[place] and b.get(p.id, ([], []))[place]]
+        first, second = ([side[key][place] for key in both] for side in (a, b))
+        empty: list[Any] = [[]] * len(both)
+        groups = [(side, empty) if place == 0 else (empty, side) for side in (first, second)]
+        found, other = (outcomes(*pair) for pair in groups)
+        for rule in (rule for rule in found if rule in other):
+            samples = max(map(len, first), default=0)
+            rows.append({"benchmark": benchmark, **_row(rule, found[rule], other[rule], samples)})
+    return rows
+
+
+def _row(rule: str, a: Sequence[float], b: Sequence[float], samples: int) -> dict[str, Any]:
+    pairs = list(zip(a, b, strict=True))
+    only_a, only_b = (sum(pair == which for pair in pairs) for which in ((1.0, 0.0), (0.0, 1.0)))
+    counted = not estimated(rule)
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    return {
+        "rule": None if rule == GREEDY else rule,
+        "n": len(pairs),
+        "samples": samples,
+        "a": mean_a,
+        "b": mean_b,
+        "difference": mean_b - mean_a,
+        "ci95": list(paired_bootstrap(a, b)),
+        "only_a": only_a if counted else None,
+        "only_b": only_b if counted else None,
+        "p": mcnemar(only_a, only_b) if counted else None,
+    }

@@ -1,0 +1,54 @@
+"""What each problem came to under every rule: the one place that votes over measured chains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nsad_cli.evaluation.statistics import pass_at_k
+from nsad_cli.types import Chain
+from nsad_cli.voting import BY_RANKER, any_right, possible_rule, vote, winner_is_right
+
+GREEDY = "greedy"
+MEAN = "mean"
+"""Mean accuracy over a problem's sampled chains."""
+ANY = "any"
+Outcomes = dict[str, list[float]]
+"""Under each rule, or greedily, a value in [0, 1] for each problem, in order: 1 right, 0 wrong, or an estimate."""
+
+
+def outcomes(greedy: Sequence[Sequence[Chain]], sampled: Sequence[Sequence[Chain]]) -> Outcomes:
+    """What each problem's greedy chain, and its sampled ones, came to under every rule that they allow.
+
+    Each problem has as many sampled chains as the others, or none has any.
+    """
+    found: Outcomes = {}
+    if any(greedy):
+        found[GREEDY] = [float(any(chain.correct for chain in group)) for group in greedy]
+    if not any(sampled):
+        return found
+    for rule in rules_for(sampled):
+        found[rule] = [float(winner_is_right(group, vote(group, possible_rule(group, rule)))) for group in sampled]
+    found[ANY] = [float(any_right(group)) for group in sampled]
+    found[MEAN] = [_passed(group, 1) for group in sampled]
+    k, n = 2, min(len(group) for group in sampled)
+    while k < n:
+        found[f"pass@{k}"] = [_passed(group, k) for group in sampled]
+        k *= 2
+    return found
+
+
+def rules_for(sampled: Sequence[Sequence[Chain]]) -> list[str]:
+    """The votes that the chains allow: `wsc` needs log-probabilities, three rules a ranker's scores."""
+    chains = [chain for group in sampled for chain in group]
+    likely = all(chain.logprobs for chain in chains)
+    scored = any(chain.weight is not None for chain in chains)
+    return ["sc", *(["wsc"] if likely else []), *(BY_RANKER if scored else ())]
+
+
+def estimated(rule: str) -> bool:
+    """Whether a rule's values are estimates between 0 and 1, not right or wrong."""
+    return rule == MEAN or rule.startswith("pass@")
+
+
+def _passed(group: Sequence[Chain], k: int) -> float:
+    return pass_at_k(len(group), sum(bool(chain.correct) for chain in group), k)

@@ -1,0 +1,135 @@
+"""Measured chains → rows: accuracy under every rule, by subject and level, and what stopping early would have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nsad_cli.evaluation.outcomes import GREEDY, Outcomes, estimated, outcomes, rules_for
+from nsad_cli.evaluation.statistics import wilson
+from nsad_cli.prompts import FEW_SHOT
+from nsad_cli.stopping import STOPPABLE, chains_needed
+from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.voting import possible_rule, vote, winner_is_right
+
+Measured = dict[str, tuple[list[Chain], list[Chain]]]
+"""Each problem's greedy and sampled chains, by its id."""
+Row = dict[str, Any]
+STOP_AT = 0.95
+"""What `nsad eval` tells beside the votes, unless another is asked for."""
+
+
+def report_on(
+    benchmark: str, model: str, problems: Sequence[Problem], chains: Measured, stop_at: float = STOP_AT, wave: int = 1
+) -> dict[str, list[Row]]:
+    """The three lists of `nsad eval --json` for one model on one benchmark; see the functions that make them."""
+    greedy = [chains[problem.id][0] for problem in problems]
+    sampled = [chains[problem.id][1] for problem in problems]
+    found = outcomes(greedy, sampled)
+    return {
+        "results": result_rows(benchmark, model, found, greedy, sampled),
+        "groups": group_rows(benchmark, model, problems, found),
+        "stopping": stopping_rows(benchmark, model, sampled, stop_at, wave),
+    }
+
+
+def result_rows(
+    benchmark: str, model: str, found: Outcomes, greedy: Sequence[Sequence[Chain]], sampled: Sequence[Sequence[Chain]]
+) -> list[Row]:
+    """A row for greedy answers and one for each rule, as in `nsad eval --json`.
+
+    accuracy, ci95, unanswered and truncated are fractions: of problems, the last two of chains; tokens is their sum.
+    method is greedy, vote or samples (the mean over chains, pass@k), few-shot for all of its; greedy has no rule.
+    """
+    rows = []
+    for rule, values in found.items():
+        groups = greedy if rule == GREEDY else sampled
+        flat = [chain for group in groups for chain in group]
+        kind = GREEDY if rule == GREEDY else "samples" if estimated(rule) else "vote"
+        rows.append(
+            {
+                "benchmark": benchmark,
+                "model": model,
+                "method": FEW_SHOT if model == FEW_SHOT else kind,
+                "rule": None if rule == GREEDY else rule,
+                "n": len(values),
+                "samples": max(map(len, groups), default=0),
+                **_share(values),
+                "unanswered": sum(chain.answer is None for chain in flat) / max(len(flat), 1),
+                "truncated": sum(chain.finish is Finish.LENGTH for chain in flat) / max(len(flat), 1),
+                "tokens": sum(len(chain.logprobs) for chain in flat),
+            }
+        )
+    return rows
+
+
+def group_rows(benchmark: str, model: str, problems: Sequence[Problem], found: Outcomes) -> list[Row]:
+    """Accuracies by subject and by level, where a benchmark has several; `rule` is null for greedy answers."""
+    rows = []
+    for by in ("subject", "level"):
+        names = [getattr(problem, by) for problem in problems]
+        for name in sorted(set(names)) if len(set(names)) > 1 else ():
+            for rule, values in found.items():
+                mine = [value for value, other in zip(values, names, strict=True) if other == name]
+                rows.append(
+                    {
+                        "benchmark": benchmark,
+                        "model": model,
+                        "rule": None if rule == GREEDY else rule,
+                        "by": by,
+                        "group": name,
+                        "n": len(mine),
+                        **_share(mine),
+                    }
+                )
+    return rows
+
+
+def stopping_rows(
+    benchmark: str, model: str, sampled: Sequence[Sequence[Chain]], stop_at: float, wave: int
+) -> list[Row]:
+    """What `--stop-at` would have made of the same chains, taken in their order; a row for each vote that can stop.
+
+    same: the share of problems with the answer of all chains. chains and tokens: what was drawn, `of_chains` and
+    `of_tokens` in all.
+    """
+    rows = []
+    for rule in [rule for rule in rules_for(sampled) if rule in STOPPABLE] if any(sampled) else ():
+        right, same, drawn, tokens = [], 0, 0, 0
+        for group in sampled:
+            own = possible_rule(group, rule)
+            first = group[: chains_needed(group, stop_at, wave, own)]
+            ballot, whole = vote(first, possible_rule(first, own)), vote(group, own)
+            right.append(float(winner_is_right(group, ballot)))
+            same += _winner(group, ballot.votes[:1]) == _winner(group, whole.votes[:1])
+            drawn += len(first)
+            tokens += sum(len(chain.logprobs) for chain in first)
+        flat = [chain for group in sampled for chain in group]
+        rows.append(
+            {
+                "benchmark": benchmark,
+                "model": model,
+                "rule": rule,
+                "stop_at": stop_at,
+                "wave": wave,
+                "n": len(sampled),
+                **_share(right),
+                "same": same / max(len(sampled), 1),
+                "chains": drawn,
+                "of_chains": len(flat),
+                "tokens": tokens,
+                "of_tokens": sum(len(chain.logprobs) for chain in flat),
+            }
+        )
+    return rows
+
+
+def _winner(group: Sequence[Chain], votes: Sequence[Any]) -> int | None:
+    """The winning class."""
+    classes = {chain.index: chain.answer_class for chain in group}
+    return classes[votes[0].chains[0]] if votes else None
+
+
+def _share(values: Sequence[float]) -> Row:
+    total = sum(values)
+    return {"accuracy": total / max(len(values), 1), "ci95": list(wilson(total, len(values)))}

@@ -1,0 +1,39 @@
+"""Chains that `nsad eval` has measured, read back from a run's store; no model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nsad_cli.answers.checker import Checker
+from nsad_cli.chains import ChainStore
+from nsad_cli.evaluation.report import Measured
+from nsad_cli.evaluation.runner import greedy, sampling_key
+from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
+from nsad_cli.models import model_key
+from nsad_cli.runs import Run
+from nsad_cli.solve import complete
+from nsad_cli.types import Chain, Problem
+
+
+def stored_chains(run: Run, model: str, problems: Sequence[Problem], samples: int, checker: Checker) -> Measured:
+    """Each problem's greedy chain and its first `samples` sampled ones by the run's present settings and weights.
+
+    Empty where the store lacks them; judged anew, since checkers improve. Scores are those of the ranker that scored
+    last. Raises NsadError where the run has not trained the model.
+    """
+    recipe = run.recipe
+    sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
+    key = {"model": model, "model_key": model_key(run, recipe, model)}
+    passes = ((greedy(sampling), (GREEDY_INDEX,)), (sampling, tuple(range(samples))))
+    found: Measured = {}
+    with ChainStore(run.chains_path) as store:
+        ranker = next(reversed(store.rankers()), None)
+        for problem in problems:
+            both: list[list[Chain]] = []
+            for how, indices in passes:
+                stored = store.get(problem.id, sampling=sampling_key(how, recipe.seed), ranker=ranker, **key)
+                chains = [chain for chain in stored if chain.index in indices]
+                whole = chains if len(chains) == len(indices) else []
+                both.append(complete(whole, problem.answer, checker))
+            found[problem.id] = (both[0], both[1])
+    return found

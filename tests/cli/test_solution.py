@@ -1,0 +1,128 @@
+"""What people see of a solution: tables that fit, steps, how near it was; nothing in model text is obeyed."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from nsad_cli.asked import asked
+from nsad_cli.cli.result_tables import comparison_tables, group_tables, results_table, stopping_table
+from nsad_cli.cli.solution import conclusion, solution_json, steps
+from nsad_cli.cli.vote_tables import BAR, ballot_table, bar, chains_table
+from nsad_cli.evaluation.compare import comparison_rows
+from nsad_cli.evaluation.report import report_on
+from nsad_cli.solve import Ask, Solution
+from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.voting import RULES, vote
+from tests.evaluation.test_report import group
+from tests.test_voting import made
+
+EVIL = "Evil \x1b[31mred\x1b]0;title\x07, \u202eturned, [bold]bold[/]. The answer is [red]7[/]."
+
+
+def printed(*items: object, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    for item in items:
+        console.print(item)
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def solution(chains: Sequence[Chain], rule: str, sure: float | None = None) -> Solution:
+    return Solution(asked("?"), vote(chains, rule), tuple(chains), (), sure)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_tables_fit_and_show_what_would_steer(width: int) -> None:
+    text = "A long way, 漢字 and all: " * 9 + EVIL
+    chains = [
+        Chain(
+            "p", i, text, "[red]7[/]" if i % 2 else r"\frac{\sqrt{3}}{2}", Finish.STOP, (1,), (-0.1,), i % 2, None, 0.5
+        )
+        for i in range(6)
+    ]
+    ballot = vote(chains, "asc")
+    lines = printed(chains_table(chains, ballot), ballot_table(ballot), width=width)
+    whole = "\n".join(lines)
+    assert max(map(len, lines)) <= width and "\x1b" not in whole and "\u202e" not in whole
+    assert "√3/2" in whole and "[red]7[/]" in whole, "LaTeX is readable, markup is text"
+    assert sum(line.lstrip(" ▸")[:1].isdigit() and "…" in line for line in lines) == 6, "each shows its end"
+    assert "is [red]7[/]." in whole
+
+
+def test_a_few_rows_where_there_is_room_for_a_few() -> None:
+    chains = made([(str(i), 0.5, -0.1) for i in range(9)])
+    ballot = vote(chains, "asc")
+    assert "and 6 more answers" in " ".join(printed(ballot_table(ballot, most=3)))
+    rows = [line.split()[0] for line in printed(chains_table(chains, ballot, most=2))[4:] if line.strip()]
+    assert rows == ["7", "8"]
+
+
+@given(st.floats(0, 1))
+def test_bars(share: float) -> None:
+    drawn = bar(share)
+    assert len(drawn) == BAR and (drawn.strip() != "") == (share > 0)
+    assert bar(1.0) == "█" * BAR and bar(0.5) == ("█" * (BAR // 2)).ljust(BAR)
+
+
+def test_steps_have_their_own_probabilities() -> None:
+    chain = Chain("p", 0, "One.\n\nTwo two.\n", "2", Finish.STOP, (2, 4, 6, 14, 15), (0.0, -1.0, -9.0, -0.5, -9.0))
+    (first, likely), (second, other) = steps(chain)
+    assert (first, second) == ("One.", "Two two.")
+    assert likely == pytest.approx(math.exp(-0.5)) and other == pytest.approx(math.exp(-0.5))
+    assert [text for text, _ in steps(Chain("p", 0, "It is 3.5 high. So 7. The answer is 7.", "7"))] == [
+        "It is 3.5 high.",
+        "So 7.",
+        "The answer is 7.",
+    ]
+    assert steps(Chain("p", 0, "", None)) == []
+
+
+def test_how_near_it_was_is_told() -> None:
+    close = made([("a", 0.5, -1.0)] * 3 + [("b", 0.5, -1.0)] * 2 + [(None, 0.5, -1.0)])
+    lines = conclusion(solution(close, "sc"), Ask(6, "sc"))
+    assert "60% of the chains that answer; b has 40%" in lines[1] and "had 1 of its 3 chains said b" in lines[2]
+    assert "1 of 6 chains state no answer" in lines[3]
+    assert "no chain states another" in conclusion(solution(close[:3], "asc"), Ask(3, "asc"))[1]
+    assert "a tie" in conclusion(solution(made([("a", 1, -1.0), ("b", 1, -1.0)]), "sc"), Ask(2, "sc"))[2]
+    best = made([("a", 0.9, -1.0), ("b", 0.8, -1.0)])
+    assert "scores 0.900, the best that says b 0.800" in conclusion(solution(best, "best"), Ask(2, "best"))[2]
+    early = conclusion(solution(close[:3], "sc", 0.9375), Ask(8, "sc", 0.95, 3))
+    assert "3 of 8 chains drawn: 93.8% sure that it stays ahead, not 95%" in early[-1]
+    assert "no answer" in conclusion(solution(made([(None, 1, -1.0)]), "sc"), Ask(1, "sc"))[0]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([None, "a", "b", "[x]"]), st.floats(0, 1), st.floats(-5, 0)), min_size=1, max_size=9
+    ),
+    st.sampled_from(RULES),
+)
+def test_any_ballot_can_be_told(items: list[tuple[str | None, float, float]], rule: str) -> None:
+    found = solution(made(items), rule, 0.9)
+    printed(*conclusion(found, Ask(9, rule, 0.95, 1)))
+    assert json.loads(json.dumps(solution_json(found)))["answer"] == found.ballot.answer
+
+
+def test_what_is_measured_fits_into_80_columns() -> None:
+    problems = [Problem(str(i), "?", "1", "b", subject=f"[{i % 3}] Precalculus", level=str(i)) for i in range(4)]
+    chains = {p.id: ([group(p.id, [1])[0]], group(p.id, [1, 2, 1, 1])) for p in problems}
+    report = report_on("a-long-benchmark:test", "self-distillation", problems, chains)
+    rows = comparison_rows("a-long-benchmark:test", problems, chains, chains)
+    tables = (
+        results_table(report["results"]),
+        stopping_table(report["stopping"]),
+        *group_tables(report["groups"], "asc"),
+        *comparison_tables(rows, "run-20261124-120000:nce", "run-20261124-120000:base"),
+    )
+    lines = printed(*tables)
+    assert max(map(len, lines)) <= 80
+    whole = "\n".join(lines)
+    assert "[0] Precalculus" in whole and "pass@2" in whole and "+0.0 … +0.0" in whole

@@ -1,0 +1,167 @@
+"""Solving with an engine that says what the test gives it: waves, early stops, what is kept, what is done without."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from nsad_cli.answers.checker import Checker
+from nsad_cli.asked import asked
+from nsad_cli.chains import ChainStore
+from nsad_cli.errors import UsageError
+from nsad_cli.generation.kept import KeptSampler
+from nsad_cli.generation.sampler import Sampling, Task
+from nsad_cli.solve import Ask, Solver
+from nsad_cli.types import Chain, Finish, Problem
+
+PROBLEMS = [asked("What is 3 + 4?"), asked("What is 1 + 1?", "2")]
+KEY = {"model": "nce", "model_key": "k", "sampling": "s"}
+
+
+class Engine:
+    """Says, for each problem in turn, the answers given, chain by chain; remembers what it was asked for."""
+
+    def __init__(self, **answers: Sequence[str | None]) -> None:
+        self.answers = dict(zip([problem.id for problem in PROBLEMS], answers.values(), strict=False))
+        self.calls: list[list[Task]] = []
+        self.fail_after: int | None = None
+
+    def sample(
+        self,
+        tasks: Sequence[Task],
+        sampling: Sampling,
+        *,
+        seed: str,
+        on_tokens: Callable[[int], None] = lambda _: None,
+    ) -> Iterator[Chain]:
+        self.calls.append(list(tasks))
+        for task in tasks:
+            for index in task.indices:
+                if self.fail_after is not None:
+                    if self.fail_after == 0:
+                        raise KeyboardInterrupt
+                    self.fail_after -= 1
+                answer = self.answers[task.problem_id][index]
+                text = "nothing" if answer is None else f"The answer is {answer}."
+                on_tokens(2)
+                yield Chain(task.problem_id, index, text, None, Finish.STOP, (1, len(text)), (-0.5, -0.5))
+
+
+class Lengths:
+    """A ranker that goes by the answer's value, and cannot score a chain that says nothing."""
+
+    name = "lengths"
+
+    def __init__(self) -> None:
+        self.scored = 0
+
+    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
+        self.scored += len(chains)
+        return [None if chain.answer is None else float(chain.answer) / 10 for chain in chains]
+
+
+@pytest.fixture
+def checker() -> Iterator[Checker]:
+    with Checker() as found:
+        yield found
+
+
+def solver(engine: object, checker: Checker, ask: Ask, ranker: Lengths | None = None) -> Solver:
+    return Solver(engine, Sampling(), ranker, checker, ask, seed="0")  # type: ignore[arg-type]
+
+
+def test_all_chains_vote_at_once_without_a_threshold(checker: Checker) -> None:
+    engine = Engine(a=["7", "7.0", "8", None], b=["2", "2", "2", "3"])
+    found = {s.problem.id: s for s in solver(engine, checker, Ask(4, "sc")).solve(PROBLEMS)}
+    assert len(engine.calls) == 1 and all(task.indices == (0, 1, 2, 3) for task in engine.calls[0])
+    first, second = (found[problem.id] for problem in PROBLEMS)
+    assert first.ballot.answer == "7" and [vote.count for vote in first.ballot.votes] == [2, 1]
+    assert [chain.correct for chain in first.chains] == [None] * 4, "no gold answer is known"
+    assert [chain.correct for chain in second.chains] == [True, True, True, False] and second.sure is None
+
+
+def test_it_stops_as_soon_as_it_is_sure(checker: Checker) -> None:
+    engine = Engine(a=["7"] * 16, b=["2", "3"] * 8)
+    found = {s.problem.id: s for s in solver(engine, checker, Ask(16, "sc", 0.95, 2)).solve(PROBLEMS)}
+    first, second = (found[problem.id] for problem in PROBLEMS)
+    assert len(first.chains) == 4 and first.sure == pytest.approx(31 / 32)
+    assert len(second.chains) == 16 and second.sure == pytest.approx(0.5), "it never came near"
+    assert [len(call) for call in engine.calls] == [2, 2, 1, 1, 1, 1, 1, 1], "the second alone goes on"
+    assert [task.indices for call in engine.calls for task in call[-1:]] == [(i, i + 1) for i in range(0, 16, 2)]
+
+
+def test_a_last_wave_may_be_shorter(checker: Checker) -> None:
+    (found,) = solver(Engine(a=["7", "8", "7", "8", "7"]), checker, Ask(5, "sc", 0.95, 3)).solve(PROBLEMS[:1])
+    assert len(found.chains) == 5
+
+
+def test_weights_stop_a_vote_too(checker: Checker) -> None:
+    ranker = Lengths()
+    (found,) = solver(Engine(a=["7"] * 8), checker, Ask(8, "asc", 0.95, 2), ranker).solve(PROBLEMS[:1])
+    assert len(found.chains) == 4 and found.sure == pytest.approx(31 / 32) and ranker.scored == 4
+    assert found.ballot.rule == "asc" and found.ballot.votes[0].weight == pytest.approx(2.8)
+    with pytest.raises(UsageError, match="best"):
+        solver(Engine(), checker, Ask(8, "best", 0.95, 2), ranker)
+
+
+def test_what_is_lacking_is_said(checker: Checker) -> None:
+    without = solver(Engine(a=["7", "7", "8"]), checker, Ask(3, "asc"))
+    (found,) = without.solve(PROBLEMS[:1])
+    assert found.ballot.rule == "sc" and found.ballot.answer == "7" and "no ranker" in found.notes[0]
+    assert without.notes == found.notes
+    (silent,) = solver(Engine(a=[None, None]), checker, Ask(2, "asc"), Lengths()).solve(PROBLEMS[:1])
+    assert silent.ballot.answer is None and silent.ballot.rule == "sc", "no chain could be scored"
+
+
+def test_watching_sees_every_chain_scored_once(checker: Checker) -> None:
+    seen: list[list[Chain]] = []
+    ranker, tokens = Lengths(), [0]
+
+    def count(new: int) -> None:
+        tokens[0] += new
+
+    watched = solver(Engine(a=["7", "8", "7.0"]), checker, Ask(3, "asc"), ranker)
+    (found,) = watched.solve(PROBLEMS[:1], lambda _, chains: seen.append(list(chains)), count)
+    assert [len(chains) for chains in seen] == [1, 2, 3] and ranker.scored == 3 and tokens == [6]
+    assert seen[-1] == list(found.chains) and [c.answer_class for c in seen[-1]] == [0, 1, 0]
+    (plain,) = solver(Engine(a=["7", "8", "7.0"]), checker, Ask(3, "asc"), Lengths()).solve(PROBLEMS[:1])
+    assert plain == found, "watching changes nothing"
+
+
+def test_kept_chains_are_not_sampled_again(checker: Checker, tmp_path: Path) -> None:
+    engine = Engine(a=["7"] * 4, b=["2", "2", "3", "2"])
+    with ChainStore(tmp_path / "chains.sqlite") as store:
+        engine.fail_after = 6  # in the middle of the second problem
+        kept = KeptSampler(engine, store, KEY, PROBLEMS, "lengths")
+        with pytest.raises(KeyboardInterrupt):
+            list(solver(kept, checker, Ask(4, "asc"), Lengths()).solve(PROBLEMS))
+        assert len(store.get(PROBLEMS[0].id, **KEY)) == 4 and len(store.get(PROBLEMS[1].id, **KEY)) == 2
+        engine.fail_after = None
+        found = {s.problem.id: s for s in solver(kept, checker, Ask(4, "asc"), Lengths()).solve(PROBLEMS)}
+        assert [task.kept for task in engine.calls[-1]] == [True, False], "it holds its place in the batch"
+        assert found[PROBLEMS[1].id].ballot.answer == "2"
+        fresh = {s.problem.id: s for s in solver(Engine(**dict(zip("ab", engine.answers.values(), strict=True))),
+                 checker, Ask(4, "asc"), Lengths()).solve(PROBLEMS)}  # fmt: skip
+        assert found == fresh, "an interrupted list ends as another one does"
+        calls = len(engine.calls)
+        for solution in found.values():
+            store.put(solution.problem, solution.chains, **KEY)
+            weights = {chain.index: chain.weight for chain in solution.chains}
+            store.put_weights(solution.problem.id, weights, ranker="lengths", **KEY)
+        ranker = Lengths()
+        again = {s.problem.id: s for s in solver(kept, checker, Ask(4, "asc"), ranker).solve(PROBLEMS)}
+        assert again == found and len(engine.calls) == calls and ranker.scored == 0
+
+
+def test_a_stop_is_resumed_to_the_same_stop(checker: Checker, tmp_path: Path) -> None:
+    engine = Engine(a=["7"] * 8, b=["2", "3"] * 4)
+    with ChainStore(tmp_path / "chains.sqlite") as store:
+        kept, ask = KeptSampler(engine, store, KEY, PROBLEMS), Ask(8, "sc", 0.95, 4)
+        first = list(solver(kept, checker, ask).solve(PROBLEMS))
+        calls = len(engine.calls)
+        assert list(solver(kept, checker, ask).solve(PROBLEMS)) == first and len(engine.calls) == calls
+        (more,) = solver(kept, checker, dataclasses.replace(ask, stop_at=0.99)).solve(PROBLEMS[:1])
+        assert len(more.chains) == 8 and engine.calls[-1][0].indices == (4, 5, 6, 7), "only what is new is drawn"
