@@ -30,6 +30,7 @@ from nsad_cli.answers.checker import Checker
 from nsad_cli.config import Recipe, validate_recipe
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
 from nsad_cli.pipeline import run_stages
+from nsad_cli.rankers.probe import ProbeRanker
 from nsad_cli.runs import STAGES, Run
 from nsad_cli.session import Session
 from nsad_cli.solve import Ask, Ranker, Solver
@@ -95,6 +96,8 @@ class Timed:
 
     def __init__(self, ranker: Ranker) -> None:
         self.ranker, self.name, self.watch = ranker, ranker.name, Stopwatch()
+        if isinstance(ranker, ProbeRanker):  # it scores a chain as it hears it
+            ranker.hear = self.watch.wrap(ranker.hear)  # type: ignore[method-assign]
 
     def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
         scores: list[float | None] = self.watch.wrap(self.ranker.score)(problem, chains)

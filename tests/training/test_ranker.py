@@ -186,9 +186,8 @@ def test_a_probe_scores_fresh_chains_without_a_pass_and_kept_ones_with_one(
         assert all(chain.weight is not None or not chain.text.strip() for chains in kept.values() for chain in chains)
         for pid in ids:  # as if the evaluation had stopped before it scored
             store.put_weights(pid, dict.fromkeys(range(4)), ranker=ranker.name, **key)
-    again = evaluate_models(Session(run), stage="eval", models=["nce", "nat"], benchmarks=benchmarks, samples=4)[
-        "results"
-    ]
+    found = evaluate_models(Session(run), stage="eval", models=["nce", "nat"], benchmarks=benchmarks, samples=4)
+    again = found["results"]
     assert sum(passes) >= 6 and {row["model"] for row in again if row["rule"] == "asc"} == {"nce", "nat"}
 
 
