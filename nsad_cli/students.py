@@ -21,6 +21,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
     LlamaForCausalLM,
 )
 
@@ -118,6 +119,8 @@ def load_student(
             config = AutoConfig.from_pretrained(source, revision=revision)
             with torch.device("meta"):
                 model = AutoModelForCausalLM.from_config(config, dtype=chosen)
+            with contextlib.suppress(OSError):  # a folder may have no such settings
+                model.generation_config = GenerationConfig.from_pretrained(source, revision=revision)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise NsadError(
             f"cannot load the student `{spec}`",

@@ -14,10 +14,11 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from nsad_cli.errors import NsadError
+from nsad_cli.generation.records import Ending, chain_of, has_run_on
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.students import Student
-from nsad_cli.types import Chain, Finish
+from nsad_cli.types import Chain
 
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 SHRINK = 0.75
@@ -96,7 +97,7 @@ class HFSampler:
                     continue
                 row.tokens.append(token)
                 row.logprobs.append(logprob)
-                row.cut = self._has_run_on(row)
+                row.cut = has_run_on(self.student, row.tokens)
                 ends = row.cut or token in self.student.stop_ids
                 row.full = not ends and len(prompts[row.task.problem_id]) + len(row.tokens) >= room
                 if ends or row.full:
@@ -167,57 +168,9 @@ class HFSampler:
         ).logits
         return logits[:, -1]
 
-    def _has_run_on(self, row: _Row) -> bool:
-        stops = self.student.stop_texts
-        if not stops:
-            return False
-        # A token that writes any of a text writes a byte of it or more; one before them, as in _text.
-        most = max(len(stop.encode()) for stop in stops) + 1
-        recent: str = self.student.tokenizer.decode(row.tokens[-most:], skip_special_tokens=True)
-        return any(stop in recent for stop in stops)
-
     def _chain(self, row: _Row) -> Chain:
-        ended = row.done and not row.cut and not row.full
-        text, offsets = self._text(row.tokens[:-1] if ended else row.tokens)
-        if ended:
-            offsets = [*offsets, len(text)]
-        if row.cut:
-            for stop in self.student.stop_texts:
-                text = text.partition(stop)[0].rstrip()
-            offsets = [min(offset, len(text)) for offset in offsets]
-        return Chain(
-            row.task.problem_id,
-            row.index,
-            text,
-            None,
-            Finish.STOP if row.done and not row.full else Finish.LENGTH,
-            tuple(offsets),
-            tuple(row.logprobs),
-        )
-
-    def _text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
-        """The text, and where each token ends in it; a token inside a character ends where the character began."""
-        decode = self.student.tokenizer.decode
-        text: str = decode(tokens, skip_special_tokens=True)
-        offsets: list[int] = []
-        # Decoding from a recent token on keeps this linear: `start` begins a window whose own text begins at `base`.
-        # A window has a token before the one asked for, since decoders drop a leading space.
-        start = base = 0
-        for end in range(1, len(tokens) + 1):
-            piece: str = decode(tokens[start:end], skip_special_tokens=True)
-            if piece.endswith("\N{REPLACEMENT CHARACTER}"):
-                offsets.append(min(base + len(piece) - 1, len(text)))
-                continue
-            offsets.append(min(base + len(piece), len(text)))
-            if end - start >= 16:
-                tail: str = decode(tokens[end - 1 : end], skip_special_tokens=True)
-                if not tail.startswith("\N{REPLACEMENT CHARACTER}"):
-                    start, base = end - 1, offsets[-1] - len(tail)
-        if offsets:
-            offsets[-1] = len(text)
-        for i in range(len(offsets) - 1, 0, -1):
-            offsets[i - 1] = min(offsets[i - 1], offsets[i])
-        return text, offsets
+        ending = Ending.CUT if row.cut else Ending.TOKEN if row.done and not row.full else Ending.ROOM
+        return chain_of(self.student, row.task.problem_id, row.index, row.tokens, row.logprobs, ending)
 
 
 def _generator(seed: str, task: Task, index: int) -> torch.Generator:
