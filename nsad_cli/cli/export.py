@@ -40,7 +40,7 @@ def export(
     if server is None and model is not None:
         raise UsageError("--model goes with --for", "without it, the NCE student is exported", "add --for vllm")
     if server is not None and lora:
-        raise UsageError("--lora and --for are excluded together", "both say what to write", "give one of them")
+        raise UsageError("--lora and --for exclude each other", "both say what to write", "give one of them")
     trained = [name for name in MODELS if name not in UNTRAINED]
     if model is not None and model not in trained:
         raise UsageError(

@@ -2,9 +2,9 @@
 
     python -m tests.vllm.greedy < JSON
 
-In: a list of {"model" (a folder), "lora" (a PEFT folder or null), "prompts" (token ids), "tokens", "more" (further
-arguments of vllm.LLM)}. Out: for each, {"answers": [{"tokens", "logprobs"}]} or {"error"}. vLLM is stock: all that it
-knows of NAT it has from the plugin.
+In: a list of {"model" (a folder), "prompts" (token ids), "tokens", "devices"}. Out:
+for each, {"answers": [{"tokens", "logprobs"}]} or {"error"}. vLLM is stock: all that it knows of NAT it has from the
+plugin. For several devices no worker is started: a layer is made as a worker makes its first.
 """
 
 from __future__ import annotations
@@ -21,20 +21,16 @@ ALONE = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1", "VLLM_CP
 def answers(job: dict[str, Any]) -> dict[str, Any]:
     """What vLLM says, or why it does not start."""
     from vllm import LLM, SamplingParams
-    from vllm.lora.request import LoRARequest
 
     options = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**26, "max_model_len": 256}
-    options |= {
-        "distributed_executor_backend": "uni",
-        "enable_lora": job["lora"] is not None,
-        "use_tqdm_on_load": False,
-    }
+    options |= {"distributed_executor_backend": "uni", "use_tqdm_on_load": False}
     try:
-        llm = LLM(job["model"], **options, **job["more"])
+        if job["devices"] > 1:
+            first_layer(job["model"], job["devices"])
+        llm = LLM(job["model"], **options)
         params = SamplingParams(temperature=0, max_tokens=job["tokens"], ignore_eos=True, logprobs=0)
-        lora = LoRARequest("lora", 1, job["lora"]) if job["lora"] else None
         prompts = [{"prompt_token_ids": prompt} for prompt in job["prompts"]]
-        replies = llm.generate(prompts, params, use_tqdm=False, lora_request=lora)
+        replies = llm.generate(prompts, params, use_tqdm=False)
     except Exception as error:
         return {"error": str(error)}
     found = [(list(reply.outputs[0].token_ids), reply.outputs[0].logprobs) for reply in replies]
@@ -44,6 +40,17 @@ def answers(job: dict[str, Any]) -> dict[str, Any]:
             for ids, logprobs in found
         ]
     }
+
+
+def first_layer(model: str, devices: int) -> None:
+    """Make a linear layer for a model that is spread over several devices."""
+    from vllm.config import set_current_vllm_config
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.model_executor.layers.linear import ReplicatedLinear
+
+    config = EngineArgs(model, tensor_parallel_size=devices, enforce_eager=True).create_engine_config()
+    with set_current_vllm_config(config):
+        ReplicatedLinear(8, 8, quant_config=config.quant_config)
 
 
 if __name__ == "__main__":

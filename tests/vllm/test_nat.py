@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     Phi3Config,
@@ -44,7 +46,7 @@ Answers = list[tuple[list[int], list[float]]]
 
 @dataclass
 class Case:
-    """A model with an adapter on all or some of its layers; what is refused has no answers."""
+    """A model with an adapter on all or some of its layers."""
 
     make: Callable[[], Any]
     settings: dict[str, Any]
@@ -63,12 +65,18 @@ CASES = {
     ),
     "phi3, fused by its authors": Case(lambda: Phi3ForCausalLM(Phi3Config(**SHAPE)), {"targets": "all-linear"}),
 }
+MIXED = Case(
+    lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**{**SHAPE, "num_key_value_heads": None})), {"targets": "all-linear"}
+)
+"""Its fused projection holds the heads' queries, keys and values in turn; vLLM's form of it does not."""
 REFUSED = {
-    "several devices": ("llama, q and v", {"tensor_parallel_size": 2}, "tensor_parallel_size is 2"),
-    "a tensor too few": ("llama, q and v", {}, "27 of 28"),
-    "another base": ("llama, q and v", {}, "is not the projection"),
-    "another version": ("llama, q and v", {}, "is of version 0"),
+    "a tensor too few": ("llama, q and v", 1, "27 of 28"),
+    "another base": ("llama, q and v", 1, "is not the projection"),
+    "another version": ("llama, q and v", 1, "is of version 0"),
+    "weights that vLLM arranges anew": ("gpt-neox", 1, "is not the projection"),
+    "several devices": ("llama, q and v", 2, "tensor_parallel_size is 2"),
 }
+"""What is spoilt, of which case, on how many devices, and what is told."""
 
 
 def trained_looking(model: Any, **settings: Any) -> Adapters:
@@ -113,18 +121,20 @@ class Result:
 def results(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     """Every case and what must be refused, by one process."""
     tokenizer = load_student(str(tiny_llama), weights=False).tokenizer
-    jobs, expected = {}, {}
-    for case, how in CASES.items():
+    jobs: dict[str, dict[str, Any]] = {}
+    expected: dict[str, tuple[Answers, Answers]] = {}
+    for case, how in {**CASES, "gpt-neox": MIXED}.items():
         torch.manual_seed(0)
         adapters = trained_looking(how.make(), **how.settings)
         expected[case] = by_transformers(adapters, "nat"), by_transformers(adapters, None)
         folder = tmp_path_factory.mktemp("nat")
         save_nat(Student(adapters.base, tokenizer, case), adapters, "nat", folder, TOKENS)
-        jobs[case] = {"model": str(folder), "lora": None, "prompts": PROMPTS, "tokens": TOKENS, "more": {}}
-    for name, (case, more, _) in REFUSED.items():
+        jobs[case] = {"model": str(folder), "prompts": PROMPTS, "tokens": TOKENS, "devices": 1}
+    for name, (case, devices, _) in REFUSED.items():
         folder = tmp_path_factory.mktemp("refused")
         spoil(name, Path(jobs[case]["model"]), folder)
-        jobs[name] = {**jobs[case], "model": str(folder), "more": more}
+        jobs[name] = {**jobs[case], "model": str(folder), "devices": devices}
+    del jobs["gpt-neox"]
     command = [sys.executable, "-m", "tests.vllm.greedy"]
     done = subprocess.run(
         command,
