@@ -22,6 +22,7 @@ from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.export import export_merged
 from nsad_cli.generation.hf import HFSampler, _generator, _Row
+from nsad_cli.generation.records import has_run_on
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.pipeline import load_benchmarks, run_stages
@@ -119,7 +120,7 @@ def test_a_student_is_cut_where_it_goes_on_with_a_question(tiny_llama: Path, ope
     for token in student.tokenizer(f"It is 7.\n{opening}bc", add_special_tokens=False)["input_ids"]:
         row.tokens.append(token)
         row.logprobs.append(-1.0)
-        if sampler._has_run_on(row):
+        if has_run_on(shown, row.tokens):
             row.cut = row.done = True
             break
     chain = sampler._chain(row)

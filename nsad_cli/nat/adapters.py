@@ -290,7 +290,7 @@ class Adapters:
         """
         self._need(name)
         embeddings = self.base.get_input_embeddings().weight
-        found = {}
+        found: dict[str, Tensor] = {}
         for path, layer in self._nat_layers:
             if name not in layer.lora_A:
                 continue

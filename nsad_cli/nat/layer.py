@@ -164,7 +164,7 @@ class _Unit(torch.autograd.Function):
         a = gate(z, e)
         base = result.to(x.dtype)
         shared = base @ c1.T
-        u_pos, u_neg = hidden(shared, *z.split([len(a_pos), len(a_neg)], -1), p_pos, p_neg)
+        u_pos, u_neg = hidden(shared, z.split([len(a_pos), len(a_neg)], -1), p_pos, p_neg)
         out = _add_product(result, mixed(u_pos, u_neg, a.to(x.dtype)), c2.T)
         ctx.save_for_backward(x, mask, base, low, shared, a, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2)
         ctx.rate = rate
@@ -182,7 +182,7 @@ class _Unit(torch.autograd.Function):
         z_pos, z_neg = z.split([len(a_pos), len(a_neg)], -1)
         a, g_out = wide_a.to(x.dtype), g.to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            u_pos, u_neg = hidden(shared, z_pos, z_neg, p_pos, p_neg)
+            u_pos, u_neg = hidden(shared, (z_pos, z_neg), p_pos, p_neg)
             v_pos, v_neg = F.gelu(u_pos), F.gelu(u_neg)
             g_mixed = g_out @ c2
             g_c2 = g_out.T @ torch.lerp(v_pos, v_neg, a) if need_c2 else None
@@ -215,7 +215,7 @@ def _identity_unit(
     low, _ = _project(x, down, rate)
     z, e = low.chunk(2, -1)
     a = gate(z, e)
-    parts = chosen(*z.split([len(b_pos), len(b_neg)], -1), a.to(x.dtype))
+    parts = chosen(z.split([len(b_pos), len(b_neg)], -1), a.to(x.dtype))
     return result + parts @ torch.cat([b_pos, b_neg]), a
 
 

@@ -61,7 +61,7 @@ class ServedUnit(nn.Module):
         below = [tensors[name] for name in BELOW if name in tensors]
         self.ranks = [len(tensors[name]) for name in ("a_pos", "a_neg") if name in tensors]
         self.widths = [sum(self.ranks), *(len(tensors[name]) for name in BELOW[2:] if name in tensors)]
-        self.gated, self.has_value = "e" in tensors, "c1w" in tensors
+        self.gated = "e" in tensors
         self.below: Tensor | None = torch.cat(below)
         """[sum of widths, d_in]: what goes below W; whoever has put it there sets it to None."""
         self.bias: Tensor | None = torch.zeros(sum(self.widths), dtype=below[0].dtype, device=below[0].device)
@@ -69,7 +69,7 @@ class ServedUnit(nn.Module):
         if "c1b" in tensors:
             self.bias[-len(tensors["c1b"]) :] = tensors["c1b"]
         self.register_buffer("up", tensors["up"], persistent=False)
-        if self.has_value:
+        if "mix" in tensors:
             for name, part in zip(("p_pos", "p_neg"), tensors["mix"].split(self.ranks, 1), strict=True):
                 self.register_buffer(name, part.contiguous(), persistent=False)
 
@@ -78,8 +78,8 @@ class ServedUnit(nn.Module):
         if not self.gated:
             return torch.addmm(base, low, self.up.T)
         z, e, *shared = low.split(self.widths, -1)
-        a = gate(z, e).to(z.dtype)
-        parts = z.split(self.ranks, -1)
-        if self.has_value:
-            return torch.addmm(base, mixed(*hidden(*shared, *parts, self.p_pos, self.p_neg), a), self.up.T)
-        return torch.addmm(base, chosen(*parts, a), self.up.T)
+        a, parts = gate(z, e).to(z.dtype), z.split(self.ranks, -1)
+        if shared:
+            u_pos, u_neg = hidden(shared[0], parts, self.p_pos, self.p_neg)
+            return torch.addmm(base, mixed(u_pos, u_neg, a), self.up.T)
+        return torch.addmm(base, chosen(parts, a), self.up.T)

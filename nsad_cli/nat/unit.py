@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,8 +15,9 @@ def gate(z: Tensor, e: Tensor) -> Tensor:
     return torch.sigmoid((z.to(wide) * e.to(wide)).sum(-1, keepdim=True)) - 0.5
 
 
-def hidden(shared: Tensor, z_pos: Tensor, z_neg: Tensor, p_pos: Tensor, p_neg: Tensor) -> tuple[Tensor, Tensor]:
+def hidden(shared: Tensor, parts: Sequence[Tensor], p_pos: Tensor, p_neg: Tensor) -> tuple[Tensor, Tensor]:
     """u+ and u−, V's hidden layer before its GELU: C1·base [N, size] and z± [N, r] → [N, size] each; p± are s·C1·B±."""
+    z_pos, z_neg = parts
     return torch.addmm(shared, z_pos, p_pos.T), torch.addmm(shared, z_neg, p_neg.T)
 
 
@@ -23,6 +26,7 @@ def mixed(u_pos: Tensor, u_neg: Tensor, a: Tensor) -> Tensor:
     return torch.lerp(F.gelu(u_pos), F.gelu(u_neg), a)
 
 
-def chosen(z_pos: Tensor, z_neg: Tensor, a: Tensor) -> Tensor:
-    """[(1−a)·z+, a·z−]: what B+ and B− take where `unit_value` is `identity`."""
+def chosen(parts: Sequence[Tensor], a: Tensor) -> Tensor:
+    """[(1−a)·z+, a·z−]: what B+ and B− take where `unit_value` is `identity`; parts are z±."""
+    z_pos, z_neg = parts
     return torch.cat([(1 - a) * z_pos, a * z_neg], -1)

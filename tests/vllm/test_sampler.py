@@ -111,6 +111,7 @@ def test_a_chain_follows_from_its_seed(engines: tuple[HFSampler, VllmSampler]) -
 
 def test_logprobs_are_of_the_untempered_distribution(engines: tuple[HFSampler, VllmSampler]) -> None:
     hf, ours = engines
+    assert hf.adapters is not None
     seen = 0
     for chain in ours.sample(tasks(0, 1, 2, 3), Sampling(1.2, 1.0, 6), seed="s"):
         assert len(chain.offsets) == len(chain.logprobs) > 0 and chain.offsets[-1] == len(chain.text)
