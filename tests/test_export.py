@@ -22,6 +22,7 @@ from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.pipeline import run_stages
 from nsad_cli.runs import Run
 from nsad_cli.session import Session
+from nsad_cli.students import load_student
 from tests.training.test_stages import recipe
 
 QUESTIONS = [problem.question for problem in problems("test", 6)]
@@ -126,6 +127,9 @@ def test_nat_becomes_a_folder_for_vllm(trained: Run, tmp_path: Path) -> None:
     assert len(adapter) == 58, "in each of two layers seven tensors for q and v, and three for five without a unit"
     assert all(torch.equal(weights[key], base[key]) for key in weights.keys() - adapter)
     assert weights.keys() - adapter == base.keys()
+    with pytest.raises(NsadError, match="cannot load the student") as error:
+        load_student(str(tmp_path / "nat"), device="cpu")
+    assert "vLLM" in error.value.why
     assert {path.name for path in (tmp_path / "nat").iterdir()} >= {
         "tokenizer.json",
         "generation_config.json",

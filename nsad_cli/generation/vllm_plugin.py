@@ -21,7 +21,7 @@ from vllm.model_executor.layers.quantization.base_config import QuantizationConf
 from nsad_cli.nat.served import BELOW, METHOD, PREFIX, REST, VERSION, ServedUnit, probe
 
 LIKENESS = 0.05
-"""How far a projection may be from the one exported, relative to its size: less than rounding to bfloat16 makes."""
+"""How far a projection may be from the one exported, relative to its size: room for rounding, not for other rows."""
 QKV = {"q": 0, "k": 1, "v": 2}
 
 

@@ -65,9 +65,8 @@ CASES = {
     ),
     "phi3, fused by its authors": Case(lambda: Phi3ForCausalLM(Phi3Config(**SHAPE)), {"targets": "all-linear"}),
 }
-MIXED = Case(
-    lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**{**SHAPE, "num_key_value_heads": None})), {"targets": "all-linear"}
-)
+MANY_HEADS = {key: value for key, value in SHAPE.items() if key != "num_key_value_heads"}
+MIXED = Case(lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**MANY_HEADS)), {"targets": "all-linear"})
 """Its fused projection holds the heads' queries, keys and values in turn; vLLM's form of it does not."""
 REFUSED = {
     "a tensor too few": ("llama, q and v", 1, "27 of 28"),
