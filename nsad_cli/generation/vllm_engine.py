@@ -44,7 +44,7 @@ def main() -> None:
     try:
         engine = _start(settings)
     except Exception as error:  # vLLM and its parts raise what they like
-        _write(replies, {"error": first_line(error)})
+        _write(replies, {"error": " ".join(str(error).split())[:300] or type(error).__name__})
         return
     started.set()
     _write(replies, {})

@@ -11,14 +11,13 @@ import pytest
 import torch
 
 from nsad_cli.config import Demonstration
-from nsad_cli.errors import NsadError
 from nsad_cli.generation.folders import lora_room
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import Model
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.students import Student, load_student
+from nsad_cli.students import load_student
 from nsad_cli.types import Chain, Finish
 
 GREEDY = Sampling(0.0, 1.0, 32)
@@ -131,15 +130,3 @@ def test_what_was_not_waited_for_does_not_come_later(engines: tuple[HFSampler, V
     ours = engines[1]
     next(iter(ours.sample(tasks(0, 1), Sampling(0.8, 1.0, 8), seed="s")))
     assert set(by_key(ours.sample(tasks(-1), Sampling(0.0, 1.0, 4), seed="s"))) == {(f"p{i}", -1) for i in range(3)}
-
-
-def test_a_prompt_that_does_not_fit_is_refused(engines: tuple[HFSampler, VllmSampler]) -> None:
-    with pytest.raises(NsadError, match="does not fit"):
-        next(engines[1].sample([Task("p", "8 " * 9000, (0,))], GREEDY, seed="s"))
-
-
-def test_a_model_that_vllm_cannot_load(tmp_path: Path, tiny_llama: Path) -> None:
-    student: Student = load_student(str(tiny_llama), weights=False)
-    with pytest.raises(NsadError, match="vLLM cannot start with the student") as error:
-        next(VllmSampler(student, Model(str(tmp_path), device="cpu")).sample(tasks(0), GREEDY, seed="s"))
-    assert "config.json" in error.value.why
