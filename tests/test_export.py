@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from nsad_cli.arithmetic import problems
 from nsad_cli.errors import NsadError
-from nsad_cli.export import export_lora, export_merged
+from nsad_cli.export import export_for_vllm, export_lora, export_merged
+from nsad_cli.generation.folders import lora_room
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.pipeline import run_stages
 from nsad_cli.runs import Run
 from nsad_cli.session import Session
+from nsad_cli.students import load_student
 from tests.training.test_stages import recipe
 
 QUESTIONS = [problem.question for problem in problems("test", 6)]
@@ -109,6 +112,49 @@ def test_the_lora_folder_loads_with_stock_peft(trained: Run, tiny_llama: Path, t
         torch.testing.assert_close(model(input_ids=ids).logits, with_peft(session, QUESTIONS[0]), rtol=1e-4, atol=1e-4)
 
 
+def test_nat_becomes_a_folder_for_vllm(trained: Run, tmp_path: Path) -> None:
+    """What vLLM makes of it is tried in tests/vllm: here, that base and adapter are in it, whole."""
+    session = Session(trained)
+    base = {key: value.clone() for key, value in session.student.model.state_dict().items()}
+    notes = export_for_vllm(session, tmp_path / "nat", "nat")
+    assert (notes["kind"], notes["model"], notes["dtype"]) == ("vllm", "nat", "float32")
+    assert notes["weights"] == trained.stages()["nat"]["result"]["weights"]
+    assert notes["serve"] == f"vllm serve {tmp_path / 'nat'} --dtype float32"
+    config = json.loads((tmp_path / "nat" / "config.json").read_text())
+    weights = load_file(tmp_path / "nat" / "model.safetensors")
+    adapter = {key for key in weights if ".nsad_" in key}
+    assert config["quantization_config"] == {"quant_method": "nsad", "version": 1, "tensors": len(adapter)}
+    assert len(adapter) == 58, "in each of two layers seven tensors for q and v, and three for five without a unit"
+    assert all(torch.equal(weights[key], base[key]) for key in weights.keys() - adapter)
+    assert weights.keys() - adapter == base.keys()
+    with pytest.raises(NsadError, match="cannot load the student") as error:
+        load_student(str(tmp_path / "nat"), device="cpu")
+    assert "vLLM" in error.value.why
+    assert {path.name for path in (tmp_path / "nat").iterdir()} >= {
+        "tokenizer.json",
+        "generation_config.json",
+        "nsad.json",
+    }
+
+
+def test_nce_is_an_ordinary_lora_for_vllm(trained: Run, tiny_llama: Path, tmp_path: Path) -> None:
+    notes = export_for_vllm(Session(trained), tmp_path / "nce", "nce")
+    export_lora(Session(trained), tmp_path / "lora")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "nce" / name).read_bytes() == (tmp_path / "lora" / name).read_bytes()
+    options = f"--dtype float32 --enable-lora --max-lora-rank 8 --lora-modules nce={tmp_path / 'nce'}"
+    assert notes["serve"] == f"vllm serve {tiny_llama} {options}"
+
+
+def test_vllm_makes_room_for_some_ranks(tmp_path: Path) -> None:
+    for rank, room in ((1, 1), (3, 8), (8, 8), (9, 16), (500, 512)):
+        (tmp_path / "adapter_config.json").write_text(json.dumps({"r": rank}))
+        assert lora_room(tmp_path) == room
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 513}))
+    with pytest.raises(NsadError, match="vLLM cannot serve"):
+        lora_room(tmp_path)
+
+
 def test_a_bfloat16_student_stays_one_and_is_rounded_once(trained: Run, tmp_path: Path) -> None:
     student = {"model": trained.recipe.student.model, "device": "cpu", "dtype": "bfloat16"}
     half = trained.recipe.model_copy(update={"student": _student(trained, student)})
@@ -141,6 +187,8 @@ def test_what_cannot_be_exported_is_told(trained: Run, tiny_llama: Path, tmp_pat
         with pytest.raises(NsadError, match="no nce adapter") as error:
             write(Session(early), tmp_path / "out")
         assert "train-nce" in error.value.fix
+        with pytest.raises(NsadError, match="no nat adapter"):
+            export_for_vllm(Session(early), tmp_path / "out", "nat")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,7 +1,8 @@
-"""`nsad export`: the NCE student for use without nsad."""
+"""`nsad export`: the NCE student for use without nsad, or a model of the run as vLLM serves it."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,27 +12,57 @@ from nsad_cli.cli.options import AsJson, Device, RunName
 from nsad_cli.cli.output import print_json, say
 
 
+class Server(StrEnum):
+    """What a folder may be for."""
+
+    VLLM = "vllm"
+
+
 def export(
     folder: Annotated[Path, typer.Argument(help="The folder to make; it must not hold anything yet.")],
     lora: Annotated[bool, typer.Option("--lora", help="The LoRA alone, as a PEFT folder, not merged.")] = False,
+    server: Annotated[
+        Server | None, typer.Option("--for", help="vllm: as `vllm serve` loads it, by nsad's plugin where it is NAT.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="With --for: nat (if unset), nce, or a baseline's name.")
+    ] = None,
     run_name: RunName = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a run's student as a model folder that transformers loads anywhere, or its LoRA as one for PEFT."""
+    from nsad_cli.config import MODELS, UNTRAINED
+    from nsad_cli.errors import UsageError
     from nsad_cli.recipes import load_recipe
     from nsad_cli.runs import Run
 
+    if server is None and model is not None:
+        raise UsageError("--model goes with --for", "without it, the NCE student is exported", "add --for vllm")
+    if server is not None and lora:
+        raise UsageError("--lora and --for exclude each other", "both say what to write", "give one of them")
+    trained = [name for name in MODELS if name not in UNTRAINED]
+    if model is not None and model not in trained:
+        raise UsageError(
+            f"no model `{model}` to export", "it is not one that a run trains", f"models: {', '.join(trained)}"
+        )
     run = Run.open(run_name, finished=True)
     say(f"run: {run.name}")
-    from nsad_cli.export import NOTES, export_lora, export_merged
+    from nsad_cli.export import NOTES, export_for_vllm, export_lora, export_merged
     from nsad_cli.session import Session
 
     session = Session(run, load_recipe(run.path / "recipe.yaml", {"student.device": device}), say)
-    notes = (export_lora if lora else export_merged)(session, folder)
+    if server is not None:
+        notes = export_for_vllm(session, folder, model or "nat")
+    else:
+        notes = (export_lora if lora else export_merged)(session, folder)
     path = folder.expanduser().resolve()
     if as_json:
         print_json({"folder": str(path), **notes})
+        return
+    if server is not None:
+        say(f"{notes['model']} of run {run.name} → {path}; its prompt stands in {NOTES}")
+        say(f"serve it: {notes['serve']}")
         return
     say(f"the {'LoRA' if lora else 'merged student'} of run {run.name} → {path}; its prompt stands in {NOTES}")
     if lora:

@@ -21,7 +21,8 @@ from nsad_cli import __version__
 from nsad_cli.errors import NsadError
 from nsad_cli.files import write_atomic
 from nsad_cli.nat.config import AdapterSettings, NatConfig
-from nsad_cli.nat.layer import NatLinear
+from nsad_cli.nat.layer import NatLinear, unit_matrices
+from nsad_cli.nat.served import PREFIX, served_tensors
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -250,7 +251,7 @@ class Adapters:
         """
         self._need(name)
         assert self._peft is not None
-        if isinstance(self._peft.peft_config[name], NatConfig):
+        if self.is_nat(name):
             raise NsadError(
                 f"the adapter `{name}` cannot be merged",
                 "NAT's gate depends on the input, so no weight equals it",
@@ -274,9 +275,43 @@ class Adapters:
             if name in layer.lora_A:
                 weight = layer.get_base_layer().weight
                 weight.copy_(weight.float() + layer.get_delta_weight(name).float())
+        return self.bare()
+
+    def bare(self) -> Any:
+        """The base model without any adapter in memory."""
         for other in self.names():
             self.delete(other)
         return self._base
+
+    def served(self, name: str) -> dict[str, Tensor]:
+        """A NAT adapter's tensors as a server takes them (nat/served.py), by their projection's path in the base.
+
+        Raises NsadError where a projection is not a plain one: in 4 bits, or sharing its weight with the embeddings.
+        """
+        self._need(name)
+        embeddings = self.base.get_input_embeddings().weight
+        found: dict[str, Tensor] = {}
+        for path, layer in self._nat_layers:
+            if name not in layer.lora_A:
+                continue
+            plain = layer.get_base_layer()
+            if getattr(self.base, "is_quantized", False) or plain.weight is embeddings:
+                why = "shares its weight with the embeddings" if plain.weight is embeddings else "is in 4 bits"
+                raise NsadError(
+                    f"the adapter `{name}` cannot be served by vLLM",
+                    f"`{path}` {why}",
+                    "train it on other layers, or with student.load_in_4bit off",
+                )
+            scales = layer.scaling[name], layer.scaling[layer.nat_negative.get(name, name)]
+            tensors = served_tensors(unit_matrices(layer, name), *scales, plain.weight, plain.bias)
+            found |= {f"{path}.{PREFIX}{key}": value for key, value in tensors.items()}
+        return found
+
+    def is_nat(self, name: str) -> bool:
+        """Whether an adapter is NAT's, not a plain LoRA."""
+        self._need(name)
+        assert self._peft is not None
+        return isinstance(self._peft.peft_config[name], NatConfig)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

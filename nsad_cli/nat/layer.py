@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from nsad_cli.nat.config import NatConfig
+from nsad_cli.nat.unit import chosen, gate, hidden, mixed
 
 UNIT_LAYERS = ("lora_unit_q", "lora_unit_k", "lora_unit_c1", "lora_unit_c2")
 # Below this many tokens without gradients, the products of weights cost more than they spare: a step of generation.
@@ -114,24 +115,24 @@ class NatVariant(LoraVariant):
             if "c1" in m:
                 p_pos, p_neg = F.linear(b, m["c1"]).to(dtype).split(ranks)
                 c1, c2 = m["c1"].to(dtype), m["c2"].to(dtype)
-                out, gate = _Unit.apply(x_flat, result_flat, *down, p_pos.T, p_neg.T, c1, c2, rate)
+                out, a = _Unit.apply(x_flat, result_flat, *down, p_pos.T, p_neg.T, c1, c2, rate)
             else:
                 b_pos, b_neg = b.to(dtype).split(ranks)
-                out, gate = _identity_unit(x_flat, result_flat, torch.cat(down), b_pos, b_neg, rate)
+                out, a = _identity_unit(x_flat, result_flat, torch.cat(down), b_pos, b_neg, rate)
         if module.nat_record:
-            module.nat_alpha[active_adapter] = gate.detach().mean()
+            module.nat_alpha[active_adapter] = a.detach().mean()
         return out.view(result.shape)
 
 
 def unit_matrices(module: NatLinear, adapter: str) -> dict[str, Tensor]:
-    """A NAT adapter's weights by `literal_output`'s names; c1 and c2 are missing for `unit_value: identity`."""
-    negative = module.nat_negative[adapter]
-    layers = {
-        "a_pos": module.lora_A[adapter],
-        "b_pos": module.lora_B[adapter],
-        "a_neg": module.lora_A[negative],
-        "b_neg": module.lora_B[negative],
-    }
+    """A NAT adapter's weights by `literal_output`'s names; c1 and c2 are missing for `unit_value: identity`.
+
+    Where the layer gets no unit, a_pos and b_pos are all.
+    """
+    layers = {"a_pos": module.lora_A[adapter], "b_pos": module.lora_B[adapter]}
+    if adapter in module.nat_negative:
+        negative = module.nat_negative[adapter]
+        layers |= {"a_neg": module.lora_A[negative], "b_neg": module.lora_B[negative]}
     own = {name.removeprefix("lora_unit_"): getattr(module, name) for name in UNIT_LAYERS}
     layers |= {name: dictionary[adapter] for name, dictionary in own.items() if adapter in dictionary}
     return {name: layer.weight for name, layer in layers.items()}
@@ -160,39 +161,38 @@ class _Unit(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         low, mask = _project(x, torch.cat([a_pos, a_neg, e_rows]), rate)
         z, e = low.chunk(2, -1)
-        gate = _gate(z, e)
+        a = gate(z, e)
         base = result.to(x.dtype)
         shared = base @ c1.T
-        u_pos, u_neg = _hidden(shared, z, p_pos, p_neg)
-        mixed = torch.lerp(F.gelu(u_pos), F.gelu(u_neg), gate.to(x.dtype))
-        out = _add_product(result, mixed, c2.T)
-        ctx.save_for_backward(x, mask, base, low, shared, gate, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2)
+        u_pos, u_neg = hidden(shared, z.split([len(a_pos), len(a_neg)], -1), p_pos, p_neg)
+        out = _add_product(result, mixed(u_pos, u_neg, a.to(x.dtype)), c2.T)
+        ctx.save_for_backward(x, mask, base, low, shared, a, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2)
         ctx.rate = rate
-        ctx.mark_non_differentiable(gate)
+        ctx.mark_non_differentiable(a)
         ctx.set_materialize_grads(False)
-        return out, gate
+        return out, a
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, mask, base, low, shared, gate, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2 = ctx.saved_tensors
+        x, mask, base, low, shared, wide_a, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2 = ctx.saved_tensors
         need_x, need_result, *need_down, _, _, need_c1, need_c2, _ = ctx.needs_input_grad
         down = torch.cat([a_pos, a_neg, e_rows])
         z, e = low.chunk(2, -1)
-        a, g_out = gate.to(x.dtype), g.to(x.dtype)
+        z_pos, z_neg = z.split([len(a_pos), len(a_neg)], -1)
+        a, g_out = wide_a.to(x.dtype), g.to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            u_pos, u_neg = _hidden(shared, z, p_pos, p_neg)
+            u_pos, u_neg = hidden(shared, (z_pos, z_neg), p_pos, p_neg)
             v_pos, v_neg = F.gelu(u_pos), F.gelu(u_neg)
             g_mixed = g_out @ c2
             g_c2 = g_out.T @ torch.lerp(v_pos, v_neg, a) if need_c2 else None
-            g_score = (g_mixed * (v_neg - v_pos)).sum(-1, keepdim=True, dtype=gate.dtype) * (0.25 - gate.square())
+            g_score = (g_mixed * (v_neg - v_pos)).sum(-1, keepdim=True, dtype=wide_a.dtype) * (0.25 - wide_a.square())
             g_neg = g_mixed * a
             g_pos = torch.ops.aten.gelu_backward(g_mixed - g_neg, u_pos)
             g_neg = torch.ops.aten.gelu_backward(g_neg, u_neg)
             g_shared = g_pos + g_neg
             g_low = g_score.to(x.dtype) * torch.cat([e, z], -1)
             g_low[:, : z.shape[-1]] += torch.cat([g_pos @ p_pos, g_neg @ p_neg], -1)
-            z_pos, z_neg = z.split([len(a_pos), len(a_neg)], -1)
             g_down: tuple[Tensor | None, ...] = (None, None, None)
             if any(need_down):
                 g_down = _gradient_of_down(g_low, x, mask, ctx.rate).split([len(a_pos), len(a_neg), len(e_rows)])
@@ -214,10 +214,9 @@ def _identity_unit(
     """The unit without V, as _Unit; down holds A+, A− and E, b_pos and b_neg [r, d_out] are s·B± transposed."""
     low, _ = _project(x, down, rate)
     z, e = low.chunk(2, -1)
-    gate = _gate(z, e)
-    a = gate.to(x.dtype)
-    z_pos, z_neg = z.split([len(b_pos), len(b_neg)], -1)
-    return result + torch.cat([(1 - a) * z_pos, a * z_neg], -1) @ torch.cat([b_pos, b_neg]), gate
+    a = gate(z, e)
+    parts = chosen(z.split([len(b_pos), len(b_neg)], -1), a.to(x.dtype))
+    return result + parts @ torch.cat([b_pos, b_neg]), a
 
 
 def _project(x: Tensor, down: Tensor, rate: float) -> tuple[Tensor, Tensor | None]:
@@ -246,18 +245,6 @@ def _gradient_of_down(g_low: Tensor, x: Tensor, mask: Tensor | None, rate: float
 def _dropped(values: Tensor, mask: Tensor, rate: float) -> Tensor:
     """What dropout with this mask makes of the values: the mask alone is kept, at a byte each."""
     return (values * mask).mul_(1 / (1 - rate))
-
-
-def _gate(z: Tensor, e: Tensor) -> Tensor:
-    """a of each token, in float32 or wider; [N, 2r], [N, 2r] → [N, 1]."""
-    wide = torch.promote_types(z.dtype, torch.float32)
-    return torch.sigmoid((z.to(wide) * e.to(wide)).sum(-1, keepdim=True)) - 0.5
-
-
-def _hidden(shared: Tensor, z: Tensor, p_pos: Tensor, p_neg: Tensor) -> tuple[Tensor, Tensor]:
-    """u+ and u−: V's hidden layer before its GELU, [N, size] each."""
-    z_pos, z_neg = z.split([p_pos.shape[1], p_neg.shape[1]], -1)
-    return torch.addmm(shared, z_pos, p_pos.T), torch.addmm(shared, z_neg, p_neg.T)
 
 
 def _add_product(start: Tensor, left: Tensor, right: Tensor) -> Tensor:

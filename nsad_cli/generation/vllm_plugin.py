@@ -1,0 +1,201 @@
+"""NAT inside stock vLLM: a folder of `nsad export --for vllm` loads wherever nsad is installed beside vLLM.
+
+vLLM finds `register` by the entry point `vllm.general_plugins` (pyproject.toml). The folder's config.json names our
+quantization method, whose linear layers take the adapter's tensors (nat/served.py) from vLLM's own weight loader, under
+the names of the projections that they adapt: vLLM itself says which part of a fused layer those are (q, k and v; gate
+and up). Nothing about NAT depends on the architecture; what cannot be right is refused:
+tensors that no layer took, a base whose weights vLLM arranges in its own way, several devices for one model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from vllm.config import get_current_vllm_config
+from vllm.model_executor.layers.linear import LinearBase, LinearMethodBase, UnquantizedLinearMethod
+from vllm.model_executor.layers.quantization import register_quantization_config
+from vllm.model_executor.layers.quantization.base_config import QuantizationConfig, QuantizeMethodBase
+
+from nsad_cli.nat.served import BELOW, METHOD, PREFIX, REST, VERSION, ServedUnit, probe
+
+LIKENESS = 0.05
+"""How far a projection may be from the one exported, relative to its size: room for rounding, not for other rows."""
+QKV = {"q": 0, "k": 1, "v": 2}
+
+
+def register() -> None:
+    """Tell vLLM of the method; it calls this in each of its processes."""
+    register_quantization_config(METHOD)(NsadConfig)
+
+
+class NsadConfig(QuantizationConfig):
+    """The adapter as config.json describes it: how many tensors it has."""
+
+    def __init__(self, tensors: int) -> None:
+        super().__init__()
+        self.tensors, self.loaded = tensors, 0
+
+    def get_name(self) -> str:
+        """See QuantizationConfig."""
+        return METHOD
+
+    def get_supported_act_dtypes(self) -> list[torch.dtype]:
+        """See QuantizationConfig."""
+        return [torch.float32, torch.bfloat16, torch.float16]
+
+    @classmethod
+    def get_min_capability(cls) -> int:
+        """See QuantizationConfig: plain matrix products run everywhere."""
+        return 0
+
+    @staticmethod
+    def get_config_filenames() -> list[str]:
+        """See QuantizationConfig."""
+        return []
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> NsadConfig:
+        """See QuantizationConfig.
+
+        Raises ValueError for a folder of another version of this format.
+        """
+        if config.get("version") != VERSION or not isinstance(config.get("tensors"), int):
+            raise ValueError(
+                f"this NAT folder is of version {config.get('version')}, and the nsad beside this vLLM reads "
+                f"{VERSION}: export it again with that nsad, or install the one that wrote it"
+            )
+        return cls(config["tensors"])
+
+    def get_quant_method(self, layer: nn.Module, prefix: str) -> QuantizeMethodBase | None:
+        """See QuantizationConfig; whatever is not a linear layer is as it always is.
+
+        Raises ValueError where a model is spread over several devices.
+        """
+        if not isinstance(layer, LinearBase):
+            return None
+        parallel = get_current_vllm_config().parallel_config
+        for name in ("tensor_parallel_size", "pipeline_parallel_size"):
+            if getattr(parallel, name) > 1:
+                raise ValueError(
+                    f"NAT runs on one device, and {name} is {getattr(parallel, name)}: nsad's plugin does not split "
+                    "its unit; leave that option out, or serve the NCE student (nsad export --for vllm --model nce)"
+                )
+        return NatLinearMethod(self)
+
+    def check_all_loaded(self) -> None:
+        """Raise ValueError where vLLM's model has no layer for a tensor of the adapter."""
+        if self.loaded != self.tensors:
+            raise ValueError(
+                f"{self.loaded} of {self.tensors} of the NAT adapter's tensors fit into vLLM's form of this model: the "
+                "folder is damaged, or vLLM has not all the projections that the adapter was trained on; export it "
+                "again, or sample from it with transformers"
+            )
+
+
+class NatLinearMethod(LinearMethodBase):
+    """A linear layer as vLLM computes it, and the units of those of its projections that have one."""
+
+    def __init__(self, config: NsadConfig) -> None:
+        self.config, self.plain = config, UnquantizedLinearMethod()
+
+    def create_weights(
+        self,
+        layer: nn.Module,
+        input_size_per_partition: int,
+        output_partition_sizes: list[int],
+        input_size: int,
+        output_size: int,
+        params_dtype: torch.dtype,
+        **attributes: Any,
+    ) -> None:
+        """See LinearMethodBase; the adapter's parameters are empty: their loader keeps what arrives by projection."""
+        sizes = (input_size_per_partition, output_partition_sizes, input_size, output_size)
+        self.plain.create_weights(layer, *sizes, params_dtype, **attributes)
+        layer.nat_sizes, layer.nat_tensors = output_partition_sizes, {}
+        for name in (*BELOW, *REST):
+            parameter = nn.Parameter(torch.empty(0, dtype=params_dtype), requires_grad=False)
+            parameter.weight_loader = self._loader(layer, name)
+            layer.register_parameter(PREFIX + name, parameter)
+
+    def _loader(self, layer: nn.Module, name: str) -> Any:
+        def load(parameter: nn.Parameter, tensor: Tensor, shard: Any = None) -> None:
+            kept = tensor.to(device=parameter.device, dtype=parameter.dtype, copy=True)
+            layer.nat_tensors.setdefault(shard, {})[name] = kept
+            self.config.loaded += 1
+
+        return load
+
+    def process_weights_after_loading(self, layer: nn.Module) -> None:
+        """Append what the units need of x to the layer's weight, then let vLLM arrange it as it does.
+
+        Raises ValueError where a projection is not the one that the adapter was trained on.
+        """
+        self.config.check_all_loaded()
+        for name in (*BELOW, *REST):
+            delattr(layer, PREFIX + name)
+        units = []
+        for shard, tensors in layer.nat_tensors.items():
+            start, stop = place(shard, layer.nat_sizes)
+            self._check(layer, layer.weight[start:stop], tensors["check"])
+            units.append((start, stop, ServedUnit(tensors)))
+        units.sort(key=lambda item: item[0])
+        layer.nat_places = tuple((start, stop) for start, stop, _ in units)
+        layer.nat_units = nn.ModuleList(unit for _, _, unit in units)
+        del layer.nat_tensors
+        if units:
+            self._append(layer)
+        self.plain.process_weights_after_loading(layer)
+
+    def _check(self, layer: nn.Module, weight: Tensor, expected: Tensor) -> None:
+        weight, expected = weight.float(), expected.float()
+        found = weight @ probe(weight)
+        if found.shape != expected.shape or (found - expected).norm() > LIKENESS * expected.norm():
+            raise ValueError(
+                f"`{layer.prefix}` is not the projection that the NAT adapter was trained on: its weights were "
+                "changed, or vLLM arranges this architecture's in a way of its own; sample from it with transformers"
+            )
+        if layer.skip_bias_add and layer.bias is not None:
+            raise ValueError(
+                f"`{layer.prefix}` leaves its bias to others, and NAT's unit needs it: sample from this architecture "
+                "with transformers"
+            )
+
+    def _append(self, layer: nn.Module) -> None:
+        below = torch.cat([unit.below for unit in layer.nat_units])
+        layer.weight = nn.Parameter(torch.cat([layer.weight.data, below]), requires_grad=False)
+        if layer.bias is not None:
+            biases = [layer.bias.data, *(unit.bias for unit in layer.nat_units)]
+            layer.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
+        for unit in layer.nat_units:
+            unit.below = unit.bias = None
+
+    def apply(self, layer: nn.Module, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """See LinearMethodBase."""
+        full = self.plain.apply(layer, x, bias)
+        if not layer.nat_places:
+            return full
+        width = sum(layer.nat_sizes)
+        base, below = full.flatten(0, -2).split([width, full.shape[-1] - width], -1)
+        lows = below.split([sum(unit.widths) for unit in layer.nat_units], -1)
+        parts, done = [], 0
+        for (start, stop), low, unit in zip(layer.nat_places, lows, layer.nat_units, strict=True):
+            parts += [base[:, done:start]] if start > done else []
+            parts.append(unit(base[:, start:stop], low))
+            done = stop
+        parts += [base[:, done:]] if done < width else []
+        out = torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+        return out.view(*full.shape[:-1], width)
+
+
+def place(shard: Any, sizes: list[int]) -> tuple[int, int]:
+    """Where a projection lies in its layer's output: vLLM names it q, k or v, by number, by several, or not at all.
+
+    Raises ValueError for a name that we do not know.
+    """
+    numbers = range(len(sizes)) if shard is None else shard if isinstance(shard, tuple) else (QKV.get(shard, shard),)
+    if not all(isinstance(number, int) and number < len(sizes) for number in numbers):
+        raise ValueError(f"vLLM calls a part of a linear layer `{shard}`, which nsad's plugin does not know")
+    start = sum(sizes[: min(numbers)])
+    return start, start + sum(sizes[number] for number in numbers)
