@@ -7,14 +7,12 @@ from collections import Counter
 from fractions import Fraction
 
 from nsad_cli.answers.decision import DIFFERENT, EQUAL, UNDECIDABLE, Decision
+from nsad_cli.answers.numerals import SMALL, TENS, told
+from nsad_cli.answers.signs import plain_signs, unknown_signs
 from nsad_cli.answers.spelling import CHANGING, TEXT, bare, is_prose, normalise
 from nsad_cli.answers.values import number, value_of
 
 _NUMBERS = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?|(?<![\w.])-?\.\d+", re.ASCII)
-_SMALL = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
-)
 _SHORT = frozenset(
     (
         *("of", "in", "to", "at", "on", "by", "km", "cm", "mm", "kg", "mg", "ml", "ft", "yd", "mi", "hr", "oz", "lb"),
@@ -24,7 +22,7 @@ _SHORT = frozenset(
 """Words of two letters that are no product of two."""
 _QUANTITIES = frozenset(
     (
-        *(*_SMALL, "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "once", "both", "all", "every"),
+        *(*SMALL, *TENS, "once", "both", "all", "every", "single", "nil", "infinite", "infinitely"),
         *(word for word in CHANGING if word not in ("no", "not", "number", "infinity", "or", "and", "than", "less")),
     )
 )
@@ -37,9 +35,9 @@ _UNFINISHED = re.compile(
 def number_in_prose(answer: str) -> Fraction | None:
     """The one number of an answer in words: 7 of `7 in total`, `about 7`, `seven`; None where words change it."""
     text = bare(answer).replace("$", "")
-    words = re.findall(r"[A-Za-z]+", text)
-    if len(words) == 1 and words[0].lower() in _SMALL and not re.search(r"[\d\\=+*^<>]", text):
-        return Fraction(_SMALL.index(words[0].lower()))
+    in_words = told(text)
+    if in_words is not None:
+        return in_words
     found = _NUMBERS.findall(text)
     if len(found) != 1 or re.search(r"[\\=+*^<>(\[{|_!]|[-−](?!\.?\d)", text):
         return None
@@ -47,7 +45,11 @@ def number_in_prose(answer: str) -> Fraction | None:
     long = [word.lower() for word in words if len(word) > 1]
     unit = bool(re.search(r"\d\s+[mgshLCFKWN]$", text.strip()))
     known = any(len(word) > 2 or word in _SHORT for word in long)
-    if not (known or unit) or CHANGING & set(long) or any(word in "xyznk" for word in words if len(word) == 1):
+    if (
+        not (known or unit)
+        or (CHANGING | {*SMALL, *TENS}) & set(long)
+        or any(word in "xyznk" for word in words if len(word) == 1)
+    ):
         return None
     return number(normalise(found[0]))
 
@@ -59,8 +61,17 @@ def numbers_of(answer: str) -> list[Fraction]:
 
 
 def with_signs(answer: str) -> str:
-    """An answer whose percent are a sign."""
-    return re.sub(r"\s*(?:\\text\{\s*)?\bper ?cent\b\s*\}?", "%", answer)
+    """An answer in plain signs, whose percent are a sign."""
+    text = re.sub(r"^US(?=\\?\$)", "", plain_signs(answer))
+    return re.sub(r"\s*(?:\\text\{\s*)?\bper ?cent\b\s*\}?", "%", text)
+
+
+def tells(answer: str) -> bool:
+    """Whether words alone tell a choice or a number: option B, two, pi, infinity."""
+    text = answer.strip(" .").lower()
+    return (
+        choice(answer) is not None or told(answer) is not None or bool(re.fullmatch(r"pi|(?:minus |-)?infinity", text))
+    )
 
 
 def unreadable(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -68,7 +79,13 @@ def unreadable(a: str, b: str, x: str, y: str) -> Decision | None:
     if x == y:
         named_alike = _name(a) == _name(b) or None in (_name(a), _name(b))
         return None if named_alike else UNDECIDABLE  # x = 3/2 and y = 3/2 may be two lines
-    if _UNFINISHED.search(a + " " + b) or any(abs(text.count("{") - text.count("}")) > 2 for text in (x, y)):
+    points_for_thousands = any(re.search(r"\d\.\d{3}(?:\.\d{3}|,\d)", text) for text in (x, y))
+    if (
+        points_for_thousands
+        or _UNFINISHED.search(a + " " + b)
+        or unknown_signs(a + b)
+        or any(abs(text.count("{") - text.count("}")) > 2 for text in (x, y))
+    ):
         return UNDECIDABLE
     return None
 
@@ -86,7 +103,7 @@ def clocks(a: str, b: str, x: str, y: str) -> Decision | None:
     s, t = _clock(a), _clock(b)
     if s is None or t is None:
         return None
-    if not s[3] and not t[3] and s != t and s[0] * t[1] == t[0] * s[1]:
+    if not s[3] and not t[3] and s != t and s[1] and s[0] * t[1] == t[0] * s[1]:
         return UNDECIDABLE
     first, second = (_hours(time, other) for time, other in ((s, t), (t, s)))
     return EQUAL if first == second else DIFFERENT
@@ -114,6 +131,7 @@ def choice(answer: str) -> tuple[str, str] | None:
     """A choice's letter, and what is told beside it: (C), C), C alone, (C) 119."""
     text = re.sub(rf"{TEXT}\s*(?=[A-Z](?![a-zA-Z]))", " ", bare(answer))
     text = re.sub(r"\\(?:left|right|quad|qquad|[,;: ])", " ", text).strip(" $.,;~\\")
+    text = re.sub(r"^(?:[Tt]he )?(?:[Cc]orrect )?(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s*:?\s*(?=\(?[A-F]\b)", "", text)
     match = re.fullmatch(r"\(\s*([A-Fa-f])\s*\)\s*:?(.*)|([A-F])\s*[):.]\s*(.*)|([A-F])", text, re.DOTALL)
     if not match:
         return None
@@ -151,6 +169,7 @@ def _two_in_words(a: str, b: str, first: frozenset[str], second: frozenset[str])
 def _clock(answer: str) -> tuple[int, int, int, str] | None:
     """Hour, minute, second and `a` or `p` of a time of the day; None for anything else."""
     text = bare(answer).replace("\\!", "").replace("{:}", ":").strip().strip("$").strip().lower()
+    text = re.sub(r"^(\d{1,2})\s*o'clock|^(\d{1,2})(?=\s*[ap]\.?\s*m\b)", r"\1\2:00", text)
     match = re.fullmatch(r"(\d{1,2})\s*:\s*(\d{2})(?:\s*:\s*(\d{2}))?\s*(?:([ap])\.?\s*m\.?)?", text, re.ASCII)
     if not match or int(match[1]) > 24 or int(match[2]) > 59:
         return None
