@@ -39,7 +39,9 @@ def _decide(a: str, b: str) -> Decision:
 def _read_alike(x: str, y: str) -> bool:
     """Whether the second checker may be asked: it drops letters and numbers that it cannot place."""
     first, second = (frozenset(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]+", text)) for text in (x, y))
-    gaps = any("__" in text or ("\\\\" in text and "\\begin" not in text) for text in (x, y))
+    gaps = any(
+        re.search(r"[-+*/^=<>]$", text) or "__" in text or ("\\\\" in text and "\\begin" not in text) for text in (x, y)
+    )
     return first == second and not gaps
 
 

@@ -43,7 +43,7 @@ def several(a: str, b: str, x: str, y: str) -> Decision | None:
     found = {_part(one, part) for part in shape.parts}
     if shape.kind == "matrix" and len(shape.parts) > 1:
         return None if re.search(r"(?<![\\a-zA-Z])[ijk](?![a-zA-Z])", one) else DIFFERENT  # 2i + 3j
-    if _is_mixed(shape):
+    if _is_mixed(shape, quantities.constant(one)):
         return UNDECIDABLE
     if shape.kind == "named":
         return DIFFERENT if found == {DIFFERENT} else UNDECIDABLE
@@ -54,11 +54,11 @@ def _is_number(text: str) -> bool:
     return quantities.constant(text) is not None
 
 
-def _is_mixed(shape: Shape) -> bool:
-    """Whether a list may be a mixed number: 3 and 1/2."""
+def _is_mixed(shape: Shape, one: float | None) -> bool:
+    """Whether a list may be a mixed number with a value: 3 and 1/2."""
     values = [quantities.constant(part) for part in shape.parts]
     whole, part = values if len(values) == 2 else (None, None)
-    return shape.kind == "," and whole is not None and part is not None and whole == int(whole) and 0 < part < 1
+    return whole is not None and part is not None and 0 < part < 1 and one is not None and one == whole + part
 
 
 def _may_be_pair(text: str) -> bool:
@@ -82,6 +82,8 @@ def _shapes(s: Shape, t: Shape) -> Decision | None:
         return UNDECIDABLE if unordered is EQUAL and ordered is not EQUAL and ranked else unordered
     if ordered is EQUAL and kinds <= {"(", ",", "matrix"}:
         return EQUAL if kinds == {"(", ","} else OPEN
+    if ordered is EQUAL and "named" in kinds and kinds <= {"(", ",", "named"}:
+        return EQUAL
     return DIFFERENT if unordered is DIFFERENT else UNDECIDABLE
 
 

@@ -79,7 +79,8 @@ def plain_numbers(a: str, b: str, x: str, y: str) -> Decision | None:
         percent, plain = (p, q) if "%" in a else (q, p)
         if percent == 100 * plain:
             return EQUAL
-        return OPEN if _near(percent, plain) or _near(percent, 100 * plain) else DIFFERENT
+        rounded = _near(percent, plain) or _near(percent, 100 * plain) or abs(percent - 100 * plain) <= Fraction(1, 2)
+        return OPEN if rounded else DIFFERENT
     if any(re.fullmatch(r"-?\d{1,3}\.\d{3}", text) and 1000 * r == s for text, r, s in ((x, p, q), (y, q, p))):
         return UNDECIDABLE  # a point between thousands
     return apart(a, b, x, y, p, q)
@@ -124,8 +125,8 @@ def bases(a: str, b: str, x: str, y: str) -> Decision | None:
     if re.sub(r"^(-?)0*", r"\1", other).upper() == _digits(match):
         return EQUAL
     plain, found = number(other), _based(match)
-    if plain is None or found is None:
-        return UNDECIDABLE if "_" in other or found is None else None
+    if plain is None or _base(match) < 2:
+        return UNDECIDABLE if "_" in other or _base(match) < 2 else None
     return UNDECIDABLE if plain == found else DIFFERENT
 
 
@@ -185,7 +186,8 @@ def ratios(a: str, b: str, x: str, y: str) -> Decision | None:
     if _close(p, other * q):
         return EQUAL
     # Turned round, a part of the whole, one of the two alone, hours and minutes.
-    meant = [p, q, 60 * p + q, p + q / 60, *((q / p, p / (p + q), q / (p + q)) if p else ())]
+    alone = () if ":" in a + b else (p, q)
+    meant = [*alone, 60 * p + q, p + q / 60, *((q / p, p / (p + q), q / (p + q)) if p else ())]
     return UNDECIDABLE if any(_close(other, number) for number in meant) else DIFFERENT
 
 

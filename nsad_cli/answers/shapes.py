@@ -147,21 +147,18 @@ def _real(text: str) -> float | None:
 def _matrix(body: str) -> Shape | None:
     body = re.sub(r"\\\\\[[\d.]*[a-z]{2}\]", r"\\\\", body)  # \\[6pt]
     rows = [row.split("&") for row in body.removesuffix("\\\\").split("\\\\")]
-    columns = len(rows[0])
-    if (
-        any(len(row) != columns for row in rows)
-        or len(rows) * columns > MOST
-        or any("," in entry for row in rows for entry in row)
-    ):
+    columns, entries = len(rows[0]), [entry for row in rows for entry in row]
+    # A comma that parts no thousands parts entries.
+    commas = any(re.search(r",(?!\d{3}(?!\d))", re.sub(r"\{[^{}]*\}", "", entry)) for entry in entries)
+    if commas or any(len(row) != columns for row in rows) or len(entries) > MOST:
         return None
-    return Shape("matrix", tuple(entry for row in rows for entry in row), columns)
+    return Shape("matrix", tuple(entries), columns)
 
 
 def _plus_minus(text: str) -> Shape | None:
     r"""a \pm b is the list a + b, a - b."""
-    if len(re.findall(r"\\pm(?![a-zA-Z])", text)) != 1 or re.search(
-        r"[\[({=,]", text.partition("\\pm")[0].replace("\\frac{", "")
-    ):
+    before, *after = re.split(r"\\pm(?![a-zA-Z])", text)
+    if len(after) != 1 or re.search(r"[\[({=,]", before.replace("\\frac{", "")):
         return None
     return Shape(",", (re.sub(r"^\+", "", text.replace("\\pm", "+")), text.replace("\\pm", "-")))
 

@@ -12,7 +12,7 @@ _GREEK = ("alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "phi", "om
 _SIGNS = {
     **{"∞": r"\infty", "∪": r"\cup", "∩": r"\cap", "∅": r"\emptyset", "∈": r"\in", "≤": r"\le", "≥": r"\ge"},
     **{"≠": r"\neq", "×": r"\times", "·": r"\cdot", "⋅": r"\cdot", "÷": r"\div", "±": r"\pm", "≈": r"\approx"},
-    **{"ℝ": r"\mathbb{R}", "…": r"\dots", "⟨": r"\langle", "⟩": r"\rangle", "√": r"\sqrt", "∛": r"\sqrt[3]"},
+    **{"ℝ": r"\mathbb{R}", "…": r"\dots", "⟨": r"\langle", "⟩": r"\rangle"},
     **{unicodedata.lookup(f"GREEK SMALL LETTER {name.replace('lambda', 'lamda')}"): f"\\{name}" for name in _GREEK},
 }
 _ALIKE = str.maketrans(
@@ -43,8 +43,8 @@ def plain_signs(text: str) -> str:
     text = re.sub(r"(?<=[a-zπ)}\]])(\s*)–|(?<=\d)(\s*)–(?=\s*[a-zπ√\\])", r"\1\2-", text)
     text = re.sub(rf"(\d?)([{_FRACTIONS}])", _fraction, text)
     text = re.sub(f"([{_LOWERED}]+)", r"_{\1}", re.sub(f"([{_RAISED}]+)", r"^{\1}", text)).translate(_LEVEL)
-    text = re.sub(r"√\s*(\d+(?:\.\d+)?|[a-zπ])", r"\\sqrt{\1}", text)
-    text = re.sub(r"√\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
+    # The root of a number, a letter or what stands in parentheses, but not of x²: that may be (√x)².
+    text = re.sub(r"([√∛])\s*(?:(\d+(?:\.\d+)?|[a-zπ])|\(([^()]*)\))(?![\^\d.])", _root, text)
     text = "".join(_sign(sign) for sign in text)
     return _ACCENTS.sub("", unicodedata.normalize("NFD", text))
 
@@ -57,6 +57,10 @@ def unknown_signs(text: str) -> bool:
 def _sign(sign: str) -> str:
     told = _SIGNS.get(sign, sign)
     return f"{told} " if told != sign and told[-1].isalpha() else told
+
+
+def _root(match: re.Match[str]) -> str:
+    return ("\\sqrt" if match[1] == "√" else "\\sqrt[3]") + f"{{{match[2] or match[3]}}}"
 
 
 def _fraction(match: re.Match[str]) -> str:

@@ -61,7 +61,9 @@ def normalise(answer: str) -> str:
     text = re.sub(r"^\\(?:approx|sim)(?![a-zA-Z])", "", text)
     text = _texts(text)
     text = re.sub(r"(?<!\\)\\[,;: ]|\\quad|\\qquad|~", " ", text)  # not the \\ of a matrix before a space
-    text = re.sub(r"^\s*[a-zA-Z](?:\^\{-1\})?(?:\([a-z]\))?\s*(?:=|\\in(?![a-z]))(?=.)", "", text)
+    named = re.match(r"\s*[a-zA-Z](?:\^\{-1\})?(?:\([a-z]\))?\s*(?:=|\\in(?![a-z]))(?=.)", text)
+    if named and not re.search(r"(?:[,;}]|and|or)\s*[a-zA-Z](?:_\w+)?\s*=", text):  # x = 1, y = 2 keeps its names
+        text = text[named.end() :]
     solved = re.fullmatch(r"([^=]*[\w})])\s*=\s*([a-zA-Z])\s*", text)
     if solved and not re.search(rf"(?<![a-zA-Z\\]){solved[2]}(?![a-zA-Z])", solved[1]):  # 2x + 1 = y
         text = solved[1]

@@ -22,11 +22,23 @@ _SHORT = frozenset(
 """Words of two letters that are no product of two."""
 _QUANTITIES = frozenset(
     (
-        *(*SMALL, *TENS, "once", "both", "all", "every", "single", "nil", "infinite", "infinitely"),
-        *(word for word in CHANGING if word not in ("no", "not", "number", "infinity", "or", "and", "than", "less")),
+        *("first", "second", "fourth", "sixth", "seventh", "eighth", "ninth", "last"),
+        *(*SMALL, *TENS, "once", "both", "all", "every", "single", "nil"),
+        *(
+            word
+            for word in CHANGING
+            if word not in ("no", "not", "never", "number", "infinity", "or", "and", "than", "less")
+        ),
     )
 )
 """Words that are, or may be, a number."""
+_ALIKE = (
+    frozenset(("yes", "true", "correct", "right", "always")),
+    frozenset(
+        ("no", "not", "none", "never", "nothing", "false", "impossible", "undefined", "empty", "without", "zero")
+    ),
+)
+"""Words that may say the same."""
 _UNFINISHED = re.compile(
     r"\\(?:[lcdv]?dots[a-z]?|aleph|underbrace|overbrace|ne|neq|setminus|cap|backslash|mid|forall)(?![a-zA-Z])|\.\.\."
 )
@@ -94,6 +106,8 @@ def same_strings(a: str, b: str, x: str, y: str) -> Decision | None:
     """Equal normalised strings; a list of two numbers and one with a thousands separator are told apart by a space."""
     if x.replace(";", ",") == y.replace(";", ",") or _squeezed(a) == _squeezed(b):
         return EQUAL
+    if x.replace(".", ",") == y.replace(".", ","):  # a comma before decimals
+        return UNDECIDABLE
     digits = [re.sub(r"[,;]|__", "", text) for text in (x, y)]
     return UNDECIDABLE if digits[0] == digits[1] and digits[0].isdecimal() else None
 
@@ -106,7 +120,11 @@ def clocks(a: str, b: str, x: str, y: str) -> Decision | None:
     if not s[3] and not t[3] and s != t and s[1] and s[0] * t[1] == t[0] * s[1]:
         return UNDECIDABLE
     first, second = (_hours(time, other) for time, other in ((s, t), (t, s)))
-    return EQUAL if first == second else DIFFERENT
+    if first == second:
+        return EQUAL
+    told_by_twelve = any(not time[3] and re.match(r"\W*(?:1[0-2]|[1-9])\b", text) for text, time in ((a, s), (b, t)))
+    alike = (s[0] % 12, *s[1:3]) == (t[0] % 12, *t[1:3])
+    return UNDECIDABLE if told_by_twelve and alike else DIFFERENT  # 5:00 may be 17:00, 05:00 is not
 
 
 def words(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -161,7 +179,11 @@ def _two_in_words(a: str, b: str, first: frozenset[str], second: frozenset[str])
         return EQUAL
     if Counter(lists[0]) == Counter(lists[1]):  # letters are a set, names may be ranked
         return EQUAL if all(len(part) == 1 for part in lists[0]) else UNDECIDABLE
-    if len(lists[0]) == len(lists[1]) and first == second:
+    letters = [re.sub(r"[\s-]", "", bare(text).lower()) for text in (a, b)]
+    if letters[0] == letters[1]:
+        return EQUAL
+    shortened = any(len(p) > 2 and q.startswith(p) for p, q in (letters, letters[::-1]))
+    if shortened or any(first & words and second & words for words in _ALIKE):
         return UNDECIDABLE
     return UNDECIDABLE if first < second or second < first else DIFFERENT
 
