@@ -45,20 +45,20 @@ _PLAIN = re.compile(r"[-−]?[$€£]?[ \t]*[\d.,/]+[ \t]*%?")
 _A_LINE = re.compile(r"^[ \t]*(?:A|Answer)[ \t]*:[ \t]*(\S.*)$", re.MULTILINE)
 _PHRASE = re.compile(r"\banswer(?:\s+(?:to|for)\b[^.\n:]{0,80}?)?\s*(?:\bis\b|:|=)\s*:?[ \t]*\n?[ \t]*", re.IGNORECASE)
 # Where a sentence's answer ends: a line, a full stop (not an abbreviation's), a new clause.
-_END = re.compile(r"\n|(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bRs)(?<!\bSt)\.(?=\s|$)|(?<=\w)[;,](?=\s[a-z])")
+_END = re.compile(r"\n|(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bRs)(?<!\bSt)\.(?=\s|$)|(?<=[\w)\]}])[;,](?=\s[a-z])")
 # A list goes on where a letter's value, or behind a comma a lone letter or a last number follows: x = 3, y = 4; x, y.
 _GOES_ON = re.compile(r"\s+(?:(?:and|or)\s+)?[a-zA-Z](?:_\w+|\([a-z]\))?\s*=")
 _LISTS = re.compile(r"\s+(?:and\s+|or\s+)?[a-zA-Z]\s*(?:[,.)$]|$)|\s+(?:and|or)\s+[-\d\\$(]\S*\s*$", re.MULTILINE)
 # What makes another value of the formula before it: a sign, a unit, another formula.
-_UNIT = rf"(?:\s*\\?%|\s+(?:{'|'.join((*SCALES, *UNIT_NAMES, 'percent', 'per cent'))})\b(?:\s*(?:/|per)\s*[a-z]+)?)"
+_COUNTED = (*SCALES, *(name for name in UNIT_NAMES if name != "in"), r"in(?=\s*(?:[.,;]|$))", "percent", "per cent")
+_UNIT = rf"(?:\s*\\?%|\s+(?:{'|'.join(_COUNTED)})\b(?:\s*(?:/|per)\s*[a-z]+)?)"
 _JOINED = (
     r"(?:\s*(?:[-–+*/:=^]|,?\s*\b(?:and|or)\b|,|\b(?:to|of|times|out of|in|by|plus|minus|over|divided by|remainder)\b)?"
     r"\s*(?:\$[^$]+\$|(?<=[-–+*/:=^])\d+|(?<=[+*/=^]\s)\d[\d.]*|(?<=\w\s)\d[\d.,/]*(?=[\s.]|$)))"
 )
 _TAIL = re.compile(rf"(?:{_UNIT}|{_JOINED})*")
-_SUPPOSED = re.compile(
-    r"\b(?:if|suppose|assum\w+|whether|claim\w*|think\w*|guess\w*|told)\b[^.\n]{0,20}$", re.IGNORECASE
-)
+_COMPARES = re.compile(r"\s+(?:(?:more|less|fewer|greater|larger|smaller|higher|lower) than|to the|raised)\b")
+_SUPPOSED = re.compile(r"\b(?:if|suppose|assum\w+|whether)\s+(?:that\s+)?(?:\w+\s+){0,2}$", re.IGNORECASE)
 _NARRATES = re.compile(
     r"(?:not|never|no longer|found|obtained|calculated|computed|determined|derived|given|got|gotten|as follows"
     r"|simply the|in)\b",
@@ -205,8 +205,11 @@ def _formula(rest: str) -> str | None:
     if formula is None:
         return None
     content = next(group for group in formula.groups() if group is not None)
-    tail = _TAIL.match(_clause(rest[formula.end() :]))
-    return content + re.sub(r"(?<!\\)\$", "", tail[0] if tail else "")
+    clause = _clause(rest[formula.end() :])
+    tail = _TAIL.match(clause)
+    end = tail.end() if tail else 0
+    behind = clause if _COMPARES.match(clause, end) else clause[:end]
+    return content + re.sub(r"(?<!\\)\$", "", behind)
 
 
 def _clause(rest: str) -> str:

@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     re.ASCII,
 )
 _WORDS = re.compile(
-    r"(?<![\\a-zA-Z])[a-zA-Z]{3,}|(?<![\\a-zA-Z])(?:[ckm]m|[km]g|ml|mL|ft|in|mi|hr|oz|lb|am|pm|or|if|is|no|of|to|at)(?![a-zA-Z])"
+    r"(?<![\\a-zA-Z])[a-zA-Z]{3,}|(?<![\\a-zA-Z])(?:[ckm]m|[km]g|ml|mL|ft|in|mi|hr|oz|lb|am|pm|or|if|is|no|of|to|at|by(?=\d))(?![a-zA-Z])"
 )
 _GREEK = frozenset(
     f"\\{name}"

@@ -9,6 +9,7 @@ from itertools import pairwise
 from nsad_cli.answers import quantities
 from nsad_cli.answers.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decision
 from nsad_cli.answers.shapes import Shape, read_shape, read_union, same_union
+from nsad_cli.answers.spelling import is_prose
 
 
 def unions(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -30,7 +31,21 @@ def unions(a: str, b: str, x: str, y: str) -> Decision | None:
 
 
 def several(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Tuples, lists, sets and matrices by their parts; a single value is never the whole of several."""
+    """Tuples, lists, sets and matrices by their parts; a single value is never the whole of several.
+
+    Words among the parts prove nothing different: (3, 4), which is on the line.
+    """
+    decision = _several(x, y)
+    if decision is DIFFERENT and any(map(_has_words, (x, y))):
+        return None if is_prose(a) and is_prose(b) else UNDECIDABLE
+    return decision
+
+
+def _has_words(text: str) -> bool:
+    return bool(re.search(r"[a-zA-Z]{4,}", re.sub(r"\\[a-zA-Z]+(?:\{\w?matrix\})?", " ", text)))
+
+
+def _several(x: str, y: str) -> Decision | None:
     s, t = read_shape(x), read_shape(y)
     if s and t:
         return _shapes(s, t)

@@ -122,11 +122,13 @@ def bases(a: str, b: str, x: str, y: str) -> Decision | None:
         return UNDECIDABLE if p == q or p is None or q is None else DIFFERENT
     match, other = (first, y) if first else (second, x)
     assert match is not None
+    if _base(match) < 2:
+        return UNDECIDABLE
     if re.sub(r"^(-?)0*", r"\1", other).upper() == _digits(match):
         return EQUAL
     plain, found = number(other), _based(match)
-    if plain is None or _base(match) < 2:
-        return UNDECIDABLE if "_" in other or _base(match) < 2 else None
+    if plain is None:
+        return UNDECIDABLE if "_" in other else None
     return UNDECIDABLE if plain == found else DIFFERENT
 
 

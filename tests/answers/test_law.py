@@ -33,6 +33,9 @@ SAID = {
         ("12, since 3 times 4 is 12", "12", "correct"),
         ("12, and 5 of them are red", "12", "correct"),
         ("3; x is free", "3", "correct"),
+        ("(3, 4), which lies on the line", "(3,4)", "correct"),
+        ("(3, 4), which lies on the line", "(4,3)", "wrong"),
+        ("3 boys and 4 girls", "7", "disputed"),
         ("x = 1, y = 2", "y=2, x=1", "correct"),
         ("x = 1, y = 2", "x=2, y=1", "wrong"),
         ("y = 4, x = 3", "(3,4)", "correct"),
@@ -64,6 +67,11 @@ SAID = {
         ("$3$ cm", "3", "correct"),
         ("$7$ apples", "7", "correct"),
         ("$72$ km/h", "72", "correct"),
+        ("$5$ more than $2$", "7", "disputed"),
+        ("$5$ to the power $2$", "25", "disputed"),
+        ("$5$ by $7$", "35", "disputed"),
+        ("$12$ in base 5", "12", "correct"),
+        ("$12$ in", "12", "correct"),
     ],
     "signs beyond ASCII": [
         ("–5", "-5", "correct"),
@@ -273,6 +281,8 @@ CASES = [
     *(pytest.param(rf"So \boxed{{{box}}}.", gold, want, id=f"{box} | {gold}")
       for rows in BOXED.values() for box, gold, want in rows),
     pytest.param("The answer isn't 5.", "5", "no_answer", id="isn't"),
+    pytest.param("I think the answer is 6.", "5", "wrong", id="I think"),
+    pytest.param("If so, the answer is 6.", "5", "wrong", id="if so"),
     pytest.param("If the answer is 7 then 3 = 4. Hence the total is 8.", "8", "correct", id="if"),
 ]  # fmt: skip
 
