@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from nsad_cli.files import text_of
 from nsad_cli.rowfiles import Row
 from nsad_cli.types import Problem, Rationale, problem_id
 
@@ -109,7 +110,7 @@ def entry_of(row: Row) -> Entry:
     answer = row.get("answer")
     if isinstance(answer, dict | list):
         raise ValueError("`answer` is neither text nor a number")
-    gold = "" if answer is None else str(answer).strip()
+    gold = "" if answer is None else text_of(answer)
     if not gold and None in labels and "generated_answer" not in row:
         raise ValueError("it has neither an `answer` to grade by nor a `label`")
     question = _question(row)
@@ -124,7 +125,9 @@ def _texts(row: Row) -> tuple[list[str], list[bool | None]]:
         texts = row["generated_answer"]
         if not isinstance(texts, list) or row.get("answer") is None:
             raise ValueError("needs question, answer and generated_answer (a list)")
-        return [str(text) for text in texts], [None] * len(texts)
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("`generated_answer` is a list of something else than texts")
+        return texts, [None] * len(texts)
     if "chosen" in row or "rejected" in row:
         return [_said(row, "chosen"), _said(row, "rejected")], [True, False]
     if "completion" not in row:

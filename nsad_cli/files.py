@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,13 @@ def first_few(note: Callable[[str], None], most: int = 5) -> Callable[[str], Non
             note("there are more lines like these, which are not shown")
 
     return say
+
+
+def text_of(value: Any) -> str:
+    """A JSON value as an answer's text: numbers without an exponent, so that 0.00001 stays itself."""
+    if isinstance(value, float) and math.isfinite(value):
+        return format(Decimal(repr(value)), "f")
+    return str(value).strip()
 
 
 def read_jsonl(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -12,7 +12,7 @@ from nsad_cli.answers.checker import Checker
 from nsad_cli.answers.verdicts import judge
 from nsad_cli.store import Store
 
-GRADER_VERSION = "4"
+GRADER_VERSION = "5"
 """Raise it when a verdict could change: stored draws are then graded again, never asked again."""
 CHUNK = 512
 

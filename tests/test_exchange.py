@@ -217,6 +217,14 @@ def test_rows_that_are_read(row: dict[str, Any], question: str, labels: tuple[bo
     assert entry.texts == ("2", "3")[: len(labels)]
 
 
+@pytest.mark.parametrize(
+    ("answer", "gold"),
+    [(0.00001, "0.00001"), (1e22, "1" + "0" * 22), (18.0, "18.0"), (-2.5, "-2.5"), (7, "7"), (" 7 ", "7")],
+)
+def test_numbers_are_gold_answers_without_an_exponent(answer: Any, gold: str) -> None:
+    assert entry_of({"prompt": "1+1?", "completion": "2", "answer": answer}).problem.answer == gold
+
+
 TURN = {"role": "user", "content": "And now?"}
 
 
@@ -237,6 +245,8 @@ TURN = {"role": "user", "content": "And now?"}
         ({"prompt": "1+1?", "completion": [TURN], "label": True}, "ends with the assistant"),
         ({"question": "1+1?", "answer": ["2"], "completion": "2"}, "neither text nor a number"),
         ({"question": "1+1?", "answer": "2", "generated_answer": "2"}, "a list"),
+        ({"question": "1+1?", "answer": "2", "generated_answer": ["2", None]}, "else than texts"),
+        ({"question": "1+1?", "answer": "2", "generated_answer": [2]}, "else than texts"),
     ],
 )
 def test_rows_that_are_not(row: dict[str, Any], words: str) -> None:

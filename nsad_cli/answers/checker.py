@@ -1,4 +1,7 @@
-"""Equivalence of answers: cheap deciders here, math-verify in processes with a time and a memory limit."""
+"""Equivalence of answers: cheap deciders here, math-verify in processes with a time and a memory limit.
+
+math-verify may prove two answers equal, and never different: it drops what it cannot read and compares the rest.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ START_LIMIT = 60.0
 
 
 class Outcome(Enum):
-    """What checking a pair came to; UNDECIDED where neither checker can read it."""
+    """What checking a pair came to; UNDECIDED where neither checker can tell."""
 
     EQUAL = "equal"
     DIFFERENT = "different"
@@ -72,24 +75,19 @@ class Checker:
         wait=False: what only the second checker can decide is undecided for now, and its process starts meanwhile.
         """
         keys = [(a, b) if a <= b else (b, a) for a, b in pairs]
-        waiting, doubtful = [], []
+        waiting = []
         for key in dict.fromkeys(keys):
             if key in self._cache:
                 continue
             decision = decide(*key)
-            if decision in _FINAL:
+            if decision is Decision.OPEN:
+                waiting.append(key)
+            else:
                 self._cache[key] = _FINAL[decision]
-                continue
-            waiting.append(key)
-            if decision is Decision.DOUBTFUL:
-                doubtful.append(key)
         if waiting and not wait:
             self._start_workers(1)
             return [self._cache.get(key, Outcome.UNDECIDED) for key in keys]
         self._second_checker(waiting, on_progress)
-        for key in doubtful:
-            if self._cache[key] is not Outcome.EQUAL:
-                self._cache[key] = Outcome.UNDECIDED
         return [self._cache[key] for key in keys]
 
     def _start_workers(self, count: int) -> None:
@@ -163,7 +161,7 @@ class _Worker:
             if line == b"ready":
                 self._ready = True
                 continue
-            return {b"true": Outcome.EQUAL, b"false": Outcome.DIFFERENT}.get(line, Outcome.UNDECIDED)
+            return Outcome.EQUAL if line == b"true" else Outcome.UNDECIDED
         return None
 
     def _cannot_start(self) -> NsadError:

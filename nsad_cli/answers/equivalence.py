@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from nsad_cli.answers import parts, quantities, wording
-from nsad_cli.answers.decision import DIFFERENT, DOUBTFUL, EQUAL, OPEN, UNDECIDABLE, Decider, Decision
+from nsad_cli.answers.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decider, Decision
 from nsad_cli.answers.spelling import LONGEST, normalise
 
 
@@ -21,12 +21,28 @@ def decide(a: str, b: str) -> Decision:
     if len(a) > LONGEST or len(b) > LONGEST:
         return UNDECIDABLE
     a, b = sorted(wording.with_signs(text) for text in (a, b))
+    try:
+        return _decide(a, b)
+    except (ArithmeticError, ValueError, RecursionError):  # too large, or too deep
+        return UNDECIDABLE
+
+
+def _decide(a: str, b: str) -> Decision:
     x, y = normalise(a), normalise(b)
     for decider in DECIDERS:
         decision = decider(a, b, x, y)
         if decision is not None:
             return decision
-    return OPEN
+    return OPEN if _read_alike(x, y) else UNDECIDABLE
+
+
+def _read_alike(x: str, y: str) -> bool:
+    """Whether the second checker may be asked: it drops letters and numbers that it cannot place."""
+    first, second = (frozenset(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]+", text)) for text in (x, y))
+    gaps = any(
+        re.search(r"[-+*/^=<>]$", text) or "__" in text or ("\\\\" in text and "\\begin" not in text) for text in (x, y)
+    )
+    return first == second and not gaps
 
 
 def choices(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -40,7 +56,7 @@ def choices(a: str, b: str, x: str, y: str) -> Decision | None:
     assert told is not None
     if told[1]:
         decision = decide(told[1], other)
-        return UNDECIDABLE if decision in (OPEN, DOUBTFUL) else decision
+        return UNDECIDABLE if decision is OPEN else decision
     return None if wording.has_capital(other) else UNDECIDABLE  # what the letter stands for is not known here
 
 
@@ -56,7 +72,9 @@ def among_words(a: str, b: str, x: str, y: str) -> Decision | None:
 
 DECIDERS: tuple[Decider, ...] = (
     wording.unreadable,
+    quantities.compounds,
     quantities.units,
+    quantities.solved,
     wording.same_strings,
     wording.clocks,
     quantities.plain_numbers,

@@ -9,7 +9,7 @@ import cmath
 import math
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
@@ -17,6 +17,8 @@ Number = Fraction | complex
 BITS = 8192
 """Longer integers are left to the second checker."""
 DEEPEST = 30
+ABOVE_ZERO, POINTS = 2, 17
+"""Points of the letters: at the first ones all are above zero, at the others not."""
 _TOKEN = re.compile(
     r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d*)?"
     r"|\\(?:frac|sqrt|binom|pi|cdot|times|div|(?:arc)?(?:sin|cos|tan)|cis|cot|sec|csc|ln)(?![a-zA-Z])|\\log_(?:\d|\{\d+\})"
@@ -25,7 +27,7 @@ _TOKEN = re.compile(
     re.ASCII,
 )
 _WORDS = re.compile(
-    r"(?<![\\a-zA-Z])[a-zA-Z]{3,}|(?<![\\a-zA-Z])(?:[ckm]m|[km]g|ml|mL|ft|in|mi|hr|oz|lb|am|pm|or|if|is|no|of|to|at)(?![a-zA-Z])"
+    r"(?<![\\a-zA-Z])[a-zA-Z]{3,}|(?<![\\a-zA-Z])(?:[ckm]m|[km]g|ml|mL|ft|in|mi|hr|oz|lb|am|pm|or|if|is|no|of|to|at|by(?=\d))(?![a-zA-Z])"
 )
 _GREEK = frozenset(
     f"\\{name}"
@@ -78,8 +80,8 @@ class Reader:
     Raises UnclearError, ArithmeticError or ValueError where there is no one value.
     """
 
-    def __init__(self, tokens: list[str], point: int) -> None:
-        self.tokens, self.point = tokens, point
+    def __init__(self, tokens: Sequence[str], point: int) -> None:
+        self.tokens, self.point, self.below_zero = list(tokens), point, point >= ABOVE_ZERO
         self.at, self.depth, self.size = 0, 0, 0.0
 
     def whole(self) -> Number:
@@ -255,7 +257,10 @@ class Reader:
         if token == "\\binom":
             return self.binomial(self.group(), self.group())
         if token == "|":
+            start = self.at
             value = self.sum()
+            if any(is_letter(read) for read in self.tokens[start : self.at]):
+                raise UnclearError  # points prove little where a sign is cut off
             self.take("|")
             return abs(value) if isinstance(value, Fraction) else complex(abs(value))
         closing = {"(": ")", "{": "}", "\\{": "\\}"}.get(token)
@@ -287,10 +292,12 @@ class Reader:
         inner = self.group()
         if self.has_sign_of_letters(start):
             raise UnclearError
+        if self.below_zero and isinstance(inner, Fraction) and inner < 0 and degree % 2 == 0:
+            raise UnclearError  # the letters are such that this does not come up
         return self.root(inner, degree)
 
     def has_sign_of_letters(self, start: int) -> bool:
-        """Whether what was read since may be below zero for some letters: those between 1 and 2 are not all."""
+        """Whether what was read since may be below zero for letters above zero: those between 1 and 2 are not all."""
         read = self.tokens[start : self.at]
         return any(is_letter(token) for token in read) and ("-" in read or "i" in read)
 
@@ -338,5 +345,11 @@ class Reader:
 
 @lru_cache(1024)
 def _letter(name: str, point: int) -> Fraction:
-    """A letter's value at a point: between 1 and 2, the same in every process."""
-    return Fraction(random.Random(f"{name} {point}").randint(10**6, 2 * 10**6), 10**6 + 3)
+    """A letter's value at a point, the same in every process: between 1 and 2, at later points some or all negative.
+
+    Any two letters have every pair of signs at some point.
+    """
+    size = Fraction(random.Random(f"{name} {point}").randint(10**6, 2 * 10**6), 10**6 + 3)
+    bit = point - ABOVE_ZERO
+    pattern = sum(map(ord, name)) if bit <= 7 else ~sum(map(ord, name))
+    return -size if bit == 0 or (bit > 0 and pattern >> ((bit - 1) % 7) & 1) else size

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from nsad_cli.answers import quantities
-from nsad_cli.answers.decision import DIFFERENT, DOUBTFUL, EQUAL, OPEN, UNDECIDABLE, Decision
+from nsad_cli.answers.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decision
 from nsad_cli.answers.shapes import Shape, read_shape, read_union, same_union
+from nsad_cli.answers.spelling import is_prose
 
 
 def unions(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -30,7 +31,21 @@ def unions(a: str, b: str, x: str, y: str) -> Decision | None:
 
 
 def several(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Tuples, lists, sets and matrices by their parts; a single value is never the whole of several."""
+    """Tuples, lists, sets and matrices by their parts; a single value is never the whole of several.
+
+    Words among the parts prove nothing different: (3, 4), which is on the line.
+    """
+    decision = _several(x, y)
+    if decision is DIFFERENT and any(map(_has_words, (x, y))):
+        return None if is_prose(a) and is_prose(b) else UNDECIDABLE
+    return decision
+
+
+def _has_words(text: str) -> bool:
+    return bool(re.search(r"[a-zA-Z]{4,}", re.sub(r"\\[a-zA-Z]+(?:\{\w?matrix\})?", " ", text)))
+
+
+def _several(x: str, y: str) -> Decision | None:
     s, t = read_shape(x), read_shape(y)
     if s and t:
         return _shapes(s, t)
@@ -42,7 +57,9 @@ def several(a: str, b: str, x: str, y: str) -> Decision | None:
         return None
     found = {_part(one, part) for part in shape.parts}
     if shape.kind == "matrix" and len(shape.parts) > 1:
-        return DIFFERENT
+        return None if re.search(r"(?<![\\a-zA-Z])[ijk](?![a-zA-Z])", one) else DIFFERENT  # 2i + 3j
+    if _is_mixed(shape, quantities.constant(one)):
+        return UNDECIDABLE
     if shape.kind == "named":
         return DIFFERENT if found == {DIFFERENT} else UNDECIDABLE
     return DIFFERENT if DIFFERENT in found and found <= {DIFFERENT, EQUAL} else None
@@ -50,6 +67,13 @@ def several(a: str, b: str, x: str, y: str) -> Decision | None:
 
 def _is_number(text: str) -> bool:
     return quantities.constant(text) is not None
+
+
+def _is_mixed(shape: Shape, one: float | None) -> bool:
+    """Whether a list may be a mixed number with a value: 3 and 1/2."""
+    values = [quantities.constant(part) for part in shape.parts]
+    whole, part = values if len(values) == 2 else (None, None)
+    return whole is not None and part is not None and 0 < part < 1 and one is not None and one == whole + part
 
 
 def _may_be_pair(text: str) -> bool:
@@ -72,7 +96,9 @@ def _shapes(s: Shape, t: Shape) -> Decision | None:
         ranked = any(re.fullmatch(r"[A-Za-z]{2,}", part) for part in s.parts) or _falls(s) or _falls(t)
         return UNDECIDABLE if unordered is EQUAL and ordered is not EQUAL and ranked else unordered
     if ordered is EQUAL and kinds <= {"(", ",", "matrix"}:
-        return EQUAL if kinds == {"(", ","} else DOUBTFUL
+        return EQUAL if kinds == {"(", ","} else OPEN
+    if ordered is EQUAL and "named" in kinds and kinds <= {"(", ",", "named"}:
+        return EQUAL
     return DIFFERENT if unordered is DIFFERENT else UNDECIDABLE
 
 
@@ -99,7 +125,7 @@ def _as_sets(first: Sequence[str], second: Sequence[str]) -> Decision:
 
 
 def _least_sure(found: Sequence[Decision]) -> Decision:
-    return next((decision for decision in (UNDECIDABLE, DOUBTFUL, OPEN) if decision in found), EQUAL)
+    return next((decision for decision in (UNDECIDABLE, OPEN) if decision in found), EQUAL)
 
 
 def _part(x: str, y: str) -> Decision:

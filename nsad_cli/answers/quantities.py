@@ -6,15 +6,18 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from nsad_cli.answers.decision import DIFFERENT, DOUBTFUL, EQUAL, UNDECIDABLE, Decision
+from nsad_cli.answers.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decision
 from nsad_cli.answers.formula import Number
 from nsad_cli.answers.spelling import SCALES, bare, normalise
-from nsad_cli.answers.units import other_sizes, unit_of, without_unit
+from nsad_cli.answers.units import compound_of, other_sizes, unit_of, units_in, without_unit
 from nsad_cli.answers.values import Value, may_be_rounded, number, same, value_of
 from nsad_cli.answers.wording import number_in_prose
 
 _RELATION = re.compile(r"=|<|>|\\(?:leq?|geq?|neq?|equiv|in|to)(?![a-zA-Z])")
+_ABOUT = re.compile(r"approx|\\sim|≈|~|\b(?:about|around|roughly|nearly|almost|rounded|nearest|close to|estimated)\b")
 _BASED = re.compile(r"(-?)([0-9A-Za-z]+)_(?:\{(\d+)\}|(\d+))", re.ASCII)
+_LETTERED = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
+_RATIO = re.compile(r"(\d+(?:\.\d+)?)(?:\s*:\s*|\s+out\s+of\s+|\s+in\s+|\s+to\s+|-to-)(\d+(?:\.\d+)?)", re.ASCII)
 _RADIAN = 57.29577951308232
 
 
@@ -43,21 +46,54 @@ def units(a: str, b: str, x: str, y: str) -> Decision | None:
     return apart(a, b, x, y, p, q)
 
 
+def compounds(a: str, b: str, x: str, y: str) -> Decision | None:
+    """2 hours 30 minutes by the whole of it; a plain number beside it may tell it in either unit."""
+    first, second = compound_of(a), compound_of(b)
+    if first is None and second is None:
+        return None
+    told, text, form = (first, b, y) if first else (second, a, x)
+    assert told is not None
+    other = second if first else first
+    if other:
+        return EQUAL if told.measure == other.measure and _close(told.total, other.total) else UNDECIDABLE
+    unit = unit_of(text)
+    plain = constant(without_unit(form, unit))
+    if plain is None:
+        return UNDECIDABLE
+    sizes = told.sizes if unit is None else (unit.size,) if unit.measure == told.measure else ()
+    return EQUAL if any(_close(plain * size, told.total) for size in sizes) else UNDECIDABLE
+
+
 def plain_numbers(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Exact numbers; one in prose beside a plain one: words prove it equal, and never different."""
+    """Exact numbers; one in prose beside a plain one: 8 in total is no 7."""
     p, q = number(x), number(y)
     if p is None and q is None:
         return None
     if p is None or q is None:
-        said = number_in_prose(a) if p is None else number_in_prose(b)
-        return EQUAL if said is not None and said in (p, q) else None
+        prose, plain = (a, q) if p is None else (b, p)
+        said = number_in_prose(prose)
+        return None if said is None or plain is None else _beside(prose, said, plain, x, y)
     if p == q:
         return EQUAL
     if ("%" in a) != ("%" in b):
-        if (p == 100 * q) if "%" in a else (q == 100 * p):
+        percent, plain = (p, q) if "%" in a else (q, p)
+        if percent == 100 * plain:
             return EQUAL
-        return DOUBTFUL if _near(p, q) or _near(p, 100 * q) or _near(100 * p, q) else DIFFERENT
+        rounded = _near(percent, plain) or _near(percent, 100 * plain) or abs(percent - 100 * plain) <= Fraction(1, 2)
+        return OPEN if rounded else DIFFERENT
+    if any(re.fullmatch(r"-?\d{1,3}\.\d{3}", text) and 1000 * r == s for text, r, s in ((x, p, q), (y, q, p))):
+        return UNDECIDABLE  # a point between thousands
     return apart(a, b, x, y, p, q)
+
+
+def _beside(prose: str, said: Fraction, plain: Fraction, x: str, y: str) -> Decision | None:
+    """A number among words that leave it as it is, beside a plain one; a unit among them may be another one's."""
+    if said == plain:
+        return EQUAL
+    units = units_in(prose)
+    if len(units) > 1 or any(_close(float(said) * size, float(plain)) for unit in units for size in other_sizes(unit)):
+        return UNDECIDABLE
+    return apart(prose, "", x, y, said, plain)
 
 
 def scaled(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -65,12 +101,13 @@ def scaled(a: str, b: str, x: str, y: str) -> Decision | None:
     p, q = _scaled(a), _scaled(b)
     if (p is None) == (q is None):
         return (EQUAL if p[0] == q[0] else None) if p and q else None
-    told, other = (p, constant(y)) if p else (q, constant(x))
+    told, other, text = (p, constant(y), a) if p else (q, constant(x), b)
     if told is None or other is None:
         return None
+    letter = re.search(r"\d\s*[kKMB]", text)
     if _close(float(told[0]), other):
-        return EQUAL
-    return UNDECIDABLE
+        return UNDECIDABLE if letter and letter[0][-1] == "k" and "$" not in text else EQUAL  # k may be a number
+    return None if letter and not _close(float(told[1]), other) else UNDECIDABLE
 
 
 def bases(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -85,6 +122,8 @@ def bases(a: str, b: str, x: str, y: str) -> Decision | None:
         return UNDECIDABLE if p == q or p is None or q is None else DIFFERENT
     match, other = (first, y) if first else (second, x)
     assert match is not None
+    if _base(match) < 2:
+        return UNDECIDABLE
     if re.sub(r"^(-?)0*", r"\1", other).upper() == _digits(match):
         return EQUAL
     plain, found = number(other), _based(match)
@@ -96,16 +135,16 @@ def bases(a: str, b: str, x: str, y: str) -> Decision | None:
 def formulas(a: str, b: str, x: str, y: str) -> Decision | None:
     """Formulas by their values, constants and functions alike; infinity differs from every constant."""
     v, w = value(x), value(y)
-    infinite = [re.fullmatch(r"([+-]?)\\infty", text) for text in (x, y)]
+    infinite = [_infinite(text) for text in (x, y)]
     if infinite[0] and infinite[1]:
-        return EQUAL if (infinite[0][1] == "-") == (infinite[1][1] == "-") else DIFFERENT
+        return EQUAL if infinite[0] == infinite[1] else DIFFERENT
     if (infinite[0] and w) or (infinite[1] and v):
         return DIFFERENT
     if v is None or w is None:
         return None
     equal = same(v, w)
     if equal is not False:
-        return EQUAL if equal else DOUBTFUL
+        return EQUAL if equal else OPEN
     if v.letters != w.letters:
         return _lettered(x, y, v, w)
     p, q = _float(v), _float(w)
@@ -116,11 +155,17 @@ def formulas(a: str, b: str, x: str, y: str) -> Decision | None:
     return apart(a, b, x, y, p, q)
 
 
+def _infinite(text: str) -> str:
+    """The sign of infinity; empty for anything else."""
+    match = re.fullmatch(r"(\+|-|minus |negative )?(?:\\infty|infinity)", text)
+    return "" if not match else "-" if match[1] and match[1] != "+" else "+"
+
+
 def branches(a: str, b: str, x: str, y: str) -> Decision | None:
     """A root of letters whose sign only the problem knows: the square root of (a - b)^2 may be b - a."""
     rooted = any(re.search(r"\\sqrt(?:\[\d\])?\{[^{}]*[a-z][^{}]*\}", text) and value(text) is None for text in (x, y))
     lettered = all(re.search(r"(?<![\\a-zA-Z])[a-z](?![a-zA-Z])", text) for text in (x, y))
-    return DOUBTFUL if rooted and lettered else None
+    return OPEN if rooted and lettered else None
 
 
 def enormous(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -130,21 +175,56 @@ def enormous(a: str, b: str, x: str, y: str) -> Decision | None:
 
 
 def ratios(a: str, b: str, x: str, y: str) -> Decision | None:
-    """3:5 by its quotient; beside a fraction, 5:3 might be meant."""
-    first, second = (re.fullmatch(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)", text, re.ASCII) for text in (x, y))
+    """3:5 by its quotient, 2:4:6 by its proportions, 3 out of 5; beside a fraction, 5:3 might be meant."""
+    first, second = _proportions(a, x), _proportions(b, y)
     if first is None and second is None:
         return None
     if first and second:
-        return (
-            EQUAL if Fraction(first[1]) * Fraction(second[2]) == Fraction(first[2]) * Fraction(second[1]) else DIFFERENT
-        )
-    match, other = (first, constant(y)) if first else (second, constant(x))
-    if match is None or other is None:
+        return EQUAL if _scaled_to_one(first) == _scaled_to_one(second) else DIFFERENT
+    told, other = (first, constant(y)) if first else (second, constant(x))
+    if told is None or other is None or len(told) > 2:
         return None
-    p, q = float(match[1]), float(match[2])
+    p, q = map(float, told)
     if _close(p, other * q):
         return EQUAL
-    return UNDECIDABLE if _close(q, other * p) else DIFFERENT
+    # Turned round, a part of the whole, one of the two alone, hours and minutes.
+    alone = () if ":" in a + b else (p, q)
+    meant = [*alone, 60 * p + q, p + q / 60, *((q / p, p / (p + q), q / (p + q)) if p else ())]
+    return UNDECIDABLE if any(_close(other, number) for number in meant) else DIFFERENT
+
+
+def _proportions(answer: str, x: str) -> list[Fraction] | None:
+    """The numbers of `3:5`, `2:4:6`, `3 to 5` or `3 out of 5`."""
+    if re.fullmatch(r"\d+(?:\.\d+)?(?::\d+(?:\.\d+)?)+", x, re.ASCII):
+        return [Fraction(part) for part in x.split(":")]
+    match = _RATIO.fullmatch(bare(answer).replace("$", "").strip(" ."))
+    return [Fraction(match[1]), Fraction(match[2])] if match else None
+
+
+def _scaled_to_one(parts: list[Fraction]) -> list[Fraction]:
+    return [part / sum(parts) for part in parts] if sum(parts) else parts
+
+
+def solved(a: str, b: str, x: str, y: str) -> Decision | None:
+    """Equations solved for different letters (x = y + 1, y = x - 1) are compared as they stand."""
+    first, second = _solved(a), _solved(b)
+    if first is None or second is None or first[0] == second[0]:
+        return None
+    sides = [_sides(equation) for _, equation in (first, second)]
+    same_line = sides[0] and sides[1] and _two_equations(sides[0], sides[1], first[1], second[1])
+    return EQUAL if same_line is EQUAL else UNDECIDABLE
+
+
+def _solved(answer: str) -> tuple[str, str] | None:
+    """The letter that an equation is solved for and the normalised equation, where the other side has letters too."""
+    sides = answer.strip(" $.").split("=")
+    if len(sides) != 2:
+        return None
+    for name, side in (sides, reversed(sides)):
+        found = value(normalise(side)) if re.fullmatch(r"\s*[a-zA-Z]\s*", name) else None
+        if found and found.letters:
+            return name.strip(), f"{name.strip()}={normalise(side)}"
+    return None
 
 
 def equations(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -160,7 +240,7 @@ def equations(a: str, b: str, x: str, y: str) -> Decision | None:
     if other == "0" and last.endswith("=0"):
         return UNDECIDABLE  # x + y = 0 is no zero
     if normalise(last.rpartition("=")[2]) == other:  # SEA = 504, (3 + 13, 17) = (16, 17)
-        return EQUAL if one and sides[-1] and all(side and same(side, one) for side in sides) else DOUBTFUL
+        return EQUAL if one and sides[-1] and all(side and same(side, one) for side in sides) else OPEN
     known = [side for side in sides if side is not None]
     if one is None or one.letters or len(known) < len(sides):
         return None
@@ -188,16 +268,16 @@ def apart(a: str, b: str, x: str, y: str, p: Fraction | float, q: Fraction | flo
     except OverflowError:
         return DIFFERENT
     if may_be_rounded(x, y, p, q):
-        return DOUBTFUL
-    about = re.search(r"approx|about|\\sim|≈|roughly|nearly", a + b)
-    return DOUBTFUL if about and abs(p - q) <= 0.5 else DIFFERENT
+        return OPEN
+    rough = _ABOUT.search(a + " " + b) and abs(p - q) <= max(0.5, 0.05 * max(abs(p), abs(q)))
+    return UNDECIDABLE if rough else DIFFERENT
 
 
 def _lettered(x: str, y: str, v: Value, w: Value) -> Decision:
     """Formulas in other letters: one may name a unit by its letters (5m), or a variable otherwise (2n, 2k)."""
     for text, mine, other in ((x, v, w), (y, w, v)):
         plain = number(re.sub(r"\*?[msghlLJNWVAKCFk](?:/[msh])?(?:\^\d)?$", "", text)) if mine.letters else None
-        if plain is not None and not other.letters and plain == other.points[0]:
+        if plain is not None and not other.letters and ("/" in text or plain == other.points[0]):
             return UNDECIDABLE
     if len(v.letters) == len(w.letters) == 1 and min(len(x), len(y)) > 1:
         renamed = value_of(re.sub(rf"(?<![\\a-zA-Z]){re.escape(min(v.letters))}(?![a-zA-Z])", min(w.letters), x))
@@ -208,11 +288,10 @@ def _lettered(x: str, y: str, v: Value, w: Value) -> Decision:
 
 def _scaled(answer: str) -> tuple[Fraction, Fraction] | None:
     """The value of `2.2 million tons`, and its number alone."""
-    match = re.fullmatch(r"\$?\s*(-?[\d.,]*\d)\s*([a-z]+)(?:\s+(?:of\s+)?[a-zA-Z]{3,})*\.?", bare(answer).strip())
-    if not match or match[2] not in SCALES:
-        return None
-    plain = number(match[1].replace(",", ""))
-    return None if plain is None else (plain * SCALES[match[2]], plain)
+    match = re.fullmatch(r"\$?\s*(-?[\d.,]*\d)\s*([a-z]+|[KMB])(?:\s+(?:of\s+)?[a-zA-Z]{3,})*\.?", bare(answer).strip())
+    scale = match and {**SCALES, **_LETTERED}.get(match[2])
+    plain = number(match[1].replace(",", "")) if match else None
+    return None if plain is None or not scale else (plain * scale, plain)
 
 
 def _base(match: re.Match[str]) -> int:
@@ -225,7 +304,7 @@ def _digits(match: re.Match[str]) -> str:
 
 def _based(match: re.Match[str]) -> int | None:
     try:
-        return int(match[1] + match[2], _base(match))
+        return int(match[1] + match[2], _base(match)) if _base(match) > 1 else None
     except ValueError:
         return None
 

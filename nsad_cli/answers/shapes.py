@@ -43,6 +43,11 @@ class Span:
 @lru_cache(CACHE)
 def read_shape(text: str) -> Shape | None:
     """The parts of a normalised answer; None where it has one part alone, or cannot be taken apart safely."""
+    text = re.sub(
+        r"^[\[(]?\\begin\{array\}\{[clr|]+\}(.*)\\end\{array\}[\])]?$", r"\\begin{pmatrix}\1\\end{pmatrix}", text
+    )
+    if nested := re.fullmatch(r"\[\[([^\[\]]*(?:\],\[[^\[\]]*)*)\]\]", text):  # [[1,2],[3,4]]
+        return _matrix(nested[1].replace("],[", "\\\\").replace(",", "&"))
     matrix = re.fullmatch(r"(?:[a-zA-Z]=)?\\begin\{([pbB]?matrix)\}(.*)\\end\{\1\}", text)
     if matrix:
         return _matrix(matrix[2])
@@ -132,22 +137,28 @@ def _real(text: str) -> float | None:
     value = value_of(text)
     if value is None or value.letters:
         return None
-    point = complex(value.points[0])
+    try:
+        point = complex(value.points[0])
+    except OverflowError:
+        return None
     return None if point.imag else point.real
 
 
 def _matrix(body: str) -> Shape | None:
     body = re.sub(r"\\\\\[[\d.]*[a-z]{2}\]", r"\\\\", body)  # \\[6pt]
     rows = [row.split("&") for row in body.removesuffix("\\\\").split("\\\\")]
-    columns = len(rows[0])
-    if any(len(row) != columns for row in rows) or len(rows) * columns > MOST:
+    columns, entries = len(rows[0]), [entry for row in rows for entry in row]
+    # A comma that parts no thousands parts entries.
+    commas = any(re.search(r",(?!\d{3}(?!\d))", re.sub(r"\{[^{}]*\}", "", entry)) for entry in entries)
+    if commas or any(len(row) != columns for row in rows) or len(entries) > MOST:
         return None
-    return Shape("matrix", tuple(entry for row in rows for entry in row), columns)
+    return Shape("matrix", tuple(entries), columns)
 
 
 def _plus_minus(text: str) -> Shape | None:
     r"""a \pm b is the list a + b, a - b."""
-    if text.count("\\pm") != 1 or re.search(r"[\[({=,]", text.partition("\\pm")[0].replace("\\frac{", "")):
+    before, *after = re.split(r"\\pm(?![a-zA-Z])", text)
+    if len(after) != 1 or re.search(r"[\[({=,]", before.replace("\\frac{", "")):
         return None
     return Shape(",", (re.sub(r"^\+", "", text.replace("\\pm", "+")), text.replace("\\pm", "-")))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from nsad_cli.answers.signs import plain_signs
+
 LONGEST = 400
 """Characters; what is longer is compared by its characters alone."""
 CACHE = 2**15
@@ -28,7 +30,8 @@ CHANGING = frozenset(
         *("triple", "loss", "below", "under", "above", "no", "tenth", "tenths", "hundredths", "thirds", "halves"),
         *("quarters", "fifths", "percent", "option", "step", "room", "part", "choice", "number", "question", "problem"),
         *("case", "page", "am", "pm", "january", "february", "march", "april", "may", "june", "july", "august"),
-        *("september", "october", "november", "december", "zero", "tens", "cent", "cents"),
+        *("september", "october", "november", "december", "zero", "tens", "cent", "cents", "never", "pair", "pairs"),
+        *("couple", "couples", "score", "scores", "gross", "remainder"),
         *SCALES,
     )
 )
@@ -38,9 +41,10 @@ CHANGING = frozenset(
 @lru_cache(CACHE)
 def normalise(answer: str) -> str:
     r"""One spelling for many: \frac forms, units, degrees, percent, money, spacing, `x =`, .5, thousands separators."""
-    text = (
-        answer.strip().replace("\n", " ").replace("−", "-").replace("\\!", "").replace("{,}", ",").replace("{:}", ":")
-    )
+    text = plain_signs(answer).strip().replace("\n", " ").replace("\\!", "").replace("\\text{,}", ",")
+    text = text.replace("{,}", ",").replace("{:}", ":").replace("**", "^")
+    text = re.sub(r"(?<=\d)\s*x\s*(?=10\s*\^)|(?<=\d)\s+x\s+(?=\d)", r"\\times ", text)
+    text = re.sub(r"(?<=\.)(\d*)(?:\\(?:bar|dot)\s*(?:\{(\d+)\}|(\d))|\((\d+)\))$", _period, text)
     text = re.sub(r"^\$+|\$+$|^\\[(\[]|\\[)\]]$", "", text).strip().rstrip(".,;").strip()
     if text.endswith("}") and text.count("}") == text.count("{") + 1:
         text = text[:-1]
@@ -50,18 +54,20 @@ def normalise(answer: str) -> str:
     text = re.sub(r"\\phantom\s*(?:\{[^{}]*\}|\S)", "", text)
     text = re.sub(r"(?<=\d)(?:\s*\^\s*\{?\s*\\(?:text|mbox)\{(?:st|nd|rd|th)\}\s*\}?|(?:st|nd|rd|th)\b)", "", text)
     text = re.sub(r"(?<![\\a-zA-Z])sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
-    text = re.sub(r"[€£¥]", "", text.replace("\\$", "").replace("$", "").replace("\\%", "").replace("%", ""))
+    text = re.sub(r"[€£¥₹]", "", text.replace("\\$", "").replace("$", "").replace("\\%", "").replace("%", ""))
     text = re.sub(r"\\varnothing|\\\{\s*\\\}", r"\\emptyset", text)
     text = re.sub(r"\\operatorname\s*\{(cis|sin|cos|tan)\}", r"\\\1 ", text)
     text = re.sub(r"\\mathbb\s*\{?\s*R\s*\}?", r"(-\\infty,\\infty)", text)
     text = re.sub(r"^\\(?:approx|sim)(?![a-zA-Z])", "", text)
     text = _texts(text)
     text = re.sub(r"(?<!\\)\\[,;: ]|\\quad|\\qquad|~", " ", text)  # not the \\ of a matrix before a space
-    text = re.sub(r"^\s*[a-zA-Z](?:\^\{-1\})?(?:\([a-z]\))?\s*(?:=|\\in(?![a-z]))(?=.)", "", text)
+    named = re.match(r"\s*[a-zA-Z](?:\^\{-1\})?(?:\([a-z]\))?\s*(?:=|\\in(?![a-z]))(?=.)", text)
+    if named and not re.search(r"(?:[,;}]|and|or)\s*[a-zA-Z](?:_\w+)?\s*=", text):  # x = 1, y = 2 keeps its names
+        text = text[named.end() :]
     solved = re.fullmatch(r"([^=]*[\w})])\s*=\s*([a-zA-Z])\s*", text)
     if solved and not re.search(rf"(?<![a-zA-Z\\]){solved[2]}(?![a-zA-Z])", solved[1]):  # 2x + 1 = y
         text = solved[1]
-    text = text.strip().rstrip(".,;").strip()
+    text = text.removesuffix("\\\\").strip().rstrip(".,;").strip()
     text = re.sub(r"^[\"'`“‘]+(.*?)[\"'`”’]+$", r"\1", text)
     text = _braces(text)
     if re.fullmatch(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d{1,3}(?: \d{3})+", text):
@@ -72,11 +78,15 @@ def normalise(answer: str) -> str:
     text = re.sub(r"(?<=\d),\s+(?=\d{3}(?!\d))", ";", text)  # 81, 256 is not 81256
     text = re.sub(r"(\d)\s+(?=\d+\s*/\s*\d)", r"\1&", text)  # a mixed number keeps its gap: 1 1/2
     text = re.sub(r"\\(sin|cos|tan)\s*\^\s*\{\s*-1\s*\}", r"\\arc\1", text)
-    text = re.sub(r"(\\[a-z]+\^\d)\s+(?=\d)", r"\1{}", text)
+    text = re.sub(r"(\\[a-z]+[\^_](?:\d|\{\d+\}))\s+(?=\d)", r"\1{}", text)
     text = re.sub(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])", r"\1{}", text)  # \pi r is not \pir
     text = re.sub(r"(?<=\d)\s+(?=\d)", "__", text)  # and 3 4 is not 34
     text = re.sub(r"\s+", "", text)
     return re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)
+
+
+def _period(match: re.Match[str]) -> str:
+    return rf"{match[1]}\overline{{{match[2] or match[3] or match[4]}}}"
 
 
 def bare(answer: str) -> str:

@@ -18,6 +18,15 @@ class Unit:
     size: float
 
 
+@dataclass(frozen=True, slots=True)
+class Compound:
+    """A quantity told in several units of one measure: all of it in the base unit, and the units' sizes."""
+
+    measure: str
+    total: float
+    sizes: tuple[float, ...]
+
+
 _TABLE: dict[str, tuple[tuple[float, str], ...]] = {
     "length": (
         (0.001, "mm millimeter millimeters millimetre millimetres"),
@@ -58,7 +67,9 @@ _TABLE: dict[str, tuple[tuple[float, str], ...]] = {
 _UNITS = {
     name: Unit(measure, size) for measure, rows in _TABLE.items() for size, names in rows for name in names.split()
 }
+UNIT_NAMES = tuple(name for name in _UNITS if name.isalpha() and name.isascii())
 _NAMES = "|".join(re.escape(name) for name in sorted(_UNITS, key=len, reverse=True))
+_PART = re.compile(rf"\s*(?:,|and)?\s*(\d+(?:\.\d+)?)\s*({_NAMES})(?![a-zA-Z])\.?")
 _TRAILING = re.compile(
     rf"(?:(?<=[\d)}}])|\s)\s*(?:(square|sq\.?|cubic|cu\.?)\s+)?({_NAMES})\.?\s*(?:(?:\^\s*|\*\*)?\{{?\s*([23])\s*\}}?)?$"
 )
@@ -78,6 +89,30 @@ def unit_of(answer: str) -> Unit | None:
     unit = _UNITS[found[2]]
     power = {"sq": 2, "cu": 3}.get((found[1] or "")[:2]) or int(found[3] or 1)
     return unit if power == 1 else Unit(f"{unit.measure}^{power}", unit.size**power)
+
+
+@lru_cache(CACHE)
+def compound_of(answer: str) -> Compound | None:
+    """The quantity of `2 hours 30 minutes`, `5' 6"` or `$12 and 50 cents`, told from the largest unit down."""
+    text = re.sub(
+        TEXT + r"\s*\{([^{}]*)\}", r" \1 ", answer.replace("\\ ", " ").replace("\\,", " ").replace("\\$", "$")
+    )
+    text = re.sub(r"^\s*\$\s*([\d.]+)(?=\s+and)", r"\1 dollars", re.sub(r"(\d)'\s*(\d+)\"", r"\1 feet \2 inches", text))
+    text, parts, at = text.replace("$", "").strip(" .,"), [], 0
+    while match := _PART.match(text, at):
+        parts.append((float(match[1]), _UNITS[match[2]]))
+        at = match.end()
+    sizes = tuple(unit.size for _, unit in parts)
+    if at < len(text.rstrip()) or len(parts) < 2 or len({unit.measure for _, unit in parts}) > 1:
+        return None
+    if list(sizes) != sorted(set(sizes), reverse=True):
+        return None
+    return Compound(parts[0][1].measure, sum(number * unit.size for number, unit in parts), sizes)
+
+
+def units_in(answer: str) -> set[Unit]:
+    """The units that are named among an answer's words."""
+    return {_UNITS[word] for word in re.findall(r"[A-Za-z]+", answer) if word in _UNITS}
 
 
 def other_sizes(unit: Unit) -> list[float]:

@@ -1,25 +1,29 @@
 """The value of a formula: exact where it is rational.
 
 Letters stand for fixed rational points, so two formulas that differ at one of them are different functions, and two
-rational ones that agree at both are equal (Schwartz and Zippel's lemma: by chance once in a million million).
+rational ones that agree at both are equal (Schwartz and Zippel's lemma: by chance once in a million million). Roots of
+letters are equal where they are at points below zero too: the root of x^2 is x for some x only.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
-from nsad_cli.answers.formula import Number, Reader, UnclearError, is_letter, tokens_of
+from nsad_cli.answers.formula import ABOVE_ZERO, POINTS, Number, Reader, UnclearError, is_letter, tokens_of
 from nsad_cli.answers.spelling import CACHE, LONGEST
 
-POINTS = 2
 _EQUAL, _CLOSE = 1e-13, 1e-9
 """Relative to the largest number on the way: what is equal, and what floating point might not tell apart."""
-_DECIMAL = re.compile(r"[-+]?\d+\.(\d+)", re.ASCII)
+_DECIMAL = re.compile(r"[-+]?\d+\.(\d+)(?:(?:[eE]|(?:\\times|\\cdot|\*)10\^\{?)([-+]?\d{1,3})\}?)?", re.ASCII)
 _PLAIN = r"\d+(?:\.\d*)?"
 _MIXED = re.compile(r"([-+]?)(?:(\d+)&?)?(?:\\frac\{(\d+)\}\{(\d+)\}|(?<!\d)(\d+)/(\d+))", re.ASCII)
+_POWERED = re.compile(rf"([-+]?{_PLAIN})[eE]([-+]?\d{{1,3}})", re.ASCII)
+_POWER = re.compile(r"\d[eE][-+]?\d", re.ASCII)
 _PERIODIC = re.compile(r"([-+]?)(\d*)\.(\d*)\\overline\{(\d+)\}", re.ASCII)
 _RATIO = re.compile(rf"\\frac\{{(-?{_PLAIN})\}}\{{(-?{_PLAIN})\}}|(-?{_PLAIN})/(-?{_PLAIN})", re.ASCII)
 
@@ -27,12 +31,13 @@ _RATIO = re.compile(rf"\\frac\{{(-?{_PLAIN})\}}\{{(-?{_PLAIN})\}}|(-?{_PLAIN})/(
 @dataclass(frozen=True, slots=True)
 class Value:
     """A formula's numbers at the points of its letters (one where it has none), the largest
-    number on the way, and whether decimals, perhaps rounded ones, stand in it."""
+    number on the way, whether decimals, perhaps rounded ones, stand in it, and what it was read from."""
 
     points: tuple[Number, ...]
     letters: frozenset[str]
     size: float
     decimal: bool
+    tokens: tuple[str, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -59,6 +64,8 @@ def number(text: str) -> Fraction | None:
     if match := _RATIO.fullmatch(text):
         top_text, bottom_text = match[1] or match[3], match[2] or match[4]
         return Fraction(top_text) / Fraction(bottom_text) if Fraction(bottom_text) else None
+    if match := _POWERED.fullmatch(text):  # 1.2e3
+        return Fraction(match[1]) * Fraction(10) ** int(match[2])
     return Fraction(text) if re.fullmatch(rf"[-+]?{_PLAIN}", text, re.ASCII) else None
 
 
@@ -68,29 +75,55 @@ def value_of(text: str) -> Value | None:
     plain = number(text)
     if plain is not None:
         return Value((plain,), frozenset(), 0.0, "." in text)
-    if len(text) > LONGEST or re.search(r"[(\[][^{}]*\d,\d{3}", text):
-        return None  # (6,235): two numbers, or one
+    if len(text) > LONGEST or re.search(r"[(\[][^{}]*\d,\d{3}", text) or _POWER.search(text):
+        return None  # (6,235): two numbers, or one; 2e3x
     tokens = tokens_of(text)
     if tokens is None:
         return None
     letters = frozenset(token for token in tokens if is_letter(token)) - {"i", "e"}
-    points, size = [], 0.0
-    try:
-        for point in range(POINTS if letters else 1):
-            reader = Reader(tokens, point)
-            points.append(reader.whole())
-            size = max(size, reader.size)
-    except (UnclearError, ArithmeticError, ValueError):
+    read = [_read(tokens, point) for point in range(ABOVE_ZERO if letters else 1)]
+    points = [value for value, _ in read if value is not None]
+    if len(points) < len(read):
         return None
-    return Value(tuple(points), letters, size, any("." in token for token in tokens))
+    decimal = any("." in token for token in tokens)
+    return Value(tuple(points), letters, max(size for _, size in read), decimal, tuple(tokens))
+
+
+def _read(tokens: Sequence[str], point: int) -> tuple[Number | None, float]:
+    reader = Reader(tokens, point)
+    try:
+        return reader.whole(), reader.size
+    except (UnclearError, ArithmeticError, ValueError):
+        return None, 0.0
 
 
 def same(x: Value, y: Value) -> bool | None:
-    """True: equal; False: different; None: too close to tell in floating point.
+    """True: equal; False: different; None: too close to tell in floating point, or equal above zero alone.
 
     Irrational formulas without decimals that agree in 13 digits are equal: such short ones do not come that close.
     """
-    pairs = list(zip(x.points * POINTS, y.points * POINTS, strict=False))[: max(len(x.points), len(y.points))]
+    pairs = list(zip(x.points * ABOVE_ZERO, y.points * ABOVE_ZERO, strict=False))
+    above = _same(x, y, pairs[: max(len(x.points), len(y.points))])
+    if not above or not (_rooted(x) or _rooted(y)):
+        return above
+    others = [(p, q) for p, q in zip(_below(x), _below(y), strict=True) if p is not None and q is not None]
+    return True if not others or _same(x, y, others) else None
+
+
+def _rooted(value: Value) -> bool:
+    return bool(value.letters) and any(
+        token == "\\sqrt" or (token == "^" and not after.isalnum()) for token, after in pairwise(value.tokens)
+    )
+
+
+def _below(value: Value) -> list[Number | None]:
+    """A formula's numbers at points where letters are below zero; None where it has none there."""
+    if not value.letters:
+        return [value.points[0]] * (POINTS - ABOVE_ZERO)
+    return [_read(value.tokens, point)[0] for point in range(ABOVE_ZERO, POINTS)]
+
+
+def _same(x: Value, y: Value, pairs: list[tuple[Number, Number]]) -> bool | None:
     if x.exact and y.exact:
         return all(p == q for p, q in pairs)
     try:
@@ -108,8 +141,8 @@ def may_be_rounded(a: str, b: str, p: Fraction | float, q: Fraction | float) -> 
     """Whether one of two normalised constants, a decimal fraction, is the other one rounded or cut to its places."""
     for text, mine, other in ((a, p, q), (b, q, p)):
         match = _DECIMAL.fullmatch(text)
-        if match:
-            apart = abs(float(mine) - float(other)) * 10 ** len(match[1])
+        if match and len(match[1]) < 300:
+            apart = abs(float(mine) - float(other)) * 10.0 ** (len(match[1]) - int(match[2] or 0))
             if apart <= 0.5 + 1e-9 or (len(match[1]) > 1 and apart < 1 - 1e-9):
                 return True
     return False

@@ -7,14 +7,12 @@ from collections import Counter
 from fractions import Fraction
 
 from nsad_cli.answers.decision import DIFFERENT, EQUAL, UNDECIDABLE, Decision
+from nsad_cli.answers.numerals import SMALL, TENS, told
+from nsad_cli.answers.signs import plain_signs, unknown_signs
 from nsad_cli.answers.spelling import CHANGING, TEXT, bare, is_prose, normalise
 from nsad_cli.answers.values import number, value_of
 
 _NUMBERS = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?|(?<![\w.])-?\.\d+", re.ASCII)
-_SMALL = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
-)
 _SHORT = frozenset(
     (
         *("of", "in", "to", "at", "on", "by", "km", "cm", "mm", "kg", "mg", "ml", "ft", "yd", "mi", "hr", "oz", "lb"),
@@ -24,11 +22,23 @@ _SHORT = frozenset(
 """Words of two letters that are no product of two."""
 _QUANTITIES = frozenset(
     (
-        *(*_SMALL, "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "once", "both", "all", "every"),
-        *(word for word in CHANGING if word not in ("no", "not", "number", "infinity", "or", "and", "than", "less")),
+        *("first", "second", "fourth", "sixth", "seventh", "eighth", "ninth", "last"),
+        *(*SMALL, *TENS, "once", "both", "all", "every", "single", "nil"),
+        *(
+            word
+            for word in CHANGING
+            if word not in ("no", "not", "never", "number", "infinity", "or", "and", "than", "less")
+        ),
     )
 )
 """Words that are, or may be, a number."""
+_ALIKE = (
+    frozenset(("yes", "true", "correct", "right", "always")),
+    frozenset(
+        ("no", "not", "none", "never", "nothing", "false", "impossible", "undefined", "empty", "without", "zero")
+    ),
+)
+"""Words that may say the same."""
 _UNFINISHED = re.compile(
     r"\\(?:[lcdv]?dots[a-z]?|aleph|underbrace|overbrace|ne|neq|setminus|cap|backslash|mid|forall)(?![a-zA-Z])|\.\.\."
 )
@@ -37,9 +47,9 @@ _UNFINISHED = re.compile(
 def number_in_prose(answer: str) -> Fraction | None:
     """The one number of an answer in words: 7 of `7 in total`, `about 7`, `seven`; None where words change it."""
     text = bare(answer).replace("$", "")
-    words = re.findall(r"[A-Za-z]+", text)
-    if len(words) == 1 and words[0].lower() in _SMALL and not re.search(r"[\d\\=+*^<>]", text):
-        return Fraction(_SMALL.index(words[0].lower()))
+    in_words = told(text)
+    if in_words is not None:
+        return in_words
     found = _NUMBERS.findall(text)
     if len(found) != 1 or re.search(r"[\\=+*^<>(\[{|_!]|[-−](?!\.?\d)", text):
         return None
@@ -47,7 +57,11 @@ def number_in_prose(answer: str) -> Fraction | None:
     long = [word.lower() for word in words if len(word) > 1]
     unit = bool(re.search(r"\d\s+[mgshLCFKWN]$", text.strip()))
     known = any(len(word) > 2 or word in _SHORT for word in long)
-    if not (known or unit) or CHANGING & set(long) or any(word in "xyznk" for word in words if len(word) == 1):
+    if (
+        not (known or unit)
+        or (CHANGING | {*SMALL, *TENS}) & set(long)
+        or any(word in "xyznk" for word in words if len(word) == 1)
+    ):
         return None
     return number(normalise(found[0]))
 
@@ -59,8 +73,17 @@ def numbers_of(answer: str) -> list[Fraction]:
 
 
 def with_signs(answer: str) -> str:
-    """An answer whose percent are a sign."""
-    return re.sub(r"\s*(?:\\text\{\s*)?\bper ?cent\b\s*\}?", "%", answer)
+    """An answer in plain signs, whose percent are a sign."""
+    text = re.sub(r"^US(?=\\?\$)", "", plain_signs(answer))
+    return re.sub(r"\s*(?:\\text\{\s*)?\bper ?cent\b\s*\}?", "%", text)
+
+
+def tells(answer: str) -> bool:
+    """Whether words alone tell a choice or a number: option B, two, pi, infinity."""
+    text = answer.strip(" .").lower()
+    return (
+        choice(answer) is not None or told(answer) is not None or bool(re.fullmatch(r"pi|(?:minus |-)?infinity", text))
+    )
 
 
 def unreadable(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -68,7 +91,13 @@ def unreadable(a: str, b: str, x: str, y: str) -> Decision | None:
     if x == y:
         named_alike = _name(a) == _name(b) or None in (_name(a), _name(b))
         return None if named_alike else UNDECIDABLE  # x = 3/2 and y = 3/2 may be two lines
-    if _UNFINISHED.search(a + " " + b) or any(abs(text.count("{") - text.count("}")) > 2 for text in (x, y)):
+    points_for_thousands = any(re.search(r"\d\.\d{3}(?:\.\d{3}|,\d)", text) for text in (x, y))
+    if (
+        points_for_thousands
+        or _UNFINISHED.search(a + " " + b)
+        or unknown_signs(a + b)
+        or any(abs(text.count("{") - text.count("}")) > 2 for text in (x, y))
+    ):
         return UNDECIDABLE
     return None
 
@@ -77,6 +106,8 @@ def same_strings(a: str, b: str, x: str, y: str) -> Decision | None:
     """Equal normalised strings; a list of two numbers and one with a thousands separator are told apart by a space."""
     if x.replace(";", ",") == y.replace(";", ",") or _squeezed(a) == _squeezed(b):
         return EQUAL
+    if x.replace(".", ",") == y.replace(".", ","):  # a comma before decimals
+        return UNDECIDABLE
     digits = [re.sub(r"[,;]|__", "", text) for text in (x, y)]
     return UNDECIDABLE if digits[0] == digits[1] and digits[0].isdecimal() else None
 
@@ -86,10 +117,14 @@ def clocks(a: str, b: str, x: str, y: str) -> Decision | None:
     s, t = _clock(a), _clock(b)
     if s is None or t is None:
         return None
-    if not s[3] and not t[3] and s != t and s[0] * t[1] == t[0] * s[1]:
+    if not s[3] and not t[3] and s != t and s[1] and s[0] * t[1] == t[0] * s[1]:
         return UNDECIDABLE
     first, second = (_hours(time, other) for time, other in ((s, t), (t, s)))
-    return EQUAL if first == second else DIFFERENT
+    if first == second:
+        return EQUAL
+    told_by_twelve = any(not time[3] and re.match(r"\W*(?:1[0-2]|[1-9])\b", text) for text, time in ((a, s), (b, t)))
+    alike = (s[0] % 12, *s[1:3]) == (t[0] % 12, *t[1:3])
+    return UNDECIDABLE if told_by_twelve and alike else DIFFERENT  # 5:00 may be 17:00, 05:00 is not
 
 
 def words(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -114,6 +149,7 @@ def choice(answer: str) -> tuple[str, str] | None:
     """A choice's letter, and what is told beside it: (C), C), C alone, (C) 119."""
     text = re.sub(rf"{TEXT}\s*(?=[A-Z](?![a-zA-Z]))", " ", bare(answer))
     text = re.sub(r"\\(?:left|right|quad|qquad|[,;: ])", " ", text).strip(" $.,;~\\")
+    text = re.sub(r"^(?:[Tt]he )?(?:[Cc]orrect )?(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s*:?\s*(?=\(?[A-F]\b)", "", text)
     match = re.fullmatch(r"\(\s*([A-Fa-f])\s*\)\s*:?(.*)|([A-F])\s*[):.]\s*(.*)|([A-F])", text, re.DOTALL)
     if not match:
         return None
@@ -143,7 +179,11 @@ def _two_in_words(a: str, b: str, first: frozenset[str], second: frozenset[str])
         return EQUAL
     if Counter(lists[0]) == Counter(lists[1]):  # letters are a set, names may be ranked
         return EQUAL if all(len(part) == 1 for part in lists[0]) else UNDECIDABLE
-    if len(lists[0]) == len(lists[1]) and first == second:
+    letters = [re.sub(r"[\s-]", "", bare(text).lower()) for text in (a, b)]
+    if letters[0] == letters[1]:
+        return EQUAL
+    shortened = any(len(p) > 2 and q.startswith(p) for p, q in (letters, letters[::-1]))
+    if shortened or any(first & words and second & words for words in _ALIKE):
         return UNDECIDABLE
     return UNDECIDABLE if first < second or second < first else DIFFERENT
 
@@ -151,6 +191,7 @@ def _two_in_words(a: str, b: str, first: frozenset[str], second: frozenset[str])
 def _clock(answer: str) -> tuple[int, int, int, str] | None:
     """Hour, minute, second and `a` or `p` of a time of the day; None for anything else."""
     text = bare(answer).replace("\\!", "").replace("{:}", ":").strip().strip("$").strip().lower()
+    text = re.sub(r"^(\d{1,2})\s*o'clock|^(\d{1,2})(?=\s*[ap]\.?\s*m\b)", r"\1\2:00", text)
     match = re.fullmatch(r"(\d{1,2})\s*:\s*(\d{2})(?:\s*:\s*(\d{2}))?\s*(?:([ap])\.?\s*m\.?)?", text, re.ASCII)
     if not match or int(match[1]) > 24 or int(match[2]) > 59:
         return None

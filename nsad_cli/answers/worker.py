@@ -1,4 +1,4 @@
-"""The second checker's process: reads pairs as JSON lines, writes true, false or null (not readable) for each.
+"""The second checker's process: reads pairs as JSON lines, writes whether it finds each one equal.
 
 Run as `python -m nsad_cli.answers.worker MEMORY_BYTES`; the parent keeps the time and kills it when it runs out.
 """
@@ -30,16 +30,10 @@ def main() -> None:
         try:
             x = parse(f"${a}$", configs, parsing_timeout=None)
             y = parse(f"${b}$", configs, parsing_timeout=None)
-            outcome = (
-                None
-                if not x or not y
-                else bool(verify(x, y, timeout_seconds=None) or verify(y, x, timeout_seconds=None))
-            )
-        except MemoryError:
-            outcome = None
+            equal = bool(x and y) and (verify(x, y, timeout_seconds=None) or verify(y, x, timeout_seconds=None))
         except Exception:  # whatever sympy stumbles over is not readable for it
-            outcome = None
-        print(json.dumps(outcome), flush=True)
+            equal = False
+        print(json.dumps(bool(equal)), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nsad_cli.errors import UsageError
-from nsad_cli.files import read_jsonl
+from nsad_cli.files import read_jsonl, text_of
 from nsad_cli.types import Problem, problem_id
 
 SPLITS = ("all",)
@@ -22,7 +22,7 @@ def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[
         yield Problem(
             problem_id(question),
             question.strip(),
-            str(answer).strip(),
+            text_of(answer),
             "jsonl",
             split,
             subject=str(row.get("subject", "")),

@@ -10,7 +10,7 @@ from typing import Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.records import Ending, chain_of, has_run_on
-from nsad_cli.generation.sampler import Sampling, Task
+from nsad_cli.generation.sampler import Sampling, Task, need_room
 from nsad_cli.generation.vllm_process import Draft, Engine, Model
 from nsad_cli.students import Student
 from nsad_cli.types import Chain
@@ -43,6 +43,7 @@ class VllmSampler:
             if task.kept:
                 continue
             prompt = self.student.prompt_ids(task.question)
+            need_room(self.student, prompt)
             settings = self._settings(len(prompt), sampling)
             for index in task.indices:
                 key = str(next(self._keys))
@@ -66,14 +67,7 @@ class VllmSampler:
 
     def _settings(self, prompt: int, sampling: Sampling) -> dict[str, Any]:
         """vLLM's parameters: the student's own ends and no others, and each token's untempered log-probability."""
-        room = self.student.context
-        if room is not None and prompt >= room:
-            raise NsadError(
-                f"a prompt of {prompt} tokens does not fit into `{self.student.spec}`",
-                f"its context has {room} tokens, and the answer needs some of them",
-                "leave that problem out, show fewer demonstrations, or use a model with a longer context",
-            )
-        most = sampling.max_new_tokens
+        room, most = self.student.context, sampling.max_new_tokens
         return {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,

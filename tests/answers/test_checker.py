@@ -27,9 +27,10 @@ LEFT_OPEN = (r"\log x + y", r"y + \log x")
 
 
 def test_what_the_cheap_deciders_leave_open(checker: Checker) -> None:
+    """The second checker may prove them equal, and never different."""
     pairs = [LEFT_OPEN, (r"\log x + y", r"\log x + 2y"), (r"0.3333", "1/3"), ("(1,2)", "(2,1)")]
-    assert [decide(*pair) for pair in pairs[:3]] == [Decision.OPEN, Decision.OPEN, Decision.DOUBTFUL]
-    assert checker.equivalent(pairs) == [Outcome.EQUAL, Outcome.DIFFERENT, Outcome.UNDECIDED, Outcome.DIFFERENT]
+    assert [decide(*pair) for pair in pairs[:3]] == [Decision.OPEN] * 3
+    assert checker.equivalent(pairs) == [Outcome.EQUAL, Outcome.UNDECIDED, Outcome.UNDECIDED, Outcome.DIFFERENT]
     assert checker.equivalent([(b, a) for a, b in pairs]) == checker.equivalent(pairs)
 
 

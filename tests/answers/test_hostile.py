@@ -35,6 +35,9 @@ ANSWERS = {
     "deep roots": r"\sqrt{" * 40 + "2" + "}" * 40,
     "open parentheses": "(" * 390,
     "minus signs": "-" * 390 + "1",
+    "long number": "1" * 390,
+    "tiny number": "0." + "0" * 340 + "1",
+    "tiny zero": "0." + "0" * 340,
     "arabic digits": "١٢٣",
     "fullwidth digits": "１２３",
     "superscripts": "²³",
@@ -87,6 +90,41 @@ def test_the_cheap_deciders_alone_are_quick(name: str) -> None:
     started = time.monotonic()
     assert decide(ANSWERS[name], r"\frac{1}{2}") is not Decision.EQUAL
     assert time.monotonic() - started < 1
+
+
+GOLDS = (
+    *("5", "-1/2", "0.5", "1e6", r"\frac{1}{3}", "50%", "12 cm", "2 hours 30 minutes", r"\pi", "x^2+1", "x=3", "y=x"),
+    *(
+        "(1,2)",
+        "[1,2)",
+        r"(-\infty,3]\cup[4,\infty)",
+        r"\{1,2\}",
+        "1,2",
+        r"1\pm\sqrt{2}",
+        "x<3",
+        "3:5",
+        "2:30 PM",
+        "no",
+    ),
+    *("seven", "(B)", "1011_2", r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", r"\infty", "5 million", "about 7"),
+)
+RUNS = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["", "-", "0.", "1.", "(1,", "[", "x=", "$", r"\frac{1}{", "1e", "10^{", "2:", "1,", "7 and 0."]),
+    st.sampled_from("0139"),
+    st.builds("".join, st.lists(st.sampled_from(["0" * 90, "1" * 90, "9" * 45, "1", "."]), max_size=4)),
+    st.sampled_from("0139"),
+    st.sampled_from(
+        ["", ")", "]", "}", "%", " cm", " hours 30 minutes", "!", "_2", " million", " PM", "e99", "x", ":3"]
+    ),
+)
+
+
+@pytest.mark.parametrize("gold", GOLDS)
+@settings(deadline=None, max_examples=40)
+@given(answer=RUNS)
+def test_runs_of_digits_are_decided_beside_every_kind_of_gold(gold: str, answer: str) -> None:
+    assert decide(answer, gold) is decide(gold, answer)
 
 
 @pytest.mark.slow

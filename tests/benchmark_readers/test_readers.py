@@ -71,6 +71,12 @@ def test_a_corrupt_line_is_named_and_the_rest_kept(tmp_path: Path) -> None:
     assert [line.split(":")[1] for line in corrupt] == ["2", "4", "5"]
 
 
+def test_small_and_large_numbers_keep_their_digits(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"question": "1?", "answer": 0.00001}\n{"question": "2?", "answer": 1e22}\n')
+    assert [problem.answer for problem in load_problems(f"jsonl@{path}")] == ["0.00001", "1" + "0" * 22]
+
+
 @pytest.mark.parametrize("spec", ["gsm9k", "gsm8k:dev@x", "jsonl", "arithmetic:dev"])
 def test_wrong_specs_are_usage_errors(spec: str) -> None:
     with pytest.raises(UsageError):
