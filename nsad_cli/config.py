@@ -17,8 +17,6 @@ from nsad_cli.nearest import did_you_mean
 INSTRUCTION = "{question}\n\nSolve this step by step, briefly. End with one line of the form: The answer is X."
 TEMPLATE = "Question: {question}\nAnswer:\n"
 Rule = Literal["sc", "wsc", "asc", "asc-add", "best"]
-ENGINES = ("hf",)
-"""What samples the student's chains; see session.Session.sampler."""
 Baseline = Literal["ft", "cot-kd", "mix", "nt", "ul", "cl", "redi", "nat-control", "self-distillation"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 """The rivals that train-baseline trains, by the names of the paper's table."""
@@ -28,14 +26,6 @@ RankerKind = Literal["head", "probe", "encoder"]
 RankerObjective = Literal["power", "bradley-terry", "bce"]
 UNTRAINED = ("base", "few-shot")
 """What needs no training: the student itself, and with demonstrations in its prompt."""
-
-
-def need_engine(engine: str) -> None:
-    """Raise UsageError for an engine that is none."""
-    if engine not in ENGINES:
-        raise UsageError(
-            f"unknown engine `{engine}`", "chains are sampled by another", f"engines: {', '.join(ENGINES)}"
-        )
 
 
 class Section(BaseModel):

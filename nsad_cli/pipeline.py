@@ -12,6 +12,7 @@ from nsad_cli.benchmarks import load_problems, parse_spec
 from nsad_cli.chains import ChainStore
 from nsad_cli.collect import LEFT_OVER, CollectSummary, collect, collect_until, params_key
 from nsad_cli.config import BASELINES, UNTRAINED, Recipe
+from nsad_cli.engines import parse_engine
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.report import STOP_AT, report_on
 from nsad_cli.evaluation.runner import Subject, sample_all, score_all
@@ -459,7 +460,8 @@ def evaluate_models(
     report: dict[str, list[dict[str, Any]]] = {"results": [], "groups": [], "stopping": []}
     with ChainStore(run.chains_path) as store, Checker() as checker:
         for model in models:
-            subject = Subject(model, session.model_key(model), session.sampler(model, engine))
+            key = parse_engine(engine).key(session.model_key(model))
+            subject = Subject(model, key, session.sampler(model, engine))
             for label, problems in benchmarks:
                 progress = run.progress(stage, model=model, benchmark=label)
                 chains = sample_all(subject, problems, sampling, samples, True, recipe.seed, store, checker, progress)

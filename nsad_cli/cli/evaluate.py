@@ -38,13 +38,13 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a run's models on benchmarks: greedy answers, and votes under every rule from one sampling pass."""
-    from nsad_cli.config import need_engine
+    from nsad_cli.engines import parse_engine
 
-    need_engine(engine)
+    parse_engine(engine)
     if compare is not None:
         from nsad_cli.cli.compare import compare_runs
 
-        compare_runs(compare, problems, limit, samples, as_json)
+        compare_runs(compare, problems, limit, samples, engine, as_json)
         return
     _known_models(models)
     from nsad_cli.cli.target import existing_run

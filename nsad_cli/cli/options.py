@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nsad_cli.engines import HOW
+
 RunName = Annotated[
     str | None,
     typer.Option(
@@ -18,7 +20,7 @@ StudentModel = Annotated[
     str | None, typer.Option("--student", envvar="NSAD_STUDENT", help="smollm2, a folder, or a Hub id[@REVISION].")
 ]
 Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, cuda or mps.")]
-EngineName = Annotated[str, typer.Option("--engine", help="What samples the chains: hf (transformers).")]
+EngineName = Annotated[str, typer.Option("--engine", help=f"What samples the chains: {HOW}.")]
 Dtype = Annotated[str | None, typer.Option("--dtype", envvar="NSAD_DTYPE", help="auto, float32, bfloat16 or float16.")]
 Settings = Annotated[
     list[str] | None,

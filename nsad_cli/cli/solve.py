@@ -47,7 +47,7 @@ def solve(
     """Answer a problem with the student: several chains, weighed by the ranker, vote. The run keeps all of them."""
     from nsad_cli.asked import asked, read_asked
     from nsad_cli.cli.solution import print_solution, solution_json
-    from nsad_cli.config import need_engine
+    from nsad_cli.engines import parse_engine
     from nsad_cli.errors import UsageError
     from nsad_cli.runs import Run
     from nsad_cli.stopping import need_stoppable
@@ -55,7 +55,7 @@ def solve(
     if (question is None) == (file is None):
         raise UsageError("PROBLEM or --file FILE, one of them", "there is one way to ask", 'write nsad solve "…"')
     check_rule(rule)
-    need_engine(engine)
+    parse_engine(engine)
     if file is not None:
         problems = read_asked(file.expanduser(), say)
     else:
@@ -138,6 +138,7 @@ def opened(
     say(f"run: {run.name}; loading the student …")
     from nsad_cli.answers.checker import Checker
     from nsad_cli.chains import ChainStore
+    from nsad_cli.engines import parse_engine
     from nsad_cli.evaluation.runner import sampling_key
     from nsad_cli.generation.kept import KeptSampler
     from nsad_cli.generation.sampler import Sampling
@@ -150,7 +151,11 @@ def opened(
     model = session.best_model()
     ranker = session.ranker()
     sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
-    key = {"model": model, "model_key": session.model_key(model), "sampling": sampling_key(sampling, recipe.seed)}
+    key = {
+        "model": model,
+        "model_key": parse_engine(engine).key(session.model_key(model)),
+        "sampling": sampling_key(sampling, recipe.seed),
+    }
     with ChainStore(run.chains_path) as store, Checker() as checker:
         sampler = KeptSampler(session.sampler(model, engine), store, key, problems, ranker.name if ranker else None)
         solver = Solver(sampler, sampling, ranker, checker, ask, seed=str(recipe.seed))

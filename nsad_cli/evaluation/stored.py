@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nsad_cli.answers.checker import Checker
 from nsad_cli.chains import ChainStore
+from nsad_cli.engines import parse_engine
 from nsad_cli.evaluation.report import Measured
 from nsad_cli.evaluation.runner import greedy, sampling_key
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
@@ -15,7 +16,9 @@ from nsad_cli.solve import complete
 from nsad_cli.types import Chain, Problem
 
 
-def stored_chains(run: Run, model: str, problems: Sequence[Problem], samples: int, checker: Checker) -> Measured:
+def stored_chains(
+    run: Run, model: str, problems: Sequence[Problem], samples: int, checker: Checker, engine: str = "hf"
+) -> Measured:
     """Each problem's greedy chain and its first `samples` sampled ones by the run's present settings and weights.
 
     Empty where the store lacks them; judged anew, since checkers improve. Scores are those of the ranker that scored
@@ -23,7 +26,7 @@ def stored_chains(run: Run, model: str, problems: Sequence[Problem], samples: in
     """
     recipe = run.recipe
     sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
-    key = {"model": model, "model_key": model_key(run, recipe, model)}
+    key = {"model": model, "model_key": parse_engine(engine).key(model_key(run, recipe, model))}
     passes = ((greedy(sampling), (GREEDY_INDEX,)), (sampling, tuple(range(samples))))
     found: Measured = {}
     with ChainStore(run.chains_path) as store:

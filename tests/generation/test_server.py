@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import subprocess
 import sys
@@ -16,14 +17,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.config import Demonstration
-from nsad_cli.errors import NsadError
+from nsad_cli.chains import ChainStore
+from nsad_cli.config import Demonstration, validate_recipe
+from nsad_cli.engines import parse_engine
+from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.generation import server as engine
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.server import ServerSampler, offsets
+from nsad_cli.pipeline import evaluate_models
+from nsad_cli.runs import Run
+from nsad_cli.session import Session
 from nsad_cli.students import Student, load_student
-from nsad_cli.types import Chain, Finish
+from nsad_cli.types import Chain, Finish, Problem
 
 TASKS = [Task(f"p{i}", question, (0, 1)) for i, question in enumerate(("3 + 4", "Ana has 3 cups.", "0", "How many?"))]
 SHOWN = (Demonstration(question="1 + 1?", solution="The answer is 2."),)
@@ -196,3 +202,44 @@ def test_offsets_are_where_tokens_end(tokens: list[str]) -> None:
 
 def test_parts_of_a_character_end_where_the_token_before_does() -> None:
     assert offsets("a € b", ["a", " ", "bytes:\\xe2", "bytes:\\x82\\xac", " b", "<eos>"]) == [1, 2, 2, 2, 5, 5]
+
+
+def test_a_runs_models_are_sampled_from_by_a_server_and_their_chains_kept_apart(server: Server, tmp_path: Path) -> None:
+    """As `nsad solve` and `nsad eval` do with --engine."""
+    settings = {"student": {"model": str(server.folder), "device": "cpu"}, "sampling": {"max_new_tokens": 8}}
+    run = Run.create("served", validate_recipe(settings, "test"))
+    problems = [Problem(task.problem_id, task.question, "7", "test") for task in TASKS]
+    rows = {}
+    for spec in ("hf", f"server:tiny@{server.url}"):
+        report = evaluate_models(
+            Session(run), stage="eval", models=["base"], benchmarks=[("test", problems)], samples=2, engine=spec
+        )
+        rows[spec] = [(row["method"], row["tokens"]) for row in report["results"] if row["method"] == "greedy"]
+    here, there = rows.values()
+    assert here == there != []
+    with ChainStore(run.chains_path) as store:
+        keys = {key for _, key, *_ in store.sets()}
+    assert len(keys) == 2 and sum(key.endswith("@server@tiny") for key in keys) == 1
+    with pytest.raises(NsadError, match="no nce adapter"):
+        Session(run).sampler("nce", f"server@{server.url}")
+
+
+@pytest.mark.parametrize("spec", ["", "vlm", "server", "server@", "server@127.0.0.1:80", "hf@http://x/v1", "vllm:x"])
+def test_an_engine_that_is_none_is_told(spec: str) -> None:
+    with pytest.raises(UsageError, match="unknown engine"):
+        parse_engine(spec)
+
+
+def test_an_engine_is_read() -> None:
+    assert parse_engine("hf").key("k") == "k" and parse_engine("vllm").key("k") == "k@vllm"
+    both = parse_engine("server:my/model@http://a/v1,https://b/v1")
+    assert (both.served, both.urls) == ("my/model", ("http://a/v1", "https://b/v1"))
+    assert parse_engine("server@http://a/v1").served == ""
+
+
+def test_without_vllm_its_engine_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "vllm" else find(name, *a))
+    run = Run.create("none", validate_recipe({"student": {"model": str(server.folder)}}, "test"))
+    with pytest.raises(NsadError, match="not here"):
+        Session(run).sampler("base", "vllm")
