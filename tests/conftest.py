@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 # Tests run beside each other on small machines: one thread each, and none that spins while it waits.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Nor is one that is slow because its neighbours are busy a failure.
