@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Tests run beside each other on small machines: one thread each, and none that spins while it waits.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests run beside each other on small machines: one thread each then, and none that spins while it waits.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Nor is one that is slow because its neighbours are busy a failure.
