@@ -29,11 +29,9 @@ def decide(a: str, b: str) -> Decision:
 
 def _decide(a: str, b: str) -> Decision:
     x, y = normalise(a), normalise(b)
-    for decider in DECIDERS:
-        decision = decider(a, b, x, y)
-        if decision is not None:
-            return decision
-    return OPEN if _read_alike(x, y) else UNDECIDABLE
+    decisions = (decider(a, b, x, y) for decider in DECIDERS)
+    decision = next((decision for decision in decisions if decision is not None), OPEN)
+    return UNDECIDABLE if decision is OPEN and not _read_alike(x, y) else decision
 
 
 def _read_alike(x: str, y: str) -> bool:

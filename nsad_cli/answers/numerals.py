@@ -25,7 +25,7 @@ _PARTS = {
 
 def told(answer: str) -> Fraction | None:
     """The number that an answer of words alone tells; None for anything else."""
-    text = re.sub(r"[\s-]+", " ", answer.lower().strip(" ."))
+    text = re.sub(r"\s+|(?<=[a-z])-(?=[a-z])", " ", answer.lower().strip(" ."))
     match = re.fullmatch(r"(minus |negative )?([a-z]+(?: [a-z]+)*)", text)
     if not match:
         return None

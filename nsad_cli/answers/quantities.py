@@ -15,7 +15,11 @@ from nsad_cli.answers.wording import number_in_prose
 
 _RELATION = re.compile(r"=|<|>|\\(?:leq?|geq?|neq?|equiv|in|to)(?![a-zA-Z])")
 _ABOUT = re.compile(r"approx|\\sim|≈|~|\b(?:about|around|roughly|nearly|almost|rounded|nearest|close to|estimated)\b")
-_BASED = re.compile(r"(-?)([0-9A-Za-z]+)_(?:\{(\d+)\}|(\d+))", re.ASCII)
+_BASED = re.compile(r"(-?)(?!\w*[a-z]{3})([0-9A-Za-z]+)_(?:\{(\d+)\}|(\d+))", re.ASCII)
+_NAME = re.compile(
+    r"[A-Za-z]+(?:_\w|_\{\w+\})?'*(?:\([a-z](?:,[a-z])*\))?|\([a-zA-Z](?:,[a-zA-Z])+\)|\\[a-z]+(?:\{\})?[A-Za-z]{0,3}"
+)
+"""What a value is given to: SEA, A', f(x,y), (b,c), \\tan Y."""
 _LETTERED = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
 _RATIO = re.compile(r"(\d+(?:\.\d+)?)(?:\s*:\s*|\s+out\s+of\s+|\s+in\s+|\s+to\s+|-to-)(\d+(?:\.\d+)?)", re.ASCII)
 _RADIAN = 57.29577951308232
@@ -180,7 +184,9 @@ def ratios(a: str, b: str, x: str, y: str) -> Decision | None:
     if first is None and second is None:
         return None
     if first and second:
-        return EQUAL if _scaled_to_one(first) == _scaled_to_one(second) else DIFFERENT
+        if not all((*first, *second)):  # 5:00 is no ratio
+            return EQUAL if first == second else UNDECIDABLE
+        return EQUAL if _shares(first) == _shares(second) else DIFFERENT
     told, other = (first, constant(y)) if first else (second, constant(x))
     if told is None or other is None or len(told) > 2:
         return None
@@ -201,8 +207,8 @@ def _proportions(answer: str, x: str) -> list[Fraction] | None:
     return [Fraction(match[1]), Fraction(match[2])] if match else None
 
 
-def _scaled_to_one(parts: list[Fraction]) -> list[Fraction]:
-    return [part / sum(parts) for part in parts] if sum(parts) else parts
+def _shares(parts: list[Fraction]) -> list[Fraction]:
+    return [part / sum(parts) for part in parts]
 
 
 def solved(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -239,7 +245,12 @@ def equations(a: str, b: str, x: str, y: str) -> Decision | None:
     last, other = (x, y) if first else (y, x)
     if other == "0" and last.endswith("=0"):
         return UNDECIDABLE  # x + y = 0 is no zero
-    if normalise(last.rpartition("=")[2]) == other:  # SEA = 504, (3 + 13, 17) = (16, 17)
+    if len(sides) == 2 and _NAME.fullmatch(last.partition("=")[0]):
+        named = normalise(last.partition("=")[2])
+        p, q = constant(named), constant(other)
+        if named == other or (p is not None and q is not None):
+            return EQUAL if p is None or q is None or _close(p, q) else apart(a, b, named, other, p, q)
+    if normalise(last.rpartition("=")[2]) == other:  # (3 + 13, 17) = (16, 17)
         return EQUAL if one and sides[-1] and all(side and same(side, one) for side in sides) else OPEN
     known = [side for side in sides if side is not None]
     if one is None or one.letters or len(known) < len(sides):

@@ -154,7 +154,8 @@ def choice(answer: str) -> tuple[str, str] | None:
     if not match:
         return None
     rest = (match[2] or match[4] or "").strip(" ~\\$")
-    if match[1] and match[1].islower() and rest:
+    another = re.match(r"\W*(?:and\b|or\b)?\W*[A-F](?![\w'])", rest)
+    if another or (match[1] and match[1].islower() and rest):
         return None
     return (match[1] or match[3] or match[5]).upper(), rest
 
@@ -179,7 +180,7 @@ def _two_in_words(a: str, b: str, first: frozenset[str], second: frozenset[str])
         return EQUAL
     if Counter(lists[0]) == Counter(lists[1]):  # letters are a set, names may be ranked
         return EQUAL if all(len(part) == 1 for part in lists[0]) else UNDECIDABLE
-    letters = [re.sub(r"[\s-]", "", bare(text).lower()) for text in (a, b)]
+    letters = [re.sub(r"\s+|(?<=\w)-(?=\w)", "", bare(text).lower()) for text in (a, b)]
     if letters[0] == letters[1]:
         return EQUAL
     shortened = any(len(p) > 2 and q.startswith(p) for p, q in (letters, letters[::-1]))

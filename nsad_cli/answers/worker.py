@@ -16,20 +16,22 @@ import sys
 def main() -> None:
     """Serve until standard input ends."""
     limit = int(sys.argv[1])
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+    from math_verify import LatexExtractionConfig, parse, verify
 
     logging.disable(logging.CRITICAL)
     with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and refuses it
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115  nobody reads it from here on: it must not fill up
     sys.set_int_max_str_digits(2000)
-    configs = [LatexExtractionConfig(), ExprExtractionConfig()]
+    configs = [LatexExtractionConfig()]  # the other one plucks a number out of what it cannot read
     print("ready", flush=True)
     for line in sys.stdin:
         a, b = json.loads(line)
         try:
-            x = parse(f"${a}$", configs, parsing_timeout=None)
-            y = parse(f"${b}$", configs, parsing_timeout=None)
+            x, y = (
+                [found for found in parse(f"${text}$", configs, parsing_timeout=None) if not isinstance(found, str)]
+                for text in (a, b)
+            )
             equal = bool(x and y) and (verify(x, y, timeout_seconds=None) or verify(y, x, timeout_seconds=None))
         except Exception:  # whatever sympy stumbles over is not readable for it
             equal = False
