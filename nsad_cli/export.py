@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,14 +66,14 @@ def export_for_vllm(session: Session, folder: Path, name: str) -> dict[str, Any]
     not trained it, vLLM could not compute it, or the folder is not empty or cannot be written.
     """
     session.need(name)
-    path = folder.expanduser().resolve()
+    path = shlex.quote(str(folder.expanduser().resolve()))
     dtype = _dtype(session)
     session.load(name)
     if not session.adapters.is_nat(name):
         base, revision = resolve(session.recipe.student.model)
         at = f" --revision {revision}" if revision else ""
         room = f"--enable-lora --max-lora-rank {lora_room(session.run.adapter_path(name))}"
-        serve = f"vllm serve {base}{at} --dtype {dtype} {room} --lora-modules {name}={path}"
+        serve = f"vllm serve {shlex.quote(base)}{at} --dtype {dtype} {room} --lora-modules {name}={path}"
         return export_lora(session, folder, name, serve=serve)
     with new_folder(folder) as temporary:
         notes = _notes(session, name, "vllm", dtype=dtype, serve=f"vllm serve {path} --dtype {dtype}")

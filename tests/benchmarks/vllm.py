@@ -44,7 +44,6 @@ def serve(model: str) -> None:
 
     more = ON_CPU if current_platform.device_type == "cpu" else {}
     llm = LLM(model, dtype="float32", use_tqdm_on_load=False, **more)
-    print("ready", flush=True)
     for line in sys.stdin:
         job = json.loads(line)
         params = SamplingParams(temperature=TEMPERATURE, max_tokens=job["tokens"], ignore_eos=True)
@@ -57,7 +56,7 @@ def serve(model: str) -> None:
 
 
 class Raw:
-    """A process of raw vLLM."""
+    """A process of raw vLLM, starting."""
 
     def __init__(self, model: Path) -> None:
         self._process = subprocess.Popen(
@@ -67,7 +66,6 @@ class Raw:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self._answer("ready")
 
     def _answer(self, word: str) -> str:
         assert self._process.stdout

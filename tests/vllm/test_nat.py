@@ -141,7 +141,7 @@ def results(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         env=environment(tmp_path_factory.mktemp("home")),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-5000:]
     replies = dict(zip(jobs, json.loads(done.stdout), strict=True))

@@ -29,7 +29,7 @@ from nsad_cli.students import load_student
 from nsad_cli.types import Chain, Finish
 from tests.vllm.conftest import collect, draws, environment
 
-PATIENCE = 240.0
+PATIENCE = 600.0
 """Seconds that the server may take to start."""
 SHORT = ("--problems", "arithmetic:train", "--limit", "6", "--max-tokens", "48", "--temperature", "0.3")
 
