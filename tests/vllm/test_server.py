@@ -24,6 +24,7 @@ import torch
 from nsad_cli.generation.folders import save_nat
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
+from nsad_cli.generation.server import ServerSampler
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.students import load_student
 from nsad_cli.types import Chain, Finish
@@ -57,10 +58,9 @@ QUESTIONS = ("What is 3 + 4?", "Ana has 5 cups and buys 2 more. How many has she
 
 @dataclass
 class Nat:
-    """NAT on every layer of SmolLM2, with random weights: its folder, prompts, and what transformers says, greedily."""
+    """NAT on every layer of SmolLM2, with random weights: its folder, and what transformers says, greedily."""
 
     folder: Path
-    prompts: list[list[int]]
     chains: list[Chain]
     base: list[Chain]
 
@@ -83,8 +83,7 @@ def nat(tmp_path_factory: pytest.TempPathFactory) -> Nat:
         chains = HFSampler(student, adapters, name).sample(tasks, GREEDY, seed="s")
         return sorted(chains, key=lambda chain: chain.problem_id)
 
-    prompts = [student.prompt_ids(question) for question in QUESTIONS]
-    found = Nat(tmp_path_factory.mktemp("nat"), prompts, greedy("nat"), greedy(None))
+    found = Nat(tmp_path_factory.mktemp("nat"), greedy("nat"), greedy(None))
     save_nat(student, adapters, "nat", found.folder, GREEDY.max_new_tokens)
     return found
 
@@ -140,22 +139,14 @@ def wait_for(server: Served, process: subprocess.Popen[bytes], log: Path) -> Non
 
 
 def test_it_serves_what_transformers_says(served: Served, nat: Nat) -> None:
-    asked = {
-        "model": "smol",
-        "prompt": nat.prompts,
-        "temperature": 0,
-        "max_tokens": GREEDY.max_new_tokens,
-        "logprobs": 0,
-    }
-    request = urllib.request.Request(
-        f"{served.root}/v1/completions", json.dumps(asked).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request) as reply:
-        choices = json.loads(reply.read())["choices"]
-    for choice, chain, base in zip(choices, nat.chains, nat.base, strict=True):
-        assert choice["text"] == chain.text and choice["finish_reason"] == chain.finish.value
-        assert chain.logprobs == pytest.approx(choice["logprobs"]["token_logprobs"], abs=1e-3)
-        assert chain.logprobs != pytest.approx(base.logprobs, abs=0.1), "the adapter changes nothing"
+    """By the server engine: text, log-probabilities, offsets and finish."""
+    light = load_student("smollm2", device="cpu", weights=False)
+    tasks = [Task(str(i), question, (-1,)) for i, question in enumerate(QUESTIONS)]
+    found = ServerSampler(light, [f"{served.root}/v1"], "smol").sample(tasks, GREEDY, seed="s")
+    for chain, ours, base in zip(sorted(found, key=lambda item: item.problem_id), nat.chains, nat.base, strict=True):
+        assert (chain.text, chain.finish, chain.offsets) == (ours.text, ours.finish, ours.offsets)
+        assert chain.logprobs == pytest.approx(ours.logprobs, abs=1e-3)
+        assert ours.logprobs != pytest.approx(base.logprobs, abs=0.1), "the adapter changes nothing"
 
 
 def test_only_the_missing_draws_are_asked_for(served: Served, tmp_path: Path) -> None:
