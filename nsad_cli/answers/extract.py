@@ -229,4 +229,6 @@ def _opened(before: str, after: str) -> bool:
 
 
 def _tidy(answer: str) -> str:
-    return answer.strip().rstrip(".").strip().strip("*").strip()
+    text = answer.strip().rstrip(".").strip().strip("*").strip()
+    opened, closed = (sum(map(text.count, signs)) for signs in (("(", "["), (")", "]")))
+    return text[:-1] if closed > opened and text.endswith(")") else text  # (The answer is 1)

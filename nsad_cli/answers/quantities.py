@@ -251,14 +251,19 @@ def equations(a: str, b: str, x: str, y: str) -> Decision | None:
         if named == other or (p is not None and q is not None):
             return EQUAL if p is None or q is None or _close(p, q) else apart(a, b, named, other, p, q)
     if normalise(last.rpartition("=")[2]) == other:  # (3 + 13, 17) = (16, 17)
-        return EQUAL if one and sides[-1] and all(side and same(side, one) for side in sides) else OPEN
+        return EQUAL if one and all(side and same(side, one) for side in _chain(sides)) else OPEN
     known = [side for side in sides if side is not None]
     if one is None or one.letters or len(known) < len(sides):
         return None
     found = [same(side, one) for side in known]
-    if found[-1] and not known[-1].letters and all(same(side, known[-1]) for side in known):
+    if found[-1] and not known[-1].letters and all(side and same(side, known[-1]) for side in _chain(known)):
         return EQUAL
     return DIFFERENT if all(item is False for item in found) else None
+
+
+def _chain(sides: Sequence[Value | None]) -> Sequence[Value | None]:
+    """The sides that are to be equal: of x + y = 10 + 12 = 22 those behind the first."""
+    return sides[1:] if len(sides) > 2 and sides[0] and sides[0].letters else sides
 
 
 def value(x: str) -> Value | None:

@@ -210,7 +210,8 @@ SAID = {
         ("3 o'clock", "3:00", "correct"),
         ("3 o'clock", "4:00", "wrong"),
         ("5:00", "17:00", "disputed"),
-        ("05:00", "17:00", "wrong"),
+        ("05:00", "17:00", "disputed"),
+        ("05:00", "18:00", "wrong"),
     ],
 }
 BOXED = {
@@ -289,6 +290,8 @@ BOXED = {
         (r"\tan Y = \frac{7}{24}", r"\frac{7}{24}", "correct"),
         ("SEA = 504", "503", "wrong"),
         ("a + 2d = 3", "3", "disputed"),
+        ("x + y = 10 + 12 = 22", "22", "correct"),
+        ("x + y = 10 + 12 = 23", "23", "disputed wrong"),
     ],
     "several choices": [
         ("(A), (C)", "A", "wrong disputed"),
@@ -308,6 +311,8 @@ CASES = [
       for rows in SAID.values() for said, gold, want in rows),
     *(pytest.param(rf"So \boxed{{{box}}}.", gold, want, id=f"{box} | {gold}")
       for rows in BOXED.values() for box, gold, want in rows),
+    pytest.param("(The answer is 1).", "1", "correct", id="in parentheses"),
+    pytest.param("The answer is [0, 1).", "[0,1)", "correct", id="half open"),
     pytest.param("The answer isn't 5.", "5", "no_answer", id="isn't"),
     pytest.param("I think the answer is 6.", "5", "wrong", id="I think"),
     pytest.param("If so, the answer is 6.", "5", "wrong", id="if so"),
