@@ -35,12 +35,10 @@ def _decide(a: str, b: str) -> Decision:
 
 
 def _read_alike(x: str, y: str) -> bool:
-    """Whether the second checker may be asked: it drops letters and numbers that it cannot place."""
+    """Whether the second checker may be asked: it drops letters, numbers and sides of equations."""
     first, second = (frozenset(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]+", text)) for text in (x, y))
-    gaps = any(
-        re.search(r"[-+*/^=<>]$", text) or "__" in text or ("\\\\" in text and "\\begin" not in text) for text in (x, y)
-    )
-    return first == second and not gaps
+    loose = any(re.search(r"=|__|[-+*/^<>]$", text) or ("\\\\" in text and "\\begin" not in text) for text in (x, y))
+    return first == second and not loose
 
 
 def choices(a: str, b: str, x: str, y: str) -> Decision | None:

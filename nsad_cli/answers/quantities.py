@@ -17,7 +17,7 @@ _RELATION = re.compile(r"=|<|>|\\(?:leq?|geq?|neq?|equiv|in|to)(?![a-zA-Z])")
 _ABOUT = re.compile(r"approx|\\sim|≈|~|\b(?:about|around|roughly|nearly|almost|rounded|nearest|close to|estimated)\b")
 _BASED = re.compile(r"(-?)(?!\w*[a-z]{3})([0-9A-Za-z]+)_(?:\{(\d+)\}|(\d+))", re.ASCII)
 _NAME = re.compile(
-    r"[A-Za-z]+(?:_\w|_\{\w+\})?'*(?:\([a-z](?:,[a-z])*\))?|\([a-zA-Z](?:,[a-zA-Z])+\)|\\[a-z]+(?:\{\})?[A-Za-z]{0,3}"
+    r"(?!not|never)[A-Za-z]+(?:_\w|_\{\w+\})?'*(?:\([a-z](?:,[a-z])*\))?|\([a-zA-Z](?:,[a-zA-Z])+\)|\\[a-z]+(?:\{\})?[A-Za-z]{0,3}"
 )
 """What a value is given to: SEA, A', f(x,y), (b,c), \\tan Y."""
 _LETTERED = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
@@ -353,7 +353,7 @@ def _two_equations(first: Sequence[Value | None], second: Sequence[Value | None]
     if len(first) != 2 or len(second) != 2:
         return None
     a, b, c, d = *first, *second
-    if a is None or b is None or c is None or d is None:
+    if a is None or b is None or c is None or d is None or not (a.letters | b.letters and c.letters | d.letters):
         return None
     if same(a, c) and same(b, d) is False:  # tan x = x, tan x = 2x
         return DIFFERENT

@@ -289,6 +289,8 @@ BOXED = {
         ("A' = (1,4)", "(1,4)", "correct"),
         (r"\tan Y = \frac{7}{24}", r"\frac{7}{24}", "correct"),
         ("SEA = 504", "503", "wrong"),
+        ("not x = 2", "x = 2", "disputed"),
+        ("0.57 = 56", "0.56 = 56", "disputed"),
         ("a + 2d = 3", "3", "disputed"),
         ("x + y = 10 + 12 = 22", "22", "correct"),
         ("x + y = 10 + 12 = 23", "23", "disputed wrong"),
