@@ -79,6 +79,7 @@ def test_the_run_does_what_was_planned(story: dict[str, Any]) -> None:
     assert stages["nat"].unit_parameters > 0 and stages["nce"].unit_parameters == 0
     for name in ("eval-before", "eval"):
         rows = {(row["model"], row["method"]): row["n"] * row["samples"] for row in results[name]["results"]}
+        rows = {key: chains for key, chains in rows.items() if key[1] != "samples"}  # the votes' own chains again
         assert stages[name].samples == sum(rows.values()), name
         assert "tokens" in stages[name].estimated
     assert stages["ranker"].samples <= 12 and "samples" in stages["ranker"].estimated
@@ -165,9 +166,10 @@ def test_a_paid_teacher_is_never_asked_and_its_calls_are_counted(
     plan, stages = planned("paid", settings)
     collection = stages["collect"]
     assert (collection.samples, collection.calls, collection.seconds) == (60, 20, None), "three draws share a request"
-    # 60 draws of 1,024 tokens at 60 dollars a million, and prompts of less than a thousand at 30.
-    assert collection.cost == pytest.approx(60 * (1024 * 60e-6 + 300 * 30e-6), rel=0.1)
-    assert any("at most (genai-prices)" in note for note in plan.notes)
+    # 60 draws at 60 dollars a million tokens, as long as the built-in solutions (20 to 60), and 20 prompts at 30.
+    assert collection.cost is not None
+    assert 60 * 20 * 60e-6 < collection.cost < 60 * 60 * 60e-6 + 20 * 300 * 30e-6
+    assert any("expected, $4." in note and "at most (genai-prices)" in note for note in plan.notes)
     assert stages["negative"].estimated and stages["negative"].samples > 0
     assert stages["negative"].samples + stages["nat"].samples < 60  # some are held out
     assert any("assumed" in note for note in plan.notes)

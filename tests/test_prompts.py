@@ -183,7 +183,8 @@ def test_few_shot_is_an_eval_method_with_chains_of_its_own(tiny_llama: Path) -> 
     results = run_stages(run, ["collect", "grade", "eval-before", "eval"], note=lambda _: None)
     rows = results["eval"]["results"]
     assert {row["model"] for row in rows} == {"few-shot"} and {row["n"] for row in rows} == {3}
-    assert [(row["method"], row["rule"]) for row in rows] == [("few-shot", rule) for rule in (None, "sc", "wsc", "any")]
+    rules = [row["rule"] for row in rows]
+    assert {row["method"] for row in rows} == {"few-shot"} and rules[:4] == [None, "sc", "wsc", "any"]
     assert {row["method"] for row in results["eval-before"]["results"]} == {"greedy"}
     session = Session(run)
     with ChainStore(run.chains_path) as store:

@@ -97,7 +97,7 @@ def rivals(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     import os
 
     os.environ["NSAD_HOME"] = str(tmp_path_factory.mktemp("rivals"))
-    training = {**recipe(tiny_llama).training.model_dump(), "baseline": {"tokens": 1200}}
+    training = {**recipe(tiny_llama).training.model_dump(), "baseline": {"tokens": 1200, "warmup_steps": 0}}
     run = Run.create("rivals", recipe(tiny_llama, training=training))
     stages = ["collect", "grade", "negative", "nat", "positive", *BASELINES]
     return run, run_stages(run, stages, note=lambda _: None)
