@@ -59,6 +59,8 @@ _JOINED = (
 _TAIL = re.compile(rf"(?:{_UNIT}|{_JOINED})*")
 _COMPARES = re.compile(r"\s+(?:(?:more|less|fewer|greater|larger|smaller|higher|lower) than|to the|raised)\b")
 _SUPPOSED = re.compile(r"\b(?:if|suppose|assum\w+|whether)\s+(?:that\s+)?(?:\w+\s+){0,2}$", re.IGNORECASE)
+# The prompt's own words, which small models repeat: "one line of the form: The answer is X."
+_TEMPLATE = re.compile(r"\bof the form:?\s+[\"'“`]?(?:the\s+)?(?:final\s+)?$", re.IGNORECASE)
 _NARRATES = re.compile(
     r"(?:not|never|no longer|found|obtained|calculated|computed|determined|derived|given|got|gotten|as follows"
     r"|simply the|in)\b",
@@ -190,7 +192,8 @@ def _closing_braces(text: str) -> dict[int, int]:
 def _phrases(text: str) -> list[tuple[int, str, Marker]]:
     found = []
     for match in [*_PHRASE.finditer(text)][-MOST_PHRASES:]:
-        if _SUPPOSED.search(text, max(0, match.start() - LONGEST), match.start()):
+        before = max(0, match.start() - LONGEST), match.start()
+        if _SUPPOSED.search(text, *before) or _TEMPLATE.search(text, *before):
             continue
         rest = text[match.end() : match.end() + 2 * LONGEST]
         said = _formula(rest) or _clause(rest)

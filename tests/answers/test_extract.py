@@ -51,3 +51,11 @@ def test_last_boxed() -> None:
 def test_hostile_text_ends() -> None:
     assert extract("{" * 1_000_000 + r"\boxed{" * 2_000).answer is None
     assert extract("9" * 100_000).marker is None or len(extract("9" * 100_000).answer or "") == 100_000
+
+
+def test_the_prompts_own_words_are_no_answer() -> None:
+    """Small models repeat what they were told to write."""
+    told = "Solve this step by step, briefly. End with one line of the form: The answer is X."
+    assert extract(told).answer is None
+    assert extract(f"{told}\n2 + 3 = 5\nThe answer is 5.").answer == "5"
+    assert extract("It is a number of the form 4k. The answer is 8.").answer == "8"
