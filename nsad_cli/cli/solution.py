@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\\$(])")
 
 
-def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False) -> None:
+def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False, console: Console | None = None) -> None:
     """Chains with their weights, votes as bars, the answer, its share, and how near it was to another one."""
     from nsad_cli.cli.vote_tables import ballot_table, chains_table
 
-    console = out()
+    console = console or out()
     if verbose:
         for chain in solution.chains:
             _print_steps(console, chain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.output import err, out, print_json, say
@@ -38,14 +38,14 @@ def solve_list(
     """Solve problems in groups that fill the engine's batch; print each in order, or one object at the end."""
     solutions: dict[str, Solution] = {}
     printed = 0
-    with opened(run, problems, ask, device, engine) as asking, progress(len(problems)) as solved:
+    with opened(run, problems, ask, device, engine) as asking, progress(len(problems)) as (console, solved):
         for start in range(0, len(problems), asking.together):
             for solution in asking.solver.solve(problems[start : start + asking.together]):
                 asking.keep(solution)
                 solutions[solution.problem.id] = solution
                 solved(len(solutions))
                 while not as_json and printed < len(problems) and problems[printed].id in solutions:
-                    _print(out(), printed + 1, solutions[problems[printed].id], ask, verbose)
+                    _print(console, printed + 1, solutions[problems[printed].id], ask, verbose)
                     printed += 1
     ordered = [solutions[problem.id] for problem in problems]
     if as_json:
@@ -63,7 +63,7 @@ def _print(console: Console, number: int, solution: Solution, ask: Ask, verbose:
     question = question if len(question) <= QUESTION else question[: QUESTION - 1] + "…"
     if verbose:
         console.print(f"[bold]{number}  {shown(problem.question)}[/]")
-        print_solution(solution, ask, verbose=True)
+        print_solution(solution, ask, verbose=True, console=console)
         return
     right = _right(solution)
     mark = "" if right is None else "[green]✓[/] " if right else "[red]✗[/] "
@@ -101,8 +101,11 @@ def _summary(solutions: Sequence[Solution], ask: Ask) -> list[str]:
 
 
 @contextlib.contextmanager
-def progress(total: int) -> Iterator[Any]:
-    """A bar of problems solved on stderr in a terminal, elsewhere a line at times; takes how many are done."""
+def progress(total: int) -> Iterator[tuple[Console, Callable[[int], None]]]:
+    """A bar of problems solved on stderr in a terminal, elsewhere a line at times.
+
+    Gives the console for results, which in the bar's own terminal must appear above it, and takes how many are done.
+    """
     if not sys.stderr.isatty():
         last = time.monotonic()
 
@@ -112,7 +115,7 @@ def progress(total: int) -> Iterator[Any]:
                 last = time.monotonic()
                 say(f"solved {done}/{total}")
 
-        yield tell
+        yield out(), tell
         return
     from rich.progress import (
         BarColumn,
@@ -125,7 +128,6 @@ def progress(total: int) -> Iterator[Any]:
 
     columns = (TextColumn("solved"), BarColumn(bar_width=24), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TimeRemainingColumn())
-    # Results in the same terminal appear above the bar; those that go to a file go there.
-    with Progress(*columns, *times, console=err(), transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+    with Progress(*columns, *times, console=err(), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("solved", total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield bar.console if sys.stdout.isatty() else out(), lambda done: bar.update(task, completed=done)
