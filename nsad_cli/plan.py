@@ -18,20 +18,20 @@ from nsad_cli import prompts
 from nsad_cli.benchmarks import parse_spec
 from nsad_cli.chains import ChainStore
 from nsad_cli.config import UNTRAINED, RankerConfig, Recipe, StageConfig
-from nsad_cli.evaluation.runner import sampling_key
-from nsad_cli.files import write_atomic
-from nsad_cli.forecast import look_ahead, planned_teacher
-from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
-from nsad_cli.leaks import find_leaks
-from nsad_cli.pipeline import (
+from nsad_cli.evaluation.measure import (
     Benchmark,
     demonstrated,
     evaluation_key,
     load_benchmarks,
     seen_problems,
-    training_problems,
     unseen_problems,
 )
+from nsad_cli.evaluation.runner import sampling_key
+from nsad_cli.files import write_atomic
+from nsad_cli.forecast import look_ahead, planned_teacher
+from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
+from nsad_cli.leaks import find_leaks
+from nsad_cli.pipeline import training_problems
 from nsad_cli.quote import Quote, make_quote
 from nsad_cli.runs import FORMAT, Run, check_name, runs_home
 from nsad_cli.store import Store

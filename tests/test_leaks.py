@@ -11,8 +11,9 @@ import pytest
 from nsad_cli import arithmetic
 from nsad_cli.config import Recipe, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.leaks import find_leaks
-from nsad_cli.pipeline import Pipeline, load_benchmarks, run_stages
+from nsad_cli.pipeline import Pipeline, run_stages
 from nsad_cli.plan import make_plan
 from nsad_cli.runs import Run
 from nsad_cli.types import Problem, problem_id

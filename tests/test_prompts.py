@@ -19,13 +19,14 @@ from nsad_cli.chains import ChainStore
 from nsad_cli.collect import params_key
 from nsad_cli.config import TEMPLATE, Demonstration, TeacherConfig, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.export import export_merged
 from nsad_cli.generation.hf import HFSampler, _generator, _Row
 from nsad_cli.generation.records import has_run_on
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.nat.adapters import Adapters
-from nsad_cli.pipeline import load_benchmarks, run_stages
+from nsad_cli.pipeline import run_stages
 from nsad_cli.plan import make_plan
 from nsad_cli.runs import STAGES, Run
 from nsad_cli.session import Session

@@ -71,8 +71,8 @@ def _compared(
 ) -> list[dict[str, Any]]:
     from nsad_cli.answers.checker import Checker
     from nsad_cli.evaluation.compare import comparison_rows
+    from nsad_cli.evaluation.measure import load_benchmarks
     from nsad_cli.evaluation.stored import stored_chains
-    from nsad_cli.pipeline import load_benchmarks
 
     ((label, problems),) = load_benchmarks(sides[0][0], [spec], limit, say)
     if sides[1][0].name != sides[0][0].name:  # what either run was trained on is left out for both

@@ -90,7 +90,7 @@ def _measure(
     settings = run.recipe.evaluation
     with Display(run) as display:
         display.note("loading the student …")
-        from nsad_cli.pipeline import evaluate_models, load_benchmarks
+        from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
         from nsad_cli.session import Session
 
         session = Session(run, note=display.note)

@@ -21,11 +21,11 @@ from nsad_cli.chains import ChainStore
 from nsad_cli.config import Demonstration, validate_recipe
 from nsad_cli.engines import parse_engine
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.evaluation.measure import evaluate_models
 from nsad_cli.generation import server as engine
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.server import ServerSampler, offsets
-from nsad_cli.pipeline import evaluate_models
 from nsad_cli.runs import Run
 from nsad_cli.session import Session
 from nsad_cli.students import Student, load_student

@@ -11,10 +11,11 @@ import torch
 
 from nsad_cli.config import BASELINES
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
 from nsad_cli.losses import token_nll
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.packing import Example
-from nsad_cli.pipeline import evaluate_models, load_benchmarks, run_stages
+from nsad_cli.pipeline import run_stages
 from nsad_cli.runs import Run
 from nsad_cli.session import Session
 from nsad_cli.training.baselines import BothSidesObjective, ContrastiveObjective, human_solutions

@@ -15,11 +15,12 @@ from nsad_cli import arithmetic
 from nsad_cli.chains import ChainStore
 from nsad_cli.config import Recipe, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
 from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.packing import Example
-from nsad_cli.pipeline import evaluate_models, load_benchmarks, run_stages
+from nsad_cli.pipeline import run_stages
 from nsad_cli.plan import make_plan
 from nsad_cli.rankers.base import Scorer
 from nsad_cli.rankers.calibration import Calibration

@@ -22,9 +22,10 @@ from nsad_cli import arithmetic
 from nsad_cli.chains import ChainStore
 from nsad_cli.config import AdapterConfig, Recipe, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.generation.sampler import Sampling
-from nsad_cli.pipeline import load_benchmarks, run_stages
+from nsad_cli.pipeline import run_stages
 from nsad_cli.runs import STAGES, Run
 from nsad_cli.session import Session
 from nsad_cli.training.completion import CompletionObjective
