@@ -81,5 +81,6 @@ def test_the_bootstrap_mirrors_and_holds_the_difference(pairs: list[tuple[float,
     low, high = paired_bootstrap(a, b)
     assert -1 <= low <= high <= 1
     back = paired_bootstrap(b, a)
-    assert (low, high) == pytest.approx((-back[1], -back[0]), abs=0.12), "but for the draws"
+    step = 1 / len(pairs)  # of the means that draws of so few can have
+    assert (low, high) == pytest.approx((-back[1], -back[0]), abs=0.12 + step), "but for the draws"
     assert low - 1e-9 <= sum(b) / len(b) - sum(a) / len(a) <= high + 1e-9 or len(pairs) < 3
