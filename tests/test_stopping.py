@@ -116,7 +116,7 @@ def test_waves_stop_at_their_ends_alone() -> None:
 
 @pytest.mark.slow
 def test_what_it_saves_on_real_chains(data: Path) -> None:
-    """The design's figures: 34 % of 16 chains and 17 % of 40, with hardly another answer."""
+    """A third of 16 chains and a sixth of 40, with hardly another answer."""
     problems = list(read_vote_file(data / "votes" / "gpt35_last_letters_40.jsonl", print))
     with Checker() as checker:
         results = [chains for _, chains, _ in vote_results(problems, "sc", checker)]
