@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from nsad_cli.errors import UsageError
 from nsad_cli.types import Chain
-from nsad_cli.voting import chain_weights
+from nsad_cli.voting import chain_weights, possible_rule, vote, winner_is_right
 
 STOPPABLE = ("sc", "wsc", "asc", "asc-add")
 """Rules whose votes tell how sure their leader is."""
@@ -92,8 +93,31 @@ def confidence(chains: Sequence[Chain], rule: str = "sc") -> float:
 
 
 def chains_needed(chains: Sequence[Chain], threshold: float, wave: int = 1, rule: str = "sc") -> int:
-    """How many of the chains, drawn in their order and `wave` at a time, are drawn before it may stop."""
+    """How many of the chains, drawn in their order and `wave` at a time, are drawn before it may stop.
+
+    As long as none of those drawn has the score that the rule needs, they are counted.
+    """
     for drawn in range(wave, len(chains), wave):
-        if confidence(chains[:drawn], rule) >= threshold:
+        if confidence(chains[:drawn], possible_rule(chains[:drawn], rule)) >= threshold:
             return drawn
     return len(chains)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What stopping early makes of one problem's chains."""
+
+    drawn: int
+    right: bool
+    same: bool
+    """Whether the answer is that of all chains."""
+
+
+def stopped(chains: Sequence[Chain], threshold: float, wave: int, rule: str) -> Stopped:
+    """Draw the chains in their order, as `chains_needed` says, and vote."""
+    drawn = chains_needed(chains, threshold, wave, rule)
+    first = chains[:drawn]
+    early, whole = vote(first, possible_rule(first, rule)), vote(chains, rule)
+    classes = {chain.index: chain.answer_class for chain in chains}
+    winners = [[classes[item.chains[0]] for item in ballot.votes[:1]] for ballot in (early, whole)]
+    return Stopped(drawn, winner_is_right(chains, early), winners[0] == winners[1])

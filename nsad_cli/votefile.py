@@ -12,7 +12,7 @@ from nsad_cli.answers.extract import extract
 from nsad_cli.errors import NsadError
 from nsad_cli.files import read_jsonl
 from nsad_cli.solve import complete
-from nsad_cli.stopping import chains_needed
+from nsad_cli.stopping import stopped
 from nsad_cli.types import Chain, Problem, problem_id
 from nsad_cli.voting import any_right, vote, winner_is_right
 
@@ -53,15 +53,13 @@ def stopped_early(
 
     `right` answers; the share of `chains` drawn; the share of problems whose answer is the `same` as from all chains.
     """
-    right = same = drawn = 0
-    for _, chains, _ in results:
-        needed = chains_needed(chains, threshold, wave, rule)
-        ballot, whole = vote(chains[:needed], rule), vote(chains, rule)
-        drawn += needed
-        right += winner_is_right(chains, ballot)
-        same += [item.chains[0] for item in ballot.votes[:1]] == [item.chains[0] for item in whole.votes[:1]]
+    found = [stopped(chains, threshold, wave, rule) for _, chains, _ in results]
     total = sum(len(chains) for _, chains, _ in results)
-    return {"right": right, "chains": drawn / total, "same": same / len(results)}
+    return {
+        "right": sum(item.right for item in found),
+        "chains": sum(item.drawn for item in found) / total,
+        "same": sum(item.same for item in found) / len(results),
+    }
 
 
 def _read(row: dict[str, Any], number: int) -> tuple[Problem, list[Chain]]:

@@ -8,9 +8,9 @@ from typing import Any
 from nsad_cli.evaluation.outcomes import GREEDY, Outcomes, estimated, outcomes, rules_for
 from nsad_cli.evaluation.statistics import wilson
 from nsad_cli.prompts import FEW_SHOT
-from nsad_cli.stopping import STOPPABLE, chains_needed
+from nsad_cli.stopping import STOPPABLE, stopped
 from nsad_cli.types import Chain, Finish, Problem
-from nsad_cli.voting import possible_rule, vote, winner_is_right
+from nsad_cli.voting import possible_rule
 
 Measured = dict[str, tuple[list[Chain], list[Chain]]]
 """Each problem's greedy and sampled chains, by its id."""
@@ -57,7 +57,7 @@ def result_rows(
                 **_share(values),
                 "unanswered": sum(chain.answer is None for chain in flat) / max(len(flat), 1),
                 "truncated": sum(chain.finish is Finish.LENGTH for chain in flat) / max(len(flat), 1),
-                "tokens": sum(len(chain.logprobs) for chain in flat),
+                "tokens": _tokens(flat),
             }
         )
     return rows
@@ -95,15 +95,8 @@ def stopping_rows(
     """
     rows = []
     for rule in [rule for rule in rules_for(sampled) if rule in STOPPABLE] if any(sampled) else ():
-        right, same, drawn, tokens = [], 0, 0, 0
-        for group in sampled:
-            own = possible_rule(group, rule)
-            first = group[: chains_needed(group, stop_at, wave, own)]
-            ballot, whole = vote(first, possible_rule(first, own)), vote(group, own)
-            right.append(float(winner_is_right(group, ballot)))
-            same += _winner(group, ballot.votes[:1]) == _winner(group, whole.votes[:1])
-            drawn += len(first)
-            tokens += sum(len(chain.logprobs) for chain in first)
+        found = [stopped(group, stop_at, wave, possible_rule(group, rule)) for group in sampled]
+        first = [chain for group, item in zip(sampled, found, strict=True) for chain in group[: item.drawn]]
         flat = [chain for group in sampled for chain in group]
         rows.append(
             {
@@ -113,21 +106,19 @@ def stopping_rows(
                 "stop_at": stop_at,
                 "wave": wave,
                 "n": len(sampled),
-                **_share(right),
-                "same": same / max(len(sampled), 1),
-                "chains": drawn,
+                **_share([float(item.right) for item in found]),
+                "same": sum(item.same for item in found) / max(len(sampled), 1),
+                "chains": len(first),
                 "of_chains": len(flat),
-                "tokens": tokens,
-                "of_tokens": sum(len(chain.logprobs) for chain in flat),
+                "tokens": _tokens(first),
+                "of_tokens": _tokens(flat),
             }
         )
     return rows
 
 
-def _winner(group: Sequence[Chain], votes: Sequence[Any]) -> int | None:
-    """The winning class."""
-    classes = {chain.index: chain.answer_class for chain in group}
-    return classes[votes[0].chains[0]] if votes else None
+def _tokens(chains: Sequence[Chain]) -> int:
+    return sum(len(chain.logprobs) for chain in chains)
 
 
 def _share(values: Sequence[float]) -> Row:

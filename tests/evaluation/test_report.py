@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.outcomes import outcomes
-from nsad_cli.evaluation.report import Measured, report_on
+from nsad_cli.evaluation.report import Measured, report_on, stopping_rows
 from nsad_cli.types import Chain, Finish, Problem
 
 PROBLEMS = [
@@ -50,6 +50,13 @@ def test_rows() -> None:
         "truncated",
         "tokens",
     }
+
+
+def test_stopping_counts_for_as_long_as_no_chain_drawn_has_a_score() -> None:
+    agreed = [Chain("a", i, "1", "1", Finish.STOP, (1,), (-1.0,), 1, True, 0.9) for i in range(8)]
+    late = [dataclasses.replace(chain, weight=None) for chain in agreed[:2]] + agreed[2:]
+    asc = next(row for row in stopping_rows("b", "nce", [late, agreed], 0.95, 1) if row["rule"] == "asc")
+    assert asc["same"] == 1.0 and asc["accuracy"] == 1.0 and 2 < asc["chains"] < 16
 
 
 def test_groups_are_told_where_there_are_several() -> None:
