@@ -16,6 +16,7 @@ LIGHT = (
     "recipes",
     "prompts",
     "runs",
+    "readable",
     "hub",
     "database",
     "store",
@@ -52,7 +53,7 @@ LIGHT = (
     "rowfiles",
 )
 LAYERS = (
-    {"types", "errors", "nearest", "processes", "owners"},
+    {"types", "errors", "nearest", "processes", "owners", "readable"},
     {"files"},
     {
         "config",

@@ -7,9 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nsad_cli.cli.output import printable
-from nsad_cli.cli.readable import readable
 from nsad_cli.cli.tables import new_table
+from nsad_cli.readable import printable, readable
 from nsad_cli.types import Ballot, Chain
 
 if TYPE_CHECKING:
