@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from nsad_cli.database import connect
+from nsad_cli.database import connect, connect_to_read
 from nsad_cli.types import Chain, Finish, Problem
 
 FORMATS = (
@@ -38,9 +38,9 @@ class ChainStore:
     offsets are 32-bit integers, logprobs 32-bit floats, both little-endian blobs.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the store; see database.connect for errors."""
-        self._db = connect(path, FORMATS, "chain store")
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open or make the store, or only read one that is there; see the functions of database for errors."""
+        self._db = (connect_to_read if read_only else connect)(path, FORMATS, "chain store")
 
     def __enter__(self) -> ChainStore:
         return self

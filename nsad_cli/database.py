@@ -82,6 +82,31 @@ def connect(path: Path, formats: Sequence[str], kind: str) -> Database:
     return Database(path, connection, kind)
 
 
+def connect_to_read(path: Path, formats: Sequence[str], kind: str) -> Database:
+    """Open a database file without ever changing it, while others may write to it.
+
+    Raises NsadError for a file that is not there, is no database, or has another version's format.
+    """
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro", timeout=PATIENCE, isolation_level=None, uri=True
+        )
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+    except (sqlite3.Error, OSError) as error:
+        if connection is not None:
+            connection.close()
+        raise damaged(path, kind, error) from error
+    if found != len(formats):
+        connection.close()
+        raise NsadError(
+            f"the {kind} {path} has format {found}, this version reads {len(formats)}",
+            "another version of NSAD made it",
+            "where that is an older one, any other command on its run brings it up to date",
+        )
+    return Database(path, connection, kind)
+
+
 def _write_ahead(connection: sqlite3.Connection) -> None:
     """Switch to WAL mode, once per file, with patience.
 

@@ -43,6 +43,7 @@ LIGHT = (
     "processes",
     "doctor",
     "cli",
+    "dashboard",
     "pipeline",
     "evaluation",
     "forecast",
@@ -78,6 +79,7 @@ LAYERS = (
     {"pipeline", "probe"},
     {"forecast"},
     {"doctor", "export", "plan"},
+    {"dashboard"},
     {"cli"},
     {"__main__"},
 )

@@ -1,0 +1,20 @@
+"""Votes."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from nsad_cli.dashboard.view import View
+
+
+class VotesView(View):
+    """Votes."""
+
+    NAME = "votes"
+
+    def body(self) -> ComposeResult:
+        """Nothing yet."""
+        yield from ()
+
+    def follow(self) -> None:
+        """Nothing yet."""
