@@ -46,27 +46,22 @@ class Session:
     @cached_property
     def student(self) -> Student:
         """The base model with its tokenizer and prompt."""
-        settings = self.recipe.student
-        return load_student(
-            settings.model,
-            device=settings.device,
-            dtype=settings.dtype,
-            template=settings.template,
-            load_in_4bit=settings.load_in_4bit,
-            say=self._note,
-        )
+        return self._load_student(load_in_4bit=self.recipe.student.load_in_4bit)
 
     @cached_property
     def reader(self) -> Student:
         """The student without weights, for engines that have their own: tokenizer, prompt and config."""
+        return self._load_student(weights=False)
+
+    def _load_student(self, **more: bool) -> Student:
         settings = self.recipe.student
         return load_student(
             settings.model,
             device=settings.device,
             dtype=settings.dtype,
             template=settings.template,
-            weights=False,
             say=self._note,
+            **more,
         )
 
     @cached_property

@@ -52,7 +52,7 @@ LIGHT = (
     "rowfiles",
 )
 LAYERS = (
-    {"types", "errors", "nearest", "processes", "owners"},
+    {"types", "errors", "nearest", "processes", "owners", "seeds"},
     {"files"},
     {
         "config",

@@ -8,7 +8,6 @@ as the server keeps seeds. Where the server lists no token for the end of a chai
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.sampler import Sampling, Task, need_room
+from nsad_cli.seeds import seed_of
 from nsad_cli.teachers.pace import RETRIES, backoff
 from nsad_cli.types import Chain, Finish
 
@@ -29,6 +29,8 @@ BAD_REQUESTS = (400, 422)
 PASSING = (408, 409, 429)
 """Refusals that another attempt may not meet, beside errors of the server itself (500 and above)."""
 NO_CONNECTION = ("ConnectTimeout", "ConnectError")
+SEED_BITS = 31
+"""Some servers know no more."""
 NEAR = 8
 """Characters within which a token's text must come: what is further on belongs to another token."""
 
@@ -93,7 +95,7 @@ class ServerSampler:
         async def ask(task: Task, index: int) -> tuple[Chain, int]:
             async with room:
                 ids = prompts[task.problem_id]
-                body = self._body(len(ids), sampling, seed_of(seed, task.problem_id, index))
+                body = self._body(len(ids), sampling, seed_of(seed, task.problem_id, index, bits=SEED_BITS))
                 reply = await servers.complete(body, ids, self.student.prompt_text(task.question))
             chain = self._record(task, index, reply.choices[0])
             return chain, reply.usage.completion_tokens if reply.usage else len(chain.logprobs)
@@ -252,11 +254,6 @@ def _may_pass(error: Exception) -> bool:
     """Whether another attempt may succeed."""
     status = getattr(error, "status_code", None)
     return status is None or status >= 500 or status in PASSING
-
-
-def seed_of(seed: str, problem: str, index: int) -> int:
-    """The seed of one chain, 31 bits: some servers know no more."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{problem}:{index}".encode()).digest()[:4], "big") >> 1
 
 
 def offsets(text: str, tokens: Sequence[str]) -> list[int]:
