@@ -54,7 +54,7 @@ LIGHT = (
     "rowfiles",
 )
 LAYERS = (
-    {"types", "errors", "nearest", "processes", "owners", "readable"},
+    {"types", "errors", "nearest", "processes", "owners", "readable", "seeds"},
     {"files"},
     {
         "config",
