@@ -48,13 +48,16 @@ class Chart(Plane):
 
     def paint(self) -> list[Strip]:
         """Every line."""
-        self.label_width = 8  # a first guess: the labels tell how much it is
-        scale = self._scale([found for parts in self._decimated() for found in parts])
+        decimated = self._decimated()
+        scale = self._scale([found for parts in decimated for found in parts])
         most = max(self.rows // 4, 2)
         values = log_ticks(*scale, most) if self.logarithmic else ticks(*scale, most)
         names = labels(values, logarithmic=self.logarithmic)
-        self.label_width = max(4, *(len(name) for name in names)) + 1
-        return self._lines(self._decimated(), scale, dict(zip(values, names, strict=True)))
+        width = max(4, *(len(name) for name in names)) + 1
+        if width != self.label_width:  # the labels leave more room, or less
+            self.label_width = width
+            decimated = self._decimated()
+        return self._lines(decimated, scale, dict(zip(values, names, strict=True)))
 
     def _decimated(self) -> list[list[Columns]]:
         """Each curve's columns: what lies behind first, the line last."""
