@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -104,6 +105,10 @@ class CurvesView(View):
                 yield Chart(self.sight, id="chart")
                 yield HeatMap(self.sight, id="heat")
                 yield Static(id="legend", markup=False)
+
+    def on_mount(self) -> None:
+        """What is imported stays: looking through it for what may go held frames up for 40 ms now and then."""
+        gc.freeze()
 
     # --- following ------------------------------------------------------------------------------------------------
 
