@@ -30,7 +30,7 @@ from nsad_cli.dashboard.sight import Sight
 from nsad_cli.dashboard.smoothing import WEIGHTS, Smoothed
 from nsad_cli.dashboard.stage_bar import StageBar
 from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
-from nsad_cli.dashboard.ticks import count, number
+from nsad_cli.dashboard.ticks import exactly, number
 from nsad_cli.dashboard.view import View
 from nsad_cli.readable import printable
 
@@ -70,7 +70,7 @@ class CurvesView(View):
         Binding("comma,shift+left", "cursor(-1)", "Cursor to the left", show=False),
         Binding("full_stop,shift+right", "cursor(1)", "Cursor to the right", show=False),
         Binding("escape", "no_cursor", "No cursor", show=False),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom", key_display="+", tooltip="Zoom in, around the cursor"),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom", tooltip="Zoom in, around the cursor"),
         Binding("minus", "zoom(2)", "Zoom out", show=False),
         Binding("less_than_sign,ctrl+left", "pan(-0.5)", "Earlier steps", show=False),
         Binding("greater_than_sign,ctrl+right", "pan(0.5)", "Later steps", show=False),
@@ -273,7 +273,7 @@ class CurvesView(View):
         plane, tint = self._plane, tints(self.app)
         text = Text(overflow="ellipsis")
         if plane.cursor is not None:
-            text.append(f"step {count(plane.cursor)}  ", plane.ink(tint["accent"]) + Style(bold=True))
+            text.append(f"step {exactly(plane.cursor)}  ", plane.ink(tint["accent"]) + Style(bold=True))
         state = []
         if isinstance(plane, Chart):
             text.append_text(chart_legend(plane))
@@ -285,7 +285,7 @@ class CurvesView(View):
             state += [f"{printable(self._runs[0][0])} alone"] if len(self._runs) > 1 else []
         if not self.sight.whole:
             first, last = self.sight.bounds
-            state.append(f"steps {count(round(first))} to {count(round(last))}")
+            state.append(f"steps {exactly(round(first))} to {exactly(round(last))}")
         text.append(" · ".join(state), plane.ink(tint["dim"]))
         self.query_one("#legend", Static).update(text)
 
@@ -339,15 +339,17 @@ class CurvesView(View):
             self.draw()
 
     def action_smooth(self) -> None:
-        """The next weight."""
+        """The next weight; a heat map has none."""
+        if isinstance(self._plane, HeatMap):
+            return
         self.smoothing = WEIGHTS[(WEIGHTS.index(self.smoothing) + 1) % len(WEIGHTS)]
         self.draw()
 
     def action_logarithm(self) -> None:
         """Logarithmic or linear."""
-        chart = self.query_one(Chart)
-        chart.logarithmic = not chart.logarithmic
-        self._redraw()
+        if isinstance(plane := self._plane, Chart):
+            plane.logarithmic = not plane.logarithmic
+            self._redraw()
 
     def action_zoom(self, factor: float) -> None:
         """Fewer steps, or more."""

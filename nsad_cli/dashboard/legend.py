@@ -7,7 +7,7 @@ from rich.text import Text
 
 from nsad_cli.dashboard.chart import Chart, Curve
 from nsad_cli.dashboard.heat_map import HeatMap
-from nsad_cli.dashboard.ticks import count, number
+from nsad_cli.dashboard.ticks import count, exactly, number
 from nsad_cli.readable import printable
 
 FIXED = "\u00a0"
@@ -40,7 +40,7 @@ def curve_value(curve: Curve, chart: Chart) -> str:
     finite = column[np.isfinite(column)]
     if len(finite) > 1:
         return f"{told} ({number(float(finite.min()))} … {number(float(finite.max()))})"
-    return told if series.steps[place] == chart.cursor else f"{told} (step {count(series.steps[place])})"
+    return told if series.steps[place] == chart.cursor else f"{told} (step {exactly(series.steps[place])})"
 
 
 def left_out(chart: Chart) -> str:
