@@ -81,6 +81,10 @@ class CurvesView(View):
     def __init__(self) -> None:
         super().__init__()
         self.sight = Sight()
+        self.bar = StageBar(id="stages")
+        self.rows = RowList([Column("figure"), Column("now", 10, number=True)], id="figures")
+        self.chart, self.heat = Chart(self.sight, id="chart"), HeatMap(self.sight, id="heat")
+        self.legend = Static(id="legend", markup=False)
         self.smoothing = WEIGHTS[0]
         self.stage: str | None = None
         """The stage chosen; None follows the newest."""
@@ -98,13 +102,13 @@ class CurvesView(View):
 
     def body(self) -> ComposeResult:
         """Stages above, figures at the side, the picture with its legend."""
-        yield StageBar(id="stages")
+        yield self.bar
         with Container(id="panes"):
-            yield RowList([Column("figure"), Column("now", 10, number=True)], id="figures")
+            yield self.rows
             with Vertical(id="picture"):
-                yield Chart(self.sight, id="chart")
-                yield HeatMap(self.sight, id="heat")
-                yield Static(id="legend", markup=False)
+                yield self.chart
+                yield self.heat
+                yield self.legend
 
     def on_mount(self) -> None:
         """What is imported stays: looking through it for what may go held frames up for 40 ms now and then."""
@@ -199,7 +203,7 @@ class CurvesView(View):
             self.sight.show_all()
             self._put_cursor(None)
         self._drawn = stage
-        self.query_one(StageBar).show(stages, stage, self._runs[0][1].latest if self._live else None)
+        self.bar.show(stages, stage, self._runs[0][1].latest if self._live else None)
         self._show_figures(stage, stages)
         self._show_picture(stage, stages)
 
@@ -211,7 +215,7 @@ class CurvesView(View):
             self._figures = figures(log, stage) if len(self._runs) == 1 else apart(figures(log, stage))
         titles = [figure.title for figure in self._figures]
         self._place = titles.index(self.title_chosen) if self.title_chosen in titles else 0
-        self.query_one(RowList).show(
+        self.rows.show(
             len(titles), lambda i: (printable(titles[i]), self._now(stage, self._figures[i])), cursor=self._place
         )
 
@@ -248,7 +252,7 @@ class CurvesView(View):
         ends = [(source.series.steps[0], source.series.steps[-1]) for source in self._sources]
         if ends:
             self.sight.grow(float(min(first for first, _ in ends)), float(max(last for _, last in ends)))
-        chart, heat = self.query_one(Chart), self.query_one(HeatMap)
+        chart, heat = self.chart, self.heat
         chart.display, heat.display = not figure.layered, figure.layered
         if figure.layered:
             layers = [Layer(layer_of(source.metric)[0], source.series) for source in self._sources]
@@ -287,17 +291,16 @@ class CurvesView(View):
             first, last = self.sight.bounds
             state.append(f"steps {exactly(round(first))} to {exactly(round(last))}")
         text.append(" · ".join(state), plane.ink(tint["dim"]))
-        self.query_one("#legend", Static).update(text)
+        self.legend.update(text)
 
     # --- keys and mouse -------------------------------------------------------------------------------------------
 
     @property
     def _plane(self) -> Plane:
-        return self.query_one(HeatMap) if self._figures and self._figure.layered else self.query_one(Chart)
+        return self.heat if self._figures and self._figure.layered else self.chart
 
     def _put_cursor(self, step: float | None) -> None:
-        for plane in self.query(Plane):
-            plane.cursor = step
+        self.chart.cursor = self.heat.cursor = step
 
     def _redraw(self) -> None:
         """The picture and its legend, from what is read already."""
