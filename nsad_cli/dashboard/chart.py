@@ -21,7 +21,7 @@ GLYPHS_PER_LINE = 4
 """How often a line shows its glyph, so that it is known without its colour."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """A line: its name, points, glyph and colour."""
 
@@ -105,9 +105,9 @@ class Chart(Plane):
                 self._draw(parts[0], scale, codes, styles, table, self.ink(curve.colour, 0.65))
         behind = len(table)
         signs: list[tuple[int, int, str, int]] = []
-        for curve, parts in zip(self.curves, decimated, strict=True):
+        for order, (curve, parts) in enumerate(zip(self.curves, decimated, strict=True)):
             self._draw(parts[-1], scale, codes, styles, table, self.ink(curve.colour), over=behind)
-            signs += self._signs(curve, parts[-1], scale, len(table) - 1)
+            signs += self._signs(order, parts[-1], scale, len(table) - 1)
         for row, column, glyph, style in signs:
             codes[row, column], styles[row, column] = ord(glyph), style
         self._draw_cursor(codes, styles, table)
@@ -150,16 +150,15 @@ class Chart(Plane):
         table.append(self.ink(tints(self.app)["warning"]))
 
     def _signs(
-        self, curve: Curve, columns: Columns, scale: tuple[float, float], style: int
+        self, order: int, columns: Columns, scale: tuple[float, float], style: int
     ) -> list[tuple[int, int, str, int]]:
         """Where the glyph stands: at each measured point, at the line's end, and here and there on it."""
-        drawn = np.flatnonzero(~np.isnan(columns.last))
+        curve, drawn = self.curves[order], np.flatnonzero(~np.isnan(columns.last))
         if not len(drawn):
             return []
         if curve.marked and len(drawn) <= self.columns // 2:
             places = drawn
         else:
-            order = self.curves.index(curve)
             shares = (np.arange(GLYPHS_PER_LINE) + (order + 1) / (len(self.curves) + 1)) / GLYPHS_PER_LINE
             places = np.unique([*drawn[(shares * (len(drawn) - 1)).astype(int)], drawn[-1]])
             places = places if len(self.curves) > 1 else drawn[-1:]

@@ -24,7 +24,7 @@ BELOW, ABOVE = "#56B4E9", "#E69F00"
 """Okabe and Ito's blue and orange: people of every colour vision tell them apart."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layer:
     """A row: the layer's number and what it told."""
 
