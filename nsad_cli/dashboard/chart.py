@@ -12,6 +12,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from nsad_cli.dashboard.braille import BLANK, cells, spans
+from nsad_cli.dashboard.event_log import LARGEST
 from nsad_cli.dashboard.plane import Plane
 from nsad_cli.dashboard.series import Columns, Series, decimate
 from nsad_cli.dashboard.themes import tints
@@ -80,7 +81,8 @@ class Chart(Plane):
         low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
         if self.logarithmic:
             return (low, high) if high > low * 1.01 else (low / 1.5, high * 1.5)
-        spare = (high - low) * 0.02 if high - low > 1e-9 * max(abs(high), abs(low)) else max(abs(high) * 0.1, 1e-6)
+        apart = high - low > max(1e-9 * max(abs(high), abs(low)), 1 / LARGEST)
+        spare = (high - low) * 0.02 if apart else max(abs(high) * 0.1, 1e-6)
         return (low - spare if low < 0 or low - spare > 0 else 0.0), high + spare
 
     def _row(self, value: float, scale: tuple[float, float]) -> int:
