@@ -301,6 +301,8 @@ class CurvesView(View):
 
     def _put_cursor(self, step: float | None) -> None:
         self.chart.cursor = self.heat.cursor = step
+        if step is None:
+            self.heat.pointed = None
 
     def _redraw(self) -> None:
         """The picture and its legend, from what is read already."""
@@ -329,7 +331,8 @@ class CurvesView(View):
         self.action_pan(message.share)
 
     def on_plane_pointed(self, message: Plane.Pointed) -> None:
-        """A click sets the cursor."""
+        """A click sets the cursor, on a heat map on a layer."""
+        self.heat.pointed = message.row if self._plane is self.heat and self.heat.row_layers(message.row) else None
         self._put_cursor(self._snapped(message.step))
         self._redraw()
 

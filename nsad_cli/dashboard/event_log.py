@@ -19,6 +19,7 @@ LABELS = ("model", "benchmark")
 LARGEST = 1e100
 """A number beyond it is taken for one that is not finite, and sums of what is left cannot overflow."""
 LAST_STEP = 1e15
+"""A step beyond it is none: floats still tell whole numbers apart below it."""
 BUDGET = 0.02
 """Seconds that one look at the log takes at most, about."""
 

@@ -36,6 +36,8 @@ class HeatMap(Plane):
     """A row a layer, the first at the top; where there is no room, neighbours share one and the strongest is shown."""
 
     stack: Sequence[Layer] = ()
+    pointed: int | None = None
+    """The row under the last click."""
 
     def show(self, layers: Sequence[Layer]) -> None:
         """Draw these, in their order."""

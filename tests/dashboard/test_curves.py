@@ -508,6 +508,12 @@ def test_many_layers_share_rows_and_the_strongest_shows(tmp_path: Path) -> None:
         row = next(i for i in range(heat.rows) if 50 in [layer.number for layer in heat.row_layers(i)])
         assert len(heat.row_layers(row)) > 1 and "+" in screen_text(app).split("\n")[2 + row]
         assert view(pilot).query_one(RowList).count == 2
+        await pilot.click(heat, offset=(30, row))
+        await pilot.pause()
+        assert told(pilot).startswith("step ") and "layer 50 +0.4, layer" in told(pilot)
+        assert "strongest" not in told(pilot)
+        await pilot.press("escape")
+        assert told(pilot).startswith("strongest: layer 50 +0.4")
 
     drive(app, script, (80, 24))
 
