@@ -226,9 +226,21 @@ def _report(run: Run, stages: Sequence[str], force: bool, as_json: bool, followi
 def _ranks(report: Mapping[str, Any]) -> str:
     """How a ranker does on the chains of problems that it has not learned from."""
     accuracy, before = report["ranking_accuracy"], report["ece_before"]
-    chains = f"{report['chains']} chains of {report['problems']} held-out problems ({report['right']} right)"
-    ranked = "no pair to rank" if accuracy is None else f"{accuracy:.0%} of {report['pairs']} pairs ranked rightly"
+    text = f"{report['chains']} chains of {report['problems']} problems that it has not learned from"
+    text += f" ({report['right']} right): "
+    if accuracy is None:
+        text += "no pair to rank"
+    else:
+        text += f"{accuracy:.0%} of {report['pairs']} pairs within a problem ranked rightly"
+        text += ", no better than chance: votes by asc may lose by it" if accuracy <= 0.5 else ""
+    text += "" if before is None else f"; calibration error {before:.3f}"
     if report["calibrated"]:
-        return f"{chains}: {ranked}; calibration error {before:.3f}, calibrated {report['ece_after']:.3f}"
-    error = "" if before is None else f"; calibration error {before:.3f}"
-    return f"{chains}: {ranked}{error}; not calibrated: {report['why']}"
+        text += f", calibrated {report['ece_after']:.3f}"
+    else:
+        text += f"; not calibrated: {report['why']}"
+    if unseen := report.get("unseen"):
+        text += (
+            f". On {unseen['problems']} problems that the student has not learned from either, "
+            f"{unseen['right']} of {unseen['chains']} chains are right, error {unseen['ece']:.3f}"
+        )
+    return text

@@ -58,7 +58,7 @@ def calibrate(scorer: Scorer, graded: Sequence[Graded], tokens: int) -> tuple[Ca
         return Calibration(), {**report, "why": f"that takes {ENOUGH} right and {ENOUGH} wrong chains of two problems"}
     fitted = fit_platt(logits, right)
     if fitted is None:
-        return Calibration(), {**report, "why": "right chains score no higher than wrong ones"}
+        return Calibration(), {**report, "why": "over all problems, right chains score no higher than wrong ones"}
     halves = [[both for group in groups[start::2] for both in group] for start in (0, 1)]
     scores: list[float] = []
     truths: list[bool] = []
@@ -73,3 +73,23 @@ def calibrate(scorer: Scorer, graded: Sequence[Graded], tokens: int) -> tuple[Ca
         "shift": fitted.shift,
     }
     return fitted, report
+
+
+def unseen_report(
+    scorer: Scorer, calibration: Calibration, graded: Sequence[Graded], tokens: int
+) -> dict[str, Any] | None:
+    """How far scores and truth are apart on problems that the student itself was not trained on; None without chains.
+
+    It has been trained on most of the problems that calibrate: where it is right there far more often than here, scores
+    are too high for new problems.
+    """
+    if not graded:
+        return None
+    right = [item.right for item in graded]
+    logits = logits_of(scorer, [item.example for item in graded], tokens)
+    return {
+        "problems": len({item.problem_id for item in graded}),
+        "chains": len(graded),
+        "right": sum(right),
+        "ece": expected_calibration_error([calibration(z) for z in logits], right),
+    }

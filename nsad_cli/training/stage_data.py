@@ -53,6 +53,8 @@ class StageData:
     counts: dict[str, int] = field(default_factory=dict)
     graded: Sequence[Graded] = ()
     """Chains that calibrate a ranker."""
+    unseen: Sequence[Graded] = ()
+    """Chains for problems that no stage was trained on: they only check the calibration."""
 
 
 def make_corpus(positive: Sequence[Rationale], negative: Sequence[Rationale], *, share: float, seed: int) -> Corpus:
@@ -130,7 +132,8 @@ def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], cor
     """Pairs to learn from, pairs that choose the checkpoint, and whole problems' chains that calibrate the scores.
 
     encode: as the ranker reads chains. The student's own chains for a share of the problems, set apart by hash,
-    calibrate, and neither they nor the teacher's for the same problems are learned from.
+    calibrate, and neither they nor the teacher's for the same problems are learned from. Held-out problems are too few
+    to calibrate; the student has not been trained on them, so they check it.
     """
     settings, seed = session.recipe.training.ranker, session.recipe.seed
     sampled = [item.problem.id for item in own if item.problem.id not in corpus.held_out]
@@ -171,15 +174,16 @@ def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], cor
         choose(held_pairs, session.recipe.training.max_held_out, seed),
         sorted({item.problem.id for item in candidates if item.right and item.wrong} | apart),
         counts,
-        [graded for item in own if item.problem.id in apart for graded in _graded(item, encode)],
+        _graded([item for item in own if item.problem.id in apart], encode),
+        _graded([item for item in own if item.problem.id in corpus.held_out], encode),
     )
 
 
-def _graded(item: Candidates, encode: Encode) -> list[Graded]:
-    sides = ((item.right, True), (item.wrong, False))
+def _graded(candidates: Sequence[Candidates], encode: Encode) -> list[Graded]:
     return [
         Graded(item.problem.id, encode(item.problem.question, text), right)
-        for texts, right in sides
+        for item in candidates
+        for texts, right in ((item.right, True), (item.wrong, False))
         for text in texts
         if text.strip()
     ]

@@ -27,7 +27,7 @@ from nsad_cli.training.baselines import (
     human_solutions,
     start_from,
 )
-from nsad_cli.training.calibrating import calibrate
+from nsad_cli.training.calibrating import calibrate, unseen_report
 from nsad_cli.training.completion import CompletionObjective
 from nsad_cli.training.nce import NceObjective
 from nsad_cli.training.probe_fit import fit_probe
@@ -168,6 +168,7 @@ def train_ranker(
 
     def finish(objective: RankerObjective, found: StageData, steps: int) -> dict[str, Any]:
         calibration, report = calibrate(objective.scorer, found.graded, settings.pack_tokens)
+        report["unseen"] = unseen_report(objective.scorer, calibration, found.unseen, settings.pack_tokens)
         session.run.emit(ADAPTER, steps, steps, **report)
         if leads():
             reads = _made(session, READS) or ""

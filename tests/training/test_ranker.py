@@ -96,6 +96,8 @@ def test_every_kind_learns_and_is_calibrated(
     # Right chains say another word than wrong ones; a random student's states tell it less well.
     assert report["ranking_accuracy"] == 1.0 or (kind == "probe" and report["ranking_accuracy"] > 0.7)
     assert report["calibrated"] and 0 <= report["ece_after"] <= 0.5
+    unseen = report["unseen"]
+    assert unseen["chains"] == unseen["problems"] * SAMPLES == 2 * unseen["right"] > 0 and 0 <= unseen["ece"] <= 0.6
     told = [event.metrics for event in run.events() if "ranking_accuracy" in event.metrics]
     assert told == [report]
     mine = [event.metrics for event in run.events() if event.stage == "ranker"]
@@ -137,10 +139,11 @@ def test_the_probe_is_at_its_objectives_optimum(
 def test_no_problem_that_calibrates_is_learned_from(
     taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not from its own chains, nor, where these are few, from the teacher's."""
+    """Not from its own chains, nor, where these are few, from the teacher's; folds keep a problem's pairs together."""
     seen: dict[str, Any] = {}
 
     def watch(scorer: Scorer, train_set: Any, held_out: Any, **more: Any) -> Any:
+        seen["prompts"] = [pair.prompt for pair in train_set]
         seen["learned"] = {scorer.student.tokenizer.decode(pair.prompt) for pair in (*train_set, *held_out)}
         return fit(scorer, train_set, held_out, **more)
 
@@ -148,8 +151,14 @@ def test_no_problem_that_calibrates_is_learned_from(
         seen["calibrating"] = {scorer.student.tokenizer.decode(item.example.prompt) for item in chains}
         return calibrate(scorer, chains, tokens)
 
+    def crossed(features: Any, folds: Any, *more: Any) -> Any:
+        seen["folds"] = folds.tolist()
+        return cross(features, folds, *more)
+
+    from nsad_cli.training.probe_fit import _cross_validated as cross
     from nsad_cli.training.probe_fit import fit_probe as fit
 
+    monkeypatch.setattr("nsad_cli.training.probe_fit._cross_validated", crossed)
     monkeypatch.setattr("nsad_cli.training.stages.fit_probe", watch)
     monkeypatch.setattr("nsad_cli.training.stages.calibrate", graded)
     settings = ranking(tiny_llama, tiny_encoders, "probe", min_pairs=1000, max_examples=None)
@@ -157,6 +166,8 @@ def test_no_problem_that_calibrates_is_learned_from(
     result = run_stages(run, ["ranker"], note=lambda _: None)["ranker"]
     assert result["teacher_pairs"] > 0 and len(seen["calibrating"]) == result["calibration"]["problems"] >= 3
     assert len(seen["learned"]) > 10 and not seen["learned"] & seen["calibrating"]
+    together = set(zip(seen["prompts"], seen["folds"], strict=True))
+    assert len(together) == len(set(seen["prompts"])) < len(seen["prompts"]) and len(set(seen["folds"])) > 1
 
 
 def test_a_probe_scores_fresh_chains_without_a_pass_and_kept_ones_with_one(
@@ -278,6 +289,15 @@ def test_a_certain_ranker_learns_its_doubts(tiny_llama: Path) -> None:
     assert report["ece_before"] == pytest.approx(0.25, abs=0.01) and report["ece_after"] < 0.03
     assert calibration(6.0) == pytest.approx(0.75, abs=0.02)
     assert report["ranking_accuracy"] == pytest.approx((9 + 0.5 * 6) / 16)
+
+
+def test_the_error_afterwards_is_measured_on_what_was_not_fitted(tiny_llama: Path) -> None:
+    """Every second problem is another world: what one half teaches is wrong for the other."""
+    scorer = Given(load_student(str(tiny_llama), device="cpu"))
+    easy = [(6, True), (6, True), (-6, True), (-6, False)]
+    hard = [(6, False), (6, True), (-6, False), (-6, False)]
+    _, report = calibrate(scorer, graded(*(easy + hard) * 10), 1000)
+    assert report["calibrated"] and report["ece_after"] == pytest.approx(0.25, abs=0.06), "fitted to itself: 0"
 
 
 def test_rankers_of_a_bfloat16_student_are_in_float32(tiny_llama: Path, tiny_encoders: dict[str, Path]) -> None:
