@@ -56,16 +56,18 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number by which a run is known: an accuracy (a fraction), or a loss."""
+    """A number by which a run is known: what kind it is, of what, and its value (of an accuracy, a fraction)."""
 
-    name: str
+    kind: str
+    of: str
     value: float
-    share: bool
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """The value for people; a loss that was not finite is NaN."""
         if self.value != self.value:
-            return f"NaN {self.name}"
-        return f"{self.value:.1%} {self.name}" if self.share else f"{self.value:.3f} {self.name}"
+            return "NaN"
+        return f"{self.value:.1%}" if self.kind == "accuracy" else f"{self.value:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _read(known: _Known) -> None:
             known.stages, known.created, known.version = _manifest(known.run)
             known.why = ""
         except NsadError as error:
-            known.why = f"{error.what}: {error.why}"
+            known.why = f"{error.what}: {error.why}".removeprefix(f"run `{known.run.name}` ")
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             known.why = f"its manifest.json is no run's ({type(error).__name__}: {error})"
     stamp = _stamp(known.run.path / "events.jsonl")
@@ -313,11 +315,11 @@ def _figure(stages: Sequence[Stage], heard: Sequence[Heard], stage: str) -> Figu
     losses = [event.loss for event in of_stage if event.loss is not None]
     for name, values in (("held-out loss", held_out), ("loss", losses)):
         if values:
-            return Figure(f"{name} {stage}", values[-1], share=False)
+            return Figure(name, stage, values[-1])
     for item in sorted(stages, key=lambda item: item.started, reverse=True):
         value = item.result.get("held_out_loss")
         if isinstance(value, int | float):
-            return Figure(f"held-out loss {item.name}", float(value), share=False)
+            return Figure("held-out loss", item.name, float(value))
     return _accuracy(by_name.get("eval-before"))
 
 
@@ -332,7 +334,7 @@ def _accuracy(stage: Stage | None) -> Figure | None:
     row = min(
         (row for row in mine if row["benchmark"] == mine[0]["benchmark"]), key=lambda row: RULES.index(row["rule"])
     )
-    return Figure(f"accuracy {model} {row['rule'] or 'greedy'}", row["accuracy"], share=True)
+    return Figure("accuracy", f"{model}, {row['rule'] or 'greedy'}, {row['benchmark']}", row["accuracy"])
 
 
 def accuracies(result: Mapping[str, Any]) -> list[dict[str, Any]]:
