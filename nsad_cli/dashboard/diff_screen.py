@@ -36,7 +36,8 @@ class DiffScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """What is to say, the list, and one setting whole."""
-        with Vertical(id="diff"):
+        with Vertical(id="diff") as frame:
+            frame.border_subtitle = "Escape closes"
             yield Static(id="said", markup=False)
             yield RowList([Column("setting"), Column(self.one.name), Column(self.other.name)], id="settings")
             yield Static(id="whole", markup=False)
@@ -50,9 +51,12 @@ class DiffScreen(ModalScreen[None]):
             text = f"{error.what}: {error.why}"
         else:
             count = len(self.rows)
-            text = f"{count} setting{'s' if count > 1 else ''} of {names} differ{'' if count > 1 else 's'}"
-            text = text if count else f"Nothing differs between the recipes of {names}"
-        self.query_one("#said", Static).update(f"{text} (Escape closes)")
+            text = (
+                f"{names} differ in {count} setting{'s' * (count > 1)}"
+                if count
+                else f"the recipes of {names} are equal"
+            )
+        self.query_one("#said", Static).update(text)
         self.query_one(RowList).show(len(self.rows), lambda index: self.rows[index])
         self.query_one(RowList).focus()
         self._whole(0)

@@ -18,7 +18,7 @@ from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.filter_box import FilterBox
 from nsad_cli.dashboard.row_list import Cell, Column, RowList
 from nsad_cli.dashboard.run_detail import next_steps, outcome
-from nsad_cli.dashboard.run_list import RunList, RunRow
+from nsad_cli.dashboard.run_list import RunList, RunRow, Stage
 from nsad_cli.dashboard.spans import span
 from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
 from nsad_cli.dashboard.view import View
@@ -59,7 +59,6 @@ class RunsView(View):
     RunsView.-wide #detail { width: 42%; height: 1fr; max-height: 100%; border-top: none; border-left: solid $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "look", "Look at", show=False, tooltip="Look at this run, and go to its curves"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by name, state and stage: type"),
         Binding("space", "mark", "Mark", tooltip="Mark a run: its curves are laid over the others'"),
         Binding("d", "diff", "Diff", tooltip="What differs between this run's recipe and the marked one's"),
@@ -103,9 +102,9 @@ class RunsView(View):
     def _list(self) -> None:
         under, rows, box = self.under, self.query_one(RowList), self.query_one(FilterBox)
         self._rows = [row for row in self._all if box.matches(row.name, row.state, row.stage)]
-        places = [index for index, row in enumerate(self._rows) if under is not None and row.path == under.path]
+        place = next((index for index, row in enumerate(self._rows) if under and row.path == under.path), None)
         overlaid = [run.name for run in self.reader.overlaid()]
-        rows.show(len(self._rows), lambda index: self._cells(self._rows[index], overlaid), cursor=(places or [None])[0])
+        rows.show(len(self._rows), lambda index: self._cells(self._rows[index], overlaid), cursor=place)
         lost = self.reader.run_name is not None and self.reader.run is None
         if self._all and not self._rows:
             self.say(f"no run matches `{box.value}`: Escape shows all")
@@ -169,7 +168,7 @@ class RunsView(View):
 
     def _head(self, row: RunRow) -> Text:
         """What it is, and where it stands."""
-        said = Text(row.name, "bold").append(" (chosen)" if row.chosen else "", "not bold")
+        said = Text().append(row.name, "bold").append(" (chosen)" if row.chosen else "")
         said.append("\n").append_text(self._state(row)).append(f"  {self._status(row)}")
         if row.why:
             said.append(f"\n{row.why}")
@@ -185,9 +184,17 @@ class RunsView(View):
             state = row.state if stage.state == "running" else stage.state
             glyph, tint = STATES.get(state, ("·", "text"))
             told = Text("\n".join([*([] if state == "finished" else [state]), *outcome(stage)]))
-            took = Text(span(stage.seconds), tints(self.app)["dim"], justify="right")
+            took = Text(span(self._took(row, stage)), tints(self.app)["dim"], justify="right")
             stages.add_row(Text(glyph, tints(self.app)[tint]), Text(stage.name), took, told)
         return stages
+
+    def _took(self, row: RunRow, stage: Stage) -> float | None:
+        """Seconds; of one at work up to now, of one whose process was killed none is known."""
+        if stage.state != "running":
+            return stage.seconds
+        if row.state not in ("running", "stalled"):
+            return None
+        return (stage.seconds or 0.0) + max(self.reader.clock() - stage.started, 0.0)
 
     def _more(self, row: RunRow) -> Text:
         """What to run next, and where it lies."""
