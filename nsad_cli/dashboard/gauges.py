@@ -49,7 +49,7 @@ class Gauge:
         return "–" if value != value else f"{value:.1f}" if self.unit == "GiB" else f"{value:.0f}"
 
     def bars(self, width: int, height: int) -> list[str]:
-        """The values as bars, `height` lines of `width` cells; the highest value of each column, a gap for none."""
+        """The values as bars, `height` lines of `width` cells; each column is a mean, or a gap where there is none."""
         columns = _columns(self.values, self.places, width)
         full = self.top or self.whole or float(np.nanmax(self.values)) or 1.0
         eighths = np.where(np.isfinite(columns), np.clip(np.ceil(columns / full * height * 8), 1, height * 8), 0)
@@ -61,29 +61,33 @@ class Gauge:
 
 
 def _columns(values: np.ndarray, places: np.ndarray | None, width: int) -> np.ndarray:
-    """The highest of the values that fall into each column, nan where none does."""
-    if places is not None:
-        columns = np.full(width, np.nan)
-        inside = (places >= 0) & (places <= 1)
-        np.fmax.at(columns, np.minimum((places[inside] * width).astype(int), width - 1), values[inside])
-        return columns
-    if values.size <= width:
-        return values[np.arange(width) * values.size // width] if values.size else np.full(width, np.nan)
-    return np.fmax.reduceat(values, np.arange(width) * values.size // width)
+    """The mean of the values that fall into each column, nan where none does."""
+    if places is None:
+        if 0 < values.size <= width:
+            return values[np.arange(width) * values.size // width]
+        places = np.arange(values.size) / max(values.size, 1)
+    there = (places >= 0) & (places <= 1) & np.isfinite(values)
+    columns = np.minimum((places[there] * width).astype(int), width - 1)
+    counts = np.bincount(columns, minlength=width)
+    sums = np.bincount(columns, weights=values[there], minlength=width)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def draw(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) -> Text:
-    """The gauges below each other in that room: with charts where it is enough, else a line each."""
-    groups = list(dict.fromkeys(gauge.group for gauge in gauges))
+    """The gauges below each other in that room: with charts, else a line each, else a line for each GPU."""
+    groups: dict[str, list[Gauge]] = {}
+    for gauge in gauges:
+        groups.setdefault(gauge.group, []).append(gauge)
     heads = len([group for group in groups if group])
     room = (height - heads) // max(len(gauges), 1) - 1
+    tight = len(gauges) + heads > height
     text = Text(no_wrap=True, end="")
-    for group in groups:
-        if group:
-            text.append(f"{group}\n", "bold")
-        for gauge in gauges:
-            if gauge.group != group:
-                continue
+    for group, members in groups.items():
+        if group and tight:
+            _one_line(text, group, members, width, tint)
+            continue
+        text.append(f"{group}\n" if group else "", "bold")
+        for gauge in members:
             if not gauge.told:
                 text.append(f"{gauge.name:<8}").append("– (the device does not tell)\n", dim)
             elif room >= LOW:
@@ -92,8 +96,19 @@ def draw(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) 
                     text.append(f"{line}\n", tint)
                 text.append("\n" * (room > TALL))
             else:
-                now, peak = f"{gauge.now:<17} ", f" peak {gauge.peak}"
-                left = max(width - 8 - len(now) - len(peak), 1)
-                text.append(f"{gauge.name:<8}").append(now, "bold").append(gauge.bars(left, 1)[0], tint)
-                text.append(f"{peak}\n", dim)
+                said = [item for item in gauges if item.told and not (tight and item.group)]
+                now, peak = max(len(item.now) for item in said) + 1, max(len(item.peak) for item in said)
+                text.append(f"{gauge.name:<8}").append(f"{gauge.now:<{now}}", "bold")
+                text.append(gauge.bars(max(width - 14 - now - peak, 1), 1)[0], tint)
+                text.append(f" peak {gauge.peak:>{peak}}\n", dim)
     return text
+
+
+def _one_line(text: Text, group: str, members: Sequence[Gauge], width: int, tint: str) -> None:
+    """A GPU's values beside each other, and its first gauge as bars in what is left."""
+    short = " ".join(group.split()[:2])
+    told = "  ".join(gauge.now for gauge in members)
+    text.append(f"{short:<8}").append(f"{told} ", "bold")
+    left = width - 9 - len(told)
+    first = next((gauge for gauge in members if gauge.told), None)
+    text.append(first.bars(left, 1)[0] if first and left > 3 else "", tint).append("\n")

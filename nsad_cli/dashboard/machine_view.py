@@ -63,8 +63,10 @@ class MachineView(View):
     MachineView Pane { height: 1fr; width: 1fr; border: round $panel; border-title-color: $foreground; padding: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket", "stage(-1)", "Earlier stage", key_display="["),
-        Binding("right_square_bracket", "stage(1)", "Later stage", key_display="]"),
+        Binding("left_square_bracket", "stage(-1)", "Earlier", key_display="[", tooltip="An earlier stage of the run"),
+        Binding(
+            "right_square_bracket", "stage(1)", "Later", key_display="]", tooltip="A later stage, at last the latest"
+        ),
     ]
     load: ClassVar[Callable[[], dict[str, Any]]] = staticmethod(machine_load)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,17 +18,23 @@ from nsad_cli.readable import printable
 from nsad_cli.runs import Run
 
 TAILS = (16 * 1024, 128 * 1024)
-"""Bytes of an event log's end that are read; more where PACE events take more: α of many layers makes long lines."""
+"""Bytes of an event log's end that are read, the more where it takes more for so many events."""
+EVENTS = 40
 QUIET, TIMES = 120.0, 5.0
 """A run has stalled after so many seconds without an event, or after so many of its longest recent pauses."""
 LOADING = 600.0
 """The same before a stage's first event: it loads its model, or fetches it."""
 PACE = 24
 """Events from which a stage's pace is taken, at most."""
+BUDGET = 0.03
+"""Seconds for which one look reads what has changed, about; what is left is read by the next."""
 PARTS = {"ranker-chains": "ranker", "nce-chains": "nce"}
 """Stages of the event log that are a part of a manifest's stage."""
 RULES = ("asc", "sc", None)
 """Which of a student's accuracies is a run's figure, the first that was measured; None is greedy."""
+
+_name = functools.lru_cache(maxsize=4096)(printable)
+"""Names come again with every event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class RunRow:
     """A run as it stands.
 
     state: running, stalled, finished, failed, interrupted, stopped (says running, and no process is at work), empty,
-        unreadable or gone; `why` tells what is amiss.
+        unreadable, gone, or reading (it was not its turn yet); `why` tells what is amiss.
     left: seconds to the end of what is under way, at its pace.
     silent: seconds since it was last heard, while it runs.
     """
@@ -97,19 +105,39 @@ class RunRow:
     chosen: bool = False
 
 
+Stamp = tuple[int, int] | None
+"""When a file was changed, and its size; None where it is not there."""
+
+
 @dataclass(slots=True)
 class _Known:
-    """What was read of a run, and the state of its files then."""
+    """What was read of a run, and its files' stamps (manifest, events), as they are and as they were then."""
 
     run: Run
-    manifest_stamp: tuple[int, int] | None = None
-    events_stamp: tuple[int, int] | None = None
+    stamps: tuple[Stamp, Stamp] = (None, None)
+    read: tuple[Stamp, Stamp] = (None, None)
     stages: Sequence[Stage] = ()
     created: float | None = None
     version: str = ""
     why: str = ""
     gone: bool = False
     heard: Sequence[Heard] = ()
+
+    row: RunRow | None = None
+    row_of: tuple[object, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether its files are others than those that were read."""
+        return self.stamps != self.read
+
+    def row_at(self, now: float, chosen: bool) -> RunRow:
+        """The run as it stands; made anew where something has changed, or a process is at work on it."""
+        busy = not self.gone and _busy(self.run)
+        row_of = (self.read, self.gone, self.why, busy, chosen)
+        if self.row is None or busy or row_of != self.row_of:
+            self.row, self.row_of = _row(self, now, busy, chosen), row_of
+        return self.row
 
 
 class RunList:
@@ -118,6 +146,8 @@ class RunList:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._known: dict[str, _Known] = {}
+        self.pending = False
+        """Whether the last look left something to read."""
 
     def refresh(self, now: float) -> list[RunRow]:
         """Look at every run again and read what has changed. Raises OSError where the folder cannot be read."""
@@ -126,11 +156,16 @@ class RunList:
                 if entry.name not in self._known and os.path.isfile(os.path.join(entry.path, "manifest.json")):
                     self._known[entry.name] = _Known(Run(Path(entry.path)))
         chosen = self._chosen()
-        for item in self._known.values():
-            _read(item)
         known = sorted(self._known.values(), key=lambda item: item.run.name)
-        known.sort(key=lambda item: item.manifest_stamp or (0, 0), reverse=True)
-        return [_row(item, now, item.run.name == chosen) for item in known]
+        known.sort(key=_look, reverse=True)
+        until, self.pending = time.monotonic() + BUDGET, False
+        for item in known:
+            if not item.gone and item.changed:
+                if time.monotonic() > until:
+                    self.pending = True
+                    break
+                _read(item)
+        return [item.row_at(now, item.run.name == chosen) for item in known]
 
     def _chosen(self) -> str | None:
         with contextlib.suppress(OSError, ValueError):
@@ -141,7 +176,7 @@ class RunList:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path) -> Stamp:
     try:
         found = os.stat(path)
     except OSError:
@@ -149,15 +184,22 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
-def _read(known: _Known) -> None:
-    """Read a run's manifest and the end of its event log, each where it has changed."""
+def _look(known: _Known) -> tuple[int, int]:
+    """Look whether a run's files have changed; returns what orders runs: when its manifest changed."""
     stamp = _stamp(known.run.path / "manifest.json")
     known.gone = stamp is None
     if stamp is None:
         known.why = "its folder is gone" if not known.run.path.is_dir() else "its manifest.json is gone"
-        return
-    if stamp != known.manifest_stamp or known.why:  # what could not be read may be readable by now
-        known.manifest_stamp = stamp
+        known.read = (None, None)
+        return known.stamps[0] or (0, 0)
+    known.stamps = (stamp, _stamp(known.run.path / "events.jsonl"))
+    return stamp
+
+
+def _read(known: _Known) -> None:
+    """Read a run's manifest and the end of its event log, each where it has changed."""
+    manifest, events = known.stamps
+    if manifest != known.read[0]:
         try:
             known.stages, known.created, known.version = _manifest(known.run)
             known.why = ""
@@ -165,10 +207,9 @@ def _read(known: _Known) -> None:
             known.why = f"{error.what}: {error.why}".removeprefix(f"run `{known.run.name}` ")
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             known.why = f"its manifest.json is no run's ({type(error).__name__}: {error})"
-    stamp = _stamp(known.run.path / "events.jsonl")
-    if stamp != known.events_stamp:
-        known.events_stamp = stamp
-        known.heard = _tail(known.run.path / "events.jsonl") if stamp else []
+    if events != known.read[1]:
+        known.heard = _tail(known.run.path / "events.jsonl") if events else []
+    known.read = known.stamps
 
 
 def _manifest(run: Run) -> tuple[list[Stage], float, str]:
@@ -179,8 +220,8 @@ def _manifest(run: Run) -> tuple[list[Stage], float, str]:
         seconds = told.get("seconds")
         stages.append(
             Stage(
-                printable(str(name)),
-                printable(str(told["state"])),
+                _name(str(name)),
+                _name(str(told["state"])),
                 float(told.get("started", 0.0)),
                 None if seconds is None else float(seconds),
                 result,
@@ -192,15 +233,15 @@ def _manifest(run: Run) -> tuple[list[Stage], float, str]:
 
 def _tail(path: Path) -> list[Heard]:
     """The last events of a log, in order; lines that are no events are passed over, cut ones too."""
-    heard: list[Heard] = []
+    lines: list[bytes] = []
     with contextlib.suppress(OSError), path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         for tail in TAILS:
             file.seek(max(size - tail, 0))
-            heard = [event for line in file.read(tail).split(b"\n") if (event := _event(line)) is not None]
-            if len(heard) >= PACE or tail >= size:
+            lines = file.read(tail).split(b"\n")
+            if len(lines) > EVENTS or tail >= size:
                 break
-    return heard
+    return [event for line in lines[-EVENTS:] if (event := _event(line)) is not None]
 
 
 def _event(line: bytes) -> Heard | None:
@@ -210,8 +251,8 @@ def _event(line: bytes) -> Heard | None:
         labels = [metrics[name] for name in ("model", "benchmark") if isinstance(metrics.get(name), str)]
         return Heard(
             float(value["time"]),
-            printable(str(value["stage"])),
-            tuple(printable(label) for label in labels),
+            _name(str(value["stage"])),
+            tuple(map(_name, labels)),
             int(value["step"]),
             int(value["total"]),
             _number(metrics, "loss"),
@@ -231,12 +272,12 @@ def _number(metrics: Mapping[str, Any], name: str) -> float | None:
 # --- what it means ----------------------------------------------------------------------------------------------------
 
 
-def _row(known: _Known, now: float, chosen: bool) -> RunRow:
-    row = RunRow(printable(known.run.name), known.run.path, "gone", why=known.why, created=known.created, chosen=chosen)
-    if known.why:
-        return row if known.gone else replace(row, state="unreadable")
+def _row(known: _Known, now: float, busy: bool, chosen: bool) -> RunRow:
+    row = RunRow(_name(known.run.name), known.run.path, "gone", why=known.why, created=known.created, chosen=chosen)
+    if known.gone or known.why or known.read[0] is None:
+        return row if known.gone else replace(row, state="unreadable" if known.why else "reading")
     last = max(known.stages, key=lambda stage: stage.started, default=None)
-    heard, busy = known.heard[-1] if known.heard else None, _busy(known.run)
+    heard = known.heard[-1] if known.heard else None
     # `nsad eval` writes events and no stage of the manifest: what is heard last tells where a run is then.
     if heard is not None and (last is None or (busy and last.state != "running")):
         stage, since = PARTS.get(heard.stage, heard.stage), 0.0
@@ -342,7 +383,7 @@ def accuracies(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = result.get("results")
     keys = ("benchmark", "model", "rule", "accuracy")
     return [
-        {key: printable(value) if isinstance(value := row.get(key), str) else value for key in keys}
+        {key: _name(value) if isinstance(value := row.get(key), str) else value for key in keys}
         for row in (rows if isinstance(rows, list) else [])
         if isinstance(row, dict) and isinstance(row.get("accuracy"), int | float)
     ]

@@ -33,6 +33,7 @@ STATES = {
     "empty": ("·", "dim"),
     "unreadable": ("?", "wrong"),
     "gone": ("-", "dim"),
+    "reading": ("…", "dim"),
 }
 """A glyph and a tint by state."""
 COLUMNS = (
@@ -90,6 +91,8 @@ class RunsView(View):
             self.reader.run_name = self._all[0].path.name
         self.say_empty(None if self._all else self._nothing())
         self._list()
+        if self._runs.pending:
+            self.call_after_refresh(self.tick)
 
     def _nothing(self) -> str:
         return (
