@@ -17,11 +17,12 @@ from textual.widgets import Input, Static
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.filter_box import FilterBox
 from nsad_cli.dashboard.row_list import Cell, Column, RowList
-from nsad_cli.dashboard.run_detail import next_steps, outcome
+from nsad_cli.dashboard.run_detail import as_typed, next_steps, outcome
 from nsad_cli.dashboard.run_list import RunList, RunRow, Stage
 from nsad_cli.dashboard.spans import span
 from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
 from nsad_cli.dashboard.view import View
+from nsad_cli.readable import printable
 
 STATES = {
     "running": ("▶", "primary"),
@@ -96,7 +97,7 @@ class RunsView(View):
 
     def _nothing(self) -> str:
         return (
-            f"There are no runs in {self.reader.home} yet.\n\nIn another terminal:\n"
+            f"There are no runs in {printable(str(self.reader.home))} yet.\n\nIn another terminal:\n"
             "nsad demo\nteaches a small model arithmetic, without a network\n\n"
             "nsad run RECIPE\nruns a recipe of yours\n\n"
             "nsad dashboard --demo shows a run that was recorded."
@@ -205,9 +206,8 @@ class RunsView(View):
         for line in next_steps(row):
             more.append(f"  {line}\n", "bold" if line.startswith("nsad") else "")
         made = "" if row.created is None else f"\nmade {span(self.reader.clock() - row.created)} ago"
-        return more.append(
-            f"{row.path}{made}{f' by NSAD {row.version}' if row.version else ''}", tints(self.app)["dim"]
-        )
+        version = f" by NSAD {printable(row.version)}" if row.version else ""
+        return more.append(f"{printable(as_typed(row.path))}{made}{version}", tints(self.app)["dim"])
 
     def _status(self, row: RunRow) -> str:
         """Where it is: stage, model and benchmark, steps, time left, silence."""
