@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
@@ -18,6 +19,7 @@ from nsad_cli.dashboard.event_log import EventLog
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.gauges import Gauge, draw
 from nsad_cli.dashboard.spans import span
+from nsad_cli.dashboard.stage_bar import StageBar
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.view import View
 from nsad_cli.machine import machine_load
@@ -71,7 +73,8 @@ class MachineView(View):
     load: ClassVar[Callable[[], dict[str, Any]]] = staticmethod(machine_load)
 
     def body(self) -> ComposeResult:
-        """Two machines."""
+        """The run's stages, and two machines."""
+        yield StageBar(id="stages")
         with Container(id="machines"):
             yield Pane(id="theirs")
             yield Pane(id="this")
@@ -117,18 +120,32 @@ class MachineView(View):
             self._samples.popleft()
 
     def _show(self) -> None:
-        self.query_one("#theirs", Pane).show(*self._theirs())
+        stages = self._stages()
+        self.query_one(StageBar).display = bool(stages)
+        if stages:
+            latest = self._log.latest if self._log else None
+            self.query_one(StageBar).show(stages, self._here(stages), latest)
+        self.query_one("#theirs", Pane).show(*self._theirs(stages))
         self.query_one("#this", Pane).show(*self._this())
         notes = self._log.notes if self._log else []
-        self.say("reading the run's events …" if self._log and self._log.pending else "; ".join(notes))
+        self.say("reading the log …" if self._log and self._log.pending else "; ".join(notes))
 
     def action_stage(self, by: int) -> None:
-        """Look at an earlier or a later stage; past the last one, follow the run."""
+        """Look at another stage."""
         stages = self._stages()
         if stages:
-            place = (stages.index(self._stage) if self._stage in stages else len(stages) - 1) + by
-            self._stage = stages[max(place, 0)] if place < len(stages) else None
+            self._stage = stages[max(0, min(stages.index(self._here(stages)) + by, len(stages) - 1))]
             self._show()
+
+    def action_newest(self) -> None:
+        """Follow the newest stage again."""
+        self._stage = None
+        self._show()
+
+    @on(StageBar.Chosen)
+    def _chosen(self, event: StageBar.Chosen) -> None:
+        self._stage = event.stage
+        self._show()
 
     # --- the run's machine ----------------------------------------------------------------------------------------
 
@@ -137,21 +154,23 @@ class MachineView(View):
         log = self._log
         return [name for name in log.stages if "cpu_percent" in log.metrics(name)] if log else []
 
-    def _theirs(self) -> tuple[str, list[Gauge], str]:
-        stages = self._stages()
+    def _here(self, stages: list[str]) -> str:
+        """The stage chosen, else the newest."""
+        return self._stage if self._stage in stages else stages[-1]
+
+    def _theirs(self, stages: list[str]) -> tuple[str, list[Gauge], str]:
         if self._log is None:
             return "no run looked at", [], "1 lists the runs: Enter looks at one"
         if not stages:
             title = printable(self._run or "")
             return title, [], "its events tell nothing of its machine yet: those of training do\n(nsad train-nat …)"
-        stage, log = self._stage if self._stage in stages else stages[-1], self._log
+        stage, log = self._here(stages), self._log
         metrics = log.metrics(stage)
         told = {name: log.series(stage, name) for name in metrics if name in _WHOLE or name.startswith("gpus.")}
         gauges = _gauges({name: series.values for name, series in told.items()}, None, self._their_names())
         last = told["cpu_percent"]
         ago = span(self.reader.clock() - float(last.times[-1]))
-        place = f" ({stages.index(stage) + 1} of {len(stages)} stages)" if len(stages) > 1 else ""
-        title = f"{printable(self._run or '')} · {printable(stage)}{place}"
+        title = f"{printable(self._run or '')} · {printable(stage)}"
         note = f"steps {last.steps[0]:.0f} to {last.steps[-1]:.0f}, the last {ago} ago"
         return (
             title,
@@ -190,7 +209,7 @@ class MachineView(View):
     def _rows(self) -> Iterator[tuple[object, ...]]:
         stages, log = self._stages(), self._log
         if log is not None and stages:
-            stage = self._stage if self._stage in stages else stages[-1]
+            stage = self._here(stages)
             for name in log.metrics(stage):
                 if name in _WHOLE or name.startswith("gpus."):
                     series = log.series(stage, name)

@@ -291,14 +291,25 @@ def test_a_clock_set_back_keeps_progress(home: Path) -> None:
 
 
 def test_only_what_has_changed_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    manifests, tails = [], []
+    manifests: list[str] = []
+    tails: list[str] = []
     read_manifest, read_tail = run_list._manifest, run_list._tail
-    monkeypatch.setattr(run_list, "_manifest", lambda run: (manifests.append(run.name), read_manifest(run))[1])
-    monkeypatch.setattr(run_list, "_tail", lambda path: (tails.append(path.parent.name), read_tail(path))[1])
+
+    def manifest(run: Run) -> object:
+        manifests.append(run.name)
+        return read_manifest(run)
+
+    def tail(path: Path) -> object:
+        tails.append(path.parent.name)
+        return read_tail(path)
+
+    monkeypatch.setattr(run_list, "_manifest", manifest)
+    monkeypatch.setattr(run_list, "_tail", tail)
     runs = RunList(home)
     runs.refresh(NOW)
     assert len(manifests) == 9 and len(tails) == 5
-    manifests.clear(), tails.clear()
+    manifests.clear()
+    tails.clear()
     runs.refresh(NOW)
     assert not manifests and not tails
     with (home / "training" / "events.jsonl").open("a") as file:
