@@ -22,6 +22,7 @@ from nsad_cli.dashboard.spans import span
 from nsad_cli.dashboard.stage_bar import StageBar
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.view import View
+from nsad_cli.errors import first_line
 from nsad_cli.machine import machine_load
 from nsad_cli.readable import printable
 
@@ -65,10 +66,10 @@ class MachineView(View):
     MachineView Pane { height: 1fr; width: 1fr; border: round $panel; border-title-color: $foreground; padding: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket", "stage(-1)", "Earlier", key_display="[", tooltip="An earlier stage of the run"),
-        Binding(
-            "right_square_bracket", "stage(1)", "Later", key_display="]", tooltip="A later stage, at last the latest"
-        ),
+        # Before the panes' own, which scroll sideways where nothing is to be seen.
+        Binding("left", "stage(-1)", "The stage before", show=False, priority=True),
+        Binding("right", "stage(1)", "The next stage", show=False, priority=True),
+        Binding("f", "newest", "Follow", tooltip="Follow the newest stage"),
     ]
     load: ClassVar[Callable[[], dict[str, Any]]] = staticmethod(machine_load)
 
@@ -86,7 +87,7 @@ class MachineView(View):
         self._stage: str | None = None  # None follows the run
         self._samples: deque[tuple[float, float, dict[str, float]]] = deque()
         self._names: dict[str, list[str]] = {}
-        self._sampled, self._sampling = 0.0, False
+        self._sampled, self._sampling, self._failure = 0.0, False, ""
 
     # --- following ------------------------------------------------------------------------------------------------
 
@@ -107,11 +108,13 @@ class MachineView(View):
         if self._sampling or time.monotonic() - self._sampled < EVERY:
             return
         self._sampling = True
-        self.run_worker(self._ask, thread=True, exit_on_error=False)
+        self.run_worker(self._ask, thread=True)
 
     def _ask(self) -> None:
         try:
-            load = type(self).load()
+            load, self._failure = type(self).load(), ""
+        except Exception as error:  # whatever a system or a driver is at fault: the screen stays
+            load, self._failure = {}, f"this machine cannot be looked at: {first_line(error)}"
         finally:
             self._sampled, self._sampling = time.monotonic(), False
         self._names["this"] = [str(gpu.get("name") or "") for gpu in load.get("gpus", ())]
@@ -123,12 +126,15 @@ class MachineView(View):
         stages = self._stages()
         self.query_one(StageBar).display = bool(stages)
         if stages:
-            latest = self._log.latest if self._log else None
-            self.query_one(StageBar).show(stages, self._here(stages), latest)
+            run, log = self.reader.run, self._log
+            live = log.latest if run and log and run.busy() else None
+            self.query_one(StageBar).show(stages, self._here(stages), live)
         self.query_one("#theirs", Pane).show(*self._theirs(stages))
         self.query_one("#this", Pane).show(*self._this())
         notes = self._log.notes if self._log else []
-        self.say("reading the log …" if self._log and self._log.pending else "; ".join(notes))
+        self.say(
+            "reading the log …" if self._log and self._log.pending else "; ".join(filter(None, [self._failure, *notes]))
+        )
 
     def action_stage(self, by: int) -> None:
         """Look at another stage."""
@@ -163,7 +169,7 @@ class MachineView(View):
             return "no run looked at", [], "1 lists the runs: Enter looks at one"
         if not stages:
             title = printable(self._run or "")
-            return title, [], "its events tell nothing of its machine yet: those of training do\n(nsad train-nat …)"
+            return title, [], "its events tell nothing of its machine yet:\nthe stages that train do (nsad train-nat)"
         stage, log = self._here(stages), self._log
         metrics = log.metrics(stage)
         told = {name: log.series(stage, name) for name in metrics if name in _WHOLE or name.startswith("gpus.")}
@@ -189,10 +195,10 @@ class MachineView(View):
     # --- this machine ---------------------------------------------------------------------------------------------
 
     def _this(self) -> tuple[str, list[Gauge], str]:
-        samples = list(self._samples)
+        samples = [sample for sample in self._samples if sample[2]]
         title = f"this machine · the last {span(WINDOW)}"
         if not samples:
-            return title, [], "looking …"
+            return title, [], self._failure or "looking …"
         now = time.monotonic()
         places = np.array([1 - (now - moment) / WINDOW for moment, _, _ in samples])
         names = dict.fromkeys(name for _, _, load in samples for name in load)
