@@ -96,22 +96,22 @@ class Chart(Plane):
         tint = tints(self.app)
         codes = np.full((self.rows, self.columns), ord(" "), np.uint32)
         styles = np.zeros((self.rows, self.columns), np.intp)
-        table = [self.base + Style(color=self.faded(tint["dim"], 0.6))]
+        table = [self.ink(tint["dim"], 0.6)]
         rows = {self._row(value, scale): name for value, name in names.items()}
         codes[list(rows), :] = ord("┈")
         self._draw_broken(decimated, codes, styles, table)
         for curve, parts in zip(self.curves, decimated, strict=True):
             if len(parts) > 1:
-                self._draw(parts[0], scale, codes, styles, table, self.faded(curve.colour, 0.65))
+                self._draw(parts[0], scale, codes, styles, table, self.ink(curve.colour, 0.65))
         behind = len(table)
         signs: list[tuple[int, int, str, int]] = []
         for curve, parts in zip(self.curves, decimated, strict=True):
-            self._draw(parts[-1], scale, codes, styles, table, curve.colour, over=behind)
+            self._draw(parts[-1], scale, codes, styles, table, self.ink(curve.colour), over=behind)
             signs += self._signs(curve, parts[-1], scale, len(table) - 1)
         for row, column, glyph, style in signs:
             codes[row, column], styles[row, column] = ord(glyph), style
         self._draw_cursor(codes, styles, table)
-        label = self.base + Style(color=tint["dim"])
+        label = self.ink(tint["dim"])
         lines = [
             [Segment(f"{rows.get(y, ''):>{self.label_width - 1}} ", label), *self.line(codes[y], styles[y], table)]
             for y in range(self.rows)
@@ -125,7 +125,7 @@ class Chart(Plane):
         codes: NDArray[np.uint32],
         styles: NDArray[np.intp],
         table: list[Style],
-        colour: str,
+        ink: Style,
         *,
         over: int = 0,
     ) -> None:
@@ -135,7 +135,7 @@ class Chart(Plane):
         shared = drawn & (codes > BLANK) & (styles >= over)
         codes[drawn] = np.where(shared, codes | dots, dots)[drawn]
         styles[drawn] = len(table)
-        table.append(self.base + Style(color=colour))
+        table.append(ink)
 
     def _draw_broken(
         self,
@@ -147,7 +147,7 @@ class Chart(Plane):
         """A × at the lower edge where a value is not finite (on a logarithmic axis: not above 0)."""
         places = [int(place) // 2 for parts in decimated for place in np.flatnonzero(parts[-1].broken)]
         codes[-1, places], styles[-1, places] = ord("×"), len(table)
-        table.append(self.base + Style(color=tints(self.app)["warning"]))
+        table.append(self.ink(tints(self.app)["warning"]))
 
     def _signs(
         self, curve: Curve, columns: Columns, scale: tuple[float, float], style: int
@@ -173,7 +173,7 @@ class Chart(Plane):
         empty = np.isin(codes[:, column], (ord(" "), ord("┈")))
         codes[empty, column] = ord("│")
         styles[empty, column] = len(table)
-        table.append(self.base + Style(color=tint["accent"]))
+        table.append(self.ink(tint["accent"]))
         for row in np.flatnonzero(~empty):
             table.append(table[styles[row, column]] + Style(reverse=True))
             styles[row, column] = len(table) - 1

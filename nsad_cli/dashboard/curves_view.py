@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -31,7 +33,6 @@ from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
 from nsad_cli.dashboard.ticks import count, number
 from nsad_cli.dashboard.view import View
 from nsad_cli.readable import printable
-from nsad_cli.runs import Run
 
 ALL = "all stages"
 AGAIN = 0.01
@@ -93,7 +94,7 @@ class CurvesView(View):
         self._figures: list[Figure] = []
         self._sources: list[Source] = []
         self._looked: tuple[object, ...] = ()
-        self._reading = False
+        self._reading = self._live = False
 
     def body(self) -> ComposeResult:
         """Stages above, figures at the side, the picture with its legend."""
@@ -105,12 +106,18 @@ class CurvesView(View):
                 yield HeatMap(self.sight, id="heat")
                 yield Static(id="legend", markup=False)
 
+    def on_mount(self) -> None:
+        """What is imported stays: looking through it for what may go held frames up for 40 ms now and then."""
+        gc.freeze()
+
     # --- following ------------------------------------------------------------------------------------------------
 
     def follow(self) -> None:
         """Read what is new of each run's log, and draw where there is something."""
         runs = self.reader.overlaid()
         if not runs:
+            self._logs, self._sources = {}, []
+            self.say("")
             self.say_empty("There is no run here yet.\n\nMake one with  nsad demo  or  nsad run RECIPE")
             return
         known, self._logs = self._logs, {}
@@ -121,6 +128,7 @@ class CurvesView(View):
         looked = (tuple(self._logs), self.size)
         if any(new) or looked != self._looked:
             self._looked = looked
+            self._live = runs[0].busy()
             self.draw()
         notes = [
             note if len(runs) == 1 else f"{run.name}: {note}"
@@ -179,6 +187,7 @@ class CurvesView(View):
         """Show the stage and the figure chosen."""
         stages = self._stages() if self._runs else []
         if not stages:
+            self._sources = []
             name = printable(self._runs[0][0]) if self._runs else ""
             self.say_empty(
                 f"{name} has told no numbers yet.\n\nThey come while it trains:  nsad run RECIPE --run {name}"
@@ -190,8 +199,7 @@ class CurvesView(View):
             self.sight.show_all()
             self._put_cursor(None)
         self._drawn = stage
-        live = self._runs[0][1].latest if Run(next(iter(self._logs)).parent).busy() else None
-        self.query_one(StageBar).show(stages, stage, live)
+        self.query_one(StageBar).show(stages, stage, self._runs[0][1].latest if self._live else None)
         self._show_figures(stage, stages)
         self._show_picture(stage, stages)
 
@@ -265,7 +273,7 @@ class CurvesView(View):
         plane, tint = self._plane, tints(self.app)
         text = Text(overflow="ellipsis")
         if plane.cursor is not None:
-            text.append(f"step {count(plane.cursor)}  ", f"bold {tint['accent']}")
+            text.append(f"step {count(plane.cursor)}  ", plane.ink(tint["accent"]) + Style(bold=True))
         state = []
         if isinstance(plane, Chart):
             text.append_text(chart_legend(plane))
@@ -278,7 +286,7 @@ class CurvesView(View):
         if not self.sight.whole:
             first, last = self.sight.bounds
             state.append(f"steps {count(round(first))} to {count(round(last))}")
-        text.append(" · ".join(state), tint["dim"])
+        text.append(" · ".join(state), plane.ink(tint["dim"]))
         self.query_one("#legend", Static).update(text)
 
     # --- keys and mouse -------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ class HeatMap(Plane):
         values = self._values(len(names))
         largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
         table = self._styles()
-        dim = self.base + Style(color=tints(self.app)["dim"])
+        dim = self.ink(tints(self.app)["dim"])
         lines = []
         for name, row in zip(names, values, strict=True):
             level = np.rint(np.nan_to_num(row) / (largest or 1.0) * LEVELS).astype(np.intp)
@@ -101,7 +101,9 @@ class HeatMap(Plane):
 
     def _styles(self) -> list[Style]:
         """Of the levels from the lowest up, and of what is not known."""
-        middle = self.background_colors[1].blend(Color.parse(tints(self.app)["text"]), 0.1)
+        ground, text = self.background_colors[1], Color.parse(tints(self.app)["text"])
+        mixed = ground.ansi is None and text.ansi is None
+        middle = ground.blend(text, 0.1) if mixed else Color.parse("#303030")
         styles = []
         for level in range(-LEVELS, LEVELS + 1):
             colour = middle.blend(Color.parse(BELOW if level < 0 else ABOVE), abs(level) / LEVELS)
@@ -110,7 +112,7 @@ class HeatMap(Plane):
         return [*styles, self.base]
 
     def _legend(self, largest: float, table: Sequence[Style]) -> Strip:
-        dim = self.base + Style(color=tints(self.app)["dim"])
+        dim = self.ink(tints(self.app)["dim"])
         scale = [
             Segment("−" if level <= -LEVELS / 2 else "+" if level >= LEVELS / 2 else " ", table[level + LEVELS])
             for level in range(-LEVELS, LEVELS + 1)
