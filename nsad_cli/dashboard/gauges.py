@@ -62,14 +62,18 @@ class Gauge:
 
 def _columns(values: np.ndarray, places: np.ndarray | None, width: int) -> np.ndarray:
     """The mean of the values that fall into each column, nan where none does."""
+    if places is None and values.size <= width:
+        return values[np.arange(width) * values.size // width] if values.size else np.full(width, np.nan)
+    there = np.isfinite(values)
     if places is None:
-        if 0 < values.size <= width:
-            return values[np.arange(width) * values.size // width]
-        places = np.arange(values.size) / max(values.size, 1)
-    there = (places >= 0) & (places <= 1) & np.isfinite(values)
-    columns = np.minimum((places[there] * width).astype(int), width - 1)
-    counts = np.bincount(columns, minlength=width)
-    sums = np.bincount(columns, weights=values[there], minlength=width)
+        firsts = np.arange(width) * values.size // width
+        counts = np.add.reduceat(there, firsts, dtype=np.int64)
+        sums = np.add.reduceat(values if there.all() else np.where(there, values, 0.0), firsts)
+    else:
+        there &= (places >= 0) & (places <= 1)
+        columns = np.minimum((places[there] * width).astype(int), width - 1)
+        counts = np.bincount(columns, minlength=width)
+        sums = np.bincount(columns, weights=values[there], minlength=width)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 

@@ -30,6 +30,8 @@ WINDOW = 300.0
 """Seconds of this machine that are kept."""
 EVERY = 0.4
 """Seconds between two samples, at least: the load is that since the last one."""
+AGO = 5
+"""Seconds after which a run that tells nothing new is drawn again: it tells how long ago it did."""
 WHOLE = (("cpu_percent", "CPU", "%"), ("memory_gib", "memory", "GiB"), ("process_gib", "process", "GiB"))
 DEVICE = (
     ("percent", "load", "%"),
@@ -52,9 +54,10 @@ class Pane(VerticalScroll):
         colours = tints(self.app)
         self.border_title = title
         room = self.scrollable_content_region.size
-        lines = note.count("\n") + 2 if note else 0
+        lines = note.count("\n") + 1 if note else 0
         text = draw(gauges, max(room.width - 1, 8), room.height - lines, colours["primary"], colours["dim"])
-        self.query_one(Static).update(text.append(f"\n{note}" if gauges and note else note, colours["dim"]))
+        apart = "\n" if gauges and text.plain.count("\n") + lines < room.height else ""
+        self.query_one(Static).update(text.append(f"{apart}{note}", colours["dim"]))
 
 
 class MachineView(View):
@@ -85,6 +88,7 @@ class MachineView(View):
         self._run: str | None = None
         self._log: EventLog | None = None
         self._stage: str | None = None  # None follows the run
+        self._drawn: tuple[object, ...] = ()
         self._samples: deque[tuple[float, float, dict[str, float]]] = deque()
         self._names: dict[str, list[str]] = {}
         self._sampled, self._sampling, self._failure = 0.0, False, ""
@@ -99,9 +103,8 @@ class MachineView(View):
             self._run = run.name if run else None
             self._log = EventLog(run.path / "events.jsonl") if run else None
             self._stage = None
-        if self._log is not None:
-            self._log.poll()
-        self._show()
+        new = self._log is not None and self._log.poll()
+        self._show(new)
 
     def _sample(self) -> None:
         """Ask this machine, beside the screen: a driver may take its time."""
@@ -122,19 +125,25 @@ class MachineView(View):
         while self._samples and self._samples[0][0] < self._sampled - WINDOW:
             self._samples.popleft()
 
-    def _show(self) -> None:
+    def _show(self, new: bool = True) -> None:
+        """Draw both machines; the run's where there is something new of it, or its room is another."""
+        self.query_one("#this", Pane).show(*self._this())
+        notes = self._log.notes if self._log else []
+        reading = ["reading the log …"] if self._log and self._log.pending else []
+        self.say("; ".join(filter(None, [*reading, self._failure, *notes])))
+        pane = self.query_one("#theirs", Pane)
+        room = pane.scrollable_content_region.size
+        drawn = (self._run, self._stage, room, self.app.theme, int(self.reader.clock()) // AGO)
+        if not new and drawn == self._drawn:
+            return
+        self._drawn = drawn
         stages = self._stages()
         self.query_one(StageBar).display = bool(stages)
         if stages:
             run, log = self.reader.run, self._log
             live = log.latest if run and log and run.busy() else None
             self.query_one(StageBar).show(stages, self._here(stages), live)
-        self.query_one("#theirs", Pane).show(*self._theirs(stages))
-        self.query_one("#this", Pane).show(*self._this())
-        notes = self._log.notes if self._log else []
-        self.say(
-            "reading the log …" if self._log and self._log.pending else "; ".join(filter(None, [self._failure, *notes]))
-        )
+        pane.show(*self._theirs(stages))
 
     def action_stage(self, by: int) -> None:
         """Look at another stage."""
