@@ -88,7 +88,7 @@ def draw(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) 
     text = Text(no_wrap=True, end="")
     for group, members in groups.items():
         if group and tight:
-            _one_line(text, group, members, width, tint)
+            _one_line(text, group, members, gauges, width, tint)
             continue
         text.append(f"{group}\n" if group else "", "bold")
         for gauge in members:
@@ -108,11 +108,12 @@ def draw(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) 
     return text
 
 
-def _one_line(text: Text, group: str, members: Sequence[Gauge], width: int, tint: str) -> None:
-    """A GPU's values beside each other, and its first gauge as bars in what is left."""
-    short = " ".join(group.split()[:2])
-    told = "  ".join(gauge.now for gauge in members)
-    text.append(f"{short:<8}").append(f"{told} ", "bold")
+def _one_line(text: Text, group: str, members: Sequence[Gauge], every: Sequence[Gauge], width: int, tint: str) -> None:
+    """A GPU's values beside each other, as wide as every GPU's, and its first gauge as bars in what is left."""
+    told = "  ".join(
+        gauge.now.rjust(max(len(other.now) for other in every if other.group and other.name == gauge.name))
+        for gauge in members
+    )
+    text.append(f"{' '.join(group.split()[:2]):<8}").append(f"{told} ", "bold")
     left = width - 9 - len(told)
-    first = next((gauge for gauge in members if gauge.told), None)
-    text.append(first.bars(left, 1)[0] if first and left > 3 else "", tint).append("\n")
+    text.append(members[0].bars(left, 1)[0] if members[0].told and left > 3 else "", tint).append("\n")
