@@ -187,7 +187,8 @@ class RunsView(View):
             # A stage that says running beside a process that is gone was stopped, as the run's state tells.
             state = row.state if stage.state == "running" else stage.state
             glyph, tint = STATES.get(state, ("·", "text"))
-            told = Text("\n".join([*([] if state == "finished" else [state]), *outcome(stage)]))
+            lines = [*([] if state == "finished" else [state]), *outcome(stage)]
+            told = Text("\n".join(line for line in lines if line != row.why))  # which stands above
             took = Text(span(self._took(row, stage)), tints(self.app)["dim"], justify="right")
             stages.add_row(Text(glyph, tints(self.app)[tint]), Text(stage.name), took, told)
         return stages
