@@ -114,9 +114,9 @@ class Dashboard(App[None]):
             svg = self.export_screenshot(title=f"nsad {view.NAME}")
             paths = export(self.exports, f"nsad-{view.NAME}", svg, view.data(), self.reader.clock())
         except NsadError as error:
-            self.notify(f"{error.what}: {error.why}", severity="error")
+            self.notify(f"{error.what}: {error.why}", severity="error", markup=False)
             return
-        self.notify("\n".join(path.name for path in paths), title="Written")
+        self.notify("\n".join(path.name for path in paths), title="Written", markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
         """The command palette: the screens, and what holds on all of them."""

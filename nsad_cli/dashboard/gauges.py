@@ -9,8 +9,8 @@ import numpy as np
 from rich.text import Text
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
-TALL, LOW = 3, 2
-"""Lines of a chart at most, and the fewest for which one is drawn below its heading rather than beside it."""
+TALL = 3
+"""Lines of a chart below its heading; where there is no room for it, it is one line high and beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def draw(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) 
         for gauge in members:
             if not gauge.told:
                 text.append(f"{gauge.name:<8}").append("– (the device does not tell)\n", dim)
-            elif room >= LOW:
+            elif room >= TALL:
                 text.append(f"{gauge.name:<8}").append(gauge.now, "bold").append(f"  peak {gauge.peak}\n", dim)
-                for line in gauge.bars(width, min(room, TALL)):
+                for line in gauge.bars(width, TALL):
                     text.append(f"{line}\n", tint)
                 text.append("\n" * (room > TALL))
             else:

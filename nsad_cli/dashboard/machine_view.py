@@ -12,7 +12,8 @@ import numpy as np
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.geometry import Size
 from textual.widgets import Static
 
 from nsad_cli.dashboard.event_log import EventLog
@@ -42,22 +43,34 @@ DEVICE = (
 TOTAL = "memory_total_gib"
 
 
-class Pane(VerticalScroll):
+class Pane(Vertical):
     """A heading, and gauges."""
 
+    DEFAULT_CSS = """
+    Pane { height: 1fr; width: 1fr; }
+    Pane > .title { height: 1; padding: 0 1; background: $panel; text-style: bold; text-wrap: nowrap; }
+    Pane > VerticalScroll { padding: 0 1; }
+    """
+
     def compose(self) -> ComposeResult:
-        """Text, as high as it is."""
-        yield Static(markup=False)
+        """A line, and text as high as it is."""
+        yield Static(classes="title", markup=False)
+        with VerticalScroll():
+            yield Static(classes="gauges", markup=False)
+
+    @property
+    def room(self) -> Size:
+        """For the gauges."""
+        return self.query_one(VerticalScroll).scrollable_content_region.size
 
     def show(self, title: str, gauges: list[Gauge], note: str) -> None:
         """Draw it in the room that there is."""
-        colours = tints(self.app)
-        self.border_title = title
-        room = self.scrollable_content_region.size
+        colours, room = tints(self.app), self.room
+        self.query_one(".title", Static).update(title)
         lines = note.count("\n") + 1 if note else 0
         text = draw(gauges, max(room.width - 1, 8), room.height - lines, colours["primary"], colours["dim"])
         apart = "\n" if gauges and text.plain.count("\n") + lines < room.height else ""
-        self.query_one(Static).update(text.append(f"{apart}{note}", colours["dim"]))
+        self.query_one(".gauges", Static).update(text.append(f"{apart}{note}", colours["dim"]))
 
 
 class MachineView(View):
@@ -66,7 +79,7 @@ class MachineView(View):
     NAME = "machine"
     DEFAULT_CSS = """
     MachineView.-wide #machines { layout: horizontal; }
-    MachineView Pane { height: 1fr; width: 1fr; border: round $panel; border-title-color: $foreground; padding: 0 1; }
+    MachineView.-wide #this { margin-left: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         # Before the panes' own, which scroll sideways where nothing is to be seen.
@@ -132,8 +145,7 @@ class MachineView(View):
         reading = ["reading the log …"] if self._log and self._log.pending else []
         self.say("; ".join(filter(None, [*reading, self._failure, *notes])))
         pane = self.query_one("#theirs", Pane)
-        room = pane.scrollable_content_region.size
-        drawn = (self._run, self._stage, room, self.app.theme, int(self.reader.clock()) // AGO)
+        drawn = (self._run, self._stage, pane.room, self.app.theme, int(self.reader.clock()) // AGO)
         if not new and drawn == self._drawn:
             return
         self._drawn = drawn

@@ -229,7 +229,7 @@ class RunsView(View):
         if row is None:
             return
         if row.state in ("unreadable", "gone"):
-            self.notify(row.why, severity="warning")
+            self.notify(row.why, severity="warning", markup=False)
             return
         self.reader.run_name = row.path.name
         self.app.switch_mode("curves")

@@ -115,3 +115,32 @@ def test_screens_may_be_changed_faster_than_they_open(tmp_path: Path) -> None:
         assert app.current_mode == "runs"
 
     drive(app, script)
+
+
+@pytest.mark.parametrize("keys", [[], ["question_mark"], ["ctrl+p"], ["slash"]])
+def test_ctrl_c_ends_it_from_anywhere(tmp_path: Path, keys: list[str]) -> None:
+    make_run(tmp_path / "runs", "a", collected())
+    app = dashboard(tmp_path / "runs", "a")
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await pilot.press(*keys)
+        await pilot.pause()
+        await pilot.press("ctrl+c")
+        await pilot.pause()
+        assert not app.is_running and app.return_code == 0
+
+    drive(app, script)
+
+
+def test_what_cannot_be_exported_is_told_as_it_is(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "a", collected())
+    (tmp_path / "[red]file").write_text("a file where a folder is to be")
+    app = dashboard(tmp_path / "runs", "a", exports=tmp_path / "[red]file")
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await pilot.press("e")
+        await pilot.pause()
+        (note,) = app._notifications
+        assert "cannot write" in note.message and "[red]file" in note.message and not note.markup
+
+    drive(app, script)

@@ -253,3 +253,14 @@ def test_the_numbers_are_exported(home: Path, tmp_path: Path) -> None:
     assert loads == ["600.5"] * 8
     assert [row["value"] for row in rows if row["machine"] == "gpu" and row["metric"] == "cpu_percent"][-1] == "80.0"
     assert {row["metric"] for row in rows if row["machine"] == "this"} == set(CPU)
+
+
+def test_a_name_is_no_markup(home: Path) -> None:
+    make_run(home, "[red]x", collected(), told("[b]nat", 3, gpus=[gpu(0) | {"name": "[blue]H100"}]))
+    app = dashboard(home, "[red]x", "machine")
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await sampled(app, pilot)
+        assert "[red]x · [b]nat" in screen_text(app) and "[blue]H100" in screen_text(app)
+
+    drive(app, script, (120, 40))
