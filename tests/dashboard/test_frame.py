@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +146,13 @@ def test_what_cannot_be_exported_is_told_as_it_is(tmp_path: Path) -> None:
         assert "cannot write" in note.message and "[red]file" in note.message and not note.markup
 
     drive(app, script)
+
+
+def test_the_first_screen_imports_nothing_that_takes_long() -> None:
+    slow = {"numpy", "yaml", "psutil", "pynvml", "pydantic", "sqlite3", "torch", "transformers", "pandas"}
+    code = (
+        "import sys, nsad_cli.cli.main\nfrom nsad_cli.dashboard import app, reader, runs_view\n"
+        f"print(sorted({slow} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
