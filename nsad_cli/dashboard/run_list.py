@@ -26,7 +26,7 @@ LOADING = 600.0
 """The same before a stage's first event: it loads its model, or fetches it."""
 PACE = 24
 """Events from which a stage's pace is taken, at most."""
-BUDGET = 0.03
+BUDGET = 0.015
 """Seconds for which one look reads what has changed, about; what is left is read by the next."""
 PARTS = {"ranker-chains": "ranker", "nce-chains": "nce"}
 """Stages of the event log that are a part of a manifest's stage."""
