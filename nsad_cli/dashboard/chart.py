@@ -12,6 +12,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from nsad_cli.dashboard.braille import BLANK, cells, spans
+from nsad_cli.dashboard.event_log import LARGEST
 from nsad_cli.dashboard.plane import Plane
 from nsad_cli.dashboard.series import Columns, Series, decimate
 from nsad_cli.dashboard.themes import tints
@@ -21,7 +22,7 @@ GLYPHS_PER_LINE = 4
 """How often a line shows its glyph, so that it is known without its colour."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """A line: its name, points, glyph and colour."""
 
@@ -80,7 +81,8 @@ class Chart(Plane):
         low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
         if self.logarithmic:
             return (low, high) if high > low * 1.01 else (low / 1.5, high * 1.5)
-        spare = (high - low) * 0.02 if high - low > 1e-9 * max(abs(high), abs(low)) else max(abs(high) * 0.1, 1e-6)
+        apart = high - low > max(1e-9 * max(abs(high), abs(low)), 1 / LARGEST)
+        spare = (high - low) * 0.02 if apart else max(abs(high) * 0.1, 1e-6)
         return (low - spare if low < 0 or low - spare > 0 else 0.0), high + spare
 
     def _row(self, value: float, scale: tuple[float, float]) -> int:
@@ -105,9 +107,9 @@ class Chart(Plane):
                 self._draw(parts[0], scale, codes, styles, table, self.ink(curve.colour, 0.65))
         behind = len(table)
         signs: list[tuple[int, int, str, int]] = []
-        for curve, parts in zip(self.curves, decimated, strict=True):
+        for order, (curve, parts) in enumerate(zip(self.curves, decimated, strict=True)):
             self._draw(parts[-1], scale, codes, styles, table, self.ink(curve.colour), over=behind)
-            signs += self._signs(curve, parts[-1], scale, len(table) - 1)
+            signs += self._signs(order, parts[-1], scale, len(table) - 1)
         for row, column, glyph, style in signs:
             codes[row, column], styles[row, column] = ord(glyph), style
         self._draw_cursor(codes, styles, table)
@@ -150,16 +152,15 @@ class Chart(Plane):
         table.append(self.ink(tints(self.app)["warning"]))
 
     def _signs(
-        self, curve: Curve, columns: Columns, scale: tuple[float, float], style: int
+        self, order: int, columns: Columns, scale: tuple[float, float], style: int
     ) -> list[tuple[int, int, str, int]]:
         """Where the glyph stands: at each measured point, at the line's end, and here and there on it."""
-        drawn = np.flatnonzero(~np.isnan(columns.last))
+        curve, drawn = self.curves[order], np.flatnonzero(~np.isnan(columns.last))
         if not len(drawn):
             return []
         if curve.marked and len(drawn) <= self.columns // 2:
             places = drawn
         else:
-            order = self.curves.index(curve)
             shares = (np.arange(GLYPHS_PER_LINE) + (order + 1) / (len(self.curves) + 1)) / GLYPHS_PER_LINE
             places = np.unique([*drawn[(shares * (len(drawn) - 1)).astype(int)], drawn[-1]])
             places = places if len(self.curves) > 1 else drawn[-1:]

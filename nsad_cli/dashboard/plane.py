@@ -26,6 +26,7 @@ class Plane(Widget):
     """
 
     DEFAULT_CSS = "Plane { height: 1fr; }"
+    ALLOW_SELECT = False  # a drag moves the picture
 
     class Zoomed(Message):
         """The wheel was turned over a step."""

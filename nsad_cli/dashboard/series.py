@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Series:
     """One metric of a stage: steps [n], which never fall, values [n] (NaN: not finite), times [n] (s since 1970)."""
 
@@ -37,7 +37,7 @@ class Series:
         return after
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Columns:
     """A curve as a screen's columns show it, all [c]; NaN where no finite value falls into a column.
 

@@ -63,6 +63,11 @@ def count(value: float) -> str:
     return f"{value:g}"
 
 
+def exactly(step: float) -> str:
+    """A step in full."""
+    return f"{step:,.0f}" if step == round(step) else f"{step:g}"
+
+
 def number(value: float) -> str:
     """A value in four digits; `not finite` where it is none."""
     if not math.isfinite(value):

@@ -149,7 +149,7 @@ async def framed(home: Path, points: int, size: tuple[int, int]) -> tuple[float,
             await asyncio.sleep(0.08)
             spent.append((time.thread_time() - busy) * 1e3)
             by_clock.append((app.drawn - clock) * 1e3)
-        last = view.query_one("#chart").curves[0].series.steps[-1]  # type: ignore[attr-defined]
+        last = view.chart.curves[0].series.steps[-1]
         assert last == points + (FRAMES + 3) * ARRIVING, "the last frame does not show what arrived"
     return loaded, spent[3:], by_clock[3:]
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from textual.pilot import Pilot
 
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.chart import Chart
+from nsad_cli.dashboard.chart import Chart, Curve
 from nsad_cli.dashboard.curves_view import ALL, CurvesView
-from nsad_cli.dashboard.event_log import EventLog
+from nsad_cli.dashboard.event_log import LARGEST, LAST_STEP, EventLog
 from nsad_cli.dashboard.figures import figures, layer_of
-from nsad_cli.dashboard.heat_map import HeatMap
+from nsad_cli.dashboard.heat_map import HeatMap, Layer
+from nsad_cli.dashboard.legend import chart_legend, heat_legend, left_out
 from nsad_cli.dashboard.row_list import RowList
+from nsad_cli.dashboard.series import Series
+from nsad_cli.dashboard.smoothing import WEIGHTS, Smoothed
 from nsad_cli.runs import FORMAT, Run
 from tests.dashboard.screens import NOW, check_snapshot, dashboard, drive, screen_text
 
@@ -352,7 +357,7 @@ def test_a_cursor_over_many_points_tells_their_range(tmp_path: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
         await pilot.press("comma", "comma")
-        assert "(0 … 6)" in told(pilot)
+        assert "(0 … 6)" in told(pilot) and told(pilot).startswith("step 1,9")
 
     drive(curves(log), script)
 
@@ -503,5 +508,47 @@ def test_many_layers_share_rows_and_the_strongest_shows(tmp_path: Path) -> None:
         row = next(i for i in range(heat.rows) if 50 in [layer.number for layer in heat.row_layers(i)])
         assert len(heat.row_layers(row)) > 1 and "+" in screen_text(app).split("\n")[2 + row]
         assert view(pilot).query_one(RowList).count == 2
+        await pilot.click(heat, offset=(30, row))
+        await pilot.pause()
+        assert told(pilot).startswith("step ") and "layer 50 +0.4, layer" in told(pilot)
+        assert "strongest" not in told(pilot)
+        await pilot.press("escape")
+        assert told(pilot).startswith("strongest: layer 50 +0.4")
 
     drive(app, script, (80, 24))
+
+
+NASTY = (0.0, -0.0, 1.0, -1.0, 1e-320, 1e-300, -1e-300, 3.4e38, LARGEST, -LARGEST, 1.0 + 1e-15, math.nan, 7e5, 1e-5)
+
+
+@pytest.mark.parametrize("seed", [*range(5), 100])
+def test_any_numbers_can_be_painted(log: Path, seed: int) -> None:
+    chance = random.Random(seed)
+
+    def series() -> Series:
+        steps = sorted(chance.choice((chance.randint(0, 50), LAST_STEP, -3.5)) for _ in range(chance.randint(1, 40)))
+        pool = chance.sample(NASTY, chance.randint(1, 4))
+        numbers = [chance.choice(pool) for _ in steps]
+        return Series(np.array(steps, float), np.array(numbers), np.array(steps, float))
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await settle(pilot)
+        screen = view(pilot)
+        for _ in range(40):
+            found = [series() for _ in range(chance.randint(1, 3))]
+            first, last = min(s.steps[0] for s in found), max(s.steps[-1] for s in found)
+            screen.sight.grow(float(first), float(last))
+            for _ in range(chance.randint(0, 3)):
+                screen.sight.zoom(chance.choice((0.1, 0.5, 2)), chance.choice((None, 10.0)))
+            screen.chart.logarithmic = chance.random() < 0.5
+            screen.chart.cursor = screen.heat.cursor = chance.choice((None, 5.0))
+            weight = chance.choice(WEIGHTS[1:])
+            screen.chart.show([Curve("c", Smoothed(weight).of(s), "●", "#56B4E9", behind=s) for s in found])
+            screen.heat.show([Layer(i, s) for i, s in enumerate(found)])
+            for plane in (screen.chart, screen.heat):
+                picture = plane.paint()
+                assert {strip.cell_length for strip in picture} == {plane.size.width}
+            assert len(screen.chart.paint()) == screen.chart.size.height
+            chart_legend(screen.chart), heat_legend(screen.heat), left_out(screen.chart)
+
+    drive(curves(log), script, chance.choice(SIZES))
