@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
@@ -102,8 +102,9 @@ class Dashboard(App[None]):
 
     def beat(self) -> None:
         """Let the screen in sight follow its files."""
-        if isinstance(self.screen, View):
-            self.screen.tick()
+        with contextlib.suppress(ScreenStackError):  # between two screens
+            if isinstance(self.screen, View):
+                self.screen.tick()
 
     def action_export(self) -> None:
         """Write the view."""

@@ -133,9 +133,9 @@ def test_an_old_log_without_totals_and_gpu_names_is_shown(home: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [None, "new", "nowhere"])
-def test_where_nothing_is_told_it_says_what_to_do(home: Path, name: str | None) -> None:
+def test_where_nothing_is_told_it_says_what_to_do(home: Path, tmp_path: Path, name: str | None) -> None:
     make_run(home, "new", {}, [event(9, "collect", 1, 9)])
-    app = dashboard(home, name, "machine")
+    app = dashboard(home, name, "machine", exports=tmp_path / "out")
 
     async def script(pilot: Pilot[Any]) -> None:
         await sampled(app, pilot)
