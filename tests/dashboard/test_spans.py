@@ -13,6 +13,7 @@ from nsad_cli.dashboard.spans import span
         (None, "–"),
         (-5.0, "0 s"),
         (0.0, "0 s"),
+        (-0.0, "0 s"),
         (0.26, "0.3 s"),
         (12.4, "12 s"),
         (99.4, "99 s"),
