@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -77,11 +78,13 @@ class RunsView(View):
                 yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
-        """Nothing is read yet."""
+        """Read before the first picture, so that it shows the rows."""
         self._runs = RunList(self.reader.home)
         self._all: list[RunRow] = []
         self._rows: list[RunRow] = []
         self._shown: tuple[RunRow | None, int] | None = None
+        with contextlib.suppress(OSError):  # which the next look tells
+            self.follow()
 
     # --- following ------------------------------------------------------------------------------------------------
 
