@@ -82,7 +82,7 @@ class RunsView(View):
         self._runs = RunList(self.reader.home)
         self._all: list[RunRow] = []
         self._rows: list[RunRow] = []
-        self._shown: tuple[RunRow | None, int] | None = None
+        self._shown: tuple[RunRow | None, bool] | None = None
         with contextlib.suppress(OSError):  # which the next look tells
             self.follow()
 
@@ -159,8 +159,9 @@ class RunsView(View):
     def _tell(self) -> None:
         """Describe the run under the cursor, where there is something new to say."""
         row = self.under
-        if (row, self.size.width) != self._shown:
-            self._shown = (row, self.size.width)
+        shown = (row, self.has_class("-wide"))
+        if shown != self._shown:
+            self._shown = shown
             self.query_one("#about", Static).update(self._about(row) if row else "")
 
     def _about(self, row: RunRow) -> RenderableType:
