@@ -24,13 +24,15 @@ Cell = str | Text
 class Column:
     """A column: its title, its width in cells (0: what is left), whether it is a number, and when it is left out.
 
-    Where the columns do not fit, those with the highest `drop` go first; those with 0 stay.
+    Where the columns do not fit, with `least` cells for those that take what is left, those with the highest `drop` go
+    first; those with 0 stay.
     """
 
     title: str
     width: int = 0
     number: bool = False
     drop: int = 0
+    least: int = 8
 
 
 class RowList(ScrollView, can_focus=True):
@@ -131,7 +133,7 @@ class RowList(ScrollView, can_focus=True):
         shown = list(range(len(self.columns)))
 
         def taken() -> int:
-            return sum(self.columns[i].width or 8 for i in shown) + len(shown) - 1
+            return sum(self.columns[i].width or self.columns[i].least for i in shown) + len(shown) - 1
 
         while taken() > room and (most := max((self.columns[i].drop for i in shown), default=0)):
             shown.remove(next(i for i in shown if self.columns[i].drop == most))
@@ -155,8 +157,11 @@ class RowList(ScrollView, can_focus=True):
         return self._line(self._row(index), width, style)
 
     def _line(self, cells: Sequence[Cell], width: int, style: Style) -> Strip:
-        line = Text(no_wrap=True, end="")
-        for cell, column, room in zip(cells, self.columns, self.widths(width), strict=False):
+        line, widths = Text(no_wrap=True, end=""), self.widths(width)
+        rest = [room for room in widths[len(cells) - 1 :] if room]
+        for index, (cell, column, room) in enumerate(zip(cells, self.columns, widths, strict=False)):
+            if index == len(cells) - 1:  # the last cell of a short row takes the columns that it lacks
+                room = sum(rest) + max(len(rest) - 1, 0)
             if not room:
                 continue
             text = cell.copy() if isinstance(cell, Text) else Text(cell)

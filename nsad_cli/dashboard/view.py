@@ -116,5 +116,6 @@ class View(Screen[None]):
         self.call_after_refresh(self.tick)
 
     def on_resize(self) -> None:
-        """The bar is drawn for the new width."""
+        """The bar and the keys are drawn for the new width."""
+        self.query_one(Footer).show_command_palette = self.size.width >= 70
         self.call_after_refresh(self.tick)
