@@ -1,20 +1,492 @@
-"""Data."""
+"""Data: the store by problem, what became of the teacher's draws, and the way to the disputed ones."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
 
+from rich.cells import cell_len
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from nsad_cli.dashboard.data_text import Total, about, by_hand, line, marked, totals, whole, word
+from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.row_list import Cell, Column, RowList
+from nsad_cli.dashboard.store_follower import StoreFollower, file_id, params_of
+from nsad_cli.dashboard.themes import RIGHT, WRONG, tints
 from nsad_cli.dashboard.view import View
+from nsad_cli.errors import NsadError
+from nsad_cli.store_pages import DrawRow, ProblemRow, StorePages, Wanted
+
+BLOCK = 64
+"""Problems that are read at once."""
+DRAWS = (
+    Column("#", 3, number=True, drop=1),
+    Column("verdict", 11),
+    Column("answer"),
+    Column("by hand", 9, drop=2),
+    Column("teacher", 12, drop=3),
+)
+TOTALS = (
+    Column("teacher"),
+    Column("draws", 9, number=True),
+    Column(f"{RIGHT} D+", 9, number=True),
+    Column(f"{WRONG} D−", 9, number=True),
+    Column("? disputed", 10, number=True, drop=2),
+    Column("ungraded", 8, number=True, drop=3),
+    Column("other", 7, number=True, drop=4),
+    Column("D+ share", 8, number=True, drop=1),
+)
+
+
+def problem_columns(subjects: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of the list of problems; that of the subject is as wide as these need, within reason."""
+    subject = min(max((cell_len(line(name)) for name in subjects), default=0), 20)
+    return (
+        Column("problem", least=24),
+        *([Column("subject", max(subject, 7), drop=2)] if subject else []),
+        Column("gold", 8, drop=3),
+        Column("level", 7, drop=4),
+        Column("draws", 5, number=True, drop=1),
+        Column(f"{RIGHT} D+", 4, number=True),
+        Column(f"{WRONG} D−", 4, number=True),
+        Column("other", 5, number=True),
+    )
+
+
+class Found(Message):
+    """A worker has found the problems wanted."""
+
+    def __init__(self, wanted: Wanted, numbers: list[int], subjects: list[str]) -> None:
+        super().__init__()
+        self.wanted, self.numbers, self.subjects = wanted, numbers, subjects
+
+
+class Counted(Message):
+    """A worker has counted the draws."""
+
+    def __init__(self, ledger: list[tuple[str, str, str, int]], beside: int, seconds: float) -> None:
+        super().__init__()
+        self.ledger, self.beside, self.seconds = ledger, beside, seconds
+
+
+class Waiting(Message):
+    """A worker has looked for the draws that wait for a person."""
+
+    def __init__(self, screen: Callable[[], View] | None) -> None:
+        super().__init__()
+        self.screen = screen
+
+
+class Failed(Message):
+    """A worker could not read the store."""
+
+    def __init__(self, error: NsadError) -> None:
+        super().__init__()
+        self.error = error
 
 
 class DataView(View):
-    """Data."""
+    """The problems of the run's store, the draws of one, and the text of a draw."""
 
     NAME = "data"
+    AUTO_FOCUS = "#problems"
+    DEFAULT_CSS = """
+    DataView {
+        #head { height: 1; text-wrap: nowrap; text-overflow: ellipsis; color: $foreground 80%; padding: 0 1; }
+        #search { display: none; }
+        #main, #below { height: 1fr; }
+        #problems { height: 2fr; }
+        #below { layout: horizontal; height: 3fr; border-top: solid $panel; }
+        #draws { width: 34; }
+        #text { width: 1fr; height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; border-left: solid $panel; }
+        #text:focus { border-left: solid $primary; }
+        #totals { display: none; }
+        &.-searching #search { display: block; }
+        &.-totals #main { display: none; }
+        &.-totals #totals { display: block; }
+        &.-reading #problems, &.-reading #draws { display: none; }
+        &.-wide #main { layout: horizontal; }
+        &.-wide #problems { width: 4fr; height: 1fr; }
+        &.-wide #below { layout: vertical; width: 3fr; height: 1fr; border-top: none; border-left: solid $panel; }
+        &.-wide #draws { width: 1fr; height: 1fr; max-height: 10; }
+        &.-wide #text { border-left: none; border-top: solid $panel; }
+        &.-narrow #below { layout: vertical; }
+        &.-narrow #draws { width: 1fr; height: 2fr; }
+        &.-narrow #text { border-left: none; border-top: solid $panel; height: 3fr; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "search", "Find", key_display="/", tooltip="Search questions and gold answers"),
+        Binding("v", "verdict", "Verdict", tooltip="Only problems with a draw of a verdict: the next one"),
+        Binding("s", "subject", "Subject", tooltip="Only problems of a subject: the next one"),
+        Binding("t", "totals", "Totals", tooltip="Draws in D+ and D− by teacher and subject"),
+        Binding("d", "settle", "Settle", tooltip="Settle the disputed draws, one key each"),
+        Binding("escape", "back", "Back, and show all", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = StoreFollower()
+        self.wanted = Wanted()
+        self.numbers: list[int] = []
+        self.subjects: list[str] = []
+        self.ledger: list[tuple[str, str, str, int]] = []
+        self.totals: list[Total] = []
+        self.beside = 0
+        self.draws: list[DrawRow] = []
+        self.problem: ProblemRow | None = None
+        self.failure: NsadError | None = None
+        self._blocks: dict[int, Sequence[ProblemRow | None]] = {}
+        self._run: str | None = None
+        self._stale = self._counting = False
+        self._next_count = 0.0
 
     def body(self) -> ComposeResult:
-        """Nothing yet."""
-        yield from ()
+        """The counts, the search, the problems, the draws of one, the text of one; or the totals."""
+        yield Static(id="head", markup=False)
+        yield Input(placeholder="words of the question or the gold answer", id="search", compact=True)
+        with Container(id="main"):
+            yield RowList(problem_columns(()), id="problems")
+            with Container(id="below"):
+                yield RowList(DRAWS, id="draws")
+                with VerticalScroll(id="text"):
+                    yield Static(id="about", markup=False)
+        yield RowList(TOTALS, id="totals")
+
+    # --- following the store ------------------------------------------------------------------------------------
 
     def follow(self) -> None:
-        """Nothing yet."""
+        """See whether the store has grown; what takes long is done by threads."""
+        run = self.reader.run
+        if run is None:
+            self.store.close()
+            gone = self.reader.run_name
+            self.say_empty(
+                f"The run {gone} is not there any more; choose another on screen 1."
+                if gone
+                else "There is no run to look at.\n\n`nsad demo` makes one; screen 1 lists what is there."
+            )
+            return
+        if run.name != self._run:
+            self._forget(run.name)
+        path = run.store_path
+        if not path.is_file():
+            self.store.close()
+            self.say_empty(
+                f"{run.name} has no problems and rationales yet.\n\n`nsad collect --run {run.name}` gets them."
+            )
+            return
+        try:
+            changed = self.store.look(path)
+        except NsadError as error:
+            self.failure = error
+            self.store.close()
+        else:
+            wanted = Wanted(self.wanted.words, self.wanted.subject, self.wanted.verdict, params_of(run))
+            if changed or wanted != self.wanted:
+                self._stale = True
+                self.look_for(wanted)
+            if self._stale and not self._counting and time.monotonic() >= self._next_count:
+                self._stale, self._counting = False, True
+                self._count(path, wanted.params)
+        self.say_empty(f"{self.failure.what}\n{self.failure.why}\n\n{self.failure.fix}" if self.failure else None)
+
+    def _forget(self, run: str) -> None:
+        self._run, self.wanted, self.failure = run, Wanted(), None
+        self.store.close()
+        self.numbers, self.ledger, self.totals, self.draws, self.problem = [], [], [], [], None
+        self._blocks.clear()
+        self.query_one("#problems", RowList).show(0, self._row, cursor=0)
+
+    def look_for(self, wanted: Wanted) -> None:
+        """Show the problems wanted, as soon as they are found."""
+        self.wanted, self.failure = wanted, None
+        self._blocks.clear()
+        if self.store.path is not None:
+            self._find(self.store.path, wanted)
+
+    @work(thread=True, group="find", exclusive=True)
+    def _find(self, path: Path, wanted: Wanted) -> None:
+        try:
+            with StorePages(path) as pages:
+                self.post_message(Found(wanted, pages.find(wanted), pages.subjects()))
+        except NsadError as error:
+            self.post_message(Failed(error))
+
+    @work(thread=True, group="count", exclusive=True)
+    def _count(self, path: Path, params: str | None) -> None:
+        started = time.monotonic()
+        try:
+            with StorePages(path) as pages:
+                ledger, beside = pages.ledger(params), pages.draws_beside(params)
+                self.post_message(Counted(ledger, beside, time.monotonic() - started))
+        except NsadError as error:
+            self.post_message(Failed(error))
+
+    @on(Failed)
+    def _tell_failure(self, message: Failed) -> None:
+        self._counting, self.failure = False, message.error
+        self.tick()
+
+    @on(Counted)
+    def _show_counts(self, message: Counted) -> None:
+        self._counting, self._next_count = False, time.monotonic() + 2 * message.seconds
+        self.ledger, self.beside, self.totals = message.ledger, message.beside, totals(message.ledger)
+        self.query_one("#totals", RowList).show(len(self.totals), self._total)
+        self._show_head()
+
+    @on(Found)
+    def _show_found(self, message: Found) -> None:
+        if message.wanted != self.wanted:
+            return
+        rows = self.query_one("#problems", RowList)
+        here = self.numbers[rows.cursor] if self.numbers else None
+        self.numbers, self.subjects = message.numbers, message.subjects
+        self._blocks.clear()
+        rows.columns = problem_columns(self.subjects)
+        cursor = self.numbers.index(here) if here in self.numbers else 0
+        rows.show(len(self.numbers), self._row, cursor=cursor)
+        self._show_problem(cursor)
+        self._show_head()
+
+    # --- showing ------------------------------------------------------------------------------------------------
+
+    def _show_head(self) -> None:
+        draws, right, wrong, disputed, ungraded, _ = whole(self.ledger).numbers
+        kept = [f"“{self.wanted.words}”"] if self.wanted.words else []
+        kept += [f"with {word(self.wanted.verdict)}"] if self.wanted.verdict else []
+        kept += [line(self.wanted.subject) or "no subject"] if self.wanted.subject is not None else []
+        parts = [f"{len(self.numbers):,} problems" + (f" ({', '.join(kept)}; esc: all)" if kept else "")]
+        parts += [f"{draws:,} draws", f"{RIGHT} D+ {right:,}", f"{WRONG} D− {wrong:,}"]
+        parts += [f"? {disputed:,} disputed"] if disputed else []
+        parts += [f"{ungraded:,} ungraded"] if ungraded else []
+        parts += [f"{self.beside:,} made otherwise are not shown"] if self.beside else []
+        self.query_one("#head", Static).update(" · ".join(parts))
+        if self.numbers and not draws:
+            self.say(f"No draws yet: `nsad collect --run {self._run}` asks the teacher.")
+        elif draws and draws == ungraded:
+            self.say(f"Nothing is graded yet: `nsad grade --run {self._run}` does it.")
+        else:
+            self.say("")
+
+    def _at(self, index: int) -> ProblemRow | None:
+        """The problem in a row of the list; pages are read when they come into sight."""
+        if not 0 <= index < len(self.numbers):
+            return None
+        block = index // BLOCK
+        if block not in self._blocks:
+            numbers = self.numbers[block * BLOCK : (block + 1) * BLOCK]
+            try:
+                self._blocks[block] = self.store.pages.page(numbers, self.wanted.params)
+            except NsadError as error:
+                self._blocks[block] = [None] * len(numbers)
+                self.post_message(Failed(error))
+        return self._blocks[block][index % BLOCK]
+
+    def _row(self, index: int) -> Sequence[Cell]:
+        problem = self._at(index)
+        if problem is None:
+            return ("…",)
+        counts = [f"{n:,}" if n else "·" for n in (problem.draws, problem.right, problem.wrong, problem.other)]
+        subject = [line(problem.subject)] if any(self.subjects) else []
+        return (line(problem.question), *subject, line(problem.answer), line(problem.level), *counts)
+
+    def _draw(self, index: int) -> Sequence[Cell]:
+        draw = self.draws[index]
+        answer = "–" if draw.answer is None else line(draw.answer)
+        return (str(draw.number + 1), marked(draw.verdict, tints(self.app)), answer, by_hand(draw), line(draw.teacher))
+
+    def _total(self, index: int) -> Sequence[Cell]:
+        total = self.totals[index]
+        name = "all" if total.teacher is None else line(total.teacher)
+        if total.subject is not None:
+            name = f"  {line(total.subject) or '(no subject)'}"
+        draws, right, *_ = total.numbers
+        return (name, *(f"{number:,}" for number in total.numbers), f"{right / draws:.0%}")
+
+    def _show_problem(self, index: int) -> None:
+        """The draws of the problem in a row, the cursor where it was if it is the problem of before."""
+        before, self.problem = self.problem, self._at(index)
+        rows = self.query_one("#draws", RowList)
+        same = before is not None and self.problem is not None and before.id == self.problem.id
+        try:
+            self.draws = self.store.pages.draws_of(self.problem.id, self.wanted.params) if self.problem else []
+        except NsadError as error:
+            self.draws = []
+            self.post_message(Failed(error))
+        first = next((i for i, draw in enumerate(self.draws) if draw.verdict == self.wanted.verdict), 0)
+        rows.show(len(self.draws), self._draw, cursor=rows.cursor if same else first)
+        self._show_text(scroll=not same)
+
+    def _show_text(self, *, scroll: bool = True) -> None:
+        """The draw under the cursor in full, with its problem."""
+        cursor = self.query_one("#draws", RowList).cursor
+        draw = self.draws[cursor] if cursor < len(self.draws) else None
+        try:
+            problem = self.store.pages.problem(self.problem.id) if self.problem else None
+            text = self.store.pages.text(draw.key) if draw else ""
+        except NsadError as error:
+            self.post_message(Failed(error))
+            return
+        self.query_one("#about", Static).update(about(problem, draw, text, tints(self.app)) if problem else "")
+        if scroll:
+            self.query_one("#text").scroll_home(animate=False)
+
+    # --- what people do -----------------------------------------------------------------------------------------
+
+    @on(RowList.Moved, "#problems")
+    def _other_problem(self, message: RowList.Moved) -> None:
+        if type(message) is RowList.Moved:
+            self._show_problem(message.index)
+
+    @on(RowList.Moved, "#draws")
+    def _other_draw(self, message: RowList.Moved) -> None:
+        if type(message) is RowList.Moved:
+            self._show_text()
+
+    @on(RowList.Chosen, "#problems")
+    def _to_draws(self) -> None:
+        self.query_one("#draws").focus()
+
+    @on(RowList.Chosen, "#draws")
+    def _read(self) -> None:
+        self.add_class("-reading")
+        self.query_one("#text").focus()
+
+    @on(RowList.Chosen, "#totals")
+    def _only_these(self, message: RowList.Chosen) -> None:
+        """The problems of the subject under the cursor."""
+        self.remove_class("-totals")
+        self.query_one("#problems").focus()
+        self._want(subject=self.totals[message.index].subject)
+
+    def _want(self, **changed: str | None) -> None:
+        kept = {"words": self.wanted.words, "subject": self.wanted.subject, "verdict": self.wanted.verdict}
+        self.look_for(Wanted(**(kept | changed), params=self.wanted.params))  # type: ignore[arg-type]
+
+    def action_search(self) -> None:
+        """Type words to look for."""
+        self.remove_class("-totals", "-reading")
+        self.add_class("-searching")
+        self.query_one("#search").focus()
+
+    @on(Input.Changed, "#search")
+    def _search(self, message: Input.Changed) -> None:
+        if message.value != self.wanted.words:
+            self._want(words=message.value)
+
+    @on(Input.Submitted, "#search")
+    def _searched(self) -> None:
+        self.set_class(bool(self.wanted.words), "-searching")
+        self.query_one("#problems").focus()
+
+    def action_verdict(self) -> None:
+        """The next verdict that there is."""
+        self._want(verdict=_next(self.wanted.verdict, [verdict for _, _, verdict, _ in self.ledger]))
+
+    def action_subject(self) -> None:
+        """The next subject that there is."""
+        self._want(subject=_next(self.wanted.subject, self.subjects))
+
+    def action_totals(self) -> None:
+        """Show the totals, or the problems again."""
+        self.remove_class("-searching")
+        shown = not self.has_class("-totals")
+        self.set_class(shown, "-totals")
+        self.query_one("#totals" if shown else "#problems").focus()
+
+    def action_back(self) -> None:
+        """Out of what was opened last; then all problems again."""
+        if self.has_class("-reading"):
+            self.remove_class("-reading")
+            self.query_one("#draws").focus()
+        elif self.has_class("-totals"):
+            self.action_totals()
+        elif self.focused is not None and self.focused.id in ("draws", "text"):
+            self.query_one("#problems").focus()
+        else:
+            self.remove_class("-searching")
+            self.query_one("#problems").focus()
+            with self.prevent(Input.Changed):
+                self.query_one("#search", Input).value = ""
+            self._want(words="", subject=None, verdict=None)
+
+    # --- settling -----------------------------------------------------------------------------------------------
+
+    def action_settle(self) -> None:
+        """Have the disputed draws settled."""
+        if self.store.path is None:
+            return
+        if self.wanted.params is None:
+            self.notify(f"`nsad grade --run {self._run}` first: nothing is graded yet", severity="warning")
+            return
+        self._queue(self.store.path, self.wanted.params)
+
+    @work(thread=True, group="queue", exclusive=True)
+    def _queue(self, path: Path, params: str) -> None:
+        from nsad_cli.dashboard.settle_view import SettleView
+        from nsad_cli.settling import Settling, items
+
+        try:
+            with StorePages(path) as pages:
+                found, file = items(pages.labels(params)), file_id(path)
+        except (NsadError, OSError) as error:
+            self.post_message(Failed(error if isinstance(error, NsadError) else NsadError("no store", str(error), "")))
+            return
+        self.post_message(Waiting((lambda: SettleView(path, file, Settling(found))) if found else None))
+
+    @on(Waiting)
+    def _open_queue(self, message: Waiting) -> None:
+        if message.screen is None:
+            self.notify("Nothing is disputed, or all of it is settled.")
+        else:
+            self.app.push_screen(message.screen())
+
+    # --- export -------------------------------------------------------------------------------------------------
+
+    def data(self) -> Data | None:
+        """The totals, the draws of a problem, or the problems: what the keys work on."""
+        if self.has_class("-totals"):
+            names = ("teacher", "subject", "draws", "right", "wrong", "disputed", "ungraded", "other")
+            return Data(names, [(total.teacher, total.subject, *total.numbers) for total in self.totals])
+        if self.problem and self.focused is not None and self.focused.id in ("draws", "text"):
+            return Data(
+                ("problem", "teacher", "number", "verdict", "answer", "reason", "by hand", "text"), self._csv_draws()
+            )
+        if self.store.path is None:
+            return None
+        found = self.store.pages.pages(self.numbers, self.wanted.params)
+        columns = ("problem", "subject", "level", "question", "gold", "draws", "right", "wrong", "other")
+        return Data(
+            columns,
+            ((p.id, p.subject, p.level, p.question, p.answer, p.draws, p.right, p.wrong, p.other) for p in found),
+        )
+
+    def _csv_draws(self) -> list[tuple[object, ...]]:
+        assert self.problem is not None
+        return [
+            (
+                self.problem.id,
+                d.teacher,
+                d.number,
+                d.verdict,
+                d.answer,
+                d.reason,
+                d.reviewed,
+                self.store.pages.text(d.key),
+            )
+            for d in self.draws
+        ]
+
+
+def _next(now: str | None, there: Sequence[str]) -> str | None:
+    """The one after it, None (all) after the last."""
+    order = [None, *dict.fromkeys(there)]
+    return order[(order.index(now) + 1) % len(order)] if now in order else None

@@ -24,13 +24,15 @@ Cell = str | Text
 class Column:
     """A column: its title, its width in cells (0: what is left), whether it is a number, and when it is left out.
 
-    Where the columns do not fit, those with the highest `drop` go first; those with 0 stay.
+    Where the columns do not fit, with `least` cells for those that take what is left, those with the highest `drop` go
+    first; those with 0 stay.
     """
 
     title: str
     width: int = 0
     number: bool = False
     drop: int = 0
+    least: int = 8
 
 
 class RowList(ScrollView, can_focus=True):
@@ -131,7 +133,7 @@ class RowList(ScrollView, can_focus=True):
         shown = list(range(len(self.columns)))
 
         def taken() -> int:
-            return sum(self.columns[i].width or 8 for i in shown) + len(shown) - 1
+            return sum(self.columns[i].width or self.columns[i].least for i in shown) + len(shown) - 1
 
         while taken() > room and (most := max((self.columns[i].drop for i in shown), default=0)):
             shown.remove(next(i for i in shown if self.columns[i].drop == most))
@@ -144,7 +146,7 @@ class RowList(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The head, or a row."""
-        width = self.size.width
+        width = self.scrollable_content_region.width  # without the scrollbar
         if y == 0:
             style = self.get_component_rich_style("row-list--head")
             return self._line([column.title for column in self.columns], width, style)
