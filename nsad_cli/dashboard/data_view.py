@@ -145,6 +145,7 @@ class DataView(View):
         self.failure: NsadError | None = None
         self._blocks: dict[int, Sequence[ProblemRow | None]] = {}
         self._run: str | None = None
+        self._shown = self.wanted
         self._stale = self._counting = False
         self._next_count = 0.0
 
@@ -159,6 +160,10 @@ class DataView(View):
                 with VerticalScroll(id="text"):
                     yield Static(id="about", markup=False)
         yield RowList(TOTALS, id="totals")
+
+    def on_unmount(self) -> None:
+        """Let the store go."""
+        self.store.close()
 
     # --- following the store ------------------------------------------------------------------------------------
 
@@ -316,6 +321,7 @@ class DataView(View):
         before, self.problem = self.problem, self._at(index)
         rows = self.query_one("#draws", RowList)
         same = before is not None and self.problem is not None and before.id == self.problem.id
+        same, self._shown = same and self._shown == self.wanted, self.wanted
         try:
             self.draws = self.store.pages.draws_of(self.problem.id, self.wanted.params) if self.problem else []
         except NsadError as error:

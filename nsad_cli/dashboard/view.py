@@ -99,6 +99,8 @@ class View(Screen[None]):
 
     def tick(self) -> None:
         """Follow the files; a failure is told, and the next tick tries again."""
+        if not self.query(Bar):  # it is being closed
+            return
         self.query_one(Bar).show(
             self.reader.run_name, len([n for n in self.reader.marked if n != self.reader.run_name])
         )
