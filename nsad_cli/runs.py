@@ -333,17 +333,18 @@ class Run:
         if not path.exists():
             return False
         with path.open() as file:
-            return not _locked(file, fcntl.LOCK_SH)
+            return not _locked(file, fcntl.LOCK_SH, tries=1)
 
 
-def _locked(file: TextIO, kind: int) -> bool:
+def _locked(file: TextIO, kind: int, tries: int = 5) -> bool:
     """Take a lock, with a moment's patience: `busy` takes it for an instant too."""
-    for _ in range(5):
+    for left in reversed(range(tries)):
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            time.sleep(0.02)
+            if left:
+                time.sleep(0.02)
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,18 +24,55 @@ class First(StrEnum):
 def dashboard(
     run_name: RunName = None,
     view: Annotated[First, typer.Option("--view", help="The screen to begin with.")] = First.RUNS,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Show a run that was recorded, without one of your own.")
+    ] = False,
 ) -> None:
     """Watch runs learn, and take their votes apart; reads only, and holds up no run."""
-    import sys
+    from contextlib import ExitStack
 
-    from nsad_cli.dashboard.app import Dashboard
-    from nsad_cli.dashboard.reader import Reader
-    from nsad_cli.errors import UsageError
     from nsad_cli.runs import Run, list_runs, runs_home
 
+    _need_terminal()
+    with ExitStack() as until_the_end:
+        if demo:
+            from nsad_cli.dashboard.recorded import recorded_runs
+
+            home = until_the_end.enter_context(recorded_runs())
+            name: str | None = _recorded(home, run_name)
+        else:
+            home = runs_home().resolve()
+            name = Run.open(run_name).name if run_name or list_runs() else None
+
+        from nsad_cli.dashboard.app import Dashboard
+        from nsad_cli.dashboard.reader import Reader
+
+        Dashboard(Reader(home, name), view.value).run()
+
+
+def _need_terminal() -> None:
+    import os
+    import sys
+
+    from nsad_cli.errors import UsageError
+
+    fix = "`nsad runs --json` is for programs"
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the dashboard needs a terminal", "its input or output is none", fix)
+    if os.environ.get("TERM") in ("dumb", "unknown"):
+        why = f"TERM says `{os.environ['TERM']}`: it cannot place text on the screen"
+        raise UsageError("the dashboard needs a terminal", why, f"use another terminal, or `nsad runs`; {fix}")
+
+
+def _recorded(home: Path, run_name: str | None) -> str:
+    """The run to look at of those recorded."""
+    from nsad_cli.errors import UsageError
+
+    names = sorted(path.name for path in home.iterdir())
+    if run_name is not None and run_name not in names:
         raise UsageError(
-            "the dashboard needs a terminal", "its input or output is none", "`nsad runs --json` is for programs"
+            f"no recorded run named `{run_name}`",
+            f"--demo shows {', '.join(f'`{name}`' for name in names)}",
+            "leave --run and NSAD_RUN out with --demo",
         )
-    name = Run.open(run_name).name if run_name or list_runs() else None
-    Dashboard(Reader(runs_home().resolve(), name), view.value).run()
+    return run_name or names[0]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from nsad_cli.dashboard.export import export
@@ -78,6 +82,7 @@ class Dashboard(App[None]):
         Binding("e", "export", "Export", tooltip="Write this view here as SVG and its data as CSV"),
         Binding("question_mark", "keys", "Keys", key_display="?"),
         Binding("q", "quit", "Quit"),
+        Binding("ctrl+c", "quit", show=False, priority=True),
     ]
 
     def __init__(self, reader: Reader, first: str = "runs", exports: Path | None = None) -> None:
@@ -91,6 +96,9 @@ class Dashboard(App[None]):
         self.theme = DEFAULT
         self.switch_mode(self.first)
         self.set_interval(BEAT, self.beat)
+        # Ended from outside, it leaves the terminal as it found it. (Only a process's main thread hears signals.)
+        with contextlib.suppress(RuntimeError, ValueError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
 
     def beat(self) -> None:
         """Let the screen in sight follow its files."""
@@ -110,16 +118,32 @@ class Dashboard(App[None]):
             return
         self.notify("\n".join(path.name for path in paths), title="Written")
 
+    def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
+        """The command palette: the screens, and what holds on all of them."""
+        for name in self.MODES:
+            yield SystemCommand(name.capitalize(), f"Go to the {name} screen", lambda name=name: self.switch_mode(name))
+        yield SystemCommand("Export", "Write this view here as SVG and its data as CSV", self.action_export)
+        yield SystemCommand("Keys", "Show every key that holds here", self.action_keys)
+        yield SystemCommand("Theme", "Choose other colours, for this time", self.action_change_theme)
+        yield SystemCommand("Quit", "Leave the dashboard; runs go on", self.action_quit)
+
     def action_keys(self) -> None:
         """Show every key that holds here."""
         from nsad_cli.dashboard.help import Help
 
         found: dict[tuple[str, str], list[str]] = {}
-        for node, binding in reversed([(b.node, b.binding) for b in self.screen.active_bindings.values()]):
-            if binding.description and not binding.system:
+        for node, binding in [(b.node, b.binding) for b in self.screen.active_bindings.values()]:
+            if binding.description and (binding.key, binding.action) in _ours(node):
                 where = "Everywhere" if node is self else "Here" if node is self.screen else "In the list"
                 key = self.get_key_display(binding)
                 found.setdefault((where, binding.tooltip or binding.description), []).append(key)
         order = {"In the list": 0, "Here": 1, "Everywhere": 2}
         keys = [(where, ", ".join(names), what) for (where, what), names in found.items()]
         self.push_screen(Help(sorted(keys, key=lambda item: order[item[0]])))
+
+
+def _ours(node: DOMNode) -> set[tuple[str, str]]:
+    """(key, action) of each binding that NSAD's own classes give a widget; Textual's are many, and few do anything."""
+    classes = [kind for kind in type(node).__mro__ if kind.__module__.startswith(__package__)]
+    found = [item for kind in classes for item in vars(kind).get("BINDINGS", ()) if isinstance(item, Binding)]
+    return {(key, item.action) for item in found for key in item.key.split(",")}

@@ -1,28 +1,36 @@
-"""`nsad dashboard --demo`: runs that were recorded, to look around in before one has one's own."""
+"""The recorded run that `nsad dashboard --demo` shows."""
 
 from __future__ import annotations
 
+import contextlib
+import lzma
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from nsad_cli.errors import NsadError
 
-ARCHIVE = Path(__file__).with_name("recorded.tar.xz")
-"""Made by tests/record_run.py, from runs of `nsad demo`."""
+ARCHIVE = Path(__file__).parent / "recorded.tar.xz"
+"""Run folders, each at the archive's top; made by tests/record_run.py, from runs of `nsad demo`."""
 
 
-def unpack(folder: Path) -> Path:
-    """Unpack the recorded runs into a folder; the home that they are in.
+@contextlib.contextmanager
+def recorded_runs(archive: Path = ARCHIVE) -> Iterator[Path]:
+    """A folder of recorded runs, unpacked for as long as the context lasts: what is done to it is lost.
 
-    Raises NsadError where the folder cannot be written, or the archive is damaged.
+    Raises NsadError where the archive is missing, cannot be read or unpacked, or holds no run.
     """
-    home = folder / "runs"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(ARCHIVE) as archive:
-            archive.extractall(home, filter="data")
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise NsadError(
-            f"cannot unpack the recorded runs into {home}", str(error), "name a folder that can be written, or reinstall"
-        ) from error
-    return home
+    fix = "install nsad again, or make a run of your own with `nsad demo`"
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            home = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="nsad-recorded-")))
+            with tarfile.open(archive) as file:
+                file.extractall(home, filter="data")
+        except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
+            missing = isinstance(error, FileNotFoundError)
+            why = f"{archive} is not there" if missing else f"{archive}: {error}"
+            raise NsadError("the recorded run cannot be shown", why, fix) from error
+        if not any((path / "manifest.json").is_file() for path in home.iterdir()):
+            raise NsadError("the recorded run cannot be shown", f"{archive} holds no run", fix)
+        yield home

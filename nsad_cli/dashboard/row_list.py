@@ -157,8 +157,11 @@ class RowList(ScrollView, can_focus=True):
         return self._line(self._row(index), width, style)
 
     def _line(self, cells: Sequence[Cell], width: int, style: Style) -> Strip:
-        line = Text(no_wrap=True, end="")
-        for cell, column, room in zip(cells, self.columns, self.widths(width), strict=False):
+        line, widths = Text(no_wrap=True, end=""), self.widths(width)
+        rest = [room for room in widths[len(cells) - 1 :] if room]
+        for index, (cell, column, room) in enumerate(zip(cells, self.columns, widths, strict=False)):
+            if index == len(cells) - 1:  # the last cell of a short row takes the columns that it lacks
+                room = sum(rest) + max(len(rest) - 1, 0)
             if not room:
                 continue
             text = cell.copy() if isinstance(cell, Text) else Text(cell)

@@ -1,23 +1,306 @@
-"""Every run: its state, stage, progress, time left, key figure."""
+"""Every run: its state, stage, progress, time left, key figure; the one under the cursor by its stages."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
+from collections.abc import Sequence
+from typing import ClassVar
 
-from nsad_cli.dashboard.row_list import Column, RowList
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
+from textual.widgets import Input, Static
+
+from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.filter_box import FilterBox
+from nsad_cli.dashboard.row_list import Cell, Column, RowList
+from nsad_cli.dashboard.run_detail import next_steps, outcome
+from nsad_cli.dashboard.run_list import RunList, RunRow, Stage
+from nsad_cli.dashboard.spans import span
+from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
 from nsad_cli.dashboard.view import View
+
+STATES = {
+    "running": ("▶", "primary"),
+    "stalled": ("!", "warning"),
+    "finished": ("✓", "right"),
+    "failed": ("✗", "wrong"),
+    "interrupted": ("‖", "warning"),
+    "stopped": ("■", "warning"),
+    "empty": ("·", "dim"),
+    "unreadable": ("?", "wrong"),
+    "gone": ("-", "dim"),
+    "reading": ("…", "dim"),
+}
+"""A glyph and a tint by state."""
+COLUMNS = (
+    Column("", 1),
+    Column("run", least=12),
+    Column("state", 13),
+    Column("stage", 13, drop=3),
+    Column("step", 9, number=True, drop=1),
+    Column("left", 6, number=True),
+    Column("figure", 19, drop=2),
+)
 
 
 class RunsView(View):
     """The runs, the latest first."""
 
     NAME = "runs"
+    DEFAULT_CSS = """
+    RunsView #list { height: 1fr; }
+    RunsView #detail { height: 11; max-height: 45%; border-top: solid $panel; padding: 0 1; }
+    RunsView.-narrow #detail { display: none; }
+    RunsView.-wide #split { layout: horizontal; }
+    RunsView.-wide #list { width: 1fr; }
+    RunsView.-wide #detail { width: 42%; height: 1fr; max-height: 100%; border-top: none; border-left: solid $panel; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by name, state and stage: type"),
+        Binding("space", "mark", "Mark", tooltip="Mark a run: its curves are laid over the others'"),
+        Binding("d", "diff", "Diff", tooltip="What differs between this run's recipe and the marked one's"),
+        Binding("escape", "show_all", "Show all", show=False),
+    ]
 
     def body(self) -> ComposeResult:
-        """A list."""
-        yield RowList([Column("run"), Column("state", 10), Column("stage", 12, drop=1)], id="runs")
+        """A list, what filters it, and the run under the cursor."""
+        with Container(id="split"):
+            with Container(id="list"):
+                yield RowList(COLUMNS, id="runs")
+                yield FilterBox(placeholder="filter by name, state, stage")
+            with VerticalScroll(id="detail"):
+                yield Static(id="about", markup=False)
+
+    def on_mount(self) -> None:
+        """Nothing is read yet."""
+        self._runs = RunList(self.reader.home)
+        self._all: list[RunRow] = []
+        self._rows: list[RunRow] = []
+        self._shown: tuple[RunRow | None, int] | None = None
+
+    # --- following ------------------------------------------------------------------------------------------------
 
     def follow(self) -> None:
-        """List the runs."""
-        names = [f"run-{i}" for i in range(100_000)]
-        self.query_one(RowList).show(len(names), lambda i: (names[i], "running", "nat"))
+        """List the runs, the cursor on the same one as before."""
+        self._all = self._runs.refresh(self.reader.clock())
+        if self.reader.run_name is None and self._all:
+            self.reader.run_name = self._all[0].path.name
+        self.say_empty(None if self._all else self._nothing())
+        self._list()
+        if self._runs.pending:
+            self.call_after_refresh(self.tick)
+
+    def _nothing(self) -> str:
+        return (
+            f"There are no runs in {self.reader.home} yet.\n\nIn another terminal:\n"
+            "nsad demo\nteaches a small model arithmetic, without a network\n\n"
+            "nsad run RECIPE\nruns a recipe of yours\n\n"
+            "nsad dashboard --demo shows a run that was recorded."
+        )
+
+    def _list(self) -> None:
+        under, rows, box = self.under, self.query_one(RowList), self.query_one(FilterBox)
+        self._rows = [row for row in self._all if box.matches(row.name, row.state, row.stage)]
+        place = next((index for index, row in enumerate(self._rows) if under and row.path == under.path), None)
+        overlaid = [run.name for run in self.reader.overlaid()]
+        rows.show(len(self._rows), lambda index: self._cells(self._rows[index], overlaid), cursor=place)
+        lost = self.reader.run_name is not None and self.reader.run is None
+        if self._all and not self._rows:
+            self.say(f"no run matches `{box.value}`: Escape shows all")
+        elif lost:
+            self.say(f"{self.reader.run_name} is gone: Enter looks at another run")
+        else:
+            self.say("")
+        self._tell()
+
+    @property
+    def under(self) -> RunRow | None:
+        """The run under the cursor."""
+        cursor = self.query_one(RowList).cursor
+        return self._rows[cursor] if cursor < len(self._rows) else None
+
+    def _cells(self, row: RunRow, overlaid: Sequence[str]) -> Sequence[Cell]:
+        name = row.path.name
+        place = overlaid.index(name) if name in overlaid else None
+        mark = Text("" if place is None else GLYPHS[place % len(GLYPHS)], CURVES[(place or 0) % len(CURVES)])
+        looked_at = "bold" if name == self.reader.run_name else ""
+        title = Text(row.name, looked_at).append(" (chosen)" if row.chosen else "", "dim")
+        if row.state in ("unreadable", "gone"):
+            return mark, title, self._state(row), row.why
+        figure = row.figure
+        return (
+            mark,
+            title,
+            self._state(row),
+            row.stage,
+            _progress(row),
+            span(row.left) if row.left is not None else "",
+            f"{figure.text} {figure.kind}" if figure else "",
+        )
+
+    def _state(self, row: RunRow) -> Text:
+        glyph, tint = STATES.get(row.state, ("·", "text"))
+        return Text(f"{glyph} {row.state}", tints(self.app)[tint])
+
+    # --- the run under the cursor ---------------------------------------------------------------------------------
+
+    @on(RowList.Moved)
+    def _moved(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        """Describe the run under the cursor, where there is something new to say."""
+        row = self.under
+        if (row, self.size.width) != self._shown:
+            self._shown = (row, self.size.width)
+            self.query_one("#about", Static).update(self._about(row) if row else "")
+
+    def _about(self, row: RunRow) -> RenderableType:
+        head, stages, more = self._head(row), self._stages(row), self._more(row)
+        if self.has_class("-wide") or not row.stages:
+            return Group(head, Text(), stages, *([Text()] if row.stages else []), more)
+        beside = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        beside.add_column(ratio=4)
+        beside.add_column(ratio=3)
+        beside.add_row(stages, Group(head, more))
+        return beside
+
+    def _head(self, row: RunRow) -> Text:
+        """What it is, and where it stands."""
+        said = Text().append(row.name, "bold").append(" (chosen)" if row.chosen else "")
+        said.append("\n").append_text(self._state(row)).append(f"  {self._status(row)}")
+        if row.why:
+            said.append(f"\n{row.why}")
+        if row.figure:
+            said.append(f"\n{row.figure.text} {row.figure.kind} ({row.figure.of})")
+        return said
+
+    def _stages(self, row: RunRow) -> Table:
+        """Each stage's state, duration and result."""
+        stages = Table.grid(padding=(0, 1, 0, 0))
+        for stage in row.stages:
+            # A stage that says running beside a process that is gone was stopped, as the run's state tells.
+            state = row.state if stage.state == "running" else stage.state
+            glyph, tint = STATES.get(state, ("·", "text"))
+            told = Text("\n".join([*([] if state == "finished" else [state]), *outcome(stage)]))
+            took = Text(span(self._took(row, stage)), tints(self.app)["dim"], justify="right")
+            stages.add_row(Text(glyph, tints(self.app)[tint]), Text(stage.name), took, told)
+        return stages
+
+    def _took(self, row: RunRow, stage: Stage) -> float | None:
+        """Seconds; of one at work up to now, of one whose process was killed none is known."""
+        if stage.state != "running":
+            return stage.seconds
+        if row.state not in ("running", "stalled"):
+            return None
+        return (stage.seconds or 0.0) + max(self.reader.clock() - stage.started, 0.0)
+
+    def _more(self, row: RunRow) -> Text:
+        """What to run next, and where it lies."""
+        more = Text("next\n")
+        for line in next_steps(row):
+            more.append(f"  {line}\n", "bold" if line.startswith("nsad") else "")
+        made = "" if row.created is None else f"\nmade {span(self.reader.clock() - row.created)} ago"
+        return more.append(
+            f"{row.path}{made}{f' by NSAD {row.version}' if row.version else ''}", tints(self.app)["dim"]
+        )
+
+    def _status(self, row: RunRow) -> str:
+        """Where it is: stage, model and benchmark, steps, time left, silence."""
+        parts = [f"{row.stage} {row.part}".strip()]
+        if row.step is not None:
+            parts.append(f"{row.step} of {row.total}")
+        if row.left:
+            parts.append(f"{span(row.left)} left")
+        if row.state == "stalled":
+            parts.append(f"no event for {span(row.silent)}")
+        return " · ".join(part for part in parts if part)
+
+    # --- keys -----------------------------------------------------------------------------------------------------
+
+    @on(RowList.Chosen)
+    def _chosen(self) -> None:
+        row = self.under
+        if row is None:
+            return
+        if row.state in ("unreadable", "gone"):
+            self.notify(row.why, severity="warning")
+            return
+        self.reader.run_name = row.path.name
+        self.app.switch_mode("curves")
+
+    def action_mark(self) -> None:
+        """Mark the run under the cursor, or take its mark away, and go on to the next."""
+        row, marked = self.under, self.reader.marked
+        if row is None or row.state in ("unreadable", "gone"):
+            return
+        if row.path.name in marked:
+            marked.remove(row.path.name)
+        else:
+            marked.append(row.path.name)
+        self.query_one(RowList).cursor += 1
+        self.tick()
+
+    def action_diff(self) -> None:
+        """Compare the recipe of the run under the cursor with the marked one's, else with that of the one looked at."""
+        from nsad_cli.dashboard.diff_screen import DiffScreen
+
+        row = self.under
+        by_name = {other.path.name: other for other in self._all}
+        names = [*self.reader.marked, *([self.reader.run_name] if self.reader.run_name else [])]
+        others = [by_name[name] for name in names if name in by_name and row and name != row.path.name]
+        if row is None or not others:
+            self.notify("Mark one run with space and stand on another: d compares their recipes")
+            return
+        self.app.push_screen(DiffScreen(others[0], row))
+
+    def action_filter(self) -> None:
+        """Type to filter."""
+        self.query_one(FilterBox).open()
+
+    def action_show_all(self) -> None:
+        """Give the filter up."""
+        self.query_one(FilterBox).action_give_up()
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        self._list()
+
+    @on(FilterBox.Left)
+    def _left(self) -> None:
+        self.query_one(RowList).focus()
+
+    def data(self) -> Data:
+        """The runs in the list."""
+        columns = ("run", "state", "stage", "part", "step", "total", "seconds_left", "figure", "value", "why", "path")
+        return Data(
+            columns,
+            [
+                (
+                    row.name,
+                    row.state,
+                    row.stage,
+                    row.part,
+                    row.step,
+                    row.total,
+                    None if row.left is None else round(row.left, 1),
+                    f"{row.figure.kind} {row.figure.of}" if row.figure else None,
+                    row.figure.value if row.figure else None,
+                    row.why,
+                    row.path,
+                )
+                for row in self._rows
+            ],
+        )
+
+
+def _progress(row: RunRow) -> str:
+    """Step and total, else percent where they are long."""
+    if row.step is None or not row.total or row.state == "finished":
+        return ""
+    told = f"{row.step}/{row.total}"
+    return told if len(told) <= 9 else f"{row.step / row.total:.0%}"

@@ -99,11 +99,10 @@ class View(Screen[None]):
 
     def tick(self) -> None:
         """Follow the files; a failure is told, and the next tick tries again."""
-        if not self.query(Bar):  # it is being closed
+        bar = next(iter(self.query(Bar)), None)
+        if bar is None:  # not composed yet, or on its way out
             return
-        self.query_one(Bar).show(
-            self.reader.run_name, len([n for n in self.reader.marked if n != self.reader.run_name])
-        )
+        bar.show(self.reader.run_name, len([n for n in self.reader.marked if n != self.reader.run_name]))
         try:
             self.follow()
         except NsadError as error:
@@ -116,5 +115,6 @@ class View(Screen[None]):
         self.call_after_refresh(self.tick)
 
     def on_resize(self) -> None:
-        """The bar is drawn for the new width."""
+        """The bar and the keys are drawn for the new width."""
+        self.query_one(Footer).show_command_palette = self.size.width >= 70
         self.call_after_refresh(self.tick)

@@ -1,0 +1,114 @@
+"""Loads over time as bars of characters, each with what it is now and at its peak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.text import Text
+
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+TALL, LOW = 3, 2
+"""Lines of a chart at most, and the fewest for which one is drawn below its heading rather than beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """One load: where it is drawn (`group`, e.g. a GPU), its name and unit, and its values.
+
+    places: of each value from 0 (left) to 1 (right); None spreads them evenly. top: the value of a full bar; None is
+    the peak. whole: of what the values are a part, told beside them.
+    """
+
+    group: str
+    name: str
+    unit: str
+    values: np.ndarray
+    places: np.ndarray | None = None
+    top: float | None = None
+    whole: float | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether there is any value."""
+        return bool(np.isfinite(self.values).any())
+
+    @property
+    def now(self) -> str:
+        """The last value."""
+        text = self._text(float(self.values[-1]) if self.values.size else float("nan"))
+        return f"{text} {self.unit}" if self.whole is None else f"{text} of {self._text(self.whole)} {self.unit}"
+
+    @property
+    def peak(self) -> str:
+        """The highest value."""
+        return f"{self._text(float(np.nanmax(self.values)))} {self.unit}"
+
+    def _text(self, value: float) -> str:
+        return "–" if value != value else f"{value:.1f}" if self.unit == "GiB" else f"{value:.0f}"
+
+    def bars(self, width: int, height: int) -> list[str]:
+        """The values as bars, `height` lines of `width` cells; each column is a mean, or a gap where there is none."""
+        columns = _columns(self.values, self.places, width)
+        full = self.top or self.whole or float(np.nanmax(self.values)) or 1.0
+        eighths = np.where(np.isfinite(columns), np.clip(np.ceil(columns / full * height * 8), 1, height * 8), 0)
+        lines = []
+        for line in reversed(range(height)):
+            part = np.clip(eighths - line * 8, 0, 8).astype(int)
+            lines.append("".join(EIGHTHS[index] for index in part))
+        return lines
+
+
+def _columns(values: np.ndarray, places: np.ndarray | None, width: int) -> np.ndarray:
+    """The mean of the values that fall into each column, nan where none does."""
+    if places is None:
+        if 0 < values.size <= width:
+            return values[np.arange(width) * values.size // width]
+        places = np.arange(values.size) / max(values.size, 1)
+    there = (places >= 0) & (places <= 1) & np.isfinite(values)
+    columns = np.minimum((places[there] * width).astype(int), width - 1)
+    counts = np.bincount(columns, minlength=width)
+    sums = np.bincount(columns, weights=values[there], minlength=width)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def draw(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) -> Text:
+    """The gauges below each other in that room: with charts, else a line each, else a line for each GPU."""
+    groups: dict[str, list[Gauge]] = {}
+    for gauge in gauges:
+        groups.setdefault(gauge.group, []).append(gauge)
+    heads = len([group for group in groups if group])
+    room = (height - heads) // max(len(gauges), 1) - 1
+    tight = len(gauges) + heads > height
+    text = Text(no_wrap=True, end="")
+    for group, members in groups.items():
+        if group and tight:
+            _one_line(text, group, members, width, tint)
+            continue
+        text.append(f"{group}\n" if group else "", "bold")
+        for gauge in members:
+            if not gauge.told:
+                text.append(f"{gauge.name:<8}").append("– (the device does not tell)\n", dim)
+            elif room >= LOW:
+                text.append(f"{gauge.name:<8}").append(gauge.now, "bold").append(f"  peak {gauge.peak}\n", dim)
+                for line in gauge.bars(width, min(room, TALL)):
+                    text.append(f"{line}\n", tint)
+                text.append("\n" * (room > TALL))
+            else:
+                said = [item for item in gauges if item.told and not (tight and item.group)]
+                now, peak = max(len(item.now) for item in said) + 1, max(len(item.peak) for item in said)
+                text.append(f"{gauge.name:<8}").append(f"{gauge.now:<{now}}", "bold")
+                text.append(gauge.bars(max(width - 14 - now - peak, 1), 1)[0], tint)
+                text.append(f" peak {gauge.peak:>{peak}}\n", dim)
+    return text
+
+
+def _one_line(text: Text, group: str, members: Sequence[Gauge], width: int, tint: str) -> None:
+    """A GPU's values beside each other, and its first gauge as bars in what is left."""
+    short = " ".join(group.split()[:2])
+    told = "  ".join(gauge.now for gauge in members)
+    text.append(f"{short:<8}").append(f"{told} ", "bold")
+    left = width - 9 - len(told)
+    first = next((gauge for gauge in members if gauge.told), None)
+    text.append(first.bars(left, 1)[0] if first and left > 3 else "", tint).append("\n")

@@ -1,0 +1,19 @@
+"""Lengths of time for people."""
+
+from __future__ import annotations
+
+
+def span(seconds: float | None) -> str:
+    """12 s, 4 min, 2 h 05, 3 d; a dash for None. A negative one is none at all: clocks jump."""
+    if seconds is None:
+        return "–"
+    seconds = max(seconds, 0.0)
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02}" if hours < 48 else f"{hours / 24:.0f} d"

@@ -1,0 +1,90 @@
+"""A growing file's new lines: only new bytes are read, and a file that is cut, replaced or gone is noticed."""
+
+from __future__ import annotations
+
+import os
+from io import FileIO
+from pathlib import Path
+
+CHUNK = 1 << 17
+"""Bytes that one read takes at most, unless told."""
+LONGEST = 1 << 23
+"""Bytes; a longer line is passed over, so that a file without line ends fills no memory."""
+TRACE = 64
+"""Last bytes read that are compared before more is read: others there mean another file."""
+
+
+class Tail:
+    """Reads a file that others append to, from where it stopped.
+
+    A last line without its end waits until it has one. Where the file was truncated or is another one than before,
+    reading starts at its beginning and `restarts` grows: what was read until then no longer holds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.pending = False
+        """Whether there was more to read than the last read took."""
+        self.restarts = 0
+        self.passed_over = 0
+        """Lines that were too long."""
+        self.note = ""
+        """Why nothing can be read at the moment, or nothing."""
+        self._identity: tuple[int, int] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._offset, self._trace, self._rest, self._too_long = 0, b"", bytearray(), False
+        self.passed_over = 0
+
+    def read(self, limit: int = CHUNK) -> list[bytes]:
+        """The lines that end within the next `limit` bytes, without their ends; `note` says what is amiss."""
+        self.pending = False
+        try:
+            with FileIO(self.path) as file:
+                chunk = self._next(file, limit)
+        except FileNotFoundError:
+            self.note = "is gone; what it had is shown" if self._offset else "is not there yet"
+            return []
+        except OSError as error:
+            self.note = f"cannot be read: {error.strerror or error}"
+            return []
+        self.note = ""
+        return self._lines(chunk)
+
+    def _next(self, file: FileIO, limit: int) -> bytes:
+        status = os.fstat(file.fileno())
+        identity = (status.st_dev, status.st_ino)
+        if self._identity is not None and (
+            identity != self._identity or status.st_size < self._offset or self._before(file) != self._trace
+        ):
+            self._begin()
+            self.restarts += 1
+        self._identity = identity
+        file.seek(self._offset)
+        chunk = file.read(limit)
+        self._offset += len(chunk)
+        self._trace = (self._trace + chunk[-TRACE:])[-TRACE:]
+        self.pending = self._offset < status.st_size
+        return chunk
+
+    def _before(self, file: FileIO) -> bytes:
+        file.seek(self._offset - len(self._trace))
+        return file.read(len(self._trace))
+
+    def _lines(self, chunk: bytes) -> list[bytes]:
+        first, *more = chunk.split(b"\n")
+        if not self._too_long:
+            self._rest += first
+        if len(self._rest) > LONGEST:
+            self._too_long = True
+            self._rest.clear()
+        if not more:
+            return []
+        lines = [bytes(self._rest), *more[:-1]]
+        if self._too_long:
+            self.passed_over += 1
+            self._too_long = False
+            del lines[0]
+        self._rest = bytearray(more[-1])
+        return lines
