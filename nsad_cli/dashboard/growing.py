@@ -51,6 +51,10 @@ class Growing:
             self._fresh, self._size = array("d"), size
         return self._kept[:size]
 
+    def extend(self, values: Floats) -> None:
+        """Add an array of numbers [n]."""
+        self._fresh.frombytes(values.astype(float).tobytes())
+
     def place(self, value: float) -> int:
         """Where a value would stand among numbers that rise."""
         if self._fresh and (self._fresh[0] < value or not self._size):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,73 @@ class Series:
         """The part from one step to another, both included."""
         part = slice(int(self.steps.searchsorted(first)), int(self.steps.searchsorted(last, "right")))
         return Series(self.steps[part], self.values[part], self.times[part])
+
+    def nearest(self, step: float) -> int | None:
+        """The place of the point nearest to a step, the later one where two are; None where there is no point."""
+        if not len(self.steps):
+            return None
+        after = int(self.steps.searchsorted(step, "right"))
+        if after and (after == len(self) or step - self.steps[after - 1] < self.steps[after] - step):
+            return after - 1
+        return after
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A curve as a screen's columns show it, all [c]; NaN where no finite value falls into a column.
+
+    A column spans from `low` to `high`; the line enters it at `first` and leaves it at `last`.
+    """
+
+    low: Floats
+    high: Floats
+    first: Floats
+    last: Floats
+    joined: Flags
+    """Whether the line comes to this column from the one drawn before it: nothing that is not finite lies between."""
+    broken: Flags
+    """Whether a value that is not finite falls into the column."""
+    before: tuple[float, float] | None
+    """The point before the first column, where the line comes from it: its column (below 0), its value."""
+    after: tuple[float, float] | None
+    """The point after the last column, where the line goes on to it."""
+
+
+def decimate(series: Series, first: float, last: float, columns: int, *, positive: bool = False) -> Columns:
+    """The lowest and highest value in each of the equal columns from one step to another: a spike never disappears.
+
+    positive: what is not above 0 counts as not finite, as a logarithmic axis needs.
+    """
+    edges = np.linspace(first, last, columns + 1)
+    edges[-1] = np.nextafter(last, np.inf)
+    steps, values = series.steps, series.values
+    # One point more on each side, and beyond what is not finite there: the line may come from outside.
+    part = slice(max(int(steps.searchsorted(first)) - 1, 0), int(steps.searchsorted(last, "right")) + 1)
+    steps, values = steps[part], values[part]
+    finite = values > 0 if positive else ~np.isnan(values)
+    broken = np.zeros(columns, bool)
+    gap = None
+    if not finite.all():
+        bad = edges.searchsorted(steps[~finite], "right") - 1
+        broken[bad[(bad >= 0) & (bad < columns)]] = True
+        places = np.flatnonzero(finite)
+        gap = np.diff(places, prepend=places[:1]) > 1
+        steps, values = steps[places], values[places]
+    starts = steps.searchsorted(edges)
+    filled = np.flatnonzero(starts[1:] > starts[:-1])
+    low, high, enter, leave = (np.full(columns, np.nan) for _ in range(4))
+    joined = np.zeros(columns, bool)
+    begin, end = starts[:-1][filled], starts[1:][filled]
+    if len(filled):
+        inside = values[: starts[-1]]
+        low[filled], high[filled] = np.minimum.reduceat(inside, begin), np.maximum.reduceat(inside, begin)
+        enter[filled], leave[filled] = values[begin], values[end - 1]
+        joined[filled] = (begin > 0) & (True if gap is None else ~gap[begin])
+
+    def outside(place: int, linked: bool) -> tuple[float, float] | None:
+        return (float((steps[place] - first) / (last - first) * columns), float(values[place])) if linked else None
+
+    left, right = int(starts[0]) - 1, int(starts[-1])
+    before = outside(left, left >= 0 and left + 1 < len(steps) and not (gap is not None and gap[left + 1]))
+    after = outside(right, 0 < right < len(steps) and not (gap is not None and gap[right]))
+    return Columns(low, high, enter, leave, joined, broken, before, after)

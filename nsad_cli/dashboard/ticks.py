@@ -1,0 +1,72 @@
+"""Round numbers for axes, and numbers as labels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten from low to high: as many as there are with at most `most`."""
+    if not high > low or most < 1:
+        return [low]
+    step = _step((high - low) / most)
+    while (count := math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9) + 1) > most:
+        step = _step(step * 1.5)
+    first = math.ceil(low / step - 1e-9)
+    return [(first + i) * step for i in range(count)]
+
+
+def _step(least: float) -> float:
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(round_number * power for round_number in (1, 2, 5, 10) if round_number * power >= least * (1 - 1e-9))
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Powers of ten from low to high (both above 0): some of them where they are many, with 2 and 5 times where few."""
+    bottom, top = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    every = max(1, math.ceil((top - bottom + 1) / max(most, 1)))
+    powers = [10.0**power for power in range(bottom, top + 1) if (power - bottom) % every == 0]
+    if every > 1 or len(powers) * 3 > most:
+        return powers
+    finer = [n * 10.0**power for power in range(bottom - 1, top + 1) for n in (1, 2, 5)]
+    finer = [value for value in finer if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+    return finer if len(finer) > 1 else ticks(low, high, most)
+
+
+def labels(values: list[float], *, logarithmic: bool = False) -> list[str]:
+    """Tick labels, with as many places as tell them apart; on a logarithmic axis each with its own."""
+    if logarithmic:
+        return [number(value) for value in values]
+    gaps = [abs(b - a) for a, b in itertools.pairwise(values) if b != a]
+    finest = min(gaps, default=abs(values[0]) if values else 1.0) or 1.0
+    largest = max((abs(value) for value in values), default=0.0)
+    if largest >= 1e6 or (0 < largest < 1e-3) or (largest < 1 and finest < 1e-5):
+        return [_scientific(value) for value in values]
+    places = max(0, -math.floor(math.log10(finest) + 1e-9))
+    return [f"{value:.{places}f}" if value else "0" for value in values]
+
+
+def _scientific(value: float) -> str:
+    if value == 0:
+        return "0"
+    mantissa, power = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
+
+
+def count(value: float) -> str:
+    """A number of steps in few characters: 950, 12k, 1.25M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            scale = 1e3 if unit == "k" else size
+            return f"{value / scale:.4g}{unit}"
+    return f"{value:g}"
+
+
+def number(value: float) -> str:
+    """A value in four digits; `not finite` where it is none."""
+    if not math.isfinite(value):
+        return "not finite"
+    if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
+        return _scientific(value)
+    return f"{value:.4g}"
