@@ -13,10 +13,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from nsad_cli.dashboard.data_text import Total, about, by_hand, line, marked, totals, whole, word
 from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.filter_box import FilterBox
 from nsad_cli.dashboard.row_list import Cell, Column, RowList
 from nsad_cli.dashboard.store_follower import StoreFollower, file_id, params_of
 from nsad_cli.dashboard.themes import RIGHT, WRONG, tints
@@ -100,7 +101,6 @@ class DataView(View):
     DEFAULT_CSS = """
     DataView {
         #head { height: 1; text-wrap: nowrap; text-overflow: ellipsis; color: $foreground 80%; padding: 0 1; }
-        #search { display: none; }
         #main, #below { height: 1fr; }
         #problems { height: 2fr; }
         #below { layout: horizontal; height: 3fr; border-top: solid $panel; }
@@ -108,7 +108,6 @@ class DataView(View):
         #text { width: 1fr; height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; border-left: solid $panel; }
         #text:focus { border-left: solid $primary; }
         #totals { display: none; }
-        &.-searching #search { display: block; }
         &.-totals #main { display: none; }
         &.-totals #totals { display: block; }
         &.-reading #problems, &.-reading #draws { display: none; }
@@ -152,7 +151,7 @@ class DataView(View):
     def body(self) -> ComposeResult:
         """The counts, the search, the problems, the draws of one, the text of one; or the totals."""
         yield Static(id="head", markup=False)
-        yield Input(placeholder="words of the question or the gold answer", id="search", compact=True)
+        yield FilterBox(placeholder="words of the question or the gold answer")
         with Container(id="main"):
             yield RowList(problem_columns(()), id="problems")
             with Container(id="below"):
@@ -380,17 +379,15 @@ class DataView(View):
     def action_search(self) -> None:
         """Type words to look for."""
         self.remove_class("-totals", "-reading")
-        self.add_class("-searching")
-        self.query_one("#search").focus()
+        self.query_one(FilterBox).open()
 
-    @on(Input.Changed, "#search")
-    def _search(self, message: Input.Changed) -> None:
+    @on(FilterBox.Changed)
+    def _search(self, message: FilterBox.Changed) -> None:
         if message.value != self.wanted.words:
             self._want(words=message.value)
 
-    @on(Input.Submitted, "#search")
+    @on(FilterBox.Left)
     def _searched(self) -> None:
-        self.set_class(bool(self.wanted.words), "-searching")
         self.query_one("#problems").focus()
 
     def action_verdict(self) -> None:
@@ -403,7 +400,6 @@ class DataView(View):
 
     def action_totals(self) -> None:
         """Show the totals, or the problems again."""
-        self.remove_class("-searching")
         shown = not self.has_class("-totals")
         self.set_class(shown, "-totals")
         self.query_one("#totals" if shown else "#problems").focus()
@@ -418,11 +414,8 @@ class DataView(View):
         elif self.focused is not None and self.focused.id in ("draws", "text"):
             self.query_one("#problems").focus()
         else:
-            self.remove_class("-searching")
-            self.query_one("#problems").focus()
-            with self.prevent(Input.Changed):
-                self.query_one("#search", Input).value = ""
             self._want(words="", subject=None, verdict=None)
+            self.query_one(FilterBox).action_give_up()
 
     # --- settling -----------------------------------------------------------------------------------------------
 
