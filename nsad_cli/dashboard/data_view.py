@@ -7,33 +7,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
-from nsad_cli.dashboard.data_text import Total, about, by_hand, line, marked, totals, whole, word
+from nsad_cli.dashboard.data_text import Total, line, totals, whole, word
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.filter_box import FilterBox
+from nsad_cli.dashboard.problem_pane import Failed, ProblemPane
 from nsad_cli.dashboard.row_list import Cell, Column, RowList
 from nsad_cli.dashboard.store_follower import StoreFollower, file_id, params_of
-from nsad_cli.dashboard.themes import RIGHT, WRONG, tints
+from nsad_cli.dashboard.themes import RIGHT, WRONG
 from nsad_cli.dashboard.view import View
 from nsad_cli.errors import NsadError
-from nsad_cli.store_pages import DrawRow, ProblemRow, StorePages, Wanted
+from nsad_cli.store_pages import StorePages, Wanted
 
-BLOCK = 64
-"""Problems that are read at once."""
-DRAWS = (
-    Column("#", 3, number=True, drop=1),
-    Column("verdict", 11),
-    Column("answer"),
-    Column("by hand", 9, drop=2),
-    Column("teacher", 12, drop=3),
-)
 TOTALS = (
     Column("teacher"),
     Column("draws", 9, number=True),
@@ -44,21 +34,6 @@ TOTALS = (
     Column("other", 7, number=True, drop=4),
     Column("D+ share", 8, number=True, drop=1),
 )
-
-
-def problem_columns(subjects: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of the list of problems; that of the subject is as wide as these need, within reason."""
-    subject = min(max((cell_len(line(name)) for name in subjects), default=0), 20)
-    return (
-        Column("problem", least=24),
-        *([Column("subject", max(subject, 7), drop=2)] if subject else []),
-        Column("gold", 8, drop=3),
-        Column("level", 7, drop=4),
-        Column("draws", 5, number=True, drop=1),
-        Column(f"{RIGHT} D+", 4, number=True),
-        Column(f"{WRONG} D−", 4, number=True),
-        Column("other", 5, number=True),
-    )
 
 
 class Found(Message):
@@ -85,14 +60,6 @@ class Waiting(Message):
         self.screen = screen
 
 
-class Failed(Message):
-    """A worker could not read the store."""
-
-    def __init__(self, error: NsadError) -> None:
-        super().__init__()
-        self.error = error
-
-
 class DataView(View):
     """The problems of the run's store, the draws of one, and the text of a draw."""
 
@@ -101,24 +68,9 @@ class DataView(View):
     DEFAULT_CSS = """
     DataView {
         #head { height: 1; text-wrap: nowrap; text-overflow: ellipsis; color: $foreground 80%; padding: 0 1; }
-        #main, #below { height: 1fr; }
-        #problems { height: 2fr; }
-        #below { layout: horizontal; height: 3fr; border-top: solid $panel; }
-        #draws { width: 34; }
-        #text { width: 1fr; height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; border-left: solid $panel; }
-        #text:focus { border-left: solid $primary; }
         #totals { display: none; }
-        &.-totals #main { display: none; }
+        &.-totals ProblemPane { display: none; }
         &.-totals #totals { display: block; }
-        &.-reading #problems, &.-reading #draws { display: none; }
-        &.-wide #main { layout: horizontal; }
-        &.-wide #problems { width: 4fr; height: 1fr; }
-        &.-wide #below { layout: vertical; width: 3fr; height: 1fr; border-top: none; border-left: solid $panel; }
-        &.-wide #draws { width: 1fr; height: 1fr; max-height: 10; }
-        &.-wide #text { border-left: none; border-top: solid $panel; }
-        &.-narrow #below { layout: vertical; }
-        &.-narrow #draws { width: 1fr; height: 2fr; }
-        &.-narrow #text { border-left: none; border-top: solid $panel; height: 3fr; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -133,18 +85,13 @@ class DataView(View):
     def __init__(self) -> None:
         super().__init__()
         self.store = StoreFollower()
+        self.pane = ProblemPane(self.store)
         self.wanted = Wanted()
-        self.numbers: list[int] = []
-        self.subjects: list[str] = []
         self.ledger: list[tuple[str, str, str, int]] = []
         self.totals: list[Total] = []
         self.beside = 0
-        self.draws: list[DrawRow] = []
-        self.problem: ProblemRow | None = None
         self.failure: NsadError | None = None
-        self._blocks: dict[int, Sequence[ProblemRow | None]] = {}
         self._run: str | None = None
-        self._shown = self.wanted
         self._stale = self._counting = False
         self._next_count = 0.0
 
@@ -152,12 +99,7 @@ class DataView(View):
         """The counts, the search, the problems, the draws of one, the text of one; or the totals."""
         yield Static(id="head", markup=False)
         yield FilterBox(placeholder="words of the question or the gold answer")
-        with Container(id="main"):
-            yield RowList(problem_columns(()), id="problems")
-            with Container(id="below"):
-                yield RowList(DRAWS, id="draws")
-                with VerticalScroll(id="text"):
-                    yield Static(id="about", markup=False)
+        yield self.pane
         yield RowList(TOTALS, id="totals")
 
     def on_unmount(self) -> None:
@@ -205,14 +147,12 @@ class DataView(View):
     def _forget(self, run: str) -> None:
         self._run, self.wanted, self.failure = run, Wanted(), None
         self.store.close()
-        self.numbers, self.ledger, self.totals, self.draws, self.problem = [], [], [], [], None
-        self._blocks.clear()
-        self.query_one("#problems", RowList).show(0, self._row, cursor=0)
+        self.ledger, self.totals = [], []
+        self.pane.forget()
 
     def look_for(self, wanted: Wanted) -> None:
         """Show the problems wanted, as soon as they are found."""
         self.wanted, self.failure = wanted, None
-        self._blocks.clear()
         if self.store.path is not None:
             self._find(self.store.path, wanted)
 
@@ -248,17 +188,9 @@ class DataView(View):
 
     @on(Found)
     def _show_found(self, message: Found) -> None:
-        if message.wanted != self.wanted:
-            return
-        rows = self.query_one("#problems", RowList)
-        here = self.numbers[rows.cursor] if self.numbers else None
-        self.numbers, self.subjects = message.numbers, message.subjects
-        self._blocks.clear()
-        rows.columns = problem_columns(self.subjects)
-        cursor = self.numbers.index(here) if here in self.numbers else 0
-        rows.show(len(self.numbers), self._row, cursor=cursor)
-        self._show_problem(cursor)
-        self._show_head()
+        if message.wanted == self.wanted:
+            self.pane.show(message.wanted, message.numbers, message.subjects)
+            self._show_head()
 
     # --- showing ------------------------------------------------------------------------------------------------
 
@@ -267,45 +199,18 @@ class DataView(View):
         kept = [f"“{self.wanted.words}”"] if self.wanted.words else []
         kept += [f"with {word(self.wanted.verdict)}"] if self.wanted.verdict else []
         kept += [line(self.wanted.subject) or "no subject"] if self.wanted.subject is not None else []
-        parts = [f"{len(self.numbers):,} problems" + (f" ({', '.join(kept)}; esc: all)" if kept else "")]
+        parts = [f"{len(self.pane.numbers):,} problems" + (f" ({', '.join(kept)}; esc: all)" if kept else "")]
         parts += [f"{draws:,} draws", f"{RIGHT} D+ {right:,}", f"{WRONG} D− {wrong:,}"]
         parts += [f"? {disputed:,} disputed"] if disputed else []
         parts += [f"{ungraded:,} ungraded"] if ungraded else []
         parts += [f"{self.beside:,} made otherwise are not shown"] if self.beside else []
         self.query_one("#head", Static).update(" · ".join(parts))
-        if self.numbers and not draws:
+        if self.pane.numbers and not draws:
             self.say(f"No draws yet: `nsad collect --run {self._run}` asks the teacher.")
         elif draws and draws == ungraded:
             self.say(f"Nothing is graded yet: `nsad grade --run {self._run}` does it.")
         else:
             self.say("")
-
-    def _at(self, index: int) -> ProblemRow | None:
-        """The problem in a row of the list; pages are read when they come into sight."""
-        if not 0 <= index < len(self.numbers):
-            return None
-        block = index // BLOCK
-        if block not in self._blocks:
-            numbers = self.numbers[block * BLOCK : (block + 1) * BLOCK]
-            try:
-                self._blocks[block] = self.store.pages.page(numbers, self.wanted.params)
-            except NsadError as error:
-                self._blocks[block] = [None] * len(numbers)
-                self.post_message(Failed(error))
-        return self._blocks[block][index % BLOCK]
-
-    def _row(self, index: int) -> Sequence[Cell]:
-        problem = self._at(index)
-        if problem is None:
-            return ("…",)
-        counts = [f"{n:,}" if n else "·" for n in (problem.draws, problem.right, problem.wrong, problem.other)]
-        subject = [line(problem.subject)] if any(self.subjects) else []
-        return (line(problem.question), *subject, line(problem.answer), line(problem.level), *counts)
-
-    def _draw(self, index: int) -> Sequence[Cell]:
-        draw = self.draws[index]
-        answer = "–" if draw.answer is None else line(draw.answer)
-        return (str(draw.number + 1), marked(draw.verdict, tints(self.app)), answer, by_hand(draw), line(draw.teacher))
 
     def _total(self, index: int) -> Sequence[Cell]:
         total = self.totals[index]
@@ -315,61 +220,13 @@ class DataView(View):
         draws, right, *_ = total.numbers
         return (name, *(f"{number:,}" for number in total.numbers), f"{right / draws:.0%}")
 
-    def _show_problem(self, index: int) -> None:
-        """The draws of the problem in a row, the cursor where it was if it is the problem of before."""
-        before, self.problem = self.problem, self._at(index)
-        rows = self.query_one("#draws", RowList)
-        same = before is not None and self.problem is not None and before.id == self.problem.id
-        same, self._shown = same and self._shown == self.wanted, self.wanted
-        try:
-            self.draws = self.store.pages.draws_of(self.problem.id, self.wanted.params) if self.problem else []
-        except NsadError as error:
-            self.draws = []
-            self.post_message(Failed(error))
-        first = next((i for i, draw in enumerate(self.draws) if draw.verdict == self.wanted.verdict), 0)
-        rows.show(len(self.draws), self._draw, cursor=rows.cursor if same else first)
-        self._show_text(scroll=not same)
-
-    def _show_text(self, *, scroll: bool = True) -> None:
-        """The draw under the cursor in full, with its problem."""
-        cursor = self.query_one("#draws", RowList).cursor
-        draw = self.draws[cursor] if cursor < len(self.draws) else None
-        try:
-            problem = self.store.pages.problem(self.problem.id) if self.problem else None
-            text = self.store.pages.text(draw.key) if draw else ""
-        except NsadError as error:
-            self.post_message(Failed(error))
-            return
-        self.query_one("#about", Static).update(about(problem, draw, text, tints(self.app)) if problem else "")
-        if scroll:
-            self.query_one("#text").scroll_home(animate=False)
-
     # --- what people do -----------------------------------------------------------------------------------------
-
-    @on(RowList.Moved, "#problems")
-    def _other_problem(self, message: RowList.Moved) -> None:
-        if type(message) is RowList.Moved:
-            self._show_problem(message.index)
-
-    @on(RowList.Moved, "#draws")
-    def _other_draw(self, message: RowList.Moved) -> None:
-        if type(message) is RowList.Moved:
-            self._show_text()
-
-    @on(RowList.Chosen, "#problems")
-    def _to_draws(self) -> None:
-        self.query_one("#draws").focus()
-
-    @on(RowList.Chosen, "#draws")
-    def _read(self) -> None:
-        self.add_class("-reading")
-        self.query_one("#text").focus()
 
     @on(RowList.Chosen, "#totals")
     def _only_these(self, message: RowList.Chosen) -> None:
         """The problems of the subject under the cursor."""
         self.remove_class("-totals")
-        self.query_one("#problems").focus()
+        self.pane.problems.focus()
         self._want(subject=self.totals[message.index].subject)
 
     def _want(self, **changed: str | None) -> None:
@@ -378,7 +235,8 @@ class DataView(View):
 
     def action_search(self) -> None:
         """Type words to look for."""
-        self.remove_class("-totals", "-reading")
+        self.remove_class("-totals")
+        self.pane.remove_class("-reading")
         self.query_one(FilterBox).open()
 
     @on(FilterBox.Changed)
@@ -388,7 +246,7 @@ class DataView(View):
 
     @on(FilterBox.Left)
     def _searched(self) -> None:
-        self.query_one("#problems").focus()
+        self.pane.problems.focus()
 
     def action_verdict(self) -> None:
         """The next verdict that there is."""
@@ -396,24 +254,19 @@ class DataView(View):
 
     def action_subject(self) -> None:
         """The next subject that there is."""
-        self._want(subject=_next(self.wanted.subject, self.subjects))
+        self._want(subject=_next(self.wanted.subject, self.pane.subjects))
 
     def action_totals(self) -> None:
         """Show the totals, or the problems again."""
         shown = not self.has_class("-totals")
         self.set_class(shown, "-totals")
-        self.query_one("#totals" if shown else "#problems").focus()
+        (self.query_one("#totals") if shown else self.pane.problems).focus()
 
     def action_back(self) -> None:
         """Out of what was opened last; then all problems again."""
-        if self.has_class("-reading"):
-            self.remove_class("-reading")
-            self.query_one("#draws").focus()
-        elif self.has_class("-totals"):
+        if self.has_class("-totals"):
             self.action_totals()
-        elif self.focused is not None and self.focused.id in ("draws", "text"):
-            self.query_one("#problems").focus()
-        else:
+        elif not self.pane.leave():
             self._want(words="", subject=None, verdict=None)
             self.query_one(FilterBox).action_give_up()
 
@@ -451,38 +304,11 @@ class DataView(View):
     # --- export -------------------------------------------------------------------------------------------------
 
     def data(self) -> Data | None:
-        """The totals, the draws of a problem, or the problems: what the keys work on."""
+        """The totals, or what ProblemPane.data says."""
         if self.has_class("-totals"):
             names = ("teacher", "subject", "draws", "right", "wrong", "disputed", "ungraded", "other")
             return Data(names, [(total.teacher, total.subject, *total.numbers) for total in self.totals])
-        if self.problem and self.focused is not None and self.focused.id in ("draws", "text"):
-            return Data(
-                ("problem", "teacher", "number", "verdict", "answer", "reason", "by hand", "text"), self._csv_draws()
-            )
-        if self.store.path is None:
-            return None
-        found = self.store.pages.pages(self.numbers, self.wanted.params)
-        columns = ("problem", "subject", "level", "question", "gold", "draws", "right", "wrong", "other")
-        return Data(
-            columns,
-            ((p.id, p.subject, p.level, p.question, p.answer, p.draws, p.right, p.wrong, p.other) for p in found),
-        )
-
-    def _csv_draws(self) -> list[tuple[object, ...]]:
-        assert self.problem is not None
-        return [
-            (
-                self.problem.id,
-                d.teacher,
-                d.number,
-                d.verdict,
-                d.answer,
-                d.reason,
-                d.reviewed,
-                self.store.pages.text(d.key),
-            )
-            for d in self.draws
-        ]
+        return None if self.store.path is None else self.pane.data()
 
 
 def _next(now: str | None, there: Sequence[str]) -> str | None:

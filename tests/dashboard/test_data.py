@@ -13,7 +13,8 @@ import pytest
 from textual.pilot import Pilot
 
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.data_view import BLOCK, DataView
+from nsad_cli.dashboard.data_view import DataView
+from nsad_cli.dashboard.problem_pane import BLOCK
 from nsad_cli.store import Store
 from nsad_cli.store_pages import ProblemRow, StorePages
 from nsad_cli.types import Draw, Judgement, Verdict
@@ -169,7 +170,7 @@ def test_the_counts_grow_while_others_write(home: Path) -> None:
             view._next_count = 0.0  # no matter how long the first count took
             text = await look(pilot)
         assert "15 draws" in text and "D− 3" in text and "1 made otherwise" in text
-        assert len(view.draws) == 7 and view.query_one("#problems").cursor == 2, "the cursor stays"  # type: ignore[attr-defined]
+        assert len(view.pane.draws) == 7 and view.pane.problems.cursor == 2, "the cursor stays"
 
     show(home, script)
 
