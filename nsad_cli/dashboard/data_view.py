@@ -13,12 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Static
 
-from nsad_cli.dashboard.data_text import Total, line, totals, whole, word
+from nsad_cli.dashboard.data_text import Ledger, Total, line, totals, whole, word
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.filter_box import FilterBox
 from nsad_cli.dashboard.problem_pane import Failed, ProblemPane
 from nsad_cli.dashboard.row_list import Cell, Column, RowList
-from nsad_cli.dashboard.store_follower import StoreFollower, file_id, params_of
+from nsad_cli.dashboard.store_follower import StoreFollower, file_id
 from nsad_cli.dashboard.themes import RIGHT, WRONG
 from nsad_cli.dashboard.view import View
 from nsad_cli.errors import NsadError
@@ -47,9 +47,10 @@ class Found(Message):
 class Counted(Message):
     """A worker has counted the draws."""
 
-    def __init__(self, ledger: list[tuple[str, str, str, int]], beside: int, seconds: float) -> None:
+    def __init__(self, of: object, ledger: Ledger, beside: int, seconds: float) -> None:
+        """of: the store and the parameters."""
         super().__init__()
-        self.ledger, self.beside, self.seconds = ledger, beside, seconds
+        self.of, self.ledger, self.beside, self.seconds = of, ledger, beside, seconds
 
 
 class Waiting(Message):
@@ -87,7 +88,8 @@ class DataView(View):
         self.store = StoreFollower()
         self.pane = ProblemPane(self.store)
         self.wanted = Wanted()
-        self.ledger: list[tuple[str, str, str, int]] = []
+        self.ledger: Ledger | None = None
+        """None until it is counted."""
         self.totals: list[Total] = []
         self.beside = 0
         self.failure: NsadError | None = None
@@ -122,7 +124,7 @@ class DataView(View):
             return
         if run.name != self._run:
             self._forget(run.name)
-        path = run.store_path
+        path, params = self.store.of(run)
         if not path.is_file():
             self.store.close()
             self.say_empty(
@@ -135,19 +137,19 @@ class DataView(View):
             self.failure = error
             self.store.close()
         else:
-            wanted = Wanted(self.wanted.words, self.wanted.subject, self.wanted.verdict, params_of(run))
+            wanted = Wanted(self.wanted.words, self.wanted.subject, self.wanted.verdict, params)
             if changed or wanted != self.wanted:
                 self._stale = True
                 self.look_for(wanted)
             if self._stale and not self._counting and time.monotonic() >= self._next_count:
                 self._stale, self._counting = False, True
-                self._count(path, wanted.params)
+                self._count(path, params)
         self.say_empty(f"{self.failure.what}\n{self.failure.why}\n\n{self.failure.fix}" if self.failure else None)
 
     def _forget(self, run: str) -> None:
         self._run, self.wanted, self.failure = run, Wanted(), None
         self.store.close()
-        self.ledger, self.totals = [], []
+        self.ledger, self.totals = None, []
         self.pane.forget()
 
     def look_for(self, wanted: Wanted) -> None:
@@ -170,7 +172,7 @@ class DataView(View):
         try:
             with StorePages(path) as pages:
                 ledger, beside = pages.ledger(params), pages.draws_beside(params)
-                self.post_message(Counted(ledger, beside, time.monotonic() - started))
+                self.post_message(Counted((path, params), ledger, beside, time.monotonic() - started))
         except NsadError as error:
             self.post_message(Failed(error))
 
@@ -182,6 +184,8 @@ class DataView(View):
     @on(Counted)
     def _show_counts(self, message: Counted) -> None:
         self._counting, self._next_count = False, time.monotonic() + 2 * message.seconds
+        if message.of != (self.store.path, self.wanted.params):
+            return
         self.ledger, self.beside, self.totals = message.ledger, message.beside, totals(message.ledger)
         self.query_one("#totals", RowList).show(len(self.totals), self._total)
         self._show_head()
@@ -195,22 +199,23 @@ class DataView(View):
     # --- showing ------------------------------------------------------------------------------------------------
 
     def _show_head(self) -> None:
-        draws, right, wrong, disputed, ungraded, _ = whole(self.ledger).numbers
         kept = [f"“{self.wanted.words}”"] if self.wanted.words else []
         kept += [f"with {word(self.wanted.verdict)}"] if self.wanted.verdict else []
         kept += [line(self.wanted.subject) or "no subject"] if self.wanted.subject is not None else []
         parts = [f"{len(self.pane.numbers):,} problems" + (f" ({', '.join(kept)}; esc: all)" if kept else "")]
-        parts += [f"{draws:,} draws", f"{RIGHT} D+ {right:,}", f"{WRONG} D− {wrong:,}"]
-        parts += [f"? {disputed:,} disputed"] if disputed else []
-        parts += [f"{ungraded:,} ungraded"] if ungraded else []
-        parts += [f"{self.beside:,} made otherwise are not shown"] if self.beside else []
+        told = ""
+        if self.ledger is not None:
+            draws, right, wrong, disputed, ungraded, _ = whole(self.ledger).numbers
+            parts += [f"{draws:,} draws", f"{RIGHT} D+ {right:,}", f"{WRONG} D− {wrong:,}"]
+            parts += [f"? {disputed:,} disputed"] if disputed else []
+            parts += [f"{ungraded:,} ungraded"] if ungraded else []
+            parts += [f"{self.beside:,} made otherwise are not shown"] if self.beside else []
+            if not draws:
+                told = f"No draws yet: `nsad collect --run {self._run}` asks the teacher."
+            elif draws == ungraded:
+                told = f"Nothing is graded yet: `nsad grade --run {self._run}` does it."
         self.query_one("#head", Static).update(" · ".join(parts))
-        if self.pane.numbers and not draws:
-            self.say(f"No draws yet: `nsad collect --run {self._run}` asks the teacher.")
-        elif draws and draws == ungraded:
-            self.say(f"Nothing is graded yet: `nsad grade --run {self._run}` does it.")
-        else:
-            self.say("")
+        self.say(told)
 
     def _total(self, index: int) -> Sequence[Cell]:
         total = self.totals[index]
@@ -225,11 +230,12 @@ class DataView(View):
     @on(RowList.Chosen, "#totals")
     def _only_these(self, message: RowList.Chosen) -> None:
         """The problems of the subject under the cursor."""
-        self.remove_class("-totals")
         self.pane.problems.focus()
         self._want(subject=self.totals[message.index].subject)
 
     def _want(self, **changed: str | None) -> None:
+        if self.has_class("-totals"):
+            self.action_totals()
         kept = {"words": self.wanted.words, "subject": self.wanted.subject, "verdict": self.wanted.verdict}
         self.look_for(Wanted(**(kept | changed), params=self.wanted.params))  # type: ignore[arg-type]
 
@@ -250,7 +256,7 @@ class DataView(View):
 
     def action_verdict(self) -> None:
         """The next verdict that there is."""
-        self._want(verdict=_next(self.wanted.verdict, [verdict for _, _, verdict, _ in self.ledger]))
+        self._want(verdict=_next(self.wanted.verdict, [verdict for _, _, verdict, _ in self.ledger or ()]))
 
     def action_subject(self) -> None:
         """The next subject that there is."""

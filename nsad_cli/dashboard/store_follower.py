@@ -17,13 +17,6 @@ def file_id(path: Path) -> FileId:
     return str(path), stat.st_dev, stat.st_ino
 
 
-def params_of(run: Run) -> str | None:
-    """The parameters of the draws that the run learns from, as far as it knows them."""
-    collected = run.stages().get("collect")
-    result = collected.get("result") if isinstance(collected, dict) else None
-    return result.get("params") if isinstance(result, dict) else None
-
-
 class StoreFollower:
     """A store that other processes write, and whether they have."""
 
@@ -32,6 +25,24 @@ class StoreFollower:
         self._pages: StorePages | None = None
         self._file: FileId | None = None
         self._version: int | None = None
+        self._told: tuple[object, Path, str | None] | None = None
+
+    def of(self, run: Run) -> tuple[Path, str | None]:
+        """Where a run's store is, and the parameters of the draws that it learns from, as far as it knows them.
+
+        The manifest is read where it has changed: it names every problem, and may be long. Raises NsadError for one
+        that cannot be read.
+        """
+        try:
+            stat = (run.path / "manifest.json").stat()
+            now = (run.path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except OSError:
+            now = None
+        if now is None or self._told is None or self._told[0] != now:
+            collected = run.stages().get("collect")
+            result = collected.get("result") if isinstance(collected, dict) else None
+            self._told = (now, run.store_path, result.get("params") if isinstance(result, dict) else None)
+        return self._told[1:]
 
     @property
     def pages(self) -> StorePages:
