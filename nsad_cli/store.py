@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -411,12 +411,12 @@ class Store:
         )
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
-    def labels(self, params: str) -> list[Label]:
-        """The draws made with these parameters that the grader calls wrong or disputed."""
+    def labels(self, params: str, graded: Collection[Verdict] = (Verdict.WRONG, Verdict.DISPUTED)) -> list[Label]:
+        """The draws made with these parameters that the grader calls wrong or disputed, or one of `graded`."""
         rows = self._db.execute(
             f"SELECT d.id, d.problem_id, d.teacher, d.number, v.verdict, r.queue, r.verdict FROM {JUDGED}"
-            " WHERE d.params = ? AND v.verdict IN ('wrong', 'disputed') ORDER BY d.id",
-            (params,),
+            f" WHERE d.params = ? AND v.verdict IN ({','.join('?' * len(graded))}) ORDER BY d.id",
+            (params, *graded),
         )
         return [
             Label(

@@ -23,6 +23,7 @@ from nsad_cli.dashboard.themes import RIGHT, WRONG
 from nsad_cli.dashboard.view import View
 from nsad_cli.errors import NsadError
 from nsad_cli.store_pages import StorePages, Wanted
+from nsad_cli.types import Verdict
 
 TOTALS = (
     Column("teacher"),
@@ -202,7 +203,10 @@ class DataView(View):
         kept = [f"“{self.wanted.words}”"] if self.wanted.words else []
         kept += [f"with {word(self.wanted.verdict)}"] if self.wanted.verdict else []
         kept += [line(self.wanted.subject) or "no subject"] if self.wanted.subject is not None else []
-        parts = [f"{len(self.pane.numbers):,} problems" + (f" ({', '.join(kept)}; esc: all)" if kept else "")]
+        problems = len(self.pane.numbers)
+        parts = [
+            f"{problems:,} problem{'' if problems == 1 else 's'}" + (f" ({', '.join(kept)}; esc: all)" if kept else "")
+        ]
         told = ""
         if self.ledger is not None:
             draws, right, wrong, disputed, ungraded, _ = whole(self.ledger).numbers
@@ -294,7 +298,7 @@ class DataView(View):
 
         try:
             with StorePages(path) as pages:
-                found, file = items(pages.labels(params)), file_id(path)
+                found, file = items(pages.labels(params, [Verdict.DISPUTED])), file_id(path)
         except (NsadError, OSError) as error:
             self.post_message(Failed(error if isinstance(error, NsadError) else NsadError("no store", str(error), "")))
             return

@@ -21,13 +21,17 @@ from nsad_cli.store_pages import DrawRow, ProblemRow, Wanted
 
 BLOCK = 64
 """Problems that are read at once."""
-DRAWS = (
-    Column("#", 3, number=True, drop=1),
-    Column("verdict", 11),
-    Column("answer"),
-    Column("by hand", 9, drop=2),
-    Column("teacher", 12, drop=3),
-)
+
+
+def draw_columns(draws: Sequence[DrawRow]) -> tuple[Column, ...]:
+    """The columns of the list of draws; what people said is one where they said something."""
+    return (
+        Column("#", 3, number=True, drop=1),
+        Column("verdict", 11),
+        Column("answer"),
+        *([Column("by hand", 9, drop=2)] if any(by_hand(draw) for draw in draws) else []),
+        Column("teacher", 12, drop=3),
+    )
 
 
 def problem_columns(subjects: Sequence[str]) -> tuple[Column, ...]:
@@ -95,7 +99,7 @@ class ProblemPane(Container):
         """The three."""
         yield RowList(problem_columns(()), id="problems")
         with Container(id="below"):
-            yield RowList(DRAWS, id="draws")
+            yield RowList(draw_columns(()), id="draws")
             with VerticalScroll(id="text"):
                 yield Static(id="about", markup=False)
 
@@ -183,6 +187,7 @@ class ProblemPane(Container):
         except NsadError as error:
             self.draws = []
             self.post_message(Failed(error))
+        rows.columns = draw_columns(self.draws)
         first = next((i for i, draw in enumerate(self.draws) if draw.verdict == self.wanted.verdict), 0)
         rows.show(len(self.draws), self._draw, cursor=rows.cursor if same else first)
         self._show_text(scroll=not same)
@@ -190,7 +195,8 @@ class ProblemPane(Container):
     def _draw(self, index: int) -> Sequence[Cell]:
         draw = self.draws[index]
         answer = "–" if draw.answer is None else line(draw.answer)
-        return (str(draw.number + 1), marked(draw.verdict, tints(self.app)), answer, by_hand(draw), line(draw.teacher))
+        said = [by_hand(draw)] if any(by_hand(each) for each in self.draws) else []
+        return (str(draw.number + 1), marked(draw.verdict, tints(self.app)), answer, *said, line(draw.teacher))
 
     @on(RowList.Moved, "#draws")
     def _other_draw(self, message: RowList.Moved) -> None:
