@@ -135,6 +135,6 @@ def damaged(path: Path, kind: str, error: Exception) -> NsadError:
         )
     if isinstance(error, sqlite3.OperationalError) and "locked" in text:
         return NsadError(
-            f"cannot write the {kind} {path}", "another process is writing to it", "wait for it to end, and try again"
+            f"cannot use the {kind} {path}", "another process is writing to it", "wait for it to end, and try again"
         )
     return NsadError(f"cannot use the {kind} {path}", text, "check the file and its folder's permissions")

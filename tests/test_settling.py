@@ -24,6 +24,7 @@ def test_any_keys(keys: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
         fill(store, DRAWS)
         before = store.labels("k")
+        assert store.labels("k", [Verdict.DISPUTED]) == [label for label in before if label.graded is Verdict.DISPUTED]
         settling = Settling(items(before, sample=1))
         assert [item.queue for item in settling.items] == [Queue.DISPUTED] * 2 + [Queue.SAMPLE]
         said: list[tuple[int, str]] = []

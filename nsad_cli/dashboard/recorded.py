@@ -12,7 +12,7 @@ from pathlib import Path
 from nsad_cli.errors import NsadError
 
 ARCHIVE = Path(__file__).parent / "recorded.tar.xz"
-"""Run folders, each at the archive's top; made by tests/record_run.py, from runs of `nsad demo`."""
+"""Run folders, one at the top each; made by tests/record_run.py, of `nsad demo` and a copy with another ranker."""
 
 
 @contextlib.contextmanager

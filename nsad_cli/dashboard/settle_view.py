@@ -74,11 +74,14 @@ class SettleView(View):
 
     def on_mount(self) -> None:
         """Show the first one."""
+        self._run = self.reader.run_name
         self._show()
         self.query_one("#scroll").focus()
 
     def follow(self) -> None:
-        """The queue is what it was when it was opened; what is settled shows at once."""
+        """The queue stays what it was when it was opened; it ends where the user looks at another run."""
+        if self.reader.run_name != self._run:
+            self.dismiss()
 
     def _show(self) -> None:
         item, last = self.settling.item, self.settling.last

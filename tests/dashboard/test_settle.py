@@ -146,6 +146,20 @@ def test_another_store_in_its_place_is_left_alone(path: Path) -> None:
     show(path.parent.parent, script)
 
 
+def test_another_run_ends_it(path: Path) -> None:
+    fill(make_run(path.parent.parent, "other"), draws=False)
+
+    async def script(pilot: Pilot[Any]) -> None:
+        assert "disputed 1 of 4" in await look(pilot, "d")
+        await look(pilot, "1")
+        pilot.app.reader.run_name = "other"  # type: ignore[attr-defined]
+        await look(pilot, "5")
+        text = await look(pilot)
+        assert "4 problems · 0 draws" in text and "disputed" not in text
+
+    show(path.parent.parent, script)
+
+
 def test_nothing_to_settle_is_said(tmp_path: Path) -> None:
     fill(make_run(tmp_path / "a"), graded=False)
     fill(make_run(tmp_path / "b", graded=False, collected=False))
