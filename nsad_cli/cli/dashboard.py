@@ -28,7 +28,7 @@ def dashboard(
         bool, typer.Option("--demo", help="Show a run that was recorded, without one of your own.")
     ] = False,
 ) -> None:
-    """Watch runs learn, and take their votes apart; reads only, and holds up no run."""
+    """Watch runs learn, and take their votes apart; changes nothing but labels that you settle, holds up no run."""
     from contextlib import ExitStack
 
     from nsad_cli.runs import Run, list_runs, runs_home

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
@@ -102,8 +102,9 @@ class Dashboard(App[None]):
 
     def beat(self) -> None:
         """Let the screen in sight follow its files."""
-        if isinstance(self.screen, View):
-            self.screen.tick()
+        with contextlib.suppress(ScreenStackError):  # between two screens
+            if isinstance(self.screen, View):
+                self.screen.tick()
 
     def action_export(self) -> None:
         """Write the view."""
@@ -114,9 +115,9 @@ class Dashboard(App[None]):
             svg = self.export_screenshot(title=f"nsad {view.NAME}")
             paths = export(self.exports, f"nsad-{view.NAME}", svg, view.data(), self.reader.clock())
         except NsadError as error:
-            self.notify(f"{error.what}: {error.why}", severity="error")
+            self.notify(f"{error.what}: {error.why}", severity="error", markup=False)
             return
-        self.notify("\n".join(path.name for path in paths), title="Written")
+        self.notify("\n".join(path.name for path in paths), title="Written", markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
         """The command palette: the screens, and what holds on all of them."""

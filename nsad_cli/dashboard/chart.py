@@ -12,6 +12,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from nsad_cli.dashboard.braille import BLANK, cells, spans
+from nsad_cli.dashboard.event_log import LARGEST
 from nsad_cli.dashboard.plane import Plane
 from nsad_cli.dashboard.series import Columns, Series, decimate
 from nsad_cli.dashboard.themes import tints
@@ -21,7 +22,7 @@ GLYPHS_PER_LINE = 4
 """How often a line shows its glyph, so that it is known without its colour."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """A line: its name, points, glyph and colour."""
 
@@ -48,13 +49,16 @@ class Chart(Plane):
 
     def paint(self) -> list[Strip]:
         """Every line."""
-        self.label_width = 8  # a first guess: the labels tell how much it is
-        scale = self._scale([found for parts in self._decimated() for found in parts])
+        decimated = self._decimated()
+        scale = self._scale([found for parts in decimated for found in parts])
         most = max(self.rows // 4, 2)
         values = log_ticks(*scale, most) if self.logarithmic else ticks(*scale, most)
         names = labels(values, logarithmic=self.logarithmic)
-        self.label_width = max(4, *(len(name) for name in names)) + 1
-        return self._lines(self._decimated(), scale, dict(zip(values, names, strict=True)))
+        width = max(4, *(len(name) for name in names)) + 1
+        if width != self.label_width:  # the labels leave more room, or less
+            self.label_width = width
+            decimated = self._decimated()
+        return self._lines(decimated, scale, dict(zip(values, names, strict=True)))
 
     def _decimated(self) -> list[list[Columns]]:
         """Each curve's columns: what lies behind first, the line last."""
@@ -77,7 +81,8 @@ class Chart(Plane):
         low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
         if self.logarithmic:
             return (low, high) if high > low * 1.01 else (low / 1.5, high * 1.5)
-        spare = (high - low) * 0.02 if high - low > 1e-9 * max(abs(high), abs(low)) else max(abs(high) * 0.1, 1e-6)
+        apart = high - low > max(1e-9 * max(abs(high), abs(low)), 1 / LARGEST)
+        spare = (high - low) * 0.02 if apart else max(abs(high) * 0.1, 1e-6)
         return (low - spare if low < 0 or low - spare > 0 else 0.0), high + spare
 
     def _row(self, value: float, scale: tuple[float, float]) -> int:
@@ -93,22 +98,22 @@ class Chart(Plane):
         tint = tints(self.app)
         codes = np.full((self.rows, self.columns), ord(" "), np.uint32)
         styles = np.zeros((self.rows, self.columns), np.intp)
-        table = [self.base + Style(color=self.faded(tint["dim"], 0.6))]
+        table = [self.ink(tint["dim"], 0.6)]
         rows = {self._row(value, scale): name for value, name in names.items()}
         codes[list(rows), :] = ord("┈")
         self._draw_broken(decimated, codes, styles, table)
         for curve, parts in zip(self.curves, decimated, strict=True):
             if len(parts) > 1:
-                self._draw(parts[0], scale, codes, styles, table, self.faded(curve.colour, 0.65))
+                self._draw(parts[0], scale, codes, styles, table, self.ink(curve.colour, 0.65))
         behind = len(table)
         signs: list[tuple[int, int, str, int]] = []
-        for curve, parts in zip(self.curves, decimated, strict=True):
-            self._draw(parts[-1], scale, codes, styles, table, curve.colour, over=behind)
-            signs += self._signs(curve, parts[-1], scale, len(table) - 1)
+        for order, (curve, parts) in enumerate(zip(self.curves, decimated, strict=True)):
+            self._draw(parts[-1], scale, codes, styles, table, self.ink(curve.colour), over=behind)
+            signs += self._signs(order, parts[-1], scale, len(table) - 1)
         for row, column, glyph, style in signs:
             codes[row, column], styles[row, column] = ord(glyph), style
         self._draw_cursor(codes, styles, table)
-        label = self.base + Style(color=tint["dim"])
+        label = self.ink(tint["dim"])
         lines = [
             [Segment(f"{rows.get(y, ''):>{self.label_width - 1}} ", label), *self.line(codes[y], styles[y], table)]
             for y in range(self.rows)
@@ -122,7 +127,7 @@ class Chart(Plane):
         codes: NDArray[np.uint32],
         styles: NDArray[np.intp],
         table: list[Style],
-        colour: str,
+        ink: Style,
         *,
         over: int = 0,
     ) -> None:
@@ -132,7 +137,7 @@ class Chart(Plane):
         shared = drawn & (codes > BLANK) & (styles >= over)
         codes[drawn] = np.where(shared, codes | dots, dots)[drawn]
         styles[drawn] = len(table)
-        table.append(self.base + Style(color=colour))
+        table.append(ink)
 
     def _draw_broken(
         self,
@@ -144,19 +149,18 @@ class Chart(Plane):
         """A × at the lower edge where a value is not finite (on a logarithmic axis: not above 0)."""
         places = [int(place) // 2 for parts in decimated for place in np.flatnonzero(parts[-1].broken)]
         codes[-1, places], styles[-1, places] = ord("×"), len(table)
-        table.append(self.base + Style(color=tints(self.app)["warning"]))
+        table.append(self.ink(tints(self.app)["warning"]))
 
     def _signs(
-        self, curve: Curve, columns: Columns, scale: tuple[float, float], style: int
+        self, order: int, columns: Columns, scale: tuple[float, float], style: int
     ) -> list[tuple[int, int, str, int]]:
         """Where the glyph stands: at each measured point, at the line's end, and here and there on it."""
-        drawn = np.flatnonzero(~np.isnan(columns.last))
+        curve, drawn = self.curves[order], np.flatnonzero(~np.isnan(columns.last))
         if not len(drawn):
             return []
         if curve.marked and len(drawn) <= self.columns // 2:
             places = drawn
         else:
-            order = self.curves.index(curve)
             shares = (np.arange(GLYPHS_PER_LINE) + (order + 1) / (len(self.curves) + 1)) / GLYPHS_PER_LINE
             places = np.unique([*drawn[(shares * (len(drawn) - 1)).astype(int)], drawn[-1]])
             places = places if len(self.curves) > 1 else drawn[-1:]
@@ -170,7 +174,7 @@ class Chart(Plane):
         empty = np.isin(codes[:, column], (ord(" "), ord("┈")))
         codes[empty, column] = ord("│")
         styles[empty, column] = len(table)
-        table.append(self.base + Style(color=tint["accent"]))
+        table.append(self.ink(tint["accent"]))
         for row in np.flatnonzero(~empty):
             table.append(table[styles[row, column]] + Style(reverse=True))
             styles[row, column] = len(table) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -28,10 +30,9 @@ from nsad_cli.dashboard.sight import Sight
 from nsad_cli.dashboard.smoothing import WEIGHTS, Smoothed
 from nsad_cli.dashboard.stage_bar import StageBar
 from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
-from nsad_cli.dashboard.ticks import count, number
+from nsad_cli.dashboard.ticks import exactly, number
 from nsad_cli.dashboard.view import View
 from nsad_cli.readable import printable
-from nsad_cli.runs import Run
 
 ALL = "all stages"
 AGAIN = 0.01
@@ -69,7 +70,7 @@ class CurvesView(View):
         Binding("comma,shift+left", "cursor(-1)", "Cursor to the left", show=False),
         Binding("full_stop,shift+right", "cursor(1)", "Cursor to the right", show=False),
         Binding("escape", "no_cursor", "No cursor", show=False),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom", key_display="+", tooltip="Zoom in, around the cursor"),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom", tooltip="Zoom in, around the cursor"),
         Binding("minus", "zoom(2)", "Zoom out", show=False),
         Binding("less_than_sign,ctrl+left", "pan(-0.5)", "Earlier steps", show=False),
         Binding("greater_than_sign,ctrl+right", "pan(0.5)", "Later steps", show=False),
@@ -80,6 +81,10 @@ class CurvesView(View):
     def __init__(self) -> None:
         super().__init__()
         self.sight = Sight()
+        self.bar = StageBar(id="stages")
+        self.rows = RowList([Column("figure"), Column("now", 10, number=True)], id="figures")
+        self.chart, self.heat = Chart(self.sight, id="chart"), HeatMap(self.sight, id="heat")
+        self.legend = Static(id="legend", markup=False)
         self.smoothing = WEIGHTS[0]
         self.stage: str | None = None
         """The stage chosen; None follows the newest."""
@@ -93,17 +98,21 @@ class CurvesView(View):
         self._figures: list[Figure] = []
         self._sources: list[Source] = []
         self._looked: tuple[object, ...] = ()
-        self._reading = False
+        self._reading = self._live = False
 
     def body(self) -> ComposeResult:
         """Stages above, figures at the side, the picture with its legend."""
-        yield StageBar(id="stages")
+        yield self.bar
         with Container(id="panes"):
-            yield RowList([Column("figure"), Column("now", 10, number=True)], id="figures")
+            yield self.rows
             with Vertical(id="picture"):
-                yield Chart(self.sight, id="chart")
-                yield HeatMap(self.sight, id="heat")
-                yield Static(id="legend", markup=False)
+                yield self.chart
+                yield self.heat
+                yield self.legend
+
+    def on_mount(self) -> None:
+        """What is imported stays: looking through it for what may go held frames up for 40 ms now and then."""
+        gc.freeze()
 
     # --- following ------------------------------------------------------------------------------------------------
 
@@ -111,6 +120,8 @@ class CurvesView(View):
         """Read what is new of each run's log, and draw where there is something."""
         runs = self.reader.overlaid()
         if not runs:
+            self._logs, self._sources = {}, []
+            self.say("")
             self.say_empty("There is no run here yet.\n\nMake one with  nsad demo  or  nsad run RECIPE")
             return
         known, self._logs = self._logs, {}
@@ -121,6 +132,7 @@ class CurvesView(View):
         looked = (tuple(self._logs), self.size)
         if any(new) or looked != self._looked:
             self._looked = looked
+            self._live = runs[0].busy()
             self.draw()
         notes = [
             note if len(runs) == 1 else f"{run.name}: {note}"
@@ -179,6 +191,7 @@ class CurvesView(View):
         """Show the stage and the figure chosen."""
         stages = self._stages() if self._runs else []
         if not stages:
+            self._sources = []
             name = printable(self._runs[0][0]) if self._runs else ""
             self.say_empty(
                 f"{name} has told no numbers yet.\n\nThey come while it trains:  nsad run RECIPE --run {name}"
@@ -190,8 +203,7 @@ class CurvesView(View):
             self.sight.show_all()
             self._put_cursor(None)
         self._drawn = stage
-        live = self._runs[0][1].latest if Run(next(iter(self._logs)).parent).busy() else None
-        self.query_one(StageBar).show(stages, stage, live)
+        self.bar.show(stages, stage, self._runs[0][1].latest if self._live else None)
         self._show_figures(stage, stages)
         self._show_picture(stage, stages)
 
@@ -203,7 +215,7 @@ class CurvesView(View):
             self._figures = figures(log, stage) if len(self._runs) == 1 else apart(figures(log, stage))
         titles = [figure.title for figure in self._figures]
         self._place = titles.index(self.title_chosen) if self.title_chosen in titles else 0
-        self.query_one(RowList).show(
+        self.rows.show(
             len(titles), lambda i: (printable(titles[i]), self._now(stage, self._figures[i])), cursor=self._place
         )
 
@@ -240,7 +252,7 @@ class CurvesView(View):
         ends = [(source.series.steps[0], source.series.steps[-1]) for source in self._sources]
         if ends:
             self.sight.grow(float(min(first for first, _ in ends)), float(max(last for _, last in ends)))
-        chart, heat = self.query_one(Chart), self.query_one(HeatMap)
+        chart, heat = self.chart, self.heat
         chart.display, heat.display = not figure.layered, figure.layered
         if figure.layered:
             layers = [Layer(layer_of(source.metric)[0], source.series) for source in self._sources]
@@ -265,7 +277,7 @@ class CurvesView(View):
         plane, tint = self._plane, tints(self.app)
         text = Text(overflow="ellipsis")
         if plane.cursor is not None:
-            text.append(f"step {count(plane.cursor)}  ", f"bold {tint['accent']}")
+            text.append(f"step {exactly(plane.cursor)}  ", plane.ink(tint["accent"]) + Style(bold=True))
         state = []
         if isinstance(plane, Chart):
             text.append_text(chart_legend(plane))
@@ -277,19 +289,20 @@ class CurvesView(View):
             state += [f"{printable(self._runs[0][0])} alone"] if len(self._runs) > 1 else []
         if not self.sight.whole:
             first, last = self.sight.bounds
-            state.append(f"steps {count(round(first))} to {count(round(last))}")
-        text.append(" · ".join(state), tint["dim"])
-        self.query_one("#legend", Static).update(text)
+            state.append(f"steps {exactly(round(first))} to {exactly(round(last))}")
+        text.append(" · ".join(state), plane.ink(tint["dim"]))
+        self.legend.update(text)
 
     # --- keys and mouse -------------------------------------------------------------------------------------------
 
     @property
     def _plane(self) -> Plane:
-        return self.query_one(HeatMap) if self._figures and self._figure.layered else self.query_one(Chart)
+        return self.heat if self._figures and self._figure.layered else self.chart
 
     def _put_cursor(self, step: float | None) -> None:
-        for plane in self.query(Plane):
-            plane.cursor = step
+        self.chart.cursor = self.heat.cursor = step
+        if step is None:
+            self.heat.pointed = None
 
     def _redraw(self) -> None:
         """The picture and its legend, from what is read already."""
@@ -318,7 +331,8 @@ class CurvesView(View):
         self.action_pan(message.share)
 
     def on_plane_pointed(self, message: Plane.Pointed) -> None:
-        """A click sets the cursor."""
+        """A click sets the cursor, on a heat map on a layer."""
+        self.heat.pointed = message.row if self._plane is self.heat and self.heat.row_layers(message.row) else None
         self._put_cursor(self._snapped(message.step))
         self._redraw()
 
@@ -331,15 +345,17 @@ class CurvesView(View):
             self.draw()
 
     def action_smooth(self) -> None:
-        """The next weight."""
+        """The next weight; a heat map has none."""
+        if isinstance(self._plane, HeatMap):
+            return
         self.smoothing = WEIGHTS[(WEIGHTS.index(self.smoothing) + 1) % len(WEIGHTS)]
         self.draw()
 
     def action_logarithm(self) -> None:
         """Logarithmic or linear."""
-        chart = self.query_one(Chart)
-        chart.logarithmic = not chart.logarithmic
-        self._redraw()
+        if isinstance(plane := self._plane, Chart):
+            plane.logarithmic = not plane.logarithmic
+            self._redraw()
 
     def action_zoom(self, factor: float) -> None:
         """Fewer steps, or more."""

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 LABELS = ("model", "benchmark")
 """Metrics that are words: what they tell apart (an evaluation's models and benchmarks) are stages of their own here."""
+LARGEST = 1e100
+"""A number beyond it is taken for one that is not finite, and sums of what is left cannot overflow."""
+LAST_STEP = 1e15
+"""A step beyond it is none: floats still tell whole numbers apart below it."""
 BUDGET = 0.02
 """Seconds that one look at the log takes at most, about."""
 
@@ -108,7 +112,7 @@ class EventLog:
             value = from_json(line)
             event = value["time"], value["stage"], value["step"], value["total"], value["metrics"]
             moment, stage, step, total, metrics = event
-            if type(stage) is not str or not math.isfinite(moment + step + total):
+            if type(stage) is not str or not math.isfinite(moment + total) or not abs(step) <= LAST_STEP:
                 raise ValueError
             for label in LABELS:
                 if label in metrics and type(metrics[label]) is str:
@@ -188,8 +192,7 @@ def _flatten(items: Any, prefix: str, into: dict[str, float]) -> None:
     for key, value in items:
         kind = type(value)
         if kind is float or kind is int:
-            # A whole number that no float can hold raises OverflowError: its line counts as one that cannot be read.
-            into[f"{prefix}{key}"] = value if math.isfinite(value) else math.nan
+            into[f"{prefix}{key}"] = value if -LARGEST <= value <= LARGEST else math.nan
         elif value is None:
             into[f"{prefix}{key}"] = math.nan
         elif kind is dict:

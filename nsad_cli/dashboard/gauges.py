@@ -9,8 +9,8 @@ import numpy as np
 from rich.text import Text
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
-TALL, LOW = 3, 2
-"""Lines of a chart at most, and the fewest for which one is drawn below its heading rather than beside it."""
+TALL = 3
+"""Lines of a chart below its heading; where there is no room for it, it is one line high and beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,18 @@ class Gauge:
 
 def _columns(values: np.ndarray, places: np.ndarray | None, width: int) -> np.ndarray:
     """The mean of the values that fall into each column, nan where none does."""
+    if places is None and values.size <= width:
+        return values[np.arange(width) * values.size // width] if values.size else np.full(width, np.nan)
+    there = np.isfinite(values)
     if places is None:
-        if 0 < values.size <= width:
-            return values[np.arange(width) * values.size // width]
-        places = np.arange(values.size) / max(values.size, 1)
-    there = (places >= 0) & (places <= 1) & np.isfinite(values)
-    columns = np.minimum((places[there] * width).astype(int), width - 1)
-    counts = np.bincount(columns, minlength=width)
-    sums = np.bincount(columns, weights=values[there], minlength=width)
+        firsts = np.arange(width) * values.size // width
+        counts = np.add.reduceat(there, firsts, dtype=np.int64)
+        sums = np.add.reduceat(values if there.all() else np.where(there, values, 0.0), firsts)
+    else:
+        there &= (places >= 0) & (places <= 1)
+        columns = np.minimum((places[there] * width).astype(int), width - 1)
+        counts = np.bincount(columns, minlength=width)
+        sums = np.bincount(columns, weights=values[there], minlength=width)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
@@ -84,15 +88,15 @@ def draw(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) 
     text = Text(no_wrap=True, end="")
     for group, members in groups.items():
         if group and tight:
-            _one_line(text, group, members, width, tint)
+            _one_line(text, group, members, gauges, width, tint)
             continue
         text.append(f"{group}\n" if group else "", "bold")
         for gauge in members:
             if not gauge.told:
                 text.append(f"{gauge.name:<8}").append("– (the device does not tell)\n", dim)
-            elif room >= LOW:
+            elif room >= TALL:
                 text.append(f"{gauge.name:<8}").append(gauge.now, "bold").append(f"  peak {gauge.peak}\n", dim)
-                for line in gauge.bars(width, min(room, TALL)):
+                for line in gauge.bars(width, TALL):
                     text.append(f"{line}\n", tint)
                 text.append("\n" * (room > TALL))
             else:
@@ -104,11 +108,12 @@ def draw(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) 
     return text
 
 
-def _one_line(text: Text, group: str, members: Sequence[Gauge], width: int, tint: str) -> None:
-    """A GPU's values beside each other, and its first gauge as bars in what is left."""
-    short = " ".join(group.split()[:2])
-    told = "  ".join(gauge.now for gauge in members)
-    text.append(f"{short:<8}").append(f"{told} ", "bold")
+def _one_line(text: Text, group: str, members: Sequence[Gauge], every: Sequence[Gauge], width: int, tint: str) -> None:
+    """A GPU's values beside each other, as wide as every GPU's, and its first gauge as bars in what is left."""
+    told = "  ".join(
+        gauge.now.rjust(max(len(other.now) for other in every if other.group and other.name == gauge.name))
+        for gauge in members
+    )
+    text.append(f"{' '.join(group.split()[:2]):<8}").append(f"{told} ", "bold")
     left = width - 9 - len(told)
-    first = next((gauge for gauge in members if gauge.told), None)
-    text.append(first.bars(left, 1)[0] if first and left > 3 else "", tint).append("\n")
+    text.append(members[0].bars(left, 1)[0] if members[0].told and left > 3 else "", tint).append("\n")

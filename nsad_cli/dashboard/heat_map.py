@@ -18,11 +18,13 @@ from nsad_cli.dashboard.ticks import number
 
 LEVELS = 8
 """Steps of colour on each side of 0."""
+SIGNED = 2
+"""From this level on a cell has a sign too."""
 BELOW, ABOVE = "#56B4E9", "#E69F00"
 """Okabe and Ito's blue and orange: people of every colour vision tell them apart."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layer:
     """A row: the layer's number and what it told."""
 
@@ -34,6 +36,8 @@ class HeatMap(Plane):
     """A row a layer, the first at the top; where there is no room, neighbours share one and the strongest is shown."""
 
     stack: Sequence[Layer] = ()
+    pointed: int | None = None
+    """The row under the last click."""
 
     def show(self, layers: Sequence[Layer]) -> None:
         """Draw these, in their order."""
@@ -64,11 +68,11 @@ class HeatMap(Plane):
         values = self._values(len(names))
         largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
         table = self._styles()
-        dim = self.base + Style(color=tints(self.app)["dim"])
+        dim = self.ink(tints(self.app)["dim"])
         lines = []
         for name, row in zip(names, values, strict=True):
             level = np.rint(np.nan_to_num(row) / (largest or 1.0) * LEVELS).astype(np.intp)
-            codes = np.where(level >= LEVELS / 2, ord("+"), np.where(level <= -LEVELS / 2, ord("−"), ord(" ")))
+            codes = np.where(level >= SIGNED, ord("+"), np.where(level <= -SIGNED, ord("−"), ord(" ")))
             kinds = np.where(np.isnan(row), 2 * LEVELS + 1, level + LEVELS)
             cursor = self.column(self.cursor) if self.cursor is not None else -1
             if 0 <= cursor < self.columns:
@@ -101,18 +105,20 @@ class HeatMap(Plane):
 
     def _styles(self) -> list[Style]:
         """Of the levels from the lowest up, and of what is not known."""
-        middle = self.background_colors[1].blend(Color.parse(tints(self.app)["text"]), 0.1)
+        ground, text = self.background_colors[1], Color.parse(tints(self.app)["text"])
+        mixed = ground.ansi is None and text.ansi is None
+        middle = ground.blend(text, 0.1) if mixed else Color.parse("#303030")
         styles = []
         for level in range(-LEVELS, LEVELS + 1):
             colour = middle.blend(Color.parse(BELOW if level < 0 else ABOVE), abs(level) / LEVELS)
-            sign = colour.blend(Color.parse("#000000"), 0.55)
+            sign = colour.blend(colour.get_contrast_text(1.0), 0.5)
             styles.append(Style(color=sign.hex, bgcolor=colour.hex))
         return [*styles, self.base]
 
     def _legend(self, largest: float, table: Sequence[Style]) -> Strip:
-        dim = self.base + Style(color=tints(self.app)["dim"])
+        dim = self.ink(tints(self.app)["dim"])
         scale = [
-            Segment("−" if level <= -LEVELS / 2 else "+" if level >= LEVELS / 2 else " ", table[level + LEVELS])
+            Segment("−" if level <= -SIGNED else "+" if level >= SIGNED else " ", table[level + LEVELS])
             for level in range(-LEVELS, LEVELS + 1)
         ]
         low, high = (f"−{number(largest)} ", f" +{number(largest)}") if largest else ("", " all 0")

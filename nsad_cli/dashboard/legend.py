@@ -7,7 +7,7 @@ from rich.text import Text
 
 from nsad_cli.dashboard.chart import Chart, Curve
 from nsad_cli.dashboard.heat_map import HeatMap
-from nsad_cli.dashboard.ticks import count, number
+from nsad_cli.dashboard.ticks import count, exactly, number
 from nsad_cli.readable import printable
 
 FIXED = "\u00a0"
@@ -40,7 +40,7 @@ def curve_value(curve: Curve, chart: Chart) -> str:
     finite = column[np.isfinite(column)]
     if len(finite) > 1:
         return f"{told} ({number(float(finite.min()))} … {number(float(finite.max()))})"
-    return told if series.steps[place] == chart.cursor else f"{told} (step {count(series.steps[place])})"
+    return told if series.steps[place] == chart.cursor else f"{told} (step {exactly(series.steps[place])})"
 
 
 def left_out(chart: Chart) -> str:
@@ -53,12 +53,12 @@ def left_out(chart: Chart) -> str:
 
 
 def heat_legend(heat: HeatMap) -> Text:
-    """The three layers farthest from 0, at the cursor or the newest step in sight."""
+    """The layers under the last click, or the three farthest from 0: at the cursor, or at the newest step in sight."""
     at = heat.sight.bounds[1] if heat.cursor is None else heat.cursor
     found = []
-    for layer in heat.stack:
+    for layer in heat.stack if heat.pointed is None else heat.row_layers(heat.pointed):
         place = layer.series.nearest(at)
         if place is not None and np.isfinite(value := float(layer.series.values[place])):
             found.append((abs(value), layer.number, "+" if value > 0 else "−"))
-    strongest = [f"layer {layer} {sign}{number(size)}" for size, layer, sign in sorted(found, reverse=True)[:3]]
-    return Text(f"strongest: {', '.join(strongest)}  " if strongest else "")
+    told = [f"layer {layer} {sign}{number(size)}" for size, layer, sign in sorted(found, reverse=True)[:3]]
+    return Text(f"{'strongest: ' if heat.pointed is None else ''}{', '.join(told)}  " if told else "")

@@ -9,17 +9,21 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.geometry import Size
 from textual.widgets import Static
 
 from nsad_cli.dashboard.event_log import EventLog
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.gauges import Gauge, draw
 from nsad_cli.dashboard.spans import span
+from nsad_cli.dashboard.stage_bar import StageBar
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.view import View
+from nsad_cli.errors import first_line
 from nsad_cli.machine import machine_load
 from nsad_cli.readable import printable
 
@@ -27,6 +31,8 @@ WINDOW = 300.0
 """Seconds of this machine that are kept."""
 EVERY = 0.4
 """Seconds between two samples, at least: the load is that since the last one."""
+AGO = 5
+"""Seconds after which a run that tells nothing new is drawn again: it tells how long ago it did."""
 WHOLE = (("cpu_percent", "CPU", "%"), ("memory_gib", "memory", "GiB"), ("process_gib", "process", "GiB"))
 DEVICE = (
     ("percent", "load", "%"),
@@ -37,21 +43,34 @@ DEVICE = (
 TOTAL = "memory_total_gib"
 
 
-class Pane(VerticalScroll):
+class Pane(Vertical):
     """A heading, and gauges."""
 
+    DEFAULT_CSS = """
+    Pane { height: 1fr; width: 1fr; }
+    Pane > .title { height: 1; padding: 0 1; background: $panel; text-style: bold; text-wrap: nowrap; }
+    Pane > VerticalScroll { padding: 0 1; }
+    """
+
     def compose(self) -> ComposeResult:
-        """Text, as high as it is."""
-        yield Static(markup=False)
+        """A line, and text as high as it is."""
+        yield Static(classes="title", markup=False)
+        with VerticalScroll():
+            yield Static(classes="gauges", markup=False)
+
+    @property
+    def room(self) -> Size:
+        """For the gauges."""
+        return self.query_one(VerticalScroll).scrollable_content_region.size
 
     def show(self, title: str, gauges: list[Gauge], note: str) -> None:
         """Draw it in the room that there is."""
-        colours = tints(self.app)
-        self.border_title = title
-        room = self.scrollable_content_region.size
-        lines = note.count("\n") + 2 if note else 0
+        colours, room = tints(self.app), self.room
+        self.query_one(".title", Static).update(title)
+        lines = note.count("\n") + 1 if note else 0
         text = draw(gauges, max(room.width - 1, 8), room.height - lines, colours["primary"], colours["dim"])
-        self.query_one(Static).update(text.append(f"\n{note}" if gauges and note else note, colours["dim"]))
+        apart = "\n" if gauges and text.plain.count("\n") + lines < room.height else ""
+        self.query_one(".gauges", Static).update(text.append(f"{apart}{note}", colours["dim"]))
 
 
 class MachineView(View):
@@ -60,18 +79,19 @@ class MachineView(View):
     NAME = "machine"
     DEFAULT_CSS = """
     MachineView.-wide #machines { layout: horizontal; }
-    MachineView Pane { height: 1fr; width: 1fr; border: round $panel; border-title-color: $foreground; padding: 0 1; }
+    MachineView.-wide #this { margin-left: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket", "stage(-1)", "Earlier", key_display="[", tooltip="An earlier stage of the run"),
-        Binding(
-            "right_square_bracket", "stage(1)", "Later", key_display="]", tooltip="A later stage, at last the latest"
-        ),
+        # Before the panes' own, which scroll sideways where nothing is to be seen.
+        Binding("left", "stage(-1)", "The stage before", show=False, priority=True),
+        Binding("right", "stage(1)", "The next stage", show=False, priority=True),
+        Binding("f", "newest", "Follow", tooltip="Follow the newest stage"),
     ]
     load: ClassVar[Callable[[], dict[str, Any]]] = staticmethod(machine_load)
 
     def body(self) -> ComposeResult:
-        """Two machines."""
+        """The run's stages, and two machines."""
+        yield StageBar(id="stages")
         with Container(id="machines"):
             yield Pane(id="theirs")
             yield Pane(id="this")
@@ -81,9 +101,10 @@ class MachineView(View):
         self._run: str | None = None
         self._log: EventLog | None = None
         self._stage: str | None = None  # None follows the run
+        self._drawn: tuple[object, ...] = ()
         self._samples: deque[tuple[float, float, dict[str, float]]] = deque()
         self._names: dict[str, list[str]] = {}
-        self._sampled, self._sampling = 0.0, False
+        self._sampled, self._sampling, self._failure = 0.0, False, ""
 
     # --- following ------------------------------------------------------------------------------------------------
 
@@ -95,20 +116,21 @@ class MachineView(View):
             self._run = run.name if run else None
             self._log = EventLog(run.path / "events.jsonl") if run else None
             self._stage = None
-        if self._log is not None:
-            self._log.poll()
-        self._show()
+        new = self._log is not None and self._log.poll()
+        self._show(new)
 
     def _sample(self) -> None:
         """Ask this machine, beside the screen: a driver may take its time."""
         if self._sampling or time.monotonic() - self._sampled < EVERY:
             return
         self._sampling = True
-        self.run_worker(self._ask, thread=True, exit_on_error=False)
+        self.run_worker(self._ask, thread=True)
 
     def _ask(self) -> None:
         try:
-            load = type(self).load()
+            load, self._failure = type(self).load(), ""
+        except Exception as error:  # whatever a system or a driver is at fault: the screen stays
+            load, self._failure = {}, f"this machine cannot be looked at: {first_line(error)}"
         finally:
             self._sampled, self._sampling = time.monotonic(), False
         self._names["this"] = [str(gpu.get("name") or "") for gpu in load.get("gpus", ())]
@@ -116,19 +138,41 @@ class MachineView(View):
         while self._samples and self._samples[0][0] < self._sampled - WINDOW:
             self._samples.popleft()
 
-    def _show(self) -> None:
-        self.query_one("#theirs", Pane).show(*self._theirs())
+    def _show(self, new: bool = True) -> None:
+        """Draw both machines; the run's where there is something new of it, or its room is another."""
         self.query_one("#this", Pane).show(*self._this())
         notes = self._log.notes if self._log else []
-        self.say("reading the run's events …" if self._log and self._log.pending else "; ".join(notes))
+        reading = ["reading the log …"] if self._log and self._log.pending else []
+        self.say("; ".join(filter(None, [*reading, self._failure, *notes])))
+        pane = self.query_one("#theirs", Pane)
+        drawn = (self._run, self._stage, pane.room, self.app.theme, int(self.reader.clock()) // AGO)
+        if not new and drawn == self._drawn:
+            return
+        self._drawn = drawn
+        stages = self._stages()
+        self.query_one(StageBar).display = bool(stages)
+        if stages:
+            run, log = self.reader.run, self._log
+            live = log.latest if run and log and run.busy() else None
+            self.query_one(StageBar).show(stages, self._here(stages), live)
+        pane.show(*self._theirs(stages))
 
     def action_stage(self, by: int) -> None:
-        """Look at an earlier or a later stage; past the last one, follow the run."""
+        """Look at another stage."""
         stages = self._stages()
         if stages:
-            place = (stages.index(self._stage) if self._stage in stages else len(stages) - 1) + by
-            self._stage = stages[max(place, 0)] if place < len(stages) else None
+            self._stage = stages[max(0, min(stages.index(self._here(stages)) + by, len(stages) - 1))]
             self._show()
+
+    def action_newest(self) -> None:
+        """Follow the newest stage again."""
+        self._stage = None
+        self._show()
+
+    @on(StageBar.Chosen)
+    def _chosen(self, event: StageBar.Chosen) -> None:
+        self._stage = event.stage
+        self._show()
 
     # --- the run's machine ----------------------------------------------------------------------------------------
 
@@ -137,21 +181,23 @@ class MachineView(View):
         log = self._log
         return [name for name in log.stages if "cpu_percent" in log.metrics(name)] if log else []
 
-    def _theirs(self) -> tuple[str, list[Gauge], str]:
-        stages = self._stages()
+    def _here(self, stages: list[str]) -> str:
+        """The stage chosen, else the newest."""
+        return self._stage if self._stage in stages else stages[-1]
+
+    def _theirs(self, stages: list[str]) -> tuple[str, list[Gauge], str]:
         if self._log is None:
             return "no run looked at", [], "1 lists the runs: Enter looks at one"
         if not stages:
             title = printable(self._run or "")
-            return title, [], "its events tell nothing of its machine yet: those of training do\n(nsad train-nat …)"
-        stage, log = self._stage if self._stage in stages else stages[-1], self._log
+            return title, [], "its events tell nothing of its machine yet:\nthe stages that train do (nsad train-nat)"
+        stage, log = self._here(stages), self._log
         metrics = log.metrics(stage)
         told = {name: log.series(stage, name) for name in metrics if name in _WHOLE or name.startswith("gpus.")}
         gauges = _gauges({name: series.values for name, series in told.items()}, None, self._their_names())
         last = told["cpu_percent"]
         ago = span(self.reader.clock() - float(last.times[-1]))
-        place = f" ({stages.index(stage) + 1} of {len(stages)} stages)" if len(stages) > 1 else ""
-        title = f"{printable(self._run or '')} · {printable(stage)}{place}"
+        title = f"{printable(self._run or '')} · {printable(stage)}"
         note = f"steps {last.steps[0]:.0f} to {last.steps[-1]:.0f}, the last {ago} ago"
         return (
             title,
@@ -170,10 +216,10 @@ class MachineView(View):
     # --- this machine ---------------------------------------------------------------------------------------------
 
     def _this(self) -> tuple[str, list[Gauge], str]:
-        samples = list(self._samples)
+        samples = [sample for sample in self._samples if sample[2]]
         title = f"this machine · the last {span(WINDOW)}"
         if not samples:
-            return title, [], "looking …"
+            return title, [], self._failure or "looking …"
         now = time.monotonic()
         places = np.array([1 - (now - moment) / WINDOW for moment, _, _ in samples])
         names = dict.fromkeys(name for _, _, load in samples for name in load)
@@ -190,7 +236,7 @@ class MachineView(View):
     def _rows(self) -> Iterator[tuple[object, ...]]:
         stages, log = self._stages(), self._log
         if log is not None and stages:
-            stage = self._stage if self._stage in stages else stages[-1]
+            stage = self._here(stages)
             for name in log.metrics(stage):
                 if name in _WHOLE or name.startswith("gpus."):
                     series = log.series(stage, name)

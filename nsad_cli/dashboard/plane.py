@@ -26,6 +26,7 @@ class Plane(Widget):
     """
 
     DEFAULT_CSS = "Plane { height: 1fr; }"
+    ALLOW_SELECT = False  # a drag moves the picture
 
     class Zoomed(Message):
         """The wheel was turned over a step."""
@@ -117,7 +118,7 @@ class Plane(Widget):
                 line[start : start + len(text)] = text
                 end = start + len(text) + 1
         title = "step" if self.label_width > 4 else ""
-        style = self.base + Style(color=tints(self.app)["dim"])
+        style = self.ink(tints(self.app)["dim"])
         return Strip([Segment(f"{title:{self.label_width}}{''.join(line)}", style)], self.size.width)
 
     @property
@@ -125,9 +126,12 @@ class Plane(Widget):
         """The background."""
         return Style(bgcolor=self.background_colors[1].rich_color)
 
-    def faded(self, colour: str, share: float) -> str:
-        """A colour with this share of the background in it."""
-        return Color.parse(colour).blend(self.background_colors[1], share).hex
+    def ink(self, colour: str, faded: float = 0.0) -> Style:
+        """A colour on the background, with this share of the background in it."""
+        ink, ground = Color.parse(colour), self.background_colors[1]
+        if ground.ansi is not None or ink.ansi is not None:  # the terminal's own colours cannot be mixed
+            return self.base + Style(color=ink.rich_color, dim=faded > 0)
+        return self.base + Style(color=ink.blend(ground, faded).rich_color)
 
     def line(self, codes: NDArray[np.uint32], styles: NDArray[np.intp], table: Sequence[Style]) -> list[Segment]:
         """Characters [c] in styles [c] of a table, as runs."""

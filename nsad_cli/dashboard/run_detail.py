@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nsad_cli.dashboard.run_list import RunRow, Stage, accuracies
@@ -70,7 +72,7 @@ def _accuracies(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def next_steps(row: RunRow) -> list[str]:
     """What to run, or to do, next: commands begin with `nsad`."""
-    again = f"nsad run {row.path / 'recipe.yaml'} --run {row.name}"
+    again = f"nsad run {shlex.quote(as_typed(row.path / 'recipe.yaml'))} --run {row.name}"
     if row.state == "gone":
         return ["it may come back; q and the command again forget it"]
     if row.state == "unreadable":
@@ -97,3 +99,11 @@ def _command(stages: Sequence[Stage], whole: str, name: str) -> str:
         return whole
     command = COMMANDS.get(last.name)
     return f"nsad {command} --run {name}" if command else f"nsad train-baseline {last.name} --run {name}"
+
+
+def as_typed(path: Path) -> str:
+    """A path as one would type it here: from the folder that one is in, where it lies in it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (OSError, ValueError):  # the folder is gone, or it lies elsewhere
+        return str(path)

@@ -26,7 +26,7 @@ LOADING = 600.0
 """The same before a stage's first event: it loads its model, or fetches it."""
 PACE = 24
 """Events from which a stage's pace is taken, at most."""
-BUDGET = 0.03
+BUDGET = 0.015
 """Seconds for which one look reads what has changed, about; what is left is read by the next."""
 PARTS = {"ranker-chains": "ranker", "nce-chains": "nce"}
 """Stages of the event log that are a part of a manifest's stage."""
@@ -204,9 +204,10 @@ def _read(known: _Known) -> None:
             known.stages, known.created, known.version = _manifest(known.run)
             known.why = ""
         except NsadError as error:
-            known.why = f"{error.what}: {error.why}".removeprefix(f"run `{known.run.name}` ")
+            why = error.why.replace(f"{known.run.path}{os.sep}", "")
+            known.why = printable(f"{error.what}: {why}".removeprefix(f"run `{known.run.name}` "))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            known.why = f"its manifest.json is no run's ({type(error).__name__}: {error})"
+            known.why = printable(f"its manifest.json is no run's ({type(error).__name__}: {error})")
     if events != known.read[1]:
         known.heard = _tail(known.run.path / "events.jsonl") if events else []
     known.read = known.stamps

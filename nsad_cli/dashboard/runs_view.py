@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -17,11 +18,12 @@ from textual.widgets import Input, Static
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.filter_box import FilterBox
 from nsad_cli.dashboard.row_list import Cell, Column, RowList
-from nsad_cli.dashboard.run_detail import next_steps, outcome
+from nsad_cli.dashboard.run_detail import as_typed, next_steps, outcome
 from nsad_cli.dashboard.run_list import RunList, RunRow, Stage
 from nsad_cli.dashboard.spans import span
 from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
 from nsad_cli.dashboard.view import View
+from nsad_cli.readable import printable
 
 STATES = {
     "running": ("▶", "primary"),
@@ -76,11 +78,13 @@ class RunsView(View):
                 yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
-        """Nothing is read yet."""
+        """Read before the first picture, so that it shows the rows."""
         self._runs = RunList(self.reader.home)
         self._all: list[RunRow] = []
         self._rows: list[RunRow] = []
-        self._shown: tuple[RunRow | None, int] | None = None
+        self._shown: tuple[RunRow | None, bool] | None = None
+        with contextlib.suppress(OSError):  # which the next look tells
+            self.follow()
 
     # --- following ------------------------------------------------------------------------------------------------
 
@@ -96,7 +100,7 @@ class RunsView(View):
 
     def _nothing(self) -> str:
         return (
-            f"There are no runs in {self.reader.home} yet.\n\nIn another terminal:\n"
+            f"There are no runs in {printable(str(self.reader.home))} yet.\n\nIn another terminal:\n"
             "nsad demo\nteaches a small model arithmetic, without a network\n\n"
             "nsad run RECIPE\nruns a recipe of yours\n\n"
             "nsad dashboard --demo shows a run that was recorded."
@@ -155,8 +159,9 @@ class RunsView(View):
     def _tell(self) -> None:
         """Describe the run under the cursor, where there is something new to say."""
         row = self.under
-        if (row, self.size.width) != self._shown:
-            self._shown = (row, self.size.width)
+        shown = (row, self.has_class("-wide"))
+        if shown != self._shown:
+            self._shown = shown
             self.query_one("#about", Static).update(self._about(row) if row else "")
 
     def _about(self, row: RunRow) -> RenderableType:
@@ -186,7 +191,8 @@ class RunsView(View):
             # A stage that says running beside a process that is gone was stopped, as the run's state tells.
             state = row.state if stage.state == "running" else stage.state
             glyph, tint = STATES.get(state, ("·", "text"))
-            told = Text("\n".join([*([] if state == "finished" else [state]), *outcome(stage)]))
+            lines = [*([] if state == "finished" else [state]), *outcome(stage)]
+            told = Text("\n".join(line for line in lines if line != row.why))  # which stands above
             took = Text(span(self._took(row, stage)), tints(self.app)["dim"], justify="right")
             stages.add_row(Text(glyph, tints(self.app)[tint]), Text(stage.name), took, told)
         return stages
@@ -205,9 +211,8 @@ class RunsView(View):
         for line in next_steps(row):
             more.append(f"  {line}\n", "bold" if line.startswith("nsad") else "")
         made = "" if row.created is None else f"\nmade {span(self.reader.clock() - row.created)} ago"
-        return more.append(
-            f"{row.path}{made}{f' by NSAD {row.version}' if row.version else ''}", tints(self.app)["dim"]
-        )
+        version = f" by NSAD {printable(row.version)}" if row.version else ""
+        return more.append(f"{printable(as_typed(row.path))}{made}{version}", tints(self.app)["dim"])
 
     def _status(self, row: RunRow) -> str:
         """Where it is: stage, model and benchmark, steps, time left, silence."""
@@ -228,7 +233,7 @@ class RunsView(View):
         if row is None:
             return
         if row.state in ("unreadable", "gone"):
-            self.notify(row.why, severity="warning")
+            self.notify(row.why, severity="warning", markup=False)
             return
         self.reader.run_name = row.path.name
         self.app.switch_mode("curves")

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Series:
     """One metric of a stage: steps [n], which never fall, values [n] (NaN: not finite), times [n] (s since 1970)."""
 
@@ -37,7 +37,7 @@ class Series:
         return after
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Columns:
     """A curve as a screen's columns show it, all [c]; NaN where no finite value falls into a column.
 
@@ -66,33 +66,33 @@ def decimate(series: Series, first: float, last: float, columns: int, *, positiv
     edges = np.linspace(first, last, columns + 1)
     edges[-1] = np.nextafter(last, np.inf)
     steps, values = series.steps, series.values
-    # One point more on each side, and beyond what is not finite there: the line may come from outside.
-    part = slice(max(int(steps.searchsorted(first)) - 1, 0), int(steps.searchsorted(last, "right")) + 1)
-    steps, values = steps[part], values[part]
-    finite = values > 0 if positive else ~np.isnan(values)
-    broken = np.zeros(columns, bool)
-    gap = None
-    if not finite.all():
-        bad = edges.searchsorted(steps[~finite], "right") - 1
-        broken[bad[(bad >= 0) & (bad < columns)]] = True
-        places = np.flatnonzero(finite)
-        gap = np.diff(places, prepend=places[:1]) > 1
-        steps, values = steps[places], values[places]
     starts = steps.searchsorted(edges)
     filled = np.flatnonzero(starts[1:] > starts[:-1])
-    low, high, enter, leave = (np.full(columns, np.nan) for _ in range(4))
-    joined = np.zeros(columns, bool)
     begin, end = starts[:-1][filled], starts[1:][filled]
+    low, high, enter, leave = (np.full(columns, np.nan) for _ in range(4))
+    joined, broken = np.zeros(columns, bool), np.zeros(columns, bool)
+
+    def finite(found: Floats) -> Flags:
+        return found > 0 if positive else found == found
+
     if len(filled):
         inside = values[: starts[-1]]
         low[filled], high[filled] = np.minimum.reduceat(inside, begin), np.maximum.reduceat(inside, begin)
         enter[filled], leave[filled] = values[begin], values[end - 1]
-        joined[filled] = (begin > 0) & (True if gap is None else ~gap[begin])
+        joined[filled] = (begin > 0) & finite(values[begin]) & finite(values[begin - 1])
+        broken[filled] = ~finite(low[filled])  # a column's lowest value is none where one of its values is none
+    for column in np.flatnonzero(broken):
+        part = values[starts[column] : starts[column + 1]]
+        part = part[finite(part)]
+        ends = (part.min(), part.max(), part[0], part[-1]) if len(part) else (np.nan,) * 4
+        low[column], high[column], enter[column], leave[column] = ends
 
-    def outside(place: int, linked: bool) -> tuple[float, float] | None:
-        return (float((steps[place] - first) / (last - first) * columns), float(values[place])) if linked else None
+    def outside(place: int, neighbour: int) -> tuple[float, float] | None:
+        if min(place, neighbour) < 0 or max(place, neighbour) >= len(steps):
+            return None
+        if not finite(values[[place, neighbour]]).all():
+            return None
+        return float((steps[place] - first) / (last - first) * columns), float(values[place])
 
-    left, right = int(starts[0]) - 1, int(starts[-1])
-    before = outside(left, left >= 0 and left + 1 < len(steps) and not (gap is not None and gap[left + 1]))
-    after = outside(right, 0 < right < len(steps) and not (gap is not None and gap[right]))
+    before, after = outside(starts[0] - 1, starts[0]), outside(starts[-1], starts[-1] - 1)
     return Columns(low, high, enter, leave, joined, broken, before, after)

@@ -7,7 +7,7 @@ def span(seconds: float | None) -> str:
     """12 s, 4 min, 2 h 05, 3 d; a dash for None. A negative one is none at all: clocks jump."""
     if seconds is None:
         return "–"
-    seconds = max(seconds, 0.0)
+    seconds = max(0.0, seconds)  # in this order, which leaves no -0.0
     if 0 < seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 99.5:

@@ -26,7 +26,7 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     """Powers of ten from low to high (both above 0): some of them where they are many, with 2 and 5 times where few."""
     bottom, top = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     every = max(1, math.ceil((top - bottom + 1) / max(most, 1)))
-    powers = [10.0**power for power in range(bottom, top + 1) if (power - bottom) % every == 0]
+    powers = [10.0**power for power in range(bottom, top + 1) if power % every == 0]
     if every > 1 or len(powers) * 3 > most:
         return powers
     finer = [n * 10.0**power for power in range(bottom - 1, top + 1) for n in (1, 2, 5)]
@@ -61,6 +61,11 @@ def count(value: float) -> str:
             scale = 1e3 if unit == "k" else size
             return f"{value / scale:.4g}{unit}"
     return f"{value:g}"
+
+
+def exactly(step: float) -> str:
+    """A step in full."""
+    return f"{step:,.0f}" if step == round(step) else f"{step:g}"
 
 
 def number(value: float) -> str:

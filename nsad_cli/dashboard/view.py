@@ -99,10 +99,11 @@ class View(Screen[None]):
 
     def tick(self) -> None:
         """Follow the files; a failure is told, and the next tick tries again."""
-        bar = next(iter(self.query(Bar)), None)
-        if bar is None:  # not composed yet, or on its way out
+        if not (self.is_mounted and self.is_attached and self.is_running):  # not all there yet, or on its way out
             return
-        bar.show(self.reader.run_name, len([n for n in self.reader.marked if n != self.reader.run_name]))
+        self.query_one(Bar).show(
+            self.reader.run_name, len([n for n in self.reader.marked if n != self.reader.run_name])
+        )
         try:
             self.follow()
         except NsadError as error:

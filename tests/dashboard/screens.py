@@ -16,8 +16,7 @@ from nsad_cli.dashboard.reader import Reader
 NOW = 1_790_000_000.0
 """The stopped clock of tests."""
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-WRITE = os.environ.get("NSAD_SNAPSHOTS") == "write"
-"""Asked here, for a test's own environment has no NSAD_ variables."""
+WRITE = os.environ.get("NSAD_SNAPSHOTS") == "write"  # now: a test's environment has no settings of NSAD's
 
 
 def screen_text(app: Dashboard) -> str:

@@ -126,7 +126,7 @@ def test_what_cannot_be_read_is_counted_and_passed_over(tmp_path: Path) -> None:
         line(loss=1).replace('"nat"', "7"), line(loss=1).replace('"step": 1', '"step": "1"'),
         line(loss=1).replace('"step": 1', '"step": NaN'), line(loss=1).replace('"step": 1', '"step": null'),
         '{"time": 1, "stage": "a", "step": 1, "total": 1, "metrics": [1]}',
-        line(loss=10**400), line(loss=1).replace('"step": 1', f'"step": {10**400}'),
+        line(loss=1).replace('"step": 1', f'"step": {10**400}'),
         "[" * 100_000, '{"a":' * 100_000,
     ]  # fmt: skip
     path.write_text("".join(text.rstrip("\n") + "\n" for text in [*bad, "", line(step=3, loss=1.0)]))
@@ -139,9 +139,9 @@ def test_what_cannot_be_read_is_counted_and_passed_over(tmp_path: Path) -> None:
 
 def test_infinite_numbers_are_no_numbers(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    path.write_text(line(loss=1).replace('"loss": 1', '"loss": 1e999, "a": -Infinity, "b": NaN'))
+    path.write_text(line(loss=1).replace('"loss": 1', f'"loss": 1e999, "a": -Infinity, "b": NaN, "c": {10**400}'))
     log = read(path)
-    assert all(np.isnan(log.series("nat", name).values[0]) for name in ("loss", "a", "b"))
+    assert all(np.isnan(log.series("nat", name).values[0]) for name in ("loss", "a", "b", "c"))
 
 
 def test_a_log_that_is_cut_is_read_anew_and_told(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_reading_a_log_needs_no_numpy() -> None:
     assert done.stdout == "False\n"
 
 
-@pytest.mark.parametrize("step", [2.5, 2**60])
+@pytest.mark.parametrize("step", [2.5, 10**15, -7])
 def test_any_finite_step_is_a_step(tmp_path: Path, step: float) -> None:
     path = tmp_path / "log"
     path.write_text(line(step=step, loss=1.0))

@@ -1,0 +1,109 @@
+"""Axes: round ticks, labels that tell them apart, and which steps are in sight."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsad_cli.dashboard.sight import CLOSEST, Sight
+from nsad_cli.dashboard.ticks import count, labels, log_ticks, number, ticks
+
+
+@given(low=st.floats(-1e9, 1e9), width=st.floats(1e-6, 1e9), most=st.integers(2, 20))
+def test_ticks_are_few_inside_and_told_apart(low: float, width: float, most: int) -> None:
+    high = low + width
+    if width < 1e-7 * abs(low):  # closer than labels of this size can tell
+        return
+    found = ticks(low, high, most)
+    slack = 1e-6 * width + 1e-9 * max(abs(low), abs(high))
+    assert 0 < len(found) <= most or width / most < 1e-12
+    assert all(low - slack <= value <= high + slack for value in found)
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "expected"),
+    [
+        (0, 1, 6, ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
+        (0.07, 1.1, 6, ["0.2", "0.4", "0.6", "0.8", "1.0"]),
+        (-0.3, 0.3, 4, ["-0.2", "0", "0.2"]),
+        (1, 33, 8, ["5", "10", "15", "20", "25", "30"]),
+        (0, 3e-5, 4, ["0", "1e-5", "2e-5", "3e-5"]),
+        (0, 4e6, 5, ["0", "1e6", "2e6", "3e6", "4e6"]),
+        (5, 5, 4, ["5"]),
+        (0, 0, 4, ["0"]),
+    ],
+)
+def test_ticks_and_their_labels(low: float, high: float, most: int, expected: list[str]) -> None:
+    assert labels(ticks(low, high, most)) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "expected"),
+    [
+        (1e-6, 250, 6, ["1e-6", "1e-4", "0.01", "1", "100"]),
+        (0.07, 1.1, 6, ["0.1", "0.2", "0.5", "1"]),
+        (0.21, 0.48, 5, ["0.3", "0.4"]),
+        (1e-30, 1e30, 4, ["1e-16", "1", "1e16"]),
+    ],
+)
+def test_logarithmic_ticks(low: float, high: float, most: int, expected: list[str]) -> None:
+    assert labels(log_ticks(low, high, most), logarithmic=True) == expected
+
+
+def test_numbers_are_short() -> None:
+    assert [count(n) for n in (7, 9999, 12_000, 1_250_000, 2e9)] == ["7", "9999", "12k", "1.25M", "2G"]
+    told = {0.0: "0", 0.25371: "0.2537", 3.45e-5: "3.45e-5", -1234567.0: "-1.23e6", 170.7: "170.7"}
+    assert {value: number(value) for value in told} == told
+    assert number(math.nan) == number(math.inf) == "not finite"
+
+
+moves = st.one_of(
+    st.tuples(st.just("zoom"), st.floats(0.1, 10), st.one_of(st.none(), st.floats(0, 1000))),
+    st.tuples(st.just("pan"), st.floats(-2, 2), st.none()),
+    st.tuples(st.just("grow"), st.floats(0, 500), st.none()),
+)
+
+
+@given(found=st.lists(moves, max_size=30))
+def test_what_is_in_sight_stays_within_what_there_is(found: list[tuple[str, float, float | None]]) -> None:
+    sight, last = Sight(), 100.0
+    sight.grow(1, last)
+    for kind, amount, around in found:
+        followed = sight.newest
+        if kind == "zoom":
+            sight.zoom(amount, around)
+        elif kind == "pan":
+            sight.pan(amount)
+        else:
+            last += amount
+            sight.grow(1, last)
+            assert sight.newest == followed or sight.bounds[1] >= last
+        low, high = sight.bounds
+        assert 1 <= low < high <= last and high - low >= CLOSEST * (1 - 1e-9)
+
+
+def test_zooming_keeps_the_step_where_it_stands() -> None:
+    sight = Sight()
+    sight.grow(0, 100)
+    sight.zoom(0.5, 40)
+    assert sight.bounds == (20, 70) and not sight.newest
+    sight.grow(0, 200)
+    assert sight.bounds == (20, 70)
+    sight.pan(100)
+    assert sight.bounds == (150, 200) and sight.newest
+    sight.grow(0, 300)
+    assert sight.bounds == (250, 300)
+    sight.zoom(1e9)
+    assert sight.whole and sight.bounds == (0, 300)
+
+
+def test_one_step_has_room_around_it() -> None:
+    sight = Sight()
+    sight.grow(7, 7)
+    assert sight.bounds == (6.5, 7.5)
+    sight.zoom(0.1)
+    assert sight.bounds == (6.5, 7.5)
