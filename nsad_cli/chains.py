@@ -140,6 +140,21 @@ class ChainStore:
             for row in rows
         ]
 
+    def whole(
+        self,
+        problem_id: str,
+        indices: Sequence[int],
+        *,
+        model: str,
+        model_key: str,
+        sampling: str,
+        ranker: str | None = None,
+    ) -> list[Chain]:
+        """A problem's chains with these indices where all of them are here, else none; see `get`."""
+        found = self.get(problem_id, model=model, model_key=model_key, sampling=sampling, ranker=ranker)
+        chains = [chain for chain in found if chain.index in indices]
+        return chains if len(chains) == len(indices) else []
+
     def sets(self) -> list[tuple[str, str, str, int, int]]:
         """What is stored: (model, its key, sampling, problems, chains), the latest set last."""
         rows = self._db.execute(

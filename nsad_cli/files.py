@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -115,6 +116,15 @@ def file_stamp(path: Path | None) -> list[tuple[str, int, int]]:
             if file.is_file():
                 found.append((str(file), file.stat().st_size, file.stat().st_mtime_ns))
     return found
+
+
+def weights_digest(folder: Path) -> str:
+    """Hash of every weight file of a folder, 16 hex digits."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
 
 
 def first_few(note: Callable[[str], None], most: int = 5) -> Callable[[str], None]:

@@ -26,6 +26,7 @@ from nsad_cli.evaluation.measure import (
     seen_problems,
     unseen_problems,
 )
+from nsad_cli.evaluation.runner import greedy as greedy_of
 from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.files import write_atomic
 from nsad_cli.forecast import look_ahead, planned_teacher
@@ -196,20 +197,11 @@ class _Planner:
         self.say("loading the student's shapes …")
         from nsad_cli.footprint import measure
         from nsad_cli.session import Session
-        from nsad_cli.students import load_student
         from nsad_cli.training.stage_data import make_corpus
 
         session = Session(self.run, self.recipe, self.say)
-        settings = self.recipe.student
-        self.student = load_student(
-            settings.model,
-            device=settings.device,
-            dtype=settings.dtype,
-            template=settings.template,
-            weights=False,
-            say=self.say,
-        )
-        self.footprint = measure(self.student.model, session.adapter_settings, settings.load_in_4bit)
+        self.student = session.reader
+        self.footprint = measure(self.student.model, session.adapter_settings, self.recipe.student.load_in_4bit)
         if self.recipe.training.ranker.kind == "encoder":
             self.encoder = self._measured_encoder()
         left_out = self.leaks.ids
@@ -354,7 +346,7 @@ class _Planner:
         tokens = tokens if probe else settings.tokens or tokens
         reads = held_out * 2 * length * (1 if probe else settings.checks) + calibrating * settings.samples * length
         asked = choose(known, settings.problems, self.recipe.seed)
-        kept = self._kept("nce", asked, range(settings.samples), session, settings.samples)
+        kept = self._kept("nce", asked, range(settings.samples), session)
         written = max(0.0, problems * settings.samples - kept)
         if kept:
             self.notes.append(f"ranker: {kept} of the student's own chains are kept")
@@ -436,9 +428,9 @@ class _Planner:
         chains = len(models) * len(problems) * (1 + samples)
         kept, tokens, work = 0, 0.0, {"sampling": 0.0, "forward": 0.0}
         for model in models if not done else ():
-            reused = self._kept(model, problems, (GREEDY_INDEX,), session, 1, greedy=True)
+            reused = self._kept(model, problems, (GREEDY_INDEX,), session, greedy=True)
             if samples:
-                reused += self._kept(model, problems, range(samples), session, samples)
+                reused += self._kept(model, problems, range(samples), session)
             written = (len(problems) * (1 + samples) - reused) * self._written(model)
             passes = 2 if samples else 1  # greedy chains and sampled ones read the prompts apart
             work["sampling"] += written
@@ -474,29 +466,21 @@ class _Planner:
         problems: Sequence[Problem],
         indices: Sequence[int],
         session: Session,
-        count: int,
         *,
         greedy: bool = False,
     ) -> int:
         """Chains that need not be written again: those of a model whose weights stay, problems whole."""
         if model not in UNTRAINED and not (model in self.rows and self.rows[model].done):
             return 0
-        settings = self.recipe.sampling
-        how = Sampling(
-            0.0 if greedy else settings.temperature, 1.0 if greedy else settings.top_p, settings.max_new_tokens
-        )
+        sampling = Sampling.of(self.recipe.sampling)
+        how = greedy_of(sampling) if greedy else sampling
         key = {
             "model": model,
             "model_key": session.model_key(model),
             "sampling": sampling_key(how, self.recipe.seed),
         }
         with ChainStore(self.run.chains_path) as store:
-            whole = [
-                problem
-                for problem in problems
-                if {chain.index for chain in store.get(problem.id, **key)} >= set(indices)
-            ]
-        return len(whole) * count
+            return sum(len(store.whole(problem.id, indices, **key)) for problem in problems)
 
     def _read(self, model: str) -> float:
         """Tokens of one prompt: few-shot's has the demonstrations in it."""

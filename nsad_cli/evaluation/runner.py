@@ -52,8 +52,7 @@ def sample_all(
         key = {"model": subject.model, "model_key": subject.model_key, "sampling": sampling_key(how, seed)}
         have: dict[str, list[Chain]] = {}
         for problem in problems:
-            stored = _wanted(store.get(problem.id, **key), indices)
-            if len(stored) == len(indices):
+            if stored := store.whole(problem.id, indices, **key):
                 # `solve` keeps chains without knowing the gold answer, and checkers improve: judge them again.
                 have[problem.id] = complete(stored, problem.answer, checker)
                 if have[problem.id] != stored:
@@ -112,7 +111,3 @@ def greedy(sampling: Sampling) -> Sampling:
 def sampling_key(sampling: Sampling, seed: int) -> str:
     """Hash of all that shapes a sampled chain beside the model."""
     return content_key("sampling", dataclasses.asdict(sampling), seed)
-
-
-def _wanted(chains: Sequence[Chain], indices: tuple[int, ...]) -> list[Chain]:
-    return [chain for chain in chains if chain.index in indices]

@@ -25,7 +25,7 @@ def stored_chains(
     last. Raises NsadError where the run has not trained the model.
     """
     recipe = run.recipe
-    sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
+    sampling = Sampling.of(recipe.sampling)
     key = {"model": model, "model_key": parse_engine(engine).key(model_key(run, recipe, model))}
     passes = ((greedy(sampling), (GREEDY_INDEX,)), (sampling, tuple(range(samples))))
     found: Measured = {}
@@ -34,9 +34,7 @@ def stored_chains(
         for problem in problems:
             both: list[list[Chain]] = []
             for how, indices in passes:
-                stored = store.get(problem.id, sampling=sampling_key(how, recipe.seed), ranker=ranker, **key)
-                chains = [chain for chain in stored if chain.index in indices]
-                whole = chains if len(chains) == len(indices) else []
-                both.append(complete(whole, problem.answer, checker))
+                chains = store.whole(problem.id, indices, sampling=sampling_key(how, recipe.seed), ranker=ranker, **key)
+                both.append(complete(chains, problem.answer, checker))
             found[problem.id] = (both[0], both[1])
     return found

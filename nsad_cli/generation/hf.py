@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from nsad_cli.generation.sampler import Sampling, Task, need_room
 from nsad_cli.generation.slots import Prompt, Slots, prompts_of
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.packing import enable_packing, stepping
+from nsad_cli.seeds import seed_of
 from nsad_cli.students import Student
 from nsad_cli.types import Chain
 
@@ -234,5 +234,4 @@ class _Batch:
 
 
 def _generator(seed: str, task: Task, index: int) -> torch.Generator:
-    digest = hashlib.sha256(f"{seed}:{task.problem_id}:{index}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.Generator().manual_seed(seed_of(seed, task.problem_id, index, bits=63))

@@ -39,11 +39,9 @@ class KeptSampler:
         """See Sampler.sample; a task that is kept in part is sampled as a whole, so that batches stay as they were."""
         planned = []
         for task in tasks:
-            known = self.store.get(task.problem_id, ranker=self.ranker, **self.key)
-            stored = [chain for chain in known if chain.index in task.indices]
-            whole = len(stored) == len(task.indices)
-            planned.append(dataclasses.replace(task, kept=whole))
-            yield from stored if whole else ()
+            stored = self.store.whole(task.problem_id, task.indices, ranker=self.ranker, **self.key)
+            planned.append(dataclasses.replace(task, kept=bool(stored)))
+            yield from stored
         wanted = {task.problem_id for task in planned if not task.kept}
         if not wanted:
             return

@@ -10,6 +10,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.types import Chain
 
 if TYPE_CHECKING:
+    from nsad_cli.config import SamplingConfig
     from nsad_cli.students import Student
 
 
@@ -20,6 +21,11 @@ class Sampling:
     temperature: float = 0.7
     top_p: float = 1.0
     max_new_tokens: int = 256
+
+    @classmethod
+    def of(cls, config: SamplingConfig) -> Sampling:
+        """As a recipe's sampling section says."""
+        return cls(config.temperature, config.top_p, config.max_new_tokens)
 
 
 GREEDY_INDEX = -1

@@ -8,14 +8,14 @@ as the server keeps seeds. Where the server lists no token for the end of a chai
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.sampler import Sampling, Task, need_room
+from nsad_cli.seeds import seed_of
+from nsad_cli.teachers.keys import NO_CONNECTION, read_key, scrubbed
 from nsad_cli.teachers.pace import RETRIES, backoff
 from nsad_cli.types import Chain, Finish
 
@@ -28,7 +28,8 @@ FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH, "content_filter": Fini
 BAD_REQUESTS = (400, 422)
 PASSING = (408, 409, 429)
 """Refusals that another attempt may not meet, beside errors of the server itself (500 and above)."""
-NO_CONNECTION = ("ConnectTimeout", "ConnectError")
+SEED_BITS = 31
+"""Some servers know no more."""
 NEAR = 8
 """Characters within which a token's text must come: what is further on belongs to another token."""
 
@@ -51,13 +52,7 @@ class ServerSampler:
     ) -> None:
         self.student, self.base_urls, self.model = student, tuple(base_urls), model
         self.concurrency, self.timeout, self.key_name = concurrency, timeout, api_key_env
-        self.key = (os.environ.get(api_key_env) or "").strip()
-        if not (self.key.isascii() and self.key.isprintable()):
-            raise NsadError(
-                f"the API key for the model `{model}` is not one",
-                f"the variable {api_key_env} holds characters that no key has (a quotation mark, a line end)",
-                f"export {api_key_env}=… again, the key alone",
-            )
+        self.key = read_key(api_key_env, f"the model `{model}`")
 
     def sample(
         self,
@@ -93,7 +88,7 @@ class ServerSampler:
         async def ask(task: Task, index: int) -> tuple[Chain, int]:
             async with room:
                 ids = prompts[task.problem_id]
-                body = self._body(len(ids), sampling, seed_of(seed, task.problem_id, index))
+                body = self._body(len(ids), sampling, seed_of(seed, task.problem_id, index, bits=SEED_BITS))
                 reply = await servers.complete(body, ids, self.student.prompt_text(task.question))
             chain = self._record(task, index, reply.choices[0])
             return chain, reply.usage.completion_tokens if reply.usage else len(chain.logprobs)
@@ -213,7 +208,7 @@ class _Servers:
         import openai
 
         unconnected = isinstance(error, openai.APIConnectionError)
-        said = self._scrub((error.__cause__ if unconnected else None) or error)
+        said = scrubbed((error.__cause__ if unconnected else None) or error, self.sampler.key)
         # The aiohttp client calls a refused connection a timeout, of connecting.
         slow = isinstance(error, openai.APITimeoutError) and type(error.__cause__).__name__ not in NO_CONNECTION
         where, model = server.client.base_url, self.sampler.model
@@ -233,11 +228,6 @@ class _Servers:
             return NsadError(f"what {where} answers is no completion", said, fix)
         return NsadError(f"{where} does not answer for the model `{model}`", said, f"look at the server; {again}")
 
-    def _scrub(self, error: BaseException) -> str:
-        """The error's text without the key, in one line."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        return (text.replace(self.sampler.key, "***") if self.sampler.key else text)[:300]
-
 
 async def _next(stream: AsyncIterator[tuple[Chain, int]]) -> tuple[Chain, int] | None:
     return await anext(stream, None)
@@ -252,11 +242,6 @@ def _may_pass(error: Exception) -> bool:
     """Whether another attempt may succeed."""
     status = getattr(error, "status_code", None)
     return status is None or status >= 500 or status in PASSING
-
-
-def seed_of(seed: str, problem: str, index: int) -> int:
-    """The seed of one chain, 31 bits: some servers know no more."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{problem}:{index}".encode()).digest()[:4], "big") >> 1
 
 
 def offsets(text: str, tokens: Sequence[str]) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.generation.records import Ending, chain_of, has_run_on
 from nsad_cli.generation.sampler import Sampling, Task, need_room
 from nsad_cli.generation.vllm_process import Draft, Engine, Model
+from nsad_cli.seeds import seed_of
 from nsad_cli.students import Student
 from nsad_cli.types import Chain
 
@@ -48,7 +48,7 @@ class VllmSampler:
             for index in task.indices:
                 key = str(next(self._keys))
                 wanted[key] = (task, index)
-                drafts.append(Draft(key, prompt, {**settings, "seed": _seed(seed, task, index)}))
+                drafts.append(Draft(key, prompt, {**settings, "seed": seed_of(seed, task.problem_id, index, bits=32)}))
         if not drafts:
             return
         for reply in self._started().draw(drafts):
@@ -105,8 +105,3 @@ class VllmSampler:
         if self._engine is not None:
             self._end()
             self._engine = None
-
-
-def _seed(seed: str, task: Task, index: int) -> int:
-    digest = hashlib.sha256(f"{seed}:{task.problem_id}:{index}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")

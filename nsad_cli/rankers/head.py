@@ -9,31 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from nsad_cli.nat.adapters import Adapters
-from nsad_cli.packing import Example, Pack, enable_packing, hidden_states, pack
-from nsad_cli.rankers.base import ADAPTER, ScoreHead, Scorer, mean_rows
-from nsad_cli.students import Student
+from nsad_cli.packing import Example, Pack, hidden_states, pack
+from nsad_cli.rankers.base import ADAPTER, StudentScorer, mean_rows
 
 
-class HeadScorer(Scorer):
+class HeadScorer(StudentScorer):
     """The LoRA named `ranker` on the student's base, and its head."""
 
     kind = "head"
-
-    def __init__(self, student: Student, adapters: Adapters, head: ScoreHead) -> None:
-        super().__init__()
-        self.student, self.adapters, self.model = student, adapters, adapters.model
-        self.head = head.to(adapters.model.device)
-        self.share = enable_packing(adapters.base)
-
-    @property
-    def device(self) -> torch.device:
-        """The base's."""
-        device: torch.device = self.model.device
-        return device
 
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The student's prompt and the chain, always closed by EOS."""
@@ -58,7 +43,3 @@ class HeadScorer(Scorer):
     def save(self, folder: Path) -> None:
         """Save the LoRA."""
         self.adapters.save(ADAPTER, folder)
-
-    def head_tensors(self) -> dict[str, Tensor]:
-        """Weight and bias."""
-        return dict(self.head.state_dict())

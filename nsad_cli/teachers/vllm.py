@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from nsad_cli.seeds import seed_of
 from nsad_cli.teachers.base import Request
 from nsad_cli.teachers.local import LocalTeacher, as_teacher
 from nsad_cli.types import Draw, Finish, Problem
@@ -48,7 +48,7 @@ class VllmTeacher(LocalTeacher):
                 for index in request.indices:
                     key = f"{problem.id}:{index}"
                     asked[key] = (problem, index)
-                    yield Draft(key, prompts[problem.id], {**sampling, "seed": seed_of(problem.id, index)})
+                    yield Draft(key, prompts[problem.id], {**sampling, "seed": seed_of(problem.id, index, bits=32)})
 
         with contextlib.closing(Engine()) as engine:
             what = f"the teacher `vllm:{self.path}`"
@@ -71,8 +71,3 @@ class VllmTeacher(LocalTeacher):
 
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         return as_teacher(Student(None, tokenizer, self.path), self.settings)
-
-
-def seed_of(problem: str, index: int) -> int:
-    """The seed of one draw, 32 bits."""
-    return int.from_bytes(hashlib.sha256(f"{problem}:{index}".encode()).digest()[:4], "big")

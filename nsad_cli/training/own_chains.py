@@ -49,7 +49,7 @@ def _sampled(
     """A model's chains for each problem; those that the run has already are not sampled again."""
     run, recipe = session.run, session.recipe
     subject = Subject(name, session.model_key(name), session.sampler(name))
-    sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
+    sampling = Sampling.of(recipe.sampling)
     with ChainStore(run.chains_path) as store, Checker() as checker:
         progress = run.progress(stage)
         both = sample_all(subject, problems, sampling, samples, False, recipe.seed, store, checker, progress)

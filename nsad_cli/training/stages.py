@@ -7,15 +7,14 @@ nsad_cli/nat/layer.py.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from nsad_cli.config import StageConfig
+from nsad_cli.files import weights_digest
 from nsad_cli.processes import SHARDED, count, leads, wait
 from nsad_cli.rankers.base import ADAPTER, ScoreHead, Scorer
-from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
+from nsad_cli.rankers.encoder import open_encoder
 from nsad_cli.rankers.files import save_ranker
 from nsad_cli.rankers.head import HeadScorer
 from nsad_cli.rankers.probe import READS, ProbeScorer
@@ -262,7 +261,7 @@ def _run(
         wait()
         data = data or make_data()
         objective = build()
-        if SHARDED and not (isinstance(objective, RankerObjective) and isinstance(objective.scorer, EncoderScorer)):
+        if SHARDED and not (isinstance(objective, RankerObjective) and not objective.scorer.on_base):
             kept, whole = shard_base(session.adapters, objective)
             note(
                 f"{stage}: the base is shared out over {count()} processes; "
@@ -354,14 +353,6 @@ def _made(session: Session, stage: str) -> str | None:
     """The digest of a finished stage's weights: what was trained on them is stale once they change."""
     weights: str | None = session.run.stages().get(stage, {}).get("result", {}).get("weights")
     return weights
-
-
-def weights_digest(folder: Path) -> str:
-    """Hash of every weight file of an adapter's folder, 16 hex digits."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _already(session: Session, stage: str, note: Note) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def shares(session: Session, problems: Sequence[Problem], samples: int) -> dict[
     ranker = session.ranker()
     assert ranker is not None
     timed, recipe = Timed(ranker), session.recipe
-    sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_new_tokens)
+    sampling = Sampling.of(recipe.sampling)
     sampler = session.sampler(session.best_model())
     scorer = getattr(ranker, "scorer", None)
     found: dict[str, list[float]] = {f"{what}_{way}": [] for what in ("outside", "ranker", "seconds") for way in WAYS}

@@ -241,5 +241,5 @@ def test_without_vllm_its_engine_is_told(server: Server, monkeypatch: pytest.Mon
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "vllm" else find(name, *a))
     run = Run.create("none", validate_recipe({"student": {"model": str(server.folder)}}, "test"))
-    with pytest.raises(NsadError, match="not here"):
+    with pytest.raises(NsadError, match="needs vLLM"):
         Session(run).sampler("base", "vllm")
