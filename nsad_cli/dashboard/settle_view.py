@@ -80,7 +80,7 @@ class SettleView(View):
 
     def follow(self) -> None:
         """The queue stays what it was when it was opened; it ends where the user looks at another run."""
-        if self.reader.run_name != self._run:
+        if self.reader.run_name != self._run and self.is_current:
             self.dismiss()
 
     def _show(self) -> None:
