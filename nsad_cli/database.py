@@ -12,7 +12,7 @@ from typing import Any
 from nsad_cli.errors import NsadError
 
 PATIENCE = 30.0
-"""Seconds to wait for another process's write."""
+"""Seconds to wait for another process's write, unless told otherwise."""
 
 
 class Database:
@@ -48,7 +48,7 @@ class Database:
         self._connection.close()
 
 
-def connect(path: Path, formats: Sequence[str], kind: str) -> Database:
+def connect(path: Path, formats: Sequence[str], kind: str, patience: float = PATIENCE) -> Database:
     """Open or make a database file, and bring an older one up to date.
 
     formats: the statements that lead from each format to the next, the first from an empty file.
@@ -57,8 +57,8 @@ def connect(path: Path, formats: Sequence[str], kind: str) -> Database:
     connection: sqlite3.Connection | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-        _write_ahead(connection)
+        connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
+        _write_ahead(connection, patience)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
         (found,) = connection.execute("PRAGMA user_version").fetchone()
@@ -82,7 +82,7 @@ def connect(path: Path, formats: Sequence[str], kind: str) -> Database:
     return Database(path, connection, kind)
 
 
-def connect_to_read(path: Path, formats: Sequence[str], kind: str) -> Database:
+def connect_to_read(path: Path, formats: Sequence[str], kind: str, patience: float = PATIENCE) -> Database:
     """Open a database file without ever changing it, while others may write to it.
 
     Raises NsadError for a file that is not there, is no database, or has another version's format.
@@ -90,7 +90,7 @@ def connect_to_read(path: Path, formats: Sequence[str], kind: str) -> Database:
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro", timeout=PATIENCE, isolation_level=None, uri=True
+            f"{path.resolve().as_uri()}?mode=ro", timeout=patience, isolation_level=None, uri=True
         )
         (found,) = connection.execute("PRAGMA user_version").fetchone()
     except (sqlite3.Error, OSError) as error:
@@ -107,13 +107,13 @@ def connect_to_read(path: Path, formats: Sequence[str], kind: str) -> Database:
     return Database(path, connection, kind)
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
+def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
     """Switch to WAL mode, once per file, with patience.
 
     SQLite does not wait where waiting could deadlock: of two processes that switch a new file at the same moment, one
     is told "database is locked" at once, whatever its timeout.
     """
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -132,5 +132,9 @@ def damaged(path: Path, kind: str, error: Exception) -> NsadError:
             f"cannot write the {kind} {path}",
             "the disk is full",
             "free some space and run the same command again: it resumes",
+        )
+    if isinstance(error, sqlite3.OperationalError) and "locked" in text:
+        return NsadError(
+            f"cannot use the {kind} {path}", "another process is writing to it", "wait for it to end, and try again"
         )
     return NsadError(f"cannot use the {kind} {path}", text, "check the file and its folder's permissions")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from nsad_cli.database import connect, connect_to_read
+from nsad_cli.database import PATIENCE, connect, connect_to_read
 from nsad_cli.owners import BATCH
 from nsad_cli.types import Draw, Finish, Judgement, Problem, Rationale, Verdict
 
@@ -53,12 +53,12 @@ ALTER TABLE reviews ADD COLUMN queue TEXT NOT NULL DEFAULT 'disputed';
 """What each format of the file adds to the one before; see database.connect."""
 LABEL = "label"
 """The grader of a verdict that came with the draw, where no gold answer is known: no grader's version outdates it."""
-_PROBLEM = "p.id, p.question, p.answer, p.benchmark, p.split, p.solution, p.subject, p.level"
+PROBLEM = "p.id, p.question, p.answer, p.benchmark, p.split, p.solution, p.subject, p.level"
 SKIPPED = "skip"
 """A review that leaves the draw to the grader."""
-_JUDGED = "draws d LEFT JOIN verdicts v ON v.draw_id = d.id LEFT JOIN reviews r ON r.draw_id = d.id"
-_VERDICT = f"COALESCE(NULLIF(r.verdict, '{SKIPPED}'), v.verdict)"
-"""The verdict on a draw of _JUDGED: a person's, else the grader's, else null."""
+JUDGED = "draws d LEFT JOIN verdicts v ON v.draw_id = d.id LEFT JOIN reviews r ON r.draw_id = d.id"
+VERDICT = f"COALESCE(NULLIF(r.verdict, '{SKIPPED}'), v.verdict)"
+"""The verdict on a draw of JUDGED: a person's, else the grader's, else null."""
 
 UNSENT = "unsent-"
 Live = Callable[[str, float], bool]
@@ -129,15 +129,16 @@ class Doubt:
 class Store:
     """One SQLite file; several processes may write to it at once."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, patience: float = PATIENCE) -> None:
         """Open or make the store, or only read one that is there.
 
+        patience: seconds to wait for another process's write.
         Raises NsadError for a file that cannot be opened, is no store, or has another version's format.
         """
         self.path = path
-        self._db = (connect_to_read if read_only else connect)(path, FORMATS, "store")
+        self._db = (connect_to_read if read_only else connect)(path, FORMATS, "store", patience)
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -354,7 +355,7 @@ class Store:
     def lacking(self, teacher: str, params: str, positives: int, negatives: int) -> set[str]:
         """Problems that have draws, a usable gold answer, and too few right or wrong rationales."""
         rows = self._db.execute(
-            f"SELECT problem_id FROM (SELECT d.problem_id, {_VERDICT} AS verdict FROM {_JUDGED}"
+            f"SELECT problem_id FROM (SELECT d.problem_id, {VERDICT} AS verdict FROM {JUDGED}"
             " WHERE d.teacher = ? AND d.params = ?) GROUP BY problem_id"
             " HAVING SUM(verdict IS 'bad_gold') = 0"
             " AND (SUM(verdict IS 'correct') < ? OR SUM(verdict IS 'wrong') < ?)",
@@ -364,7 +365,7 @@ class Store:
 
     def problems(self) -> list[Problem]:
         """All problems, in the order in which they came."""
-        return [_problem(row) for row in self._db.execute(f"SELECT {_PROBLEM} FROM problems p ORDER BY p.position")]
+        return [_problem(row) for row in self._db.execute(f"SELECT {PROBLEM} FROM problems p ORDER BY p.position")]
 
     def ungraded(self, grader: str) -> Iterator[StoredDraw]:
         """Draws without a label or a verdict by this grader's version, in a fixed order."""
@@ -391,8 +392,8 @@ class Store:
     def rationales(self, verdict: Verdict, *, teacher: str, params: str) -> list[Rationale]:
         """Rationales of one verdict by a teacher and its parameters: by problem in order, then by draw."""
         rows = self._db.execute(
-            f"SELECT {_PROBLEM}, d.text, d.number FROM {_JUDGED} JOIN problems p ON p.id = d.problem_id"
-            f" WHERE {_VERDICT} = ? AND d.teacher = ? AND d.params = ? ORDER BY p.position, d.number",
+            f"SELECT {PROBLEM}, d.text, d.number FROM {JUDGED} JOIN problems p ON p.id = d.problem_id"
+            f" WHERE {VERDICT} = ? AND d.teacher = ? AND d.params = ? ORDER BY p.position, d.number",
             (verdict.value, teacher, params),
         )
         return [Rationale(_problem(row[:8]), row[8], verdict, row[9]) for row in rows]
@@ -403,19 +404,19 @@ class Store:
         params: count the draws made with these parameters alone.
         """
         rows = self._db.execute(
-            f"SELECT d.teacher, p.subject, COALESCE({_VERDICT}, 'ungraded'), COUNT(*) FROM {_JUDGED}"
+            f"SELECT d.teacher, p.subject, COALESCE({VERDICT}, 'ungraded'), COUNT(*) FROM {JUDGED}"
             " JOIN problems p ON p.id = d.problem_id WHERE ?1 IS NULL OR d.params = ?1"
             " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             (params,),
         )
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
-    def labels(self, params: str) -> list[Label]:
-        """The draws made with these parameters that the grader calls wrong or disputed."""
+    def labels(self, params: str, graded: Collection[Verdict] = (Verdict.WRONG, Verdict.DISPUTED)) -> list[Label]:
+        """The draws made with these parameters that the grader calls wrong or disputed, or one of `graded`."""
         rows = self._db.execute(
-            f"SELECT d.id, d.problem_id, d.teacher, d.number, v.verdict, r.queue, r.verdict FROM {_JUDGED}"
-            " WHERE d.params = ? AND v.verdict IN ('wrong', 'disputed') ORDER BY d.id",
-            (params,),
+            f"SELECT d.id, d.problem_id, d.teacher, d.number, v.verdict, r.queue, r.verdict FROM {JUDGED}"
+            f" WHERE d.params = ? AND v.verdict IN ({','.join('?' * len(graded))}) ORDER BY d.id",
+            (params, *graded),
         )
         return [
             Label(
@@ -431,7 +432,7 @@ class Store:
     def doubt(self, key: int) -> Doubt:
         """A graded draw by its key, to be shown."""
         row = self._db.execute(
-            f"SELECT {_PROBLEM}, d.teacher, d.text, v.answer, v.reason FROM {_JUDGED}"
+            f"SELECT {PROBLEM}, d.teacher, d.text, v.answer, v.reason FROM {JUDGED}"
             " JOIN problems p ON p.id = d.problem_id WHERE d.id = ?",
             (key,),
         ).fetchone()

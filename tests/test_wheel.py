@@ -52,3 +52,14 @@ def test_the_wheel_ships_every_recipe_and_no_tests(installed: Path) -> None:
     found, wanted = ({path.relative_to(folder) for path in folder.rglob("*.yaml")} for folder in (shipped, ours))
     assert found == wanted and Path("launch/fsdp.yaml") in found
     assert not (installed / "tests").exists()
+
+
+def test_the_wheel_ships_the_recorded_runs(installed: Path, tmp_path: Path) -> None:
+    check = (
+        "from nsad_cli.dashboard.recorded import recorded_runs\nwith recorded_runs() as home: print(*home.iterdir())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    found = subprocess.run(
+        [sys.executable, "-c", check], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "demo" in found.stdout and "probe" in found.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 import typer
 from rich.console import Console
@@ -12,32 +11,13 @@ from rich.text import Text
 from nsad_cli.cli.output import err, say
 from nsad_cli.errors import UsageError
 from nsad_cli.readable import printable
-from nsad_cli.reviews import waiting
+from nsad_cli.settling import VERDICTS, Item, Settling, items
 from nsad_cli.store import Doubt, Queue, Store
-from nsad_cli.types import Verdict
 
-VERDICTS = {
-    "c": Verdict.CORRECT,
-    "w": Verdict.WRONG,
-    "n": Verdict.NO_ANSWER,
-    "g": Verdict.BAD_GOLD,
-    "s": None,
-}
-WORDS = {"c": "right", "w": "wrong", "n": "no answer", "g": "bad gold answer", "s": "skipped"}
 KEYS = "c right  w wrong  n no answer  g bad gold answer  s skip  u undo  m all  q quit"
 JUMP = "j on to the sample of D−"
 LABEL = 6
 """Cells of the words before the answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One draw to settle, and its place in its queue."""
-
-    key: int
-    queue: Queue
-    number: int
-    total: int
 
 
 def need_terminal() -> None:
@@ -52,13 +32,9 @@ def need_terminal() -> None:
 
 def review(store: Store, params: str, sample: int) -> None:
     """Have the disputed draws settled, then `sample` random ones of D−; every key is kept at once."""
-    labels = store.labels(params)
-    parts = [(Queue.DISPUTED, waiting(labels, Queue.DISPUTED)), (Queue.SAMPLE, waiting(labels, Queue.SAMPLE, sample))]
-    items = [
-        Item(label.key, queue, number, len(part)) for queue, part in parts for number, label in enumerate(part, start=1)
-    ]
-    if items:
-        _Reviewer(store, items).run()
+    found = items(store.labels(params), sample)
+    if found:
+        _Reviewer(store, Settling(found)).run()
     else:
         say(
             "nothing to review"
@@ -68,44 +44,32 @@ def review(store: Store, params: str, sample: int) -> None:
 
 
 class _Reviewer:
-    """A person's way through the draws, and back."""
+    """The draws on the screen, one after the other."""
 
-    def __init__(self, store: Store, items: list[Item]) -> None:
-        self.store, self.items, self.console = store, items, err()
-        self.place = 0
-        self.settled: list[tuple[int, str]] = []
-        """Places and keys, the last one last."""
+    def __init__(self, store: Store, settling: Settling) -> None:
+        self.store, self.settling, self.console = store, settling, err()
 
     def run(self) -> None:
         """Until the person quits."""
         self._show()
         while (key := _key()) != "q":
-            item = self.items[self.place] if self.place < len(self.items) else None
-            if key == "u" and self.settled:
-                self.place, _ = self.settled.pop()
-                self.store.forget_review(self.items[self.place].key)
-            elif key == "j" and self._sample():
-                self.place = self._sample()
-            elif key in VERDICTS and item is not None:
-                self.store.review(item.key, VERDICTS[key], item.queue)
-                self.settled.append((self.place, key))
-                self.place += 1
+            if key == "u":
+                self.settling.undo(self.store)
+            elif key == "j":
+                self.settling.jump()
+            elif key in VERDICTS:
+                self.settling.settle(self.store, key)
             self._show(whole=key == "m")
-
-    def _sample(self) -> int:
-        """Where the sample begins, while disputed draws stand before it; else 0."""
-        first = next((place for place, item in enumerate(self.items) if item.queue is Queue.SAMPLE), 0)
-        return first if self.place < first else 0
 
     def _show(self, *, whole: bool = False) -> None:
         width, height = self.console.size
-        keys = [*wrapped(KEYS, width), *(wrapped(JUMP, width) if self._sample() else [])]
-        if self.settled:
-            keys += wrapped(f"(the one before: {WORDS[self.settled[-1][1]]})", width, "dim")
-        if self.place == len(self.items):
+        item, last = self.settling.item, self.settling.last
+        keys = [*wrapped(KEYS, width), *(wrapped(JUMP, width) if self.settling.sample else [])]
+        if last:
+            keys += wrapped(f"(the one before: {last})", width, "dim")
+        if item is None:
             lines = wrapped("That was the last one: u takes it back, q ends.", width)
         else:
-            item = self.items[self.place]
             lines = screen(item, self.store.doubt(item.key), width, None if whole else height - len(keys) - 2)
         self.console.clear()
         for line in (*lines, Text(), *keys):

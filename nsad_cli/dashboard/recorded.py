@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from pathlib import Path
 
 from nsad_cli.errors import NsadError
 
-ARCHIVE = Path(__file__).parent / "recorded.tar.gz"
-"""Run folders, each at the archive's top."""
+ARCHIVE = Path(__file__).parent / "recorded.tar.xz"
+"""Run folders, one at the top each; made by tests/record_run.py, of `nsad demo` and a copy with another ranker."""
 
 
 @contextlib.contextmanager
@@ -26,7 +27,7 @@ def recorded_runs(archive: Path = ARCHIVE) -> Iterator[Path]:
             home = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="nsad-recorded-")))
             with tarfile.open(archive) as file:
                 file.extractall(home, filter="data")
-        except (OSError, EOFError, tarfile.TarError) as error:
+        except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
             missing = isinstance(error, FileNotFoundError)
             why = f"{archive} is not there" if missing else f"{archive}: {error}"
             raise NsadError("the recorded run cannot be shown", why, fix) from error

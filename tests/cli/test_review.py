@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nsad_cli.cli.review import Item, screen
+from nsad_cli.cli.review import screen
+from nsad_cli.settling import Item
 from nsad_cli.store import Doubt, Queue, Store
 from nsad_cli.types import Problem
 from tests.cli.terminal import Terminal
