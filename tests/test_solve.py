@@ -101,8 +101,9 @@ def test_a_last_wave_may_be_shorter(checker: Checker) -> None:
 def test_weights_stop_a_vote_too(checker: Checker) -> None:
     ranker = Lengths()
     (found,) = solver(Engine(a=["7"] * 8), checker, Ask(8, "asc", 0.95, 2), ranker).solve(PROBLEMS[:1])
-    assert len(found.chains) == 4 and found.sure == pytest.approx(31 / 32) and ranker.scored == 4
-    assert found.ballot.rule == "asc" and found.ballot.votes[0].weight == pytest.approx(2.8)
+    # The rival's chain of the prior weighs 1, and outlasts each of seven of 0.7 with the chance 1 / 1.7.
+    assert len(found.chains) == 6 and found.sure == pytest.approx(1 - 1 / 1.7**7) and ranker.scored == 6
+    assert found.ballot.rule == "asc" and found.ballot.votes[0].weight == pytest.approx(4.2)
     with pytest.raises(UsageError, match="best"):
         solver(Engine(), checker, Ask(8, "best", 0.95, 2), ranker)
 
