@@ -10,6 +10,7 @@ HEAVY = {"torch", "transformers", "peft", "safetensors", "accelerate", "datasets
 LIGHT = (
     "types",
     "errors",
+    "likelihoods",
     "files",
     "nearest",
     "config",
@@ -52,7 +53,7 @@ LIGHT = (
     "rowfiles",
 )
 LAYERS = (
-    {"types", "errors", "nearest", "processes", "owners", "seeds"},
+    {"types", "errors", "likelihoods", "nearest", "processes", "owners", "seeds"},
     {"files"},
     {
         "config",

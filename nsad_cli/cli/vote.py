@@ -28,22 +28,28 @@ def vote(
     from nsad_cli.answers.checker import Checker
     from nsad_cli.cli.solve import check_rule
     from nsad_cli.evaluation.statistics import wilson
+    from nsad_cli.files import first_few
     from nsad_cli.stopping import need_stoppable
     from nsad_cli.votefile import need_some, read_vote_file, stopped_early, vote_results
 
     check_rule(rule, "any")
     if stop_at is not None:
         need_stoppable(rule)
-    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file, say)]
+    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file, first_few(say))]
     need_some(problems, file)
     with Checker() as checker:
-        results = vote_results(problems, rule, checker)
+        results = vote_results(problems, rule, checker, say)
     early = {} if stop_at is None else stopped_early(results, stop_at, wave, rule)
-    right, n = int(early.pop("right", sum(item[2] for item in results))), len(results)
+    right, n = sum(item[2] for item in results), len(results)
+    right_early = int(early.pop("right", 0))
     if as_json:
-        print_json({"rule": rule, "n": n, "accuracy": right / n, **early})
+        stopped = {"accuracy_stopped": right_early / n, **early} if early else {}
+        print_json({"rule": rule, "n": n, "accuracy": right / n, **stopped})
         return
-    low, high = wilson(right, n)
-    out().print(f"{rule}: {right} of {n} right, {right / n:.1%} (95 % interval {low:.1%} – {high:.1%})")
+    counts = [(rule, right)]
+    counts += [(f"{rule}, stopped at {stop_at}", right_early)] if early else []
+    for name, number in counts:
+        low, high = wilson(number, n)
+        out().print(f"{name}: {number} of {n} right, {number / n:.1%} (95 % interval {low:.1%} – {high:.1%})")
     if early:
-        out().print(f"stopped at {stop_at}: {early['chains']:.1%} of the chains, {early['same']:.1%} the same answers")
+        out().print(f"  from {early['chains']:.1%} of the chains; {early['same']:.1%} of the answers are those of all")

@@ -90,6 +90,8 @@ def weights_shown(chains: Sequence[Chain], rule: str) -> dict[int, float | None]
     weights: dict[int, float | None] = dict.fromkeys((chain.index for chain in chains), None)
     with contextlib.suppress(UsageError):
         weights.update(chain_weights(chains, rule))
+    if rule == "wsc":
+        weights.update((chain.index, None) for chain in chains if chain.logprob is None)
     return weights
 
 
