@@ -136,8 +136,8 @@ def _candidates(winner: _Group, rival: _Group, others: _Group, most: int) -> Ite
         for cell in zip(*np.nonzero(turned), strict=True):
             numbers = (int(cell[0]), int(cell[1]), int(cell[2]), e, int(cell[3]))
             found.append((int(removed[cell]), float(lead[cell]), numbers, float(factors[cell])))
-    for _, _, numbers, factor in sorted(found):
-        yield from _sets(winner, rival, others, numbers, factor)
+    for _, _, counted, factor in sorted(found):
+        yield from _sets(winner, rival, others, counted, factor)
 
 
 def _sets(
@@ -183,4 +183,4 @@ def _without_the_best(chains: Sequence[Chain], winner: int) -> tuple[int, ...]:
         bar, first = max(scores[index] for index in theirs), min(theirs)
         sets.append([index for index in own if scores[index] >= bar])
         sets.append([index for index in own if scores[index] > bar or index < first])
-    return tuple(sorted(min(sets, key=lambda gone: (len(gone), gone))))
+    return tuple(sorted(min(sets, key=len)))
