@@ -14,8 +14,8 @@ from nsad_cli.types import Chain
 RIGHT, WRONG, UNKNOWN = "✓", "✗", "·"
 Line = list[tuple[str, str]]
 """(text, meaning) one after the other; meanings: head, winner, right, wrong, dim, changed, or none."""
-CELL = 12
-"""The least width of a rule's column: a mark, a bar of five, a share."""
+CELL = 10
+"""The least width of a rule's column: a mark, a bar of three, a share."""
 SHORT = {ALONE: "alone", STAYS: "all"}
 """Why there is no set of chains that turns a vote, for a cell."""
 
@@ -37,13 +37,12 @@ def mark(right: bool | None) -> str:
     return UNKNOWN if right is None else RIGHT if right else WRONG
 
 
-def fitting(rules: Sequence[str], width: int, first: str) -> list[str]:
-    """The rules whose columns fit beside the answers; `first` is among them."""
+def fitting(found: Mapping[str, Standing | UsageError], width: int, first: str) -> dict[str, Standing | UsageError]:
+    """The rules whose columns fit beside the answers, `first` among them; those that could not be held take no room."""
+    held = [rule for rule, item in found.items() if isinstance(item, Standing)]
     room = max((width - 10) // CELL, 1)
-    if len(rules) <= room:
-        return list(rules)
-    chosen = [rule for rule in rules if rule != first][: room - 1]
-    return [rule for rule in rules if rule in (*chosen, first)]
+    before = sorted(held, key=lambda rule: rule != first)[:room]
+    return {rule: item for rule, item in found.items() if rule in before or rule not in held}
 
 
 def draw(
@@ -64,13 +63,13 @@ def draw(
     names = {} if leading is None else _names(leading)
     longest = max((cell_len(name) for name in names.values()), default=0)
     label = max(9, min(longest + 3, width // 3, 26))
-    cell = max((width - label) // max(len(held), 1), 1)
+    cell = min(max((width - label) // max(len(held), 1), 1), 32)
 
     def row(title: str, meaning: str, text: Callable[[str], str]) -> Line:
         parts = [(set_cell_size(one_line(text(rule)), cell - 1) + " ", meaning) for rule in held]
         return [(f"{title:<{label}}", "dim"), *parts]
 
-    lines = [row("", "head", lambda rule: f"  {rule}")]
+    lines = [row("", "head", lambda rule: f" {rule}")]
     for name in list(names)[:most]:
         judged = _right(leading.chains, name) if leading else None
         meaning = {True: "right", False: "wrong", None: ""}[judged]
@@ -81,11 +80,11 @@ def draw(
     elif most is not None and len(names) > most:
         lines.append([(f"and {len(names) - most} more answers", "dim")])
     if names:
-        lines.append(row("margin", "", lambda rule: f"  {_margin(held[rule])}"))
-        lines.append(row("rests on", "", lambda rule: f"  {_rests_on(held[rule])}"))
+        lines.append(row("margin", "", lambda rule: f" {_margin(held[rule])}"))
+        lines.append(row("rests on", "", lambda rule: f" {_rests_on(held[rule])}"))
     was = {rule: _was(held[rule], before.get(rule)) for rule in held} if before else {}
     if any(was.values()):
-        lines.append(row("was", "changed", lambda rule: f" ◂{was[rule]}" if was[rule] else ""))
+        lines.append(row("was", "changed", lambda rule: f"◂{was[rule]}" if was[rule] else ""))
     return lines + [[(text, "dim")] for text in _unheld(found)]
 
 
@@ -114,7 +113,7 @@ def _cell(item: Standing, name: int, width: int) -> tuple[str, str]:
         return " " * width, ""
     place = item.classes.index(name)
     share = item.shares[place]
-    text = f"{'▸' if place == 0 else ' '} {bar(share, max(width - 8, 0))}{share:>5.0%}"
+    text = f"{'▸' if place == 0 else ' '}{bar(share, max(width - 7, 0))}{share:>5.0%}"
     return set_cell_size(text, width), "winner" if place == 0 else ""
 
 

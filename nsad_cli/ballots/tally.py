@@ -52,7 +52,7 @@ class _Held:
         count = len(starts)
         self._rows = rows
         self._of = np.repeat(np.arange(count), np.diff([*starts, len(rows)]))
-        classes = np.array([-1 if row[3] is None else row[3] for row in rows])
+        classes = np.array([0 if row[3] is None else row[3] for row in rows])  # a greedy chain's is -1
         right = np.array([-1 if row[4] is None else row[4] for row in rows])
         self._weight = np.array([np.nan if row[6] is None else row[6] for row in rows], dtype=float)
         self._logprob = mean_logprobs([row[5] for row in rows])
@@ -60,10 +60,11 @@ class _Held:
         self._known = np.maximum.reduceat(right, starts) >= 0
         self.unsure = np.zeros(count, dtype=bool)
         # Groups: a problem's chains of one class. Sorting keeps their order, so that a group's first is its lowest.
-        answered = np.flatnonzero(classes >= 0)
+        answered = np.flatnonzero([row[3] is not None for row in rows])
         self._order = answered[np.lexsort((classes[answered], self._of[answered]))]
         key = np.stack([self._of[self._order], classes[self._order]])
-        self._groups = np.flatnonzero(np.any(np.diff(key, axis=1, prepend=-1) != 0, axis=0))
+        changes = np.any(np.diff(key, axis=1) != 0, axis=0)
+        self._groups = np.flatnonzero(np.concatenate([np.ones(min(len(answered), 1), dtype=bool), changes]))
         self._owner, self._class = key[:, self._groups]
         self._first = self._order[self._groups]
         self._group_right = np.maximum.reduceat(right[self._order], self._groups) if len(self._groups) else right[:0]

@@ -12,7 +12,6 @@ from nsad_cli.cli.output import out, print_json
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.survey import ChainSet, chain_sets, default_set, find_problem, open_store
 from nsad_cli.types import Chain, Problem
-from nsad_cli.voting import RULES
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -135,8 +134,8 @@ def _print(
     console.print(chains_table(chains, leading.ballot, judged=True))
     console.print(f"[dim]weight by {leading.rule}; ▸ voted for the winner[/]\n")
     width = min(console.width, 110)
-    shown_rules = fitting(RULES, width, rule)
-    for line in coloured(draw({name: found[name] for name in shown_rules}, width, first=leading.rule, most=MOST)):
+    lines = draw(fitting(found, width, leading.rule), width, first=leading.rule, most=MOST)
+    for line in coloured(lines):
         console.print(line)
     console.print()
     for name, item in found.items():

@@ -144,7 +144,7 @@ class RowList(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The head, or a row."""
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if y == 0:
             style = self.get_component_rich_style("row-list--head")
             return self._line([column.title for column in self.columns], width, style)

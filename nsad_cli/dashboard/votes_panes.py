@@ -12,7 +12,7 @@ from rich.text import Text
 from nsad_cli.ballots.bars import Line, mark, one_line
 from nsad_cli.readable import printable, readable
 from nsad_cli.steps import Step, chain_steps
-from nsad_cli.types import Chain
+from nsad_cli.types import Chain, Finish
 
 LOW = 0.2
 """A token less likely than this is marked."""
@@ -51,8 +51,13 @@ def chain_text(chain: Chain, tints: dict[str, str], search: str, latex: bool) ->
             text.highlight_regex(re.compile(re.escape(printable(search)), re.IGNORECASE), "reverse")
         grid.add_row("" if step.likely is None else f"{step.likely:.2f}", text)
     low = sum(token.likely < LOW for step in chain_steps(chain) for token in step.tokens)
-    known = f"{low} tokens below {LOW:.0%} {OPEN}marked{CLOSE}" if chain.logprobs else "no token probabilities"
-    head = f"chain {chain.index} · {mark(chain.correct)} {answer_of(chain)} · {chain.finish.value} · {known}"
+    known = (
+        f"{low} token{'s' if low != 1 else ''} below {LOW:.0%} {OPEN}marked{CLOSE}"
+        if chain.logprobs
+        else "no token probabilities"
+    )
+    cut = "" if chain.finish is Finish.STOP else " · cut off" if chain.finish is Finish.LENGTH else " · filtered"
+    head = f"chain {chain.index} · {mark(chain.correct)} {answer_of(chain)}{cut} · {known}"
     return Group(Text(head, f"bold {tints['primary']}"), grid)
 
 

@@ -64,30 +64,33 @@ class VotesView(View):
     """
 
     NAME = "votes"
+    AUTO_FOCUS = "#problems"
     CSS = """
-    #votes-state { height: auto; max-height: 3; padding: 0 1; background: $surface; }
+    #votes-state { height: auto; max-height: 3; padding: 0 1; background: $surface; text-wrap: nowrap;
+        text-overflow: ellipsis; }
     #votes-search { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
-    .-searching #votes-search { display: block; }
+    VotesView.-searching #votes-search { display: block; }
     #votes { layout: horizontal; height: 1fr; }
     #votes-left, #votes-right { height: 1fr; }
     #votes-left { width: 42%; }
     #votes-right { width: 1fr; border-left: vkey $panel; }
-    #chains { border-top: hkey $panel; }
+    #chains { border-top: hkey $panel; max-height: 60%; min-height: 4; }
     #bars { height: auto; max-height: 60%; padding: 0 1; }
     #text { height: 1fr; padding: 0 1; border-top: hkey $panel; }
     #text:focus { background: $boost; }
-    .-normal #votes-left { width: 45%; }
+    VotesView.-normal #votes-left { width: 44%; }
     VotesView.-normal.-at-list #chains, VotesView.-narrow.-at-list #chains { display: none; }
     VotesView.-normal.-at-list #votes-right, VotesView.-narrow.-at-list #votes-right { display: none; }
     VotesView.-normal.-at-list #votes-left, VotesView.-narrow.-at-list #votes-left { width: 100%; }
     VotesView.-normal.-at-problem #problems, VotesView.-narrow.-at-problem #problems { display: none; }
     VotesView.-normal.-at-text #votes-left, VotesView.-narrow.-at-text #votes-left { display: none; }
     VotesView.-normal.-at-text #bars, VotesView.-narrow.-at-text #bars { display: none; }
-    .-normal #chains, .-narrow #chains { border-top: none; }
-    .-narrow #votes { layout: vertical; }
-    .-narrow #votes-right { border-left: none; }
+    VotesView.-normal #chains, VotesView.-narrow #chains { border-top: none; max-height: 100%; }
+    VotesView.-narrow #votes { layout: vertical; }
+    VotesView.-narrow #votes-right { border-left: none; }
     VotesView.-narrow.-at-problem #votes-left { width: 100%; height: 6; }
-    VotesView.-narrow.-at-problem #bars { border-top: hkey $panel; max-height: 70%; }
+    VotesView.-narrow.-at-problem #bars { border-top: hkey $panel; max-height: 100%; }
+    VotesView.-narrow.-at-problem #text { display: none; }
     VotesView.-at-text #text { border-top: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -108,7 +111,7 @@ class VotesView(View):
                 tooltip="What if: weights count more (an exponent)"),
         Binding("w", "weights", "Weights", show=False, tooltip="What if: another ranker's weights"),
         Binding("v", "rule", "Rule", show=False, tooltip="Another rule decides: margins, queues, weights"),
-        Binding("c", "compare", "Compare", tooltip="Compare with another run, set or ranker; again: stop"),
+        Binding("c", "compare", "Compare", show=False, tooltip="Compare with another run, set or ranker; again: stop"),
         Binding("s", "sets", "Set", show=False, tooltip="Another model's chains of this run"),
         Binding("n", "step(1)", "Next", show=False, tooltip="The next problem of the queue"),
         Binding("p", "step(-1)", "Previous", show=False, tooltip="The problem before"),
@@ -308,7 +311,12 @@ class VotesView(View):
                 return [question, gold, *cells, BECAME[listed.became(problem.id)]]
             winner = listed.won(problem.id)
             margin = "" if winner is None or winner.margin is None else f"{winner.margin:.0%}"
-            cells = [_won(listed.won(problem.id, name), known, colours) for name in names]
+            cells = [
+                _won(winner, known, colours, "sc ")
+                if name == listed.rule and listed.won(problem.id, name) is None
+                else _won(listed.won(problem.id, name), known, colours)
+                for name in names
+            ]
             return [str(places[problem.id]), question, gold, *cells, margin]
 
         rows.show(len(listed.rows), row, cursor=cursor)
@@ -350,6 +358,7 @@ class VotesView(View):
             ]
 
         self.chain_rows.show(len(opened.chains), row, cursor=cursor)
+        self.chain_rows.styles.height = len(opened.chains) + 2 if self.wide else "1fr"
         self.draw_bars()
         self.draw_text()
         self.draw_state()
@@ -357,15 +366,15 @@ class VotesView(View):
     def draw_bars(self) -> None:
         """Draw the question, the gold answer, every rule's bars, and the other side's where there is one."""
         pane, opened, listed = self.query_one("#bars"), self.opened, self.listed
-        if opened.problem is None or not pane.display:
+        if opened.problem is None:
+            self.query_one("#bars-drawn", Static).update("")
             return
         width = max(pane.size.width - 3, 20)
         colours = tints(self.app)
         wanted = RULES if width >= ALL_RULES else listed.rules
-        rules = fitting(wanted, width, listed.rule)
-        found = {rule: opened.found[rule] for rule in rules}
+        found = fitting({rule: opened.found[rule] for rule in wanted}, width, listed.rule)
         question = one_line(opened.problem.question)
-        room = width * (2 if self.size.height < 30 else 4)
+        room = width * (4 if self.size.height >= 30 else 1 if self.has_class("-narrow") else 2)
         parts: list[RenderableType] = [
             Text(question if len(question) <= room else question[: room - 1] + "…", colours["text"]),
             Text(
@@ -375,7 +384,7 @@ class VotesView(View):
         lines = draw(found, width, first=listed.rule, before=opened.before, most=MOST_ANSWERS)
         parts.append(drawn(lines, colours))
         if listed.other:
-            there = standings(opened.there, rules)
+            there = fitting(standings(opened.there, wanted), width, listed.rule)
             parts.append(Text(f"there: {one_line(listed.other.title)}", f"bold {colours['accent']}"))
             parts.append(drawn(draw(there, width, first=listed.rule, most=MOST_ANSWERS), colours))
         self.query_one("#bars-drawn", Static).update(Group(*parts))
@@ -413,8 +422,8 @@ class VotesView(View):
             text.append(f"\nthere: {one_line(listed.other.title)}: {said} · c stops", f"bold {colours['accent']}")
         if assumed := opened.assumed():
             changed = opened.changed()
-            result = f" → another winner by {', '.join(changed)}" if changed else " → the same winners"
-            text.append(f"\nwhat if: {', '.join(assumed)}{result} · r resets", f"bold {colours['warning']}")
+            result = f"◂ another winner by {', '.join(changed)}" if changed else "the same winners"
+            text.append(f"\nwhat if {', '.join(assumed)}: {result} · r resets", f"bold {colours['warning']}")
         self.query_one("#votes-state", Static).update(text)
 
     def data(self) -> Data | None:
@@ -684,13 +693,12 @@ class VotesView(View):
         self.draw_text()
 
 
-def _won(won: Won | None, known: bool, colours: dict[str, str]) -> Cell:
-    """A rule's winner for a cell."""
+def _won(won: Won | None, known: bool, colours: dict[str, str], instead: str = "") -> Cell:
+    """A rule's winner for a cell; `instead` says which rule stands in."""
     if won is None:
         return Text("–" if known else "…", colours["dim"])
-    return Text(
-        f"{mark(won.right)} {'none' if won.answer is None else one_line(won.answer)}", _judged(won.right, colours)
-    )
+    said = "none" if won.answer is None else one_line(won.answer)
+    return Text(f"{instead}{mark(won.right)} {said}", _judged(won.right, colours))
 
 
 def _judged(right: bool | None, colours: dict[str, str]) -> str:
