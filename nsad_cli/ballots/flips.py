@@ -177,7 +177,7 @@ def _without_the_best(chains: Sequence[Chain], winner: int) -> tuple[int, ...]:
         )
     scores = {chain.index: chain.weight or 0.0 for chain in answered}
     own = [chain.index for chain in answered if chain.answer_class == winner]
-    sets = []
+    sets: list[list[int]] = []
     for rival in {chain.answer_class for chain in answered} - {winner}:
         theirs = [chain.index for chain in answered if chain.answer_class == rival]
         bar, first = max(scores[index] for index in theirs), min(theirs)

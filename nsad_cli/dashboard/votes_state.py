@@ -30,6 +30,8 @@ class ProblemList:
         self.chosen: ChainSet | None = None
         self.ranker: str | None = None
         self.problems: list[Problem] = []
+        self.places: dict[str, int] = {}
+        """Each problem's number, from 1."""
         self.outcomes: dict[str, Outcome] = {}
         self.rule = "sc"
         self.queue = "all"
@@ -42,6 +44,7 @@ class ProblemList:
         """Take what was read; a queue, a search and a comparison stay."""
         first = self.chosen is None or found.chosen is None or found.chosen.key != self.chosen.key
         self.sets, self.chosen, self.ranker, self.problems = found.sets, found.chosen, found.ranker, found.problems
+        self.places = {problem.id: place for place, problem in enumerate(self.problems, 1)}
         if first:
             self.outcomes = {}
             self.rule = "asc" if found.ranker else "sc"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,26 +15,28 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.widgets import Input, Static
 
-from nsad_cli.ballots.bars import draw, fitting, mark, one_line
-from nsad_cli.ballots.queues import SHOWN, Won
+from nsad_cli.ballots.bars import draw, fitting, one_line
+from nsad_cli.ballots.queues import SHOWN
 from nsad_cli.ballots.standings import standings
 from nsad_cli.ballots.whatif import WhatIf
 from nsad_cli.dashboard.background import Background
 from nsad_cli.dashboard.chooser import Chooser
 from nsad_cli.dashboard.export import Data
-from nsad_cli.dashboard.row_list import Cell, Column, RowList
+from nsad_cli.dashboard.row_list import RowList
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.view import View
-from nsad_cli.dashboard.votes_panes import answer_of, chain_text, drawn
+from nsad_cli.dashboard.votes_panes import chain_text, drawn
 from nsad_cli.dashboard.votes_reading import Opened, Part, Side, read_hits, read_side, read_votes, sides, signature
+from nsad_cli.dashboard.votes_rows import CHAIN_COLUMNS, chain_data, chain_rows, problem_data, problem_rows, state
 from nsad_cli.dashboard.votes_state import POWERS, OpenProblem, ProblemList
 from nsad_cli.errors import NsadError
-from nsad_cli.readable import printable
 from nsad_cli.types import Chain, Problem
 from nsad_cli.voting import RULES
 
 PULSE = 0.05
 """Seconds between two looks at what the background has read."""
+REDRAW = 0.4
+"""Seconds between two drawings of a list that is still being read."""
 REST = 5.0
 """How many times its own duration a reading rests before the next, where the store keeps growing."""
 ALL_RULES = 86
@@ -45,16 +45,6 @@ MOST_ANSWERS = 40
 MOST_RUNS = 12
 """Runs that are offered for a comparison."""
 LEVELS = ("list", "problem", "text")
-CELLS = ("answer", "right", "margin")
-CHAIN_COLUMNS = (
-    Column("  #", 5),
-    Column("answer"),
-    Column("weight", 7, number=True, drop=1),
-    Column("log p", 6, number=True, drop=2),
-    Column("p", 4, number=True, drop=4),
-    Column("tokens", 6, number=True, drop=3),
-)
-BECAME = {"fixed": "✗→✓", "broke": "✓→✗", "both-right": "✓ ✓", "both-wrong": "✗ ✗", "unknown": "· ·"}
 
 
 class VotesView(View):
@@ -129,7 +119,7 @@ class VotesView(View):
         self.wanted: dict[str, str] | None = None
         self.level, self.latex = "list", False
         self._seen: tuple[tuple[int, int], ...] = ()
-        self._started = self._rest_until = 0.0
+        self._started = self._rest_until = self._drawn = 0.0
         self._trouble = ""
 
     # --- frame ------------------------------------------------------------------------------------------------------
@@ -249,7 +239,9 @@ class VotesView(View):
                 )
         if self.listed.problems:
             self.say_empty(None)
-        if found or not running:
+        due = any(isinstance(item, Opened) for item in found) or time.monotonic() >= self._drawn + REDRAW
+        if not running or (found and due):
+            self._drawn = time.monotonic()
             self.rearrange(again=not running)
 
     def _tell(self, work: Background[Opened | Part] | Background[Part] | Background[set[str]]) -> None:
@@ -279,47 +271,10 @@ class VotesView(View):
         self.draw_state()
 
     def _show_list(self, cursor: int) -> None:
-        listed, rows = self.listed, self.problem_rows
-        roomy = rows.size.width >= 76
-        if listed.other:
-            names = ["here", "there"]
-            rows.columns = (
-                Column("problem"),
-                Column("gold", 8, drop=1),
-                *(Column(n, 10) for n in names),
-                Column("", 4),
-            )
-        else:
-            names = listed.rules if roomy else [listed.rule]
-            columns = [Column(name, 10) for name in names]
-            rows.columns = (
-                Column("#", 5, number=True, drop=4), Column("problem"), Column("gold", 8, drop=3), *columns,
-                Column("margin", 6, number=True, drop=2),
-            )  # fmt: skip
-        places = {problem.id: place for place, problem in enumerate(listed.problems, 1)}
-        colours = tints(self.app)
-
-        def row(index: int) -> list[Cell]:
-            problem = listed.rows[index]
-            question, gold = one_line(problem.question[:400]), one_line(problem.answer)
-            known = problem.id in listed.outcomes
-            if listed.other:
-                cells = [
-                    _won(listed.won(problem.id), known, colours),
-                    _won(listed.won_there(problem.id), True, colours),
-                ]
-                return [question, gold, *cells, BECAME[listed.became(problem.id)]]
-            winner = listed.won(problem.id)
-            margin = "" if winner is None or winner.margin is None else f"{winner.margin:.0%}"
-            cells = [
-                _won(winner, known, colours, "sc ")
-                if name == listed.rule and listed.won(problem.id, name) is None
-                else _won(listed.won(problem.id, name), known, colours)
-                for name in names
-            ]
-            return [str(places[problem.id]), question, gold, *cells, margin]
-
-        rows.show(len(listed.rows), row, cursor=cursor)
+        rows = self.problem_rows
+        columns, row = problem_rows(self.listed, rows.size.width, tints(self.app))
+        rows.columns = tuple(columns)
+        rows.show(len(self.listed.rows), row, cursor=cursor)
 
     def _open(self, problem: Problem | None, again: bool = False) -> None:
         """Open a problem, unless it is open."""
@@ -337,28 +292,9 @@ class VotesView(View):
 
     def draw_problem(self, cursor: int | None = None) -> None:
         """Draw the open problem: chains, bars, text."""
-        opened, rule = self.opened, self.listed.rule
-        held, left, colours = opened.standing(rule), opened.left, tints(self.app)
-        weights = held.weights if held else {}
-        winning = set(held.ballot.votes[0].chains) if held and held.ballot.votes else set()
-
-        def row(index: int) -> list[Cell]:
-            chain = opened.chains[index]
-            inside, mean = chain.index in left, chain.logprob
-            glyph = "▸" if chain.index in winning else " " if inside else "⊘"
-            style = _judged(chain.correct, colours) if inside else f"strike {colours['dim']}"
-            weight = weights.get(chain.index)
-            return [
-                Text(f"{glyph} {chain.index:>2}", "bold" if glyph == "▸" else ""),
-                Text(f"{mark(chain.correct)} {answer_of(chain)}", style),
-                "–" if weight is None else f"{weight:.3g}" if weight < 1000 else f"{weight:.0e}",
-                "–" if mean is None else f"{mean:.2f}",
-                "–" if mean is None else f"{math.exp(min(mean, 0.0)):.2f}",
-                str(len(chain.logprobs) or "–"),
-            ]
-
-        self.chain_rows.show(len(opened.chains), row, cursor=cursor)
-        self.chain_rows.styles.height = len(opened.chains) + 2 if self.wide else "1fr"
+        chains, rows = self.opened.chains, self.chain_rows
+        rows.show(len(chains), chain_rows(self.opened, self.listed.rule, tints(self.app)), cursor=cursor)
+        rows.styles.height = len(chains) + 2 if self.wide else "1fr"
         self.draw_bars()
         self.draw_text()
         self.draw_state()
@@ -402,59 +338,13 @@ class VotesView(View):
 
     def draw_state(self) -> None:
         """Say what is looked at, what is assumed, and what it is compared with."""
-        listed, opened, colours = self.listed, self.opened, tints(self.app)
-        text = Text(no_wrap=True, overflow="ellipsis")
-        if self.reading is not None:
-            text.append(f"reading {len(listed.outcomes):,} of {len(listed.problems):,} · ", colours["dim"])
-        text.append(f"{listed.queue}: {len(listed.rows):,}", "bold")
-        if listed.queue != "all":
-            text.append(f" ({listed.queue_means})")
-        text.append(f" · {listed.rule} decides")
-        if listed.search:
-            found = "…" if self.searching is not None else f"{len(listed.hits):,}"
-            text.append(f" · “{printable(listed.search)}” in {found}", f"bold {colours['accent']}")
-        if listed.chosen:
-            text.append(f" · {one_line(listed.chosen.title)}", colours["dim"])
-            text.append(f" · {one_line(listed.ranker)}" if listed.ranker else " · no ranker", colours["dim"])
-        if listed.other:
-            counts = listed.tally()
-            said = ", ".join(f"{name} {counts[name]:,}" for name in ("fixed", "broke", "both-right", "both-wrong"))
-            text.append(f"\nthere: {one_line(listed.other.title)}: {said} · c stops", f"bold {colours['accent']}")
-        if assumed := opened.assumed():
-            changed = opened.changed()
-            result = f"◂ another winner by {', '.join(changed)}" if changed else "the same winners"
-            text.append(f"\nwhat if {', '.join(assumed)}: {result} · r resets", f"bold {colours['warning']}")
-        self.query_one("#votes-state", Static).update(text)
+        busy = self.reading is not None, self.searching is not None
+        self.query_one("#votes-state", Static).update(state(self.listed, self.opened, *busy, tints(self.app)))
 
     def data(self) -> Data | None:
         """The open problem's chains; where the list has the focus, its problems."""
         listed, opened = self.listed, self.opened
-        if self.level != "list" and opened.problem is not None:
-            held = opened.standing(listed.rule)
-            weights, left = (held.weights if held else {}), opened.left
-            columns = ("problem", "chain", "answer", "class", "right", "weight", "logprob", "tokens", "left_in", "text")
-            return Data(columns, [
-                (c.problem_id, c.index, c.answer, c.answer_class, c.correct, weights.get(c.index), c.logprob,
-                 len(c.logprobs), c.index in left, c.text)
-                for c in opened.chains
-            ])  # fmt: skip
-        rules = listed.rules
-        head = ["problem", "question", "gold", "chains", *(f"{rule}_{what}" for rule in rules for what in CELLS)]
-        head += ["there_answer", "there_right", "became"] if listed.other else []
-        return Data(head, [self._data_row(problem, rules) for problem in listed.rows])
-
-    def _data_row(self, problem: Problem, rules: Sequence[str]) -> list[object]:
-        listed = self.listed
-        found = listed.outcomes.get(problem.id)
-        row: list[object] = [problem.id, problem.question, problem.answer, found.chains if found else ""]
-        for rule in rules:
-            won = listed.won(problem.id, rule)
-            row += ["", "", ""] if won is None else [won.answer, won.right, won.margin]
-        if listed.other:
-            there = listed.won_there(problem.id)
-            row += [there.answer, there.right] if there else ["", ""]
-            row.append(listed.became(problem.id))
-        return row
+        return problem_data(listed) if self.level == "list" else chain_data(opened, listed.rule)
 
     # --- moving about -----------------------------------------------------------------------------------------------
 
@@ -691,15 +581,3 @@ class VotesView(View):
         """Formulas as they look, or marks."""
         self.latex = not self.latex
         self.draw_text()
-
-
-def _won(won: Won | None, known: bool, colours: dict[str, str], instead: str = "") -> Cell:
-    """A rule's winner for a cell; `instead` says which rule stands in."""
-    if won is None:
-        return Text("–" if known else "…", colours["dim"])
-    said = "none" if won.answer is None else one_line(won.answer)
-    return Text(f"{instead}{mark(won.right)} {said}", _judged(won.right, colours))
-
-
-def _judged(right: bool | None, colours: dict[str, str]) -> str:
-    return colours["text"] if right is None else colours["right"] if right else colours["wrong"]
