@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -60,7 +61,7 @@ def vote(
     if explain is not None:
         from nsad_cli.cli.explain import explain_problem
 
-        explain_problem(run_name, explain, rule, samples, as_json)
+        explain_problem(run_name or os.environ.get("NSAD_RUN"), explain, rule, samples, as_json)
         return
     if samples is not None:
         raise UsageError("--samples needs a FILE or --explain", "a run is listed by all its chains", "add --explain ID")

@@ -99,9 +99,10 @@ class View(Screen[None]):
 
     def tick(self) -> None:
         """Follow the files; a failure is told, and the next tick tries again."""
-        self.query_one(Bar).show(
-            self.reader.run_name, len([n for n in self.reader.marked if n != self.reader.run_name])
-        )
+        if not (bars := self.query(Bar)):
+            return  # the screen is being taken down
+        marked = len([name for name in self.reader.marked if name != self.reader.run_name])
+        bars.first().show(self.reader.run_name, marked)
         try:
             self.follow()
         except NsadError as error:

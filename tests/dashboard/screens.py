@@ -16,6 +16,7 @@ from nsad_cli.dashboard.reader import Reader
 NOW = 1_790_000_000.0
 """The stopped clock of tests."""
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+WRITE = os.environ.get("NSAD_SNAPSHOTS") == "write"  # now: a test's environment has no settings of NSAD's
 
 
 def screen_text(app: Dashboard) -> str:
@@ -43,7 +44,7 @@ def dashboard(home: Path, run: str | None = None, first: str = "runs", **options
 def check_snapshot(app: Dashboard, name: str) -> None:
     """Compare the screen with the stored one; NSAD_SNAPSHOTS=write stores it anew: look at the difference then."""
     path, text = SNAPSHOTS / f"{name}.txt", screen_text(app) + "\n"
-    if os.environ.get("NSAD_SNAPSHOTS") == "write":
+    if WRITE:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert path.exists(), f"{path} is not there: NSAD_SNAPSHOTS=write makes it"
