@@ -14,6 +14,8 @@ from nsad_cli.types import Chain
 RIGHT, WRONG, UNKNOWN = "✓", "✗", "·"
 Line = list[tuple[str, str]]
 """(text, meaning) one after the other; meanings: head, winner, right, wrong, dim, changed, or none."""
+LABEL = 9
+"""The least width of the answers' column."""
 CELL = 10
 """The least width of a rule's column: a mark, a bar of three, a share."""
 SHORT = {ALONE: "alone", STAYS: "all"}
@@ -40,7 +42,7 @@ def mark(right: bool | None) -> str:
 def fitting(found: Mapping[str, Standing | UsageError], width: int, first: str) -> dict[str, Standing | UsageError]:
     """The rules whose columns fit beside the answers, `first` among them; those that could not be held take no room."""
     held = [rule for rule, item in found.items() if isinstance(item, Standing)]
-    room = max((width - 10) // CELL, 1)
+    room = max((width - LABEL) // CELL, 1)
     before = sorted(held, key=lambda rule: rule != first)[:room]
     return {rule: item for rule, item in found.items() if rule in before or rule not in held}
 
@@ -62,7 +64,7 @@ def draw(
     leading = held.get(first) or next(iter(held.values()), None)
     names = {} if leading is None else _names(leading)
     longest = max((cell_len(name) for name in names.values()), default=0)
-    label = max(9, min(longest + 3, width // 3, 26))
+    label = max(LABEL, min(longest + 3, width - CELL * len(held), 26))
     cell = min(max((width - label) // max(len(held), 1), 1), 32)
 
     def row(title: str, meaning: str, text: Callable[[str], str]) -> Line:

@@ -183,4 +183,5 @@ def _without_the_best(chains: Sequence[Chain], winner: int) -> tuple[int, ...]:
         bar, first = max(scores[index] for index in theirs), min(theirs)
         sets.append([index for index in own if scores[index] >= bar])
         sets.append([index for index in own if scores[index] > bar or index < first])
-    return tuple(sorted(min(sets, key=len)))
+    smallest = min(sets, key=len)
+    return tuple(sorted(smallest))

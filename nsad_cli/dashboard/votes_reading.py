@@ -102,5 +102,6 @@ def signature(path: Path) -> tuple[tuple[int, int], ...]:
             status = name.stat()
         except OSError:
             continue
-        found.append((status.st_mtime_ns, status.st_size))
+        if status.st_size:  # an empty log comes and goes with whoever reads
+            found.append((status.st_mtime_ns, status.st_size))
     return tuple(found)

@@ -114,7 +114,7 @@ def chain_rows(opened: OpenProblem, rule: str, colours: dict[str, str]) -> Row:
 def state(listed: ProblemList, opened: OpenProblem, reading: bool, searching: bool, colours: dict[str, str]) -> Text:
     """What is looked at, what it is compared with, and what is assumed; a line each."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    if reading:
+    if reading and len(listed.outcomes) < len(listed.problems):
         text.append(f"reading {len(listed.outcomes):,} of {len(listed.problems):,} · ", colours["dim"])
     text.append(f"{listed.queue}: {len(listed.rows):,}", "bold")
     text.append(f" ({listed.queue_means})" if listed.queue != "all" else "")

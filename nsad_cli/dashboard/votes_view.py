@@ -65,8 +65,8 @@ class VotesView(View):
     #votes-left { width: 42%; }
     #votes-right { width: 1fr; border-left: vkey $panel; }
     #chains { border-top: hkey $panel; max-height: 60%; min-height: 4; }
-    #bars { height: auto; max-height: 60%; padding: 0 1; }
-    #text { height: 1fr; padding: 0 1; border-top: hkey $panel; }
+    #bars { height: auto; max-height: 60%; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
+    #text { height: 1fr; padding: 0 1; border-top: hkey $panel; scrollbar-size-vertical: 1; }
     #text:focus { background: $boost; }
     VotesView.-normal #votes-left { width: 44%; }
     VotesView.-normal.-at-list #chains, VotesView.-narrow.-at-list #chains { display: none; }
@@ -81,7 +81,7 @@ class VotesView(View):
     VotesView.-narrow.-at-problem #votes-left { width: 100%; height: 6; }
     VotesView.-narrow.-at-problem #bars { border-top: hkey $panel; max-height: 100%; }
     VotesView.-narrow.-at-problem #text { display: none; }
-    VotesView.-at-text #text { border-top: none; }
+    VotesView.-normal.-at-text #text, VotesView.-narrow.-at-text #text { border-top: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "queue(1)", "Queue", tooltip="The next queue: rules disagree, gold loses, near, no answer"),
@@ -305,7 +305,7 @@ class VotesView(View):
         if opened.problem is None:
             self.query_one("#bars-drawn", Static).update("")
             return
-        width = max(pane.size.width - 3, 20)
+        width = max(pane.scrollable_content_region.width, 20)
         colours = tints(self.app)
         wanted = RULES if width >= ALL_RULES else listed.rules
         found = fitting({rule: opened.found[rule] for rule in wanted}, width, listed.rule)

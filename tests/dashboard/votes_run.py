@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from nsad_cli.chains import ChainStore
 from nsad_cli.runs import FORMAT
@@ -43,11 +44,17 @@ def make_run(home: Path, name: str = "taken") -> Path:
             greedy = chains_of(key)[0]
             store.put(problem, [dataclasses.replace(greedy, index=-1, answer_class=-1)], **GREEDY)
             store.put(problem, chains_of(key), **SAMPLED)
-        for place, ranker in enumerate((FIRST, SECOND), 1):
+        for ranker, scores in ((FIRST, _scores(1)), (SECOND, _scores(2))):
             for key, problem in PROBLEMS.items():
-                scores = {i: score for i, item in enumerate(ANSWERS[key]) if (score := item[place]) is not None}
-                store.put_weights(problem.id, dict(scores), ranker=ranker, **SAMPLED)
+                store.put_weights(problem.id, scores[key], ranker=ranker, **SAMPLED)
     return run
+
+
+def _scores(place: Literal[1, 2]) -> dict[str, dict[int, float | None]]:
+    return {
+        key: {index: item[place] for index, item in enumerate(items) if item[place] is not None}
+        for key, items in ANSWERS.items()
+    }
 
 
 def chains_of(key: str) -> list[Chain]:
