@@ -49,20 +49,22 @@ def smallest_flip(chains: Sequence[Chain], rule: str) -> tuple[int, ...] | None:
     Exact but for sums that differ by less than a float's rounding. Raises UsageError where the vote cannot be held, and
     for `best` where a chain with an answer has no score: the mean it gets follows whatever is removed.
     """
-    winner = winning_class(chains, rule)
-    classes = {chain.answer_class for chain in chains} - {None, winner}
-    if winner is None or not classes:
+    class_of = {chain.index: chain.answer_class for chain in chains}
+    winner, *rivals = [class_of[item.chains[0]] for item in vote(chains, rule).votes] or [None]
+    if winner is None or not rivals:
         return None
     if rule == "best":
         return _without_the_best(chains, winner)
     weights = chain_weights(chains, rule)
     by_score = rule in ("asc", "asc-add")
     groups = {
-        name: _Group.of([c for c in chains if c.answer_class == name], weights, by_score) for name in (winner, *classes)
+        name: _Group.of([c for c in chains if c.answer_class == name], weights, by_score) for name in (winner, *rivals)
     }
+    if not any(group.unscored or any(weight < 0 for weight, _ in group.scored) for group in groups.values()):
+        del rivals[1:]  # only the winner's chains matter, and no other answer is as near as the second
     everyone = _Group.of(chains, weights, by_score)
     best: tuple[int, ...] | None = None
-    for rival in classes:
+    for rival in rivals:
         inside = {*groups[winner].indices, *groups[rival].indices}
         others = _Group([pair for pair in everyone.scored if pair[1] not in inside], [])
         most = len(chains) if best is None else len(best) - 1

@@ -51,11 +51,8 @@ def chain_text(chain: Chain, tints: dict[str, str], search: str, latex: bool) ->
             text.highlight_regex(re.compile(re.escape(printable(search)), re.IGNORECASE), "reverse")
         grid.add_row("" if step.likely is None else f"{step.likely:.2f}", text)
     low = sum(token.likely < LOW for step in chain_steps(chain) for token in step.tokens)
-    known = (
-        f"{low} token{'s' if low != 1 else ''} below {LOW:.0%} {OPEN}marked{CLOSE}"
-        if chain.logprobs
-        else "no token probabilities"
-    )
+    marked = f"{low} token{'s' if low > 1 else ''} {OPEN}below {LOW:.0%}{CLOSE}" if low else f"no token below {LOW:.0%}"
+    known = marked if chain.logprobs else "no token probabilities"
     cut = "" if chain.finish is Finish.STOP else " · cut off" if chain.finish is Finish.LENGTH else " · filtered"
     head = f"chain {chain.index} · {mark(chain.correct)} {answer_of(chain)}{cut} · {known}"
     return Group(Text(head, f"bold {tints['primary']}"), grid)

@@ -126,8 +126,7 @@ def state(listed: ProblemList, opened: OpenProblem, reading: bool, searching: bo
         scored = f" · {one_line(listed.ranker)}" if listed.ranker else " · no ranker"
         text.append(f" · {one_line(listed.chosen.title)}{scored}", colours["dim"])
     if listed.other:
-        counts = listed.tally()
-        said = ", ".join(f"{name} {counts[name]:,}" for name in ("fixed", "broke", "both-right", "both-wrong"))
+        said = ", ".join(f"{name} {listed.counts[name]:,}" for name in ("fixed", "broke", "both-right", "both-wrong"))
         text.append(f"\nthere: {said} · {one_line(listed.other.title)} · c stops", f"bold {colours['accent']}")
     if assumed := opened.assumed():
         changed = opened.changed()

@@ -39,6 +39,8 @@ class ProblemList:
         self.other: Side | None = None
         self.other_outcomes: dict[str, Outcome] = {}
         self.rows: list[Problem] = []
+        self.counts: dict[str, int] = {}
+        """Of a comparison: how many problems became what."""
 
     def open(self, found: Opened) -> None:
         """Take what was read; a queue, a search and a comparison stay."""
@@ -88,6 +90,7 @@ class ProblemList:
             queue = next(queue for queue in QUEUES if queue.name == self.queue)
             rows = [by_id[item.problem_id] for item in ordered(queue, known, self.rule)]
         self.rows = rows
+        self.counts = self._tally() if self.other else {}
 
     def won(self, problem_id: str, rule: str | None = None) -> Won | None:
         """A rule's winner, without a rule that of the one that decides; None where it is not known (yet)."""
@@ -103,7 +106,7 @@ class ProblemList:
         """What became of a problem between the sides."""
         return became(self.won(problem_id), self.won_there(problem_id))
 
-    def tally(self) -> dict[str, int]:
+    def _tally(self) -> dict[str, int]:
         """How many problems became what."""
         counts = dict.fromkeys(COMPARED, 0)
         for problem in self.problems:

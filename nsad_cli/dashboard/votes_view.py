@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -47,6 +47,26 @@ MOST_RUNS = 12
 LEVELS = ("list", "problem", "text")
 
 
+class Problems(RowList):
+    """The list of problems, whose columns depend on its width."""
+
+    def on_resize(self) -> None:
+        """Choose them anew."""
+        view = cast("VotesView", self.screen)
+        view.show_list(self.cursor)
+        view.fit_chains()
+
+
+class Bars(VerticalScroll):
+    """The votes' bars, as long as there is room."""
+
+    def on_resize(self) -> None:
+        """Draw them anew."""
+        view = cast("VotesView", self.screen)
+        view.draw_bars()
+        view.fit_chains()
+
+
 class VotesView(View):
     """Problems at the left, their chains below them, at the right every rule's bars and a chain's text.
 
@@ -65,7 +85,8 @@ class VotesView(View):
     #votes-left { width: 42%; }
     #votes-right { width: 1fr; border-left: vkey $panel; }
     #chains { border-top: hkey $panel; max-height: 60%; min-height: 4; }
-    #bars { height: auto; max-height: 60%; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
+    #bars { height: auto; max-height: 60%; padding: 0 1; scrollbar-size: 0 1; scrollbar-gutter: stable;
+        overflow-x: hidden; }
     #text { height: 1fr; padding: 0 1; border-top: hkey $panel; scrollbar-size-vertical: 1; }
     #text:focus { background: $boost; }
     VotesView.-normal #votes-left { width: 44%; }
@@ -97,7 +118,7 @@ class VotesView(View):
                 tooltip="What if: one chain more of those left out by ["),
         Binding("minus", "power(-1)", "Flatter", key_display="-", show=False,
                 tooltip="What if: weights count less; at 0 they are counted"),
-        Binding("plus,equals_sign", "power(1)", "Steeper", key_display="+", show=False,
+        Binding("plus,equals_sign", "power(1)", "Steeper", show=False,
                 tooltip="What if: weights count more (an exponent)"),
         Binding("w", "weights", "Weights", show=False, tooltip="What if: another ranker's weights"),
         Binding("v", "rule", "Rule", show=False, tooltip="Another rule decides: margins, queues, weights"),
@@ -130,10 +151,10 @@ class VotesView(View):
         yield Input(id="votes-search", placeholder="a text in questions and chains", compact=True)
         with Container(id="votes"):
             with Container(id="votes-left"):
-                yield RowList((), id="problems")
+                yield Problems((), id="problems")
                 yield RowList(CHAIN_COLUMNS, id="chains")
             with Container(id="votes-right"):
-                with VerticalScroll(id="bars", can_focus=False):
+                with Bars(id="bars", can_focus=False):
                     yield Static(id="bars-drawn", markup=False)
                 with VerticalScroll(id="text", can_focus=True):
                     yield Static(id="text-drawn", markup=False)
@@ -156,6 +177,7 @@ class VotesView(View):
     def on_mount(self) -> None:
         """Begin to pick up what the background reads."""
         self.set_interval(PULSE, self.pulse)
+        self.app.theme_changed_signal.subscribe(self, lambda theme: self.draw_all())
 
     def on_unmount(self) -> None:
         """Want nothing more of it."""
@@ -264,13 +286,14 @@ class VotesView(View):
         listed.arrange()
         problem = self.opened.problem
         place = next((i for i, item in enumerate(listed.rows) if problem and item.id == problem.id), 0)
-        self._show_list(place)
+        self.show_list(place)
         self._open(listed.rows[place] if listed.rows else None, again)
         if not rows.count and self.level != "list":
             self.go("list")
         self.draw_state()
 
-    def _show_list(self, cursor: int) -> None:
+    def show_list(self, cursor: int) -> None:
+        """Show the rows that were found."""
         rows = self.problem_rows
         columns, row = problem_rows(self.listed, rows.size.width, tints(self.app))
         rows.columns = tuple(columns)
@@ -290,14 +313,23 @@ class VotesView(View):
         if not same or before != (self.opened.chains, self.opened.there):
             self.draw_problem(0 if not same else self.chain_rows.cursor)
 
+    def draw_all(self) -> None:
+        """Draw everything in the colours of another theme."""
+        self.show_list(self.problem_rows.cursor)
+        self.draw_problem(self.chain_rows.cursor)
+
     def draw_problem(self, cursor: int | None = None) -> None:
         """Draw the open problem: chains, bars, text."""
         chains, rows = self.opened.chains, self.chain_rows
         rows.show(len(chains), chain_rows(self.opened, self.listed.rule, tints(self.app)), cursor=cursor)
-        rows.styles.height = len(chains) + 2 if self.wide else "1fr"
+        self.fit_chains()
         self.draw_bars()
         self.draw_text()
         self.draw_state()
+
+    def fit_chains(self) -> None:
+        """Beside the list of problems the chains take no more room than they need."""
+        self.chain_rows.styles.height = len(self.opened.chains) + 2 if self.wide else "1fr"
 
     def draw_bars(self) -> None:
         """Draw the question, the gold answer, every rule's bars, and the other side's where there is one."""
@@ -310,7 +342,7 @@ class VotesView(View):
         wanted = RULES if width >= ALL_RULES else listed.rules
         found = fitting({rule: opened.found[rule] for rule in wanted}, width, listed.rule)
         question = one_line(opened.problem.question)
-        room = width * (4 if self.size.height >= 30 else 1 if self.has_class("-narrow") else 2)
+        room = (width - 8) * (4 if self.size.height >= 30 else 1 if self.has_class("-narrow") else 2)
         parts: list[RenderableType] = [
             Text(question if len(question) <= room else question[: room - 1] + "…", colours["text"]),
             Text(
@@ -355,17 +387,7 @@ class VotesView(View):
             self.set_class(name == level, f"-at-{name}")
         focus = {"list": "#problems", "problem": "#chains", "text": "#text"}[level]
         self.query_one(focus).focus()
-        self.call_after_refresh(self._redraw)
-
-    def _redraw(self) -> None:
-        self._show_list(self.problem_rows.cursor)
-        self.draw_bars()
         self.draw_text()
-
-    def on_resize(self) -> None:
-        """Draw for the new size."""
-        super().on_resize()
-        self.call_after_refresh(self._redraw)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """In the wide form the level follows the focus."""

@@ -246,7 +246,7 @@ def test_low_probability_tokens_are_marked_without_colour(tmp_path: Path) -> Non
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
         shown = await press(pilot, "enter", "enter")
         assert "We count them in ‹the› way of chain 0." in shown.replace("  ", " ")
-        assert "3 tokens below 20% ‹marked›" in shown
+        assert "3 tokens ‹below 20%›" in shown
 
     look(tmp_path, script)
 
@@ -272,6 +272,30 @@ def test_levels_take_turns_where_there_is_little_room(tmp_path: Path, size: tupl
         assert seen() == ["problems"] and view.problem_rows.cursor == 1
 
     look(tmp_path, script, size)
+
+
+def test_another_size_and_another_theme(tmp_path: Path) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        whole = screen_text(view.app)  # type: ignore[arg-type]
+        await press(pilot, "enter")
+        await pilot.resize_terminal(50, 20)
+        await pilot.pause()
+        narrow = await press(pilot, "j")
+        assert "wsc" in narrow and all(len(line) <= 50 for line in narrow.splitlines())
+        assert view.query_one("#chains").region.height == 6
+        await pilot.resize_terminal(120, 36)
+        await pilot.pause()
+        assert view.chain_rows.region.height == 7, "a border, the head, five chains"
+        wide = await press(pilot, "k", "escape")
+        assert wide == whole
+        for theme in ("textual-light", "colour-blind", "textual-dark"):
+            view.app.theme = theme
+            await pilot.pause()
+            assert screen_text(view.app) == whole, theme  # type: ignore[arg-type]
+
+    look(tmp_path, script)
 
 
 def test_the_store_grows_while_it_is_looked_at(tmp_path: Path) -> None:
