@@ -28,6 +28,13 @@ class Database:
         except sqlite3.Error as error:
             raise damaged(self.path, self.kind, error) from error
 
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a reading statement; a file that is damaged further in is told of here too."""
+        try:
+            yield from self._connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise damaged(self.path, self.kind, error) from error
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it or nothing."""
@@ -78,6 +85,32 @@ def connect(path: Path, formats: Sequence[str], kind: str) -> Database:
             f"the {kind} {path} has format {found}, this version reads up to {len(formats)}",
             "a newer version of NSAD made it",
             "use that version for it, or start with a new run",
+        )
+    return Database(path, connection, kind)
+
+
+def connect_to_read(path: Path, formats: Sequence[str], kind: str, patience: float = PATIENCE) -> Database:
+    """Open a database file without ever changing it, while others may write to it.
+
+    patience: seconds to wait for another process's write. Raises NsadError for a file that is not there, is no
+    database, or has another version's format.
+    """
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro", timeout=patience, isolation_level=None, uri=True
+        )
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+    except (sqlite3.Error, OSError) as error:
+        if connection is not None:
+            connection.close()
+        raise damaged(path, kind, error) from error
+    if found != len(formats):
+        connection.close()
+        raise NsadError(
+            f"the {kind} {path} has format {found}, this version reads {len(formats)}",
+            "another version of NSAD made it",
+            "where that is an older one, any other command on its run brings it up to date",
         )
     return Database(path, connection, kind)
 

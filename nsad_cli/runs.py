@@ -14,17 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, TextIO
 
 from nsad_cli import __version__
-from nsad_cli.config import Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.files import write_atomic, write_error
 from nsad_cli.nearest import did_you_mean
 from nsad_cli.processes import leads, wait
-from nsad_cli.recipes import load_recipe, recipe_yaml
+
+if TYPE_CHECKING:  # recipes take long to import, and who lists runs needs none
+    from nsad_cli.config import Recipe
 
 FORMAT = 2
 """Version of the folder's layout; a run of another one is refused, never misread."""
@@ -143,6 +142,8 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The resolved recipe, every setting written out."""
+        from nsad_cli.recipes import load_recipe
+
         return load_recipe(self.path / "recipe.yaml")
 
     def write_recipe(self, recipe: Recipe) -> None:
@@ -150,6 +151,8 @@ class Run:
 
         Raises NsadError where another process is at work on the run: its settings stay as they are.
         """
+        from nsad_cli.recipes import recipe_yaml
+
         path, text = self.path / "recipe.yaml", recipe_yaml(recipe)
         if leads() and (not path.is_file() or path.read_text(encoding="utf-8") != text):
             with self.lock():
@@ -389,7 +392,7 @@ def content_key(*parts: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
 
 
 def _finite(value: Any) -> Any:

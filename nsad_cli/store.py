@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nsad_cli.database import connect
+from nsad_cli.database import connect, connect_to_read
 from nsad_cli.owners import BATCH
 from nsad_cli.types import Draw, Finish, Judgement, Problem, Rationale, Verdict
 
@@ -129,13 +129,13 @@ class Doubt:
 class Store:
     """One SQLite file; several processes may write to it at once."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the store.
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open or make the store, or only read one that is there.
 
         Raises NsadError for a file that cannot be opened, is no store, or has another version's format.
         """
         self.path = path
-        self._db = connect(path, FORMATS, "store")
+        self._db = (connect_to_read if read_only else connect)(path, FORMATS, "store")
 
     def __enter__(self) -> Store:
         return self

@@ -117,6 +117,22 @@ def test_what_is_lacking_is_said(checker: Checker) -> None:
     assert silent.ballot.answer is None and silent.ballot.rule == "sc", "no chain could be scored"
 
 
+def test_a_vote_that_cannot_be_held_names_its_problem(checker: Checker) -> None:
+    class Bare(Engine):
+        """Tells no log-probabilities of the second problem."""
+
+        def sample(self, tasks: Sequence[Task], *rest: object, **more: object) -> Iterator[Chain]:  # type: ignore[override]
+            for chain in super().sample(tasks, *rest, **more):  # type: ignore[arg-type]
+                bare = chain.problem_id == PROBLEMS[1].id
+                yield dataclasses.replace(chain, logprobs=(), offsets=()) if bare else chain
+
+    with pytest.raises(UsageError, match="log-probabilities") as raised:
+        list(solver(Bare(a=["7", "8"], b=["2", "2"]), checker, Ask(2, "wsc")).solve(PROBLEMS))
+    assert "`What is 1 + 1?`" in raised.value.why
+    (found,) = solver(Bare(a=["7"], b=[None]), checker, Ask(1, "wsc")).solve(PROBLEMS[1:])
+    assert found.ballot.answer is None
+
+
 def test_watching_sees_every_chain_scored_once(checker: Checker) -> None:
     seen: list[list[Chain]] = []
     ranker, tokens = Lengths(), [0]

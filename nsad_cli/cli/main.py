@@ -11,7 +11,22 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from nsad_cli import __version__
-from nsad_cli.cli import collect, data, demo, doctor, evaluate, export, grade, run, runs, solve, stats, train, vote
+from nsad_cli.cli import (
+    collect,
+    dashboard,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    grade,
+    run,
+    runs,
+    solve,
+    stats,
+    train,
+    vote,
+)
 from nsad_cli.cli.output import print_error
 from nsad_cli.errors import NsadError
 
@@ -64,6 +79,7 @@ app.command("solve", rich_help_panel=RESULTS)(solve.solve)
 app.command("vote", rich_help_panel=RESULTS)(vote.vote)
 app.command("eval", rich_help_panel=RESULTS)(evaluate.evaluate)
 app.command("export", rich_help_panel=RESULTS)(export.export)
+app.command("dashboard", rich_help_panel=RESULTS)(dashboard.dashboard)
 app.command("stats", rich_help_panel=RESULTS)(stats.stats)
 app.add_typer(data.app, name="data", rich_help_panel=RESULTS)
 app.add_typer(runs.app, name="runs", rich_help_panel=RESULTS)

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.processes import leads
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode categories of characters that are not written but do something."""
 
 
 def out() -> Console:
@@ -50,15 +46,3 @@ def print_error(what: str, why: str, fix: str) -> None:
     one_line = [" ".join(part.split()) for part in (what, why, fix)]
     text = f"{red}error:{reset} {one_line[0]}\n  why: {one_line[1]}\n  try: {one_line[2]}"
     print(text, file=sys.stderr, flush=True)
-
-
-def printable(text: str) -> str:
-    """Model text with what would steer a terminal shown, not obeyed: control characters, and those that turn the
-    writing direction or are not seen; newlines and tabs stay."""
-    return "".join(
-        char if char in "\n\t" or unicodedata.category(char) not in STEERING else _escape(ord(char)) for char in text
-    )
-
-
-def _escape(code: int) -> str:
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.output import out, print_json, printable, say
+from nsad_cli.cli.output import out, print_json, say
+from nsad_cli.readable import printable
 
 if TYPE_CHECKING:
     from nsad_cli.runs import Run

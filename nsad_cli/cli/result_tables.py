@@ -85,7 +85,7 @@ def group_tables(rows: Sequence[dict[str, Any]], rule: str) -> list[Table]:
     """Accuracy in % by subject and by level, a table a benchmark: greedy, and by the rule (or sc where it is not)."""
     from rich.markup import escape
 
-    from nsad_cli.cli.output import printable
+    from nsad_cli.readable import printable
 
     tables = []
     for benchmark, by in dict.fromkeys((row["benchmark"], row["by"]) for row in rows):

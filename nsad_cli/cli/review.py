@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from nsad_cli.cli.output import err, printable, say
+from nsad_cli.cli.output import err, say
 from nsad_cli.errors import UsageError
+from nsad_cli.readable import printable
 from nsad_cli.reviews import waiting
 from nsad_cli.store import Doubt, Queue, Store
 from nsad_cli.types import Verdict

@@ -44,7 +44,7 @@ def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
 
     Where there are many verdicts the rarer kinds share a column, and the caption tells them apart.
     """
-    from nsad_cli.cli.output import printable
+    from nsad_cli.readable import printable
 
     totals = _draws(rows)
     verdicts = [name for name in HEADINGS if name in totals]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.output import err, printable, say
-from nsad_cli.cli.readable import readable
+from nsad_cli.cli.output import err, say
+from nsad_cli.readable import printable, readable
 from nsad_cli.types import Chain, Problem
 
 if TYPE_CHECKING:

@@ -76,6 +76,13 @@ def test_engines_without_likelihoods_have_no_wsc() -> None:
     assert {row["rule"] for row in report["stopping"]} == {"sc", "asc", "asc-add"}
 
 
+def test_an_empty_chain_needs_no_likelihood() -> None:
+    silent = [dataclasses.replace(UNSCORED[0], logprobs=()), UNSCORED[1]]
+    report = report_on("b", "nce", PROBLEMS, {"a": ([], SAMPLED), "b": ([], silent)})
+    (row,) = [row for row in report["results"] if row["rule"] == "wsc"]
+    assert row["accuracy"] == 0.5
+
+
 def group(problem: str, answers: list[int | None], weight: float = 0.5) -> list[Chain]:
     """Sampled chains of a problem whose right answer is 1."""
     return [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.cli.readable import readable
+from nsad_cli.readable import readable
 
 
 @pytest.mark.parametrize(

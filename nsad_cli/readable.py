@@ -1,4 +1,6 @@
-r"""LaTeX as a person reads it in a terminal: `\frac{3}{4}` as 3/4, `x^{2}` as x². What is not known stays as it is.
+r"""Model text as a person reads it in a terminal, and as none can steer that terminal.
+
+LaTeX: `\frac{3}{4}` as 3/4, `x^{2}` as x². What is not known stays as it is.
 
 Ours, since the libraries tried change what a formula says (`\frac{x+1}{2}` became x+1/2) or leave most as it stands.
 """
@@ -6,7 +8,10 @@ Ours, since the libraries tried change what a formula says (`\frac{x+1}{2}` beca
 from __future__ import annotations
 
 import re
+import unicodedata
 
+STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories of characters that are not written but do something."""
 LONGEST = 20_000
 """Characters; what is longer is shown as it stands."""
 OPEN, CLOSE = "\ue000", "\ue001"
@@ -26,10 +31,8 @@ SYMBOLS = {
     "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Pi": "Π", "Sigma": "Σ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω",
     "lbrace": OPEN, "rbrace": CLOSE, "quad": " ", "qquad": " ", "left": "", "right": "", "displaystyle": "",
 }  # fmt: skip
-SYMBOLS |= {
-    name: name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "ln")
-}
-SYMBOLS |= {name: name for name in ("log", "ln", "exp", "lim", "min", "max", "gcd", "lcm", "mod")}
+FUNCTIONS = "sin cos tan cot sec csc arcsin arccos arctan log ln exp lim min max gcd lcm mod"
+SYMBOLS |= {name: name for name in FUNCTIONS.split()}
 SPACED = set("×÷±∓≤≥≠≈≡∈∉∪∩⊂⊆→⇒⇔")
 BLACKBOARD = dict(zip("CNQRZ", "ℂℕℚℝℤ", strict=True))
 _SYMBOL = re.compile(rf" ?\\({'|'.join(sorted(SYMBOLS, key=len, reverse=True))})(?![A-Za-z]) ?")
@@ -131,3 +134,15 @@ def _rows(body: str) -> str:
     """A matrix's rows between semicolons, its cells between commas."""
     rows = [", ".join(cell.strip() for cell in row.split("&")) for row in body.split(r"\\") if row.strip()]
     return f"[{'; '.join(rows)}]"
+
+
+def printable(text: str) -> str:
+    """Model text with what would steer a terminal shown, not obeyed: control characters, and those that turn the
+    writing direction or are not seen; newlines and tabs stay."""
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in STEERING else _escape(ord(char)) for char in text
+    )
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -1,0 +1,1 @@
+"""The dashboard: reads run folders and stores while others write them; never imports torch."""

@@ -1,0 +1,170 @@
+"""A list of any length with columns: it draws the rows on the screen alone, so that 100,000 open at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+Cell = str | Text
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its title, its width in cells (0: what is left), whether it is a number, and when it is left out.
+
+    Where the columns do not fit, those with the highest `drop` go first; those with 0 stay.
+    """
+
+    title: str
+    width: int = 0
+    number: bool = False
+    drop: int = 0
+
+
+class RowList(ScrollView, can_focus=True):
+    """Rows that are asked for when they come into sight; a cursor, and messages where it moves and is chosen."""
+
+    DEFAULT_CSS = """
+    RowList { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    RowList > .row-list--head { text-style: bold; color: $foreground 70%; background: $panel; }
+    RowList > .row-list--cursor { background: $primary 25%; }
+    RowList:focus > .row-list--cursor { background: $primary 50%; }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"row-list--head", "row-list--cursor"}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "A page up", show=False),
+        Binding("pagedown", "page(1)", "A page down", show=False),
+        Binding("home", "go(0)", "First", show=False),
+        Binding("end", "go(-1)", "Last", show=False),
+        Binding("enter", "choose", "Open", show=False),
+    ]
+    cursor: reactive[int] = reactive(0)
+
+    class Moved(Message):
+        """The cursor stands on another row (or on another row's content)."""
+
+        def __init__(self, rows: RowList, index: int) -> None:
+            super().__init__()
+            self.rows, self.index = rows, index
+
+        @property
+        def control(self) -> RowList:
+            """The list."""
+            return self.rows
+
+    class Chosen(Moved):
+        """Enter, or a click on the row under the cursor."""
+
+    def __init__(self, columns: Sequence[Column], *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.columns = tuple(columns)
+        self._count = 0
+        self._row: Callable[[int], Sequence[Cell]] = lambda index: ()
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return self._count
+
+    def show(self, count: int, row: Callable[[int], Sequence[Cell]], *, cursor: int | None = None) -> None:
+        """Show these rows: `row(i)` gives the cells of one, when it comes into sight."""
+        self._count, self._row = count, row
+        self.virtual_size = Size(0, count + 1)
+        self.cursor = max(0, min(self.cursor if cursor is None else cursor, count - 1))
+        self.refresh()
+
+    def validate_cursor(self, cursor: int) -> int:
+        """Keep it on a row."""
+        return max(0, min(cursor, self._count - 1))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        """Keep the row in sight and tell."""
+        if self._count and self.size.height:
+            # The head covers the first line, so the row's own line is one further down.
+            self.scroll_to_region(Region(0, new, 1, 2), animate=False, force=True)
+        self.refresh()
+        if old != new:
+            self.post_message(self.Moved(self, new))
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor."""
+        self.cursor += by
+
+    def action_page(self, by: int) -> None:
+        """Move by what is in sight."""
+        self.cursor += by * max(self.size.height - 2, 1)
+
+    def action_go(self, to: int) -> None:
+        """Go to a row; -1 is the last one."""
+        self.cursor = to if to >= 0 else self._count - 1
+
+    def action_choose(self) -> None:
+        """Choose the row under the cursor."""
+        if self._count:
+            self.post_message(self.Chosen(self, self.cursor))
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor there; on the cursor's row, choose it."""
+        index = event.y - 1 + self.scroll_offset.y
+        if event.y < 1 or not 0 <= index < self._count:
+            return
+        if index == self.cursor:
+            self.action_choose()
+        self.cursor = index
+
+    def widths(self, room: int) -> list[int]:
+        """Each column's width in that room; 0 where it is left out."""
+        shown = list(range(len(self.columns)))
+
+        def taken() -> int:
+            return sum(self.columns[i].width or 8 for i in shown) + len(shown) - 1
+
+        while taken() > room and (most := max((self.columns[i].drop for i in shown), default=0)):
+            shown.remove(next(i for i in shown if self.columns[i].drop == most))
+        flexible = [i for i in shown if not self.columns[i].width]
+        left = max(room - sum(self.columns[i].width for i in shown) - len(shown) + 1, 0)
+        widths = [column.width if i in shown else 0 for i, column in enumerate(self.columns)]
+        for place, i in enumerate(flexible):
+            widths[i] = left // len(flexible) + (place < left % len(flexible))
+        return widths
+
+    def render_line(self, y: int) -> Strip:
+        """The head, or a row."""
+        width = self.scrollable_content_region.width
+        if y == 0:
+            style = self.get_component_rich_style("row-list--head")
+            return self._line([column.title for column in self.columns], width, style)
+        index = y - 1 + self.scroll_offset.y
+        if index >= self._count:
+            return Strip.blank(width, self.rich_style)
+        style = self.get_component_rich_style("row-list--cursor") if index == self.cursor else self.rich_style
+        return self._line(self._row(index), width, style)
+
+    def _line(self, cells: Sequence[Cell], width: int, style: Style) -> Strip:
+        line = Text(no_wrap=True, end="")
+        for cell, column, room in zip(cells, self.columns, self.widths(width), strict=False):
+            if not room:
+                continue
+            text = cell.copy() if isinstance(cell, Text) else Text(cell)
+            text.truncate(room, overflow="ellipsis")
+            spare = " " * (room - text.cell_len)
+            line.append(" " if line else "")
+            line = line + Text(spare) + text if column.number else line + text + Text(spare)
+        segments = [
+            Segment(part.text, style + part.style if part.style else style) for part in line.render(self.app.console)
+        ]
+        return Strip(segments).adjust_cell_length(width, style)

@@ -1,0 +1,119 @@
+"""What every screen is: the bar of screens, a body, a line for what is amiss, the keys; how it follows the files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from nsad_cli.dashboard.export import Data
+from nsad_cli.errors import NsadError
+
+if TYPE_CHECKING:
+    from nsad_cli.dashboard.app import Dashboard
+    from nsad_cli.dashboard.reader import Reader
+
+
+class Bar(Static):
+    """The screens by number, the one in use marked, and the run looked at; a click changes the screen."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(id="bar", markup=False)
+        self.here = name
+
+    def show(self, run: str | None, marked: int) -> None:
+        """Draw it anew."""
+        app = cast("Dashboard", self.app)
+        text = Text(" ", no_wrap=True, overflow="ellipsis", end="")
+        self._places: list[tuple[int, int, str]] = []
+        names = [(str(i), name) for i, name in enumerate(app.MODES, 1)]
+        short = self.size.width < 66
+        for number, name in names:
+            start = text.cell_len
+            label = f" {number} {name.capitalize()} " if not short or name == self.here else f" {number} "
+            text.append(label, "bold reverse" if name == self.here else "")
+            self._places.append((start, text.cell_len, name))
+        more = f" +{marked}" if marked else ""
+        if run:
+            text.append(f"  {run}{more}", "bold")
+        self.update(text)
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to the screen under the pointer."""
+        for start, end, name in self._places:
+            if start <= event.x < end:
+                self.app.switch_mode(name)
+
+
+class View(Screen[None]):
+    """A screen of the dashboard.
+
+    Subclasses give `body`, and `follow`, which reads what is new and shows it. It is called when the screen is shown
+    and twice a second while it is, and must be done within a frame (50 ms): longer work goes in parts, or to a worker
+    thread. NsadError and OSError that it raises are shown in the line above the keys.
+    """
+
+    NAME: ClassVar[str]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (110, "-wide")]  # noqa: RUF012 (Textual's own form)
+
+    @property
+    def reader(self) -> Reader:
+        """What the screens have in common."""
+        return cast("Dashboard", self.app).reader
+
+    def compose(self) -> ComposeResult:
+        """The frame around the body."""
+        yield Bar(self.NAME)
+        yield Static(id="empty", markup=False)
+        with Container(id="body"):
+            yield from self.body()
+        yield Static(id="notice", markup=False)
+        yield Footer(compact=True)
+
+    def body(self) -> ComposeResult:
+        """The widgets of this screen."""
+        raise NotImplementedError
+
+    def follow(self) -> None:
+        """Read what is new and show it."""
+        raise NotImplementedError
+
+    def data(self) -> Data | None:
+        """What is shown, as a table for CSV."""
+        return None
+
+    def say_empty(self, text: str | None) -> None:
+        """Show what to run in place of the body, where there is nothing to show yet; None shows the body."""
+        self.query_one("#empty", Static).update(text or "")
+        self.set_class(text is not None, "-empty")
+
+    def say(self, text: str) -> None:
+        """Show what is amiss in the line above the keys; an empty text clears it."""
+        self.query_one("#notice", Static).update(text)
+        self.set_class(bool(text), "-notice")
+
+    def tick(self) -> None:
+        """Follow the files; a failure is told, and the next tick tries again."""
+        if not (bars := self.query(Bar)):
+            return  # the screen is being taken down
+        marked = len([name for name in self.reader.marked if name != self.reader.run_name])
+        bars.first().show(self.reader.run_name, marked)
+        try:
+            self.follow()
+        except NsadError as error:
+            self.say(f"{error.what}: {error.why}")
+        except OSError as error:
+            self.say(f"cannot read: {error}")
+
+    def on_screen_resume(self) -> None:
+        """Catch up at once."""
+        self.call_after_refresh(self.tick)
+
+    def on_resize(self) -> None:
+        """The bar is drawn for the new width."""
+        self.call_after_refresh(self.tick)
