@@ -121,7 +121,7 @@ def test_a_vote_that_cannot_be_held_names_its_problem(checker: Checker) -> None:
     class Bare(Engine):
         """Tells no log-probabilities of the second problem."""
 
-        def sample(self, tasks: Sequence[Task], *rest: object, **more: object) -> Iterator[Chain]:  # type: ignore[override]
+        def sample(self, tasks: Sequence[Task], *rest: object, **more: object) -> Iterator[Chain]:
             for chain in super().sample(tasks, *rest, **more):  # type: ignore[arg-type]
                 bare = chain.problem_id == PROBLEMS[1].id
                 yield dataclasses.replace(chain, logprobs=(), offsets=()) if bare else chain

@@ -64,6 +64,8 @@ def _margin(solution: Solution) -> list[str]:
     if ballot.rule == "best":
         best, rival = (max(chain.weight or 0.0 for chain in chains if chain.index in v.chains) for v in (first, second))
         return [share, f"its best chain scores {best:.3f}, the best that says {other} {rival:.3f}"]
+    if ballot.rule != "sc" and first.weight == second.weight == 0:
+        return [share, "none of their chains weighs anything: it has more of them, the heaviest, or the first"]
     if first.weight == second.weight:
         return [
             share,

@@ -18,7 +18,7 @@ WHOLE = 2520
 
 
 def chains_of(items: Sequence[tuple[int | None, float | None]]) -> list[Chain]:
-    """Chains from (class by any name, score); log-probabilities follow the place, with some missing and some of no weight."""
+    """Chains from (class by any name, score); log-probabilities follow the place, some missing, some of no weight."""
     firsts: dict[int, int] = {}
     for index, (name, _) in enumerate(items):
         if name is not None:
