@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from nsad_cli.database import connect, connect_to_read
+from nsad_cli.database import PATIENCE, connect, connect_to_read
 from nsad_cli.types import Chain, Finish, Problem
+
+Row = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
+"""A chain without its text: problem, index, answer, class, whether it is right, log-probabilities, a weight."""
 
 FORMATS = (
     """
@@ -38,9 +42,15 @@ class ChainStore:
     offsets are 32-bit integers, logprobs 32-bit floats, both little-endian blobs.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open or make the store, or only read one that is there; see the functions of database for errors."""
-        self._db = (connect_to_read if read_only else connect)(path, FORMATS, "chain store")
+    def __init__(self, path: Path, *, read_only: bool = False, patience: float = PATIENCE) -> None:
+        """Open or make the store, or only read one that is there; see the functions of database for errors.
+
+        patience: seconds that a store which is only read waits for another process's write.
+        """
+        if read_only:
+            self._db = connect_to_read(path, FORMATS, "chain store", patience)
+        else:
+            self._db = connect(path, FORMATS, "chain store")
 
     def __enter__(self) -> ChainStore:
         return self
@@ -118,7 +128,7 @@ class ChainStore:
         self, problem_id: str, *, model: str, model_key: str, sampling: str, ranker: str | None = None
     ) -> list[Chain]:
         """A problem's chains by index, with a ranker's weights where it has scored them."""
-        rows = self._db.execute(
+        rows = self._db.rows(
             "SELECT c.number, c.text, c.answer, c.finish, c.offsets, c.logprobs, c.answer_class, c.correct, w.weight"
             " FROM chains c LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
             " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? AND c.problem_id = ? ORDER BY c.number",
@@ -157,15 +167,16 @@ class ChainStore:
 
     def sets(self) -> list[tuple[str, str, str, int, int]]:
         """What is stored: (model, its key, sampling, problems, chains), the latest set last."""
-        rows = self._db.execute(
+        # The newest chain by its id, not by `created`: an index holds all of this, and no chain's text is passed over.
+        rows = self._db.rows(
             "SELECT model, model_key, sampling, COUNT(DISTINCT problem_id), COUNT(*) FROM chains"
-            " GROUP BY 1, 2, 3 ORDER BY MAX(created)"
+            " GROUP BY 1, 2, 3 ORDER BY MAX(id)"
         )
         return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
 
     def problems(self, *, model: str, model_key: str, sampling: str) -> list[Problem]:
         """The problems of a set, in the order in which their chains were first kept."""
-        rows = self._db.execute(
+        rows = self._db.rows(
             "SELECT p.id, p.question, p.gold, p.benchmark, p.subject, p.level FROM problems p JOIN chains c"
             " ON c.problem_id = p.id WHERE c.model = ? AND c.model_key = ? AND c.sampling = ?"
             " GROUP BY p.id ORDER BY MIN(c.id)",
@@ -173,9 +184,38 @@ class ChainStore:
         )
         return [Problem(row[0], row[1], row[2], row[3], subject=row[4], level=row[5]) for row in rows]
 
+    def light(self, *, model: str, model_key: str, sampling: str, ranker: str | None = None) -> Iterator[Row]:
+        """Every chain of a set without its text, by problem and index (see ballots.tally), with a ranker's weights."""
+        yield from self._db.rows(
+            "SELECT c.problem_id, c.number, c.answer, c.answer_class, c.correct, c.logprobs, w.weight FROM chains c"
+            " LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
+            " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? ORDER BY c.problem_id, c.number",
+            (ranker, model, model_key, sampling),
+        )
+
+    def holding(self, text: str, *, model: str, model_key: str, sampling: str) -> set[str]:
+        """Ids of a set's problems whose question, or one of whose chains, holds a text; either case of a–z."""
+        like = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+        rows = self._db.rows(
+            "SELECT DISTINCT c.problem_id FROM chains c JOIN problems p ON p.id = c.problem_id"
+            " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ?"
+            " AND (c.text LIKE ? ESCAPE '\\' OR p.question LIKE ? ESCAPE '\\')",
+            (model, model_key, sampling, like, like),
+        )
+        return {row[0] for row in rows}
+
+    def rankers_of(self, *, model: str, model_key: str, sampling: str) -> list[str]:
+        """Names of the rankers that have scored chains of a set, the latest last."""
+        rows = self._db.rows(
+            "SELECT w.ranker FROM chains c JOIN weights w ON w.chain_id = c.id"
+            " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? GROUP BY 1 ORDER BY MAX(w.rowid)",
+            (model, model_key, sampling),
+        )
+        return [row[0] for row in rows]
+
     def rankers(self) -> Sequence[str]:
         """Names of the rankers that have scored chains here, the latest last."""
-        return [row[0] for row in self._db.execute("SELECT ranker FROM weights GROUP BY 1 ORDER BY MAX(rowid)")]
+        return [row[0] for row in self._db.rows("SELECT ranker FROM weights GROUP BY 1 ORDER BY MAX(rowid)")]
 
 
 def _ints(blob: bytes) -> tuple[int, ...]:

@@ -28,6 +28,13 @@ class Database:
         except sqlite3.Error as error:
             raise damaged(self.path, self.kind, error) from error
 
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a reading statement; a file that is damaged further in is told of here too."""
+        try:
+            yield from self._connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise damaged(self.path, self.kind, error) from error
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it or nothing."""
@@ -85,7 +92,8 @@ def connect(path: Path, formats: Sequence[str], kind: str, patience: float = PAT
 def connect_to_read(path: Path, formats: Sequence[str], kind: str, patience: float = PATIENCE) -> Database:
     """Open a database file without ever changing it, while others may write to it.
 
-    Raises NsadError for a file that is not there, is no database, or has another version's format.
+    patience: seconds to wait for another process's write. Raises NsadError for a file that is not there, is no
+    database, or has another version's format.
     """
     connection: sqlite3.Connection | None = None
     try:

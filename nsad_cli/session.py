@@ -153,7 +153,7 @@ class Session:
         if chosen.kind == "server":
             self.need(name)
             served = chosen.served or (self.recipe.student.model if name in UNTRAINED else name)
-            return ServerSampler(self._shown(self.reader, name), chosen.urls, served)
+            return ServerSampler(self._shown(self.reader, name), chosen.urls, served, note=self._note)
         adapter = None if name in UNTRAINED else name
         if adapter is not None:
             self.load(adapter)

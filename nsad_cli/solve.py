@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,14 @@ from typing import Protocol
 from nsad_cli.answers.checker import Checker, Outcome
 from nsad_cli.answers.classes import answer_classes
 from nsad_cli.answers.extract import extract
+from nsad_cli.errors import UsageError
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
 from nsad_cli.stopping import confidence, need_stoppable
 from nsad_cli.types import Ballot, Chain, Problem
 from nsad_cli.voting import BY_RANKER, possible_rule, vote
+
+NAMED = 60
+"""Characters of a problem in an error."""
 
 
 class Ranker(Protocol):
@@ -119,10 +124,22 @@ class Solver:
     def _decide(self, problem: Problem, chains: Sequence[Chain]) -> Solution | None:
         """The solution, where no further chain is wanted."""
         ask, rule = self.ask, possible_rule(chains, self.ask.rule)
-        sure = None if ask.stop_at is None else confidence(chains, rule)
-        if len(chains) < ask.samples and (sure is None or sure < (ask.stop_at or 1.0)):
-            return None
-        return Solution(problem, vote(chains, rule), tuple(chains), self.notes, sure)
+        with of_problem(problem.question):
+            sure = None if ask.stop_at is None else confidence(chains, rule)
+            if len(chains) < ask.samples and (sure is None or sure < (ask.stop_at or 1.0)):
+                return None
+            return Solution(problem, vote(chains, rule), tuple(chains), self.notes, sure)
+
+
+@contextlib.contextmanager
+def of_problem(name: str) -> Iterator[None]:
+    """Name the problem whose vote cannot be held, in the UsageError that says so."""
+    try:
+        yield
+    except UsageError as error:
+        line = " ".join(name.split())
+        shown = line if len(line) <= NAMED else line[: NAMED - 1] + "…"
+        raise UsageError(error.what, f"{error.why}; the problem is `{shown}`", error.fix) from error
 
 
 def complete(chains: Sequence[Chain], gold: str, checker: Checker, *, wait: bool = True) -> list[Chain]:

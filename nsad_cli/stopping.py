@@ -7,9 +7,11 @@ P(share > 1/2).
 Weighted votes (`wsc`, `asc`, `asc-add`) by an extension of ours. That posterior is a race: give every chain of the two
 answers an exponential variable, and one more to each answer for the prior; the leader leads where its sum is greater.
 With weights each variable counts by its chain's weight (the Bayesian bootstrap, Rubin 1981). The two of the prior are
-taken against the leader: the lightest weight drawn on its side, the heaviest on its rival's. With equal weights this is
-the posterior above. In `tests/benchmarks/stopping.py` it is never less sure than it says; with mean weights for the
-prior's chains it was (81 to 96 % right where it said 95 %). `best` has none: a further chain can always take its place.
+taken against the leader: on its side the lightest weight drawn, on its rival's the most that the rule can give, since a
+heavy chain may be still to come. Where all chains weigh that much this is the posterior above; otherwise it is less
+sure, and where all are light it hardly stops. In `tests/benchmarks/stopping.py` it is never less sure than it says;
+with the heaviest weight drawn on the rival's side it was (77 to 99 % right where it said 95 %, the worse the sharper
+the ranker), and with mean weights on both. `best` has none: a further chain can always take its place.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from nsad_cli.voting import chain_weights, possible_rule, vote, winner_is_right
 
 STOPPABLE = ("sc", "wsc", "asc", "asc-add")
 """Rules whose votes tell how sure their leader is."""
+HEAVIEST = {"sc": 1.0, "wsc": 1.0, "asc": 1.0, "asc-add": 2.0}
+"""The most that a chain can weigh: a likelihood is at most 1, and so is a ranker's score."""
 
 
 def need_stoppable(rule: str) -> None:
@@ -65,16 +69,20 @@ def confidence(chains: Sequence[Chain], rule: str = "sc") -> float:
     """The probability that the answer which leads among these chains leads for good; 1/2 where none has an answer.
 
     A chain without an answer votes for none, one without weight hardly at all. Raises UsageError where the rule has no
-    such probability, or a weight is missing or below zero.
+    such probability, or a weight is missing, below zero, or more than the rule can give.
     """
     need_stoppable(rule)
     weights = chain_weights(chains, rule)
-    if min(weights.values(), default=0.0) < 0:
-        raise UsageError(
-            "--stop-at needs weights of zero and above",
-            "a recorded score is below zero: a chain that counts against its own answer makes no leader sure",
-            "leave --stop-at out, or use --rule sc",
-        )
+    for wrong, what, why in (
+        (min(weights.values(), default=0.0) < 0, "below zero", "a chain that counts against its own answer"),
+        (max(weights.values(), default=0.0) > HEAVIEST[rule], "above one", "a scale whose end is not known"),
+    ):
+        if wrong:
+            raise UsageError(
+                "--stop-at needs scores from zero to one",
+                f"a recorded score is {what}: {why} makes no leader sure",
+                "leave --stop-at out, or use --rule sc",
+            )
     groups: dict[int, list[float]] = {}
     for chain in sorted(chains, key=lambda chain: chain.index):
         if chain.answer_class is not None:
@@ -89,7 +97,7 @@ def confidence(chains: Sequence[Chain], rule: str = "sc") -> float:
     if not drawn:
         return 0.5
     ahead, behind = ([weight for weight in group if weight > 0] for group in (leader, rival))
-    return sum_is_greater([*ahead, min(drawn)], [*behind, max(drawn)])
+    return sum_is_greater([*ahead, min(drawn)], [*behind, HEAVIEST[rule]])
 
 
 def chains_needed(chains: Sequence[Chain], threshold: float, wave: int = 1, rule: str = "sc") -> int:

@@ -22,8 +22,13 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
     `sc` counts chains (self-consistency, Wang et al. 2023); `wsc` weighs a chain by exp(mean token log-probability);
     `asc` by the ranker's score, `asc-add` by 1 + score (section 3.3 of the paper); `best` takes the class of the chain
     with the highest score. A chain without an answer votes for none. Ties go to the class with the highest single
-    weight (not for `sc`), then to the lowest chain index. The share is of all weight above zero: rankers of ours give
-    no other, recorded scores below zero count as they stand. Raises UsageError where the rule's weights are missing.
+    weight (not for `sc`), then (where sums are zero, to the larger class, then) to the lowest chain index. The share is
+    of all weight above zero: rankers of ours give no other, recorded scores below zero count as they stand.
+
+    A further vote for the winner never unseats it, with one exception: a chain that the ranker could not score gets the
+    mean of those that it could, so a further score moves what such chains weigh, and with it another answer may win.
+
+    Raises UsageError where the rule's weights are missing.
     """
     weights = chain_weights(chains, rule)
     members: dict[int, list[Chain]] = {}
@@ -34,10 +39,11 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
         return Ballot(rule, None, 0.0, ())
     best_rule = rule == "best"
 
-    def strength(group: list[Chain]) -> tuple[float, float, int]:
+    def strength(group: list[Chain]) -> tuple[float, float, int, int]:
         own = [weights[chain.index] for chain in group]
         total = max(own) if best_rule else math.fsum(own)  # fsum: exact, so that order never matters
-        return (-total, -max(own) if rule != "sc" else 0.0, group[0].index)
+        size = len(own) if total == 0 and not best_rule else 0  # weights that say nothing: as `sc` counts
+        return (-total, -max(own) if rule != "sc" else 0.0, -size, group[0].index)
 
     ranked = sorted(members.values(), key=strength)
     votes = tuple(
@@ -56,6 +62,8 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
 
 def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
     """Each chain's weight under a rule; a chain that the ranker could not score gets its problem's mean.
+
+    For `wsc` a chain that can vote for nothing needs no log-probability; without one its weight is 0.
 
     Raises UsageError where the weights that the rule needs are missing or not finite.
     """
@@ -115,6 +123,8 @@ def winner_is_right(chains: Sequence[Chain], ballot: Ballot) -> bool:
 
 def _logprob(chain: Chain) -> float:
     if chain.logprob is None:
+        if chain.answer_class is None:
+            return -math.inf
         raise UsageError(
             "rule `wsc` needs log-probabilities",
             f"chain {chain.index} has none: its engine gave none",

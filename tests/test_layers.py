@@ -10,6 +10,7 @@ HEAVY = {"torch", "transformers", "peft", "safetensors", "accelerate", "datasets
 LIGHT = (
     "types",
     "errors",
+    "likelihoods",
     "files",
     "nearest",
     "config",
@@ -17,6 +18,7 @@ LIGHT = (
     "prompts",
     "runs",
     "readable",
+    "steps",
     "hub",
     "database",
     "store",
@@ -41,6 +43,8 @@ LIGHT = (
     "asked",
     "models",
     "stopping",
+    "ballots",
+    "survey",
     "machine",
     "processes",
     "doctor",
@@ -56,7 +60,7 @@ LIGHT = (
     "rowfiles",
 )
 LAYERS = (
-    {"types", "errors", "nearest", "processes", "owners", "readable", "seeds"},
+    {"types", "errors", "likelihoods", "nearest", "processes", "owners", "readable", "seeds"},
     {"files"},
     {
         "config",
@@ -70,10 +74,11 @@ LAYERS = (
         "arithmetic",
         "overlap",
         "rowfiles",
+        "steps",
     },
-    {"recipes", "benchmarks", "nat", "packing", "stopping", "prompts", "exchange"},
+    {"recipes", "benchmarks", "nat", "packing", "stopping", "ballots", "prompts", "exchange"},
     {"runs", "store", "chains", "students", "teachers", "heads"},
-    {"money", "tokens", "grading", "store_pages", "generation", "footprint", "leaks", "models"},
+    {"money", "tokens", "grading", "store_pages", "generation", "footprint", "leaks", "models", "survey"},
     {"collect", "rankers"},
     {"solve", "batches", "quote", "asked"},
     {"votefile", "evaluation", "session"},

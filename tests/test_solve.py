@@ -101,8 +101,9 @@ def test_a_last_wave_may_be_shorter(checker: Checker) -> None:
 def test_weights_stop_a_vote_too(checker: Checker) -> None:
     ranker = Lengths()
     (found,) = solver(Engine(a=["7"] * 8), checker, Ask(8, "asc", 0.95, 2), ranker).solve(PROBLEMS[:1])
-    assert len(found.chains) == 4 and found.sure == pytest.approx(31 / 32) and ranker.scored == 4
-    assert found.ballot.rule == "asc" and found.ballot.votes[0].weight == pytest.approx(2.8)
+    # The rival's chain of the prior weighs 1, and outlasts each of seven of 0.7 with the chance 1 / 1.7.
+    assert len(found.chains) == 6 and found.sure == pytest.approx(1 - 1 / 1.7**7) and ranker.scored == 6
+    assert found.ballot.rule == "asc" and found.ballot.votes[0].weight == pytest.approx(4.2)
     with pytest.raises(UsageError, match="best"):
         solver(Engine(), checker, Ask(8, "best", 0.95, 2), ranker)
 
@@ -114,6 +115,22 @@ def test_what_is_lacking_is_said(checker: Checker) -> None:
     assert without.notes == found.notes
     (silent,) = solver(Engine(a=[None, None]), checker, Ask(2, "asc"), Lengths()).solve(PROBLEMS[:1])
     assert silent.ballot.answer is None and silent.ballot.rule == "sc", "no chain could be scored"
+
+
+def test_a_vote_that_cannot_be_held_names_its_problem(checker: Checker) -> None:
+    class Bare(Engine):
+        """Tells no log-probabilities of the second problem."""
+
+        def sample(self, tasks: Sequence[Task], *rest: object, **more: object) -> Iterator[Chain]:
+            for chain in super().sample(tasks, *rest, **more):  # type: ignore[arg-type]
+                bare = chain.problem_id == PROBLEMS[1].id
+                yield dataclasses.replace(chain, logprobs=(), offsets=()) if bare else chain
+
+    with pytest.raises(UsageError, match="log-probabilities") as raised:
+        list(solver(Bare(a=["7", "8"], b=["2", "2"]), checker, Ask(2, "wsc")).solve(PROBLEMS))
+    assert "`What is 1 + 1?`" in raised.value.why
+    (found,) = solver(Bare(a=["7"], b=[None]), checker, Ask(1, "wsc")).solve(PROBLEMS[1:])
+    assert found.ballot.answer is None
 
 
 def test_watching_sees_every_chain_scored_once(checker: Checker) -> None:

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from nsad_cli.errors import UsageError
 from nsad_cli.types import Chain
-from nsad_cli.voting import RULES, any_right, chain_weights, chains_to_turn, possible_rule, vote, winner_is_right
+from nsad_cli.voting import (
+    BY_RANKER,
+    RULES,
+    any_right,
+    chain_weights,
+    chains_to_turn,
+    possible_rule,
+    vote,
+    winner_is_right,
+)
 
 
 def chain(
@@ -61,6 +70,29 @@ def test_ties() -> None:
     assert vote(even, "sc").answer == "a"
     single = made([("a", 0.25, -1.0), ("b", 0.5, -1.0), ("a", 0.25, -1.0)])
     assert vote(single, "asc").answer == "b"  # both 0.5: the highest single weight decides
+
+
+def test_where_sums_are_zero_the_larger_class_wins() -> None:
+    nothing = made([("3", 0.0, -1000.0), ("7", 0.0, -1000.0), ("7", 0.0, -1000.0)])
+    assert [vote(nothing, rule).answer for rule in ("sc", "asc", "wsc", "asc-add")] == ["7"] * 4
+    assert vote(nothing, "best").answer == "3", "a single chain's score: the first of equals"
+    single = made([("a", 0.0, 0.0), ("a", 0.0, 0.0), ("b", 0.0, 0.0), ("c", -1.0, 0.0), ("c", 1.0, 0.0)])
+    assert vote(single, "asc").answer == "c", "the highest single weight comes first"
+    assert vote(made([("a", 0.5, 0.0), ("b", 0.25, 0.0), ("b", 0.25, 0.0)]), "asc").answer == "a"
+
+
+def test_only_answers_need_a_log_probability() -> None:
+    chains = [chain(0, "a", logprob=-2.0), chain(1, None), chain(2, "b", logprob=-0.1)]
+    assert vote(chains, "wsc").answer == "b" and chain_weights(chains, "wsc")[1] == 0.0
+    with pytest.raises(UsageError, match="log-probabilities"):
+        vote([*chains, chain(3, "a", first=0)], "wsc")
+
+
+def test_a_further_score_for_the_winner_moves_the_mean_of_the_unscored() -> None:
+    chains = [chain(0, "B", 1.0), chain(1, "A"), chain(2, "A", first=1)]
+    assert vote(chains, "asc").answer == "A", "two of the mean, 1"
+    after = vote([*chains, chain(3, "A", 0.0, first=1)], "asc")  # two of the mean, now 1/2, are as much as B's one
+    assert after.answer == "B" and after.votes[0].weight == after.votes[1].weight
 
 
 def test_a_chain_that_was_not_scored_gets_the_mean() -> None:
@@ -135,11 +167,40 @@ def test_a_further_vote_for_the_winner_never_unseats_it(
         assert vote(made([*items, (before.answer, weight, logprob)]), rule).answer == before.answer
 
 
-@given(ITEMS, st.sampled_from(["wsc", "asc", "asc-add"]), st.sampled_from([0.1, 0.3, 0.7, 1.0]))
+HALF_SCORED = st.lists(
+    st.tuples(st.sampled_from([None, "a", "b", "c"]), st.none() | st.sampled_from([0.0, 0.25, 0.5, 1.0])),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(HALF_SCORED, st.sampled_from(BY_RANKER), st.none() | st.sampled_from([0.0, 0.25, 0.75, 1.0]))
+def test_only_the_mean_of_the_unscored_can_unseat_a_winner(
+    items: list[tuple[str | None, float | None]], rule: str, weight: float | None
+) -> None:
+    """Not an unscored vote, nor one beside unscored chains without an answer; nor any, with that mean held."""
+    chains = [
+        dataclasses.replace(c, weight=w) for c, (_, w) in zip(made([(a, 0, 0) for a, _ in items]), items, strict=True)
+    ]
+    scored = [w for _, w in items if w is not None]
+    before = vote(chains, rule) if scored else None
+    if before is None or before.answer is None:
+        return
+    first = min(before.votes[0].chains)
+    further = chain(len(chains), before.answer, weight, first=first)
+    after = vote([*chains, further], rule)
+    if weight is None or all(c.weight is not None for c in chains if c.answer is not None):
+        assert after.answer == before.answer
+    mean = sum(scored) / len(scored)
+    held = [dataclasses.replace(c, weight=mean) if c.weight is None else c for c in [*chains, further]]
+    assert vote(held, rule).answer == before.answer
+
+
+@given(ITEMS, st.sampled_from(["wsc", "asc", "asc-add"]), st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0]))
 def test_equal_weights_give_the_majority(
     items: list[tuple[str | None, float, float]], rule: str, weight: float
 ) -> None:
-    chains = made([(answer, weight, math.log(weight)) for answer, _, _ in items])
+    chains = made([(answer, weight, math.log(weight) if weight else -1000.0) for answer, _, _ in items])
     assert vote(chains, rule).answer == vote(chains, "sc").answer
 
 

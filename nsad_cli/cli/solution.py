@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.output import out
+from nsad_cli.steps import chain_steps
 from nsad_cli.types import Chain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from nsad_cli.solve import Ask, Solution
-
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\\$(])")
 
 
 def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False, console: Console | None = None) -> None:
@@ -66,6 +64,8 @@ def _margin(solution: Solution) -> list[str]:
     if ballot.rule == "best":
         best, rival = (max(chain.weight or 0.0 for chain in chains if chain.index in v.chains) for v in (first, second))
         return [share, f"its best chain scores {best:.3f}, the best that says {other} {rival:.3f}"]
+    if ballot.rule != "sc" and first.weight == second.weight == 0:
+        return [share, "none of their chains weighs anything: it has more of them, the heaviest, or the first"]
     if first.weight == second.weight:
         return [
             share,
@@ -96,23 +96,7 @@ def _print_steps(console: Console, chain: Chain) -> None:
 
 def steps(chain: Chain) -> list[tuple[str, float | None]]:
     """A chain's steps, its lines or else its sentences, each with its tokens' geometric mean probability."""
-    import math
-
-    pieces = _spans(chain.text, re.compile(r"\n+"))
-    if len(pieces) == 1:
-        pieces = _spans(chain.text, _SENTENCE)
-    found = []
-    for start, end in pieces:
-        own = [p for offset, p in zip(chain.offsets, chain.logprobs, strict=False) if start < offset <= end]
-        found.append((chain.text[start:end].strip(), math.exp(sum(own) / len(own)) if own else None))
-    return found
-
-
-def _spans(text: str, between: re.Pattern[str]) -> list[tuple[int, int]]:
-    """Where the pieces of a text stand that are not blank."""
-    marks = [0, *(place for found in between.finditer(text) for place in found.span()), len(text)]
-    spans = zip(marks[::2], marks[1::2], strict=True)
-    return [(start, end) for start, end in spans if text[start:end].strip()]
+    return [(chain.text[step.start : step.end].strip(), step.likely) for step in chain_steps(chain)]
 
 
 def solution_json(solution: Solution, ask: Ask | None = None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""`nsad vote`: votes over chains in a file; no model is loaded."""
+"""`nsad vote`: votes over chains in a file, or over a run's own; no model is loaded."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,22 @@ from nsad_cli.cli.output import out, print_json, say
 
 
 def vote(
-    file: Annotated[Path, typer.Argument(help="JSON lines of problems with their chains.")],
-    rule: Annotated[str, typer.Option("--rule", help="sc, wsc, asc, asc-add, best, or any (an upper bound).")] = "sc",
+    file: Annotated[
+        Path | None, typer.Argument(help="JSON lines of problems with their chains; or give --run.", show_default=False)
+    ] = None,
+    run_name: Annotated[
+        str | None, typer.Option("--run", help="Look into a run's own chains: which problems are worth a look.")
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="ID", help="With --run: one problem's votes taken apart, by id or number."),
+    ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            "--rule", help="sc, wsc, asc, asc-add, best, or any (an upper bound). [default: sc; of a run asc]"
+        ),
+    ] = None,
     samples: Annotated[
         int | None, typer.Option("--samples", min=1, help="The first N chains of each problem alone.")
     ] = None,
@@ -24,26 +39,62 @@ def vote(
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Count votes over recorded chains and compare the winners with the gold answers."""
-    from nsad_cli.answers.checker import Checker
+    """Count votes over recorded chains; with --run list a run's problems by what their votes say, or explain one."""
     from nsad_cli.cli.solve import check_rule
+    from nsad_cli.errors import UsageError
+
+    if (file is None) == (run_name is None and explain is None):
+        raise UsageError(
+            "vote needs a FILE or --run" if file is None else "vote takes a FILE or a run, not both",
+            "it counts the chains of a file, or looks into those that a run has kept",
+            "`nsad vote chains.jsonl`, `nsad vote --run NAME`, or `nsad vote --run NAME --explain ID`",
+        )
+    if file is not None:
+        rule = rule or "sc"
+        check_rule(rule, "any")
+        _count(file, rule, samples, stop_at, wave, as_json)
+        return
+    if rule is not None:
+        check_rule(rule)
+    if stop_at is not None:
+        raise UsageError("--stop-at does not go with --run", "a run's chains are drawn", "give a FILE, or leave it out")
+    if explain is not None:
+        from nsad_cli.cli.explain import explain_problem
+
+        explain_problem(run_name or os.environ.get("NSAD_RUN"), explain, rule, samples, as_json)
+        return
+    if samples is not None:
+        raise UsageError("--samples needs a FILE or --explain", "a run is listed by all its chains", "add --explain ID")
+    from nsad_cli.cli.worth_a_look import list_problems
+
+    list_problems(run_name, rule, as_json)
+
+
+def _count(file: Path, rule: str, samples: int | None, stop_at: float | None, wave: int, as_json: bool) -> None:
+    """Count votes over a file's chains and compare the winners with the gold answers."""
+    from nsad_cli.answers.checker import Checker
     from nsad_cli.evaluation.statistics import wilson
+    from nsad_cli.files import first_few
     from nsad_cli.stopping import need_stoppable
     from nsad_cli.votefile import need_some, read_vote_file, stopped_early, vote_results
 
-    check_rule(rule, "any")
     if stop_at is not None:
         need_stoppable(rule)
-    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file, say)]
+    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file, first_few(say))]
     need_some(problems, file)
     with Checker() as checker:
-        results = vote_results(problems, rule, checker)
+        results = vote_results(problems, rule, checker, say)
     early = {} if stop_at is None else stopped_early(results, stop_at, wave, rule)
-    right, n = int(early.pop("right", sum(item[2] for item in results))), len(results)
+    right, n = sum(item[2] for item in results), len(results)
+    right_early = int(early.pop("right", 0))
     if as_json:
-        print_json({"rule": rule, "n": n, "accuracy": right / n, **early})
+        stopped = {"accuracy_stopped": right_early / n, **early} if early else {}
+        print_json({"rule": rule, "n": n, "accuracy": right / n, **stopped})
         return
-    low, high = wilson(right, n)
-    out().print(f"{rule}: {right} of {n} right, {right / n:.1%} (95 % interval {low:.1%} – {high:.1%})")
+    counts = [(rule, right)]
+    counts += [(f"{rule}, stopped at {stop_at}", right_early)] if early else []
+    for name, number in counts:
+        low, high = wilson(number, n)
+        out().print(f"{name}: {number} of {n} right, {number / n:.1%} (95 % interval {low:.1%} – {high:.1%})")
     if early:
-        out().print(f"stopped at {stop_at}: {early['chains']:.1%} of the chains, {early['same']:.1%} the same answers")
+        out().print(f"  from {early['chains']:.1%} of the chains; {early['same']:.1%} of the answers are those of all")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nsad_cli.ballots.bars import bar, mark
 from nsad_cli.cli.tables import new_table
 from nsad_cli.readable import printable, readable
 from nsad_cli.types import Ballot, Chain
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 BAR = 28
+JUDGED = {True: "green", False: "red", None: "dim"}
 
 
 def shown(text: str) -> str:
@@ -37,7 +39,7 @@ def ballot_table(ballot: Ballot, gold: str = "", most: int | None = None) -> Tab
         style = "bold green" if i == 0 else ""
         table.add_row(
             f"{'▸' if i == 0 else ' '} {shown(vote.answer)}",
-            f"[{'green' if i == 0 else 'cyan'}]{bar(share)}[/]",
+            f"[{'green' if i == 0 else 'cyan'}]{bar(share, BAR)}[/]",
             f"{share:.0%}",
             _weight(vote.weight, ballot.rule),
             str(vote.count),
@@ -50,32 +52,29 @@ def ballot_table(ballot: Ballot, gold: str = "", most: int | None = None) -> Tab
     return table
 
 
-def bar(share: float, width: int = BAR) -> str:
-    """A bar of eighths of a cell, padded to its width; more than nothing is never drawn as nothing."""
-    eighths = max(round(8 * width * share), 1 if share > 0 else 0)
-    text = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
-    return f"{text:<{width}}"
-
-
-def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = None) -> Table:
+def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = None, *, judged: bool = False) -> Table:
     """Each chain with its answer, its weight under the ballot's rule and the mean probability of its tokens.
 
-    `most`: the last few alone.
+    `most`: the last few alone. judged: with whether it is right, and the mean log-probability.
     """
-    table = new_table("Chains", "#", "answer", "its end", "weight", "p(token)", "tokens", left=3)
+    more = ["log p"] if judged else []
+    table = new_table("Chains", "#", "answer", "its end", "weight", "p(token)", *more, "tokens", left=3)
     table.columns[2].no_wrap = True
     table.columns[2].ratio = 1
     table.expand = True
     winning = set(ballot.votes[0].chains) if ballot.votes else set()
     weights = weights_shown(chains, ballot.rule)
     for chain in chains[-most:] if most else chains:
-        mark = "▸" if chain.index in winning else " "
+        place = "▸" if chain.index in winning else " "
+        answer = shown(chain.answer) if chain.answer is not None else "[dim]none[/]"
+        mean = chain.logprob
         table.add_row(
-            f"{mark} {chain.index}",
-            shown(chain.answer) if chain.answer is not None else "[dim]none[/]",
+            f"{place} {chain.index}",
+            f"[{JUDGED[chain.correct]}]{mark(chain.correct)}[/] {answer}" if judged else answer,
             _Tail(printable(readable(" ".join(chain.text.split())))),
             _weight(weights[chain.index], ballot.rule),
-            "–" if chain.logprob is None else f"{math.exp(chain.logprob):.2f}",
+            "–" if mean is None else f"{math.exp(mean):.2f}",
+            *(["–" if mean is None else f"{mean:.3f}"] if judged else []),
             str(len(chain.logprobs)) if chain.logprobs else "–",
         )
     return table
@@ -89,6 +88,8 @@ def weights_shown(chains: Sequence[Chain], rule: str) -> dict[int, float | None]
     weights: dict[int, float | None] = dict.fromkeys((chain.index for chain in chains), None)
     with contextlib.suppress(UsageError):
         weights.update(chain_weights(chains, rule))
+    if rule == "wsc":
+        weights.update((chain.index, None) for chain in chains if chain.logprob is None)
     return weights
 
 

@@ -38,9 +38,9 @@ def outcomes(greedy: Sequence[Sequence[Chain]], sampled: Sequence[Sequence[Chain
 
 
 def rules_for(sampled: Sequence[Sequence[Chain]]) -> list[str]:
-    """The votes that the chains allow: `wsc` needs log-probabilities, three rules a ranker's scores."""
+    """The votes that the chains allow: `wsc` needs their log-probabilities where they answer, three rules scores."""
     chains = [chain for group in sampled for chain in group]
-    likely = all(chain.logprobs for chain in chains)
+    likely = all(chain.logprobs for chain in chains if chain.answer_class is not None)
     scored = any(chain.weight is not None for chain in chains)
     return ["sc", *(["wsc"] if likely else []), *(BY_RANKER if scored else ())]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.sampler import Sampling, Task, need_room
+from nsad_cli.likelihoods import log_probability
 from nsad_cli.seeds import seed_of
 from nsad_cli.teachers.keys import NO_CONNECTION, read_key, scrubbed
 from nsad_cli.teachers.pace import RETRIES, backoff
@@ -49,10 +50,12 @@ class ServerSampler:
         api_key_env: str = "OPENAI_API_KEY",
         concurrency: int = 64,
         timeout: float = 600.0,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.student, self.base_urls, self.model = student, tuple(base_urls), model
         self.concurrency, self.timeout, self.key_name = concurrency, timeout, api_key_env
         self.key = read_key(api_key_env, f"the model `{model}`")
+        self.note, self._noted = note, False
 
     def sample(
         self,
@@ -119,8 +122,11 @@ class ServerSampler:
     def _record(self, task: Task, index: int, choice: Any) -> Chain:
         said, text = choice.logprobs, choice.text
         tokens, logprobs = (said.tokens or [], said.token_logprobs or []) if said is not None else ([], [])
-        if len(tokens) != len(logprobs) or any(value is None for value in logprobs):
-            tokens, logprobs = [], []
+        known = [log_probability(value) for value in logprobs]
+        if len(tokens) != len(known) or None in known:
+            if any(value is not None and log_probability(value) is None for value in logprobs):
+                self._note_unlikely()
+            tokens, known = [], []
         ends = offsets(text, tokens)
         if ends and choice.finish_reason == "length":
             ends[-1] = len(text)
@@ -135,8 +141,14 @@ class ServerSampler:
             None,
             FINISHES.get(choice.finish_reason, Finish.STOP),
             tuple(min(end, len(text)) for end in ends),
-            tuple(map(float, logprobs)),
+            tuple(value for value in known if value is not None),
         )
+
+    def _note_unlikely(self) -> None:
+        """Say once that a chain is kept without what the server told of its tokens."""
+        if not self._noted:
+            self._noted = True
+            self.note(f"`{self.model}`: log-probabilities that are none (not numbers, or above 0): kept without them")
 
 
 @dataclass

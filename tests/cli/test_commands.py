@@ -334,6 +334,10 @@ def test_vote(nsad: Nsad, tmp_path: Path) -> None:
     result = nsad("vote", str(tmp_path / "v.jsonl"), "--rule", "asc", "--json")
     assert json.loads(result.stdout) == {"rule": "asc", "n": 1, "accuracy": 1.0}
     assert "v.jsonl:2:" in result.stderr
+    lines = nsad("vote", str(tmp_path / "v.jsonl"), "--stop-at", "0.6").stdout.splitlines()
+    assert lines[0].startswith("sc: 1 of 1 right") and lines[1].startswith("sc, stopped at 0.6: 1 of 1 right")
+    early = json.loads(nsad("vote", str(tmp_path / "v.jsonl"), "--stop-at", "0.6", "--json").stdout)
+    assert early == {"rule": "sc", "n": 1, "accuracy": 1.0, "accuracy_stopped": 1.0, "chains": 0.5, "same": 1.0}
     failure(nsad("vote", str(tmp_path / "v.jsonl"), "--rule", "wsc"), 2)
     failure(nsad("vote", str(tmp_path / "none.jsonl")), 1)
     failure(nsad("vote", str(tmp_path / "v.jsonl"), "--rule", "majority"), 2)

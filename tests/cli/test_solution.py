@@ -67,9 +67,9 @@ def test_a_few_rows_where_there_is_room_for_a_few() -> None:
 
 @given(st.floats(0, 1))
 def test_bars(share: float) -> None:
-    drawn = bar(share)
+    drawn = bar(share, BAR)
     assert len(drawn) == BAR and (drawn.strip() != "") == (share > 0)
-    assert bar(1.0) == "█" * BAR and bar(0.5) == ("█" * (BAR // 2)).ljust(BAR)
+    assert bar(1.0, BAR) == "█" * BAR and bar(0.5, BAR) == ("█" * (BAR // 2)).ljust(BAR)
 
 
 def test_steps_have_their_own_probabilities() -> None:

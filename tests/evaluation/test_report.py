@@ -76,6 +76,13 @@ def test_engines_without_likelihoods_have_no_wsc() -> None:
     assert {row["rule"] for row in report["stopping"]} == {"sc", "asc", "asc-add"}
 
 
+def test_an_empty_chain_needs_no_likelihood() -> None:
+    silent = [dataclasses.replace(UNSCORED[0], logprobs=()), UNSCORED[1]]
+    report = report_on("b", "nce", PROBLEMS, {"a": ([], SAMPLED), "b": ([], silent)})
+    (row,) = [row for row in report["results"] if row["rule"] == "wsc"]
+    assert row["accuracy"] == 0.5
+
+
 def group(problem: str, answers: list[int | None], weight: float = 0.5) -> list[Chain]:
     """Sampled chains of a problem whose right answer is 1."""
     return [
@@ -100,8 +107,10 @@ def test_stopping_by_hand() -> None:
     (sc,) = [row for row in report_on("b", "nce", PROBLEMS, chains)["stopping"] if row["rule"] == "sc"]
     assert (sc["chains"], sc["of_chains"], sc["tokens"], sc["of_tokens"]) == (8, 16, 24, 48)
     assert sc["same"] == 1.0 and sc["accuracy"] == 0.5 and sc["stop_at"] == 0.95
-    (waves,) = [r for r in report_on("b", "m", PROBLEMS, chains, 0.95, 3)["stopping"] if r["rule"] == "asc"]
-    assert waves["chains"] == 6 + 8, "the second one's chains disagree from the fifth on"
+    sure: Measured = {key: ([], [dataclasses.replace(c, weight=1.0) for c in both[1]]) for key, both in chains.items()}
+    for measured, drawn in ((sure, 6 + 8), (chains, 8 + 8)):
+        (waves,) = [r for r in report_on("b", "m", PROBLEMS, measured, 0.95, 3)["stopping"] if r["rule"] == "asc"]
+        assert waves["chains"] == drawn, "the second one's chains disagree from the fifth on; light chains tell less"
 
 
 def test_the_estimates_need_several_chains() -> None:

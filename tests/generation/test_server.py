@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -243,3 +244,16 @@ def test_without_vllm_its_engine_is_told(server: Server, monkeypatch: pytest.Mon
     run = Run.create("none", validate_recipe({"student": {"model": str(server.folder)}}, "test"))
     with pytest.raises(NsadError, match="needs vLLM"):
         Session(run).sampler("base", "vllm")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 1000.0, float("-inf")])
+def test_log_probabilities_that_are_none_are_left_out_and_told(student: Student, wrong: float) -> None:
+    told: list[str] = []
+    sampler = ServerSampler(student, ["http://127.0.0.1:9/v1"], "tiny", note=told.append)
+    for values, kept in (([-0.5, 0.004], (-0.5, 0.0)), ([-0.5, wrong], ()), ([wrong, -0.5], ()), ([None, None], ())):
+        choice = SimpleNamespace(
+            text="ab", finish_reason="stop", logprobs=SimpleNamespace(tokens=["a", "b"], token_logprobs=values)
+        )
+        chain = sampler._record(TASKS[0], 0, choice)
+        assert chain.logprobs == kept and len(chain.offsets) == len(kept) and chain.text == "ab"
+    assert len(told) == 1 and "log-probabilities" in told[0]
