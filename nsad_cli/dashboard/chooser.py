@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from nsad_cli.dashboard.row_list import Column, RowList
+from nsad_cli.readable import printable
 
 
 class Chooser(ModalScreen[int | None]):
@@ -36,7 +37,7 @@ class Chooser(ModalScreen[int | None]):
     def on_mount(self) -> None:
         """Show the choices."""
         rows = self.query_one(RowList)
-        rows.show(len(self.choices), lambda index: (self.choices[index],), cursor=self.first)
+        rows.show(len(self.choices), lambda index: (printable(self.choices[index]),), cursor=self.first)
         rows.focus()
 
     def on_row_list_chosen(self, event: RowList.Chosen) -> None:

@@ -136,6 +136,7 @@ class VotesView(View):
         self.reading: Background[Opened | Part] | None = None
         self.searching: Background[set[str]] | None = None
         self.comparing: Background[Part] | None = None
+        self.looking: Background[list[Side]] | None = None
         self.run_shown: str | None = None
         self.wanted: dict[str, str] | None = None
         self.level, self.latex = "list", False
@@ -181,7 +182,7 @@ class VotesView(View):
 
     def on_unmount(self) -> None:
         """Want nothing more of it."""
-        for work in (self.reading, self.searching, self.comparing):
+        for work in (self.reading, self.searching, self.comparing, self.looking):
             if work is not None:
                 work.cancel()
 
@@ -216,27 +217,31 @@ class VotesView(View):
         """Forget a run."""
         self.on_unmount()
         self.listed, self.opened = ProblemList(), OpenProblem()
-        self.reading = self.searching = self.comparing = None
+        self.reading = self.searching = self.comparing = self.looking = None
         self.run_shown, self.wanted, self._seen, self._rest_until, self._trouble = name, None, (), 0.0, ""
 
     def pulse(self) -> None:
         """Take what the background has read."""
         self._take_votes()
-        if self.comparing is not None:
-            running = self.comparing.running
-            for part in self.comparing.take():
+        if (comparing := self.comparing) is not None:
+            running, parts = comparing.running, comparing.take()
+            for part in parts:
                 self.listed.other_outcomes.update(part.outcomes)
-            self._tell(self.comparing)
-            self.comparing = self.comparing if running else None
-            self.rearrange()
-        if self.searching is not None:
-            running = self.searching.running
-            for hits in self.searching.take():
+            self._tell(comparing)
+            self.comparing = comparing if running else None
+            if parts or not running:
+                self.rearrange()
+        if (searching := self.searching) is not None:
+            running = searching.running
+            for hits in searching.take():
                 self.listed.hits = hits
                 self.rearrange()
-            self._tell(self.searching)
-            self.searching = self.searching if running else None
+            self._tell(searching)
+            self.searching = searching if running else None
             self.draw_state()
+        if (looking := self.looking) is not None and not looking.running:
+            self.looking = None
+            self._choose_side([side for found in looking.take() for side in found])
 
     def _take_votes(self) -> None:
         work = self.reading
@@ -358,11 +363,11 @@ class VotesView(View):
         self.query_one("#bars-drawn", Static).update(Group(*parts))
 
     def draw_text(self) -> None:
-        """Draw the text of the chain under the cursor, in front of it the question where the bars are out of sight."""
+        """Draw the text of the chain under the cursor; where it is read, the whole question in front of it."""
         place, colours = self.chain_rows.cursor, tints(self.app)
         problem, chains = self.opened.problem, self.opened.chains
         parts: list[RenderableType] = []
-        if problem is not None and self.level == "text" and not self.wide:
+        if problem is not None and self.level == "text":
             parts.append(Text(one_line(problem.question), colours["dim"]))
         if place < len(chains):
             parts.append(chain_text(chains[place], colours, self.listed.search, self.latex))
@@ -396,6 +401,7 @@ class VotesView(View):
             self.level = level
             for name in LEVELS:
                 self.set_class(name == level, f"-at-{name}")
+            self.draw_text()
 
     def on_row_list_moved(self, event: RowList.Moved) -> None:
         """Another problem, or another chain."""
@@ -565,8 +571,10 @@ class VotesView(View):
             return
         if listed.chosen is None or run is None:
             return
-        here = Side(run.name, run.chains_path, listed.chosen, listed.ranker)
-        found = sides(self._homes(), here)
+        here, homes = Side(run.name, run.chains_path, listed.chosen, listed.ranker), self._homes()
+        self.looking = Background(lambda: iter([sides(homes, here)]))
+
+    def _choose_side(self, found: list[Side]) -> None:
         if not found:
             self.notify("there are no other chains: no other run, set or ranker")
             return

@@ -174,7 +174,10 @@ def test_comparison_with_another_ranker_and_another_run(tmp_path: Path) -> None:
             store.put(PROBLEMS[key], changed, **SAMPLED)
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
-        await press(pilot, "v", "v", "v", "c")  # best, sc: without scores both sides count
+        await press(pilot, "v", "v", "v", "c")
+        while isinstance(pilot.app.screen, VotesView):
+            await pilot.pause(0.02)
+        await pilot.pause()  # best, sc: without scores both sides count
         shown = screen_text(pilot.app)  # type: ignore[arg-type]
         assert f"taken · nce · 5 problems · 4 chains each · 4e0c/5a3d · {FIRST}" in shown
         assert "taken · base" in shown and "other · nce" in shown
