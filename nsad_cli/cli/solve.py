@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +44,7 @@ def solve(
     as_json: AsJson = False,
 ) -> None:
     """Answer a problem with the student: several chains, weighed by the ranker, vote. The run keeps all of them."""
-    from nsad_cli.asked import asked, read_asked
+    from nsad_cli.asked import asked, given, read_asked
     from nsad_cli.cli.solution import print_solution, solution_json
     from nsad_cli.engines import parse_engine
     from nsad_cli.errors import UsageError
@@ -59,7 +58,7 @@ def solve(
     if file is not None:
         problems = read_asked(file.expanduser(), say)
     else:
-        text = (sys.stdin.read() if question == "-" else question or "").strip()
+        text = given(question or "").strip()
         if not text:
             raise UsageError(
                 "the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -'

@@ -377,6 +377,31 @@ def test_bad_input_is_told_in_three_lines(nsad: Nsad, arguments: list[str], code
     assert words in " ".join(lines), lines
 
 
+@pytest.mark.parametrize(
+    ("command", "text", "words"),
+    [
+        ("solve -", b"What is \xff\xfe?", "not UTF-8"),
+        ("solve - <&-", b"", "standard input is closed"),
+        ("solve - >&-", b"1+1", "standard output is closed"),
+        ("--version >/dev/full", b"", "No space left"),
+        ("solve 'What is \udcff?'", b"", "not UTF-8"),
+    ],
+)
+def test_a_stream_that_cannot_be_used_is_told(tmp_path: Path, command: str, text: bytes, words: str) -> None:
+    shell = f"exec {sys.executable} -m nsad_cli {command}"
+    result = subprocess.run(["sh", "-c", os.fsencode(shell)], cwd=tmp_path, input=text, capture_output=True)
+    lines = result.stderr.decode().splitlines()
+    assert result.returncode in (1, 2) and result.stdout == b"" and len(lines) == 3, lines
+    assert words in lines[0] + lines[1] and lines[1].startswith("  why: ") and lines[2].startswith("  try: ")
+
+
+def test_nobody_needs_to_read(tmp_path: Path) -> None:
+    (tmp_path / "chains.jsonl").write_text('{"id": "a", "gold": "7", "chains": [{"text": "", "answer": "7"}]}\nbad\n')
+    shell = f"{sys.executable} -m nsad_cli vote chains.jsonl --json 2>&-; {sys.executable} -m nsad_cli --help | true"
+    result = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True)
+    assert json.loads(result.stdout)["accuracy"] == 1.0 and result.stderr == b""
+
+
 def test_a_malformed_recipe_names_its_line(nsad: Nsad, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("seed: 1\ntraining: {nat: [\n")
     assert "line 3" in failure(nsad("run", str(tmp_path / "bad.yaml")), 2)[0]
