@@ -12,6 +12,7 @@ from nsad_cli.answers.checker import Checker
 from nsad_cli.asked import asked
 from nsad_cli.chains import ChainStore
 from nsad_cli.errors import UsageError
+from nsad_cli.evaluation.runner import Subject, sample_all
 from nsad_cli.generation.kept import KeptSampler
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.solve import Ask, Solver
@@ -28,6 +29,7 @@ class Engine:
         self.answers = dict(zip([problem.id for problem in PROBLEMS], answers.values(), strict=False))
         self.calls: list[list[Task]] = []
         self.fail_after: int | None = None
+        self.plans_batches = True
 
     def sample(
         self,
@@ -154,6 +156,47 @@ def test_kept_chains_are_not_sampled_again(checker: Checker, tmp_path: Path) -> 
         ranker = Lengths()
         again = {s.problem.id: s for s in solver(kept, checker, Ask(4, "asc"), ranker).solve(PROBLEMS)}
         assert again == found and len(engine.calls) == calls and ranker.scored == 0
+
+
+def test_an_engine_without_batches_is_asked_for_what_is_missing_alone(checker: Checker, tmp_path: Path) -> None:
+    engine = Engine(a=["7"] * 8, b=["2", "3"] * 4)
+    engine.plans_batches = False
+    with ChainStore(tmp_path / "chains.sqlite") as store:
+        kept = KeptSampler(engine, store, KEY, PROBLEMS)
+        list(solver(kept, checker, Ask(4, "sc")).solve(PROBLEMS[:1]))
+        engine.fail_after = 5  # the first problem's last four, and one of the second's
+        with pytest.raises(KeyboardInterrupt):
+            list(solver(kept, checker, Ask(8, "sc")).solve(PROBLEMS))
+        engine.fail_after = None
+        found = {s.problem.id: s for s in solver(kept, checker, Ask(8, "sc")).solve(PROBLEMS)}
+        asked = [[task.indices for task in call if not task.kept] for call in engine.calls]
+        assert asked == [[(0, 1, 2, 3)], [(4, 5, 6, 7), tuple(range(8))], [tuple(range(1, 8))]]
+        fresh = Engine(a=["7"] * 8, b=["2", "3"] * 4)
+        assert found == {s.problem.id: s for s in solver(fresh, checker, Ask(8, "sc")).solve(PROBLEMS)}
+
+
+@pytest.mark.parametrize("plans", [True, False])
+def test_measuring_keeps_every_chain_as_it_arrives(plans: bool, checker: Checker, tmp_path: Path) -> None:
+    """What is measured after a stop is what would have been."""
+    engine, told = Engine(a=["7"] * 4, b=["2", "3", "2", "2"]), []
+    engine.plans_batches, engine.fail_after = plans, 6
+
+    def measured(path: Path) -> dict[str, tuple[list[Chain], list[Chain]]]:
+        with ChainStore(path) as store:
+            subject = Subject("nce", "k", engine)
+            return sample_all(subject, PROBLEMS, Sampling(), 4, False, 0, store, checker, lambda *now: told.append(now))
+
+    with pytest.raises(KeyboardInterrupt):
+        measured(tmp_path / "chains.sqlite")
+    engine.fail_after = None
+    found = measured(tmp_path / "chains.sqlite")
+    asked = [task.indices for task in engine.calls[-1] if not task.kept]
+    assert asked == ([(0, 1, 2, 3)] if plans else [(2, 3)])
+    assert told[-1][:2] == (8, 8)
+    calls = len(engine.calls)
+    assert measured(tmp_path / "chains.sqlite") == found and len(engine.calls) == calls and told[-1][:2] == (8, 8)
+    assert measured(tmp_path / "other.sqlite") == found
+    assert [chain.correct for chain in found[PROBLEMS[1].id][1]] == [True, False, True, True]
 
 
 def test_a_stop_is_resumed_to_the_same_stop(checker: Checker, tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class ServerSampler:
     student: the tokenizer and prompt side, whose weights are not needed (load_student(…, weights=False)).
     """
 
+    plans_batches = False
+
     def __init__(
         self,
         student: Student,
