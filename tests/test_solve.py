@@ -12,11 +12,12 @@ from nsad_cli.answers.checker import Checker
 from nsad_cli.asked import asked
 from nsad_cli.chains import ChainStore
 from nsad_cli.errors import UsageError
-from nsad_cli.evaluation.runner import Subject, sample_all
+from nsad_cli.evaluation.runner import Subject, sample_all, sampling_key
 from nsad_cli.generation.kept import KeptSampler
 from nsad_cli.generation.sampler import Sampling, Task
-from nsad_cli.solve import Ask, Solver
+from nsad_cli.solve import Ask, Solver, complete
 from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.voting import vote
 
 PROBLEMS = [asked("What is 3 + 4?"), asked("What is 1 + 1?", "2")]
 KEY = {"model": "nce", "model_key": "k", "sampling": "s"}
@@ -107,6 +108,47 @@ def test_weights_stop_a_vote_too(checker: Checker) -> None:
     assert found.ballot.rule == "asc" and found.ballot.votes[0].weight == pytest.approx(2.8)
     with pytest.raises(UsageError, match="best"):
         solver(Engine(), checker, Ask(8, "best", 0.95, 2), ranker)
+
+
+CUT_OFF = [
+    ("Tom has 27 - 7 = 2", None),
+    ("The answer is 2. Let me check: 27 - 7 = 20 and 20 -", "2"),
+    ("So it is $\\boxed{2}$ and", "2"),
+    ("#### 2\nNext question: 5 + ", "2"),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), CUT_OFF)
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_last_number_of_a_chain_that_was_cut_off_is_no_answer(
+    text: str, answer: str | None, stored: bool, checker: Checker
+) -> None:
+    """Nor is it where an earlier version has stored it as one, and as right."""
+    cut = Chain("p", 0, text, "2" if stored else None, Finish.LENGTH, correct=True if stored else None)
+    (done,) = complete([cut], "2", checker)
+    assert (done.answer, done.answer_class, done.correct) == (answer, 0 if answer else None, answer is not None)
+    whole = dataclasses.replace(cut, answer=None, finish=Finish.STOP)
+    assert complete([whole], "2", checker)[0].answer == ("2" if text.strip() else None)
+    if answer is None:
+        assert vote([done], "sc").answer is None
+
+
+def test_cut_off_chains_of_an_earlier_version_are_judged_anew(checker: Checker, tmp_path: Path) -> None:
+    """By `eval`, `solve` and what NCE and rankers learn from alike."""
+    engine, problem = Engine(), PROBLEMS[1]
+    chains = [Chain(problem.id, i, "1 + 1 = 2", "2", Finish.LENGTH, (), (), 0, True) for i in range(2)]
+    with ChainStore(tmp_path / "chains.sqlite") as store:
+        key = {**KEY, "sampling": sampling_key(Sampling(), 0)}
+        store.put(problem, chains, **key)
+        subject = Subject("nce", "k", engine)
+        found = sample_all(subject, [problem], Sampling(), 2, False, 0, store, checker, lambda *_: None)
+        assert [(chain.answer, chain.correct) for chain in found[problem.id][1]] == [(None, False)] * 2
+        assert store.get(problem.id, **key) == found[problem.id][1] and not engine.calls
+        store.put(problem, chains, **key)
+        kept = KeptSampler(engine, store, key, [problem])
+        (solution,) = solver(kept, checker, Ask(2, "sc")).solve([dataclasses.replace(problem, answer="")])
+        assert solution.ballot.answer is None and not engine.calls
 
 
 def test_what_is_lacking_is_said(checker: Checker) -> None:

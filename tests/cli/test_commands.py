@@ -228,7 +228,7 @@ def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     lora = run_nsad(home, "export", "out/lora", "--lora", "--json")
     assert lora.returncode == 0 and json.loads(lora.stdout)["weights"] == value["weights"]
     nat = run_nsad(home, "export", "out/nat", "--for", "vllm")
-    assert nat.returncode == 0 and f"vllm serve {home / 'out' / 'nat'} --dtype float32" in nat.stderr, nat.stderr
+    assert nat.returncode == 0 and f"vllm serve {home / 'out' / 'nat'} --served-model-name nat --dtype float32" in nat.stderr, nat.stderr
     assert "exclude each other" in failure(run_nsad(home, "export", "out/x", "--for", "vllm", "--lora"), 2)[0]
     assert "goes with --for" in failure(run_nsad(home, "export", "out/x", "--model", "nat"), 2)[0]
     assert (
