@@ -92,4 +92,6 @@ def _decoded(raw: bytes, source: str) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise NsadError(f"cannot read {source}", f"it is not UTF-8 text ({error.reason})", "give it as UTF-8") from error
+        raise NsadError(
+            f"cannot read {source}", f"it is not UTF-8 text ({error.reason})", "give it as UTF-8"
+        ) from error

@@ -75,8 +75,8 @@ class ChainStore:
                 " logprobs, answer_class, correct, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
                 " ON CONFLICT DO UPDATE SET text = excluded.text, answer = excluded.answer, finish = excluded.finish,"
                 " offsets = excluded.offsets, logprobs = excluded.logprobs, answer_class = excluded.answer_class,"
-                " correct = CASE WHEN text = excluded.text AND answer IS excluded.answer THEN COALESCE(excluded.correct, correct)"
-                " ELSE excluded.correct END, created = excluded.created",
+                " correct = CASE WHEN text = excluded.text AND answer IS excluded.answer"
+                " THEN COALESCE(excluded.correct, correct) ELSE excluded.correct END, created = excluded.created",
                 [
                     (
                         model,

@@ -54,7 +54,9 @@ def test_a_byte_order_mark_is_no_part_of_a_question(tmp_path: Path, name: str) -
     assert [problem.question for problem in read_asked(tmp_path / name, print)] == ["What is 1 + 1?"]
 
 
-@pytest.mark.parametrize("text", ['[\n{"question": "1+1"},\n{"question": "2+2"}\n]', '\ufeff\n [{"question": "1+1"}]', "["])
+@pytest.mark.parametrize(
+    "text", ['[\n{"question": "1+1"},\n{"question": "2+2"}\n]', '\ufeff\n [{"question": "1+1"}]', "["]
+)
 def test_an_array_is_no_file_of_lines(tmp_path: Path, text: str) -> None:
     (tmp_path / "q.json").write_text(text)
     told: list[str] = []

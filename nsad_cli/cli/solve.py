@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsad_cli.cli.options import AsJson, Device, EngineName, RunName
+from nsad_cli.cli.options import RULES_TOLD, AsJson, Device, EngineName, RunName, StopAt
 from nsad_cli.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -30,12 +30,9 @@ def solve(
         Path | None,
         typer.Option("--file", help='A file of them: a line each, or {"question": "…"} each where it ends in .jsonl.'),
     ] = None,
-    rule: Annotated[str | None, typer.Option("--rule", help="sc, wsc, asc, asc-add or best.")] = None,
+    rule: Annotated[str | None, typer.Option("--rule", help=f"{RULES_TOLD} Unset: the run's own, asc.")] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=1, help="Chains to draw.")] = None,
-    stop_at: Annotated[
-        float | None,
-        typer.Option("--stop-at", min=0.5, max=1.0, help="Draw no more once the leader stays it by this probability."),
-    ] = None,
+    stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 4,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every chain in full, by steps.")] = False,
     run_name: RunName = None,

@@ -7,20 +7,25 @@ from typing import Annotated
 
 import typer
 
-from nsad_cli.cli.options import AsJson
+from nsad_cli.cli.options import RULES_TOLD, AsJson, StopAt
 from nsad_cli.cli.output import out, print_json, say
+
+FORMATS = (
+    '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, where an answer that is not given is read'
+    ' from the text; or {"question", "answer", "generated_answer": [text, …]}; or Qwen2.5-Math\'s {"question", "gt",'
+    ' "pred", "pred_score", "code"?, "score"?}'
+)
 
 
 def vote(
-    file: Annotated[Path, typer.Argument(help="JSON lines of problems with their chains.")],
-    rule: Annotated[str, typer.Option("--rule", help="sc, wsc, asc, asc-add, best, or any (an upper bound).")] = "sc",
+    file: Annotated[Path, typer.Argument(help=f"JSON lines, a problem each: {FORMATS}.")],
+    rule: Annotated[
+        str, typer.Option("--rule", help=f"{RULES_TOLD} any: right where some chain is, a bound on all rules.")
+    ] = "sc",
     samples: Annotated[
         int | None, typer.Option("--samples", min=1, help="The first N chains of each problem alone.")
     ] = None,
-    stop_at: Annotated[
-        float | None,
-        typer.Option("--stop-at", min=0.5, max=1.0, help="Stop where the leader stays it by this probability."),
-    ] = None,
+    stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:

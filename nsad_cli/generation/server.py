@@ -1,10 +1,10 @@
 """The server engine: a student that an OpenAI-compatible server holds, asked by /v1/completions with its own prompt.
 
-The prompt goes as token ids, which the API allows and which leave no doubt about a BOS; a server that refuses them gets
-its text. What a server would take from the model's generation_config.json (a repetition penalty) is asked to be neutral,
-where it knows such fields. A chain is a request of its own with a seed of its own, so that it follows from (seed,
-problem, index) as far as the server keeps seeds. Where the server lists no token for the end of a chain, neither does
-the chain.
+The prompt goes as token ids, which the API allows and which leave no doubt about a BOS; a server that refuses them
+gets its text. What a server would take from the model's generation_config.json, a repetition penalty say, is asked to
+be neutral, where it knows such fields. A chain is a request of its own with a seed of its own, so that it follows from
+(seed, problem, index) as far as the server keeps seeds. Where the server lists no token for the end of a chain,
+neither does the chain.
 """
 
 from __future__ import annotations

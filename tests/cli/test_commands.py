@@ -109,7 +109,7 @@ def test_solve_needs_no_flag_after_a_run(trained: tuple[Path, subprocess.Complet
     value = json.loads(result.stdout)
     assert set(value) == {"answer", "rule", "share", "votes", "chains"} and value["rule"] == "asc"
     assert [chain["index"] for chain in value["chains"]] == [0, 1, 2]
-    assert set(value["chains"][0]) == {"index", "text", "answer", "weight", "logprob", "tokens"}
+    assert set(value["chains"][0]) == {"index", "text", "answer", "weight", "logprob", "tokens", "finish"}
     assert "run: tiny" in result.stderr
     again = run_nsad(home, "solve", "Ana has 3 cups. How many?", "--samples", "3", "--verbose")
     assert again.returncode == 0 and "Votes by asc" in again.stdout and "chain 2" in again.stdout
@@ -228,7 +228,10 @@ def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     lora = run_nsad(home, "export", "out/lora", "--lora", "--json")
     assert lora.returncode == 0 and json.loads(lora.stdout)["weights"] == value["weights"]
     nat = run_nsad(home, "export", "out/nat", "--for", "vllm")
-    assert nat.returncode == 0 and f"vllm serve {home / 'out' / 'nat'} --served-model-name nat --dtype float32" in nat.stderr, nat.stderr
+    assert (
+        nat.returncode == 0
+        and f"vllm serve {home / 'out' / 'nat'} --served-model-name nat --dtype float32" in nat.stderr
+    ), nat.stderr
     assert "exclude each other" in failure(run_nsad(home, "export", "out/x", "--for", "vllm", "--lora"), 2)[0]
     assert "goes with --for" in failure(run_nsad(home, "export", "out/x", "--model", "nat"), 2)[0]
     assert (
