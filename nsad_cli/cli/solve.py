@@ -30,7 +30,7 @@ def solve(
         Path | None,
         typer.Option("--file", help='A file of them: a line each, or {"question": "…"} each where it ends in .jsonl.'),
     ] = None,
-    rule: Annotated[str | None, typer.Option("--rule", help=f"{RULES_TOLD} Unset: the run's own, asc.")] = None,
+    rule: Annotated[str | None, typer.Option("--rule", help=f"{RULES_TOLD} Unset: its recipe's (asc).")] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=1, help="Chains to draw.")] = None,
     stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 4,

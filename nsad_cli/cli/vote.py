@@ -12,7 +12,7 @@ from nsad_cli.cli.output import out, print_json, say
 
 FORMATS = (
     '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, where an answer that is not given is read'
-    ' from the text; or {"question", "answer", "generated_answer": [text, …]}; or Qwen2.5-Math\'s {"question", "gt",'
+    ' from the text; or {"question", "answer", "generated_answer": ["…", …]}; or Qwen2.5-Math\'s {"question", "gt",'
     ' "pred", "pred_score", "code"?, "score"?}'
 )
 

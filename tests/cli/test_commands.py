@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from nsad_cli.arithmetic import problems
+from nsad_cli.voting import RULES
 from tests.cli.terminal import Terminal
 from tests.training.test_stages import recipe
 
@@ -92,6 +93,15 @@ def test_help_and_version_import_nothing_heavy(nsad: Nsad) -> None:
         "demo",
     ):
         assert nsad(command, "--help").returncode == 0, command
+
+
+@pytest.mark.parametrize("command", ["solve", "vote"])
+def test_help_explains_every_rule_and_the_files(nsad: Nsad, command: str) -> None:
+    told = " ".join(nsad(command, "--help", COLUMNS="200").stdout.replace("│", " ").split())
+    for rule in RULES:
+        assert f"{rule}: " in told, rule
+    assert "leading answer would stay ahead" in told
+    assert command == "solve" or ('"chains": [{"text", "answer"?' in told and '"generated_answer": ["…", …]' in told)
 
 
 def test_a_whole_run_prints_one_json_object(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
