@@ -63,7 +63,8 @@ class ChainStore:
     def put(self, problem: Problem, chains: Iterable[Chain], *, model: str, model_key: str, sampling: str) -> None:
         """Keep chains of a problem, in place of earlier ones with the same key, in one commit.
 
-        What is known stays: a problem put without a gold answer, or a chain without a verdict, forgets neither.
+        What is known stays: a problem put without a gold answer, or a chain without a verdict, forgets neither; but a
+        verdict goes with the answer that it was on.
         """
         with self._db.writing() as db:
             db.execute(
@@ -84,8 +85,8 @@ class ChainStore:
                 " logprobs, answer_class, correct, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
                 " ON CONFLICT DO UPDATE SET text = excluded.text, answer = excluded.answer, finish = excluded.finish,"
                 " offsets = excluded.offsets, logprobs = excluded.logprobs, answer_class = excluded.answer_class,"
-                " correct = CASE WHEN text = excluded.text THEN COALESCE(excluded.correct, correct)"
-                " ELSE excluded.correct END, created = excluded.created",
+                " correct = CASE WHEN text = excluded.text AND answer IS excluded.answer"
+                " THEN COALESCE(excluded.correct, correct) ELSE excluded.correct END, created = excluded.created",
                 [
                     (
                         model,

@@ -73,13 +73,22 @@ def export_for_vllm(session: Session, folder: Path, name: str) -> dict[str, Any]
         base, revision = resolve(session.recipe.student.model)
         at = f" --revision {revision}" if revision else ""
         room = f"--enable-lora --max-lora-rank {lora_room(session.run.adapter_path(name))}"
-        serve = f"vllm serve {shlex.quote(base)}{at} --dtype {dtype} {room} --lora-modules {name}={path}"
+        called = _called(session.recipe.student.model, dtype)
+        serve = f"vllm serve {shlex.quote(base)}{at} {called} {room} --lora-modules {name}={path}"
         return export_lora(session, folder, name, serve=serve)
     with new_folder(folder) as temporary:
-        notes = _notes(session, name, "vllm", dtype=dtype, serve=f"vllm serve {path} --dtype {dtype}")
+        notes = _notes(session, name, "vllm", dtype=dtype, serve=f"vllm serve {path} {_called(name, dtype)}")
         save_nat(session.student, session.adapters, name, temporary, session.recipe.sampling.max_new_tokens)
         _write(temporary, notes)
     return notes
+
+
+def _called(name: str, dtype: str) -> str:
+    """Options of `vllm serve`: the name that `--engine server@URL` asks for, and none of the base's sampling settings.
+
+    Without the last one vLLM applies the base's generation_config.json to whatever a request leaves out.
+    """
+    return f"--served-model-name {shlex.quote(name)} --dtype {dtype} --generation-config vllm"
 
 
 def _dtype(session: Session) -> str:

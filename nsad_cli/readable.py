@@ -46,6 +46,7 @@ _ROOT = re.compile(rf"\\sqrt\s*(?:\[([^][{{}}]*)\])?\s*{_PART}")
 _OVERLINE = re.compile(r"\\overline\s*" + _INNER)
 _DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
 _POWER = re.compile(rf"\^\s*(?:{_INNER}|([A-Za-z0-9]|[-−]\d))")
+_PLAIN_POWER = re.compile(rf"\^\s*(?:{_INNER}|([A-Za-z]|[-−]?\d+(?!\.?\d)))")  # without LaTeX 2^10 is 2 to the tenth
 _INDEX = re.compile(rf"(?:_{_INNER}|(?<=(?<![A-Za-z_])[A-Za-z])_([0-9])(?![0-9])|(?<=log)_([0-9])(?![0-9]))")
 _ENVIRONMENT = re.compile(r"\\begin\{(\w+)\*?\}(?:\{[^{}]*\})?((?:(?!\\begin\{).)*?)\\end\{\1\*?\}", re.DOTALL)
 
@@ -68,7 +69,7 @@ def readable(text: str) -> str:
         for pattern, write in (
             (_PLAIN, lambda found: found[1]),
             (_OVERLINE, _overlined),
-            (_POWER, lambda found: _moved("^", _given(found), _RAISED)),
+            (_POWER if latex else _PLAIN_POWER, lambda found: _moved("^", _given(found), _RAISED)),
             (_INDEX, lambda found: _moved("_", _given(found), _LOWERED)),
             (_FRACTION, _fraction),
             (_ROOT, _root),

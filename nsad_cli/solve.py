@@ -10,11 +10,11 @@ from typing import Protocol
 
 from nsad_cli.answers.checker import Checker, Outcome
 from nsad_cli.answers.classes import answer_classes
-from nsad_cli.answers.extract import extract
+from nsad_cli.answers.extract import Marker, extract
 from nsad_cli.errors import UsageError
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
 from nsad_cli.stopping import confidence, need_stoppable
-from nsad_cli.types import Ballot, Chain, Problem
+from nsad_cli.types import Ballot, Chain, Finish, Problem
 from nsad_cli.voting import BY_RANKER, possible_rule, vote
 
 NAMED = 60
@@ -147,7 +147,7 @@ def complete(chains: Sequence[Chain], gold: str, checker: Checker, *, wait: bool
 
     wait=False: as far as that is known without the second checker; see Checker.equivalent.
     """
-    answers = [chain.answer if chain.answer is not None else extract(chain.text).answer for chain in chains]
+    answers = [_answer(chain) for chain in chains]
     positions = answer_classes(answers, checker, wait=wait)
     known = sorted({answer for answer in answers if answer is not None}) if gold.strip() else []
     outcomes = checker.equivalent([(answer, gold) for answer in known], wait=wait)
@@ -161,3 +161,17 @@ def complete(chains: Sequence[Chain], gold: str, checker: Checker, *, wait: bool
         )
         for chain, answer, position in zip(chains, answers, positions, strict=True)
     ]
+
+
+def _answer(chain: Chain) -> str | None:
+    """A chain's answer: the one that it came with, or what its text states.
+
+    The last number of a chain that was cut off is a step on its way ("27 - 7 = 2"), even where it came as its answer.
+    """
+    cut = chain.finish is Finish.LENGTH
+    if chain.answer is not None and not cut:
+        return chain.answer
+    found = extract(chain.text)
+    if cut and found.marker in (Marker.LAST_NUMBER, None):
+        return None
+    return found.answer if chain.answer is None else chain.answer

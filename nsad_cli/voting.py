@@ -108,6 +108,14 @@ def chains_to_turn(chains: Sequence[Chain], ballot: Ballot) -> int | None:
     raise AssertionError("unreachable: the second answer has all of the winner's chains")
 
 
+def decisive(chains: Sequence[Chain], ballot: Ballot) -> list[float]:
+    """What each of a ballot's votes was ranked by, in their order: its weight, under `best` its highest score."""
+    if ballot.rule != "best":
+        return [item.weight for item in ballot.votes]
+    weights = chain_weights(chains, ballot.rule)
+    return [max(weights[index] for index in item.chains) for item in ballot.votes]
+
+
 def any_right(chains: Sequence[Chain]) -> bool:
     """Whether any chain is right: the upper bound of all rules, none to answer by."""
     return any(chain.correct for chain in chains)

@@ -45,3 +45,21 @@ def test_no_file_and_no_text(tmp_path: Path) -> None:
         read_asked(tmp_path / "q.txt", print)
     with pytest.raises(NsadError, match="cannot read"):
         read_asked(tmp_path, print)
+
+
+@pytest.mark.parametrize("name", ["q.txt", "q.jsonl"])
+def test_a_byte_order_mark_is_no_part_of_a_question(tmp_path: Path, name: str) -> None:
+    line = '{"question": "What is 1 + 1?"}' if name.endswith("l") else "What is 1 + 1?"
+    (tmp_path / name).write_text(line, encoding="utf-8-sig")
+    assert [problem.question for problem in read_asked(tmp_path / name, print)] == ["What is 1 + 1?"]
+
+
+@pytest.mark.parametrize(
+    "text", ['[\n{"question": "1+1"},\n{"question": "2+2"}\n]', '\ufeff\n [{"question": "1+1"}]', "["]
+)
+def test_an_array_is_no_file_of_lines(tmp_path: Path, text: str) -> None:
+    (tmp_path / "q.json").write_text(text)
+    told: list[str] = []
+    with pytest.raises(UsageError, match="JSON array, not JSON lines"):
+        read_asked(tmp_path / "q.json", told.append)
+    assert told == []

@@ -26,6 +26,13 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
         assert dataclasses.replace(problem, split="") == PROBLEM
 
 
+def test_a_verdict_goes_with_its_answer(tmp_path: Path) -> None:
+    with ChainStore(tmp_path / "chains.sqlite") as store:
+        store.put(PROBLEM, CHAINS, **KEY)
+        store.put(PROBLEM, [dataclasses.replace(CHAINS[0], answer=None, correct=None)], **KEY)
+        assert [chain.correct for chain in store.get("p", **KEY)] == [None, False]
+
+
 def test_weights_belong_to_their_ranker(tmp_path: Path) -> None:
     with ChainStore(tmp_path / "chains.sqlite") as store:
         store.put(PROBLEM, CHAINS, **KEY)

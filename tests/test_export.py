@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.export import export_for_vllm, export_lora, export_merged
 from nsad_cli.generation.folders import lora_room
 from nsad_cli.generation.sampler import Sampling, Task
+from nsad_cli.generation.server import ServerSampler
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.pipeline import run_stages
 from nsad_cli.runs import Run
@@ -119,7 +121,9 @@ def test_nat_becomes_a_folder_for_vllm(trained: Run, tmp_path: Path) -> None:
     notes = export_for_vllm(session, tmp_path / "nat", "nat")
     assert (notes["kind"], notes["model"], notes["dtype"]) == ("vllm", "nat", "float32")
     assert notes["weights"] == trained.stages()["nat"]["result"]["weights"]
-    assert notes["serve"] == f"vllm serve {tmp_path / 'nat'} --dtype float32"
+    options = "--served-model-name nat --dtype float32 --generation-config vllm"
+    assert notes["serve"] == f"vllm serve {tmp_path / 'nat'} {options}"
+    assert served_names(notes["serve"]) == [asked_for(session, "nat")] == ["nat"]
     config = json.loads((tmp_path / "nat" / "config.json").read_text())
     weights = load_file(tmp_path / "nat" / "model.safetensors")
     adapter = {key for key in weights if ".nsad_" in key}
@@ -142,8 +146,25 @@ def test_nce_is_an_ordinary_lora_for_vllm(trained: Run, tiny_llama: Path, tmp_pa
     export_lora(Session(trained), tmp_path / "lora")
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         assert (tmp_path / "nce" / name).read_bytes() == (tmp_path / "lora" / name).read_bytes()
-    options = f"--dtype float32 --enable-lora --max-lora-rank 8 --lora-modules nce={tmp_path / 'nce'}"
-    assert notes["serve"] == f"vllm serve {tiny_llama} {options}"
+    options = f"--served-model-name {tiny_llama} --dtype float32 --generation-config vllm"
+    lora = f"--enable-lora --max-lora-rank 8 --lora-modules nce={tmp_path / 'nce'}"
+    assert notes["serve"] == f"vllm serve {tiny_llama} {options} {lora}"
+    session = Session(trained)
+    assert served_names(notes["serve"]) == [asked_for(session, "base"), asked_for(session, "nce")]
+
+
+def served_names(command: str) -> list[str]:
+    """What the models of a `vllm serve` are called: the base or NAT, then a LoRA."""
+    words = shlex.split(command)
+    lora = words[words.index("--lora-modules") + 1].partition("=")[0] if "--lora-modules" in words else ""
+    return [words[words.index("--served-model-name") + 1], *([lora] if lora else [])]
+
+
+def asked_for(session: Session, model: str) -> str:
+    """What `--engine server@URL` asks the server for."""
+    sampler = session.sampler(model, "server@http://127.0.0.1:9/v1")
+    assert isinstance(sampler, ServerSampler)
+    return sampler.model
 
 
 def test_vllm_makes_room_for_some_ranks(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ from nsad_cli.answers.checker import Checker
 from nsad_cli.asked import asked
 from nsad_cli.chains import ChainStore
 from nsad_cli.errors import UsageError
+from nsad_cli.evaluation.runner import Subject, sample_all, sampling_key
 from nsad_cli.generation.kept import KeptSampler
 from nsad_cli.generation.sampler import Sampling, Task
-from nsad_cli.solve import Ask, Solver
+from nsad_cli.solve import Ask, Solver, complete
 from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.voting import vote
 
 PROBLEMS = [asked("What is 3 + 4?"), asked("What is 1 + 1?", "2")]
 KEY = {"model": "nce", "model_key": "k", "sampling": "s"}
@@ -28,6 +30,7 @@ class Engine:
         self.answers = dict(zip([problem.id for problem in PROBLEMS], answers.values(), strict=False))
         self.calls: list[list[Task]] = []
         self.fail_after: int | None = None
+        self.plans_batches = True
 
     def sample(
         self,
@@ -108,6 +111,47 @@ def test_weights_stop_a_vote_too(checker: Checker) -> None:
         solver(Engine(), checker, Ask(8, "best", 0.95, 2), ranker)
 
 
+CUT_OFF = [
+    ("Tom has 27 - 7 = 2", None),
+    ("The answer is 2. Let me check: 27 - 7 = 20 and 20 -", "2"),
+    ("So it is $\\boxed{2}$ and", "2"),
+    ("#### 2\nNext question: 5 + ", "2"),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), CUT_OFF)
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_last_number_of_a_chain_that_was_cut_off_is_no_answer(
+    text: str, answer: str | None, stored: bool, checker: Checker
+) -> None:
+    """Nor is it where an earlier version has stored it as one, and as right."""
+    cut = Chain("p", 0, text, "2" if stored else None, Finish.LENGTH, correct=True if stored else None)
+    (done,) = complete([cut], "2", checker)
+    assert (done.answer, done.answer_class, done.correct) == (answer, 0 if answer else None, answer is not None)
+    whole = dataclasses.replace(cut, answer=None, finish=Finish.STOP)
+    assert complete([whole], "2", checker)[0].answer == ("2" if text.strip() else None)
+    if answer is None:
+        assert vote([done], "sc").answer is None
+
+
+def test_cut_off_chains_of_an_earlier_version_are_judged_anew(checker: Checker, tmp_path: Path) -> None:
+    """By `eval`, `solve` and what NCE and rankers learn from alike."""
+    engine, problem = Engine(), PROBLEMS[1]
+    chains = [Chain(problem.id, i, "1 + 1 = 2", "2", Finish.LENGTH, (), (), 0, True) for i in range(2)]
+    with ChainStore(tmp_path / "chains.sqlite") as store:
+        key = {**KEY, "sampling": sampling_key(Sampling(), 0)}
+        store.put(problem, chains, **key)
+        subject = Subject("nce", "k", engine)
+        found = sample_all(subject, [problem], Sampling(), 2, False, 0, store, checker, lambda *_: None)
+        assert [(chain.answer, chain.correct) for chain in found[problem.id][1]] == [(None, False)] * 2
+        assert store.get(problem.id, **key) == found[problem.id][1] and not engine.calls
+        store.put(problem, chains, **key)
+        kept = KeptSampler(engine, store, key, [problem])
+        (solution,) = solver(kept, checker, Ask(2, "sc")).solve([dataclasses.replace(problem, answer="")])
+        assert solution.ballot.answer is None and not engine.calls
+
+
 def test_what_is_lacking_is_said(checker: Checker) -> None:
     without = solver(Engine(a=["7", "7", "8"]), checker, Ask(3, "asc"))
     (found,) = without.solve(PROBLEMS[:1])
@@ -171,6 +215,47 @@ def test_kept_chains_are_not_sampled_again(checker: Checker, tmp_path: Path) -> 
         ranker = Lengths()
         again = {s.problem.id: s for s in solver(kept, checker, Ask(4, "asc"), ranker).solve(PROBLEMS)}
         assert again == found and len(engine.calls) == calls and ranker.scored == 0
+
+
+def test_an_engine_without_batches_is_asked_for_what_is_missing_alone(checker: Checker, tmp_path: Path) -> None:
+    engine = Engine(a=["7"] * 8, b=["2", "3"] * 4)
+    engine.plans_batches = False
+    with ChainStore(tmp_path / "chains.sqlite") as store:
+        kept = KeptSampler(engine, store, KEY, PROBLEMS)
+        list(solver(kept, checker, Ask(4, "sc")).solve(PROBLEMS[:1]))
+        engine.fail_after = 5  # the first problem's last four, and one of the second's
+        with pytest.raises(KeyboardInterrupt):
+            list(solver(kept, checker, Ask(8, "sc")).solve(PROBLEMS))
+        engine.fail_after = None
+        found = {s.problem.id: s for s in solver(kept, checker, Ask(8, "sc")).solve(PROBLEMS)}
+        asked = [[task.indices for task in call if not task.kept] for call in engine.calls]
+        assert asked == [[(0, 1, 2, 3)], [(4, 5, 6, 7), tuple(range(8))], [tuple(range(1, 8))]]
+        fresh = Engine(a=["7"] * 8, b=["2", "3"] * 4)
+        assert found == {s.problem.id: s for s in solver(fresh, checker, Ask(8, "sc")).solve(PROBLEMS)}
+
+
+@pytest.mark.parametrize("plans", [True, False])
+def test_measuring_keeps_every_chain_as_it_arrives(plans: bool, checker: Checker, tmp_path: Path) -> None:
+    """What is measured after a stop is what would have been."""
+    engine, told = Engine(a=["7"] * 4, b=["2", "3", "2", "2"]), []
+    engine.plans_batches, engine.fail_after = plans, 6
+
+    def measured(path: Path) -> dict[str, tuple[list[Chain], list[Chain]]]:
+        with ChainStore(path) as store:
+            subject = Subject("nce", "k", engine)
+            return sample_all(subject, PROBLEMS, Sampling(), 4, False, 0, store, checker, lambda *now: told.append(now))
+
+    with pytest.raises(KeyboardInterrupt):
+        measured(tmp_path / "chains.sqlite")
+    engine.fail_after = None
+    found = measured(tmp_path / "chains.sqlite")
+    asked = [task.indices for task in engine.calls[-1] if not task.kept]
+    assert asked == ([(0, 1, 2, 3)] if plans else [(2, 3)])
+    assert told[-1][:2] == (8, 8)
+    calls = len(engine.calls)
+    assert measured(tmp_path / "chains.sqlite") == found and len(engine.calls) == calls and told[-1][:2] == (8, 8)
+    assert measured(tmp_path / "other.sqlite") == found
+    assert [chain.correct for chain in found[PROBLEMS[1].id][1]] == [True, False, True, True]
 
 
 def test_a_stop_is_resumed_to_the_same_stop(checker: Checker, tmp_path: Path) -> None:

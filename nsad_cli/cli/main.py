@@ -87,6 +87,11 @@ app.add_typer(runs.app, name="runs", rich_help_panel=RESULTS)
 
 def main() -> NoReturn:
     """Run the program; exit 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    if sys.stderr is None:  # closed by whoever started it: nobody listens
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is None:
+        print_error("standard output is closed", "results have nowhere to go", "leave it open, or add >/dev/null")
+        sys.exit(2)
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     # Beside another busy process, torch's threads that spin while they wait run many times slower, alone no faster.
@@ -98,6 +103,7 @@ def main() -> NoReturn:
         code = ended if isinstance(ended, int) else 0
         if code == INTERRUPTED:  # typer turns the interrupt into this code
             raise KeyboardInterrupt
+        sys.stdout.flush()
     except NsadError as error:
         code = _tell(debug, error.what, error.why, error.fix, error.exit_code)
     except typer.Exit as error:
@@ -107,7 +113,7 @@ def main() -> NoReturn:
     except UsageProblem as error:
         code = _tell_usage(debug, error)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_output()
         code = 1
     except Exception as error:
         text = " ".join(str(error).split())[:500]
@@ -118,8 +124,16 @@ def main() -> NoReturn:
             "run it again with --debug for the traceback; what was finished is kept",
             1,
         )
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:  # it has been told
+        _drop_output()
     sys.exit(code)
+
+
+def _drop_output() -> None:
+    """What is left to print goes nowhere, so that it fails no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _tell_usage(debug: bool, error: Any) -> int:

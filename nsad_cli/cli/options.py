@@ -21,6 +21,21 @@ StudentModel = Annotated[
 ]
 Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, cuda or mps.")]
 EngineName = Annotated[str, typer.Option("--engine", help=f"What samples the chains: {HOW}.")]
+RULES_TOLD = (
+    "How chains vote. sc: one vote each; wsc: each by its tokens' mean probability; asc: by the ranker's score;"
+    " asc-add: by 1 + score; best: the one chain with the highest score decides."
+)
+"""Every rule in a few words; see voting."""
+StopAt = Annotated[
+    float | None,
+    typer.Option(
+        "--stop-at",
+        min=0.5,
+        max=1.0,
+        help="Stop early: draw no more chains once the leading answer would stay ahead of all others with this"
+        " probability, e.g. 0.95.",
+    ),
+]
 Dtype = Annotated[str | None, typer.Option("--dtype", envvar="NSAD_DTYPE", help="auto, float32, bfloat16 or float16.")]
 Settings = Annotated[
     list[str] | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.output import out
 from nsad_cli.steps import chain_steps
-from nsad_cli.types import Chain
+from nsad_cli.types import Chain, Finish
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +25,7 @@ def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False, conso
             _print_steps(console, chain)
     console.print(chains_table(solution.chains, solution.ballot))
     if solution.ballot.votes:
-        console.print(ballot_table(solution.ballot, solution.problem.answer))
+        console.print(ballot_table(solution.ballot, solution.chains, solution.problem.answer))
     for line in conclusion(solution, ask):
         console.print(line)
 
@@ -41,6 +41,11 @@ def conclusion(solution: Solution, ask: Ask) -> list[str]:
         lines = [f"[bold]answer: [green]{shown(ballot.answer)}[/][/]", *(f"  {line}" for line in _margin(solution))]
         silent = sum(chain.answer is None for chain in chains)
         lines += [f"  {silent} of {len(chains)} chains state no answer"] if silent else []
+    if cut := sum(chain.finish is Finish.LENGTH for chain in chains):
+        lines.append(
+            f"  {cut} of {len(chains)} chains were cut off at the limit of tokens: sampling.max_new_tokens in"
+            " the run's recipe.yaml raises it"
+        )
     if solution.sure is not None and ask.stop_at is not None:
         asked = "" if solution.sure >= ask.stop_at else f", not {ask.stop_at:.0%}"
         lines.append(
@@ -52,18 +57,18 @@ def conclusion(solution: Solution, ask: Ask) -> list[str]:
 def _margin(solution: Solution) -> list[str]:
     """How near the vote was to going the other way."""
     from nsad_cli.cli.vote_tables import shown
-    from nsad_cli.voting import chains_to_turn
+    from nsad_cli.voting import chains_to_turn, decisive
 
     ballot, chains = solution.ballot, solution.chains
     if len(ballot.votes) == 1:
         return ["no chain states another answer"]
     first, second = ballot.votes[:2]
     other, total = shown(second.answer), sum(max(vote.weight, 0.0) for vote in ballot.votes) or 1.0
+    if ballot.rule == "best":
+        best, rival = decisive(chains, ballot)[:2]
+        return [f"its best chain scores {best:.3f}, the best that says {other} {rival:.3f}"]
     what = "chains that answer" if ballot.rule == "sc" else "weight"
     share = f"{ballot.share:.0%} of the {what}; {other} has {max(second.weight, 0.0) / total:.0%}"
-    if ballot.rule == "best":
-        best, rival = (max(chain.weight or 0.0 for chain in chains if chain.index in v.chains) for v in (first, second))
-        return [share, f"its best chain scores {best:.3f}, the best that says {other} {rival:.3f}"]
     if ballot.rule != "sc" and first.weight == second.weight == 0:
         return [share, "none of their chains weighs anything: it has more of them, the heaviest, or the first"]
     if first.weight == second.weight:
@@ -100,7 +105,7 @@ def steps(chain: Chain) -> list[tuple[str, float | None]]:
 
 
 def solution_json(solution: Solution, ask: Ask | None = None) -> dict[str, Any]:
-    """The object of `nsad solve --json`: share is of the weight, logprob the mean per token.
+    """The object of `nsad solve --json`: share is of the weight, logprob the mean per token, finish as the API says it.
 
     Where it was asked to stop early, `stopped` says how many chains were drawn and how sure that made the leader.
     """
@@ -135,6 +140,7 @@ def _chains(chains: Sequence[Chain]) -> list[dict[str, Any]]:
             "weight": chain.weight,
             "logprob": chain.logprob,
             "tokens": len(chain.logprobs),
+            "finish": chain.finish.value,
         }
         for chain in chains
     ]

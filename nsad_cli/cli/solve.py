@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsad_cli.cli.options import AsJson, Device, EngineName, RunName
+from nsad_cli.cli.options import RULES_TOLD, AsJson, Device, EngineName, RunName, StopAt
 from nsad_cli.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -31,12 +30,9 @@ def solve(
         Path | None,
         typer.Option("--file", help='A file of them: a line each, or {"question": "…"} each where it ends in .jsonl.'),
     ] = None,
-    rule: Annotated[str | None, typer.Option("--rule", help="sc, wsc, asc, asc-add or best.")] = None,
+    rule: Annotated[str | None, typer.Option("--rule", help=f"{RULES_TOLD} Unset: its recipe's (asc).")] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=1, help="Chains to draw.")] = None,
-    stop_at: Annotated[
-        float | None,
-        typer.Option("--stop-at", min=0.5, max=1.0, help="Draw no more once the leader stays it by this probability."),
-    ] = None,
+    stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 4,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every chain in full, by steps.")] = False,
     run_name: RunName = None,
@@ -45,7 +41,7 @@ def solve(
     as_json: AsJson = False,
 ) -> None:
     """Answer a problem with the student: several chains, weighed by the ranker, vote. The run keeps all of them."""
-    from nsad_cli.asked import asked, read_asked
+    from nsad_cli.asked import asked, given, read_asked
     from nsad_cli.cli.solution import print_solution, solution_json
     from nsad_cli.engines import parse_engine
     from nsad_cli.errors import UsageError
@@ -59,7 +55,7 @@ def solve(
     if file is not None:
         problems = read_asked(file.expanduser(), say)
     else:
-        text = (sys.stdin.read() if question == "-" else question or "").strip()
+        text = given(question or "").strip()
         if not text:
             raise UsageError(
                 "the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -'

@@ -67,8 +67,16 @@ def _print(console: Console, number: int, solution: Solution, ask: Ask, verbose:
     right = _right(solution)
     mark = "" if right is None else "[green]✓[/] " if right else "[red]✗[/] "
     answer = "[yellow]no answer[/]" if ballot.answer is None else f"[bold]{shown(ballot.answer)}[/]"
-    share = "" if ballot.answer is None else f" [dim]{ballot.share:.0%}[/]"
+    share = "" if ballot.answer is None else f" [dim]{_standing(solution)}[/]"
     console.print(f"[dim]{number:>4}[/]  {mark}{answer}{share}  [dim]{shown(question)}[/]")
+
+
+def _standing(solution: Solution) -> str:
+    """The winner's share of the weight; under `best`, which one chain decides, its score."""
+    from nsad_cli.voting import decisive
+
+    ballot = solution.ballot
+    return f"{decisive(solution.chains, ballot)[0]:.3f}" if ballot.rule == "best" else f"{ballot.share:.0%}"
 
 
 def _json(solution: Solution, ask: Ask) -> dict[str, Any]:

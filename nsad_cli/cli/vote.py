@@ -8,13 +8,20 @@ from typing import Annotated
 
 import typer
 
-from nsad_cli.cli.options import AsJson
+from nsad_cli.cli.options import RULES_TOLD, AsJson, StopAt
 from nsad_cli.cli.output import out, print_json, say
+
+FORMATS = (
+    '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, where an answer that is not given is read'
+    ' from the text; or {"question", "answer", "generated_answer": ["…", …]}; or Qwen2.5-Math\'s {"question", "gt",'
+    ' "pred", "pred_score", "code"?, "score"?}'
+)
 
 
 def vote(
     file: Annotated[
-        Path | None, typer.Argument(help="JSON lines of problems with their chains; or give --run.", show_default=False)
+        Path | None,
+        typer.Argument(help=f"JSON lines, a problem each: {FORMATS}. Or give --run.", show_default=False),
     ] = None,
     run_name: Annotated[
         str | None, typer.Option("--run", help="Look into a run's own chains: which problems are worth a look.")
@@ -26,16 +33,14 @@ def vote(
     rule: Annotated[
         str | None,
         typer.Option(
-            "--rule", help="sc, wsc, asc, asc-add, best, or any (an upper bound). [default: sc; of a run asc]"
+            "--rule",
+            help=f"{RULES_TOLD} any: right where some chain is, a bound on all rules. [default: sc; of a run asc]",
         ),
     ] = None,
     samples: Annotated[
         int | None, typer.Option("--samples", min=1, help="The first N chains of each problem alone.")
     ] = None,
-    stop_at: Annotated[
-        float | None,
-        typer.Option("--stop-at", min=0.5, max=1.0, help="Stop where the leader stays it by this probability."),
-    ] = None,
+    stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:

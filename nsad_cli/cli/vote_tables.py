@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from nsad_cli.ballots.bars import bar, mark
 from nsad_cli.cli.tables import new_table
 from nsad_cli.readable import printable, readable
-from nsad_cli.types import Ballot, Chain
+from nsad_cli.types import Ballot, Chain, Finish
+from nsad_cli.voting import decisive
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -28,34 +29,41 @@ def shown(text: str) -> str:
     return escape(printable(readable(text)))
 
 
-def ballot_table(ballot: Ballot, gold: str = "", most: int | None = None) -> Table:
-    """A bar for each answer, as long as its share of the weight, the winner first; `most`: the first few alone."""
-    table = new_table(f"Votes by {ballot.rule}", "answer", "", "share", "weight", "chains", left=2)
+def ballot_table(ballot: Ballot, chains: Sequence[Chain], gold: str = "", most: int | None = None) -> Table:
+    """A bar for each answer, the winner first, as long as its share of the weight; under `best`, which one chain
+    decides, as its highest score. `most`: the first few alone."""
+    best = ballot.rule == "best"
+    table = new_table(
+        f"Votes by {ballot.rule}", "answer", "", *(("best score",) if best else ("share", "weight")), "chains", left=2
+    )
     table.columns[0].overflow = "fold"
     table.columns[1].no_wrap = True
-    total = sum(max(vote.weight, 0.0) for vote in ballot.votes) or 1.0
-    for i, vote in enumerate(ballot.votes[:most]):
-        share = max(vote.weight, 0.0) / total
+    decided = decisive(chains, ballot)
+    total = 1.0 if best else sum(max(weight, 0.0) for weight in decided) or 1.0
+    for i, (vote, weight) in enumerate(zip(ballot.votes[:most], decided, strict=False)):
+        share = min(max(weight, 0.0) / total, 1.0)
         style = "bold green" if i == 0 else ""
         table.add_row(
             f"{'▸' if i == 0 else ' '} {shown(vote.answer)}",
             f"[{'green' if i == 0 else 'cyan'}]{bar(share, BAR)}[/]",
-            f"{share:.0%}",
-            _weight(vote.weight, ballot.rule),
+            *(() if best else (f"{share:.0%}",)),
+            _weight(weight, ballot.rule),
             str(vote.count),
             style=style,
         )
     if gold:
         table.caption = f"gold answer: {shown(gold)}"
     elif most is not None and len(ballot.votes) > most:
-        table.caption = f"and {len(ballot.votes) - most} more answers"
+        more = len(ballot.votes) - most
+        table.caption = f"and {more} more answer{'s' if more > 1 else ''}"
     return table
 
 
 def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = None, *, judged: bool = False) -> Table:
     """Each chain with its answer, its weight under the ballot's rule and the mean probability of its tokens.
 
-    `most`: the last few alone. judged: with whether it is right, and the mean log-probability.
+    One that was cut off at the limit of tokens is marked. `most`: the last few alone. judged: with whether it is right,
+    and the mean log-probability.
     """
     more = ["log p"] if judged else []
     table = new_table("Chains", "#", "answer", "its end", "weight", "p(token)", *more, "tokens", left=3)
@@ -75,9 +83,14 @@ def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = Non
             _weight(weights[chain.index], ballot.rule),
             "–" if mean is None else f"{math.exp(mean):.2f}",
             *(["–" if mean is None else f"{mean:.3f}"] if judged else []),
-            str(len(chain.logprobs)) if chain.logprobs else "–",
+            _tokens(chain),
         )
     return table
+
+
+def _tokens(chain: Chain) -> str:
+    count = str(len(chain.logprobs)) if chain.logprobs else "–"
+    return f"[yellow]cut {count}[/]" if chain.finish is Finish.LENGTH else count
 
 
 def weights_shown(chains: Sequence[Chain], rule: str) -> dict[int, float | None]:

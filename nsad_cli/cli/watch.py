@@ -61,13 +61,13 @@ class Watching:
     def __call__(self, problem: Problem, chains: Sequence[Chain]) -> None:
         """A chain has arrived."""
         fresh = [chain for chain in chains if chain.index not in self._seen]
-        self._seen |= {chain.index for chain in fresh}
         self._chains = chains
-        if self._live is None:
-            for chain in fresh:
+        for chain in fresh:
+            self._seen.add(chain.index)
+            if self._live is None:
                 score = "" if chain.weight is None else f" (scores {chain.weight:.3f})"
                 answer = "no answer" if chain.answer is None else printable(readable(chain.answer))
-                say(f"  chain {len(self._seen)}/{self.ask.samples}: {answer}{score}")
+                say(f"  {len(self._seen)} of {self.ask.samples}: chain {chain.index} says {answer}{score}")
 
     def _screen(self) -> Any:
         from rich.console import Group
@@ -85,7 +85,7 @@ class Watching:
             if chains:
                 parts.append(chains_table(chains, ballot, max(room - min(len(ballot.votes), most), 1)))
             if ballot.votes:
-                parts.append(ballot_table(ballot, most=most))
+                parts.append(ballot_table(ballot, chains, most=most))
         seconds = time.monotonic() - self._started
         status = f"{len(chains)} of {self.ask.samples} chains · {self._tokens} tokens · {seconds:.0f} s"
         return Group(*parts, Spinner("dots", text=status, style="cyan"))

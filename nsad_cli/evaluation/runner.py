@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from nsad_cli.answers.checker import Checker
 from nsad_cli.chains import ChainStore
+from nsad_cli.generation.kept import KeptSampler
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampler, Sampling, Task
 from nsad_cli.runs import content_key
 from nsad_cli.solve import Ranker, complete
@@ -34,9 +35,10 @@ def sample_all(
     checker: Checker,
     on_progress: Callable[[int, int, int], None],
 ) -> dict[str, tuple[list[Chain], list[Chain]]]:
-    """Each problem's (greedy, sampled) chains; those that the store has are not sampled again.
+    """Each problem's (greedy, sampled) chains; those that the store has are not sampled again (see KeptSampler).
 
-    on_progress: chains done, chains wanted, tokens generated now. A problem's chains are kept when its last is done.
+    on_progress: chains done, chains wanted, tokens generated now. Chains are kept as they arrive, and judged when all
+    of their problem's are there.
     """
     passes: list[tuple[Sampling, tuple[int, ...]]] = [(greedy(sampling), (GREEDY_INDEX,))] if with_greedy else []
     passes += [(sampling, tuple(range(samples)))] if samples else []
@@ -51,27 +53,22 @@ def sample_all(
     for how, indices in passes:
         key = {"model": subject.model, "model_key": subject.model_key, "sampling": sampling_key(how, seed)}
         have: dict[str, list[Chain]] = {}
-        for problem in problems:
-            if stored := store.whole(problem.id, indices, **key):
-                # `solve` keeps chains without knowing the gold answer, and checkers improve: judge them again.
-                have[problem.id] = complete(stored, problem.answer, checker)
-                if have[problem.id] != stored:
-                    store.put(problem, have[problem.id], **key)
-        done += len(have) * len(indices)
-        on_progress(done, total, tokens)
         by_id = {problem.id: problem for problem in problems}
-        arriving: dict[str, list[Chain]] = {problem.id: [] for problem in problems if problem.id not in have}
-        tasks = [Task(problem.id, problem.question, indices, kept=problem.id in have) for problem in problems]
-        for chain in subject.sampler.sample(tasks, how, seed=str(seed), on_tokens=count):
-            group = arriving.get(chain.problem_id)
-            if group is None:
-                continue
+        arriving: dict[str, list[Chain]] = {problem.id: [] for problem in problems}
+        tasks = [Task(problem.id, problem.question, indices) for problem in problems]
+        sampler = KeptSampler(subject.sampler, store, key, problems)
+        on_progress(done, total, tokens)
+        for chain in sampler.sample(tasks, how, seed=str(seed), on_tokens=count):
+            group = arriving[chain.problem_id]
             group.append(chain)
             done += 1
             if len(group) == len(indices):
                 problem = by_id[chain.problem_id]
-                have[problem.id] = complete(sorted(group, key=lambda item: item.index), problem.answer, checker)
-                store.put(problem, have[problem.id], **key)
+                group.sort(key=lambda item: item.index)
+                # `solve` keeps chains without knowing the gold answer, and checkers improve: judge stored ones again.
+                have[problem.id] = complete(group, problem.answer, checker)
+                if have[problem.id] != group:
+                    store.put(problem, have[problem.id], **key)
             on_progress(done, total, tokens)
         found.append(have)
     empty: dict[str, list[Chain]] = {problem.id: [] for problem in problems}

@@ -55,6 +55,8 @@ class _Row:
 class HFSampler:
     """Samples with a student through one of its adapters (None: the bare base)."""
 
+    plans_batches = True
+
     def __init__(self, student: Student, adapters: Adapters | None, name: str | None, batch_size: int = 32) -> None:
         self.student, self.adapters, self.name, self.batch_size = student, adapters, name, batch_size
         config = student.model.config.get_text_config()

@@ -11,10 +11,11 @@ from nsad_cli.types import Chain, Problem
 
 
 class KeptSampler:
-    """An engine beside a store: gives the store's chains of a task where it has them all, else samples and keeps them.
+    """An engine beside a store: gives the chains that the store has, samples those that it lacks, and keeps them.
 
     key: model, model_key and sampling, as in ChainStore. Chains are kept as they arrive; those of the store come with
-    the scores of a ranker, where one is named.
+    the scores of a ranker, where one is named. Of an engine that plans batches, a task is the store's as a whole or not
+    at all.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class KeptSampler:
     ) -> None:
         self.engine, self.store, self.key, self.ranker = engine, store, key, ranker
         self.problems = {problem.id: problem for problem in problems}
+        self.plans_batches = engine.plans_batches
 
     def sample(
         self,
@@ -36,16 +38,20 @@ class KeptSampler:
         seed: str,
         on_tokens: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Chain]:
-        """See Sampler.sample; a task that is kept in part is sampled as a whole, so that batches stay as they were."""
+        """See Sampler.sample."""
         planned = []
         for task in tasks:
-            stored = self.store.whole(task.problem_id, task.indices, ranker=self.ranker, **self.key)
-            planned.append(dataclasses.replace(task, kept=bool(stored)))
-            yield from stored
-        wanted = {task.problem_id for task in planned if not task.kept}
+            found = self.store.get(task.problem_id, ranker=self.ranker, **self.key)
+            stored = {chain.index: chain for chain in found if chain.index in task.indices}
+            missing = tuple(index for index in task.indices if index not in stored)
+            if missing and self.plans_batches:
+                stored, missing = {}, task.indices
+            planned.append(dataclasses.replace(task, indices=missing or task.indices, kept=not missing))
+            yield from stored.values()
+        wanted = {(task.problem_id, index) for task in planned if not task.kept for index in task.indices}
         if not wanted:
             return
         for chain in self.engine.sample(planned, sampling, seed=seed, on_tokens=on_tokens):
-            if chain.problem_id in wanted:
+            if (chain.problem_id, chain.index) in wanted:
                 self.store.put(self.problems[chain.problem_id], [chain], **self.key)
                 yield chain

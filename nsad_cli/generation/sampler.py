@@ -47,6 +47,10 @@ class Task:
 class Sampler(Protocol):
     """An engine that samples chains."""
 
+    plans_batches: bool
+    """Whether a chain's batch, planned from all tasks, shapes the rounding of its arithmetic: a task that is kept in
+    part is then sampled as a whole, so that batches stay as they were. Else only what is missing need be asked for."""
+
     def sample(
         self,
         tasks: Sequence[Task],

@@ -1,8 +1,10 @@
 """The server engine: a student that an OpenAI-compatible server holds, asked by /v1/completions with its own prompt.
 
-The prompt goes as token ids, which the API allows and which leave no doubt about a BOS; a server that refuses them gets
-its text. A chain is a request of its own with a seed of its own, so that it follows from (seed, problem, index) as far
-as the server keeps seeds. Where the server lists no token for the end of a chain, neither does the chain.
+The prompt goes as token ids, which the API allows and which leave no doubt about a BOS; a server that refuses them
+gets its text. What a server would take from the model's generation_config.json, a repetition penalty say, is asked to
+be neutral, where it knows such fields. A chain is a request of its own with a seed of its own, so that it follows from
+(seed, problem, index) as far as the server keeps seeds. Where the server lists no token for the end of a chain,
+neither does the chain.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.sampler import Sampling, Task, need_room
@@ -29,6 +32,16 @@ FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH, "content_filter": Fini
 BAD_REQUESTS = (400, 422)
 PASSING = (408, 409, 429)
 """Refusals that another attempt may not meet, beside errors of the server itself (500 and above)."""
+NEUTRAL = {
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "top_k": -1,
+    "min_p": 0.0,
+}
+"""Values that change nothing, for servers that apply the model's own settings to what a request leaves out."""
+WAYS = tuple((by_ids, neutral) for by_ids in (True, False) for neutral in (NEUTRAL, {}))
+"""How a completion can be asked for, the best way first: the prompt as token ids, and the neutral values."""
 SEED_BITS = 31
 """Some servers know no more."""
 NEAR = 8
@@ -40,6 +53,8 @@ class ServerSampler:
 
     student: the tokenizer and prompt side, whose weights are not needed (load_student(…, weights=False)).
     """
+
+    plans_batches = False
 
     def __init__(
         self,
@@ -156,6 +171,8 @@ class _Server:
     """One base URL with its client."""
 
     client: Any
+    is_openai: bool
+    """OpenAI's own API applies no settings of a model, and refuses fields that it does not know."""
     under_way: int = 0
     misses: int = 0
     """Failures in a row."""
@@ -174,12 +191,13 @@ class _Servers:
             _Server(
                 AsyncOpenAI(
                     base_url=url, api_key=key, max_retries=0, timeout=timeout, http_client=DefaultAioHttpClient()
-                )
+                ),
+                is_openai=f".{urlsplit(url).hostname}".endswith(".openai.com"),
             )
             for url in sampler.base_urls
         ]
-        self.by_ids = True
-        """Whether the servers take token ids; found out by asking."""
+        self.way = 0
+        """The first of the WAYS that no server has refused; found out by asking."""
         self.answered = False
 
     async def close(self) -> None:
@@ -194,15 +212,18 @@ class _Servers:
         attempt = 0
         while True:
             server = min(self.servers, key=lambda item: (item.misses, item.under_way))
-            by_ids = self.by_ids
+            way = self.way
+            by_ids, neutral = WAYS[way]
+            more = {} if server.is_openai else neutral
             server.under_way += 1
             try:
-                reply = await server.client.completions.create(prompt=ids if by_ids else text, **body)
+                reply = await server.client.completions.create(prompt=ids if by_ids else text, extra_body=more, **body)
                 if not _is_completion(reply):
                     raise ValueError(f"not a completion: {str(reply)[:80]}")
             except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is no JSON
-                if isinstance(error, openai.APIStatusError) and error.status_code in BAD_REQUESTS and by_ids:
-                    self.by_ids = False
+                refused = isinstance(error, openai.APIStatusError) and error.status_code in BAD_REQUESTS
+                if refused and way + 1 < len(WAYS):
+                    self.way = max(self.way, way + 1)
                     continue
                 server.misses += 1
                 if attempt >= (RETRIES if self.answered else AT_FIRST) or not _may_pass(error):

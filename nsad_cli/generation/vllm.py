@@ -23,6 +23,8 @@ class VllmSampler:
     chain that is asked for, and ends with `close`, with the sampler, or with this process.
     """
 
+    plans_batches = False
+
     def __init__(self, student: Student, model: Model) -> None:
         self.student, self.model = student, model
         self._engine: Engine | None = None

@@ -99,6 +99,8 @@ class ProbeRanker(TrainedRanker):
 class ListeningSampler:
     """A sampler that also tells each chain's features."""
 
+    plans_batches = True
+
     def __init__(self, sampler: Any, hear: Callable[[Chain, Tensor], None]) -> None:
         self.sampler, self.hear = sampler, hear
 

@@ -83,7 +83,7 @@ class Hard:
     """A sampler whose chains end in hard answers."""
 
     def __init__(self, sampler: Sampler) -> None:
-        self.sampler = sampler
+        self.sampler, self.plans_batches = sampler, sampler.plans_batches
 
     def sample(self, tasks: Sequence[Task], sampling: Sampling, **options: Any) -> Iterator[Chain]:
         for chain in self.sampler.sample(tasks, sampling, **options):

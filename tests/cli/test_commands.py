@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from nsad_cli.arithmetic import problems
+from nsad_cli.voting import RULES
 from tests.cli.terminal import Terminal
 from tests.training.test_stages import recipe
 
@@ -94,6 +95,15 @@ def test_help_and_version_import_nothing_heavy(nsad: Nsad) -> None:
         assert nsad(command, "--help").returncode == 0, command
 
 
+@pytest.mark.parametrize("command", ["solve", "vote"])
+def test_help_explains_every_rule_and_the_files(nsad: Nsad, command: str) -> None:
+    told = " ".join(nsad(command, "--help", COLUMNS="200").stdout.replace("│", " ").split())
+    for rule in RULES:
+        assert f"{rule}: " in told, rule
+    assert "leading answer would stay ahead" in told
+    assert command == "solve" or ('"chains": [{"text", "answer"?' in told and '"generated_answer": ["…", …]' in told)
+
+
 def test_a_whole_run_prints_one_json_object(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     _, result = trained
     assert result.returncode == 0, result.stderr
@@ -109,10 +119,10 @@ def test_solve_needs_no_flag_after_a_run(trained: tuple[Path, subprocess.Complet
     value = json.loads(result.stdout)
     assert set(value) == {"answer", "rule", "share", "votes", "chains"} and value["rule"] == "asc"
     assert [chain["index"] for chain in value["chains"]] == [0, 1, 2]
-    assert set(value["chains"][0]) == {"index", "text", "answer", "weight", "logprob", "tokens"}
+    assert set(value["chains"][0]) == {"index", "text", "answer", "weight", "logprob", "tokens", "finish"}
     assert "run: tiny" in result.stderr
     again = run_nsad(home, "solve", "Ana has 3 cups. How many?", "--samples", "3", "--verbose")
-    assert again.returncode == 0 and "Votes by asc" in again.stdout and "chain 2" in again.stdout
+    assert again.returncode == 0 and "rule asc" in again.stderr and "chain 2" in again.stdout
 
 
 def test_a_file_of_problems_is_solved_once(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -228,7 +238,10 @@ def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     lora = run_nsad(home, "export", "out/lora", "--lora", "--json")
     assert lora.returncode == 0 and json.loads(lora.stdout)["weights"] == value["weights"]
     nat = run_nsad(home, "export", "out/nat", "--for", "vllm")
-    assert nat.returncode == 0 and f"vllm serve {home / 'out' / 'nat'} --dtype float32" in nat.stderr, nat.stderr
+    assert (
+        nat.returncode == 0
+        and f"vllm serve {home / 'out' / 'nat'} --served-model-name nat --dtype float32" in nat.stderr
+    ), nat.stderr
     assert "exclude each other" in failure(run_nsad(home, "export", "out/x", "--for", "vllm", "--lora"), 2)[0]
     assert "goes with --for" in failure(run_nsad(home, "export", "out/x", "--model", "nat"), 2)[0]
     assert (
@@ -379,6 +392,31 @@ def test_doctor(nsad: Nsad) -> None:
 def test_bad_input_is_told_in_three_lines(nsad: Nsad, arguments: list[str], code: int, words: str) -> None:
     lines = failure(nsad(*arguments), code)
     assert words in " ".join(lines), lines
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "words"),
+    [
+        ("solve -", b"What is \xff\xfe?", "not UTF-8"),
+        ("solve - <&-", b"", "standard input is closed"),
+        ("solve - >&-", b"1+1", "standard output is closed"),
+        ("--version >/dev/full", b"", "No space left"),
+        ("solve 'What is \udcff?'", b"", "not UTF-8"),
+    ],
+)
+def test_a_stream_that_cannot_be_used_is_told(tmp_path: Path, command: str, text: bytes, words: str) -> None:
+    shell = f"exec {sys.executable} -m nsad_cli {command}"
+    result = subprocess.run(["sh", "-c", os.fsencode(shell)], cwd=tmp_path, input=text, capture_output=True)
+    lines = result.stderr.decode().splitlines()
+    assert result.returncode in (1, 2) and result.stdout == b"" and len(lines) == 3, lines
+    assert words in lines[0] + lines[1] and lines[1].startswith("  why: ") and lines[2].startswith("  try: ")
+
+
+def test_nobody_needs_to_read(tmp_path: Path) -> None:
+    (tmp_path / "chains.jsonl").write_text('{"id": "a", "gold": "7", "chains": [{"text": "", "answer": "7"}]}\nbad\n')
+    shell = f"{sys.executable} -m nsad_cli vote chains.jsonl --json 2>&-; {sys.executable} -m nsad_cli --help | true"
+    result = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True)
+    assert json.loads(result.stdout)["accuracy"] == 1.0 and result.stderr == b""
 
 
 def test_a_malformed_recipe_names_its_line(nsad: Nsad, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -16,6 +17,7 @@ from nsad_cli.asked import asked
 from nsad_cli.cli.result_tables import comparison_tables, group_tables, results_table, stopping_table
 from nsad_cli.cli.solution import conclusion, solution_json, steps
 from nsad_cli.cli.vote_tables import BAR, ballot_table, bar, chains_table
+from nsad_cli.cli.watch import Watching
 from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.report import report_on
 from nsad_cli.solve import Ask, Solution
@@ -49,7 +51,7 @@ def test_tables_fit_and_show_what_would_steer(width: int) -> None:
         for i in range(6)
     ]
     ballot = vote(chains, "asc")
-    lines = printed(chains_table(chains, ballot), ballot_table(ballot), width=width)
+    lines = printed(chains_table(chains, ballot), ballot_table(ballot, chains), width=width)
     whole = "\n".join(lines)
     assert max(map(len, lines)) <= width and "\x1b" not in whole and "\u202e" not in whole
     assert "√3/2" in whole and "[red]7[/]" in whole, "LaTeX is readable, markup is text"
@@ -60,7 +62,10 @@ def test_tables_fit_and_show_what_would_steer(width: int) -> None:
 def test_a_few_rows_where_there_is_room_for_a_few() -> None:
     chains = made([(str(i), 0.5, -0.1) for i in range(9)])
     ballot = vote(chains, "asc")
-    assert "and 6 more answers" in " ".join(printed(ballot_table(ballot, most=3)))
+    assert "and 6 more answers" in " ".join(printed(ballot_table(ballot, chains, most=3)))
+    assert (
+        "and 1 more answer" in (one := printed(ballot_table(ballot, chains, most=8)))[-1] and "answers" not in one[-1]
+    )
     rows = [line.split()[0] for line in printed(chains_table(chains, ballot, most=2))[4:] if line.strip()]
     assert rows == ["7", "8"]
 
@@ -70,6 +75,45 @@ def test_bars(share: float) -> None:
     drawn = bar(share, BAR)
     assert len(drawn) == BAR and (drawn.strip() != "") == (share > 0)
     assert bar(1.0, BAR) == "█" * BAR and bar(0.5, BAR) == ("█" * (BAR // 2)).ljust(BAR)
+
+
+def test_under_best_a_bar_is_the_score_that_decides() -> None:
+    """Though the other answer has most of the weight."""
+    chains = made([("a", 0.9, -1.0), *[("b", 0.8, -1.0)] * 5])
+    lines = printed(ballot_table(vote(chains, "best"), chains))
+    rows = [line for line in lines if "█" in line]
+    assert rows[0].lstrip().startswith("▸ a") and "0.900" in rows[0] and rows[0].count("█") > rows[1].count("█")
+    assert "0.800" in rows[1] and "best score" in "".join(lines) and "%" not in "".join(lines)
+    assert "%" not in " ".join(conclusion(solution(chains, "best"), Ask(6, "best")))
+    by_weight = [line for line in printed(ballot_table(vote(chains, "asc"), chains)) if "█" in line]
+    assert by_weight[0].lstrip().startswith("▸ b") and "82%" in by_weight[0] and "18%" in by_weight[1]
+
+
+def test_chains_that_were_cut_off_are_told() -> None:
+    chains = made([("a", 0.5, -1.0)] * 3)
+    assert "cut" not in " ".join(printed(chains_table(chains, vote(chains, "sc"))))
+    chains[1] = dataclasses.replace(chains[1], finish=Finish.LENGTH)
+    table = printed(chains_table(chains, vote(chains, "sc")), width=60)
+    assert ["cut 1" in line for line in table if "a" in line.split()[2:3]] == [False, True, False], table
+    (line,) = [line for line in conclusion(solution(chains, "sc"), Ask(3, "sc")) if "cut off" in line]
+    assert "1 of 3 chains" in line and "sampling.max_new_tokens" in line
+    assert [chain["finish"] for chain in solution_json(solution(chains, "sc"))["chains"]] == ["stop", "length", "stop"]
+    silent = [dataclasses.replace(chains[1], answer=None, answer_class=None)]
+    assert "sampling.max_new_tokens" in conclusion(solution(silent, "sc"), Ask(1, "sc"))[-1]
+
+
+def test_chains_are_numbered_one_way(capsys: pytest.CaptureFixture[str]) -> None:
+    """As they arrive, by steps, in the table and for programs: by index."""
+    chains = made([("a", 0.5, -1.0), ("b", 0.25, -1.0), (None, 0.125, -1.0)])
+    watching = Watching(Ask(3, "asc"))
+    watching(asked("?"), chains[2:])
+    watching(asked("?"), chains)
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "  1 of 3: chain 2 says no answer (scores 0.125)",
+        "  2 of 3: chain 0 says a (scores 0.500)",
+        "  3 of 3: chain 1 says b (scores 0.250)",
+    ]
 
 
 def test_steps_have_their_own_probabilities() -> None:
@@ -93,7 +137,7 @@ def test_how_near_it_was_is_told() -> None:
     assert "no chain states another" in conclusion(solution(close[:3], "asc"), Ask(3, "asc"))[1]
     assert "a tie" in conclusion(solution(made([("a", 1, -1.0), ("b", 1, -1.0)]), "sc"), Ask(2, "sc"))[2]
     best = made([("a", 0.9, -1.0), ("b", 0.8, -1.0)])
-    assert "scores 0.900, the best that says b 0.800" in conclusion(solution(best, "best"), Ask(2, "best"))[2]
+    assert "scores 0.900, the best that says b 0.800" in conclusion(solution(best, "best"), Ask(2, "best"))[1]
     early = conclusion(solution(close[:3], "sc", 0.9375), Ask(8, "sc", 0.95, 3))
     assert "3 of 8 chains drawn: 93.8% sure that it stays ahead, not 95%" in early[-1]
     assert "no answer" in conclusion(solution(made([(None, 1, -1.0)]), "sc"), Ask(1, "sc"))[0]

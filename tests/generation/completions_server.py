@@ -1,9 +1,10 @@
 """A real server process of /v1/completions for tests: a model folder through transformers, one token at a time.
 
 python -m tests.generation.completions_server MODEL PORT_FILE LOG_FILE serves on a free port until killed and logs every
-request's body. The model asked for steers it: `texts` refuses token ids, `bare` gives no log-probabilities, `flaky`
-fails at the first request of a seed, `broken` always, `html` is no API, `secret` wants the key `sk-right`; `tiny`
-behaves, and no other model is known.
+request's body. The model asked for steers it: `texts` refuses token ids, `strict` fields that OpenAI's
+API does not know, `old` both; `penal` has a generation_config.json with a repetition penalty, for who asks for none;
+`bare` gives no log-probabilities, `flaky` fails at the first request of a seed, `broken` always, `html` is no API,
+`secret` wants the key `sk-right`; `tiny` behaves, and no other model is known.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import torch
 
 from nsad_cli.students import Student, load_student
 
-KNOWN = ("tiny", "texts", "bare", "flaky", "broken", "html", "secret")
+KNOWN = ("tiny", "texts", "strict", "old", "penal", "bare", "flaky", "broken", "html", "secret")
+FIELDS = {"model", "prompt", "max_tokens", "temperature", "top_p", "seed", "logprobs", "stop"}
 SEEN: set[int] = set()
 LOCK = threading.Lock()
 
@@ -32,9 +34,12 @@ def complete(student: Student, body: dict[str, Any]) -> dict[str, Any]:
     tokens: list[int] = []
     logprobs: list[float] = []
     finish, text = "length", ""
+    penalty = body.get("repetition_penalty", 1.5 if body["model"] == "penal" else 1.0)
     while finish == "length" and len(tokens) < body["max_tokens"]:
         with torch.no_grad():
             logits = student.model(torch.tensor([[*ids, *tokens]])).logits[0, -1].float()
+        for token in {*ids, *tokens}:
+            logits[token] = logits[token] / penalty if logits[token] > 0 else logits[token] * penalty
         if body["temperature"]:
             shares = torch.softmax(logits / body["temperature"], -1)
             tokens.append(int(torch.multinomial(shares, 1, generator=random)))
@@ -70,8 +75,10 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(404, {"error": {"message": f"no model {model}"}})
         if model == "secret" and key != "Bearer sk-right":
             return self._send(401, {"error": {"message": f"wrong key {key}"}})
-        if model == "texts" and isinstance(body["prompt"], list):
+        if model in ("texts", "old") and isinstance(body["prompt"], list):
             return self._send(400, {"error": {"message": "prompt must be a string"}})
+        if model in ("strict", "old") and body.keys() - FIELDS:
+            return self._send(422, {"error": {"message": f"unknown fields {body.keys() - FIELDS}"}})
         if model == "html":
             return self._send(200, "<html>not an API</html>")
         if model == "broken" or (model == "flaky" and first):

@@ -86,12 +86,12 @@ def chains(
     return {(c.problem_id, c.index): c for c in sampler.sample(tasks, sampling, seed="s")}
 
 
-@pytest.mark.parametrize("model", ["tiny", "texts", "flaky"])
+@pytest.mark.parametrize("model", ["tiny", "texts", "strict", "old", "penal", "flaky"])
 @pytest.mark.parametrize("shown", [(), SHOWN], ids=["plain", "few-shot"])
 def test_greedy_equals_the_transformers_engine(
     student: Student, server: Server, shown: tuple[Demonstration, ...], model: str
 ) -> None:
-    """Text, finish and log-probabilities; whether the server takes token ids or texts alone, or fails at first."""
+    """Text, finish and log-probabilities; whatever of a request the server refuses, has as its default, or fails at."""
     sampling = Sampling(0.0, 1.0, 40)
     template = "{question}\n" if shown else student.template
     asking = dataclasses.replace(student, template=template, demonstrations=shown)
@@ -107,6 +107,25 @@ def test_greedy_equals_the_transformers_engine(
         if chain.text.isascii():
             assert chain.offsets == ours[key].offsets
     assert not shown or Finish.STOP in {chain.finish for chain in theirs.values()}
+
+
+def test_what_is_refused_is_found_out_once_and_openai_is_asked_for_what_it_knows(
+    student: Student, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(model: str) -> list[tuple[type, bool]]:
+        before = len(server.asked())
+        sampler = ServerSampler(student, [server.url], model, concurrency=1)
+        list(sampler.sample(TASKS[:1], Sampling(0.0, 1.0, 2), seed="s"))
+        return [(type(body["prompt"]), "repetition_penalty" in body) for body in server.asked()[before:]]
+
+    assert asked("tiny") == [(list, True)] * 2
+    assert asked("texts") == [(list, True), (list, False), *[(str, True)] * 2]
+    assert asked("strict") == [(list, True), *[(list, False)] * 2]
+    assert asked("old") == [(list, True), (list, False), (str, True), *[(str, False)] * 2]
+    monkeypatch.setattr(engine, "urlsplit", lambda _: SimpleNamespace(hostname="api.openai.com"))
+    assert asked("strict") == [(list, False)] * 2
+    monkeypatch.setattr(engine, "urlsplit", lambda _: SimpleNamespace(hostname="notopenai.com"))
+    assert asked("tiny") == [(list, True)] * 2
 
 
 def test_a_chain_follows_from_seed_problem_and_index(student: Student, server: Server) -> None:

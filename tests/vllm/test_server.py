@@ -85,6 +85,10 @@ def nat(tmp_path_factory: pytest.TempPathFactory) -> Nat:
 
     found = Nat(tmp_path_factory.mktemp("nat"), greedy("nat"), greedy(None))
     save_nat(student, adapters, "nat", found.folder, GREEDY.max_new_tokens)
+    # What a base may bring, and vLLM applies to whatever a request leaves out.
+    config = json.loads((found.folder / "generation_config.json").read_text())
+    config |= {"repetition_penalty": 1.5, "top_k": 3, "do_sample": True}
+    (found.folder / "generation_config.json").write_text(json.dumps(config))
     return found
 
 
@@ -139,7 +143,7 @@ def wait_for(server: Served, process: subprocess.Popen[bytes], log: Path) -> Non
 
 
 def test_it_serves_what_transformers_says(served: Served, nat: Nat) -> None:
-    """By the server engine: text, log-probabilities, offsets and finish."""
+    """By the server engine: text, log-probabilities, offsets and finish, whatever the folder's own settings are."""
     light = load_student("smollm2", device="cpu", weights=False)
     tasks = [Task(str(i), question, (-1,)) for i, question in enumerate(QUESTIONS)]
     found = ServerSampler(light, [f"{served.root}/v1"], "smol").sample(tasks, GREEDY, seed="s")
