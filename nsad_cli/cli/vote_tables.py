@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from nsad_cli.cli.output import printable
 from nsad_cli.cli.readable import readable
-from nsad_cli.cli.tables import new_table
+from nsad_cli.cli.tables import LEAST, Fitted, keep, new_table
 from nsad_cli.types import Ballot, Chain
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.measure import Measurement
     from rich.table import Table
 
 BAR = 28
+SHORTER = (24, 20, 16, 12, 8)
+ANSWER = 24
+"""Cells that a bar leaves to a long answer; in the table of chains other columns leave it two thirds of that."""
+LESS = (("tokens",), ("tokens", "p(token)"), ("tokens", "p(token)", "its end"))
+"""Columns of the chains that are left out where room is short."""
 
 
 def shown(text: str) -> str:
@@ -27,23 +33,35 @@ def shown(text: str) -> str:
     return escape(printable(readable(text)))
 
 
-def ballot_table(ballot: Ballot, gold: str = "", most: int | None = None) -> Table:
-    """A bar for each answer, as long as its share of the weight, the winner first; `most`: the first few alone."""
-    table = new_table(f"Votes by {ballot.rule}", "answer", "", "share", "weight", "chains", left=2)
+def ballot_table(ballot: Ballot, gold: str = "", most: int | None = None) -> Fitted:
+    """A bar for each answer, as long as its share of the weight, the winner first; `most`: the first few alone.
+
+    Where room is short the bars shrink, then they go, and only then long answers break further.
+    """
+    return Fitted(*(_ballot(ballot, gold, most, width) for width in (BAR, *SHORTER, 0)))
+
+
+def _ballot(ballot: Ballot, gold: str, most: int | None, width: int) -> Table:
+    table = new_table(f"Votes by {ballot.rule}", "answer", *([""] if width else []), "share", "weight", "chains")
+    for column in table.columns[1:]:
+        column.no_wrap = True
     table.columns[0].overflow = "fold"
-    table.columns[1].no_wrap = True
+    if width:
+        table.columns[1].justify = "left"
     total = sum(max(vote.weight, 0.0) for vote in ballot.votes) or 1.0
     for i, vote in enumerate(ballot.votes[:most]):
         share = max(vote.weight, 0.0) / total
         style = "bold green" if i == 0 else ""
         table.add_row(
             f"{'▸' if i == 0 else ' '} {shown(vote.answer)}",
-            f"[{'green' if i == 0 else 'cyan'}]{bar(share)}[/]",
+            *([f"[{'green' if i == 0 else 'cyan'}]{bar(share, width)}[/]"] if width else []),
             f"{share:.0%}",
             _weight(vote.weight, ballot.rule),
             str(vote.count),
             style=style,
         )
+    if ballot.votes:
+        keep(table.columns[0], ANSWER if width else LEAST)
     if gold:
         table.caption = f"gold answer: {shown(gold)}"
     elif most is not None and len(ballot.votes) > most:
@@ -58,20 +76,29 @@ def bar(share: float, width: int = BAR) -> str:
     return f"{text:<{width}}"
 
 
-def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = None) -> Table:
+def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = None) -> Fitted:
     """Each chain with its answer, its weight under the ballot's rule and the mean probability of its tokens.
 
-    `most`: the last few alone.
+    `most`: the last few alone. Where room is short columns go, the answers never.
     """
-    table = new_table("Chains", "#", "answer", "its end", "weight", "p(token)", "tokens", left=3)
-    table.columns[2].no_wrap = True
-    table.columns[2].ratio = 1
-    table.expand = True
+    return Fitted(*(_chains(chains, ballot, most, without) for without in ((), *LESS)))
+
+
+def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, without: Collection[str]) -> Table:
+    heads = ["#", "answer", "its end", "weight", "p(token)", "tokens"]
+    kept = [head not in without for head in heads]
+    table = new_table("Chains", *itertools.compress(heads, kept), left=2)
+    for column in table.columns:
+        column.no_wrap = column.header != "answer"
+        if column.header == "its end":
+            column.justify, column.ratio, column.width = "left", 1, LEAST
+            table.expand = True
+    table.columns[1].overflow = "fold"
     winning = set(ballot.votes[0].chains) if ballot.votes else set()
     weights = weights_shown(chains, ballot.rule)
     for chain in chains[-most:] if most else chains:
         mark = "▸" if chain.index in winning else " "
-        table.add_row(
+        cells: tuple[RenderableType, ...] = (
             f"{mark} {chain.index}",
             shown(chain.answer) if chain.answer is not None else "[dim]none[/]",
             _Tail(printable(readable(" ".join(chain.text.split())))),
@@ -79,6 +106,9 @@ def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = Non
             "–" if chain.logprob is None else f"{math.exp(chain.logprob):.2f}",
             str(len(chain.logprobs)) if chain.logprobs else "–",
         )
+        table.add_row(*itertools.compress(cells, kept))
+    if chains:
+        keep(table.columns[1], 2 * ANSWER // 3 if "its end" not in without else LEAST)
     return table
 
 
