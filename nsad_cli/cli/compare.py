@@ -48,7 +48,7 @@ def compare_runs(
         kept = {f"{side.run.name}:{side.model}": ", ".join(side.engines()) or "none" for side in (a, b)}
         raise NsadError(
             f"{a.name} and {b.name} have measured no problem in common",
-            "their stores hold no chains of both for these problems, settings and weights; chains that they have are by "
+            "their stores hold no chains of both for these problems, settings and weights; what they hold is by "
             + ", ".join(f"{engines} ({name})" for name, engines in kept.items()),
             " and ".join(f"`{side.command(samples, how)}`" for side in (a, b)) + " measure them",
         )
