@@ -147,6 +147,7 @@ def _comparison(title: str, rows: Sequence[dict[str, Any]], without: Collection[
         table.add_row(*(cell for head, cell in zip(heads, cells, strict=True) if head in kept))
     most = max(row["samples"] for row in rows)
     votes = [f"votes over {most} chains of each problem"] if any(row["rule"] for row in rows) else []
-    narrow = ["the paired bootstrap's interval: in a wider window, or by --json"] if "bootstrap" in without else []
+    gone = " and ".join(" ".join(head.split()) for head in heads if head in without)
+    narrow = [f"in a wider window, or by --json: {gone}"] if gone else []
     table.caption = ";\n".join([*votes, *(text for head, text in TOLD.items() if head in kept), *narrow])
     return table

@@ -128,8 +128,8 @@ def test_a_ranker_that_has_not_scored_all_gives_no_row_and_is_named(checker: Che
     rows, (left,) = compare("bench", PROBLEMS, sides, None, checker, "")
     assert "asc" not in rules(rows) and f"{name} has scored 2 of 3 problems" in left["why"], "no vote by sc in its name"
     measure(b, [2, 2, 2], [name])
-    rows, left = compare("bench", PROBLEMS, sides, None, checker, "")
-    assert {"asc", "asc-add", "best"} <= rules(rows) and not left
+    rows, none = compare("bench", PROBLEMS, sides, None, checker, "")
+    assert {"asc", "asc-add", "best"} <= rules(rows) and not none
 
 
 def test_no_ranker_is_told_where_the_other_has_one(checker: Checker) -> None:
@@ -145,8 +145,8 @@ def test_no_ranker_is_told_where_the_other_has_one(checker: Checker) -> None:
     c, d = trained("c"), trained("d")
     measure(c, [2, 2, 2])
     measure(d, [2, 2, 2])
-    rows, left = compare("b", PROBLEMS, (Side(c, "nce", HF), Side(d, "nce", HF)), None, checker, "")
-    assert not left and "sc" in rules(rows), "neither has one: nothing is missed"
+    rows, none = compare("b", PROBLEMS, (Side(c, "nce", HF), Side(d, "nce", HF)), None, checker, "")
+    assert not none and "sc" in rules(rows), "neither has one: nothing is missed"
 
 
 def test_as_many_chains_vote_as_all_problems_have(checker: Checker) -> None:
