@@ -64,7 +64,7 @@ def keep(column: Column, cells: int) -> None:
     """Let a column that may break keep so many cells, as far as it fills them."""
     from rich.text import Text
 
-    column.min_width = min(cells, max(Text.from_markup(str(cell)).cell_len for cell in column.cells))
+    column.min_width = min(cells, max(Text.from_markup(str(cell)).cell_len for cell in (column.header, *column.cells)))
 
 
 def _around(table: Table) -> int:

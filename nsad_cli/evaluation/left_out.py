@@ -53,10 +53,8 @@ def _votes(
     elif any(most) or samples:
         lacking = [side for side, count in zip(sides, most, strict=True) if not count]
         draw = " and ".join(f"`{side.command(samples or max(most), how)}`" for side in lacking)
-        yield (
-            [VOTES],
-            f"{' and '.join(side.name for side in lacking)} have no sampled chains here; draw them with {draw}",
-        )
+        who = " and ".join(side.name for side in lacking)
+        yield [VOTES], f"no sampled chains of {who} are kept for these problems; draw them with {draw}"
 
 
 def _rules(sides: Sequence[Side], groups: Sequence[Sequence[Sequence[Chain]]], used: int, how: str) -> Iterator[Left]:

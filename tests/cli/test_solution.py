@@ -190,5 +190,10 @@ def test_bars_shrink_before_answers_break() -> None:
         width: max(line.count("█") for line in printed(ballot_table(ballot), width=width)) for width in (40, 52, 80)
     }
     assert bars[40] == 0 < bars[52] < bars[80]
+    short = vote(made([("6", 0.5, -0.1)] * 3 + [("12", 0.25, -0.3)]), "asc")
+    for width in (40, 44, 48):
+        lines = printed(ballot_table(short), width=width)
+        assert any(line.split() == ["answer", "share", "weight", "chains"] for line in lines)
+        assert any("█" in line for line in lines) or width < 44, "short answers leave room for bars"
     for width in bars:
         assert any("x + 12y - 3z" in line for line in printed(ballot_table(ballot), width=width))
