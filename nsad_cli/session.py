@@ -25,8 +25,9 @@ from nsad_cli.models import best_model, has_model, model_key, need_model
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.prompts import FEW_SHOT, few_shot
 from nsad_cli.rankers.base import TrainedRanker
-from nsad_cli.rankers.files import described, load_ranker
-from nsad_cli.rankers.probe import READS, ProbeRanker, ProbeScorer
+from nsad_cli.rankers.files import load_ranker
+from nsad_cli.rankers.naming import PROBE, READS, described, outlived
+from nsad_cli.rankers.probe import ProbeRanker
 from nsad_cli.runs import Run
 from nsad_cli.students import Student, load_student, resolve
 
@@ -212,12 +213,9 @@ class Session:
     def _load_ranker(self) -> TrainedRanker | None:
         self.drop("ranker")
         folder = self.run.adapter_path("ranker")
-        found = described(folder)
-        if found["kind"] == ProbeScorer.kind:
-            if found["reads"] != self.model_key(READS):
-                self._note(
-                    f"ranker: it reads another {READS} student's states; train it again with `nsad train-ranker`"
-                )
-                return None
+        if outlived(self.run, self.recipe):
+            self._note(f"ranker: it reads another {READS} student's states; train it again with `nsad train-ranker`")
+            return None
+        if described(folder)["kind"] == PROBE:
             self.load(READS)
         return load_ranker(self.student, self.adapters, folder)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.output import out, print_json, say
 
 if TYPE_CHECKING:
-    from nsad_cli.runs import Run
+    from nsad_cli.evaluation.stored import Side
+
+Rows = list[dict[str, Any]]
 
 
 def compare_runs(
@@ -19,66 +21,80 @@ def compare_runs(
     engine: str,
     as_json: bool,
 ) -> None:
-    """Compare what `nsad eval` has kept; without `specs` on the benchmarks of both recipes."""
+    """Compare what `nsad eval` has kept; without `specs` on the benchmarks of both recipes.
+
+    engine: of a side that names none.
+    """
     from nsad_cli.errors import NsadError, UsageError
 
-    sides = [_side(name) for name in names]
-    labels = [f"{run.name}:{model}" for run, model in sides]
-    if labels[0] == labels[1]:
+    a, b = (_side(name, engine) for name in names)
+    if a.name == b.name:
+        other = "base" if a.model != "base" else "few-shot"
         raise UsageError(
-            f"{labels[0]} is compared with itself",
+            f"{a.name} is compared with itself",
             "both names mean the same model of the same run",
-            f"name another, for example --compare {labels[0]} {sides[0][0].name}:base",
+            f"name another, for example --compare {a.name} {a.run.name}:{other}",
         )
-    specs = specs or list(dict.fromkeys(spec for run, _ in sides for spec in run.recipe.evaluation.benchmarks))
+    how = " ".join([f"--problems {spec}" for spec in specs or ()] + ([] if limit is None else [f"--limit {limit}"]))
+    specs = specs or list(dict.fromkeys(spec for side in (a, b) for spec in side.run.recipe.evaluation.benchmarks))
     if not specs:
         raise UsageError("no benchmark is named", "the runs' recipes have none", "give --problems NAME[:SPLIT][@PATH]")
-    k = min(run.recipe.evaluation.samples for run, _ in sides) if samples is None else samples
-    rows = [row for spec in specs for row in _compared(sides, spec, limit, k, engine)]
+    rows: Rows = []
+    left: Rows = []
+    for spec in specs:
+        compared = _compared((a, b), spec, limit, samples, how)
+        rows, left = rows + compared[0], left + compared[1]
     if not rows:
+        kept = {f"{side.run.name}:{side.model}": ", ".join(side.engines()) or "none" for side in (a, b)}
         raise NsadError(
-            f"{labels[0]} and {labels[1]} have measured no problem in common",
-            "their stores hold no chains of both for these problems, settings and weights",
-            " and ".join(f"`nsad eval --run {run.name} --model {model}`" for run, model in sides) + " measure them",
+            f"{a.name} and {b.name} have measured no problem in common",
+            "their stores hold no chains of both for these problems, settings and weights; what they hold is by "
+            + ", ".join(f"{engines} ({name})" for name, engines in kept.items()),
+            " and ".join(f"`{side.command(samples, how)}`" for side in (a, b)) + " measure them",
         )
+    for item in left:
+        say(f"{item['benchmark']}: {', '.join(item['what'])} left out: {item['why']}")
     if as_json:
-        print_json({"a": labels[0], "b": labels[1], "comparison": rows})
+        print_json({"a": a.name, "b": b.name, "comparison": rows, "left_out": left})
         return
     from nsad_cli.cli.result_tables import comparison_tables
 
-    for table in comparison_tables(rows, *labels):
+    for table in comparison_tables(rows, a.name, b.name):
         out().print(table)
 
 
-def _side(name: str) -> tuple[Run, str]:
-    """RUN or RUN:MODEL; without a model the best one that the run has."""
+def _side(name: str, engine: str) -> Side:
+    """RUN[:MODEL][@ENGINE]; without a model the best one that the run has."""
     from nsad_cli.config import MODELS
+    from nsad_cli.engines import parse_engine
     from nsad_cli.errors import UsageError
+    from nsad_cli.evaluation.stored import Side
     from nsad_cli.models import best_model, need_model
     from nsad_cli.runs import Run
 
-    run_name, _, model = name.partition(":")
+    what, at, own = name.partition("@")
+    run_name, _, model = what.partition(":")
+    sampled_by = parse_engine(own if at else engine, reached=False)
     run = Run.open(run_name)
     if model and model not in MODELS:
-        raise UsageError(f"unknown model `{model}`", f"`{name}` is RUN:MODEL", f"models: {', '.join(MODELS)}")
+        raise UsageError(f"unknown model `{model}`", f"`{what}` is RUN:MODEL", f"models: {', '.join(MODELS)}")
     model = model or best_model(run)
     need_model(run, model)
-    return run, model
+    return Side(run, model, sampled_by)
 
 
 def _compared(
-    sides: Sequence[tuple[Run, str]], spec: str, limit: int | None, samples: int, engine: str
-) -> list[dict[str, Any]]:
+    sides: tuple[Side, Side], spec: str, limit: int | None, samples: int | None, how: str
+) -> tuple[Rows, Rows]:
     from nsad_cli.answers.checker import Checker
-    from nsad_cli.evaluation.compare import comparison_rows
+    from nsad_cli.evaluation.compare import compare
     from nsad_cli.evaluation.measure import load_benchmarks
-    from nsad_cli.evaluation.stored import stored_chains
 
-    ((label, problems),) = load_benchmarks(sides[0][0], [spec], limit, say)
-    if sides[1][0].name != sides[0][0].name:  # what either run was trained on is left out for both
-        ((_, others),) = load_benchmarks(sides[1][0], [spec], limit, say)
+    a, b = (side.run for side in sides)
+    ((label, problems),) = load_benchmarks(a, [spec], limit, say)
+    if b.name != a.name:  # what either run was trained on is left out for both
+        ((_, others),) = load_benchmarks(b, [spec], limit, say)
         known = {problem.id for problem in others}
         problems = [problem for problem in problems if problem.id in known]
     with Checker() as checker:
-        a, b = (stored_chains(run, model, problems, samples, checker, engine) for run, model in sides)
-    return comparison_rows(label, problems, a, b)
+        return compare(label, problems, sides, samples, checker, how)

@@ -29,7 +29,10 @@ def evaluate(
     compare: Annotated[
         tuple[str, str] | None,
         typer.Option(
-            "--compare", metavar="A B", help="Compare two measured runs, RUN or RUN:MODEL each; nothing is sampled."
+            "--compare",
+            metavar="A B",
+            help="Compare two measured models, RUN[:MODEL][@ENGINE] each (ENGINE where --engine is not meant; a "
+            "server's without URL); nothing is sampled.",
         ),
     ] = None,
     run_name: RunName = None,
@@ -38,14 +41,14 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a run's models on benchmarks: greedy answers, and votes under every rule from one sampling pass."""
-    from nsad_cli.engines import parse_engine
-
-    parse_engine(engine)
     if compare is not None:
         from nsad_cli.cli.compare import compare_runs
 
         compare_runs(compare, problems, limit, samples, engine, as_json)
         return
+    from nsad_cli.engines import parse_engine
+
+    parse_engine(engine)
     _known_models(models)
     from nsad_cli.cli.target import existing_run
 

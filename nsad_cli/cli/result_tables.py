@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.tables import new_table, percent
+from nsad_cli.cli.tables import Fitted, new_table, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def results_table(rows: Sequence[dict[str, Any]]) -> Table:
+def results_table(rows: Sequence[dict[str, Any]]) -> Fitted:
     """Accuracies with their 95 % intervals, in percent."""
     table = new_table(
         "Accuracy and its Wilson 95 % interval; all in %",
@@ -48,16 +48,16 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Table:
     estimates = any(row["method"] == "samples" for row in rows)
     mean = ";\nmean: over chains; pass@k: one of k is right, unbiased" if estimates else ""
     table.caption = f"k: chains a problem{bound}{mean}"
-    return table
+    return Fitted(table)
 
 
-def _numbers_whole(table: Table) -> None:
-    """Where room is short the names of benchmark and model break, never a number."""
+def _numbers_whole(table: Table, names: int = 2) -> None:
+    """Where room is short the first columns, which are names, break, never a number."""
     for i, column in enumerate(table.columns):
-        column.no_wrap, column.overflow = i > 1, "fold"
+        column.no_wrap, column.overflow = i >= names, "fold"
 
 
-def stopping_table(rows: Sequence[dict[str, Any]]) -> Table:
+def stopping_table(rows: Sequence[dict[str, Any]]) -> Fitted:
     """What stopping early would have cost and given, from the same chains."""
     first = rows[0]
     table = new_table(
@@ -78,10 +78,10 @@ def stopping_table(rows: Sequence[dict[str, Any]]) -> Table:
             percent(row["accuracy"]),
         )
         before = here
-    return table
+    return Fitted(table)
 
 
-def group_tables(rows: Sequence[dict[str, Any]], rule: str) -> list[Table]:
+def group_tables(rows: Sequence[dict[str, Any]], rule: str) -> list[Fitted]:
     """Accuracy in % by subject and by level, a table a benchmark: greedy, and by the rule (or sc where it is not)."""
     from rich.markup import escape
 
@@ -104,33 +104,50 @@ def group_tables(rows: Sequence[dict[str, Any]], rule: str) -> list[Table]:
             cells = [found[(group, *column)] for column in columns]
             right = [f"{100 * cell['accuracy']:.1f}" for cell in cells]
             table.add_row(escape(printable(group)) or "(none)", str(cells[0]["n"]), *right)
-        tables.append(table)
+        _numbers_whole(table, 1)
+        tables.append(Fitted(table))
     return tables
 
 
-def comparison_tables(rows: Sequence[dict[str, Any]], a: str, b: str) -> list[Table]:
+def comparison_tables(rows: Sequence[dict[str, Any]], a: str, b: str) -> list[Fitted]:
     """Two models on the same problems, a table a benchmark: accuracies, their difference, McNemar's p."""
-    return [
-        _comparison(f"{benchmark}: A {a}, B {b}; in %", [row for row in rows if row["benchmark"] == benchmark])
-        for benchmark in dict.fromkeys(row["benchmark"] for row in rows)
-    ]
+    tables = []
+    for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
+        title, mine = f"{benchmark}: A {a}, B {b}; in %", [row for row in rows if row["benchmark"] == benchmark]
+        tables.append(Fitted(*(_comparison(title, mine, without) for without in ((), BESIDE[:1], BESIDE))))
+    return tables
 
 
-def _comparison(title: str, rows: Sequence[dict[str, Any]]) -> Table:
-    table = new_table(title, "by", "n", "A", "B", "B − A", "interval", "A\nalone", "B\nalone", "p")
-    for column in table.columns:
-        column.no_wrap = True
+BESIDE = ("bootstrap", "A : B\nalone")
+"""Columns that are left out first where room is short."""
+TOLD = {
+    "interval": "interval: Newcombe's for pairs, 95 %",
+    "bootstrap": "bootstrap: paired, 95 %; too sure of itself where few problems differ",
+    "p": "p: McNemar, exact",
+    "A : B\nalone": "alone: problems that only A, or only B, has right",
+}
+
+
+def _comparison(title: str, rows: Sequence[dict[str, Any]], without: Collection[str]) -> Table:
+    heads = ["by", "n", "A", "B", "B − A", "interval", "bootstrap", "A : B\nalone", "p"]
+    kept = [head for head in heads if head not in without]
+    table = new_table(title, *kept)
+    _numbers_whole(table, 0)
     for row in rows:
-        alone = ["–" if row[key] is None else str(row[key]) for key in ("only_a", "only_b")]
-        table.add_row(
+        cells = (
             row["rule"] or "greedy",
             str(row["n"]),
             f"{100 * row['a']:.1f}",
             f"{100 * row['b']:.1f}",
             f"{100 * row['difference']:+.1f}",
-            f"{100 * row['ci95'][0]:+.1f} … {100 * row['ci95'][1]:+.1f}",
-            *alone,
+            *(f"{100 * low:+.1f} … {100 * high:+.1f}" for low, high in (row["ci95"], row["bootstrap95"])),
+            "–" if row["only_a"] is None else f"{row['only_a']} : {row['only_b']}",
             "–" if row["p"] is None else f"{row['p']:.3f}" if row["p"] >= 0.001 else "<0.001",
         )
-    table.caption = "interval: paired bootstrap, 95 %; p: McNemar, exact;\nalone: problems that only this one has right"
+        table.add_row(*(cell for head, cell in zip(heads, cells, strict=True) if head in kept))
+    most = max(row["samples"] for row in rows)
+    votes = [f"votes over {most} chains of each problem"] if any(row["rule"] for row in rows) else []
+    gone = " and ".join(" ".join(head.split()) for head in heads if head in without)
+    narrow = [f"in a wider window, or by --json: {gone}"] if gone else []
+    table.caption = ";\n".join([*votes, *(text for head, text in TOLD.items() if head in kept), *narrow])
     return table

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from nsad_cli.ballots.bars import bar, mark
-from nsad_cli.cli.tables import new_table
+from nsad_cli.cli.tables import LEAST, Fitted, keep, new_table
 from nsad_cli.readable import printable, readable
 from nsad_cli.types import Ballot, Chain, Finish
 from nsad_cli.voting import decisive
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.measure import Measurement
     from rich.table import Table
 
 BAR = 28
 JUDGED = {True: "green", False: "red", None: "dim"}
+SHORTER = (24, 20, 16, 12, 8)
+ANSWER = 24
+"""Cells that a bar leaves to a long answer; in the table of chains other columns leave it two thirds of that."""
+LESS = (("tokens",), ("tokens", "log p"), ("tokens", "log p", "p(token)"), ("tokens", "log p", "p(token)", "its end"))
+"""Columns of the chains that are left out where room is short."""
 
 
 def shown(text: str) -> str:
@@ -29,15 +35,24 @@ def shown(text: str) -> str:
     return escape(printable(readable(text)))
 
 
-def ballot_table(ballot: Ballot, chains: Sequence[Chain], gold: str = "", most: int | None = None) -> Table:
+def ballot_table(ballot: Ballot, chains: Sequence[Chain], gold: str = "", most: int | None = None) -> Fitted:
     """A bar for each answer, the winner first, as long as its share of the weight; under `best`, which one chain
-    decides, as its highest score. `most`: the first few alone."""
+    decides, as its highest score. `most`: the first few alone.
+
+    Where room is short the bars shrink, then they go, and only then long answers break further.
+    """
+    return Fitted(*(_ballot(ballot, chains, gold, most, width) for width in (BAR, *SHORTER, 0)))
+
+
+def _ballot(ballot: Ballot, chains: Sequence[Chain], gold: str, most: int | None, width: int) -> Table:
     best = ballot.rule == "best"
-    table = new_table(
-        f"Votes by {ballot.rule}", "answer", "", *(("best score",) if best else ("share", "weight")), "chains", left=2
-    )
+    numbers = ("best score",) if best else ("share", "weight")
+    table = new_table(f"Votes by {ballot.rule}", "answer", *([""] if width else []), *numbers, "chains")
+    for column in table.columns[1:]:
+        column.no_wrap = True
     table.columns[0].overflow = "fold"
-    table.columns[1].no_wrap = True
+    if width:
+        table.columns[1].justify = "left"
     decided = decisive(chains, ballot)
     total = 1.0 if best else sum(max(weight, 0.0) for weight in decided) or 1.0
     for i, (vote, weight) in enumerate(zip(ballot.votes[:most], decided, strict=False)):
@@ -45,12 +60,14 @@ def ballot_table(ballot: Ballot, chains: Sequence[Chain], gold: str = "", most: 
         style = "bold green" if i == 0 else ""
         table.add_row(
             f"{'▸' if i == 0 else ' '} {shown(vote.answer)}",
-            f"[{'green' if i == 0 else 'cyan'}]{bar(share, BAR)}[/]",
+            *([f"[{'green' if i == 0 else 'cyan'}]{bar(share, width)}[/]"] if width else []),
             *(() if best else (f"{share:.0%}",)),
             _weight(weight, ballot.rule),
             str(vote.count),
             style=style,
         )
+    if ballot.votes:
+        keep(table.columns[0], ANSWER if width else LEAST)
     if gold:
         table.caption = f"gold answer: {shown(gold)}"
     elif most is not None and len(ballot.votes) > most:
@@ -59,32 +76,43 @@ def ballot_table(ballot: Ballot, chains: Sequence[Chain], gold: str = "", most: 
     return table
 
 
-def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = None, *, judged: bool = False) -> Table:
+def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = None, *, judged: bool = False) -> Fitted:
     """Each chain with its answer, its weight under the ballot's rule and the mean probability of its tokens.
 
     One that was cut off at the limit of tokens is marked. `most`: the last few alone. judged: with whether it is right,
-    and the mean log-probability.
+    and the mean log-probability. Where room is short columns go, the answers never.
     """
-    more = ["log p"] if judged else []
-    table = new_table("Chains", "#", "answer", "its end", "weight", "p(token)", *more, "tokens", left=3)
-    table.columns[2].no_wrap = True
-    table.columns[2].ratio = 1
-    table.expand = True
+    return Fitted(*(_chains(chains, ballot, most, judged, without) for without in ((), *LESS)))
+
+
+def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, judged: bool, without: Collection[str]) -> Table:
+    heads = ["#", "answer", "its end", "weight", "p(token)", "log p", "tokens"]
+    kept = [head not in without and (judged or head != "log p") for head in heads]
+    table = new_table("Chains", *itertools.compress(heads, kept), left=2)
+    for column in table.columns:
+        column.no_wrap = column.header != "answer"
+        if column.header == "its end":
+            column.justify, column.ratio, column.width = "left", 1, LEAST
+            table.expand = True
+    table.columns[1].overflow = "fold"
     winning = set(ballot.votes[0].chains) if ballot.votes else set()
     weights = weights_shown(chains, ballot.rule)
     for chain in chains[-most:] if most else chains:
         place = "▸" if chain.index in winning else " "
         answer = shown(chain.answer) if chain.answer is not None else "[dim]none[/]"
         mean = chain.logprob
-        table.add_row(
+        cells: tuple[RenderableType, ...] = (
             f"{place} {chain.index}",
             f"[{JUDGED[chain.correct]}]{mark(chain.correct)}[/] {answer}" if judged else answer,
             _Tail(printable(readable(" ".join(chain.text.split())))),
             _weight(weights[chain.index], ballot.rule),
             "–" if mean is None else f"{math.exp(mean):.2f}",
-            *(["–" if mean is None else f"{mean:.3f}"] if judged else []),
+            "–" if mean is None else f"{mean:.3f}",
             _tokens(chain),
         )
+        table.add_row(*itertools.compress(cells, kept))
+    if chains:
+        keep(table.columns[1], 2 * ANSWER // 3 if "its end" not in without else LEAST)
     return table
 
 

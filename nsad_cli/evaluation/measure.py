@@ -112,11 +112,17 @@ def demonstrated(recipe: Recipe) -> set[str]:
 def unseen_problems(spec: str, seen: set[str], limit: int | None, note: Note) -> list[Problem]:
     """A benchmark's first `limit` distinct problems that have a gold answer and are not in `seen`.
 
-    Raises NsadError where none is left.
+    Of problems with one question the first counts; those with another gold answer are told to `note`. Raises NsadError
+    where none is left.
     """
     problems = load_problems(spec, on_corrupt=first_few(note))
     label = parse_spec(spec).label
-    distinct = {problem.id: problem for problem in problems if problem.answer.strip()}
+    distinct: dict[str, Problem] = {}
+    again = 0
+    for problem in (problem for problem in problems if problem.answer.strip()):
+        again += distinct.setdefault(problem.id, problem).answer.strip() != problem.answer.strip()
+    if again:
+        note(f"{label}: {again} problems ask again what an earlier one asks, with another gold answer, and are dropped")
     if blank := sum(not problem.answer.strip() for problem in problems):
         note(f"{label}: {blank} problems have no gold answer, and are dropped")
     unseen = [problem for key, problem in distinct.items() if key not in seen]

@@ -38,11 +38,16 @@ def outcomes(greedy: Sequence[Sequence[Chain]], sampled: Sequence[Sequence[Chain
 
 
 def rules_for(sampled: Sequence[Sequence[Chain]]) -> list[str]:
-    """The votes that the chains allow: `wsc` needs their log-probabilities where they answer, three rules scores."""
+    """The votes that the chains allow: `wsc` needs log-probabilities of all that answer, three rules all scores."""
     chains = [chain for group in sampled for chain in group]
     likely = all(chain.logprobs for chain in chains if chain.answer_class is not None)
-    scored = any(chain.weight is not None for chain in chains)
+    scored = any(chain.weight is not None for chain in chains) and all(map(is_scored, sampled))
     return ["sc", *(["wsc"] if likely else []), *(BY_RANKER if scored else ())]
+
+
+def is_scored(group: Sequence[Chain]) -> bool:
+    """Whether a ranker has scored a problem's chains, as far as it can: empty ones have no score."""
+    return all(chain.weight is not None or not chain.text.strip() for chain in group)
 
 
 def estimated(rule: str) -> bool:

@@ -42,10 +42,33 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return min(1.0, 2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n)
 
 
+def newcombe(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """The paired 95 % interval of mean(b) − mean(a) from Wilson's intervals of both (Newcombe 1998, method 10).
+
+    a, b: each problem's value in [0, 1] under either system, in the same order; at least one. Unlike the bootstrap's it
+    keeps a width where few problems differ, or none: 6 that are alike, 2 of them right, give ±0.286. Both shares'
+    distances to their Wilson limits are joined as errors with the correlation φ, which a continuity correction lowers.
+    For values between 0 and 1 see wilson: the interval is then no narrower than it should be.
+    """
+    n = len(a)
+    p, q = sum(a) / n, sum(b) / n
+    # ad − bc of the fourfold table; for values between 0 and 1, n² times their covariance
+    together = n * sum(x * y for x, y in zip(a, b, strict=True)) - sum(a) * sum(b)
+    scale = math.sqrt(max(p * (1 - p) * q * (1 - q), 0.0)) * n * n
+    phi = 0.0 if scale <= 0 else (max(together - n / 2, 0.0) if together > 0 else together) / scale
+    (low_p, high_p), (low_q, high_q) = wilson(sum(a), n), wilson(sum(b), n)
+
+    def joined(x: float, y: float) -> float:
+        return math.sqrt(max(x * x - 2 * phi * x * y + y * y, 0.0))
+
+    return q - p - joined(q - low_q, high_p - p), q - p + joined(high_q - q, p - low_p)
+
+
 def paired_bootstrap(a: Sequence[float], b: Sequence[float], seed: int = 0) -> tuple[float, float]:
     """The percentile 95 % interval of mean(b) − mean(a), over resampled problems (Efron and Tibshirani 1993, ch. 13).
 
-    a, b: each problem's value under either system, in the same order; at least one. Deterministic by seed.
+    a, b: each problem's value under either system, in the same order; at least one. Deterministic by seed. Where few
+    problems differ it is too narrow, and where none does it has no width: see newcombe.
     """
     import numpy
 

@@ -16,9 +16,6 @@ from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.students import Student
 from nsad_cli.types import Chain, Finish, Problem
 
-ADAPTER = "ranker"
-"""The stage's name, its folder's, and the name of the head ranker's LoRA."""
-
 
 class Scorer(nn.Module):
     """A network that gives chains a logit each, higher for what looks right; trained by RankerObjective or fitted."""

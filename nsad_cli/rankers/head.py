@@ -12,13 +12,14 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nsad_cli.packing import Example, Pack, hidden_states, pack
-from nsad_cli.rankers.base import ADAPTER, StudentScorer, mean_rows
+from nsad_cli.rankers.base import StudentScorer, mean_rows
+from nsad_cli.rankers.naming import ADAPTER, HEAD
 
 
 class HeadScorer(StudentScorer):
     """The LoRA named `ranker` on the student's base, and its head."""
 
-    kind = "head"
+    kind = HEAD
 
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The student's prompt and the chain, always closed by EOS."""

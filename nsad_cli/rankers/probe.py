@@ -20,10 +20,8 @@ from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling, Task
 from nsad_cli.packing import Example, hidden_states, pack
 from nsad_cli.rankers.base import StudentScorer, TrainedRanker, mean_rows
 from nsad_cli.rankers.calibration import Calibration
+from nsad_cli.rankers.naming import PROBE, READS
 from nsad_cli.types import Chain, Problem
-
-READS = "nce"
-"""The model whose states it reads: the one that answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Features:
 class ProbeScorer(StudentScorer):
     """A head on the frozen NCE student."""
 
-    kind = "probe"
+    kind = PROBE
 
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The student's prompt and the chain, with EOS where the chain ended by it."""

@@ -13,11 +13,12 @@ from typing import Any
 from nsad_cli.config import StageConfig
 from nsad_cli.files import weights_digest
 from nsad_cli.processes import SHARDED, count, leads, wait
-from nsad_cli.rankers.base import ADAPTER, ScoreHead, Scorer
+from nsad_cli.rankers.base import ScoreHead, Scorer
 from nsad_cli.rankers.encoder import open_encoder
 from nsad_cli.rankers.files import save_ranker
 from nsad_cli.rankers.head import HeadScorer
-from nsad_cli.rankers.probe import READS, ProbeScorer
+from nsad_cli.rankers.naming import ADAPTER, READS
+from nsad_cli.rankers.probe import ProbeScorer
 from nsad_cli.runs import content_key
 from nsad_cli.session import Session
 from nsad_cli.training.baselines import (

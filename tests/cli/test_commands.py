@@ -190,6 +190,7 @@ def test_comparing(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> No
     value = json.loads(result.stdout)
     assert value["a"] == "tiny:nat" and value["b"] == "tiny:nce"
     rows = {row["rule"]: row for row in value["comparison"]}
+    assert value["left_out"] == [] and "left out" not in result.stderr
     assert {None, "sc", "asc", "any", "mean"} <= set(rows) and rows[None]["n"] == 4 and 0 < rows[None]["p"] <= 1
     assert "bootstrap" in run_nsad(home, "eval", "--compare", "tiny:base", "tiny").stdout
     assert "itself" in failure(run_nsad(home, "eval", "--compare", "tiny", "tiny:nce"), 2)[0]
@@ -197,6 +198,14 @@ def test_comparing(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> No
     (home / "one.jsonl").write_text('{"question": "1 + 1", "answer": 2}\n')
     none = run_nsad(home, "eval", "--compare", "tiny:nat", "tiny", "--problems", "jsonl@one.jsonl")
     assert "nsad eval --run tiny --model nat" in failure(none, 1)[2]
+    fewer = run_nsad(home, "eval", "--compare", "tiny:nat", "tiny", "--samples", "9", "--json")
+    (left,) = json.loads(fewer.stdout)["left_out"]
+    assert (
+        left["what"] == ["votes"] and "they have 2 chains of both, not 9" in left["why"] and left["why"] in fewer.stderr
+    )
+    _, why, fix = failure(run_nsad(home, "eval", "--compare", "tiny", "tiny@server:m", "--samples", "3"), 1)
+    assert "hf (tiny:nce)" in why and "`nsad eval --run tiny --model nce --engine server:m@URL --samples 3`" in fix
+    assert "unknown engine" in failure(run_nsad(home, "eval", "--compare", "tiny", "tiny@serve"), 2)[0]
 
 
 def test_eval_and_stats(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -170,3 +171,76 @@ def test_what_is_measured_fits_into_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     whole = "\n".join(lines)
     assert "[0] Precalculus" in whole and "pass@2" in whole and "+0.0 … +0.0" in whole
+
+
+NARROW = [25, 40, 48, 50, 52, 60, 80]
+
+
+@pytest.mark.parametrize("width", NARROW)
+def test_numbers_are_never_cut(width: int) -> None:
+    """Every number stands there whole, and in its row's order, or its column is left out and said to be."""
+    problems = [Problem(str(i), "?", "1", "b", subject=f"Subject {i % 2}", level=str(i)) for i in range(3)]
+    chains = {p.id: ([group(p.id, [1])[0]], group(p.id, [1, 2, 1, 1])) for p in problems}
+    other = {p.id: ([group(p.id, [i])[0]], group(p.id, [2, 2, i, 1])) for i, p in enumerate(problems)}
+    report = report_on("a-benchmark:test", "self-distillation", problems, chains)
+    rows = comparison_rows("a-benchmark:test", problems, chains, other)
+    tables = (
+        results_table(report["results"]),
+        stopping_table(report["stopping"]),
+        *group_tables(report["groups"], "asc"),
+        *comparison_tables(rows, "run-1:nce", "run-2:nce"),
+    )
+    lines = printed(*tables, width=width)
+    whole = "\n".join(lines)
+    assert max(map(len, lines)) <= width
+    assert not re.search(r"\d…|\.…|…%", whole), "cut"
+    for row in rows:
+        wanted = [f"{100 * row[key]:.1f}" for key in ("a", "b")] + [f"{100 * row['difference']:+.1f}"]
+        wanted += [f"{100 * row['ci95'][0]:+.1f} … {100 * row['ci95'][1]:+.1f}"]
+        if row["p"] is not None:
+            alone = [] if "or by --json: bootstrap and A : B" in whole else [f"{row['only_a']} : {row['only_b']}"]
+            wanted += [*alone, f"{row['p']:.3f}"]
+        between = r"(?:(?!greedy|pass|any|mean).)*?"
+        assert re.search(between.join(map(re.escape, [row["rule"] or "greedy", *wanted])), whole, re.DOTALL), row
+    for row in report["results"]:
+        assert f"{100 * row['ci95'][0]:.1f}–{100 * row['ci95'][1]:.1f}" in whole
+
+
+@pytest.mark.parametrize("width", NARROW)
+@pytest.mark.parametrize("rule", ["sc", "asc"])
+def test_every_answer_and_share_is_readable(width: int, rule: str) -> None:
+    said = ["1234567", "3/4", "x + 12y - 3z", "a long answer of several words, 900 of them"]
+    chains = made([(said[0], 0.5, -0.1)] * 9 + [(answer, 0.25, -0.3) for answer in said[1:]])
+    ballot = vote(chains, rule)
+    total = sum(item.weight for item in ballot.votes)
+    for table in (ballot_table(ballot, chains), chains_table(chains, ballot)):
+        lines = printed(table, width=width)
+        assert max(map(len, lines)) <= width and "cut" not in lines
+        answers = " ".join(re.sub(r"[▸─█▏▎▍▌▋▊▉]", " ", "\n".join(lines)).split())
+        for answer in said[:3]:
+            assert answer in answers or width < 48, answer
+        assert all(word in answers for answer in said for word in answer.split())
+        assert not re.search(r"\d…|…%|…\n", "\n".join(lines))
+    shares = [f"{item.weight / total:.0%}" for item in ballot.votes]
+    whole = "\n".join(printed(ballot_table(ballot, chains), width=width))
+    assert re.findall(r"\d+%", whole) == shares
+    if rule == "asc":
+        assert re.findall(r"\d\.\d{3}", whole) == [f"{item.weight:.3f}" for item in ballot.votes]
+
+
+def test_bars_shrink_before_answers_break() -> None:
+    chains = made([("1234567", 0.5, -0.1)] * 3 + [("x + 12y - 3z", 0.25, -0.3)])
+    ballot = vote(chains, "asc")
+    bars = {
+        width: max(line.count("█") for line in printed(ballot_table(ballot, chains), width=width))
+        for width in (40, 52, 80)
+    }
+    assert bars[40] == 0 < bars[52] < bars[80]
+    few = made([("6", 0.5, -0.1)] * 3 + [("12", 0.25, -0.3)])
+    short = vote(few, "asc")
+    for width in (40, 44, 48):
+        lines = printed(ballot_table(short, few), width=width)
+        assert any(line.split() == ["answer", "share", "weight", "chains"] for line in lines)
+        assert any("█" in line for line in lines) or width < 44, "short answers leave room for bars"
+    for width in bars:
+        assert any("x + 12y - 3z" in line for line in printed(ballot_table(ballot, chains), width=width))

@@ -54,7 +54,7 @@ def test_rows() -> None:
 
 def test_stopping_counts_for_as_long_as_no_chain_drawn_has_a_score() -> None:
     agreed = [Chain("a", i, "1", "1", Finish.STOP, (1,), (-1.0,), 1, True, 0.9) for i in range(8)]
-    late = [dataclasses.replace(chain, weight=None) for chain in agreed[:2]] + agreed[2:]
+    late = [dataclasses.replace(chain, text="", weight=None) for chain in agreed[:2]] + agreed[2:]
     asc = next(row for row in stopping_rows("b", "nce", [late, agreed], 0.95, 1) if row["rule"] == "asc")
     assert asc["same"] == 1.0 and asc["accuracy"] == 1.0 and 2 < asc["chains"] < 16
 
@@ -81,6 +81,16 @@ def test_an_empty_chain_needs_no_likelihood() -> None:
     report = report_on("b", "nce", PROBLEMS, {"a": ([], SAMPLED), "b": ([], silent)})
     (row,) = [row for row in report["results"] if row["rule"] == "wsc"]
     assert row["accuracy"] == 0.5
+
+
+def test_rules_that_need_scores_are_told_only_where_every_problem_has_them() -> None:
+    said = [dataclasses.replace(chain, text="so 2") for chain in UNSCORED]
+    lacking: Measured = {**MEASURED, "b": ([WRONG], said)}
+    report = report_on("b", "nce", PROBLEMS, lacking)
+    assert {row["rule"] for row in report["results"]} == {None, "sc", "wsc", "any", "mean"}
+    assert {row["rule"] for row in report["stopping"]} == {"sc", "wsc"}
+    half: Measured = {**MEASURED, "b": ([WRONG], [dataclasses.replace(said[0], weight=0.1), said[1]])}
+    assert "asc" not in {row["rule"] for row in report_on("b", "nce", PROBLEMS, half)["results"]}
 
 
 def group(problem: str, answers: list[int | None], weight: float = 0.5) -> list[Chain]:
@@ -137,7 +147,8 @@ def test_a_comparison_by_hand() -> None:
     greedy = rows[None]
     assert (greedy["n"], greedy["a"], greedy["b"]) == (7, pytest.approx(1 / 7), pytest.approx(5 / 7))
     assert (greedy["only_a"], greedy["only_b"], greedy["p"]) == (1, 5, pytest.approx(2 * (1 + 6) / 64))
-    assert greedy["difference"] == pytest.approx(4 / 7) and greedy["ci95"][0] < 4 / 7 < greedy["ci95"][1]
+    assert greedy["difference"] == pytest.approx(4 / 7)
+    assert greedy["ci95"][0] < greedy["bootstrap95"][0] < 4 / 7 < greedy["bootstrap95"][1]
     assert rows["mean"]["difference"] == pytest.approx(0.5) and rows["mean"]["p"] is None
     assert rows["sc"]["samples"] == 2 and greedy["samples"] == 1
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.evaluation.statistics import mcnemar, paired_bootstrap, pass_at_k, wilson
+from nsad_cli.evaluation.statistics import mcnemar, newcombe, paired_bootstrap, pass_at_k, wilson
 
 
 def test_wilson_against_published_values() -> None:
@@ -65,6 +65,47 @@ def test_mcnemar_against_a_published_value() -> None:
 def test_mcnemar_laws(b: int, c: int) -> None:
     assert mcnemar(b, c) == mcnemar(c, b) and 0 < mcnemar(b, c) <= 1
     assert mcnemar(max(b, c) + 1, min(b, c)) <= mcnemar(max(b, c), min(b, c)) + 1e-12
+
+
+def fourfold(both: int, only_a: int, only_b: int, none: int) -> tuple[list[float], list[float]]:
+    """Two systems' outcomes from how many problems each alone, both or none has right."""
+    a = [1.0] * (both + only_a) + [0.0] * (only_b + none)
+    return a, [1.0] * both + [0.0] * only_a + [1.0] * only_b + [0.0] * none
+
+
+def test_newcombe_against_a_published_value() -> None:
+    """Airway hyper-responsiveness of 21 children before and after transplantation (Fagerland, Lydersen and Laake 2014,
+    square-and-add interval of before − after): −0.507 … −0.026."""
+    assert newcombe(*fourfold(1, 1, 7, 12)) == pytest.approx((0.026, 0.507), abs=5e-4)
+
+
+def test_newcombe_by_hand() -> None:
+    """Six alike, two right: Wilson (0.0968, 0.7000); φ = (2 × 4 − 3) / 8; 0.2366² + 0.3667² − 2φ 0.2366 × 0.3667."""
+    low, high = newcombe(*fourfold(2, 0, 0, 4))
+    assert high == pytest.approx(math.sqrt(0.2366**2 + 0.3667**2 - 1.25 * 0.2366 * 0.3667), abs=5e-4)
+    assert low == pytest.approx(-high)
+
+
+@pytest.mark.parametrize("table", [(6, 0, 0, 0), (0, 0, 0, 6), (2, 0, 0, 4), (0, 0, 1, 0), (0, 6, 0, 0), (1, 0, 1, 0)])
+def test_few_problems_never_look_like_certainty(table: tuple[int, int, int, int]) -> None:
+    a, b = fourfold(*table)
+    low, high = newcombe(a, b)
+    assert high - low > 0.3, "where the bootstrap's interval may be a point"
+    assert sum(table) > 1 or paired_bootstrap(a, b) == (1.0, 1.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=40))
+def test_newcombe_mirrors_and_holds_the_difference(pairs: list[tuple[float, float]]) -> None:
+    a, b = ([pair[side] for pair in pairs] for side in (0, 1))
+    low, high = newcombe(a, b)
+    difference = sum(b) / len(b) - sum(a) / len(a)
+    assert -1 - 1e-9 <= low <= difference + 1e-9 and difference - 1e-9 <= high <= 1 + 1e-9
+    assert newcombe(b, a) == pytest.approx((-high, -low), abs=1e-6)
+
+
+def test_newcombe_is_near_the_bootstrap_for_many_problems() -> None:
+    pairs = fourfold(250, 50, 150, 550)
+    assert newcombe(*pairs) == pytest.approx(paired_bootstrap(*pairs), abs=0.002)
 
 
 def test_the_bootstrap_is_near_the_normal_interval() -> None:

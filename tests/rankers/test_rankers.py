@@ -14,12 +14,13 @@ from nsad_cli.errors import NsadError
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling, Task
 from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.rankers.base import ADAPTER, ScoreHead, Scorer, TrainedRanker
+from nsad_cli.rankers.base import ScoreHead, Scorer, TrainedRanker
 from nsad_cli.rankers.calibration import Calibration, sigmoid
 from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
-from nsad_cli.rankers.files import described, load_ranker, save_ranker
+from nsad_cli.rankers.files import load_ranker, save_ranker
 from nsad_cli.rankers.head import HeadScorer
-from nsad_cli.rankers.probe import READS, ProbeRanker, ProbeScorer
+from nsad_cli.rankers.naming import ADAPTER, READS, described, ranker_name
+from nsad_cli.rankers.probe import ProbeRanker, ProbeScorer
 from nsad_cli.students import Student, load_student
 from nsad_cli.types import Chain, Finish, Problem
 from tests.nat.test_layer import shake
@@ -81,7 +82,8 @@ def test_a_saved_ranker_scores_the_same(
     student, adapters = adapted(tiny_llama)
     adapters.delete(ADAPTER)
     loaded = load_ranker(student, adapters, folder)
-    assert loaded.name.startswith(f"{scorer.kind}-") and loaded.calibration == Calibration(2.0, -0.5)
+    assert loaded.name == ranker_name(folder) and loaded.name.startswith(f"{scorer.kind}-")
+    assert loaded.calibration == Calibration(2.0, -0.5)
     assert loaded.score(PROBLEM, CHAINS) == TrainedRanker(scorer, Calibration(2.0, -0.5), "").score(PROBLEM, CHAINS)
     if "ranker" in adapters.names():
         adapters.delete(ADAPTER)
