@@ -23,7 +23,7 @@ TEXTS = ("recipe.yaml", "events.jsonl")
 STORES = ("store.sqlite", "chains.sqlite")
 PRIVATE = ("claims", "batches")
 """Tables that name processes, hosts and servers."""
-PLACES = rb"/(?:tmp|root|home|work|Users|mnt|var|opt|srv|etc|usr)/[^\s\"']*"
+PLACES = rb"(?<![\w./)\]}-])/[A-Za-z]\w+/[\w.][^\s\"']*"
 
 
 def main(out: Path, folders: list[Path]) -> None:
