@@ -239,9 +239,12 @@ class VotesView(View):
             self._tell(searching)
             self.searching = searching if running else None
             self.draw_state()
-        if (looking := self.looking) is not None and not looking.running:
+        if self.looking is not None and (found := self.looking.take()):
             self.looking = None
-            self._choose_side([side for found in looking.take() for side in found])
+            self._choose_side(found[0])
+        elif self.looking is not None and not self.looking.running:
+            self._tell(self.looking)
+            self.looking = None
 
     def _take_votes(self) -> None:
         work = self.reading
@@ -271,7 +274,9 @@ class VotesView(View):
             self._drawn = time.monotonic()
             self.rearrange(again=not running)
 
-    def _tell(self, work: Background[Opened | Part] | Background[Part] | Background[set[str]]) -> None:
+    def _tell(
+        self, work: Background[Opened | Part] | Background[Part] | Background[set[str]] | Background[list[Side]]
+    ) -> None:
         """Tell a failure of the background."""
         error = work.error
         if error is None:
@@ -571,8 +576,8 @@ class VotesView(View):
             return
         if listed.chosen is None or run is None:
             return
-        here, homes = Side(run.name, run.chains_path, listed.chosen, listed.ranker), self._homes()
-        self.looking = Background(lambda: iter([sides(homes, here)]))
+        here = Side(run.name, run.chains_path, listed.chosen, listed.ranker)
+        self.looking = Background(lambda: iter([sides(self._homes(), here)]))
 
     def _choose_side(self, found: list[Side]) -> None:
         if not found:

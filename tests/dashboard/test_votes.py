@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from nsad_cli.chains import ChainStore
+from nsad_cli.dashboard.chooser import Chooser
 from nsad_cli.dashboard.votes_view import VotesView
 from nsad_cli.types import Problem
 from tests.dashboard.screens import check_snapshot, dashboard, drive, screen_text
@@ -174,10 +175,11 @@ def test_comparison_with_another_ranker_and_another_run(tmp_path: Path) -> None:
             store.put(PROBLEMS[key], changed, **SAMPLED)
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
-        await press(pilot, "v", "v", "v", "c")
-        while isinstance(pilot.app.screen, VotesView):
+        await press(pilot, "v", "v", "v", "c")  # asc-add, best, sc: without scores both sides count
+        for _ in range(200):
             await pilot.pause(0.02)
-        await pilot.pause()  # best, sc: without scores both sides count
+            if isinstance(pilot.app.screen, Chooser):
+                break
         shown = screen_text(pilot.app)  # type: ignore[arg-type]
         assert f"taken · nce · 5 problems · 4 chains each · 4e0c/5a3d · {FIRST}" in shown
         assert "taken · base" in shown and "other · nce" in shown
