@@ -38,9 +38,9 @@ def outcomes(greedy: Sequence[Sequence[Chain]], sampled: Sequence[Sequence[Chain
 
 
 def rules_for(sampled: Sequence[Sequence[Chain]]) -> list[str]:
-    """The votes that the chains allow: `wsc` needs log-probabilities of all that answer, three rules all scores."""
+    """The votes that the chains allow: `wsc` needs all log-probabilities, three rules all scores; empty chains none."""
     chains = [chain for group in sampled for chain in group]
-    likely = all(chain.logprobs for chain in chains if chain.answer_class is not None)
+    likely = all(chain.logprobs for chain in chains if chain.text.strip())
     scored = any(chain.weight is not None for chain in chains) and all(map(is_scored, sampled))
     return ["sc", *(["wsc"] if likely else []), *(BY_RANKER if scored else ())]
 
