@@ -365,7 +365,8 @@ def test_a_store_that_cannot_be_read(tmp_path: Path, what: str) -> None:
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
         shown = screen_text(pilot.app)  # type: ignore[arg-type]
-        assert {"newer": "has format 99", "locked": "locked"}.get(what, "cannot use the chain store") in shown
+        why = {"newer": "has format 99", "locked": "another process is writing to it"}
+        assert why.get(what, "cannot use the chain store") in shown
 
     look(tmp_path, script)
     holder.close()
