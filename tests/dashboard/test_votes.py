@@ -364,9 +364,9 @@ def test_a_store_that_cannot_be_read(tmp_path: Path, what: str) -> None:
         holder.execute("BEGIN EXCLUSIVE")
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
-        shown = " ".join(screen_text(pilot.app).split())  # type: ignore[arg-type]
-        said = {"newer": "has format 99", "locked": "another process is writing"}
-        assert said.get(what, "cannot use the chain store") in shown
+        shown = screen_text(pilot.app)  # type: ignore[arg-type]
+        why = {"newer": "has format 99", "locked": "another process is writing to it"}
+        assert why.get(what, "cannot use the chain store") in shown
 
     look(tmp_path, script)
     holder.close()
