@@ -40,6 +40,8 @@ from nsad_cli.dashboard.curves_view import CurvesView
 from nsad_cli.dashboard.reader import Reader
 from nsad_cli.dashboard.series import Series, decimate
 from nsad_cli.runs import FORMAT
+from tests.benchmarks.dashboard_votes import build
+from tests.benchmarks.dashboard_votes import figures as votes_figures
 from tests.benchmarks.report import at_most, finish
 
 STARTS, FRAMES, ARRIVING = 7, 30, 10
@@ -182,7 +184,14 @@ def decimation(args: argparse.Namespace, folder: Path) -> Figures:
     return figures
 
 
-MEASUREMENTS: tuple[Callable[[argparse.Namespace, Path], Figures], ...] = (start, frames, decimation)
+def votes(args: argparse.Namespace, folder: Path) -> Figures:
+    """The votes of a run with 10,000 problems of 12 chains; see dashboard_votes.figures. Seconds."""
+    run = folder / "votes" / "big"
+    build(run)
+    return {name: at_most(value, None) for name, value in votes_figures(run).items()}
+
+
+MEASUREMENTS: tuple[Callable[[argparse.Namespace, Path], Figures], ...] = (start, frames, decimation, votes)
 
 
 def main() -> None:
