@@ -110,7 +110,7 @@ def connect_to_read(path: Path, formats: Sequence[str], kind: str, patience: flo
         raise NsadError(
             f"the {kind} {path} has format {found}, this version reads {len(formats)}",
             "another version of NSAD made it",
-            "where that is an older one, any other command on its run brings it up to date",
+            "where that is an older one, `nsad stats --run NAME` brings it up to date",
         )
     return Database(path, connection, kind)
 
