@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from nsad_cli.database import PATIENCE, connect, connect_to_read
+from nsad_cli.database import PATIENCE, connect, connect_to_read, damaged
 from nsad_cli.types import Chain, Finish, Problem
 
 Row = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
@@ -129,27 +129,30 @@ class ChainStore:
         self, problem_id: str, *, model: str, model_key: str, sampling: str, ranker: str | None = None
     ) -> list[Chain]:
         """A problem's chains by index, with a ranker's weights where it has scored them."""
-        rows = self._db.rows(
+        rows = self._db.execute(
             "SELECT c.number, c.text, c.answer, c.finish, c.offsets, c.logprobs, c.answer_class, c.correct, w.weight"
             " FROM chains c LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
             " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? AND c.problem_id = ? ORDER BY c.number",
             (ranker, model, model_key, sampling, problem_id),
         )
-        return [
-            Chain(
-                problem_id,
-                row[0],
-                row[1],
-                row[2],
-                Finish(row[3]),
-                _ints(row[4]),
-                _floats(row[5]),
-                row[6],
-                None if row[7] is None else bool(row[7]),
-                row[8],
-            )
-            for row in rows
-        ]
+        try:
+            return [
+                Chain(
+                    problem_id,
+                    row[0],
+                    row[1],
+                    row[2],
+                    Finish(row[3]),
+                    _ints(row[4]),
+                    _floats(row[5]),
+                    row[6],
+                    None if row[7] is None else bool(row[7]),
+                    None if row[8] is None else float(row[8]),
+                )
+                for row in rows
+            ]
+        except (ValueError, TypeError) as error:  # no database error: a value that no version of ours writes
+            raise damaged(self._db.path, "chain store", error) from error
 
     def whole(
         self,
@@ -169,7 +172,7 @@ class ChainStore:
     def sets(self) -> list[tuple[str, str, str, int, int]]:
         """What is stored: (model, its key, sampling, problems, chains), the latest set last."""
         # The newest chain by its id, not by `created`: an index holds all of this, and no chain's text is passed over.
-        rows = self._db.rows(
+        rows = self._db.execute(
             "SELECT model, model_key, sampling, COUNT(DISTINCT problem_id), COUNT(*) FROM chains"
             " GROUP BY 1, 2, 3 ORDER BY MAX(id)"
         )
@@ -177,7 +180,7 @@ class ChainStore:
 
     def problems(self, *, model: str, model_key: str, sampling: str) -> list[Problem]:
         """The problems of a set, in the order in which their chains were first kept."""
-        rows = self._db.rows(
+        rows = self._db.execute(
             "SELECT p.id, p.question, p.gold, p.benchmark, p.subject, p.level FROM problems p JOIN chains c"
             " ON c.problem_id = p.id WHERE c.model = ? AND c.model_key = ? AND c.sampling = ?"
             " GROUP BY p.id ORDER BY MIN(c.id)",
@@ -187,7 +190,7 @@ class ChainStore:
 
     def light(self, *, model: str, model_key: str, sampling: str, ranker: str | None = None) -> Iterator[Row]:
         """Every chain of a set without its text, by problem and index (see ballots.tally), with a ranker's weights."""
-        yield from self._db.rows(
+        yield from self._db.execute(
             "SELECT c.problem_id, c.number, c.answer, c.answer_class, c.correct, c.logprobs, w.weight FROM chains c"
             " LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
             " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? ORDER BY c.problem_id, c.number",
@@ -197,7 +200,7 @@ class ChainStore:
     def holding(self, text: str, *, model: str, model_key: str, sampling: str) -> set[str]:
         """Ids of a set's problems whose question, or one of whose chains, holds a text; either case of a–z."""
         like = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
-        rows = self._db.rows(
+        rows = self._db.execute(
             "SELECT DISTINCT c.problem_id FROM chains c JOIN problems p ON p.id = c.problem_id"
             " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ?"
             " AND (c.text LIKE ? ESCAPE '\\' OR p.question LIKE ? ESCAPE '\\')",
@@ -207,7 +210,7 @@ class ChainStore:
 
     def rankers_of(self, *, model: str, model_key: str, sampling: str) -> list[str]:
         """Names of the rankers that have scored chains of a set, the latest last."""
-        rows = self._db.rows(
+        rows = self._db.execute(
             "SELECT w.ranker FROM chains c JOIN weights w ON w.chain_id = c.id"
             " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? GROUP BY 1 ORDER BY MAX(w.rowid)",
             (model, model_key, sampling),
@@ -216,7 +219,7 @@ class ChainStore:
 
     def rankers(self) -> Sequence[str]:
         """Names of the rankers that have scored chains here, the latest last."""
-        return [row[0] for row in self._db.rows("SELECT ranker FROM weights GROUP BY 1 ORDER BY MAX(rowid)")]
+        return [row[0] for row in self._db.execute("SELECT ranker FROM weights GROUP BY 1 ORDER BY MAX(rowid)")]
 
 
 def _ints(blob: bytes) -> tuple[int, ...]:

@@ -15,23 +15,41 @@ PATIENCE = 30.0
 """Seconds to wait for another process's write, unless told otherwise."""
 
 
+class Rows:
+    """What a statement gives, row by row; a file that is damaged further in is told of when a row is taken."""
+
+    def __init__(self, database: Database, cursor: sqlite3.Cursor) -> None:
+        self._database, self._cursor = database, cursor
+
+    def __iter__(self) -> Rows:
+        return self
+
+    def __next__(self) -> tuple[Any, ...]:
+        try:
+            row: tuple[Any, ...] = next(self._cursor)
+        except sqlite3.Error as error:
+            raise damaged(self._database.path, self._database.kind, error) from error
+        return row
+
+    def fetchone(self) -> Any:
+        """The next row; None where there is none."""
+        return next(self, None)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that are left."""
+        return list(self)
+
+
 class Database:
     """A connection whose writes are transactions and whose failures are told in three lines."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, kind: str) -> None:
         self.path, self.kind, self._connection = path, kind, connection
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> Rows:
         """Run a reading statement."""
         try:
-            return self._connection.execute(sql, values)
-        except sqlite3.Error as error:
-            raise damaged(self.path, self.kind, error) from error
-
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """The rows of a reading statement; a file that is damaged further in is told of here too."""
-        try:
-            yield from self._connection.execute(sql, values)
+            return Rows(self, self._connection.execute(sql, values))
         except sqlite3.Error as error:
             raise damaged(self.path, self.kind, error) from error
 

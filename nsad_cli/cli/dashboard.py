@@ -47,7 +47,10 @@ def dashboard(
         from nsad_cli.dashboard.app import Dashboard
         from nsad_cli.dashboard.reader import Reader
 
-        Dashboard(Reader(home, name), view.value).run()
+        app = Dashboard(Reader(home, name), view.value)
+        app.run()
+        if app.failure is not None:
+            raise app.failure
 
 
 def _need_terminal() -> None:

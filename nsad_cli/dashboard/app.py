@@ -100,6 +100,16 @@ class Dashboard(App[None]):
         with contextlib.suppress(RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
 
+    def _fatal_error(self) -> None:
+        """Close, without Textual's traceback and its pages of variables: who started us tells `failure`."""
+        self.bell()
+        self._close_messages_no_wait()
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended it, where that was an error."""
+        return self._exception
+
     def beat(self) -> None:
         """Let the screen in sight follow its files."""
         with contextlib.suppress(ScreenStackError):  # between two screens

@@ -45,3 +45,5 @@ class Background(Generic[T]):
                 self._items.put(item)
         except (NsadError, OSError) as error:
             self.error = error
+        except Exception as error:  # a thread's end is seen by nobody: what a damaged store gives is told as well
+            self.error = NsadError("it cannot be read", f"{type(error).__name__}: {error}", "check the store")

@@ -122,7 +122,9 @@ class CurvesView(View):
         if not runs:
             self._logs, self._sources = {}, []
             self.say("")
-            self.say_empty("There is no run here yet.\n\nMake one with  nsad demo  or  nsad run RECIPE")
+            self.say_empty(
+                self.without_run("There is no run here yet.\n\nMake one with  nsad demo  or  nsad run RECIPE")
+            )
             return
         known, self._logs = self._logs, {}
         for run in runs:

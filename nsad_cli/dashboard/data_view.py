@@ -116,12 +116,8 @@ class DataView(View):
         run = self.reader.run
         if run is None:
             self.store.close()
-            gone = self.reader.run_name
-            self.say_empty(
-                f"The run {gone} is not there any more; choose another on screen 1."
-                if gone
-                else "There is no run to look at.\n\n`nsad demo` makes one; screen 1 lists what is there."
-            )
+            otherwise = "There is no run to look at.\n\n`nsad demo` makes one; screen 1 lists what is there."
+            self.say_empty(self.without_run(otherwise))
             return
         if run.name != self._run:
             self._forget(run.name)

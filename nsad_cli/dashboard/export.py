@@ -31,12 +31,17 @@ def export(folder: Path, name: str, svg: str, data: Data | None, now: float) -> 
         number += 1
         free = f"{stem}-{number}"
     paths = [folder / f"{free}.svg"]
-    write_atomic(paths[0], svg)
+    write_atomic(paths[0], _bytes(svg))
     if data is not None:
         text = io.StringIO(newline="")
         writer = csv.writer(text)
         writer.writerow(data.columns)
         writer.writerows(data.rows)
         paths.append(folder / f"{free}.csv")
-        write_atomic(paths[1], text.getvalue())
+        write_atomic(paths[1], _bytes(text.getvalue()))
     return paths
+
+
+def _bytes(text: str) -> bytes:
+    """As UTF-8; a file name that is none is written with its bytes named."""
+    return text.encode(errors="backslashreplace")

@@ -26,6 +26,8 @@ LOADING = 600.0
 """The same before a stage's first event: it loads its model, or fetches it."""
 PACE = 24
 """Events from which a stage's pace is taken, at most."""
+BREAK = 20.0
+"""A pause so many times the usual one was no part of the pace: the process was stopped, and went on later."""
 BUDGET = 0.015
 """Seconds for which one look reads what has changed, about; what is left is read by the next."""
 PARTS = {"ranker-chains": "ranker", "nce-chains": "nce"}
@@ -326,14 +328,26 @@ def _state(
 
 def _patience(mine: Sequence[Heard]) -> float:
     """Seconds without an event after which a run has stalled."""
-    pauses = [later.time - earlier.time for earlier, later in itertools.pairwise(mine[-PACE:])]
+    pauses = _pauses(_steady(mine))
     return max([QUIET, *(TIMES * pause for pause in pauses)]) if mine else LOADING
+
+
+def _steady(mine: Sequence[Heard]) -> Sequence[Heard]:
+    """The latest events, from the last break on: an evaluation that was resumed writes nothing that tells of it."""
+    recent = mine[-PACE:]
+    pauses = _pauses(recent)
+    long = max(QUIET, BREAK * sorted(pauses)[len(pauses) // 2]) if pauses else QUIET
+    return recent[max((place for place, pause in enumerate(pauses, 1) if pause > long), default=0) :]
+
+
+def _pauses(events: Sequence[Heard]) -> list[float]:
+    return [later.time - earlier.time for earlier, later in itertools.pairwise(events)]
 
 
 def _left(mine: Sequence[Heard], now: float) -> float | None:
     """Seconds to the end of what the last event tells of, at the pace of the events before it."""
     last = first = mine[-1]
-    for event in reversed(mine[-PACE:]):
+    for event in reversed(_steady(mine)):
         same = (event.stage, event.part, event.total) == (last.stage, last.part, last.total)
         if not same or event.step > first.step or event.time > first.time:
             break

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 
 def span(seconds: float | None) -> str:
-    """12 s, 4 min, 2 h 05, 3 d; a dash for None. A negative one is none at all: clocks jump."""
-    if seconds is None:
+    """12 s, 4 min, 2 h 05, 3 d; a dash for None, or what is no number. A negative one is none at all: clocks jump."""
+    if seconds is None or not math.isfinite(seconds):
         return "–"
     seconds = max(0.0, seconds)  # in this order, which leaves no -0.0
     if 0 < seconds < 9.95:

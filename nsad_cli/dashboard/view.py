@@ -92,6 +92,11 @@ class View(Screen[None]):
         self.query_one("#empty", Static).update(text or "")
         self.set_class(text is not None, "-empty")
 
+    def without_run(self, otherwise: str) -> str:
+        """What to say where there is no run to look at: that it has gone, or `otherwise`."""
+        gone = self.reader.run_name
+        return f"The run {gone} is not there any more; choose another on screen 1." if gone else otherwise
+
     def say(self, text: str) -> None:
         """Show what is amiss in the line above the keys; an empty text clears it."""
         self.query_one("#notice", Static).update(text)

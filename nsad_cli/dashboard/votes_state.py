@@ -132,11 +132,12 @@ class OpenProblem:
     def read(self, listed: ProblemList, problem: Problem | None) -> None:
         """Read a problem's chains. What was assumed of another problem's chains goes, what holds of any stays.
 
-        Raises NsadError where the store cannot be read.
+        Raises NsadError where the store cannot be read: then no problem is open.
         """
         if problem is None or self.problem is None or problem.id != self.problem.id:
             self.what_if = dataclasses.replace(self.what_if, excluded=frozenset(), only=None)
-        self.problem, self.chains, self.there, own = problem, [], [], []
+        own: list[Chain] = []
+        self.problem, self.chains, self.there, self.found, self.before = None, [], [], {}, {}
         if problem is not None and listed.chosen is not None:
             with open_store(listed.path) as store:
                 own = chains_of(store, listed.chosen, problem.id, listed.ranker)
@@ -144,6 +145,7 @@ class OpenProblem:
             if listed.other:
                 with open_store(listed.other.path) as store:
                     self.there = chains_of(store, listed.other.chosen, problem.id, listed.other.ranker)
+        self.problem = problem
         base = standings(own)
         self.before = {
             rule: (item.winner, one_line(item.ballot.answer or ""))

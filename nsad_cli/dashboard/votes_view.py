@@ -143,6 +143,8 @@ class VotesView(View):
         self._seen: tuple[tuple[int, int], ...] = ()
         self._started = self._rest_until = self._drawn = 0.0
         self._trouble = ""
+        self._unopened: Problem | None = None
+        """A problem whose chains could not be read: it is tried again."""
 
     # --- frame ------------------------------------------------------------------------------------------------------
 
@@ -194,7 +196,9 @@ class VotesView(View):
         if (run.name if run else None) != self.run_shown:
             self._leave(run.name if run else None)
         if run is None:
-            self.say_empty("There is no run to look into yet.\n\nMake one: nsad demo, or nsad run RECIPE")
+            self.say_empty(
+                self.without_run("There is no run to look into yet.\n\nMake one: nsad demo, or nsad run RECIPE")
+            )
             return
         if not run.chains_path.is_file():
             self._leave(run.name)
@@ -211,13 +215,15 @@ class VotesView(View):
             self.reading = Background(lambda: read_votes(path, wanted, rules))
             self.draw_state()
         self.say(self._trouble)
+        if self._unopened is not None:
+            self._open(self._unopened, again=True)
         self.pulse()
 
     def _leave(self, name: str | None) -> None:
         """Forget a run."""
         self.on_unmount()
         self.listed, self.opened = ProblemList(), OpenProblem()
-        self.reading = self.searching = self.comparing = self.looking = None
+        self.reading = self.searching = self.comparing = self.looking = self._unopened = None
         self.run_shown, self.wanted, self._seen, self._rest_until, self._trouble = name, None, (), 0.0, ""
 
     def pulse(self) -> None:
@@ -317,9 +323,12 @@ class VotesView(View):
         before = (self.opened.chains, self.opened.there)
         try:
             self.opened.read(self.listed, problem)
+            if self._unopened is not None:
+                self._unopened, self._trouble = None, ""
         except (NsadError, OSError) as error:
+            self._unopened = problem
             self._trouble = f"{error.what}: {error.why}" if isinstance(error, NsadError) else str(error)
-            self.say(self._trouble)
+        self.say(self._trouble)
         if not same or before != (self.opened.chains, self.opened.there):
             self.draw_problem(0 if not same else self.chain_rows.cursor)
 

@@ -69,6 +69,17 @@ def test_it_leaves_the_terminal_as_it_was(tmp_path: Path, end: str | signal.Sign
     assert "\x1b[?25h" in after and "\x1b[?1000l" in raw and not STYLES.sub("", re.sub(r"\x1b\[\?\d+[hl]", "", after))
 
 
+def test_a_failure_is_three_lines_and_no_success(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "from nsad_cli.dashboard.app import Dashboard\ndef fail(self): raise ValueError('a fault of ours')\n"
+        "Dashboard.beat = fail\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    code, raw = watched(tmp_path, until="never", end="q", PYTHONPATH=path)
+    after = STYLES.sub("", raw.rpartition(LEAVE)[2])
+    assert code == 1 and "why: ValueError: a fault of ours" in after and "Traceback" not in after
+
+
 def test_no_run_at_all_says_what_to_run(tmp_path: Path) -> None:
     code, raw = watched(tmp_path, until="nsad run RECIPE", end="q")
     assert code == 0 and "nsad demo" in raw and not (tmp_path / "runs").exists()

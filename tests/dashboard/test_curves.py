@@ -273,7 +273,7 @@ def test_what_becomes_of_the_log_is_told(log: Path, what: str) -> None:
             log.unlink()
             (log.parent / "manifest.json").unlink()
             log.parent.rmdir()
-            expected = "There is no run here yet."
+            expected = "The run first is not there any more"
         await settle(pilot)
         assert expected in shown(pilot)
         if what == "cut":

@@ -134,6 +134,20 @@ def test_ctrl_c_ends_it_from_anywhere(tmp_path: Path, keys: list[str]) -> None:
     drive(app, script)
 
 
+def test_names_that_are_no_text_can_be_exported(tmp_path: Path) -> None:
+    for name in ("a", "bad\udcff"):
+        make_run(tmp_path / "runs", name, collected())
+    app = dashboard(tmp_path / "runs", "a", exports=tmp_path)
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await pilot.press("e")
+        await pilot.pause()
+        (table,) = tmp_path.glob("*.csv")
+        assert "bad" in table.read_text(encoding="utf-8")
+
+    drive(app, script)
+
+
 def test_what_cannot_be_exported_is_told_as_it_is(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "a", collected())
     (tmp_path / "[red]file").write_text("a file where a folder is to be")

@@ -133,6 +133,17 @@ def test_a_run_has_stalled_by_its_own_pace_and_never_before_two_minutes(tmp_path
     assert row_of(home, NOW + 30, busy=True).state == "stalled"
 
 
+def test_a_night_between_two_evaluations_is_no_pace(tmp_path: Path) -> None:
+    """`nsad eval` leaves no stage in the manifest: 20 problems of 10 s each, a night, five more."""
+    home = tmp_path / "r"
+    ago = [8 * 3600 + 10 * i for i in range(20, 0, -1)] + [50, 40, 30, 20, 10]
+    events = [event(seconds, "eval", i, 100, model="nce", benchmark="b") for i, seconds in enumerate(ago, 1)]
+    make_run(home, "a", {"nce": stage("finished", 40_000, 9)}, events)
+    row = row_of(home, busy=True)
+    assert row.state == "running" and row.left == pytest.approx(75 * 10 - 10)
+    assert row_of(home, NOW + 600, busy=True).state == "stalled"
+
+
 def test_a_stage_may_load_for_ten_minutes_before_its_first_event(tmp_path: Path) -> None:
     home = tmp_path / "r"
     make_run(home, "a", {"nat": stage("running", 500, 0)})

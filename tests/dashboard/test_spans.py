@@ -22,6 +22,8 @@ from nsad_cli.dashboard.spans import span
         (6000.0, "1 h 40"),
         (7500.0, "2 h 05"),
         (86400.0 * 3, "3 d"),
+        (float("inf"), "–"),
+        (float("nan"), "–"),
     ],
 )
 def test_a_span_for_people(seconds: float | None, text: str) -> None:

@@ -372,6 +372,55 @@ def test_a_store_that_cannot_be_read(tmp_path: Path, what: str) -> None:
     holder.close()
 
 
+def test_a_problem_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    """Nothing of the problem before stays beside the new question."""
+    path = make_run(tmp_path) / "chains.sqlite"
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA journal_mode = DELETE")
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        first = view.opened.problem
+        holder.execute("BEGIN EXCLUSIVE")
+        shown = await press(pilot, "j")
+        assert "cannot use the chain store" in shown
+        assert view.opened.problem is None and "gold answer" not in shown and "rests on" not in shown
+        holder.execute("ROLLBACK")
+        view.tick()
+        await settled(pilot)
+        shown = screen_text(pilot.app)  # type: ignore[arg-type]
+        assert view.opened.problem not in (None, first) and "rests on" in shown and "cannot use" not in shown
+
+    look(tmp_path, script)
+    holder.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE chains SET logprobs = x'0102'",
+        "UPDATE chains SET finish = 'of a later version'",
+        "UPDATE chains SET answer = CAST(x'ff' AS TEXT)",
+        "UPDATE chains SET text = CAST(x'ff' AS TEXT)",
+        "UPDATE weights SET weight = 'much'",
+    ],
+)
+def test_values_that_no_version_writes_are_told(tmp_path: Path, damage: str) -> None:
+    path = make_run(tmp_path) / "chains.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute(damage)
+    db.close()
+
+    async def script(pilot: Pilot[Any]) -> None:
+        for _ in range(100):
+            await pilot.pause(0.02)
+            if "cannot" in (shown := screen_text(pilot.app)):  # type: ignore[arg-type]
+                break
+        assert "cannot" in shown
+        await press(pilot, "j", "enter", "m")
+
+    drive(dashboard(tmp_path, "taken", "votes"), script)
+
+
 def test_a_store_that_breaks_while_it_is_looked_at(tmp_path: Path) -> None:
     run = make_run(tmp_path)
 
