@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from nsad_cli.database import PATIENCE, connect, connect_to_read, damaged
+from nsad_cli.database import PATIENCE, connect, connect_to_read, damaged, holding
 from nsad_cli.types import Chain, Finish, Problem
 
 Row = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
@@ -199,7 +198,7 @@ class ChainStore:
 
     def holding(self, text: str, *, model: str, model_key: str, sampling: str) -> set[str]:
         """Ids of a set's problems whose question, or one of whose chains, holds a text; either case of a–z."""
-        like = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+        like = holding(text)
         rows = self._db.execute(
             "SELECT DISTINCT c.problem_id FROM chains c JOIN problems p ON p.id = c.problem_id"
             " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ?"

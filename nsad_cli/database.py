@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -131,6 +132,11 @@ def connect_to_read(path: Path, formats: Sequence[str], kind: str, patience: flo
             "where that is an older one, `nsad stats --run NAME` brings it up to date",
         )
     return Database(path, connection, kind)
+
+
+def holding(text: str) -> str:
+    r"""A pattern for `LIKE ? ESCAPE '\'` that finds the text anywhere, its own % and _ taken as they stand."""
+    return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
 
 
 def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:

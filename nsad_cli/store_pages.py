@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nsad_cli.database import holding
 from nsad_cli.store import JUDGED, PROBLEM, SKIPPED, VERDICT, Store
 from nsad_cli.types import Problem
 
@@ -89,7 +90,7 @@ class StorePages(Store):
         where, values = ["1"], []
         for word in wanted.words.split():
             where.append(r"(p.question LIKE ? ESCAPE '\' OR p.answer LIKE ? ESCAPE '\')")
-            values += [f"%{_literally(word)}%"] * 2
+            values += [holding(word)] * 2
         if wanted.subject is not None:
             where.append("p.subject = ?")
             values.append(wanted.subject)
@@ -153,10 +154,6 @@ class StorePages(Store):
     def draws_beside(self, params: str | None) -> int:
         """How many draws were made with other parameters."""
         return int(self._db.execute("SELECT COUNT(*) FROM draws WHERE params <> ?", (params,)).fetchone()[0])
-
-
-def _literally(word: str) -> str:
-    return word.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
 
 
 def _marks(values: Sequence[object]) -> str:

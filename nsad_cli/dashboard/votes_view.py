@@ -401,21 +401,22 @@ class VotesView(View):
 
     def go(self, level: str) -> None:
         """Show the list, the problem or the text, and give it the focus."""
+        self._at(level)
+        focus = {"list": "#problems", "problem": "#chains", "text": "#text"}[level]
+        self.query_one(focus).focus()
+
+    def _at(self, level: str) -> None:
+        """Lay the panes out for a level; the text is drawn for it."""
         self.level = level
         for name in LEVELS:
             self.set_class(name == level, f"-at-{name}")
-        focus = {"list": "#problems", "problem": "#chains", "text": "#text"}[level]
-        self.query_one(focus).focus()
         self.draw_text()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """In the wide form the level follows the focus."""
         level = {"problems": "list", "chains": "problem", "text": "text"}.get(event.widget.id or "")
         if self.wide and level and level != self.level:
-            self.level = level
-            for name in LEVELS:
-                self.set_class(name == level, f"-at-{name}")
-            self.draw_text()
+            self._at(level)
 
     def on_row_list_moved(self, event: RowList.Moved) -> None:
         """Another problem, or another chain."""
