@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+RIGHT, WRONG, UNKNOWN = "✓", "✗", "·"
+"""What an answer is, as a glyph: meaning is never colour alone."""
 STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories of characters that are not written but do something."""
 LONGEST = 20_000

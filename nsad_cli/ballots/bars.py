@@ -8,10 +8,9 @@ from rich.cells import cell_len, set_cell_size
 
 from nsad_cli.ballots.standings import ALONE, STAYS, Standing
 from nsad_cli.errors import UsageError
-from nsad_cli.readable import printable, readable
+from nsad_cli.readable import RIGHT, UNKNOWN, WRONG, printable, readable
 from nsad_cli.types import Chain
 
-RIGHT, WRONG, UNKNOWN = "✓", "✗", "·"
 Line = list[tuple[str, str]]
 """(text, meaning) one after the other; meanings: head, winner, right, wrong, dim, changed, or none."""
 LABEL = 9

@@ -125,7 +125,7 @@ class Dashboard(App[None]):
             svg = self.export_screenshot(title=f"nsad {view.NAME}")
             paths = export(self.exports, f"nsad-{view.NAME}", svg, view.data(), self.reader.clock())
         except NsadError as error:
-            self.notify(f"{error.what}: {error.why}", severity="error", markup=False)
+            self.notify(str(error), severity="error", markup=False)
             return
         self.notify("\n".join(path.name for path in paths), title="Written", markup=False)
 

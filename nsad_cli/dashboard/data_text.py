@@ -10,8 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nsad_cli.dashboard.themes import RIGHT, UNKNOWN, WRONG
-from nsad_cli.readable import printable, readable
+from nsad_cli.readable import RIGHT, UNKNOWN, WRONG, printable, readable
 from nsad_cli.store import SKIPPED
 from nsad_cli.store_pages import UNGRADED, DrawRow
 from nsad_cli.types import Problem, Verdict

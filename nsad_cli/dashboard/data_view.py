@@ -19,9 +19,9 @@ from nsad_cli.dashboard.filter_box import FilterBox
 from nsad_cli.dashboard.problem_pane import Failed, ProblemPane
 from nsad_cli.dashboard.row_list import Cell, Column, RowList
 from nsad_cli.dashboard.store_follower import StoreFollower, file_id
-from nsad_cli.dashboard.themes import RIGHT, WRONG
 from nsad_cli.dashboard.view import View
 from nsad_cli.errors import NsadError
+from nsad_cli.readable import RIGHT, WRONG
 from nsad_cli.store_pages import StorePages, Wanted
 from nsad_cli.types import Verdict
 

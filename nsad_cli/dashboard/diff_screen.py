@@ -48,7 +48,7 @@ class DiffScreen(ModalScreen[None]):
         try:
             self.rows = differing(*(settings(row.path / "recipe.yaml") for row in (self.one, self.other)))
         except NsadError as error:
-            text = f"{error.what}: {error.why}"
+            text = str(error)
         else:
             count = len(self.rows)
             text = (

@@ -15,8 +15,9 @@ from nsad_cli.dashboard.data_text import about, by_hand, line, marked
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.row_list import Cell, Column, RowList
 from nsad_cli.dashboard.store_follower import StoreFollower
-from nsad_cli.dashboard.themes import RIGHT, WRONG, tints
+from nsad_cli.dashboard.themes import tints
 from nsad_cli.errors import NsadError
+from nsad_cli.readable import RIGHT, WRONG
 from nsad_cli.store_pages import DrawRow, ProblemRow, Wanted
 
 BLOCK = 64

@@ -95,7 +95,7 @@ class SettleView(View):
             with StorePages(self.path) as pages:
                 self.doubt = pages.doubt(item.key)
         except NsadError as error:
-            self.say(f"{error.what}: {error.why}")
+            self.say(str(error))
             return
         about = (self.doubt.teacher, self.doubt.problem.subject, self.doubt.problem.level)
         place = f"{item.queue.value} {item.number:,} of {item.total:,}{before}"

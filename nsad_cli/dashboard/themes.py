@@ -29,7 +29,6 @@ CURVES = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#00
 """Of curves, in their order: Okabe and Ito's too."""
 GLYPHS = "●▲■◆▼★○△"
 """Beside the colour of a curve, in the same order."""
-RIGHT, WRONG, UNKNOWN = "✓", "✗", "·"
 
 
 def tints(app: App[object]) -> dict[str, str]:

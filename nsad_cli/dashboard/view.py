@@ -112,7 +112,7 @@ class View(Screen[None]):
         try:
             self.follow()
         except NsadError as error:
-            self.say(f"{error.what}: {error.why}")
+            self.say(str(error))
         except OSError as error:
             self.say(f"cannot read: {error}")
 

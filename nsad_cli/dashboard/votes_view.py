@@ -287,7 +287,7 @@ class VotesView(View):
         error = work.error
         if error is None:
             return
-        self._trouble = f"{error.what}: {error.why}" if isinstance(error, NsadError) else f"cannot read: {error}"
+        self._trouble = str(error) if isinstance(error, NsadError) else f"cannot read: {error}"
         if self.listed.problems:
             self.say(self._trouble)
         else:
@@ -327,7 +327,7 @@ class VotesView(View):
                 self._unopened, self._trouble = None, ""
         except (NsadError, OSError) as error:
             self._unopened = problem
-            self._trouble = f"{error.what}: {error.why}" if isinstance(error, NsadError) else str(error)
+            self._trouble = str(error)
         self.say(self._trouble)
         if not same or before != (self.opened.chains, self.opened.there):
             self.draw_problem(0 if not same else self.chain_rows.cursor)
