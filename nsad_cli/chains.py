@@ -177,6 +177,22 @@ class ChainStore:
         )
         return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
 
+    def counts(self, *, model: str, model_key: str, sampling: str) -> dict[str, int]:
+        """How many chains each problem of a set has."""
+        rows = self._db.execute(
+            "SELECT problem_id, COUNT(*) FROM chains WHERE model = ? AND model_key = ? AND sampling = ? GROUP BY 1",
+            (model, model_key, sampling),
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def greedy(self, *, model: str, model_key: str, sampling: str) -> bool:
+        """Whether a set holds greedy chains: their index is below 0."""
+        row = self._db.execute(
+            "SELECT MAX(number) FROM chains WHERE model = ? AND model_key = ? AND sampling = ?",
+            (model, model_key, sampling),
+        ).fetchone()
+        return row[0] is not None and row[0] < 0
+
     def problems(self, *, model: str, model_key: str, sampling: str) -> list[Problem]:
         """The problems of a set, in the order in which their chains were first kept."""
         rows = self._db.execute(

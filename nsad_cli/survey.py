@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from nsad_cli.types import Chain, Problem
 PART = 400
 """Problems whose votes are held at once."""
 PATIENCE = 0.2
-"""Seconds to wait for another process's write: a screen cannot stand still for longer."""
+"""Seconds to wait for another process's write, where no screen stands still meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,12 @@ class ChainSet:
     sampling: str
     problems: int
     chains: int
+    fewest: int
+    """Chains that the problem with the fewest has."""
+    most: int
+    """Chains that the problem with the most has."""
+    greedy: bool
+    """Whether they are greedy ones, one a problem."""
     rankers: tuple[str, ...]
     """Those that have scored any of its chains, the latest last."""
 
@@ -48,22 +54,41 @@ class ChainSet:
     @property
     def title(self) -> str:
         """In a few words; sets of one model are told apart by their keys' beginnings."""
-        each = self.chains / max(self.problems, 1)
-        many = "1 chain each" if each == 1 else f"{each:.3g} chains each"
-        return f"{self.model} · {self.problems:,} problems · {many} · {self.model_key[:4]}/{self.sampling[:4]}"
+        problems = f"{self.problems:,} problem{'' if self.problems == 1 else 's'}"
+        return f"{self.model} · {problems} · {self.each} · {self.model_key[:4]}/{self.sampling[:4]}"
+
+    @property
+    def each(self) -> str:
+        """How many chains its problems have."""
+        if self.greedy:
+            return "greedy"
+        many = f"{self.fewest}" if self.fewest == self.most else f"{self.fewest} to {self.most}"
+        return f"{many} chain{'' if self.most == 1 else 's'} each"
 
 
-def open_store(path: Path) -> ChainStore:
+def open_store(path: Path, patience: float = PATIENCE) -> ChainStore:
     """Open a run's chain store to read, with little patience. Raises NsadError as ChainStore does."""
-    return ChainStore(path, read_only=True, patience=PATIENCE)
+    return ChainStore(path, read_only=True, patience=patience)
 
 
 def chain_sets(store: ChainStore) -> list[ChainSet]:
     """The sets, the latest last."""
-    return [
-        ChainSet(*found, tuple(store.rankers_of(model=found[0], model_key=found[1], sampling=found[2])))
-        for found in store.sets()
-    ]
+    return [_chain_set(store, *found) for found in store.sets()]
+
+
+def _chain_set(store: ChainStore, model: str, model_key: str, sampling: str, problems: int, chains: int) -> ChainSet:
+    key = {"model": model, "model_key": model_key, "sampling": sampling}
+    counts = store.counts(**key).values()
+    fewest, most = min(counts, default=0), max(counts, default=0)
+    return ChainSet(
+        **key,
+        problems=problems,
+        chains=chains,
+        fewest=fewest,
+        most=most,
+        greedy=store.greedy(**key),
+        rankers=tuple(store.rankers_of(**key)),
+    )
 
 
 def default_set(sets: Sequence[ChainSet]) -> ChainSet | None:
@@ -72,20 +97,44 @@ def default_set(sets: Sequence[ChainSet]) -> ChainSet | None:
 
 
 def survey(
-    store: ChainStore, chosen: ChainSet, ranker: str | None, rules: Sequence[str]
+    store: ChainStore,
+    chosen: ChainSet,
+    ranker: str | None,
+    rules: Sequence[str],
+    first: Mapping[str, int] | None = None,
 ) -> Iterator[dict[str, Outcome]]:
-    """Every problem's votes by its id, in parts."""
+    """Every problem's votes by its id, in parts.
+
+    first: votes only of these problems, each over so many of its chains, the first by their index.
+    """
     rows: list[Row] = []
-    seen, last = 0, ""
+    seen, taken, last = 0, 0, ""
     for row in store.light(ranker=ranker, **chosen.key):
+        if first is not None and row[0] not in first:
+            continue
         if row[0] != last:
             if seen == PART:
                 yield {found.problem_id: found for found in outcomes(rows, rules)}
                 rows, seen = [], 0
-            last = row[0]
+            last, taken = row[0], 0
             seen += 1
-        rows.append(row)
+        taken += 1
+        if first is None or taken <= first[last]:
+            rows.append(row)
     yield {found.problem_id: found for found in outcomes(rows, rules)}
+
+
+def shared(stores: tuple[ChainStore, ChainStore], sets: tuple[ChainSet, ChainSet]) -> tuple[dict[str, int], ...]:
+    """How many chains of each problem that both sets have are set against each other, of the one and of the other.
+
+    As many as both have of it; but a greedy chain stands against all that were sampled, for it takes the place of them.
+    """
+    a, b = (store.counts(**chosen.key) for store, chosen in zip(stores, sets, strict=True))
+    both = [problem for problem in a if problem in b]
+    if sets[0].greedy != sets[1].greedy:
+        return {problem: a[problem] for problem in both}, {problem: b[problem] for problem in both}
+    least = {problem: min(a[problem], b[problem]) for problem in both}
+    return least, least
 
 
 def chains_of(store: ChainStore, chosen: ChainSet, problem_id: str, ranker: str | None) -> list[Chain]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from rich.text import Text
 from textual import events
@@ -11,12 +12,15 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from nsad_cli.dashboard.background import Background
 from nsad_cli.dashboard.export import Data
 from nsad_cli.errors import NsadError
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.app import Dashboard
     from nsad_cli.dashboard.reader import Reader
+
+T = TypeVar("T")
 
 
 class Bar(Static):
@@ -54,12 +58,16 @@ class View(Screen[None]):
     """A screen of the dashboard.
 
     Subclasses give `body`, and `follow`, which reads what is new and shows it. It is called when the screen is shown
-    and twice a second while it is, and must be done within a frame (50 ms): longer work goes in parts, or to a worker
-    thread. NsadError and OSError that it raises are shown in the line above the keys.
+    and twice a second while it is, and must be done within a frame (50 ms): longer work goes in parts, or `behind` the
+    screen. NsadError and OSError that it raises are shown in the line above the keys.
     """
 
     NAME: ClassVar[str]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (110, "-wide")]  # noqa: RUF012 (Textual's own form)
+
+    def __init__(self, *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
+        self._behind: dict[str, Background[Any]] = {}
 
     @property
     def reader(self) -> Reader:
@@ -101,6 +109,34 @@ class View(Screen[None]):
         """Show what is amiss in the line above the keys; an empty text clears it."""
         self.query_one("#notice", Static).update(text)
         self.set_class(bool(text), "-notice")
+
+    def behind(
+        self,
+        name: str,
+        make: Callable[[], Iterator[T]],
+        take: Callable[[T], None],
+        end: Callable[[NsadError | None], None],
+    ) -> None:
+        """Run a generator in a thread: `take` gets its items, `end` why it failed, or None, on the screen's thread.
+
+        Of one name only the latest runs: the one before is given up.
+        """
+        self.give_up(name)
+        self._behind[name] = Background(self, make, take, end)
+
+    def busy(self, *names: str) -> bool:
+        """Whether any of these (of all, without names) runs behind the screen."""
+        return any(self._behind[name].running for name in names or self._behind if name in self._behind)
+
+    def give_up(self, *names: str) -> None:
+        """Want nothing more of these works, or (without names) of any."""
+        for name in names or list(self._behind):
+            if name in self._behind:
+                self._behind.pop(name).cancel()
+
+    def on_unmount(self) -> None:
+        """Want nothing more of what runs behind."""
+        self.give_up()
 
     def tick(self) -> None:
         """Follow the files; a failure is told, and the next tick tries again."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nsad_cli.ballots.queues import Outcome
 from nsad_cli.errors import NsadError
-from nsad_cli.survey import ChainSet, chain_sets, default_set, open_store, survey
+from nsad_cli.survey import ChainSet, chain_sets, default_set, open_store, shared, survey
 from nsad_cli.types import Problem
 
 
@@ -27,6 +27,10 @@ class Part:
     """Some more problems' votes."""
 
     outcomes: dict[str, Outcome]
+
+
+Pairs = dict[str, tuple[Outcome, Outcome]]
+"""Problems' votes on both sides of a comparison, over the chains that are set against each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,20 @@ def read_votes(path: Path, wanted: dict[str, str] | None, rules: Sequence[str]) 
             yield Part(outcomes)
 
 
-def read_side(side: Side, rules: Sequence[str]) -> Iterator[Part]:
-    """The votes of a side that is compared with."""
-    with open_store(side.path) as store:
-        for outcomes in survey(store, side.chosen, side.ranker, rules):
-            yield Part(outcomes)
+def read_pairs(here: Side, there: Side, rules: Sequence[str]) -> Iterator[Pairs]:
+    """The votes of the problems that both sides have; see survey.shared for how many chains of each."""
+    with open_store(here.path) as mine, open_store(there.path) as theirs:
+        first, other = shared((mine, theirs), (here.chosen, there.chosen))
+        ours = survey(mine, here.chosen, here.ranker, rules, first)
+        for found, others in zip(ours, survey(theirs, there.chosen, there.ranker, rules, other), strict=False):
+            # What is written meanwhile may be in one reading and not in the other.
+            yield {key: (found[key], others[key]) for key in found if key in others}
 
 
-def read_hits(path: Path, chosen: ChainSet, text: str) -> Iterator[set[str]]:
+def read_hits(here: Side, text: str) -> Iterator[set[str]]:
     """Ids of the problems whose question or chains hold a text."""
-    with open_store(path) as store:
-        yield store.holding(text, **chosen.key)
+    with open_store(here.path) as store:
+        yield store.holding(text, **here.chosen.key)
 
 
 def sides(homes: Sequence[Path], here: Side) -> list[Side]:

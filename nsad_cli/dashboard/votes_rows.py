@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from rich.text import Text
 
 from nsad_cli.ballots.bars import mark, one_line
-from nsad_cli.ballots.queues import Won
+from nsad_cli.ballots.queues import Outcome, Won
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.row_list import Cell, Column
-from nsad_cli.dashboard.votes_panes import answer_of
+from nsad_cli.dashboard.votes_drawing import answer_of
 from nsad_cli.dashboard.votes_state import OpenProblem, ProblemList
 from nsad_cli.readable import printable
 from nsad_cli.types import Problem
@@ -40,8 +40,8 @@ def _compared(listed: ProblemList, colours: dict[str, str]) -> tuple[list[Column
 
     def row(index: int) -> list[Cell]:
         problem = listed.rows[index]
-        here, there = _won(listed.won(problem.id), colours), _won(listed.won_there(problem.id), colours)
-        return [_question(problem), one_line(problem.answer), here, there, BECAME[listed.became(problem.id)]]
+        sides = [_decided(found, listed.rule, colours) for found in listed.pairs[problem.id]]
+        return [_question(problem), one_line(problem.answer), *sides, BECAME[listed.became(problem.id)]]
 
     return columns, row
 
@@ -61,8 +61,7 @@ def _voted(listed: ProblemList, width: int, colours: dict[str, str]) -> tuple[li
         decided = listed.won(problem.id)
         if problem.id in listed.outcomes:
             cells: list[Cell] = [_won(listed.won(problem.id, name), colours) for name in names]
-            if listed.won(problem.id, listed.rule) is None:
-                cells[names.index(listed.rule)] = _won(decided, colours, "sc ")
+            cells[names.index(listed.rule)] = _decided(listed.outcomes[problem.id], listed.rule, colours)
         else:
             cells = [Text("…", colours["dim"])] * len(names)
         margin = "" if decided is None or decided.margin is None else f"{decided.margin:.0%}"
@@ -75,8 +74,12 @@ def _question(problem: Problem) -> str:
     return one_line(problem.question[:400])
 
 
+def _decided(found: Outcome, rule: str, colours: dict[str, str]) -> Cell:
+    """The winner by the rule that decides; where `sc` stands in for it, that is said."""
+    return _won(found.by(rule), colours, "" if rule in found.won else "sc ")
+
+
 def _won(won: Won | None, colours: dict[str, str], instead: str = "") -> Cell:
-    """A rule's winner; `instead` says which rule stands in for one that cannot be held."""
     if won is None:
         return Text("–", colours["dim"])
     said = "none" if won.answer is None else one_line(won.answer)
@@ -127,7 +130,10 @@ def state(listed: ProblemList, opened: OpenProblem, reading: bool, searching: bo
         text.append(f" · {one_line(listed.chosen.title)}{scored}", colours["dim"])
     if listed.other:
         said = ", ".join(f"{name} {listed.counts[name]:,}" for name in ("fixed", "broke", "both-right", "both-wrong"))
-        text.append(f"\nthere: {said} · {one_line(listed.other.title)} · c stops", f"bold {colours['accent']}")
+        here, there = listed.stood_in()
+        stood_in = f"sc for {listed.rule} of {here:,} here, {there:,} there" if here or there else ""
+        parts = [f"there: {said}", listed.against() or "reading", stood_in, one_line(listed.other.title), "c stops"]
+        text.append("\n" + " · ".join(filter(None, parts)), f"bold {colours['accent']}")
     if assumed := opened.assumed():
         changed = opened.changed()
         result = f"◂ another winner by {', '.join(changed)}" if changed else "the same winners"
@@ -159,10 +165,12 @@ def chain_data(opened: OpenProblem, rule: str) -> Data:
 
 
 def problem_data(listed: ProblemList) -> Data:
-    """The list's problems, with each rule's winner; of a comparison with what became of them."""
-    columns = ["problem", "question", "gold", "chains"]
-    columns += [f"{rule}_{what}" for rule in listed.rules for what in ("answer", "right", "margin")]
-    columns += ["there_answer", "there_right", "became"] if listed.other else []
+    """The list's problems, with each rule's winner; of a comparison with both sides' and what became of them."""
+    columns = ["problem", "question", "gold"]
+    if listed.other:
+        columns += [f"{side}_{what}" for side in ("here", "there") for what in ("chains", "rule", "answer", "right")]
+        return Data([*columns, "became", "here", "there"], [_pair_data(listed, problem) for problem in listed.rows])
+    columns += ["chains", *(f"{rule}_{what}" for rule in listed.rules for what in ("answer", "right", "margin"))]
     return Data(columns, [_problem_data(listed, problem) for problem in listed.rows])
 
 
@@ -172,8 +180,14 @@ def _problem_data(listed: ProblemList, problem: Problem) -> list[object]:
     for rule in listed.rules:
         won = listed.won(problem.id, rule)
         row += [won.answer, won.right, won.margin] if won else [None] * 3
-    if listed.other:
-        there = listed.won_there(problem.id)
-        row += [there.answer, there.right] if there else [None] * 2
-        row.append(listed.became(problem.id))
     return row
+
+
+def _pair_data(listed: ProblemList, problem: Problem) -> list[object]:
+    row: list[object] = [problem.id, problem.question, problem.answer]
+    for found in listed.pairs[problem.id]:
+        won = found.by(listed.rule)
+        rule = listed.rule if listed.rule in found.won else "sc"
+        row += [found.chains, *((rule, won.answer, won.right) if won else [None] * 3)]
+    sides = [side.title if side else None for side in (listed.here, listed.other)]
+    return [*row, listed.became(problem.id), *sides]

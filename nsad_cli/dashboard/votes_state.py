@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nsad_cli.ballots.bars import one_line
 from nsad_cli.ballots.queues import COMPARED, QUEUES, SHOWN, Outcome, Won, became, ordered
 from nsad_cli.ballots.standings import Standing, standings
 from nsad_cli.ballots.whatif import WhatIf, kept
-from nsad_cli.dashboard.votes_reading import Opened, Side
+from nsad_cli.dashboard.votes_reading import Opened, Pairs, Side
 from nsad_cli.errors import UsageError
 from nsad_cli.survey import ChainSet, chains_of, open_store
 from nsad_cli.types import Chain, Problem
@@ -25,7 +26,7 @@ class ProblemList:
     """The problems of a set: all, or those of a queue, that a search found, in the order that the queue has."""
 
     def __init__(self) -> None:
-        self.path = Path()
+        self.run, self.path = "", Path()
         self.sets: list[ChainSet] = []
         self.chosen: ChainSet | None = None
         self.ranker: str | None = None
@@ -37,7 +38,8 @@ class ProblemList:
         self.queue = "all"
         self.search, self.hits = "", set[str]()
         self.other: Side | None = None
-        self.other_outcomes: dict[str, Outcome] = {}
+        self.pairs: Pairs = {}
+        """Of a comparison: each problem's votes on both sides."""
         self.rows: list[Problem] = []
         self.counts: dict[str, int] = {}
         """Of a comparison: how many problems became what."""
@@ -75,14 +77,14 @@ class ProblemList:
 
     def compare(self, side: Side | None) -> None:
         """Begin or end a comparison."""
-        self.other, self.other_outcomes, self.queue = side, {}, "all"
+        self.other, self.pairs, self.queue = side, {}, "all"
         self.arrange()
 
     def arrange(self) -> None:
         """Find the rows anew."""
         rows = [item for item in self.problems if item.id in self.hits] if self.search else self.problems
         if self.other:
-            rows = [item for item in rows if item.id in self.other_outcomes and item.id in self.outcomes]
+            rows = [item for item in rows if item.id in self.pairs]
             rows = [item for item in rows if self.queue in ("all", self.became(item.id))]
         elif self.queue != "all":
             by_id = {item.id: item for item in rows}
@@ -97,20 +99,37 @@ class ProblemList:
         found = self.outcomes.get(problem_id)
         return None if found is None else found.won.get(rule) if rule else found.by(self.rule)
 
-    def won_there(self, problem_id: str) -> Won | None:
-        """The winner on the other side of a comparison."""
-        found = self.other_outcomes.get(problem_id)
-        return None if found is None else found.by(self.rule)
+    @property
+    def here(self) -> Side | None:
+        """What is looked at, as a side of a comparison."""
+        return Side(self.run, self.path, self.chosen, self.ranker) if self.chosen else None
 
     def became(self, problem_id: str) -> str:
         """What became of a problem between the sides."""
-        return became(self.won(problem_id), self.won_there(problem_id))
+        here, there = self.pairs[problem_id]
+        return became(here.by(self.rule), there.by(self.rule))
+
+    def stood_in(self) -> tuple[int, int]:
+        """Of how many problems `sc` stands in for the rule that decides, here and on the other side."""
+        here, there = zip(*self.pairs.values(), strict=True) if self.pairs else ((), ())
+        return sum(self.rule not in item.won for item in here), sum(self.rule not in item.won for item in there)
+
+    def against(self) -> str:
+        """How many chains of a problem are set against each other, in words; empty while nothing is known."""
+        if not (self.pairs and self.chosen and self.other):
+            return ""
+        if self.chosen.greedy != self.other.chosen.greedy:
+            return "greedy there" if self.other.chosen.greedy else "greedy here"
+        counts = {here.chains for here, _ in self.pairs.values()}
+        least, most = min(counts), max(counts)
+        many = f"{most}" if least == most else f"{least} to {most}"
+        return f"the first {many} chain{'' if most == 1 else 's'} of both"
 
     def _tally(self) -> dict[str, int]:
         """How many problems became what."""
         counts = dict.fromkeys(COMPARED, 0)
         for problem in self.problems:
-            if problem.id in self.other_outcomes and problem.id in self.outcomes:
+            if problem.id in self.pairs:
                 counts[self.became(problem.id)] += 1
         return counts
 
@@ -122,7 +141,9 @@ class OpenProblem:
         self.problem: Problem | None = None
         self.chains: list[Chain] = []
         self.there: list[Chain] = []
-        """Its chains on the other side of a comparison."""
+        """Its chains on the other side of a comparison, as far as they are set against these."""
+        self.compared: int | None = None
+        """How many of its chains are set against those."""
         self.what_if = WhatIf()
         self.ranker: str | None = None
         """Another ranker whose weights count; None: the list's own."""
@@ -132,21 +153,25 @@ class OpenProblem:
     def read(self, listed: ProblemList, problem: Problem | None) -> None:
         """Read a problem's chains. What was assumed of another problem's chains goes, what holds of any stays.
 
-        Raises NsadError where the store cannot be read: then no problem is open.
+        Raises NsadError where the store cannot be read (at once: a screen waits for it): then no problem is open.
         """
         if problem is None or self.problem is None or problem.id != self.problem.id:
             self.what_if = dataclasses.replace(self.what_if, excluded=frozenset(), only=None)
         own: list[Chain] = []
         self.problem, self.chains, self.there, self.found, self.before = None, [], [], {}, {}
+        self.compared = None
         if problem is not None and listed.chosen is not None:
-            with open_store(listed.path) as store:
+            with open_store(listed.path, patience=0) as store:
                 own = chains_of(store, listed.chosen, problem.id, listed.ranker)
                 self.chains = chains_of(store, listed.chosen, problem.id, self.ranker) if self.ranker else own
-            if listed.other:
-                with open_store(listed.other.path) as store:
-                    self.there = chains_of(store, listed.other.chosen, problem.id, listed.other.ranker)
+            if listed.other and problem.id in listed.pairs:
+                here, there = listed.pairs[problem.id]
+                self.compared = here.chains
+                with open_store(listed.other.path, patience=0) as store:
+                    others = chains_of(store, listed.other.chosen, problem.id, listed.other.ranker)
+                self.there = others[: there.chains]
         self.problem = problem
-        base = standings(own)
+        base = standings(own[: self.compared])
         self.before = {
             rule: (item.winner, one_line(item.ballot.answer or ""))
             for rule, item in base.items()
@@ -154,19 +179,33 @@ class OpenProblem:
         }
         self.count()
 
-    def assume(self, what_if: WhatIf) -> None:
-        """Hold the votes anew."""
-        self.what_if = what_if
+    def assume(self, **changed: Any) -> None:
+        """Change what is assumed (see WhatIf), and hold the votes anew."""
+        self.what_if = dataclasses.replace(self.what_if, **changed)
         self.count()
 
     def count(self) -> None:
         """Hold every rule's vote among the chains that are left."""
-        self.found = standings(kept(self.chains, self.what_if), RULES, self.what_if.power)
+        self.found = standings(self._kept(), RULES, self.what_if.power)
+
+    def _kept(self) -> list[Chain]:
+        return kept(self.chains[: self.compared], self.what_if)
 
     @property
     def left(self) -> set[int]:
         """Indices of the chains that are left."""
-        return {chain.index for chain in kept(self.chains, self.what_if)}
+        return {chain.index for chain in self._kept()}
+
+    def fewer(self, by: int) -> None:
+        """As if so many fewer chains had been drawn (below 0: more again)."""
+        many = len(self.chains[: self.compared])
+        first = min(max((self.what_if.first or many) - by, 1), many)
+        self.assume(first=None if first == many else first)
+
+    def steeper(self, by: int) -> None:
+        """Weights count so many of POWERS more (below 0: less)."""
+        place = POWERS.index(self.what_if.power) + by
+        self.assume(power=POWERS[min(max(place, 0), len(POWERS) - 1)])
 
     def standing(self, rule: str) -> Standing | None:
         """A rule's vote, or that of `sc` where it cannot be held."""
@@ -193,11 +232,7 @@ class OpenProblem:
             answer = next((c.answer for c in self.chains if c.answer_class == what_if.only), "") or ""
             said.append(f"only {one_line(answer)}")
         if what_if.first is not None:
-            said.append(f"the first {what_if.first} of {len(self.chains)}")
+            said.append(f"the first {what_if.first} of {len(self.chains[: self.compared])}")
         if what_if.power != 1:
             said.append("weights count as 1" if what_if.power == 0 else f"weights to the power {what_if.power:g}")
         return said + ([f"weights of {self.ranker}"] if self.ranker else [])
-
-    def excluding(self, gone: Sequence[int]) -> WhatIf:
-        """The assumption with these chains taken out too."""
-        return dataclasses.replace(self.what_if, excluded=self.what_if.excluded | set(gone))

@@ -87,10 +87,10 @@ async def _on_screen(run: Path) -> dict[str, float]:
     app = Dashboard(Reader(run.parent, run.name), "votes")
     started = time.perf_counter()
     async with app.run_test(size=(120, 36)) as pilot:
-        while not (isinstance(view := app.screen, VotesView) and view.query("#problems") and view.problem_rows.count):
+        while not (isinstance(view := app.screen, VotesView) and view.query("#problems") and view.panes.problems.count):
             await asyncio.sleep(0.005)
         shown = time.perf_counter()
-        while view.reading is not None:
+        while view.busy("votes"):
             await asyncio.sleep(0.005)
         counted = time.perf_counter()
         for _ in range(STEPS):

@@ -30,7 +30,7 @@ async def settled(pilot: Pilot[Any]) -> VotesView:
         view = pilot.app.screen
         if not isinstance(view, VotesView):
             continue
-        busy = [view.reading, view.searching, view.comparing] != [None] * 3
+        busy = view.busy()
         if not busy and (view.listed.problems or view.has_class("-empty")):
             await pilot.pause()
             return view
@@ -274,7 +274,7 @@ def test_levels_take_turns_where_there_is_little_room(tmp_path: Path, size: tupl
         await press(pilot, "n")
         assert view.opened.problem == PROBLEMS["split"]
         await press(pilot, "escape", "escape")
-        assert seen() == ["problems"] and view.problem_rows.cursor == 1
+        assert seen() == ["problems"] and view.panes.problems.cursor == 1
 
     look(tmp_path, script, size)
 
@@ -292,7 +292,7 @@ def test_another_size_and_another_theme(tmp_path: Path) -> None:
         assert view.query_one("#chains").region.height == 6
         await pilot.resize_terminal(120, 36)
         await pilot.pause()
-        assert view.chain_rows.region.height == 7, "a border, the head, five chains"
+        assert view.panes.chains.region.height == 7, "a border, the head, five chains"
         wide = await press(pilot, "k", "escape")
         assert wide == whole
         for theme in ("textual-light", "colour-blind", "textual-dark"):
