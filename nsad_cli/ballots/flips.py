@@ -62,6 +62,8 @@ def smallest_flip(chains: Sequence[Chain], rule: str) -> tuple[int, ...] | None:
     if rule == "best":
         return _without_the_best(chains, winner)
     weights = chain_weights(chains, rule)
+    if not any(weights.values()):
+        weights = dict.fromkeys(weights, 1.0)  # weights that say nothing: the vote counts chains then
     by_score = rule in ("asc", "asc-add")
     groups = {
         name: _Group.of([c for c in chains if c.answer_class == name], weights, by_score) for name in (winner, *rivals)
@@ -70,18 +72,28 @@ def smallest_flip(chains: Sequence[Chain], rule: str) -> tuple[int, ...] | None:
         del rivals[1:]  # only the winner's chains matter, and no other answer is as near as the second
     everyone = _Group.of(chains, weights, by_score)
     own = set(groups[winner].indices)
-    # Without all its chains no class wins, as long as there is a score left to vote by.
-    best = tuple(sorted(own)) if any(index not in own for _, index in everyone.scored) else None
+    # Without all its chains no class wins, and without all that weigh something chains are counted.
+    best: tuple[int, ...] | None = None
+    for gone in (own, {index for weight, index in everyone.scored if weight}):
+        rest = _without(chains, gone)
+        if any(index not in gone for _, index in everyone.scored) and (now := winning_class(rest, rule)) is not None:
+            further = () if now != winner else smallest_flip(rest, rule)
+            if further is not None and (best is None or len(gone) + len(further) < len(best)):
+                best = tuple(sorted([*gone, *further]))
     for rival in rivals:
         inside = own.union(groups[rival].indices)
-        others = _Group([pair for pair in everyone.scored if pair[1] not in inside], [])
+        unscored = groups[winner].unscored or groups[rival].unscored  # else no mean is needed, and the others are idle
+        others = _Group([pair for pair in everyone.scored if unscored and pair[1] not in inside], [])
         most = len(chains) if best is None else len(best) - 1
         for removed in _Duel(groups[winner], groups[rival], others, most).candidates():
-            gone = set(removed)
-            if winning_class([chain for chain in chains if chain.index not in gone], rule) != winner:
+            if winning_class(_without(chains, set(removed)), rule) != winner:
                 best = removed
                 break
     return best
+
+
+def _without(chains: Sequence[Chain], gone: set[int]) -> list[Chain]:
+    return [chain for chain in chains if chain.index not in gone]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,9 @@ class _Duel:
             swing = np.arange(-min(self.deepest, total), min(self.upmost, total) + 1)
             scored = total - np.abs(swing)
             leads = self.least_leads(swing, scored)
+            if self.winner.unscored or self.rival.unscored:  # else there is but one cell, which knows of no others
+                tied = np.flatnonzero(np.abs(leads) <= self.room)
+                leads[tied[self.weightless(swing[tied], scored[tied])]] = np.inf
             for cell in np.argsort(leads):
                 if leads[cell] <= self.room:
                     yield from self.sets(int(swing[cell]), int(scored[cell]))
@@ -154,6 +169,13 @@ class _Duel:
         leads = self.lead + q * self.sum - sums[np.arange(len(q)), scored]
         return np.where(allowed, leads, np.inf)
 
+    def weightless(self, swing: np.ndarray, scored: np.ndarray) -> np.ndarray:
+        """Whether the least lead is that where all go that weigh something: not for the duel to try."""
+        gains = self.gains(self.factor(swing, scored), swing)
+        stays = np.sort(gains, axis=1)[np.arange(len(gains)), -scored - 1]
+        none: np.ndarray = gains[:, self.weights != 0].min(axis=1, initial=np.inf) > stays + self.room
+        return none
+
     def factor(self, swing: np.ndarray, scored: np.ndarray) -> np.ndarray:
         """q, of the numbers that are left."""
         left: np.ndarray = (len(self.winner.unscored) - len(self.rival.unscored) - swing) / (self.number - scored)
@@ -169,51 +191,53 @@ class _Duel:
         return gains
 
     def sets(self, swing: int, scored: int) -> Iterator[tuple[int, ...]]:
-        """The sets of these numbers that leave the least lead.
-
-        More than one does where chains gain the same. Then every choice is tried that may decide a tie, by a single
-        weight, the mean or the first index, as long as there are few; else the outermost.
-        """
+        """The sets of these numbers that leave the least lead: more than one where chains gain the same."""
+        winner, rival, others = self.winner, self.rival, self.others
         q = float(self.factor(np.array(swing), np.array(scored)))
-        gains = self.gains(np.array([q]), np.array([swing]))[0]
-        bar = np.sort(gains)[-scored] if scored else np.inf
-        parts = np.split(gains, self.ends[:2])
-        least = [int((part > bar + self.room).sum()) for part in parts]
-        most = [int((part >= bar - self.room).sum()) for part in parts]
-        splits = _splits(scored, least, most)
-        if abs(bar) <= self.room and min(abs(q), abs(1 + q), abs(1 - q)) >= CLOSE:
-            del splits[1:]  # those that gain the same weigh nothing: the winner's are the best to lose, then others'
-        elif len(splits) > FEW:
-            splits = [end(splits, key=lambda split: split[i]) for i in range(3) for end in (max, min)]
-        bare = [
-            *self.winner.unscored[: max(swing, 0)],
-            *self.rival.unscored[len(self.rival.unscored) + min(swing, 0) :],
-        ]
+        bare = [*winner.unscored[: max(swing, 0)], *rival.unscored[len(rival.unscored) + min(swing, 0) :]]
+        mean_counts = len(bare) < len(winner.unscored) + len(rival.unscored)
+        splits = self.splits(swing, scored, q, mean_counts)
+        few = FEW // len(splits)
+        lightest = sorted(winner.scored)
+        # Of the rival the last go, the lightest or the heaviest, and among equals the highest index.
+        heaviest = sorted(rival.scored, key=lambda pair: (-pair[0], -pair[1]))
         for a, d, g in splits:
-            ahead = _choices(self.winner.scored, sorted(self.winner.scored), a, 1 + q)
-            # Here the last go, the lightest or the heaviest, and among equals the highest index.
-            heavy = sorted(self.rival.scored, key=lambda pair: (-pair[0], -pair[1]))
-            behind = _choices(self.rival.scored[::-1], heavy, d, 1 - q)
-            third = _choices(self.others.scored, self.others.scored[::-1], g, q)
+            ahead = _choices(winner.scored, lightest, a, 1 + q, few)
+            behind = _choices(rival.scored[::-1], heaviest, d, 1 - q, few)
+            third = _choices(others.scored, others.scored[::-1], g, q if mean_counts else 1.0, few)
             third = list({tuple(weight for weight, _ in choice): choice for choice in third}.values())
             for choice in itertools.product(ahead, behind, third):
                 yield tuple(sorted([*bare, *(index for group in choice for _, index in group)]))
 
+    def splits(self, swing: int, scored: int, q: float, mean_counts: bool) -> list[tuple[int, int, int]]:
+        """How many of each group go: every way where it may decide a tie, as long as there are few, else the ends."""
+        gains = self.gains(np.array([q]), np.array([swing]))[0]
+        bar = float(np.sort(gains)[-scored]) if scored else math.inf
+        parts = np.split(gains, self.ends[:2])
+        least = [int((part > bar + self.room).sum()) for part in parts]
+        most = [int((part >= bar - self.room).sum()) for part in parts]
+        found = [
+            (a, d, scored - a - d)
+            for a in range(min(most[0], scored), least[0] - 1, -1)
+            for d in range(max(least[1], scored - a - most[2]), min(most[1], scored - a - least[2]) + 1)
+        ]
+        idle = mean_counts and min(abs(q), abs(1 + q), abs(1 - q)) < CLOSE  # weights may gain nothing and move the mean
+        if abs(bar) <= self.room and not idle:
+            return found[:1]  # what gains the same weighs nothing: the winner's are the best to lose, then the others'
+        if len(found) > FEW:
+            return [end(found, key=lambda split: split[i]) for i in range(3) for end in (max, min)]
+        return found
 
-def _splits(number: int, least: list[int], most: list[int]) -> list[tuple[int, int, int]]:
-    """Every split of a number into three within bounds: first with the most of the first and the least of the second."""
-    found = []
-    for a in range(min(most[0], number), least[0] - 1, -1):
-        for d in range(max(least[1], number - a - most[2]), min(most[1], number - a - least[2]) + 1):
-            found.append((a, d, number - a - d))
-    return found
 
+def _choices(above: _Pairs, below: _Pairs, number: int, factor: float, few: int) -> list[_Pairs]:
+    """The first `number` of what goes where the factor is above zero, or below; where it is zero, any so many.
 
-def _choices(above: _Pairs, below: _Pairs, number: int, factor: float) -> list[_Pairs]:
-    """The first `number` of what goes where the factor is above zero, or below; where it is zero, any so many."""
+    The choice leaves the lead as it is then, but may decide a tie, by the mean, a single weight or the first index.
+    More than a few are not all tried.
+    """
     if abs(factor) >= CLOSE or number in (0, len(above)):
         return [above[:number] if factor > 0 else below[:number]]
-    if math.comb(len(above), number) > FEW:
+    if math.comb(len(above), number) > few:
         return [above[:number], below[:number]]
     return [list(choice) for choice in itertools.combinations(above, number)]
 
