@@ -52,8 +52,9 @@ def smallest_flip(chains: Sequence[Chain], rule: str) -> tuple[int, ...] | None:
     """The fewest chains without which another answer wins, by index; None where no removal lets one win.
 
     A removal after which the rule has no scores left to vote by counts as none. Of several smallest sets one is given.
-    Exact but for sums that differ by less than a float's rounding. Raises UsageError where the vote cannot be held, and
-    for `best` where a chain with an answer has no score: the mean it gets follows whatever is removed.
+    Exact but for sums that differ by less than a float's rounding, and for ties that hang by which of more than `FEW`
+    choices moves the mean. Raises UsageError where the vote cannot be held, and for `best` where a chain with an answer
+    has no score: the mean it gets follows whatever is removed.
     """
     class_of = {chain.index: chain.answer_class for chain in chains}
     winner, *rivals = [class_of[item.chains[0]] for item in vote(chains, rule).votes] or [None]
