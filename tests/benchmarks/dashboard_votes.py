@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+import statistics
 import time
 from pathlib import Path
 
+from nsad_cli.ballots.flips import smallest_flip
 from nsad_cli.ballots.queues import SHOWN
 from nsad_cli.chains import ChainStore
 from nsad_cli.dashboard.app import Dashboard
@@ -62,9 +64,27 @@ def figures(run: Path) -> dict[str, float]:
     """Seconds, over a run's folder: from choosing the screen to its rows shown, and to every queue counted.
 
     `votes_list`: a whole read of the store besides (SQL and votes, without a screen); `votes_open`: from one problem to
-    the next with its chains, bars and text drawn; `votes_search`: a text that every chain holds.
+    the next with its chains, bars and text drawn; `votes_search`: a text that every chain holds; `votes_flip`: the
+    smallest set that the result of one large vote rests on.
     """
-    return {**_without_a_screen(run), **asyncio.run(_on_screen(run))}
+    return {**_without_a_screen(run), **asyncio.run(_on_screen(run)), "votes_flip": _flip()}
+
+
+def _flip(number: int = 400, unscored: int = 50, answers: int = 5) -> float:
+    """The median over ten votes among so many chains, some of them without a score."""
+    chance = random.Random(0)
+    taken = []
+    for _ in range(10):
+        names = chance.choices(range(answers), [1 / (k + 1) for k in range(answers)], k=number)
+        chance.shuffle(scores := [None] * unscored + [chance.random() for _ in range(number - unscored)])
+        chains = [
+            Chain("made", i, "", str(name), answer_class=names.index(name), weight=score)
+            for i, (name, score) in enumerate(zip(names, scores, strict=True))
+        ]
+        started = time.perf_counter()
+        smallest_flip(chains, "asc")
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
 
 
 def _without_a_screen(run: Path) -> dict[str, float]:
