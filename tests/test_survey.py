@@ -29,7 +29,10 @@ def test_sets_rankers_and_defaults(path: Path) -> None:
     assert default_set(sets) == by_model["nce"] and by_model["nce"].ranker == SECOND
     assert default_set(sets[::-1]) == by_model["nce"], "a vote goes before what is newer and has none"
     assert default_set([by_model["base"]]) == by_model["base"] and default_set([]) is None
-    assert by_model["base"].title == "base · 5 problems · 1 chain each · ba5e/9eed"
+    assert by_model["nce"].title == "nce · 5 problems · 3 to 5 chains each · 4e0c/5a3d"
+    one = dataclasses.replace(by_model["base"], greedy=False, problems=1)
+    assert one.title == "base · 1 problem · 1 chain each · ba5e/9eed"
+    assert by_model["base"].title == "base · 5 problems · greedy · ba5e/9eed"
 
 
 @pytest.mark.parametrize("ranker", [None, FIRST, SECOND])

@@ -181,7 +181,7 @@ def test_comparison_with_another_ranker_and_another_run(tmp_path: Path) -> None:
             if isinstance(pilot.app.screen, Chooser):
                 break
         shown = screen_text(pilot.app)  # type: ignore[arg-type]
-        assert f"taken · nce · 5 problems · 4 chains each · 4e0c/5a3d · {FIRST}" in shown
+        assert f"taken · nce · 5 problems · 3 to 5 chains each · 4e0c/5a3d · {FIRST}" in shown
         assert "taken · base" in shown and "other · nce" in shown
         chosen = next(i for i, side in enumerate(shown.splitlines()) if "other · nce" in side)
         first = next(i for i, side in enumerate(shown.splitlines()) if FIRST in side)
@@ -192,9 +192,83 @@ def test_comparison_with_another_ranker_and_another_run(tmp_path: Path) -> None:
         shown = await press(pilot, "f")
         assert listed(view) == ["lost"] and "✗→✓" in shown and "there:" in shown and "fixed 1" in shown
         data = view.data()
-        assert data and [row[-1] for row in data.rows] == ["fixed"] and data.columns[-1] == "became"
+        assert data
+        (row,) = [dict(zip(data.columns, row, strict=True)) for row in data.rows]
+        assert row["became"] == "fixed" and (row["here_answer"], row["there_answer"]) == ("12", "6")
+        assert (row["here_chains"], row["there_chains"]) == (1, 1) and row["here_rule"] == "sc"
+        assert str(row["there"]).startswith("other · nce") and str(row["here"]).startswith("taken · nce")
         await press(pilot, "c")
         assert view.listed.other is None and listed(view) == list(PROBLEMS)
+
+    look(tmp_path, script)
+
+
+async def compare_with(pilot: Pilot[Any], name: str) -> VotesView:
+    """Choose the other side whose line holds a text."""
+    await pilot.press("c")
+    for _ in range(200):
+        await pilot.pause(0.02)
+        if isinstance(pilot.app.screen, Chooser):
+            break
+    chooser = pilot.app.screen
+    assert isinstance(chooser, Chooser)
+    place = next(i for i, side in enumerate(chooser.choices) if name in side)
+    await pilot.press(*["down"] * place, "enter")
+    return await settled(pilot)
+
+
+def test_a_comparison_is_over_as_many_chains_as_both_have(tmp_path: Path) -> None:
+    """The first two of `split` say 22, all five too; the other run has but its first three chains."""
+    make_run(tmp_path)
+    with ChainStore(make_run(tmp_path, "other") / "chains.sqlite") as store:
+        store._db._connection.execute("DELETE FROM weights WHERE chain_id IN (SELECT id FROM chains WHERE number > 2)")
+        store._db._connection.execute("DELETE FROM chains WHERE number > 2")
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        await compare_with(pilot, "other · nce")
+        counts = {name: [side.chains for side in view.listed.pairs[problem.id]] for name, problem in PROBLEMS.items()}
+        assert set(map(tuple, counts.values())) == {(3, 3)}
+        assert view.listed.counts["fixed"] == view.listed.counts["broke"] == 0, "the same chains say the same"
+        shown = screen_text(pilot.app)  # type: ignore[arg-type]
+        assert "the first 3 chains of both" in shown and "sc for asc of 2 here, 2 there" in shown
+        shown = await press(pilot, "j", "enter")
+        assert view.opened.left == {0, 1, 2} and len(view.opened.chains) == 5 and len(view.opened.there) == 3
+        assert shown.count("⊘") == 2 and "what if" not in shown
+        await press(pilot, "[")
+        assert view.opened.left == {0, 1} and "the first 2 of 3" in screen_text(pilot.app)  # type: ignore[arg-type]
+
+    look(tmp_path, script, (200, 50))
+
+
+def test_votes_are_compared_with_greedy_chains(tmp_path: Path) -> None:
+    """There a greedy chain stands against all that were sampled."""
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        await compare_with(pilot, "taken · base")
+        found = view.listed.pairs[PROBLEMS["sure"].id]
+        assert [side.chains for side in found] == [5, 1] and view.opened.left == set(range(5))
+        assert "greedy there" in screen_text(pilot.app)  # type: ignore[arg-type]
+
+    look(tmp_path, script, (200, 50))
+
+
+def test_a_comparison_follows_both_stores(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    other = make_run(tmp_path, "other")
+    with ChainStore(other / "chains.sqlite") as store:
+        store._db._connection.execute("DELETE FROM weights")
+        store._db._connection.execute("DELETE FROM chains WHERE problem_id = ?", (PROBLEMS["lost"].id,))
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        await compare_with(pilot, "other · nce")
+        assert PROBLEMS["lost"].id not in view.listed.pairs
+        with ChainStore(other / "chains.sqlite") as store:
+            store.put(PROBLEMS["lost"], chains_of("lost"), **SAMPLED)
+        view._rest_until = 0.0
+        view.tick()
+        await settled(pilot)
+        assert PROBLEMS["lost"].id in view.listed.pairs
 
     look(tmp_path, script)
 
