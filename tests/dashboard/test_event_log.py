@@ -160,11 +160,12 @@ def test_a_log_that_is_cut_is_read_anew_and_told(tmp_path: Path) -> None:
 ANEW, GONE, GONE_SHOWN = "was cut or replaced, and read anew", "is gone", "is gone; what it had is shown"
 
 
-def replaced(path: Path, text: str) -> None:
-    """Another file takes the name, as a rotation does it."""
-    other = path.with_name("other")
-    other.write_text(text)
-    other.rename(path)
+def replaced(path: Path, *texts: str) -> None:
+    """Another file takes the name, as a rotation does it; and another one."""
+    for text in texts:
+        other = path.with_name("other")
+        other.write_text(text)
+        other.rename(path)
 
 
 SEQUENCES: dict[str, list[tuple[Callable[[Path, str], object], str | None]]] = {
@@ -185,9 +186,7 @@ SEQUENCES: dict[str, list[tuple[Callable[[Path, str], object], str | None]]] = {
     "replaced by one that begins alike, in place": [
         (lambda path, had: path.write_text(had + line(step=99, loss=9.0)), None)
     ],
-    "rotated twice at once": [
-        (lambda path, had: (replaced(path, "old"), replaced(path, line(step=5, loss=5.0) + had)), ANEW)
-    ],
+    "rotated twice at once": [(lambda path, had: replaced(path, "old", line(step=5, loss=5.0) + had), ANEW)],
     "rotated twice": [
         (lambda path, _: replaced(path, line(step=5, loss=5.0)), ANEW),
         (lambda path, had: replaced(path, had), ANEW),
