@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,14 +10,15 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.widgets import Static
 
-from nsad_cli.dashboard.chart import Chart, Curve
+from nsad_cli.dashboard.chart import Chart
 from nsad_cli.dashboard.cursor import moved, snapped
 from nsad_cli.dashboard.curves_choice import ALL, Source, newest_stage, sources, stage_figures, table, told_stages
+from nsad_cli.dashboard.drawn import curves, layers
 from nsad_cli.dashboard.event_log import BUDGET, EventLog
 from nsad_cli.dashboard.export import Data
-from nsad_cli.dashboard.figures import HELD_OUT, Figure, layer_of, now
+from nsad_cli.dashboard.figures import Figure, now
 from nsad_cli.dashboard.followed_logs import FollowedLogs
-from nsad_cli.dashboard.heat_map import HeatMap, Layer
+from nsad_cli.dashboard.heat_map import HeatMap
 from nsad_cli.dashboard.legend import legend
 from nsad_cli.dashboard.plane import Plane
 from nsad_cli.dashboard.row_list import Column, RowList
@@ -26,7 +26,7 @@ from nsad_cli.dashboard.series import Series
 from nsad_cli.dashboard.sight import Sight
 from nsad_cli.dashboard.smoothing import WEIGHTS, Averages
 from nsad_cli.dashboard.stage_bar import StageBar
-from nsad_cli.dashboard.themes import GLYPHS, curve_colours
+from nsad_cli.dashboard.themes import curve_colours
 from nsad_cli.dashboard.view import View
 from nsad_cli.readable import printable
 
@@ -190,24 +190,13 @@ class CurvesView(View):
         ends = [(source.series.steps[0], source.series.steps[-1]) for source in self._sources]
         if ends:
             self.sight.grow(float(min(first for first, _ in ends)), float(max(last for _, last in ends)))
-        chart, heat = self.chart, self.heat
-        chart.display, heat.display = not self._figure.layered, self._figure.layered
+        self.chart.display, self.heat.display = not self._figure.layered, self._figure.layered
         if self._figure.layered:
-            layers = [Layer(layer_of(source.metric)[0], source.series) for source in self._sources]
-            heat.show(sorted(layers, key=lambda layer: layer.number))
+            self.heat.show(layers(self._sources))
         else:
             colours = curve_colours(self.app)
-            chart.show([self._curve(i, source, colours) for i, source in enumerate(self._sources)])
+            self.chart.show(curves(self._sources, colours, self.smoothing, self._averages, self._logs))
         self._show_legend()
-
-    def _curve(self, place: int, source: Source, colours: Sequence[str]) -> Curve:
-        glyph, colour = GLYPHS[place % len(GLYPHS)], colours[place % len(colours)]
-        marked = source.metric == HELD_OUT
-        if marked or not self.smoothing:
-            return Curve(source.title, source.series, glyph, colour, marked)
-        own = source.run, source.stage, source.metric
-        average = self._averages.of(*own, source.series, self.smoothing, self._logs[source.run])
-        return Curve(source.title, average, glyph, colour, behind=source.series)
 
     def _show_legend(self) -> None:
         runs = self._runs

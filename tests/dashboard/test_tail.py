@@ -102,19 +102,14 @@ def test_a_file_that_cannot_be_read_is_told_and_tried_again(tmp_path: Path) -> N
 
 def test_an_empty_file_that_goes_is_gone_and_its_return_begins_nothing_anew(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    path.write_bytes(b"")
     tail = Tail(path)
-    assert tail.read() == [] and not tail.note
-    path.unlink()
-    tail.read()
-    assert tail.note == "is gone"  # there is nothing of it to show
-    path.write_bytes(b"one\n")
-    assert tail.read() == [b"one"] and not tail.note and not tail.restarts
-    path.write_bytes(b"")
-    assert tail.read() == [] and tail.restarts == 1
-    path.unlink()
-    assert tail.read() == []
-    assert tail.note.endswith("gone") and tail.restarts == 1
+    told = []
+    for content in (b"", None, b"one\n", b"", None):
+        path.unlink() if content is None else path.write_bytes(content)
+        lines = tail.read()
+        told.append((lines, tail.note, tail.restarts))
+    gone = "is gone"  # there is nothing of it to show
+    assert told == [([], "", 0), ([], gone, 0), ([b"one"], "", 0), ([], "", 1), ([], gone, 1)]
 
 
 def test_a_line_without_end_fills_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
