@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import ClassVar
 
 from textual.app import App, ScreenStackError, SystemCommand
@@ -14,7 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-from nsad_cli.dashboard.export import export
+from nsad_cli.dashboard.export import Data, export, free_name
 from nsad_cli.dashboard.reader import Reader
 from nsad_cli.dashboard.themes import COLOUR_BLIND, DEFAULT
 from nsad_cli.dashboard.view import View
@@ -22,6 +23,8 @@ from nsad_cli.errors import NsadError
 
 BEAT = 0.5
 """Seconds between two looks at the files."""
+LONG = 0.3
+"""Seconds after which it is told that a view is being written."""
 
 
 # Each screen is imported when it is first shown: the first one is there sooner.
@@ -89,6 +92,8 @@ class Dashboard(App[None]):
         """exports: where `e` writes; the folder in which it was started, unless told."""
         super().__init__()
         self.reader, self.first, self.exports = reader, first, exports or Path.cwd()
+        self._writing = ""
+        """The name under which a view is being written at the moment."""
 
     def on_mount(self) -> None:
         """Show the first screen and begin to follow."""
@@ -117,17 +122,35 @@ class Dashboard(App[None]):
                 self.screen.tick()
 
     def action_export(self) -> None:
-        """Write the view."""
+        """Write the view as it is now, in a thread: a table may have a million rows."""
         view = self.screen
         if not isinstance(view, View):
             return
+        if self._writing:
+            self.notify(f"still writing {self._writing} …", markup=False)
+            return
         try:
-            svg = self.export_screenshot(title=f"nsad {view.NAME}")
-            paths = export(self.exports, f"nsad-{view.NAME}", svg, view.data(), self.reader.clock())
+            data = view.data()
+            svg, taken = self.export_screenshot(title=f"nsad {view.NAME}"), data and data.taken()
         except NsadError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        self.notify("\n".join(path.name for path in paths), title="Written", markup=False)
+        self._writing = free_name(self.exports, f"nsad-{view.NAME}", self.reader.clock())
+        self.run_worker(self._write(self._writing, svg, taken))
+
+    async def _write(self, name: str, svg: str, data: Data | None) -> None:
+        """Write in a thread and tell the end; where the dashboard is left meanwhile, nothing half-written stays."""
+        left = Event()
+        long = self.set_timer(LONG, lambda: self.notify(f"writing {name} …", markup=False))
+        try:
+            paths = await asyncio.to_thread(export, self.exports, name, svg, data, left.is_set)
+            self.notify("\n".join(path.name for path in paths), title="Written", markup=False)
+        except NsadError as error:
+            self.notify(str(error), severity="error", markup=False)
+        finally:
+            left.set()
+            long.stop()
+            self._writing = ""
 
     def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
         """The command palette: the screens, and what holds on all of them."""

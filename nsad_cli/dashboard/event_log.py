@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ LAST_STEP = 1e15
 """A step beyond it is none: floats still tell whole numbers apart below it."""
 BUDGET = 0.02
 """Seconds that one look at the log takes at most, about."""
+TOLD_FOR = 30.0
+"""Seconds for which it is told that the log was read anew: what is shown is right again, so it is news and no state."""
 
 
 class _Table:
@@ -56,11 +59,16 @@ class EventLog:
 
     A number that was not finite is NaN. Where a stage goes back to an earlier step it was resumed or run again: what it
     had told of that step and later ones is replaced, so a series is that of the training which counts.
+
+    clock: seconds that never go back; tests stop it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path, self._clock = path, clock
         self._tail = Tail(path)
+        self._restarted = -math.inf
+        self.rewritten = 0
+        """How often something that had been told was replaced by something else."""
         self._begin()
 
     def _begin(self) -> None:
@@ -81,6 +89,8 @@ class EventLog:
             lines = self._tail.read()
             if self._restarts != self._tail.restarts:
                 self._begin()
+                self._restarted = self._clock()
+                self.rewritten += 1
                 new = True
             for line in lines:
                 self._add(line)
@@ -97,7 +107,7 @@ class EventLog:
     def notes(self) -> list[str]:
         """What is amiss, in words."""
         notes = [f"{self.path.name} {self._tail.note}"] if self._tail.note else []
-        if self._restarts:
+        if self._clock() - self._restarted < TOLD_FOR:
             notes.append(f"{self.path.name} was cut or replaced, and read anew")
         if bad := self._unreadable + self._tail.passed_over:
             notes.append(f"{bad:,} line{'s' * (bad > 1)} of {self.path.name} cannot be read")
@@ -130,6 +140,7 @@ class EventLog:
         if stage is None:
             stage = self._stages[name] = _Stage()
         if step < stage.last_step:
+            self.rewritten += 1
             for table in stage.tables.values():
                 table.cut(step)
         stage.last_step = step

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-import io
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nsad_cli.files import write_atomic
+from nsad_cli.files import new_file
+
+PART = 2000
+"""Rows between two looks at whether it is still wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,30 +20,53 @@ class Data:
 
     columns: Sequence[str]
     rows: Iterable[Sequence[object]]
+    copied: bool = False
+    """Whether the rows read nothing of the view any more, so that a thread may go through them while it changes."""
+
+    def taken(self) -> Data:
+        """With rows that a thread may go through."""
+        return self if self.copied else Data(self.columns, list(self.rows), copied=True)
 
 
-def export(folder: Path, name: str, svg: str, data: Data | None, now: float) -> list[Path]:
-    """Write NAME-DATE-TIME.svg and .csv into a folder, beside what is there.
+class NotWanted(Exception):
+    """The export was cancelled; nothing of it is left."""
 
-    Raises NsadError where the folder cannot be written.
-    """
+
+def free_name(folder: Path, name: str, now: float) -> str:
+    """NAME-DATE-TIME, with a number behind it where a file has that name."""
     stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"
     number, free = 1, stem
     while any((folder / f"{free}.{kind}").exists() for kind in ("svg", "csv")):
         number += 1
         free = f"{stem}-{number}"
-    paths = [folder / f"{free}.svg"]
-    write_atomic(paths[0], _bytes(svg))
+    return free
+
+
+def export(
+    folder: Path, name: str, svg: str, data: Data | None, cancelled: Callable[[], bool] = lambda: False
+) -> list[Path]:
+    """Write NAME.svg and NAME.csv into a folder; each is whole or absent, the table in parts, so that it may be long.
+
+    Raises NotWanted where it is cancelled meanwhile, NsadError where the folder cannot be written or has such a file.
+    """
+    paths = [folder / f"{name}.svg"]
     if data is not None:
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        writer.writerow(data.columns)
-        writer.writerows(data.rows)
-        paths.append(folder / f"{free}.csv")
-        write_atomic(paths[1], _bytes(text.getvalue()))
+        paths.append(folder / f"{name}.csv")
+        # A file name that is no UTF-8 is written with its bytes named.
+        with (
+            new_file(paths[1]) as temporary,
+            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(data.columns)
+            writer.writerows(_while_wanted(data.rows, cancelled))
+    with new_file(paths[0]) as temporary:
+        temporary.write_text(svg, encoding="utf-8", errors="backslashreplace")
     return paths
 
 
-def _bytes(text: str) -> bytes:
-    """As UTF-8; a file name that is none is written with its bytes named."""
-    return text.encode(errors="backslashreplace")
+def _while_wanted(rows: Iterable[Sequence[object]], cancelled: Callable[[], bool]) -> Iterator[Sequence[object]]:
+    for number, row in enumerate(rows):
+        if not number % PART and cancelled():
+            raise NotWanted
+        yield row

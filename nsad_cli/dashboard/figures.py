@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nsad_cli.dashboard.event_log import EventLog
+from nsad_cli.dashboard.ticks import number
 
 HELD_OUT = "held_out_loss"
 NAMES = {
@@ -25,16 +27,18 @@ TOGETHER = (("loss", ("loss", HELD_OUT)), ("loss parts", ("cross_entropy", "dist
 """Numbers that share a scale, under one title."""
 EVERY_STAGE = ("loss", HELD_OUT, "learning_rate", "grad_norm", "tokens_per_second")
 """What is worth comparing between stages."""
+MEDIAN = "beta.q50"
 _LAYER = re.compile(r"(?:^|\.)(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A title and the metrics under it; `layered` ones are a heat map."""
+    """A title and the metrics under it; `layered` ones are a heat map, `spread` are a distribution's quantiles."""
 
     title: str
     metrics: tuple[str, ...]
     layered: bool = False
+    spread: bool = False
 
 
 def named(metric: str) -> str:
@@ -50,7 +54,7 @@ def figures(log: EventLog, stage: str) -> list[Figure]:
         if own := tuple(metric for metric in metrics if metric in left):
             found.append(Figure(title, own))
     if betas := tuple(log.group(stage, "beta")):
-        found.append(Figure("β quantiles", betas))
+        found.append(Figure("β quantiles", betas, spread=True))
     kinds: dict[str, list[str]] = {}
     for metric in log.group(stage, "alpha"):
         kinds.setdefault(layer_of(metric)[1], []).append(metric)
@@ -61,6 +65,25 @@ def figures(log: EventLog, stage: str) -> list[Figure]:
     first = [name for name in ("pair_accuracy", *EVERY_STAGE) if name in left]
     rest = [name for name in left if name not in first and not _once(log, stage, name)]
     return [*found, *(Figure(named(name), (name,)) for name in [*first, *rest])]
+
+
+def now(log: EventLog, stage: str, figure: Figure) -> str:
+    """A figure's newest value in a few characters.
+
+    Of a heat map the largest, of quantiles the median with their range, of the loss its own (the held-out one is told
+    seldom), of other numbers that share a scale each.
+    """
+    last = {m: float(values[-1]) for m in figure.metrics if len(values := log.series(stage, m).values)}
+    told = list(last.values())
+    finite = [value for value in told if math.isfinite(value)]
+    if figure.layered:
+        return f"±{number(max(map(abs, finite)))}" if finite else ""
+    if figure.spread and len(finite) > 1:
+        middle = last.get(MEDIAN, sorted(finite)[len(finite) // 2])
+        return f"{number(middle, 2)} {number(min(finite), 2)}–{number(max(finite), 2)}"
+    if len(told) > 1 and HELD_OUT not in last:
+        return " · ".join(number(value, 3) for value in told)
+    return number(told[0]) if told else ""
 
 
 def _once(log: EventLog, stage: str, metric: str) -> bool:

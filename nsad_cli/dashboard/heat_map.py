@@ -13,7 +13,7 @@ from textual.strip import Strip
 
 from nsad_cli.dashboard.plane import Plane
 from nsad_cli.dashboard.series import Floats, Series, decimate
-from nsad_cli.dashboard.themes import tints
+from nsad_cli.dashboard.themes import LINE, on, tints
 from nsad_cli.dashboard.ticks import number
 
 LEVELS = 8
@@ -108,9 +108,10 @@ class HeatMap(Plane):
         ground, text = self.background_colors[1], Color.parse(tints(self.app)["text"])
         mixed = ground.ansi is None and text.ansi is None
         middle = ground.blend(text, 0.1) if mixed else Color.parse("#303030")
+        ends = [Color.parse(on(colour, (middle.hex,), LINE)) for colour in (BELOW, ABOVE)]
         styles = []
         for level in range(-LEVELS, LEVELS + 1):
-            colour = middle.blend(Color.parse(BELOW if level < 0 else ABOVE), abs(level) / LEVELS)
+            colour = middle.blend(ends[level > 0], abs(level) / LEVELS)
             sign = colour.blend(colour.get_contrast_text(1.0), 0.5)
             styles.append(Style(color=sign.hex, bgcolor=colour.hex))
         return [*styles, self.base]

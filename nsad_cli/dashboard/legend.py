@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import numpy as np
+from rich.style import Style
 from rich.text import Text
 
 from nsad_cli.dashboard.chart import Chart, Curve
 from nsad_cli.dashboard.heat_map import HeatMap
+from nsad_cli.dashboard.plane import Plane
+from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.ticks import count, exactly, number
 from nsad_cli.readable import printable
 
 FIXED = "\u00a0"
 """A space at which no line is broken."""
+
+
+def legend(plane: Plane, smoothing: float, whose: str) -> Text:
+    """The cursor's step, the values, and how they are shown; whose a heat map is where there are several runs."""
+    tint, text = tints(plane.app), Text(overflow="ellipsis")
+    if plane.cursor is not None:
+        text.append(f"step {exactly(plane.cursor)}  ", plane.ink(tint["accent"]) + Style(bold=True))
+    state = []
+    if isinstance(plane, Chart):
+        text.append_text(chart_legend(plane))
+        state += [f"smoothed {smoothing:g}"] if smoothing else []
+        state += ["log axis"] if plane.logarithmic else []
+        state += [missing] if (missing := left_out(plane)) else []
+    elif isinstance(plane, HeatMap):
+        text.append_text(heat_legend(plane))
+        state += [whose] if whose else []
+    if not plane.sight.whole:
+        first, last = plane.sight.bounds
+        state.append(f"steps {exactly(round(first))} to {exactly(round(last))}")
+    return text.append(" · ".join(state), plane.ink(tint["dim"]))
 
 
 def chart_legend(chart: Chart) -> Text:

@@ -27,6 +27,10 @@ class Series:
         part = slice(int(self.steps.searchsorted(first)), int(self.steps.searchsorted(last, "right")))
         return Series(self.steps[part], self.values[part], self.times[part])
 
+    def copy(self) -> Series:
+        """Arrays of its own, which hold whatever is read next."""
+        return Series(self.steps.copy(), self.values.copy(), self.times.copy())
+
     def nearest(self, step: float) -> int | None:
         """The place of the point nearest to a step, the later one where two are; None where there is no point."""
         if not len(self.steps):

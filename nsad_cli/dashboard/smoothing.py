@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from nsad_cli.dashboard.event_log import EventLog
 from nsad_cli.dashboard.growing import Growing
 from nsad_cli.dashboard.series import Floats, Series
 
@@ -49,6 +52,26 @@ class Smoothed:
         self._sums = sums[:, -1]
         with np.errstate(invalid="ignore"):  # before the first finite point both are 0
             return np.where(finite, sums[0] / sums[1], np.nan)
+
+
+class Averages:
+    """The averages of many curves, each worked on where it was left; kept for the curves that are asked for."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str, float], tuple[EventLog, int, Smoothed]] = {}
+
+    def of(self, run: str, stage: str, metric: str, series: Series, weight: float, log: EventLog) -> Series:
+        """A series of a log, averaged; where the log told some of it otherwise by now, from its beginning."""
+        key = run, stage, metric, weight
+        known, rewritten, average = self._known.get(key, (None, 0, Smoothed(weight)))
+        if known is not log or rewritten != log.rewritten:
+            average = Smoothed(weight)
+        self._known[key] = log, log.rewritten, average
+        return average.of(series)
+
+    def forget(self, kept: Sequence[str]) -> None:
+        """Keep the averages of these runs alone."""
+        self._known = {key: value for key, value in self._known.items() if key[0] in kept}
 
 
 def decayed_sums(rows: Floats, weight: float, before: Floats) -> Floats:

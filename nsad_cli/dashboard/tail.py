@@ -18,7 +18,8 @@ class Tail:
     """Reads a file that others append to, from where it stopped.
 
     A last line without its end waits until it has one. Where the file was truncated or is another one than before,
-    reading starts at its beginning and `restarts` grows: what was read until then no longer holds.
+    reading starts at its beginning and `restarts` grows: what was read until then no longer holds. Where nothing was
+    read, there is nothing to begin anew.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +45,8 @@ class Tail:
             with FileIO(self.path) as file:
                 chunk = self._next(file, limit)
         except FileNotFoundError:
-            self.note = "is gone; what it had is shown" if self._offset else "is not there yet"
+            shown = "; what it had is shown" if self._offset else ""
+            self.note = "is not there yet" if self._identity is None else f"is gone{shown}"
             return []
         except OSError as error:
             self.note = f"cannot be read: {error.strerror or error}"
@@ -55,7 +57,7 @@ class Tail:
     def _next(self, file: FileIO, limit: int) -> bytes:
         status = os.fstat(file.fileno())
         identity = (status.st_dev, status.st_ino)
-        if self._identity is not None and (
+        if self._offset and (
             identity != self._identity or status.st_size < self._offset or self._before(file) != self._trace
         ):
             self._begin()

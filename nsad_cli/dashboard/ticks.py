@@ -47,11 +47,11 @@ def labels(values: list[float], *, logarithmic: bool = False) -> list[str]:
     return [f"{value:.{places}f}" if value else "0" for value in values]
 
 
-def _scientific(value: float) -> str:
+def _scientific(value: float, digits: int = 3) -> str:
     if value == 0:
         return "0"
-    mantissa, power = f"{value:.2e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(power)}"
 
 
 def count(value: float) -> str:
@@ -68,10 +68,10 @@ def exactly(step: float) -> str:
     return f"{step:,.0f}" if step == round(step) else f"{step:g}"
 
 
-def number(value: float) -> str:
-    """A value in four digits; `not finite` where it is none."""
+def number(value: float, digits: int = 4) -> str:
+    """A value in four digits, or as few as two; `not finite` where it is none."""
     if not math.isfinite(value):
         return "not finite"
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
-        return _scientific(value)
-    return f"{value:.4g}"
+        return _scientific(value, min(digits, 3))
+    return f"{value:.{digits}g}" if abs(value) < 10**digits - 0.5 else f"{value:.0f}"

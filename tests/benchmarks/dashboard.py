@@ -139,7 +139,7 @@ async def framed(home: Path, points: int, size: tuple[int, int]) -> tuple[float,
         view = app.screen
         assert isinstance(view, CurvesView)
         view.tick()
-        while any(log.pending for log in view._logs.values()):
+        while view._logs.pending:
             await asyncio.sleep(0.01)
         loaded = time.perf_counter() - begun
         await pilot.press("s", "s")

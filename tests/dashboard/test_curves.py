@@ -15,7 +15,8 @@ from textual.pilot import Pilot
 
 from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.chart import Chart, Curve
-from nsad_cli.dashboard.curves_view import ALL, CurvesView
+from nsad_cli.dashboard.curves_choice import ALL, told_stages
+from nsad_cli.dashboard.curves_view import CurvesView
 from nsad_cli.dashboard.event_log import LARGEST, LAST_STEP, EventLog
 from nsad_cli.dashboard.figures import figures, layer_of
 from nsad_cli.dashboard.heat_map import HeatMap, Layer
@@ -127,7 +128,7 @@ def test_snapshots(log: Path, size: tuple[int, int]) -> None:
 def test_the_newest_stage_with_a_loss_comes_first(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
-        assert view(pilot)._stages() == [ALL, "negative", "nat", "nce"] and view(pilot)._drawn == "nce"
+        assert told_stages(view(pilot)._runs) == [ALL, "negative", "nat", "nce"] and view(pilot)._drawn == "nce"
         assert titles(pilot) == ["loss", "β quantiles", "learning rate", "gradient norm", "tokens/s", "CPU %"]
         assert told(pilot) == "● loss -0.031 ▲ held-out loss 0.2357 × 1 value not finite"
 
@@ -277,7 +278,7 @@ def test_what_becomes_of_the_log_is_told(log: Path, what: str) -> None:
         await settle(pilot)
         assert expected in shown(pilot)
         if what == "cut":
-            assert view(pilot)._stages() == ["nat"] and told(pilot) == "● loss 7"
+            assert told_stages(view(pilot)._runs) == ["nat"] and told(pilot) == "● loss 7"
         elif what == "run gone":
             assert view(pilot).data() is None
         else:
@@ -318,7 +319,7 @@ def test_a_long_log_is_read_in_parts_and_shown_meanwhile(tmp_path: Path, monkeyp
     async def script(pilot: Pilot[Any]) -> None:
         first = view(pilot)._sources[0].series
         assert 0 < len(first) < 9000 and "reading the log" in shown(pilot)
-        while view(pilot)._pending:
+        while view(pilot)._logs.pending:
             view(pilot)._read_on()
         await settle(pilot)
         assert len(view(pilot)._sources[0].series) == 9000

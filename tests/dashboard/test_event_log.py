@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard.event_log import EventLog
+from nsad_cli.dashboard.event_log import TOLD_FOR, EventLog
 from nsad_cli.runs import Run
 
 
@@ -154,6 +155,126 @@ def test_a_log_that_is_cut_is_read_anew_and_told(tmp_path: Path) -> None:
     path.unlink()
     assert not log.poll()
     assert log.stages == ["nce"] and log.notes[0] == "events.jsonl is gone; what it had is shown"
+
+
+ANEW, GONE, GONE_SHOWN = "was cut or replaced, and read anew", "is gone", "is gone; what it had is shown"
+
+
+def replaced(path: Path, *texts: str) -> None:
+    """Another file takes the name, as a rotation does it; and another one."""
+    for text in texts:
+        other = path.with_name("other")
+        other.write_text(text)
+        other.rename(path)
+
+
+SEQUENCES: dict[str, list[tuple[Callable[[Path, str], object], str | None]]] = {
+    "cut to nothing, then deleted": [
+        (lambda path, _: path.write_text(""), ANEW),
+        (lambda path, _: path.unlink(), GONE),
+    ],
+    "deleted, then back with other lines": [
+        (lambda path, _: path.unlink(), GONE_SHOWN),
+        (lambda path, _: path.write_text(line(step=1, loss=7.0)), ANEW),
+    ],
+    "moved away and back": [
+        (lambda path, _: path.rename(path.with_name("away")), GONE_SHOWN),
+        (lambda path, _: path.with_name("away").rename(path), None),
+    ],
+    "replaced by a shorter one": [(lambda path, had: replaced(path, had[: len(had) // 2]), ANEW)],
+    "replaced by one that begins alike": [(lambda path, had: replaced(path, had + line(step=99, loss=9.0)), ANEW)],
+    "replaced by one that begins alike, in place": [
+        (lambda path, had: path.write_text(had + line(step=99, loss=9.0)), None)
+    ],
+    "rotated twice at once": [(lambda path, had: replaced(path, "old", line(step=5, loss=5.0) + had), ANEW)],
+    "rotated twice": [
+        (lambda path, _: replaced(path, line(step=5, loss=5.0)), ANEW),
+        (lambda path, had: replaced(path, had), ANEW),
+    ],
+    "cut to nothing, then written again": [
+        (lambda path, _: path.write_text(""), ANEW),
+        (lambda path, had: path.write_text(had), ANEW),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_each_thing_that_becomes_of_a_log_is_told_in_the_right_words(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "events.jsonl"
+    had = "".join(line(step=i, loss=i / 7) for i in range(20))
+    path.write_text(had)
+    now = 100.0
+    log = EventLog(path, clock=lambda: now)
+    log.poll()
+    before = curve(log, "nat", "loss")
+    for does, told in SEQUENCES[name]:
+        does(path, had)
+        log.poll()
+        words = [] if told is None else [told] if told in (ANEW, GONE_SHOWN) else [told, ANEW]
+        assert log.notes == [f"{path.name} {note}" for note in words]
+        expected = curve(read(path), "nat", "loss") if path.exists() else before
+        assert curve(log, "nat", "loss") == expected or told == GONE
+    now += TOLD_FOR
+    lasting = [f"{path.name} {told}" for _, told in SEQUENCES[name][-1:] if told in (GONE, GONE_SHOWN)]
+    assert log.notes == lasting  # that it was read anew is no news any more
+
+
+def test_that_a_log_was_read_anew_is_told_for_a_while(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(line(step=1, loss=1.0) * 2)
+    now = 0.0
+    log = EventLog(path, clock=lambda: now)
+    log.poll()
+    assert log.notes == []
+    for _ in range(2):  # each time anew
+        replaced(path, line(step=1, loss=2.0))
+        log.poll()
+        now += TOLD_FOR - 1
+        log.poll()
+        assert log.notes == [f"events.jsonl {ANEW}"]
+        now += 1
+        assert log.notes == []
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    deeds=st.lists(
+        st.tuples(
+            st.sampled_from(["append", "append", "half", "empty", "cut", "replace", "alike", "delete"]),
+            st.integers(0, 5),
+            st.booleans(),
+        ),
+        max_size=25,
+    )
+)
+def test_whatever_becomes_of_a_log_the_curve_is_that_of_the_file(
+    tmp_path: Path, deeds: list[tuple[str, int, bool]]
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("")
+    log, number = EventLog(path), 0
+    for deed, size, looks in deeds:
+        text = path.read_text() if path.exists() else ""
+        new = "".join(line(step=number + i, loss=number + i / 8) for i in range(1, size + 1))
+        number += size
+        if deed in ("append", "half"):
+            whole = text + new if text.endswith("\n") or not text else f"{text}\n{new}"
+            path.write_text(whole[:-9] if deed == "half" and new else whole)
+        elif deed == "empty":
+            path.write_text("")
+        elif deed == "cut":
+            path.write_text("".join(text.splitlines(keepends=True)[:size]))
+        elif deed == "delete":
+            path.unlink(missing_ok=True)
+        else:
+            replaced(path, new if deed == "replace" else text + new)
+        if looks:
+            log.poll(10)
+            if path.exists():
+                assert curve(log, "nat", "loss") == curve(read(path), "nat", "loss")
+                assert not any("gone" in note or "not there" in note for note in log.notes)
+            else:
+                assert "gone" in log.notes[0] or "not there yet" in log.notes[0]
 
 
 def test_a_long_log_is_read_in_parts(tmp_path: Path) -> None:

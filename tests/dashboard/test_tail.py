@@ -100,6 +100,18 @@ def test_a_file_that_cannot_be_read_is_told_and_tried_again(tmp_path: Path) -> N
     assert tail.read() == [b"one"] and not tail.note and not tail.restarts
 
 
+def test_an_empty_file_that_goes_is_gone_and_its_return_begins_nothing_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    tail = Tail(path)
+    told = []
+    for content in (b"", None, b"one\n", b"", None):
+        path.unlink() if content is None else path.write_bytes(content)
+        lines = tail.read()
+        told.append((lines, tail.note, tail.restarts))
+    gone = "is gone"  # there is nothing of it to show
+    assert told == [([], "", 0), ([], gone, 0), ([b"one"], "", 0), ([], "", 1), ([], gone, 1)]
+
+
 def test_a_line_without_end_fills_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST", 1000)
     path = tmp_path / "log"

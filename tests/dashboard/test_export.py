@@ -1,0 +1,166 @@
+"""A view is written whole or not at all, as it was when the key was pressed, while the screen goes on."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from nsad_cli.dashboard import app as app_module
+from nsad_cli.dashboard.app import Dashboard
+from nsad_cli.dashboard.curves_choice import Source, table
+from nsad_cli.dashboard.export import PART, Data, NotWanted, export, free_name
+from nsad_cli.dashboard.growing import Growing
+from nsad_cli.dashboard.runs_view import RunsView
+from nsad_cli.dashboard.series import Series
+from nsad_cli.errors import NsadError
+from tests.dashboard.run_folders import collected, make_run
+from tests.dashboard.screens import NOW, dashboard, drive
+
+
+def test_a_table_is_written_in_parts_and_reads_back(tmp_path: Path) -> None:
+    rows = [(i, i / 3, 'a "quoted", text\n') for i in range(PART + 5)]
+    svg, table_path = export(tmp_path, "view", "<svg/>", Data(("n", "x", "text"), iter(rows)))
+    assert svg.read_text() == "<svg/>"
+    with table_path.open(newline="") as file:
+        assert [tuple(row) for row in csv.reader(file)] == [
+            ("n", "x", "text"), *((str(i), str(x), text) for i, x, text in rows)
+        ]  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["view.csv", "view.svg"]
+
+
+def test_names_that_are_taken_get_a_number(tmp_path: Path) -> None:
+    first = free_name(tmp_path, "view", NOW)
+    (tmp_path / f"{first}.csv").write_text("")
+    assert free_name(tmp_path, "view", NOW) == f"{first}-2"
+
+
+def test_what_is_not_wanted_any_more_leaves_nothing(tmp_path: Path) -> None:
+    taken: list[int] = []
+
+    def rows() -> Iterator[tuple[int]]:
+        for i in range(10 * PART):
+            taken.append(i)
+            yield (i,)
+
+    with pytest.raises(NotWanted):
+        export(tmp_path, "view", "<svg/>", Data(("n",), rows()), lambda: len(taken) > 3 * PART)
+    assert len(taken) <= 4 * PART + 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("taken", ["view.csv", "view.svg"])
+def test_nothing_is_written_over(tmp_path: Path, taken: str) -> None:
+    (tmp_path / taken).write_text("mine")
+    with pytest.raises(NsadError, match="is there already"):
+        export(tmp_path, "view", "<svg/>", Data(("n",), [(1,)]))
+    assert (tmp_path / taken).read_text() == "mine"
+
+
+def test_points_are_those_of_the_key_press(tmp_path: Path) -> None:
+    steps, values = Growing(), Growing()
+    for i in range(100):
+        steps.append(i)
+        values.append(i / 4)
+    source = Source("loss", "run", "nat", "loss", Series(steps.array(), values.array(), steps.array()))
+    data = table([source], 10, 20)
+    for column in (steps, values):  # the stage is resumed: the same memory holds other numbers now
+        column.cut(5)
+        for _ in range(95):
+            column.append(-1.0)
+        column.array()
+    assert data is not None and data.taken() is data
+    assert list(data.rows) == [("run", "nat", "loss", i, float(i), i / 4) for i in range(10, 21)]
+
+
+class Held:
+    """Rows of a table that come one by one, and wait in the middle."""
+
+    def __init__(self) -> None:
+        self.reached, self.go_on, self.closed = Event(), Event(), False
+
+    def data(self) -> Data:
+        return Data(("n",), self._rows(), copied=True)
+
+    def _rows(self) -> Iterator[tuple[int]]:
+        for i in range(3 * PART):
+            if i == PART // 2:
+                self.reached.set()
+                assert self.go_on.wait(20)
+            yield (i,)
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Dashboard, Held]:
+    make_run(tmp_path / "runs", "a", collected())
+    rows = Held()
+    monkeypatch.setattr(RunsView, "data", lambda self: rows.data())
+    monkeypatch.setattr(app_module, "LONG", 0.001)
+    return dashboard(tmp_path / "runs", "a", exports=tmp_path / "out"), rows
+
+
+def told(app: Dashboard) -> list[str]:
+    return [f"{note.title} {note.message}".strip() for note in app._notifications]
+
+
+async def pressed(pilot: Pilot[Any], held: Held) -> None:
+    await pilot.press("e")
+    while not held.reached.is_set():
+        await pilot.pause(0.01)
+
+
+def test_the_screen_goes_on_while_a_long_table_is_written(held: tuple[Dashboard, Held]) -> None:
+    app, rows = held
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await pressed(pilot, rows)
+        await pilot.press("2", "e", "3")  # other screens open meanwhile; what is being written is not disturbed
+        while not told(app):
+            await pilot.pause(0.01)
+        assert app.current_mode == "machine" and not list(app.exports.glob("nsad-*"))
+        assert any("writing nsad-runs-" in text and "still" not in text for text in told(app))
+        assert sum("still writing nsad-runs-" in text for text in told(app)) == 1
+        rows.go_on.set()
+        await app.workers.wait_for_complete()
+        assert sum("Written" in text for text in told(app)) == 1
+        rows.reached.clear()
+        await pilot.press("1", "e")
+        await app.workers.wait_for_complete()
+
+    drive(app, script)
+    written = sorted(path.name for path in app.exports.iterdir())
+    assert len(written) == 4 and all(name.startswith("nsad-runs-") for name in written)
+    assert len((app.exports / written[0]).read_text().splitlines()) == 3 * PART + 1
+
+
+def test_leaving_during_an_export_leaves_no_file(held: tuple[Dashboard, Held]) -> None:
+    app, rows = held
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await pressed(pilot, rows)
+        assert len(list(app.exports.iterdir())) == 1  # the temporary one
+        await pilot.press("q")
+        await pilot.pause()
+        rows.go_on.set()
+
+    drive(app, script)
+    assert not list(app.exports.iterdir()) and app.failure is None
+
+
+def test_an_error_of_the_thread_is_told(held: tuple[Dashboard, Held]) -> None:
+    app, rows = held
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await pressed(pilot, rows)
+        (temporary,) = app.exports.iterdir()
+        temporary.unlink()
+        rows.go_on.set()
+        await app.workers.wait_for_complete()
+        assert any("cannot write" in text for text in told(app)) and not any("Written" in text for text in told(app))
+        assert not list(app.exports.iterdir()) and not app._writing
+
+    drive(app, script)
