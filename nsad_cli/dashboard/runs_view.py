@@ -19,7 +19,9 @@ from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.filter_box import FilterBox
 from nsad_cli.dashboard.row_list import Cell, Column, RowList
 from nsad_cli.dashboard.run_detail import as_typed, next_steps, outcome
-from nsad_cli.dashboard.run_list import RunList, RunRow, Stage
+from nsad_cli.dashboard.run_files import Stage
+from nsad_cli.dashboard.run_list import RunList
+from nsad_cli.dashboard.run_row import RunRow
 from nsad_cli.dashboard.spans import span
 from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
 from nsad_cli.dashboard.view import View

@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard import run_list
-from nsad_cli.dashboard.run_list import RunList, RunRow
+from nsad_cli.dashboard import run_files, run_list
+from nsad_cli.dashboard.run_files import RunFiles
+from nsad_cli.dashboard.run_list import RunList
+from nsad_cli.dashboard.run_row import PACE, RunRow
+from nsad_cli.dashboard.run_row import row_of as row_made_of
 from nsad_cli.runs import Run, chosen_run, runs_home
 from tests.dashboard.run_folders import collected, evaluated, event, make_run, make_runs, stage, steps, trained
 from tests.dashboard.screens import NOW
@@ -247,7 +250,7 @@ def test_what_is_no_run_is_passed_over(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=400))
 def test_no_bytes_in_an_event_log_are_too_much(raw: bytes) -> None:
-    assert all(isinstance(run_list._event(line), run_list.Heard | None) for line in raw.split(b"\n"))
+    assert all(isinstance(run_files._event(line), run_files.Heard | None) for line in raw.split(b"\n"))
 
 
 @pytest.mark.parametrize(
@@ -283,10 +286,10 @@ def test_an_event_log_that_is_cut_or_replaced_is_read_anew(tmp_path: Path) -> No
 
 @given(st.floats(-1e7, 1e7), st.floats(-1e7, 1e7))
 def test_no_jump_of_the_clock_makes_a_time_negative(jump: float, since: float) -> None:
-    heard = [run_list.Heard(NOW - 9 + i, "nat", (), i, 33, 1.0, None) for i in range(9)]
-    last = run_list.Stage("nat", "running", NOW + since, 1.0, {}, "")
-    known = run_list._Known(Run(Path("a")), stages=[last], created=NOW, heard=heard, read=((1, 1), (1, 1)))
-    row = run_list._row(known, NOW + jump, True, False)
+    heard = [run_files.Heard(NOW - 9 + i, "nat", (), i, 33, 1.0, None) for i in range(9)]
+    last = run_files.Stage("nat", "running", NOW + since, 1.0, {}, "")
+    known = RunFiles(Run(Path("a")), stages=[last], created=NOW, events=heard, read=((1, 1), (1, 1)))
+    row = row_made_of(known, NOW + jump, True, False)
     assert row.silent is not None and row.silent >= 0
     assert row.left is None or row.left >= 0
     assert row.state in ("running", "stalled")
@@ -304,7 +307,7 @@ def test_a_clock_set_back_keeps_progress(home: Path) -> None:
 def test_only_what_has_changed_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifests: list[str] = []
     tails: list[str] = []
-    read_manifest, read_tail = run_list._manifest, run_list._tail
+    read_manifest, read_tail = run_files._manifest, run_files._tail
 
     def manifest(run: Run) -> object:
         manifests.append(run.name)
@@ -314,8 +317,8 @@ def test_only_what_has_changed_is_read(home: Path, monkeypatch: pytest.MonkeyPat
         tails.append(path.parent.name)
         return read_tail(path)
 
-    monkeypatch.setattr(run_list, "_manifest", manifest)
-    monkeypatch.setattr(run_list, "_tail", tail)
+    monkeypatch.setattr(run_files, "_manifest", manifest)
+    monkeypatch.setattr(run_files, "_tail", tail)
     runs = RunList(home)
     runs.refresh(NOW)
     assert len(manifests) == 9 and len(tails) == 5
@@ -335,9 +338,9 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
     events = [event(3000 - i, "nat", i, 3000, loss=1, alpha=alpha) for i in range(1, 2001)]
     folder = make_run(home, "a", {"nat": stage("interrupted", 3000, 1)}, events)
     path = folder / "events.jsonl"
-    assert path.stat().st_size > 20 * run_list.TAILS[-1]
-    heard = run_list._tail(path)
-    assert heard[-1].step == 2000 and run_list.PACE <= len(heard) <= run_list.EVENTS
+    assert path.stat().st_size > 20 * run_files.TAILS[-1]
+    heard = run_files._tail(path)
+    assert heard[-1].step == 2000 and PACE <= len(heard) <= run_files.EVENTS
     with path.open("r+b") as file:  # what is not read may be anything
         file.write(b"\xff" * 1_000_000)
     assert row_of(home).step == 2000
