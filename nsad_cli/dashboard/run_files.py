@@ -54,7 +54,11 @@ Stamp = tuple[int, int] | None
 
 @dataclass(slots=True)
 class RunFiles:
-    """A run's folder, and what was read of it; `stamps` are its files' (manifest, events), `read` those of then."""
+    """A run's folder, and what was read of it.
+
+    stamps: its files' (manifest, events); read: those of when they were read.
+    since: when they were first looked at, or last seen to have changed (`heard`), in seconds that never jump.
+    """
 
     run: Run
     stamps: tuple[Stamp, Stamp] = (None, None)
@@ -65,21 +69,29 @@ class RunFiles:
     version: str = ""
     why: str = ""
     gone: bool = False
+    since: float | None = None
+    heard: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether they are others than those that were read."""
         return self.stamps != self.read
 
-    def look(self) -> tuple[int, int]:
-        """Look whether they have changed; returns what orders runs: when the manifest changed, also of one gone."""
+    def look(self, moment: float) -> tuple[int, int]:
+        """Look whether they have changed; returns what orders runs: when the manifest changed, also of one gone.
+
+        moment: seconds that never jump.
+        """
         stamp = _stamp(self.run.path / "manifest.json")
         self.gone = stamp is None
         if stamp is None:
             self.why = "its folder is gone" if not self.run.path.is_dir() else "its manifest.json is gone"
             self.read = (None, None)
             return self.stamps[0] or (0, 0)
-        self.stamps = (stamp, _stamp(self.run.path / "events.jsonl"))
+        stamps = (stamp, _stamp(self.run.path / "events.jsonl"))
+        if self.since is None or stamps != self.stamps:
+            self.heard, self.since = self.since is not None, moment
+        self.stamps = stamps
         return stamp
 
     def catch_up(self) -> None:

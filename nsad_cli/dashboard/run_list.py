@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,20 +25,23 @@ class _Listed:
     row: RunRow | None = None
     made_of: tuple[object, ...] = ()
 
-    def row_at(self, now: float, chosen: bool) -> RunRow:
+    def row_at(self, now: float, moment: float, chosen: bool) -> RunRow:
         """The run as it stands; made anew where something has changed, or a process is at work on it."""
         files, busy = self.files, self.files.busy()
         made_of = (files.read, files.gone, files.why, busy, chosen)
         if self.row is None or busy or made_of != self.made_of:
-            self.row, self.made_of = row_of(files, now, busy, chosen), made_of
+            self.row, self.made_of = row_of(files, now, moment, busy, chosen), made_of
         return self.row
 
 
 class RunList:
-    """The runs of a folder, the one whose manifest changed last first; one that vanishes stays, as gone."""
+    """The runs of a folder, the one whose manifest changed last first; one that vanishes stays, as gone.
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    watch: seconds that never jump; tests stop it.
+    """
+
+    def __init__(self, home: Path, watch: Callable[[], float] = time.monotonic) -> None:
+        self.home, self.watch = home, watch
         self._listed: dict[str, _Listed] = {}
         self.pending = False
         """Whether the last look left something to read."""
@@ -50,7 +54,8 @@ class RunList:
                     self._listed[entry.name] = _Listed(RunFiles(Run(Path(entry.path))))
         chosen = self._chosen()
         listed = sorted(self._listed.values(), key=lambda item: item.files.run.name)
-        listed.sort(key=lambda item: item.files.look(), reverse=True)
+        moment = self.watch()
+        listed.sort(key=lambda item: item.files.look(moment), reverse=True)
         until, self.pending = time.monotonic() + BUDGET, False
         for item in listed:
             if not item.files.gone and item.files.changed:
@@ -58,7 +63,7 @@ class RunList:
                     self.pending = True
                     break
                 item.files.catch_up()
-        return [item.row_at(now, item.files.run.name == chosen) for item in listed]
+        return [item.row_at(now, moment, item.files.run.name == chosen) for item in listed]
 
     def _chosen(self) -> str | None:
         with contextlib.suppress(OSError, ValueError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nsad_cli.dashboard.run_files import Heard, RunFiles, Stage, shown
+from nsad_cli.dashboard.spans import AHEAD
 
 QUIET, TIMES = 120.0, 5.0
 """A run has stalled after so many seconds without an event, or after so many of its longest recent pauses."""
@@ -47,7 +48,9 @@ class RunRow:
     state: running, stalled, finished, failed, interrupted, stopped (says running, and no process is at work), empty,
         unreadable, gone, or reading (it was not its turn yet); `why` tells what is amiss.
     left: seconds to the end of what is under way, at its pace.
-    silent: seconds since it was last heard, while it runs.
+    silent: seconds since it was last heard, while it runs; by this process's own watch where the run's clock and this
+        machine's do not agree.
+    latest: the latest time that it tells of; ahead of this machine's clock where one of the two is wrong.
     """
 
     name: str
@@ -59,6 +62,7 @@ class RunRow:
     total: int | None = None
     left: float | None = None
     silent: float | None = None
+    latest: float | None = None
     figure: Figure | None = None
     why: str = ""
     created: float | None = None
@@ -67,27 +71,34 @@ class RunRow:
     chosen: bool = False
 
 
-def row_of(files: RunFiles, now: float, busy: bool, chosen: bool) -> RunRow:
-    """A run as it stands, while a process is at work on it (`busy`) or none is."""
+def row_of(files: RunFiles, now: float, moment: float, busy: bool, chosen: bool) -> RunRow:
+    """A run as it stands, while a process is at work on it (`busy`) or none is.
+
+    now: seconds since 1970, by this machine's clock; moment: seconds that never jump.
+    """
     row = RunRow(shown(files.run.name), files.run.path, "gone", why=files.why, created=files.created, chosen=chosen)
     if files.gone or files.why or files.read[0] is None:
         return row if files.gone else replace(row, state="unreadable" if files.why else "reading")
-    last = max(files.stages, key=lambda stage: stage.started, default=None)
+    # A clock may have been set back: what says that it runs goes before what says that it was started later.
+    last = max(files.stages, key=lambda stage: (busy and stage.state == "running", stage.started), default=None)
     heard = files.events[-1] if files.events else None
     # `nsad eval` writes events and no stage of the manifest: what is heard last tells where a run is then.
     if heard is not None and (last is None or (busy and last.state != "running")):
         stage, since = PARTS.get(heard.stage, heard.stage), 0.0
     else:
         stage, since = (last.name, last.started) if last else ("", 0.0)
-    if since > now:  # the clock was set back meanwhile: what came before and after cannot be told apart
-        since = 0.0
+    if since > now and (heard is None or heard.time < since):
+        since = 0.0  # the clock was set back meanwhile: what came before and after cannot be told apart
     mine = [item for item in files.events if PARTS.get(item.stage, item.stage) == stage and item.time >= since - 1]
-    state, silent = _state(files, last, mine, busy, now)
+    times = [files.created or 0.0, *(item.started for item in files.stages), *(event.time for event in files.events)]
+    silent = _silent(files, last, mine, now, moment) if busy else None
+    state = _state(last, mine, silent)
     row = replace(
         row,
         state=state,
         stage=stage,
         silent=silent,
+        latest=max(times),
         figure=_figure(files.stages, files.events, stage),
         why=last.error if last and state in ("failed", "interrupted") else "",
         version=files.version,
@@ -95,21 +106,30 @@ def row_of(files: RunFiles, now: float, busy: bool, chosen: bool) -> RunRow:
     )
     if not mine:
         return row
-    own, left = mine[-1], _left(mine, now) if state == "running" else None
+    own, left = mine[-1], _left(mine, silent) if state == "running" and silent is not None else None
     return replace(row, stage=own.stage, part=" ".join(own.part), step=own.step, total=own.total, left=left)
 
 
-def _state(
-    files: RunFiles, last: Stage | None, mine: Sequence[Heard], busy: bool, now: float
-) -> tuple[str, float | None]:
-    """The state, and for how long nothing was heard of a run at work; mine: its stage's events."""
-    if not busy:
-        if last is None:
-            return "empty", None
-        return ("stopped" if last.state == "running" else last.state), None
-    since = max([last.started if last else files.created or now, *(event.time for event in mine)])
-    silent = max(now - since, 0.0)
-    return ("stalled" if silent > _patience(mine) else "running"), silent
+def _silent(files: RunFiles, last: Stage | None, mine: Sequence[Heard], now: float, moment: float) -> float:
+    """Seconds for which nothing was heard of a run at work; mine: its stage's events.
+
+    By the clock, where the run's and this machine's agree. They do not where it tells of times to come, or where what
+    was just seen to arrive is told as long past: then by what this process has seen.
+    """
+    by_clock = now - max([last.started if last else files.created or now, *(event.time for event in mine)])
+    seen = moment - (moment if files.since is None else files.since)
+    if by_clock < -AHEAD:
+        return seen
+    return max(min(by_clock, seen) if files.heard else by_clock, 0.0)
+
+
+def _state(last: Stage | None, mine: Sequence[Heard], silent: float | None) -> str:
+    """The state; silent: None where no process is at work."""
+    if silent is not None:
+        return "stalled" if silent > _patience(mine) else "running"
+    if last is None:
+        return "empty"
+    return "stopped" if last.state == "running" else last.state
 
 
 def _patience(mine: Sequence[Heard]) -> float:
@@ -130,7 +150,7 @@ def _pauses(events: Sequence[Heard]) -> list[float]:
     return [later.time - earlier.time for earlier, later in itertools.pairwise(events)]
 
 
-def _left(mine: Sequence[Heard], now: float) -> float | None:
+def _left(mine: Sequence[Heard], silent: float) -> float | None:
     """Seconds to the end of what the last event tells of, at the pace of the events before it."""
     last = first = mine[-1]
     for event in reversed(_steady(mine)):
@@ -143,7 +163,7 @@ def _left(mine: Sequence[Heard], now: float) -> float | None:
         return 0.0
     if not done or took <= 0:
         return None
-    return max((last.total - last.step) * took / done - max(now - last.time, 0.0), 0.0)
+    return max((last.total - last.step) * took / done - silent, 0.0)
 
 
 def _figure(stages: Sequence[Stage], heard: Sequence[Heard], stage: str) -> Figure | None:

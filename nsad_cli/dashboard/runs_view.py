@@ -22,7 +22,7 @@ from nsad_cli.dashboard.run_detail import as_typed, next_steps, outcome
 from nsad_cli.dashboard.run_files import Stage
 from nsad_cli.dashboard.run_list import RunList
 from nsad_cli.dashboard.run_row import RunRow
-from nsad_cli.dashboard.spans import span
+from nsad_cli.dashboard.spans import AHEAD, ago, span
 from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
 from nsad_cli.dashboard.view import View
 from nsad_cli.readable import printable
@@ -84,7 +84,7 @@ class RunsView(View):
         self._runs = RunList(self.reader.home)
         self._all: list[RunRow] = []
         self._rows: list[RunRow] = []
-        self._shown: tuple[RunRow | None, bool] | None = None
+        self._shown: tuple[object, ...] | None = None
         with contextlib.suppress(OSError):  # which the next look tells
             self.follow()
 
@@ -161,7 +161,7 @@ class RunsView(View):
     def _tell(self) -> None:
         """Describe the run under the cursor, where there is something new to say."""
         row = self.under
-        shown = (row, self.has_class("-wide"))
+        shown = (row, self.has_class("-wide"), self.reader.clock() // 60)  # how long ago it was made is told too
         if shown != self._shown:
             self._shown = shown
             self.query_one("#about", Static).update(self._about(row) if row else "")
@@ -184,7 +184,18 @@ class RunsView(View):
             said.append(f"\n{row.why}")
         if row.figure:
             said.append(f"\n{row.figure.text} {row.figure.kind} ({row.figure.of})")
+        if self._ahead(row):
+            said.append("\n! ", tints(self.app)["warning"])
+            said.append(
+                f"it tells of times {ago(self.reader.clock() - (row.latest or 0.0))}: one of the clocks is wrong"
+            )
+            if row.silent is not None:
+                said.append("; whether it has stalled goes by what is seen from here")
         return said
+
+    def _ahead(self, row: RunRow) -> bool:
+        """Whether its clock and this machine's do not agree: it tells of times to come."""
+        return row.latest is not None and row.latest > self.reader.clock() + AHEAD
 
     def _stages(self, row: RunRow) -> Table:
         """Each stage's state, duration and result."""
@@ -203,7 +214,7 @@ class RunsView(View):
         """Seconds; of one at work up to now, of one whose process was killed none is known."""
         if stage.state != "running":
             return stage.seconds
-        if row.state not in ("running", "stalled"):
+        if row.state not in ("running", "stalled") or stage.started > self.reader.clock() + AHEAD:
             return None
         return (stage.seconds or 0.0) + max(self.reader.clock() - stage.started, 0.0)
 
@@ -212,7 +223,7 @@ class RunsView(View):
         more = Text("next\n")
         for line in next_steps(row):
             more.append(f"  {line}\n", "bold" if line.startswith("nsad") else "")
-        made = "" if row.created is None else f"\nmade {span(self.reader.clock() - row.created)} ago"
+        made = "" if row.created is None else f"\nmade {ago(self.reader.clock() - row.created)}"
         version = f" by NSAD {printable(row.version)}" if row.version else ""
         return more.append(f"{printable(as_typed(row.path))}{made}{version}", tints(self.app)["dim"])
 
@@ -224,7 +235,7 @@ class RunsView(View):
         if row.left:
             parts.append(f"{span(row.left)} left")
         if row.state == "stalled":
-            parts.append(f"no event for {span(row.silent)}")
+            parts.append(f"no event for {span(row.silent)}{' since it is watched' if self._ahead(row) else ''}")
         return " · ".join(part for part in parts if part)
 
     # --- keys -----------------------------------------------------------------------------------------------------

@@ -289,7 +289,7 @@ def test_no_jump_of_the_clock_makes_a_time_negative(jump: float, since: float) -
     heard = [run_files.Heard(NOW - 9 + i, "nat", (), i, 33, 1.0, None) for i in range(9)]
     last = run_files.Stage("nat", "running", NOW + since, 1.0, {}, "")
     known = RunFiles(Run(Path("a")), stages=[last], created=NOW, events=heard, read=((1, 1), (1, 1)))
-    row = row_made_of(known, NOW + jump, True, False)
+    row = row_made_of(known, NOW + jump, 0.0, True, False)
     assert row.silent is not None and row.silent >= 0
     assert row.left is None or row.left >= 0
     assert row.state in ("running", "stalled")
@@ -299,6 +299,71 @@ def test_a_clock_set_back_keeps_progress(home: Path) -> None:
     row = rows_of(home, NOW - 3600)["training"]
     assert (row.state, row.step, row.silent) == ("running", 12, 0.0)
     assert row.left is not None and row.left > 0
+
+
+def test_a_run_whose_clock_is_a_day_ahead_stalls_by_what_is_seen_from_here(tmp_path: Path) -> None:
+    home, watch, day = tmp_path / "r", [100.0], 86_400.0
+    folder = make_run(home, "a", {"nat": stage("running", 60 - day, 0)}, steps("nat", 5, 33, 10, -day))
+    runs = RunList(home, watch=lambda: watch[0])
+
+    def look(now: float = NOW) -> RunRow:
+        with Run(folder).lock():
+            (row,) = runs.refresh(now)
+        return row
+
+    row = look()
+    assert (row.state, row.step, row.silent, row.latest) == ("running", 5, 0.0, NOW + day)
+    assert row.left == pytest.approx(28 * 10), "the pace is of its own clock"
+    watch[0] += 110
+    assert (look().state, look().silent) == ("running", 110.0) and look().left == pytest.approx(28 * 10 - 110)
+    watch[0] += 20
+    assert (look().state, look().silent) == ("stalled", 130.0)
+    assert look(NOW - 3 * day).state == "stalled", "whatever this machine's clock says"
+    with (folder / "events.jsonl").open("a") as file:
+        file.write(json.dumps(event(-day - 140, "nat", 6, 33, loss=0.1)) + "\n")
+    assert (look().state, look().step, look().silent) == ("running", 6, 0.0), "it was heard of just now"
+
+
+def test_what_arrives_now_is_new_though_its_clock_is_a_day_behind(tmp_path: Path) -> None:
+    home, watch, day = tmp_path / "r", [100.0], 86_400.0
+    folder = make_run(home, "a", {"nat": stage("running", 60 + day, 0)}, steps("nat", 5, 33, 10, day))
+    runs = RunList(home, watch=lambda: watch[0])
+    with Run(folder).lock():
+        assert runs.refresh(NOW)[0].state == "stalled", "nothing was seen to arrive: the clock is all there is"
+        with (folder / "events.jsonl").open("a") as file:
+            file.write(json.dumps(event(day - 10, "nat", 6, 33, loss=0.1)) + "\n")
+        (row,) = runs.refresh(NOW)
+        assert (row.state, row.silent) == ("running", 0.0) and row.left == pytest.approx(27 * 10)
+        watch[0] += 130
+        assert runs.refresh(NOW)[0].state == "stalled"
+
+
+def test_a_stage_from_before_the_clock_was_set_right_does_not_hide_the_one_that_runs(tmp_path: Path) -> None:
+    home = tmp_path / "r"
+    stages = {"negative": {**stage("finished", -86_400, 9), "result": {}}, "nat": stage("running", 100, 0)}
+    make_run(home, "a", stages, steps("nat", 5, 33, 10, 2))
+    row = row_of(home, busy=True)
+    assert (row.state, row.stage, row.step) == ("running", "nat", 5)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1e6, 1e6), st.booleans()), max_size=12), st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)
+)
+def test_silence_is_never_longer_than_this_process_has_seen_it(
+    looks: list[tuple[float, bool]], started: float, jump: float
+) -> None:
+    """Whatever the clocks: once a change was seen, silence is at most the time since; times to come hide none."""
+    files = RunFiles(Run(Path("a")), read=((1, 1), (1, 1)), since=0.0)
+    files.stages = [run_files.Stage("nat", "running", NOW + started, 0.0, {}, "")]
+    for moment, (jumped, changed) in enumerate(looks):
+        if changed:
+            files.since, files.heard = float(moment), True
+        row = row_made_of(files, NOW + jump + jumped, float(moment), True, False)
+        assert row.silent is not None and row.silent >= 0
+        if files.heard:
+            assert row.silent <= moment - (files.since or 0.0)
+        if row.latest is not None and row.latest > NOW + jump + jumped + 5:
+            assert row.silent == moment - (files.since or 0.0)
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------
