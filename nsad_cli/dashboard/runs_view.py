@@ -44,10 +44,10 @@ COLUMNS = (
     Column("", 1),
     Column("run", least=12),
     Column("state", 13),
-    Column("stage", 13, drop=3),
-    Column("step", 9, number=True, drop=1),
-    Column("left", 6, number=True),
-    Column("figure", 19, drop=2),
+    Column("stage", 13, drop=4),
+    Column("step", 9, number=True, drop=2),
+    Column("left", 6, number=True, drop=1),
+    Column("figure", 19, drop=3),
 )
 
 
@@ -55,10 +55,13 @@ class RunsView(View):
     """The runs, the latest first."""
 
     NAME = "runs"
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012 (Textual's own form)
     DEFAULT_CSS = """
     RunsView #list { height: 1fr; }
     RunsView #detail { height: 11; max-height: 45%; border-top: solid $panel; padding: 0 1; }
-    RunsView.-narrow #detail { display: none; }
+    RunsView.-low #detail { display: none; }
+    RunsView.-told #list { height: 3; }
+    RunsView.-told #detail { display: block; height: 1fr; max-height: 100%; }
     RunsView.-wide #split { layout: horizontal; }
     RunsView.-wide #list { width: 1fr; }
     RunsView.-wide #detail { width: 42%; height: 1fr; max-height: 100%; border-top: none; border-left: solid $panel; }
@@ -67,6 +70,7 @@ class RunsView(View):
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by name, state and stage: type"),
         Binding("space", "mark", "Mark", tooltip="Mark a run: its curves are laid over the others'"),
         Binding("d", "diff", "Diff", tooltip="What differs between this run's recipe and the marked one's"),
+        Binding("i", "tell", "Whole", show=False, tooltip="Give the run's stages the screen, or the list again"),
         Binding("escape", "show_all", "Show all", show=False),
     ]
 
@@ -76,7 +80,8 @@ class RunsView(View):
             with Container(id="list"):
                 yield RowList(COLUMNS, id="runs")
                 yield FilterBox(placeholder="filter by name, state, stage")
-            with VerticalScroll(id="detail"):
+            with VerticalScroll(id="detail") as detail:
+                detail.border_title = "i: whole"
                 yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
@@ -161,14 +166,14 @@ class RunsView(View):
     def _tell(self) -> None:
         """Describe the run under the cursor, where there is something new to say."""
         row = self.under
-        shown = (row, self.has_class("-wide"), self.reader.clock() // 60)  # how long ago it was made is told too
+        shown = (row, self.has_class("-normal"), self.reader.clock() // 60)  # how long ago it was made is told too
         if shown != self._shown:
             self._shown = shown
             self.query_one("#about", Static).update(self._about(row) if row else "")
 
     def _about(self, row: RunRow) -> RenderableType:
         head, stages, more = self._head(row), self._stages(row), self._more(row)
-        if self.has_class("-wide") or not row.stages:
+        if self.has_class("-narrow", "-wide") or not row.stages:
             return Group(head, Text(), stages, *([Text()] if row.stages else []), more)
         beside = Table.grid(padding=(0, 2, 0, 0), expand=True)
         beside.add_column(ratio=4)
@@ -275,6 +280,10 @@ class RunsView(View):
             self.notify("Mark one run with space and stand on another: d compares their recipes")
             return
         self.app.push_screen(DiffScreen(others[0], row))
+
+    def action_tell(self) -> None:
+        """Give the run under the cursor the screen, but for its row; or give it back to the list."""
+        self.toggle_class("-told")
 
     def action_filter(self) -> None:
         """Type to filter."""
