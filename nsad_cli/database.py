@@ -80,31 +80,19 @@ def connect(path: Path, formats: Sequence[str], kind: str, patience: float = PAT
     formats: the statements that lead from each format to the next, the first from an empty file.
     Raises NsadError for a file that cannot be opened, is no database, or has a newer version's format.
     """
-    connection: sqlite3.Connection | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
+    with _opening(path, kind, patience, "rwc") as connection:
         _write_ahead(connection, patience)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        found = _format(connection)
         for statements in formats[found:]:
             for statement in statements.split(";"):
                 connection.execute(statement)
         if found < len(formats):
             connection.execute(f"PRAGMA user_version = {len(formats)}")
         connection.execute("COMMIT")
-    except (sqlite3.Error, OSError) as error:
-        if connection is not None:
-            connection.close()
-        raise damaged(path, kind, error) from error
-    if found > len(formats):
-        connection.close()
-        raise NsadError(
-            f"the {kind} {path} has format {found}, this version reads up to {len(formats)}",
-            "a newer version of NSAD made it",
-            "use that version for it, or start with a new run",
-        )
+        if found > len(formats):
+            raise _newer(path, kind, found, formats)
     return Database(path, connection, kind)
 
 
@@ -114,24 +102,51 @@ def connect_to_read(path: Path, formats: Sequence[str], kind: str, patience: flo
     patience: seconds to wait for another process's write. Raises NsadError for a file that is not there, is no
     database, or has another version's format.
     """
+    with _opening(path, kind, patience, "ro") as connection:
+        found = _format(connection)
+        if found > len(formats):
+            raise _newer(path, kind, found, formats)
+        if found < len(formats):
+            known = (path.parent / "manifest.json").is_file()
+            raise NsadError(
+                f"the {kind} {path} has format {found}, this version reads {len(formats)}",
+                "an older version of NSAD made it",
+                f"`nsad stats --run {path.parent.name}` brings it up to date"
+                if known
+                else "`nsad stats --run NAME` brings it up to date, of any run that uses it",
+            )
+    return Database(path, connection, kind)
+
+
+@contextlib.contextmanager
+def _opening(path: Path, kind: str, patience: float, mode: str) -> Iterator[sqlite3.Connection]:
+    """A connection in SQLite's mode `ro` or `rwc` (makes the file); where the body fails, it is closed again."""
     connection: sqlite3.Connection | None = None
     try:
-        connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro", timeout=patience, isolation_level=None, uri=True
-        )
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
-    except (sqlite3.Error, OSError) as error:
+        if mode == "rwc":
+            path.parent.mkdir(parents=True, exist_ok=True)
+        address = f"{path.resolve().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(address, timeout=patience, isolation_level=None, uri=True)
+        yield connection
+    except BaseException as error:
         if connection is not None:
             connection.close()
-        raise damaged(path, kind, error) from error
-    if found != len(formats):
-        connection.close()
-        raise NsadError(
-            f"the {kind} {path} has format {found}, this version reads {len(formats)}",
-            "another version of NSAD made it",
-            "where that is an older one, `nsad stats --run NAME` brings it up to date",
-        )
-    return Database(path, connection, kind)
+        if isinstance(error, sqlite3.Error | OSError):
+            raise damaged(path, kind, error) from error
+        raise
+
+
+def _format(connection: sqlite3.Connection) -> int:
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(found)
+
+
+def _newer(path: Path, kind: str, found: int, formats: Sequence[str]) -> NsadError:
+    return NsadError(
+        f"the {kind} {path} has format {found}, this version reads up to {len(formats)}",
+        "a newer version of NSAD made it",
+        "use that version for it, or start with a new run",
+    )
 
 
 def holding(text: str) -> str:

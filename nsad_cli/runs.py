@@ -214,14 +214,14 @@ class Run:
         Its seconds add up over interruptions, but for what a killed process spent.
         """
         result: dict[str, Any] = {}
-        started = time.time()
+        started, began = time.time(), time.monotonic()  # a clock that is set meanwhile changes no length of time
         before = self.stages().get(name, {})
         resumed = before.get("key") == key and before.get("state") != "finished"
         earlier = before.get("seconds", 0.0) if resumed else 0.0
 
         def told(state: str, **more: Any) -> dict[str, Any]:
-            now = time.time()
-            return {"state": state, "key": key, "started": started, "seconds": earlier + now - started, **more}
+            seconds = earlier + time.monotonic() - began
+            return {"state": state, "key": key, "started": started, "seconds": seconds, **more}
 
         self._set_stage(name, told("running"))
         try:

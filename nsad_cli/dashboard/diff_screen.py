@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from nsad_cli.dashboard.recipe_diff import differing, settings
 from nsad_cli.dashboard.row_list import Column, RowList
-from nsad_cli.dashboard.run_list import RunRow
+from nsad_cli.dashboard.run_row import RunRow
 from nsad_cli.errors import NsadError
 
 

@@ -19,7 +19,7 @@ from textual.widgets import Static
 from nsad_cli.dashboard.event_log import EventLog
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.gauges import Gauge, draw
-from nsad_cli.dashboard.spans import span
+from nsad_cli.dashboard.spans import ago, span
 from nsad_cli.dashboard.stage_bar import StageBar
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.view import View
@@ -196,9 +196,9 @@ class MachineView(View):
         told = {name: log.series(stage, name) for name in metrics if name in _WHOLE or name.startswith("gpus.")}
         gauges = _gauges({name: series.values for name, series in told.items()}, None, self._their_names())
         last = told["cpu_percent"]
-        ago = span(self.reader.clock() - float(last.times[-1]))
         title = f"{printable(self._run or '')} · {printable(stage)}"
-        note = f"steps {last.steps[0]:.0f} to {last.steps[-1]:.0f}, the last {ago} ago"
+        heard = ago(self.reader.clock() - float(last.times[-1]))
+        note = f"steps {last.steps[0]:.0f} to {last.steps[-1]:.0f}, the last {heard}"
         return (
             title,
             gauges,

@@ -25,7 +25,8 @@ class Column:
     """A column: its title, its width in cells (0: what is left), whether it is a number, and when it is left out.
 
     Where the columns do not fit, with `least` cells for those that take what is left, those with the highest `drop` go
-    first; those with 0 stay.
+    first. Those with 0 stay: where they do not fit either, the widest of those with a width gives way, down to a cell,
+    and those that take what is left come last.
     """
 
     title: str
@@ -130,18 +131,24 @@ class RowList(ScrollView, can_focus=True):
 
     def widths(self, room: int) -> list[int]:
         """Each column's width in that room; 0 where it is left out."""
-        shown = list(range(len(self.columns)))
+        widths = [column.width or column.least for column in self.columns]
 
-        def taken() -> int:
-            return sum(self.columns[i].width or self.columns[i].least for i in shown) + len(shown) - 1
+        def over() -> int:
+            """Cells for which there is no room."""
+            return sum(widths) + sum(width > 0 for width in widths) - 1 - room
 
-        while taken() > room and (most := max((self.columns[i].drop for i in shown), default=0)):
-            shown.remove(next(i for i in shown if self.columns[i].drop == most))
-        flexible = [i for i in shown if not self.columns[i].width]
-        left = max(room - sum(self.columns[i].width for i in shown) - len(shown) + 1, 0)
-        widths = [column.width if i in shown else 0 for i, column in enumerate(self.columns)]
-        for place, i in enumerate(flexible):
-            widths[i] = left // len(flexible) + (place < left % len(flexible))
+        for index, column in sorted(enumerate(self.columns), key=lambda item: -item[1].drop):
+            if column.drop and over() > 0:
+                widths[index] = 0
+        fixed = [index for index, column in enumerate(self.columns) if column.width and widths[index]]
+        flexible = [index for index, column in enumerate(self.columns) if not column.width and widths[index]]
+        for giving in (fixed, flexible):
+            while giving and over() > 0 and (most := max(widths[index] for index in giving)) > 1:
+                widths[next(index for index in giving if widths[index] == most)] -= 1
+        if flexible:
+            left = sum(widths[index] for index in flexible) - min(over(), 0)
+            for place, index in enumerate(flexible):
+                widths[index] = left // len(flexible) + (place < left % len(flexible))
         return widths
 
     def render_line(self, y: int) -> Strip:
@@ -165,7 +172,7 @@ class RowList(ScrollView, can_focus=True):
             if not room:
                 continue
             text = cell.copy() if isinstance(cell, Text) else Text(cell)
-            text.truncate(room, overflow="ellipsis")
+            text.truncate(room, overflow="ellipsis" if room > 2 else "crop")  # a glyph says more than an ellipsis
             spare = " " * (room - text.cell_len)
             line.append(" " if line else "")
             line = line + Text(spare) + text if column.number else line + text + Text(spare)

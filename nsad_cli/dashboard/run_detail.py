@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nsad_cli.dashboard.run_list import RunRow, Stage, accuracies
+from nsad_cli.dashboard.run_files import Stage
+from nsad_cli.dashboard.run_row import RunRow, accuracies
 from nsad_cli.readable import printable
 
 COMMANDS = {

@@ -19,8 +19,10 @@ from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.filter_box import FilterBox
 from nsad_cli.dashboard.row_list import Cell, Column, RowList
 from nsad_cli.dashboard.run_detail import as_typed, next_steps, outcome
-from nsad_cli.dashboard.run_list import RunList, RunRow, Stage
-from nsad_cli.dashboard.spans import span
+from nsad_cli.dashboard.run_files import Stage
+from nsad_cli.dashboard.run_list import RunList
+from nsad_cli.dashboard.run_row import RunRow
+from nsad_cli.dashboard.spans import AHEAD, ago, span
 from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
 from nsad_cli.dashboard.view import View
 from nsad_cli.readable import printable
@@ -42,10 +44,10 @@ COLUMNS = (
     Column("", 1),
     Column("run", least=12),
     Column("state", 13),
-    Column("stage", 13, drop=3),
-    Column("step", 9, number=True, drop=1),
-    Column("left", 6, number=True),
-    Column("figure", 19, drop=2),
+    Column("stage", 13, drop=4),
+    Column("step", 9, number=True, drop=2),
+    Column("left", 6, number=True, drop=1),
+    Column("figure", 19, drop=3),
 )
 
 
@@ -53,10 +55,13 @@ class RunsView(View):
     """The runs, the latest first."""
 
     NAME = "runs"
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012 (Textual's own form)
     DEFAULT_CSS = """
     RunsView #list { height: 1fr; }
     RunsView #detail { height: 11; max-height: 45%; border-top: solid $panel; padding: 0 1; }
-    RunsView.-narrow #detail { display: none; }
+    RunsView.-low #detail { display: none; }
+    RunsView.-told #list { height: 3; }
+    RunsView.-told #detail { display: block; height: 1fr; max-height: 100%; }
     RunsView.-wide #split { layout: horizontal; }
     RunsView.-wide #list { width: 1fr; }
     RunsView.-wide #detail { width: 42%; height: 1fr; max-height: 100%; border-top: none; border-left: solid $panel; }
@@ -65,6 +70,7 @@ class RunsView(View):
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by name, state and stage: type"),
         Binding("space", "mark", "Mark", tooltip="Mark a run: its curves are laid over the others'"),
         Binding("d", "diff", "Diff", tooltip="What differs between this run's recipe and the marked one's"),
+        Binding("i", "tell", "Whole", show=False, tooltip="Give the run's stages the screen, or the list again"),
         Binding("escape", "show_all", "Show all", show=False),
     ]
 
@@ -74,7 +80,8 @@ class RunsView(View):
             with Container(id="list"):
                 yield RowList(COLUMNS, id="runs")
                 yield FilterBox(placeholder="filter by name, state, stage")
-            with VerticalScroll(id="detail"):
+            with VerticalScroll(id="detail") as detail:
+                detail.border_title = "i: whole"
                 yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
@@ -82,7 +89,7 @@ class RunsView(View):
         self._runs = RunList(self.reader.home)
         self._all: list[RunRow] = []
         self._rows: list[RunRow] = []
-        self._shown: tuple[RunRow | None, bool] | None = None
+        self._shown: tuple[object, ...] | None = None
         with contextlib.suppress(OSError):  # which the next look tells
             self.follow()
 
@@ -159,14 +166,14 @@ class RunsView(View):
     def _tell(self) -> None:
         """Describe the run under the cursor, where there is something new to say."""
         row = self.under
-        shown = (row, self.has_class("-wide"))
+        shown = (row, self.has_class("-normal"), self.reader.clock() // 60)  # how long ago it was made is told too
         if shown != self._shown:
             self._shown = shown
             self.query_one("#about", Static).update(self._about(row) if row else "")
 
     def _about(self, row: RunRow) -> RenderableType:
         head, stages, more = self._head(row), self._stages(row), self._more(row)
-        if self.has_class("-wide") or not row.stages:
+        if self.has_class("-narrow", "-wide") or not row.stages:
             return Group(head, Text(), stages, *([Text()] if row.stages else []), more)
         beside = Table.grid(padding=(0, 2, 0, 0), expand=True)
         beside.add_column(ratio=4)
@@ -182,7 +189,18 @@ class RunsView(View):
             said.append(f"\n{row.why}")
         if row.figure:
             said.append(f"\n{row.figure.text} {row.figure.kind} ({row.figure.of})")
+        if self._ahead(row):
+            said.append("\n! ", tints(self.app)["warning"])
+            said.append(
+                f"it tells of times {ago(self.reader.clock() - (row.latest or 0.0))}: one of the clocks is wrong"
+            )
+            if row.silent is not None:
+                said.append("; whether it has stalled goes by what is seen from here")
         return said
+
+    def _ahead(self, row: RunRow) -> bool:
+        """Whether its clock and this machine's do not agree: it tells of times to come."""
+        return row.latest is not None and row.latest > self.reader.clock() + AHEAD
 
     def _stages(self, row: RunRow) -> Table:
         """Each stage's state, duration and result."""
@@ -201,7 +219,7 @@ class RunsView(View):
         """Seconds; of one at work up to now, of one whose process was killed none is known."""
         if stage.state != "running":
             return stage.seconds
-        if row.state not in ("running", "stalled"):
+        if row.state not in ("running", "stalled") or stage.started > self.reader.clock() + AHEAD:
             return None
         return (stage.seconds or 0.0) + max(self.reader.clock() - stage.started, 0.0)
 
@@ -210,7 +228,7 @@ class RunsView(View):
         more = Text("next\n")
         for line in next_steps(row):
             more.append(f"  {line}\n", "bold" if line.startswith("nsad") else "")
-        made = "" if row.created is None else f"\nmade {span(self.reader.clock() - row.created)} ago"
+        made = "" if row.created is None else f"\nmade {ago(self.reader.clock() - row.created)}"
         version = f" by NSAD {printable(row.version)}" if row.version else ""
         return more.append(f"{printable(as_typed(row.path))}{made}{version}", tints(self.app)["dim"])
 
@@ -222,7 +240,7 @@ class RunsView(View):
         if row.left:
             parts.append(f"{span(row.left)} left")
         if row.state == "stalled":
-            parts.append(f"no event for {span(row.silent)}")
+            parts.append(f"no event for {span(row.silent)}{' since it is watched' if self._ahead(row) else ''}")
         return " · ".join(part for part in parts if part)
 
     # --- keys -----------------------------------------------------------------------------------------------------
@@ -262,6 +280,10 @@ class RunsView(View):
             self.notify("Mark one run with space and stand on another: d compares their recipes")
             return
         self.app.push_screen(DiffScreen(others[0], row))
+
+    def action_tell(self) -> None:
+        """Give the run under the cursor the screen, but for its row; or give it back to the list."""
+        self.toggle_class("-told")
 
     def action_filter(self) -> None:
         """Type to filter."""

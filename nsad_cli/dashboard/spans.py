@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+AHEAD = 5.0
+"""Seconds by which a time may lie ahead of this machine's clock and still be now: no two clocks agree quite."""
+
 
 def span(seconds: float | None) -> str:
     """12 s, 4 min, 2 h 05, 3 d; a dash for None, or what is no number. A negative one is none at all: clocks jump."""
@@ -19,3 +22,10 @@ def span(seconds: float | None) -> str:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02}" if hours < 48 else f"{hours / 24:.0f} d"
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was; that of a time still to come, by this machine's clock, is said as it is."""
+    if seconds < -AHEAD:
+        return f"{span(-seconds)} ahead of this machine's clock"
+    return f"{span(seconds)} ago"

@@ -119,6 +119,17 @@ def test_stages_are_gone_through_and_the_newest_is_followed(home: Path) -> None:
     drive(app, script)
 
 
+def test_events_from_a_clock_that_is_ahead_are_told_as_such(home: Path) -> None:
+    make_run(home, "ahead", collected(), [event(-7200 - i, "nat", i, 9, **CPU) for i in range(1, 5)])
+    app = dashboard(home, "ahead", "machine")
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await sampled(app, pilot)
+        assert "steps 1 to 4, the last 2 h 00 ahead of this machine's clock" in screen_text(app)
+
+    drive(app, script, (200, 50))
+
+
 def test_an_old_log_without_totals_and_gpu_names_is_shown(home: Path) -> None:
     load = {"cpu_percent": 50.0, "memory_gib": 3.0, "process_gib": 1.0, "gpus": [{"memory_gib": 1.0, "percent": 5}]}
     make_run(home, "old", collected(), [event(60 - i, "nat", i, 9, **load) for i in range(1, 5)])

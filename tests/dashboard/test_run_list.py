@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard import run_list
-from nsad_cli.dashboard.run_list import RunList, RunRow
+from nsad_cli.dashboard import run_files, run_list
+from nsad_cli.dashboard.run_files import RunFiles
+from nsad_cli.dashboard.run_list import RunList
+from nsad_cli.dashboard.run_row import PACE, RunRow
+from nsad_cli.dashboard.run_row import row_of as row_made_of
 from nsad_cli.runs import Run, chosen_run, runs_home
 from tests.dashboard.run_folders import collected, evaluated, event, make_run, make_runs, stage, steps, trained
 from tests.dashboard.screens import NOW
@@ -247,7 +250,7 @@ def test_what_is_no_run_is_passed_over(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=400))
 def test_no_bytes_in_an_event_log_are_too_much(raw: bytes) -> None:
-    assert all(isinstance(run_list._event(line), run_list.Heard | None) for line in raw.split(b"\n"))
+    assert all(isinstance(run_files._event(line), run_files.Heard | None) for line in raw.split(b"\n"))
 
 
 @pytest.mark.parametrize(
@@ -283,10 +286,10 @@ def test_an_event_log_that_is_cut_or_replaced_is_read_anew(tmp_path: Path) -> No
 
 @given(st.floats(-1e7, 1e7), st.floats(-1e7, 1e7))
 def test_no_jump_of_the_clock_makes_a_time_negative(jump: float, since: float) -> None:
-    heard = [run_list.Heard(NOW - 9 + i, "nat", (), i, 33, 1.0, None) for i in range(9)]
-    last = run_list.Stage("nat", "running", NOW + since, 1.0, {}, "")
-    known = run_list._Known(Run(Path("a")), stages=[last], created=NOW, heard=heard, read=((1, 1), (1, 1)))
-    row = run_list._row(known, NOW + jump, True, False)
+    heard = [run_files.Heard(NOW - 9 + i, "nat", (), i, 33, 1.0, None) for i in range(9)]
+    last = run_files.Stage("nat", "running", NOW + since, 1.0, {}, "")
+    known = RunFiles(Run(Path("a")), stages=[last], created=NOW, events=heard, read=((1, 1), (1, 1)))
+    row = row_made_of(known, NOW + jump, 0.0, True, False)
     assert row.silent is not None and row.silent >= 0
     assert row.left is None or row.left >= 0
     assert row.state in ("running", "stalled")
@@ -298,13 +301,78 @@ def test_a_clock_set_back_keeps_progress(home: Path) -> None:
     assert row.left is not None and row.left > 0
 
 
+def test_a_run_whose_clock_is_a_day_ahead_stalls_by_what_is_seen_from_here(tmp_path: Path) -> None:
+    home, watch, day = tmp_path / "r", [100.0], 86_400.0
+    folder = make_run(home, "a", {"nat": stage("running", 60 - day, 0)}, steps("nat", 5, 33, 10, -day))
+    runs = RunList(home, watch=lambda: watch[0])
+
+    def look(now: float = NOW) -> RunRow:
+        with Run(folder).lock():
+            (row,) = runs.refresh(now)
+        return row
+
+    row = look()
+    assert (row.state, row.step, row.silent, row.latest) == ("running", 5, 0.0, NOW + day)
+    assert row.left == pytest.approx(28 * 10), "the pace is of its own clock"
+    watch[0] += 110
+    assert (look().state, look().silent) == ("running", 110.0) and look().left == pytest.approx(28 * 10 - 110)
+    watch[0] += 20
+    assert (look().state, look().silent) == ("stalled", 130.0)
+    assert look(NOW - 3 * day).state == "stalled", "whatever this machine's clock says"
+    with (folder / "events.jsonl").open("a") as file:
+        file.write(json.dumps(event(-day - 140, "nat", 6, 33, loss=0.1)) + "\n")
+    assert (look().state, look().step, look().silent) == ("running", 6, 0.0), "it was heard of just now"
+
+
+def test_what_arrives_now_is_new_though_its_clock_is_a_day_behind(tmp_path: Path) -> None:
+    home, watch, day = tmp_path / "r", [100.0], 86_400.0
+    folder = make_run(home, "a", {"nat": stage("running", 60 + day, 0)}, steps("nat", 5, 33, 10, day))
+    runs = RunList(home, watch=lambda: watch[0])
+    with Run(folder).lock():
+        assert runs.refresh(NOW)[0].state == "stalled", "nothing was seen to arrive: the clock is all there is"
+        with (folder / "events.jsonl").open("a") as file:
+            file.write(json.dumps(event(day - 10, "nat", 6, 33, loss=0.1)) + "\n")
+        (row,) = runs.refresh(NOW)
+        assert (row.state, row.silent) == ("running", 0.0) and row.left == pytest.approx(27 * 10)
+        watch[0] += 130
+        assert runs.refresh(NOW)[0].state == "stalled"
+
+
+def test_a_stage_from_before_the_clock_was_set_right_does_not_hide_the_one_that_runs(tmp_path: Path) -> None:
+    home = tmp_path / "r"
+    stages = {"negative": {**stage("finished", -86_400, 9), "result": {}}, "nat": stage("running", 100, 0)}
+    make_run(home, "a", stages, steps("nat", 5, 33, 10, 2))
+    row = row_of(home, busy=True)
+    assert (row.state, row.stage, row.step) == ("running", "nat", 5)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1e6, 1e6), st.booleans()), max_size=12), st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)
+)
+def test_silence_is_never_longer_than_this_process_has_seen_it(
+    looks: list[tuple[float, bool]], started: float, jump: float
+) -> None:
+    """Whatever the clocks: once a change was seen, silence is at most the time since; times to come hide none."""
+    files = RunFiles(Run(Path("a")), read=((1, 1), (1, 1)), since=0.0)
+    files.stages = [run_files.Stage("nat", "running", NOW + started, 0.0, {}, "")]
+    for moment, (jumped, changed) in enumerate(looks):
+        if changed:
+            files.since, files.heard = float(moment), True
+        row = row_made_of(files, NOW + jump + jumped, float(moment), True, False)
+        assert row.silent is not None and row.silent >= 0
+        if files.heard:
+            assert row.silent <= moment - (files.since or 0.0)
+        if row.latest is not None and row.latest > NOW + jump + jumped + 5:
+            assert row.silent == moment - (files.since or 0.0)
+
+
 # --- what is read -----------------------------------------------------------------------------------------------------
 
 
 def test_only_what_has_changed_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifests: list[str] = []
     tails: list[str] = []
-    read_manifest, read_tail = run_list._manifest, run_list._tail
+    read_manifest, read_tail = run_files._manifest, run_files._tail
 
     def manifest(run: Run) -> object:
         manifests.append(run.name)
@@ -314,8 +382,8 @@ def test_only_what_has_changed_is_read(home: Path, monkeypatch: pytest.MonkeyPat
         tails.append(path.parent.name)
         return read_tail(path)
 
-    monkeypatch.setattr(run_list, "_manifest", manifest)
-    monkeypatch.setattr(run_list, "_tail", tail)
+    monkeypatch.setattr(run_files, "_manifest", manifest)
+    monkeypatch.setattr(run_files, "_tail", tail)
     runs = RunList(home)
     runs.refresh(NOW)
     assert len(manifests) == 9 and len(tails) == 5
@@ -335,9 +403,9 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
     events = [event(3000 - i, "nat", i, 3000, loss=1, alpha=alpha) for i in range(1, 2001)]
     folder = make_run(home, "a", {"nat": stage("interrupted", 3000, 1)}, events)
     path = folder / "events.jsonl"
-    assert path.stat().st_size > 20 * run_list.TAILS[-1]
-    heard = run_list._tail(path)
-    assert heard[-1].step == 2000 and run_list.PACE <= len(heard) <= run_list.EVENTS
+    assert path.stat().st_size > 20 * run_files.TAILS[-1]
+    heard = run_files._tail(path)
+    assert heard[-1].step == 2000 and PACE <= len(heard) <= run_files.EVENTS
     with path.open("r+b") as file:  # what is not read may be anything
         file.write(b"\xff" * 1_000_000)
     assert row_of(home).step == 2000

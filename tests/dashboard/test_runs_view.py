@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,11 +14,13 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.filter_box import FilterBox
 from nsad_cli.dashboard.row_list import RowList
+from nsad_cli.dashboard.runs_view import RunsView
 from nsad_cli.runs import Run
 from tests.dashboard.run_folders import collected, event, make_run, make_runs, stage
-from tests.dashboard.screens import check_snapshot, dashboard, drive, screen_text
+from tests.dashboard.screens import NOW, check_snapshot, dashboard, drive, screen_text
 
 
 @pytest.fixture
@@ -29,6 +33,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         for name in ("training", "quiet"):
             until_the_end.enter_context(Run(home / name).lock())
         yield home
+
+
+def detail(app: Dashboard) -> str:
+    """What a wide screen tells of the run under the cursor, its lines joined."""
+    return " ".join(" ".join(line.partition("│")[2] for line in screen_text(app).splitlines()).split())
 
 
 @pytest.mark.parametrize("size", [(50, 20), (80, 24), (120, 36), (200, 50)])
@@ -283,6 +292,37 @@ def test_the_run_looked_at_may_vanish(home: Path) -> None:
         assert app.reader.run_name == "ctrl-c" and "Enter looks at another" not in screen_text(app)
 
     drive(app, script)
+
+
+def test_a_clock_that_is_a_day_ahead_is_told_and_silence_is_that_seen_from_here(tmp_path: Path) -> None:
+    home, day = tmp_path / "runs", 86_400.0
+    folder = make_run(home, "a", {"nat": stage("running", 60 - day, 0)}, [event(-day, "nat", 5, 33, loss=0.1)])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "created": NOW + day - 600}))
+    app = dashboard(home, "a")
+
+    async def script(pilot: Pilot[Any]) -> None:
+        view = app.screen
+        assert isinstance(view, RunsView)
+        text = detail(app)
+        assert "▶ running" in text and "no event for" not in text
+        assert "! it tells of times 24 h 00 ahead of this machine's clock: one of the clocks is wrong" in text
+        assert "made 23 h 50 ahead of this machine's clock" in text
+        view._runs.watch = lambda: time.monotonic() + 2000.0
+        app.beat()
+        await pilot.pause()
+        text = detail(app)
+        assert "! stalled" in text and "no event for 33 min since it is watched" in text
+
+    with Run(folder).lock():
+        drive(app, script, (200, 50))
+    app = dashboard(home, "a")
+
+    async def stopped(pilot: Pilot[Any]) -> None:
+        text = detail(app)
+        assert "■ stopped" in text and "one of the clocks is wrong" in text and "seen from here" not in text
+
+    drive(app, stopped, (200, 50))
 
 
 def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard.spans import span
+from nsad_cli.dashboard.spans import AHEAD, ago, span
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,13 @@ def test_a_span_for_people(seconds: float | None, text: str) -> None:
 def test_no_span_is_negative_or_wide(seconds: float) -> None:
     text = span(seconds)
     assert "-" not in text and len(text) <= 7
+
+
+def test_a_time_to_come_is_told_as_one() -> None:
+    assert ago(180.0) == "3 min ago"
+    assert ago(-86_400.0 * 3) == "3 d ahead of this machine's clock"
+
+
+@given(st.floats(-AHEAD, 1e9))
+def test_no_two_clocks_agree_quite(seconds: float) -> None:
+    assert ago(seconds).endswith(" ago")
