@@ -96,12 +96,16 @@ class RowList(ScrollView, can_focus=True):
 
     def watch_cursor(self, old: int, new: int) -> None:
         """Keep the row in sight and tell."""
-        if self._count and self.size.height:
-            # The head covers the first line, so the row's own line is one further down.
-            self.scroll_to_region(Region(0, new, 1, 2), animate=False, force=True)
+        self.on_resize()
         self.refresh()
         if old != new:
             self.post_message(self.Moved(self, new))
+
+    def on_resize(self) -> None:
+        """Keep the cursor's row in sight."""
+        if self._count and self.size.height:
+            # The head covers the first line, so the row's own line is one further down.
+            self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
 
     def action_move(self, by: int) -> None:
         """Move the cursor."""

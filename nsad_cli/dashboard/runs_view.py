@@ -173,7 +173,7 @@ class RunsView(View):
 
     def _about(self, row: RunRow) -> RenderableType:
         head, stages, more = self._head(row), self._stages(row), self._more(row)
-        if self.has_class("-narrow", "-wide") or not row.stages:
+        if not self.has_class("-normal") or not row.stages:
             return Group(head, Text(), stages, *([Text()] if row.stages else []), more)
         beside = Table.grid(padding=(0, 2, 0, 0), expand=True)
         beside.add_column(ratio=4)

@@ -199,10 +199,30 @@ def test_a_click_moves_the_cursor_and_a_second_one_chooses(home: Path) -> None:
     drive(app, script)
 
 
+@pytest.mark.parametrize("size", [(50, 20), (40, 12), (80, 24)])
+def test_the_run_under_the_cursor_gets_the_screen_and_gives_it_back(home: Path, size: tuple[int, int]) -> None:
+    app = dashboard(home, "quiet")
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await pilot.press("end")
+        await pilot.pause()
+        before = screen_text(app)
+        await pilot.press("i")
+        await pilot.pause()
+        detail = app.screen.query_one("#detail")
+        assert detail.display and detail.region.height >= size[1] - 6
+        assert "damaged" in "".join(screen_text(app).splitlines()[2:4]), "its row stays in sight"
+        await pilot.press("i")
+        await pilot.pause()
+        assert screen_text(app) == before
+
+    drive(app, script, size)
+
+
 # --- the difference of two recipes ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [(50, 20), (80, 24)])
+@pytest.mark.parametrize("size", [(50, 20), (80, 24), (120, 36), (200, 50)])
 def test_the_diff_names_both_sides_and_what_differs(home: Path, size: tuple[int, int]) -> None:
     app = dashboard(home, "quiet")
 

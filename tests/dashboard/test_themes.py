@@ -32,7 +32,8 @@ def test_contrast_is_that_of_the_guidelines() -> None:
 
 @given(st.tuples(*[st.integers(0, 255)] * 6))
 def test_any_colour_becomes_readable_on_any_ground_and_changes_no_more_than_it_must(parts: tuple[int, ...]) -> None:
-    colour, ground = Color(*parts[:3]), Color(*parts[3:])
+    red, green, blue, *behind = parts
+    colour, ground = Color(red, green, blue), Color(behind[0], behind[1], behind[2])
     found = Color.parse(on(colour.hex, (ground.hex,), TEXT))
     assert contrast(found, ground) >= TEXT
     if contrast(colour, ground) >= TEXT:
@@ -75,6 +76,7 @@ def test_colours_that_can_be_read_are_the_themes_own(tmp_path: Path) -> None:
 
     async def script(pilot: Pilot[Any]) -> None:
         app.theme = "tokyo-night"
+        await pilot.pause()
         theme, found = app.theme_variables, tints(app)
         assert [found["right"], found["wrong"]] == [theme["success"], theme["error"]]
         assert curve_colours(app) == CURVES
