@@ -175,8 +175,10 @@ class DataView(View):
 
     @on(Failed)
     def _tell_failure(self, message: Failed) -> None:
+        """Told, and looked at anew at the next tick: it may have been a moment's lock."""
         self._counting, self.failure = False, message.error
-        self.tick()
+        self.store.close()
+        self.say_empty(f"{self.failure.what}\n{self.failure.why}\n\n{self.failure.fix}")
 
     @on(Counted)
     def _show_counts(self, message: Counted) -> None:

@@ -260,3 +260,29 @@ def test_a_hundred_thousand_problems_open_by_the_page(tmp_path: Path, monkeypatc
         assert sum(read) <= 8 * BLOCK
 
     show(tmp_path, script)
+
+
+def test_a_moments_lock_passes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer is done before the next look at the store."""
+    holder = sqlite3.connect(home / "mine" / "store.sqlite", isolation_level=None)
+    assert holder.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+    read = StorePages.draws_of
+
+    def while_it_is_written(pages: StorePages, *which: Any) -> Any:
+        monkeypatch.setattr(StorePages, "draws_of", read)
+        holder.execute("BEGIN EXCLUSIVE")
+        try:
+            return read(pages, *which)
+        finally:
+            holder.execute("ROLLBACK")
+
+    async def script(pilot: Pilot[Any]) -> None:
+        monkeypatch.setattr(StorePages, "draws_of", while_it_is_written)
+        await look(pilot, "down")
+        assert StorePages.draws_of is read, "it was met"
+        await look(pilot)
+        text = await look(pilot)
+        assert "12 draws" in text and "another process" not in text
+
+    show(home, script)
+    holder.close()
