@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -40,6 +41,8 @@ STATES = {
     "reading": ("…", "dim"),
 }
 """A glyph and a tint by state."""
+FRAME, REST = 0.05, 10.0
+"""Seconds; where a look at many thousands of runs takes longer, how many times as long the next one waits."""
 COLUMNS = (
     Column("", 1),
     Column("run", least=12),
@@ -89,6 +92,7 @@ class RunsView(View):
         self._runs = RunList(self.reader.home)
         self._all: list[RunRow] = []
         self._rows: list[RunRow] = []
+        self._rest_until = 0.0
         self._shown: tuple[object, ...] | None = None
         with contextlib.suppress(OSError):  # which the next look tells
             self.follow()
@@ -97,7 +101,11 @@ class RunsView(View):
 
     def follow(self) -> None:
         """List the runs, the cursor on the same one as before."""
-        self._all = self._runs.refresh(self.reader.clock())
+        started = time.monotonic()
+        if started >= self._rest_until:
+            self._all = self._runs.refresh(self.reader.clock())
+            took = time.monotonic() - started
+            self._rest_until = started + REST * took if took > FRAME and not self._runs.pending else 0.0
         if self.reader.run_name is None and self._all:
             self.reader.run_name = self._all[0].path.name
         self.say_empty(None if self._all else self._nothing())
