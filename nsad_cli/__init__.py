@@ -1,3 +1,5 @@
 """NSAD: learn from a large model's wrong answers as well as its right ones."""
 
-__version__ = "0.1.0"
+from nsad_cli.utils.version import __version__
+
+__all__ = ["__version__"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class NsadError(Exception):
     """A failure told in three lines; `exit_code` is 1 for a failed job, 2 for wrong use."""
@@ -23,3 +26,9 @@ def first_line(error: Exception) -> str:
     """The first line of a library's message, shortened; the error's name where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Say `did you mean X?`, or nothing where no known name is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean `{near[0]}`?" if near else ""

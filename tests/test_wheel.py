@@ -56,7 +56,7 @@ def test_the_wheel_ships_every_recipe_and_no_tests(installed: Path) -> None:
 
 def test_the_wheel_ships_the_recorded_runs(installed: Path, tmp_path: Path) -> None:
     check = (
-        "from nsad_cli.dashboard.recorded import recorded_runs\nwith recorded_runs() as home: print(*home.iterdir())"
+        "from nsad_cli.dashboard.demo_runs import recorded_runs\nwith recorded_runs() as home: print(*home.iterdir())"
     )
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     found = subprocess.run(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nsad_cli.cli.console import print_json, say
 from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings
-from nsad_cli.cli.output import print_json, say
 from nsad_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from nsad_cli.runs import Run
+    from nsad_cli.runs.run import Run
 
 
 def collect(
@@ -62,7 +62,7 @@ def collect(
     as_json: AsJson = False,
 ) -> None:
     """Ask a teacher to solve problems; a draw that is stored is never asked for again."""
-    from nsad_cli.cli.target import execute, new_or_existing_run, recipe_of, stopped_run
+    from nsad_cli.cli.run_selection import execute, new_or_existing_run, recipe_of, stopped_run
 
     overrides = {
         "teacher.spec": teacher,
@@ -81,8 +81,8 @@ def collect(
         **parse_settings(settings),
     }
     if dry_run:
-        from nsad_cli.cli.quote import show_quote
-        from nsad_cli.plan import quote_collection
+        from nsad_cli.cli.render.quote import show_quote
+        from nsad_cli.pipeline.dry_run import quote_collection
 
         recipe = recipe_of(run_name, overrides)
         show_quote(quote_collection(run_name or stopped_run(recipe), recipe, store, say), as_json)
@@ -103,7 +103,7 @@ def collect(
 
 
 def _give_up(run: Run, batch: str) -> None:
-    from nsad_cli.store import Store
+    from nsad_cli.store.rationales import Store
 
     with Store(run.store_path) as store:
         if not store.give_up_batch(batch):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.output import out, print_json, say
+from nsad_cli.cli.console import out, print_json, say
 
 if TYPE_CHECKING:
-    from nsad_cli.evaluation.stored import Side
+    from nsad_cli.evaluation.stored_chains import Side
 
 Rows = list[dict[str, Any]]
 
@@ -57,7 +57,7 @@ def compare_runs(
     if as_json:
         print_json({"a": a.name, "b": b.name, "comparison": rows, "left_out": left})
         return
-    from nsad_cli.cli.result_tables import comparison_tables
+    from nsad_cli.cli.render.evaluation import comparison_tables
 
     for table in comparison_tables(rows, a.name, b.name):
         out().print(table)
@@ -65,12 +65,12 @@ def compare_runs(
 
 def _side(name: str, engine: str) -> Side:
     """RUN[:MODEL][@ENGINE]; without a model the best one that the run has."""
-    from nsad_cli.config import MODELS
-    from nsad_cli.engines import parse_engine
+    from nsad_cli.config.schema import MODELS
     from nsad_cli.errors import UsageError
-    from nsad_cli.evaluation.stored import Side
-    from nsad_cli.models import best_model, need_model
-    from nsad_cli.runs import Run
+    from nsad_cli.evaluation.stored_chains import Side
+    from nsad_cli.generation.engine_spec import parse_engine
+    from nsad_cli.runs.models import best_model, need_model
+    from nsad_cli.runs.run import Run
 
     what, at, own = name.partition("@")
     run_name, _, model = what.partition(":")
@@ -86,9 +86,9 @@ def _side(name: str, engine: str) -> Side:
 def _compared(
     sides: tuple[Side, Side], spec: str, limit: int | None, samples: int | None, how: str
 ) -> tuple[Rows, Rows]:
-    from nsad_cli.answers.checker import Checker
     from nsad_cli.evaluation.compare import compare
     from nsad_cli.evaluation.measure import load_benchmarks
+    from nsad_cli.grading.checker import Checker
 
     a, b = (side.run for side in sides)
     ((label, problems),) = load_benchmarks(a, [spec], limit, say)

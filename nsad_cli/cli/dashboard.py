@@ -31,12 +31,12 @@ def dashboard(
     """Watch runs learn, and take their votes apart; changes nothing but labels that you settle, holds up no run."""
     from contextlib import ExitStack
 
-    from nsad_cli.runs import Run, list_runs, runs_home
+    from nsad_cli.runs.run import Run, list_runs, runs_home
 
     _need_terminal()
     with ExitStack() as until_the_end:
         if demo:
-            from nsad_cli.dashboard.recorded import recorded_runs
+            from nsad_cli.dashboard.demo_runs import recorded_runs
 
             home = until_the_end.enter_context(recorded_runs())
             name: str | None = _recorded(home, run_name)
@@ -45,7 +45,7 @@ def dashboard(
             name = Run.open(run_name).name if run_name or list_runs() else None
 
         from nsad_cli.dashboard.app import Dashboard
-        from nsad_cli.dashboard.reader import Reader
+        from nsad_cli.dashboard.context import Reader
 
         app = Dashboard(Reader(home, name), view.value)
         app.run()

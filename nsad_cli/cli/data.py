@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nsad_cli.cli.console import print_json, say
 from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings
-from nsad_cli.cli.output import print_json, say
 
 app = typer.Typer(help="Rationales out to files that TRL reads, and in from them.", no_args_is_help=True)
 
@@ -27,11 +27,11 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a run's right (D+) and wrong (D−) rationales in a format that TRL's trainers read."""
-    from nsad_cli.cli.target import existing_run
+    from nsad_cli.cli.run_selection import existing_run
     from nsad_cli.errors import NsadError
-    from nsad_cli.exchange import FORMATS, rows_of
-    from nsad_cli.pipeline import Pipeline
-    from nsad_cli.rowfiles import write_rows
+    from nsad_cli.pipeline.pipeline import Pipeline
+    from nsad_cli.store.trl_format import FORMATS, rows_of
+    from nsad_cli.utils.row_files import write_rows
 
     chosen = _one_of(format_, FORMATS, "--format")
     right = _one_of(side, ("right", "wrong"), "--side") == "right"
@@ -73,7 +73,7 @@ def import_(
     Rows are prompt and completion, with a label or an answer; prompt, chosen and rejected; or question, answer and
     generated_answer (a list).
     """
-    from nsad_cli.cli.target import execute, new_or_existing_run
+    from nsad_cli.cli.run_selection import execute, new_or_existing_run
     from nsad_cli.teachers.recorded import RecordedTeacher
 
     path = path.expanduser().resolve()
@@ -100,8 +100,7 @@ def import_(
 
 
 def _one_of(value: str, known: tuple[Any, ...], option: str) -> Any:
-    from nsad_cli.errors import UsageError
-    from nsad_cli.nearest import did_you_mean
+    from nsad_cli.errors import UsageError, did_you_mean
 
     if value not in known:
         hint = did_you_mean(value, known)
@@ -115,7 +114,7 @@ def _not_another(name: str | None, spec: str) -> None:
     Raises UsageError.
     """
     from nsad_cli.errors import UsageError
-    from nsad_cli.runs import Run, runs_home
+    from nsad_cli.runs.run import Run, runs_home
 
     if name is None or not (runs_home() / name / "manifest.json").is_file():
         return
@@ -130,8 +129,8 @@ def _not_another(name: str | None, spec: str) -> None:
 
 def _what_became(store_path: Path, teacher: Any) -> dict[str, Any]:
     """How many rationales were graded, kept their label, and are now on which side."""
-    from nsad_cli.collect import params_key
-    from nsad_cli.store import Store
+    from nsad_cli.collection.collect import params_key
+    from nsad_cli.store.rationales import Store
     from nsad_cli.types import Verdict
 
     with Store(store_path) as store:

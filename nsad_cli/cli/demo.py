@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.cli.console import out, print_json, say
 from nsad_cli.cli.options import AsJson, Device, Settings, parse_settings
-from nsad_cli.cli.output import out, print_json, say
 
 if TYPE_CHECKING:
-    from nsad_cli.runs import Run
+    from nsad_cli.runs.run import Run
     from nsad_cli.types import Problem
 
 
@@ -18,13 +18,13 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
         "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run it "
         "again to resume."
     )
-    from nsad_cli.cli.result_tables import results_table
-    from nsad_cli.cli.solution import print_solution, solution_json
+    from nsad_cli.cli.render.evaluation import results_table
+    from nsad_cli.cli.render.solution import print_solution, solution_json
+    from nsad_cli.cli.render.tables import ledger_table
+    from nsad_cli.cli.run_selection import execute
     from nsad_cli.cli.solve import make_ask, solve_with
-    from nsad_cli.cli.tables import ledger_table
-    from nsad_cli.cli.target import execute
-    from nsad_cli.recipes import find_recipe, load_recipe
-    from nsad_cli.runs import STAGES, Run
+    from nsad_cli.config.recipes import find_recipe, load_recipe
+    from nsad_cli.runs.run import STAGES, Run
 
     run = Run.create("demo", load_recipe(find_recipe("demo"), {"student.device": device, **parse_settings(settings)}))
     results = execute(run, STAGES)
@@ -51,7 +51,7 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
 
 def _unsolved(run: Run) -> Problem:
     """The first test problem that the evaluation does not use."""
-    from nsad_cli.arithmetic import problems
+    from nsad_cli.problems.arithmetic import problems
 
     measured = run.recipe.evaluation.limit or 0
     return list(problems("test", measured + 1))[-1]

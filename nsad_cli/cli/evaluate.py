@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, Device, EngineName, ProblemSpecs, RunName
-from nsad_cli.cli.output import out, print_json
 
 if TYPE_CHECKING:
-    from nsad_cli.runs import Run
+    from nsad_cli.runs.run import Run
 
 
 def evaluate(
@@ -46,11 +46,11 @@ def evaluate(
 
         compare_runs(compare, problems, limit, samples, engine, as_json)
         return
-    from nsad_cli.engines import parse_engine
+    from nsad_cli.generation.engine_spec import parse_engine
 
     parse_engine(engine)
     _known_models(models)
-    from nsad_cli.cli.target import existing_run
+    from nsad_cli.cli.run_selection import existing_run
 
     run = existing_run(run_name, {"student.device": device}, finished=True)
     report = _measure(run, _specs(run, problems), models, limit, samples, engine, stop_at, wave)
@@ -61,7 +61,7 @@ def evaluate(
 
 
 def _known_models(models: Sequence[str] | None) -> None:
-    from nsad_cli.config import MODELS
+    from nsad_cli.config.schema import MODELS
     from nsad_cli.errors import UsageError
 
     unknown = [name for name in models or [] if name not in MODELS]
@@ -88,13 +88,13 @@ def _measure(
     stop_at: float,
     wave: int,
 ) -> dict[str, Any]:
-    from nsad_cli.cli.display import Display
+    from nsad_cli.cli.render.progress import Display
 
     settings = run.recipe.evaluation
     with Display(run) as display:
         display.note("loading the student …")
         from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
-        from nsad_cli.session import Session
+        from nsad_cli.inference.session import Session
 
         session = Session(run, note=display.note)
         with run.lock():
@@ -111,7 +111,7 @@ def _measure(
 
 
 def _print(report: dict[str, Any], rule: str) -> None:
-    from nsad_cli.cli.result_tables import group_tables, results_table, stopping_table
+    from nsad_cli.cli.render.evaluation import group_tables, results_table, stopping_table
 
     console = out()
     console.print(results_table(report["results"]))

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nsad_cli.cli.console import print_json, say
 from nsad_cli.cli.options import AsJson, Device, RunName
-from nsad_cli.cli.output import print_json, say
 
 
 class Server(StrEnum):
@@ -32,10 +32,10 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a run's student as a model folder that transformers loads anywhere, or its LoRA as one for PEFT."""
-    from nsad_cli.config import MODELS, UNTRAINED
+    from nsad_cli.config.recipes import load_recipe
+    from nsad_cli.config.schema import MODELS, UNTRAINED
     from nsad_cli.errors import UsageError
-    from nsad_cli.recipes import load_recipe
-    from nsad_cli.runs import Run
+    from nsad_cli.runs.run import Run
 
     if server is None and model is not None:
         raise UsageError("--model goes with --for", "without it, the NCE student is exported", "add --for vllm")
@@ -48,8 +48,8 @@ def export(
         )
     run = Run.open(run_name, finished=True)
     say(f"run: {run.name}")
-    from nsad_cli.export import NOTES, export_for_vllm, export_lora, export_merged
-    from nsad_cli.session import Session
+    from nsad_cli.inference.export import NOTES, export_for_vllm, export_lora, export_merged
+    from nsad_cli.inference.session import Session
 
     session = Session(run, load_recipe(run.path / "recipe.yaml", {"student.device": device}), say)
     if server is not None:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nsad_cli.cli.console import out, print_json, say
 from nsad_cli.cli.options import AsJson, Force, RunName
-from nsad_cli.cli.output import out, print_json, say
 
 if TYPE_CHECKING:
-    from nsad_cli.reviews import Findings
+    from nsad_cli.grading.review_statistics import Findings
 
 ByHand = Annotated[bool, typer.Option("--review", help="Settle disputed rationales yourself, one key each.")]
 Sample = Annotated[
@@ -29,14 +29,15 @@ def grade(
     as_json: AsJson = False,
 ) -> None:
     """Sort rationales into right (D+), wrong (D−) and neither; the teacher is never asked again."""
+    from nsad_cli.cli.render.tables import ledger_table
     from nsad_cli.cli.review import need_terminal, review
-    from nsad_cli.cli.tables import ledger_table
-    from nsad_cli.cli.target import execute, existing_run
+    from nsad_cli.cli.run_selection import execute, existing_run
     from nsad_cli.errors import UsageError
-    from nsad_cli.grading import ledger
-    from nsad_cli.pipeline import graded
-    from nsad_cli.reviews import findings
-    from nsad_cli.store import Queue, Store
+    from nsad_cli.grading.grade import ledger
+    from nsad_cli.grading.review_statistics import findings
+    from nsad_cli.pipeline.collect_stage import graded
+    from nsad_cli.store.rationales import Store
+    from nsad_cli.store.records import Queue
 
     if sample and not by_hand:
         raise UsageError("--sample", "it says how many of D− to review", "add --review")

@@ -10,7 +10,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from nsad_cli import __version__
 from nsad_cli.cli import (
     collect,
     dashboard,
@@ -27,8 +26,9 @@ from nsad_cli.cli import (
     train,
     vote,
 )
-from nsad_cli.cli.output import print_error
+from nsad_cli.cli.console import print_error
 from nsad_cli.errors import NsadError
+from nsad_cli.utils.version import __version__
 
 app = typer.Typer(
     name="nsad",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nsad_cli.engines import HOW
+from nsad_cli.generation.engine_spec import HOW
 
 RunName = Annotated[
     str | None,

@@ -8,11 +8,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from nsad_cli.cli.output import err, say
+from nsad_cli.cli.console import err, say
 from nsad_cli.errors import UsageError
-from nsad_cli.readable import printable
-from nsad_cli.settling import VERDICTS, Item, Settling, items
-from nsad_cli.store import Doubt, Queue, Store
+from nsad_cli.grading.review_session import VERDICTS, Item, Settling, items
+from nsad_cli.store.rationales import Store
+from nsad_cli.store.records import Doubt, Queue
+from nsad_cli.utils.terminal_text import printable
 
 KEYS = "c right  w wrong  n no answer  g bad gold answer  s skip  u undo  m all  q quit"
 JUMP = "j on to the sample of D−"

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from nsad_cli.cli.console import out, print_json, say
 from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
-from nsad_cli.cli.output import out, print_json, say
 
 
 def run(
@@ -24,18 +24,18 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe from problems to report; run it again to resume where it stopped."""
-    from nsad_cli.cli.result_tables import results_table
-    from nsad_cli.cli.target import execute
-    from nsad_cli.recipes import find_recipe, load_recipe
-    from nsad_cli.runs import STAGES, Run
+    from nsad_cli.cli.render.evaluation import results_table
+    from nsad_cli.cli.run_selection import execute
+    from nsad_cli.config.recipes import find_recipe, load_recipe
+    from nsad_cli.runs.run import STAGES, Run
 
     path = find_recipe(recipe)
     overrides = {"student.model": student, "student.device": device, "student.dtype": dtype, **parse_settings(settings)}
     loaded = load_recipe(path, overrides)
     name = run_name or loaded.name or path.stem
     if plan:
-        from nsad_cli.cli.plan import show_plan
-        from nsad_cli.plan import make_plan
+        from nsad_cli.cli.render.plan import show_plan
+        from nsad_cli.pipeline.plan import make_plan
 
         show_plan(make_plan(name, loaded, say, force=force), as_json)
         return

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from nsad_cli.cli.console import out, print_json, say
 from nsad_cli.cli.options import AsJson
-from nsad_cli.cli.output import out, print_json, say
 
 app = typer.Typer(help="List runs, or choose the one that other commands use.", invoke_without_command=True)
 
@@ -18,9 +18,9 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
     """List runs, the newest first."""
     if context.invoked_subcommand is not None:
         return
-    from nsad_cli.cli.tables import new_table
+    from nsad_cli.cli.render.tables import new_table
     from nsad_cli.errors import NsadError
-    from nsad_cli.runs import chosen_run, list_runs, runs_home
+    from nsad_cli.runs.run import chosen_run, list_runs, runs_home
 
     chosen = chosen_run()
     rows = []
@@ -70,7 +70,7 @@ def use(
     as_json: AsJson = False,
 ) -> None:
     """Make a run the one that other commands use."""
-    from nsad_cli.runs import choose_run
+    from nsad_cli.runs.run import choose_run
 
     choose_run(name)
     if as_json:

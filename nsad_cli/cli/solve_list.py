@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.display import PLAIN_EVERY
-from nsad_cli.cli.output import err, out, print_json, say
-from nsad_cli.cli.solution import print_solution, solution_json
-from nsad_cli.cli.solve import opened
+from nsad_cli.cli.console import err, out, print_json, say
+from nsad_cli.cli.render.progress import PLAIN_EVERY
+from nsad_cli.cli.render.solution import print_solution, solution_json
+from nsad_cli.inference.run_solver import opened
 from nsad_cli.types import Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nsad_cli.runs import Run
-    from nsad_cli.solve import Ask, Solution
+    from nsad_cli.inference.solver import Ask, Solution
+    from nsad_cli.runs.run import Run
 
 QUESTION = 48
 """Characters of a question beside its answer."""
@@ -37,7 +37,7 @@ def solve_list(
     """Solve problems in groups that fill the engine's batch; print each in order, or one object at the end."""
     solutions: dict[str, Solution] = {}
     printed = 0
-    with opened(run, problems, ask, device, engine) as asking, progress(len(problems)) as (console, solved):
+    with opened(run, problems, ask, device, engine, note=say) as asking, progress(len(problems)) as (console, solved):
         for start in range(0, len(problems), asking.together):
             for solution in asking.solver.solve(problems[start : start + asking.together]):
                 asking.keep(solution)
@@ -55,7 +55,7 @@ def solve_list(
 
 
 def _print(console: Console, number: int, solution: Solution, ask: Ask, verbose: bool) -> None:
-    from nsad_cli.cli.vote_tables import shown
+    from nsad_cli.cli.render.votes import shown
 
     problem, ballot = solution.problem, solution.ballot
     question = " ".join(problem.question.split())
@@ -73,7 +73,7 @@ def _print(console: Console, number: int, solution: Solution, ask: Ask, verbose:
 
 def _standing(solution: Solution) -> str:
     """The winner's share of the weight; under `best`, which one chain decides, its score."""
-    from nsad_cli.voting import decisive
+    from nsad_cli.voting.rules import decisive
 
     ballot = solution.ballot
     return f"{decisive(solution.chains, ballot)[0]:.3f}" if ballot.rule == "best" else f"{ballot.share:.0%}"
@@ -87,13 +87,13 @@ def _json(solution: Solution, ask: Ask) -> dict[str, Any]:
 
 def _right(solution: Solution) -> bool | None:
     """Whether the answer is right; None where no gold answer is known."""
-    from nsad_cli.voting import winner_is_right
+    from nsad_cli.voting.rules import winner_is_right
 
     return winner_is_right(solution.chains, solution.ballot) if solution.problem.answer else None
 
 
 def _summary(solutions: Sequence[Solution], ask: Ask) -> list[str]:
-    from nsad_cli.evaluation.statistics import wilson
+    from nsad_cli.utils.statistics import wilson
 
     drawn = sum(len(solution.chains) for solution in solutions)
     answered = sum(solution.ballot.answer is not None for solution in solutions)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, RunName
-from nsad_cli.cli.output import out, print_json
 
 
 def stats(
@@ -23,11 +23,11 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Count a run's rationales by verdict and subject, its chains, and its trained stages; or find its leaks."""
-    from nsad_cli.chains import ChainStore
-    from nsad_cli.cli.overlap import show_overlap
-    from nsad_cli.cli.tables import ledger_table, new_table
-    from nsad_cli.cli.target import existing_run
-    from nsad_cli.store import Store
+    from nsad_cli.cli.render.overlap import show_overlap
+    from nsad_cli.cli.render.tables import ledger_table, new_table
+    from nsad_cli.cli.run_selection import existing_run
+    from nsad_cli.store.chains import ChainStore
+    from nsad_cli.store.rationales import Store
 
     run = existing_run(run_name)
     if overlap is not None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nsad_cli.cli.console import print_json, say
 from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
-from nsad_cli.cli.output import print_json, say
 
 if TYPE_CHECKING:
-    from nsad_cli.runs import Run
+    from nsad_cli.runs.run import Run
 
 Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the data.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate")]
@@ -150,7 +150,7 @@ def _train(
     following: str,
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    from nsad_cli.cli.target import existing_run
+    from nsad_cli.cli.run_selection import existing_run
 
     overrides: dict[str, Any] = {"student.model": student, "student.device": device, "student.dtype": dtype}
     for stage in stages:
@@ -182,10 +182,9 @@ def train_baseline(
     as_json: AsJson = False,
 ) -> None:
     """Train rivals of NAT and NCE on the same rationales, with NAT's settings (or your own for all of them)."""
-    from nsad_cli.cli.target import existing_run
-    from nsad_cli.config import BASELINES
-    from nsad_cli.errors import UsageError
-    from nsad_cli.nearest import did_you_mean
+    from nsad_cli.cli.run_selection import existing_run
+    from nsad_cli.config.schema import BASELINES
+    from nsad_cli.errors import UsageError, did_you_mean
 
     for name in methods:
         if name not in BASELINES:
@@ -202,7 +201,7 @@ def train_baseline(
 
 
 def _report(run: Run, stages: Sequence[str], force: bool, as_json: bool, following: str) -> None:
-    from nsad_cli.cli.target import execute
+    from nsad_cli.cli.run_selection import execute
 
     results = {
         stage: {key: value for key, value in result.items() if key != "problem_ids"}

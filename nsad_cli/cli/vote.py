@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nsad_cli.cli.console import out, print_json, say
 from nsad_cli.cli.options import RULES_TOLD, AsJson, StopAt
-from nsad_cli.cli.output import out, print_json, say
 
 FORMATS = (
     '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, where an answer that is not given is read'
@@ -64,24 +64,24 @@ def vote(
     if stop_at is not None:
         raise UsageError("--stop-at does not go with --run", "a run's chains are drawn", "give a FILE, or leave it out")
     if explain is not None:
-        from nsad_cli.cli.explain import explain_problem
+        from nsad_cli.cli.vote_explain import explain_problem
 
         explain_problem(run_name or os.environ.get("NSAD_RUN"), explain, rule, samples, as_json)
         return
     if samples is not None:
         raise UsageError("--samples needs a FILE or --explain", "a run is listed by all its chains", "add --explain ID")
-    from nsad_cli.cli.worth_a_look import list_problems
+    from nsad_cli.cli.vote_list import list_problems
 
     list_problems(run_name, rule, as_json)
 
 
 def _count(file: Path, rule: str, samples: int | None, stop_at: float | None, wave: int, as_json: bool) -> None:
     """Count votes over a file's chains and compare the winners with the gold answers."""
-    from nsad_cli.answers.checker import Checker
-    from nsad_cli.evaluation.statistics import wilson
-    from nsad_cli.files import first_few
-    from nsad_cli.stopping import need_stoppable
-    from nsad_cli.votefile import need_some, read_vote_file, stopped_early, vote_results
+    from nsad_cli.grading.checker import Checker
+    from nsad_cli.inference.vote_file import need_some, read_vote_file, stopped_early, vote_results
+    from nsad_cli.utils.files import first_few
+    from nsad_cli.utils.statistics import wilson
+    from nsad_cli.voting.early_stopping import need_stoppable
 
     if stop_at is not None:
         need_stoppable(rule)

@@ -15,10 +15,10 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 
+from nsad_cli.dashboard.context import Reader
 from nsad_cli.dashboard.export import Data, export, free_name
-from nsad_cli.dashboard.reader import Reader
+from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.themes import COLOUR_BLIND, DEFAULT
-from nsad_cli.dashboard.view import View
 from nsad_cli.errors import NsadError
 
 BEAT = 0.5
@@ -29,31 +29,31 @@ LONG = 0.3
 
 # Each screen is imported when it is first shown: the first one is there sooner.
 def _runs() -> Screen[None]:
-    from nsad_cli.dashboard.runs_view import RunsView
+    from nsad_cli.dashboard.screens.runs import RunsView
 
     return RunsView()
 
 
 def _curves() -> Screen[None]:
-    from nsad_cli.dashboard.curves_view import CurvesView
+    from nsad_cli.dashboard.screens.curves import CurvesView
 
     return CurvesView()
 
 
 def _machine() -> Screen[None]:
-    from nsad_cli.dashboard.machine_view import MachineView
+    from nsad_cli.dashboard.screens.machine import MachineView
 
     return MachineView()
 
 
 def _votes() -> Screen[None]:
-    from nsad_cli.dashboard.votes_view import VotesView
+    from nsad_cli.dashboard.screens.votes import VotesView
 
     return VotesView()
 
 
 def _data() -> Screen[None]:
-    from nsad_cli.dashboard.data_view import DataView
+    from nsad_cli.dashboard.screens.data import DataView
 
     return DataView()
 
@@ -163,7 +163,7 @@ class Dashboard(App[None]):
 
     def action_keys(self) -> None:
         """Show every key that holds here."""
-        from nsad_cli.dashboard.help import Help
+        from nsad_cli.dashboard.screens.help import Help
 
         found: dict[tuple[str, str], list[str]] = {}
         for node, binding in [(b.node, b.binding) for b in self.screen.active_bindings.values()]:

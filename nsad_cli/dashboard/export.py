@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nsad_cli.files import new_file
+from nsad_cli.utils.files import new_file
 
 PART = 2000
 """Rows between two looks at whether it is still wanted."""

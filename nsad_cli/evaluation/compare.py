@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nsad_cli.answers.checker import Checker
-from nsad_cli.evaluation.left_out import left_out
+from nsad_cli.evaluation.exclusions import left_out
 from nsad_cli.evaluation.outcomes import GREEDY, estimated, outcomes
 from nsad_cli.evaluation.report import Measured, Row
-from nsad_cli.evaluation.statistics import mcnemar, newcombe, paired_bootstrap
-from nsad_cli.evaluation.stored import Side, judged, stored_chains
+from nsad_cli.evaluation.stored_chains import Side, judged, stored_chains
+from nsad_cli.grading.checker import Checker
 from nsad_cli.types import Problem
+from nsad_cli.utils.statistics import mcnemar, newcombe, paired_bootstrap
 
 
 def compare(

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli import prompts
-from nsad_cli.answers.checker import Checker
-from nsad_cli.benchmarks import load_problems, parse_spec
-from nsad_cli.chains import ChainStore
-from nsad_cli.config import UNTRAINED, Recipe
-from nsad_cli.engines import parse_engine
+from nsad_cli.config import prompts
+from nsad_cli.config.schema import UNTRAINED, Recipe
 from nsad_cli.errors import NsadError
 from nsad_cli.evaluation.report import STOP_AT, report_on
-from nsad_cli.evaluation.runner import Subject, sample_all, score_all
-from nsad_cli.files import first_few
+from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.sampler import Sampling
-from nsad_cli.grading import GRADER_VERSION
-from nsad_cli.leaks import Leaks, collected_problems, find_leaks
-from nsad_cli.runs import Run, content_key
+from nsad_cli.grading.checker import Checker
+from nsad_cli.grading.grade import GRADER_VERSION
+from nsad_cli.inference.sampling import Subject, sample_all, score_all
+from nsad_cli.problems import load_problems, parse_spec
+from nsad_cli.problems.decontamination import Leaks, find_leaks
+from nsad_cli.runs.records import collected_problems
+from nsad_cli.runs.run import Run
+from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Problem, problem_id
+from nsad_cli.utils.files import first_few
+from nsad_cli.utils.hashing import content_key
+from nsad_cli.utils.reporting import Note
 
 if TYPE_CHECKING:
-    from nsad_cli.session import Session
+    from nsad_cli.inference.session import Session
 
-Note = Callable[[str], None]
 Benchmark = tuple[str, list[Problem]]
 """A benchmark's label and the problems of it that are measured."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nsad_cli.evaluation.statistics import pass_at_k
 from nsad_cli.types import Chain
-from nsad_cli.voting import BY_RANKER, any_right, possible_rule, vote, winner_is_right
+from nsad_cli.utils.statistics import pass_at_k
+from nsad_cli.voting.rules import BY_RANKER, any_right, possible_rule, vote, winner_is_right
 
 GREEDY = "greedy"
 MEAN = "mean"

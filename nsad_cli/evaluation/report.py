@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nsad_cli.config.prompts import FEW_SHOT
 from nsad_cli.evaluation.outcomes import GREEDY, Outcomes, estimated, outcomes, rules_for
-from nsad_cli.evaluation.statistics import wilson
-from nsad_cli.prompts import FEW_SHOT
-from nsad_cli.stopping import STOPPABLE, stopped
 from nsad_cli.types import Chain, Finish, Problem
-from nsad_cli.voting import possible_rule
+from nsad_cli.utils.statistics import wilson
+from nsad_cli.voting.early_stopping import STOPPABLE, stopped
+from nsad_cli.voting.rules import possible_rule
 
 Measured = dict[str, tuple[list[Chain], list[Chain]]]
 """Each problem's greedy and sampled chains, by its id."""

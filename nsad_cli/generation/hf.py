@@ -14,15 +14,15 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from nsad_cli.errors import NsadError
-from nsad_cli.generation.choosing import choose
-from nsad_cli.generation.records import Ending, chain_of, has_run_on
+from nsad_cli.generation.chain_record import Ending, chain_of, has_run_on
+from nsad_cli.generation.kv_cache import Prompt, Slots, prompts_of
 from nsad_cli.generation.sampler import Sampling, Task, need_room
-from nsad_cli.generation.slots import Prompt, Slots, prompts_of
-from nsad_cli.nat.adapters import Adapters
-from nsad_cli.packing import enable_packing, stepping
-from nsad_cli.seeds import seed_of
-from nsad_cli.students import Student
+from nsad_cli.generation.token_sampling import choose
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.packing import enable_packing, stepping
+from nsad_cli.models.student import Student
 from nsad_cli.types import Chain
+from nsad_cli.utils.hashing import seed_of
 
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 WINDOW = 8

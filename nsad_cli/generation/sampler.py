@@ -10,8 +10,8 @@ from nsad_cli.errors import NsadError
 from nsad_cli.types import Chain
 
 if TYPE_CHECKING:
-    from nsad_cli.config import SamplingConfig
-    from nsad_cli.students import Student
+    from nsad_cli.config.schema import SamplingConfig
+    from nsad_cli.models.student import Student
 
 
 @dataclass(frozen=True, slots=True)

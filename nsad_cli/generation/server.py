@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.sampler import Sampling, Task, need_room
-from nsad_cli.likelihoods import log_probability
-from nsad_cli.seeds import seed_of
-from nsad_cli.teachers.keys import NO_CONNECTION, read_key, scrubbed
-from nsad_cli.teachers.pace import RETRIES, backoff
 from nsad_cli.types import Chain, Finish
+from nsad_cli.utils.api_keys import NO_CONNECTION, read_key, scrubbed
+from nsad_cli.utils.hashing import seed_of
+from nsad_cli.utils.logprobs import log_probability
+from nsad_cli.utils.rate_limit import RETRIES, backoff
 
 if TYPE_CHECKING:
-    from nsad_cli.students import Student
+    from nsad_cli.models.student import Student
 
 AT_FIRST = 2
 """Attempts after the first one as long as no server has ever answered."""

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.generation.records import Ending, chain_of, has_run_on
+from nsad_cli.generation.chain_record import Ending, chain_of, has_run_on
 from nsad_cli.generation.sampler import Sampling, Task, need_room
 from nsad_cli.generation.vllm_process import Draft, Engine, Model
-from nsad_cli.seeds import seed_of
-from nsad_cli.students import Student
+from nsad_cli.models.student import Student
 from nsad_cli.types import Chain
+from nsad_cli.utils.hashing import seed_of
 
 
 class VllmSampler:

@@ -18,7 +18,7 @@ from vllm.model_executor.layers.linear import LinearBase, LinearMethodBase, Unqu
 from vllm.model_executor.layers.quantization import register_quantization_config
 from vllm.model_executor.layers.quantization.base_config import QuantizationConfig, QuantizeMethodBase
 
-from nsad_cli.nat.served import BELOW, METHOD, PREFIX, REST, VERSION, ServedUnit, probe
+from nsad_cli.models.nat.serving import BELOW, METHOD, PREFIX, REST, VERSION, ServedUnit, probe
 
 LIKENESS = 0.05
 """How far a projection may be from the one exported, relative to its size: room for rounding, not for other rows."""

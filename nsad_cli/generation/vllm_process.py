@@ -73,7 +73,7 @@ class Engine:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "nsad_cli.generation.vllm_engine"],
+            [sys.executable, "-m", "nsad_cli.generation.vllm_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**QUIET, **os.environ},

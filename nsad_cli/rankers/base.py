@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nsad_cli.nat.adapters import Adapters
-from nsad_cli.packing import Example, enable_packing, fill
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.packing import Example, enable_packing, fill
+from nsad_cli.models.student import Student
 from nsad_cli.rankers.calibration import Calibration
-from nsad_cli.students import Student
 from nsad_cli.types import Chain, Finish, Problem
 
 

@@ -19,9 +19,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoMod
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
 
 from nsad_cli.errors import NsadError, first_line
-from nsad_cli.hub import need_hub
-from nsad_cli.packing import Example
+from nsad_cli.models.packing import Example
 from nsad_cli.rankers.base import ScoreHead, Scorer, mean_rows
+from nsad_cli.utils.hub import need_hub
 
 TOKENS = 512
 """Of question and chain together, at most: the reference's."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from nsad_cli.packing import Example, Pack, hidden_states, pack
+from nsad_cli.models.packing import Example, Pack, hidden_states, pack
 from nsad_cli.rankers.base import StudentScorer, mean_rows
-from nsad_cli.rankers.naming import ADAPTER, HEAD
+from nsad_cli.rankers.metadata import ADAPTER, HEAD
 
 
 class HeadScorer(StudentScorer):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nsad_cli.config import TeacherConfig
+from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.errors import UsageError
-from nsad_cli.files import file_stamp
 from nsad_cli.teachers.base import Teacher
+from nsad_cli.utils.files import file_stamp
 
 __all__ = ["RECORDED", "SCHEMES", "Teacher", "labels_of", "make_teacher", "source_stamp"]
 
@@ -48,9 +48,26 @@ def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[st
 
         return RecordedTeacher(scheme, Path(path).expanduser(), on_corrupt)
     if scheme in ("hf", "vllm"):
-        from nsad_cli.teachers.local import local_teacher
-
         return local_teacher(scheme, path, settings)
     from nsad_cli.teachers.openai import OpenAITeacher
 
     return OpenAITeacher(spec, settings)
+
+
+def local_teacher(scheme: str, path: str, settings: TeacherConfig) -> Teacher:
+    """Make the teacher; its model is loaded when it is first asked.
+
+    Raises UsageError for a scheme without a path, NsadError where vLLM is asked for and not installed.
+    """
+    if not path:
+        raise UsageError(f"the teacher `{scheme}:` has no model", "no path stands after the colon", f"{scheme}:PATH")
+    if scheme == "hf":
+        from nsad_cli.teachers.local import HfTeacher
+
+        return HfTeacher(path, settings)
+    from nsad_cli.generation.vllm_process import need_vllm
+
+    need_vllm("the teacher", "use hf:PATH, or a server with --base-url")
+    from nsad_cli.teachers.vllm import VllmTeacher
+
+    return VllmTeacher(path, settings)

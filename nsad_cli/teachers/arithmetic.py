@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nsad_cli import arithmetic
+from nsad_cli.problems import arithmetic
 from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem
 

@@ -8,31 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config import TeacherConfig
-from nsad_cli.errors import NsadError, UsageError, first_line
-from nsad_cli.prompts import filled, shown
-from nsad_cli.teachers.base import Request, Teacher
+from nsad_cli.config.prompts import filled, shown
+from nsad_cli.config.schema import TeacherConfig
+from nsad_cli.errors import NsadError, first_line
+from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem
 
 if TYPE_CHECKING:
-    from nsad_cli.students import Student
-
-
-def local_teacher(scheme: str, path: str, settings: TeacherConfig) -> Teacher:
-    """Make the teacher; its model is loaded when it is first asked.
-
-    Raises UsageError for a scheme without a path, NsadError where vLLM is asked for and not installed.
-    """
-    if not path:
-        raise UsageError(f"the teacher `{scheme}:` has no model", "no path stands after the colon", f"{scheme}:PATH")
-    if scheme == "hf":
-        return HfTeacher(path, settings)
-    from nsad_cli.generation.vllm_process import need_vllm
-
-    need_vllm("the teacher", "use hf:PATH, or a server with --base-url")
-    from nsad_cli.teachers.vllm import VllmTeacher
-
-    return VllmTeacher(path, settings)
+    from nsad_cli.models.student import Student
 
 
 class LocalTeacher:
@@ -95,7 +78,7 @@ class HfTeacher(LocalTeacher):
         """
         from nsad_cli.generation.hf import HFSampler
         from nsad_cli.generation.sampler import Sampling, Task
-        from nsad_cli.students import load_student
+        from nsad_cli.models.student import load_student
 
         with self.loading():
             model = as_teacher(load_student(self.path, device=self.settings.device), self.settings)

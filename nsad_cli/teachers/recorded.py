@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nsad_cli.answers.extract import last_boxed
-from nsad_cli.benchmarks.gsm8k import strip_annotations
 from nsad_cli.errors import NsadError
-from nsad_cli.exchange import COLUMNS, entry_of
-from nsad_cli.files import read_jsonl
-from nsad_cli.rowfiles import read_rows
+from nsad_cli.problems.gsm8k import strip_annotations
+from nsad_cli.store.trl_format import COLUMNS, entry_of
 from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem, problem_id
+from nsad_cli.utils.files import read_jsonl
+from nsad_cli.utils.latex import last_boxed
+from nsad_cli.utils.row_files import read_rows
 
 OnCorrupt = Callable[[str], None]
 SOLVERS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")

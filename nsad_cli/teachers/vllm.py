@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from nsad_cli.seeds import seed_of
 from nsad_cli.teachers.base import Request
 from nsad_cli.teachers.local import LocalTeacher, as_teacher
 from nsad_cli.types import Draw, Finish, Problem
+from nsad_cli.utils.hashing import seed_of
 
 if TYPE_CHECKING:
     from nsad_cli.generation.vllm_process import Draft
-    from nsad_cli.students import Student
+    from nsad_cli.models.student import Student
 
 FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH}
 
@@ -31,7 +31,7 @@ class VllmTeacher(LocalTeacher):
         Raises NsadError where the model cannot be loaded, vLLM is built for another device, or it dies.
         """
         from nsad_cli.generation.vllm_process import Draft, Engine, Model
-        from nsad_cli.students import resolve
+        from nsad_cli.models.student import resolve
 
         requests = list(requests)
         with self.loading():
@@ -67,7 +67,7 @@ class VllmTeacher(LocalTeacher):
         """The model without its weights: what makes the same prompts as for the transformers engine."""
         from transformers import AutoTokenizer
 
-        from nsad_cli.students import Student
+        from nsad_cli.models.student import Student
 
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         return as_teacher(Student(None, tokenizer, self.path), self.settings)

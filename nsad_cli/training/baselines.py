@@ -3,7 +3,7 @@
 ft           likelihood of the human solutions
 cot-kd       likelihood of D+ (chain-of-thought distillation)
 mix          likelihood of D+ and D− alike
-nt, ul, redi likelihood of D+, and less of D− (see nsad_cli/losses.py); redi goes on from cot-kd, as its authors do
+nt, ul, redi likelihood of D+, and less of D− (see training/losses.py); redi goes on from cot-kd, as its authors do
 cl           D+ against D− of the same problem, by a margin
 nat-control  NAT with a second positive adapter (`positive`) in the negative one's place: what the unit alone gives
 self-distillation  NCE with β = 1/2 for every example
@@ -19,8 +19,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from nsad_cli.answers.extract import Marker, extract
-from nsad_cli.losses import (
+from nsad_cli.grading.extract import Marker, extract
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.packing import Example, Pack, fill, hidden_states, pack
+from nsad_cli.training.likelihood import CompletionObjective
+from nsad_cli.training.losses import (
     contrastive_loss,
     mean_by_sequence,
     negative_training_loss,
@@ -28,9 +31,6 @@ from nsad_cli.losses import (
     token_nll,
     unlikelihood_loss,
 )
-from nsad_cli.nat.adapters import Adapters
-from nsad_cli.packing import Example, Pack, fill, hidden_states, pack
-from nsad_cli.training.completion import CompletionObjective
 from nsad_cli.training.ranker import Pair
 from nsad_cli.training.trainer import BatchLoss, Objective
 from nsad_cli.types import Rationale, Verdict

@@ -8,7 +8,7 @@ import random
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from nsad_cli.packing import Example
+from nsad_cli.models.packing import Example
 from nsad_cli.types import Rationale, Verdict
 
 T = TypeVar("T")

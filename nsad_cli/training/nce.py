@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nsad_cli.losses import calibration, nce_loss, nce_row_losses, token_nll
-from nsad_cli.nat.adapters import Adapters
-from nsad_cli.packing import Example, Pack, hidden_states
-from nsad_cli.processes import count
-from nsad_cli.training.completion import CompletionObjective
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.packing import Example, Pack, hidden_states
+from nsad_cli.training.likelihood import CompletionObjective
+from nsad_cli.training.losses import calibration, nce_loss, nce_row_losses, token_nll
 from nsad_cli.training.trainer import BatchLoss
+from nsad_cli.utils.distributed import count
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

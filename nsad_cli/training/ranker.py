@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nsad_cli.losses import bradley_terry_loss, pair_cross_entropy, pairwise_power_loss
-from nsad_cli.packing import Example, fill
+from nsad_cli.models.packing import Example, fill
 from nsad_cli.rankers.base import Scorer
 from nsad_cli.training.data import Tokenised
+from nsad_cli.training.losses import bradley_terry_loss, pair_cross_entropy, pairwise_power_loss
 from nsad_cli.training.trainer import BatchLoss, Objective
 from nsad_cli.types import Problem
 

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from nsad_cli.errors import NsadError
-from nsad_cli.nat.adapters import Adapters
-from nsad_cli.packing import decoder, enable_packing
-from nsad_cli.processes import count
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.packing import decoder, enable_packing
+from nsad_cli.utils.distributed import count
 
 WITHOUT = "run without FSDP: set distributed_type to MULTI_GPU in accelerate's configuration"
 

@@ -1,7 +1,7 @@
 """The training stages and their rivals: what each learns from, and where its adapter goes.
 
 What deviates from the paper stands at the head of each objective's file (completion, nce, ranker, baselines) and of
-nsad_cli/nat/layer.py.
+nsad_cli/models/nat/layer.py.
 """
 
 from __future__ import annotations
@@ -10,17 +10,14 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nsad_cli.config import StageConfig
-from nsad_cli.files import weights_digest
-from nsad_cli.processes import SHARDED, count, leads, wait
+from nsad_cli.config.schema import StageConfig
+from nsad_cli.inference.session import Session
 from nsad_cli.rankers.base import ScoreHead, Scorer
 from nsad_cli.rankers.encoder import open_encoder
-from nsad_cli.rankers.files import save_ranker
 from nsad_cli.rankers.head import HeadScorer
-from nsad_cli.rankers.naming import ADAPTER, READS
-from nsad_cli.rankers.probe import ProbeScorer
-from nsad_cli.runs import content_key
-from nsad_cli.session import Session
+from nsad_cli.rankers.linear_probe import ProbeScorer
+from nsad_cli.rankers.metadata import ADAPTER, READS
+from nsad_cli.rankers.storage import save_ranker
 from nsad_cli.training.baselines import (
     BOTH_SIDES,
     BothSidesObjective,
@@ -28,15 +25,19 @@ from nsad_cli.training.baselines import (
     human_solutions,
     start_from,
 )
-from nsad_cli.training.calibrating import calibrate, unseen_report
-from nsad_cli.training.completion import CompletionObjective
+from nsad_cli.training.likelihood import CompletionObjective
+from nsad_cli.training.linear_probe import fit_probe
 from nsad_cli.training.nce import NceObjective
-from nsad_cli.training.probe_fit import fit_probe
 from nsad_cli.training.ranker import Candidates, RankerObjective
+from nsad_cli.training.ranker_calibration import calibrate, unseen_report
 from nsad_cli.training.sharding import shard_base
-from nsad_cli.training.stage_data import Corpus, Note, StageData, contrastive_data, ranker_data, rationale_data
+from nsad_cli.training.stage_data import Corpus, StageData, contrastive_data, ranker_data, rationale_data
 from nsad_cli.training.trainer import Objective, TrainResult, forget_checkpoints, train
 from nsad_cli.types import Rationale
+from nsad_cli.utils.distributed import SHARDED, count, leads, wait
+from nsad_cli.utils.files import weights_digest
+from nsad_cli.utils.hashing import content_key
+from nsad_cli.utils.reporting import Note
 
 BEFORE = {
     "nat": "negative",

@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
-from nsad_cli.config import StageConfig, section
+from nsad_cli.config.schema import StageConfig, section
 from nsad_cli.errors import NsadError
-from nsad_cli.files import write_atomic
-from nsad_cli.machine import machine_load
-from nsad_cli.processes import any_of, count, leads, wait
-from nsad_cli.runs import Run
+from nsad_cli.runs.run import Run
 from nsad_cli.training.data import batch_plan, within_tokens
+from nsad_cli.utils.distributed import any_of, count, leads, wait
+from nsad_cli.utils.files import write_atomic
+from nsad_cli.utils.system_load import machine_load
 
 WEIGHTS = "trained.safetensors"
 STATE = "objective.safetensors"

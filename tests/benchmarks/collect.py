@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nsad_cli.collect import collect, params_key, unasked
-from nsad_cli.config import TeacherConfig
-from nsad_cli.store import Store
+from nsad_cli.collection.collect import collect, params_key, unasked
+from nsad_cli.config.schema import TeacherConfig
+from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.types import Draw, Problem, problem_id
 from tests.benchmarks.report import at_least, at_most, finish
@@ -68,7 +68,7 @@ def measure(seconds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         port = folder / "port"
-        command = [sys.executable, "-m", "tests.teachers.faulty_server", str(port), str(folder / "log")]
+        command = [sys.executable, "-m", "tests.helpers.faulty_server", str(port), str(folder / "log")]
         server = subprocess.Popen([*command, "--latency", str(LATENCY)])
         try:
             while not port.exists():

@@ -36,10 +36,10 @@ from typing import Any
 import numpy as np
 
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.curves_view import CurvesView
-from nsad_cli.dashboard.reader import Reader
-from nsad_cli.dashboard.series import Series, decimate
-from nsad_cli.runs import FORMAT
+from nsad_cli.dashboard.context import Reader
+from nsad_cli.dashboard.live.series import Series, decimate
+from nsad_cli.dashboard.screens.curves import CurvesView
+from nsad_cli.runs.run import FORMAT
 from tests.benchmarks.dashboard_votes import build
 from tests.benchmarks.dashboard_votes import figures as votes_figures
 from tests.benchmarks.report import at_most, finish

@@ -12,15 +12,15 @@ import statistics
 import time
 from pathlib import Path
 
-from nsad_cli.ballots.flips import smallest_flip
-from nsad_cli.ballots.queues import SHOWN
-from nsad_cli.chains import ChainStore
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.reader import Reader
-from nsad_cli.dashboard.votes_view import VotesView
-from nsad_cli.runs import FORMAT
-from nsad_cli.survey import chain_sets, open_store, survey
+from nsad_cli.dashboard.context import Reader
+from nsad_cli.dashboard.screens.votes import VotesView
+from nsad_cli.runs.run import FORMAT
+from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Problem
+from nsad_cli.voting.chain_sets import chain_sets, open_store, survey
+from nsad_cli.voting.minimal_flip import smallest_flip
+from nsad_cli.voting.problem_filters import SHOWN
 
 KEY = {"model": "nce", "model_key": "key", "sampling": "sampling"}
 RANKER = "head-made"

@@ -21,11 +21,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from nsad_cli.answers.checker import Checker, Outcome
-from nsad_cli.answers.decision import Decision
-from nsad_cli.answers.equivalence import decide
-from nsad_cli.answers.extract import extract
-from nsad_cli.config import TeacherConfig
+from nsad_cli.config.schema import TeacherConfig
+from nsad_cli.grading.checker import Checker, Outcome
+from nsad_cli.grading.equivalence.decide import decide
+from nsad_cli.grading.equivalence.decision import Decision
+from nsad_cli.grading.extract import extract
 from nsad_cli.teachers import make_teacher
 from tests.benchmarks.known_disagreements import reason
 from tests.benchmarks.report import at_least, at_most, finish

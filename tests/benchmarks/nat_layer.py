@@ -26,10 +26,10 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from nsad_cli.errors import NsadError
-from nsad_cli.losses import token_nll
-from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.nat.layer import NatLinear, NatVariant, literal_output, unit_matrices
-from nsad_cli.students import load_student, pick_device
+from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.layer import NatLinear, NatVariant, literal_output, unit_matrices
+from nsad_cli.models.student import load_student, pick_device
+from nsad_cli.training.losses import token_nll
 from tests.benchmarks.report import at_most
 
 FORMS = ("lora", "literal", "ours")

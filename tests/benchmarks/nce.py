@@ -29,7 +29,7 @@ def run_form(form: str, size: int, rounds: int) -> dict[str, float]:
     """One form's peak memory in MiB and real tokens a second, in this process."""
     import random
 
-    from nsad_cli.students import load_student
+    from nsad_cli.models.student import load_student
     from nsad_cli.training.nce import NceObjective
     from tests.benchmarks.nat_layer import LiteralVariant, NatLinear
     from tests.benchmarks.reference import nce_step, padded, trio

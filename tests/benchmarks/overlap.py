@@ -11,9 +11,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nsad_cli.benchmarks import load_problems
-from nsad_cli.config import TeacherConfig
-from nsad_cli.overlap import find_overlaps
+from nsad_cli.config.schema import TeacherConfig
+from nsad_cli.problems import load_problems
+from nsad_cli.problems.ngram_overlap import find_overlaps
 from nsad_cli.teachers import make_teacher
 from nsad_cli.types import Problem
 from tests.benchmarks.report import at_most, finish

@@ -15,10 +15,11 @@ import re
 import sys
 from typing import Any
 
-from nsad_cli.answers.checker import Checker
-from nsad_cli.answers.extract import extract, last_boxed
-from nsad_cli.answers.verdicts import judge
+from nsad_cli.grading.checker import Checker
+from nsad_cli.grading.extract import extract
+from nsad_cli.grading.verdicts import judge
 from nsad_cli.types import Finish, Verdict
+from nsad_cli.utils.latex import last_boxed
 from tests.benchmarks.grading import FILES, rationales
 from tests.benchmarks.report import at_least, finish
 

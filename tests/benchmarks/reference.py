@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.packing import Example
+from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.packing import Example
 
 PAPER = AdapterSettings(targets=("q_proj", "v_proj"), r=8, alpha=16, dropout=0.05)
 

@@ -29,11 +29,11 @@ from typing import Any
 
 import torch
 
-from nsad_cli.benchmarks import load_problems
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
-from nsad_cli.packing import enable_packing
-from nsad_cli.students import Student, load_student, resolve
+from nsad_cli.models.packing import enable_packing
+from nsad_cli.models.student import Student, load_student, resolve
+from nsad_cli.problems import load_problems
 from tests.benchmarks.report import at_least, close_to_machine, finish
 
 N = 16

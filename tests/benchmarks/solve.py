@@ -25,15 +25,15 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from nsad_cli import arithmetic
-from nsad_cli.answers.checker import Checker
-from nsad_cli.config import Recipe, validate_recipe
+from nsad_cli.config.schema import Recipe, validate_recipe
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
-from nsad_cli.pipeline import run_stages
-from nsad_cli.rankers.probe import ProbeRanker
-from nsad_cli.runs import STAGES, Run
-from nsad_cli.session import Session
-from nsad_cli.solve import Ask, Ranker, Solver
+from nsad_cli.grading.checker import Checker
+from nsad_cli.inference.session import Session
+from nsad_cli.inference.solver import Ask, Ranker, Solver
+from nsad_cli.pipeline.pipeline import run_stages
+from nsad_cli.problems import arithmetic
+from nsad_cli.rankers.linear_probe import ProbeRanker
+from nsad_cli.runs.run import STAGES, Run
 from nsad_cli.types import Chain, Problem
 from tests.benchmarks.report import at_most, finish
 

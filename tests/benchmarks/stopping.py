@@ -18,8 +18,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from nsad_cli.stopping import confidence, sum_is_greater
 from nsad_cli.types import Chain
+from nsad_cli.voting.early_stopping import confidence, sum_is_greater
 from tests.benchmarks.report import at_least, finish
 
 THRESHOLD, MOST = 0.95, 24

@@ -22,11 +22,11 @@ from typing import Any
 
 import torch
 
-from nsad_cli.config import TeacherConfig
-from nsad_cli.packing import Example
-from nsad_cli.students import Student, load_student
+from nsad_cli.config.schema import TeacherConfig
+from nsad_cli.models.packing import Example
+from nsad_cli.models.student import Student, load_student
 from nsad_cli.teachers import make_teacher
-from nsad_cli.training.completion import CompletionObjective
+from nsad_cli.training.likelihood import CompletionObjective
 from tests.benchmarks.nat_layer import LiteralVariant, NatLinear, NatVariant
 from tests.benchmarks.reference import PAPER, likelihood_step, padded, trio
 from tests.benchmarks.report import at_least, close_to_machine, finish

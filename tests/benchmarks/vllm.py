@@ -22,14 +22,14 @@ from typing import Any
 
 import torch
 
-from nsad_cli.arithmetic import problems
-from nsad_cli.generation.folders import save_nat
+from nsad_cli.generation.model_folders import save_nat
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
-from nsad_cli.generation.vllm_engine import ON_CPU
 from nsad_cli.generation.vllm_process import Model
-from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.students import load_student, smollm2_folder
+from nsad_cli.generation.vllm_worker import ON_CPU
+from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.student import load_student, smollm2_folder
+from nsad_cli.problems.arithmetic import problems
 from tests.benchmarks.report import at_least, finish
 
 SHARED = 4

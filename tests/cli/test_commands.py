@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from nsad_cli.arithmetic import problems
-from nsad_cli.voting import RULES
-from tests.cli.terminal import Terminal
+from nsad_cli.problems.arithmetic import problems
+from nsad_cli.voting.rules import RULES
+from tests.helpers.terminal import Terminal
 from tests.training.test_stages import recipe
 
 Nsad = Callable[..., subprocess.CompletedProcess[str]]

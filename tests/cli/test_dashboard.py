@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import run_nsad
-from tests.dashboard.run_folders import collected, make_run
+from tests.helpers.run_folders import collected, make_run
 
 PATIENCE = 60.0
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"

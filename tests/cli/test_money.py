@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import failure, run_nsad
-from tests.test_batches import Serve, serve
+from tests.collection.test_batch_collect import Serve, serve
 
 __all__ = ["serve"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nsad_cli.cli.plan import duration, short, show_plan
-from nsad_cli.plan import Plan, StagePlan
-from nsad_cli.runs import STAGES
+from nsad_cli.cli.render.plan import duration, short, show_plan
+from nsad_cli.pipeline.plan import Plan, StagePlan
+from nsad_cli.runs.run import STAGES
 from tests.cli.test_commands import failure, run_nsad
 from tests.training.test_stages import recipe
 

@@ -11,11 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nsad_cli.cli.review import screen
-from nsad_cli.settling import Item
-from nsad_cli.store import Doubt, Queue, Store
+from nsad_cli.grading.review_session import Item
+from nsad_cli.store.rationales import Store
+from nsad_cli.store.records import Doubt, Queue
 from nsad_cli.types import Problem
-from tests.cli.terminal import Terminal
 from tests.cli.test_commands import failure, run_nsad
+from tests.helpers.terminal import Terminal
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202egnorw"
 LONG = "\n".join(f"Step {n} of it." for n in range(60))

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from nsad_cli.chains import ChainStore
 from nsad_cli.cli.main import app
 from nsad_cli.errors import NsadError
-from tests.dashboard.votes_run import ANSWERS, FIRST, GREEDY, PROBLEMS, SECOND, chains_of, make_run
+from nsad_cli.store.chains import ChainStore
+from tests.helpers.vote_run import ANSWERS, FIRST, GREEDY, PROBLEMS, SECOND, chains_of, make_run
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nsad_cli.dashboard import run_list
+from nsad_cli.dashboard.live import run_list
 
 
 @pytest.fixture(autouse=True)

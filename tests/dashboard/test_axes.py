@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard.sight import CLOSEST, Sight
-from nsad_cli.dashboard.ticks import count, labels, log_ticks, number, ticks
+from nsad_cli.dashboard.axis_ticks import count, labels, log_ticks, number, ticks
+from nsad_cli.dashboard.widgets.viewport import CLOSEST, Sight
 
 
 @given(low=st.floats(-1e9, 1e9), width=st.floats(1e-6, 1e9), most=st.integers(2, 20))

@@ -13,14 +13,14 @@ from textual.pilot import Pilot
 
 from nsad_cli.dashboard import app as app_module
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.curves_choice import Source, table
 from nsad_cli.dashboard.export import PART, Data, NotWanted, export, free_name
-from nsad_cli.dashboard.growing import Growing
-from nsad_cli.dashboard.runs_view import RunsView
-from nsad_cli.dashboard.series import Series
+from nsad_cli.dashboard.live.growable_array import Growing
+from nsad_cli.dashboard.live.series import Series
+from nsad_cli.dashboard.screens.curves_selection import Source, table
+from nsad_cli.dashboard.screens.runs import RunsView
 from nsad_cli.errors import NsadError
-from tests.dashboard.run_folders import collected, make_run
-from tests.dashboard.screens import NOW, dashboard, drive
+from tests.helpers.run_folders import collected, make_run
+from tests.helpers.screens import NOW, dashboard, drive
 
 
 def test_a_table_is_written_in_parts_and_reads_back(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from textual.pilot import Pilot
 from textual.widgets import Footer
 
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.help import Help
+from nsad_cli.dashboard.screens.help import Help
 from nsad_cli.dashboard.themes import COLOUR_BLIND
-from tests.dashboard.run_folders import collected, make_run
-from tests.dashboard.screens import dashboard, drive, screen_text
+from tests.helpers.run_folders import collected, make_run
+from tests.helpers.screens import dashboard, drive, screen_text
 
 SCREENS = list(Dashboard.MODES)
 

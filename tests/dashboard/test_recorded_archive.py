@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from nsad_cli.dashboard.recorded import recorded_runs
+from nsad_cli.dashboard.demo_runs import recorded_runs
 from nsad_cli.errors import NsadError
-from tests.dashboard.run_folders import make_run, trained
-from tests.dashboard.screens import dashboard, drive, screen_text
+from tests.helpers.run_folders import make_run, trained
+from tests.helpers.screens import dashboard, drive, screen_text
 
 
 def packed(path: Path, folder: Path) -> Path:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from nsad_cli.pipeline import run_stages
-from nsad_cli.runs import Run
-from tests.dashboard.tmux import PATIENCE, PROMPT, Tmux
+from nsad_cli.pipeline.pipeline import run_stages
+from nsad_cli.runs.run import Run
+from tests.helpers.tmux import PATIENCE, PROMPT, Tmux
 from tests.training.test_stages import STAGE, recipe
 
 LOSS = re.compile(r"^loss +([\d.]+)", re.MULTILINE)

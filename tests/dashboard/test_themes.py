@@ -13,10 +13,10 @@ from textual.color import Color
 from textual.pilot import Pilot
 from textual.theme import BUILTIN_THEMES
 
-from nsad_cli.dashboard import heat_map
-from nsad_cli.dashboard.curves_view import CurvesView
+from nsad_cli.dashboard.screens.curves import CurvesView
 from nsad_cli.dashboard.themes import COLOUR_BLIND, CURVES, GLYPHS, LINE, TEXT, contrast, curve_colours, on, tints
-from tests.dashboard.screens import dashboard, drive
+from nsad_cli.dashboard.widgets import heat_map
+from tests.helpers.screens import dashboard, drive
 
 THEMES = [*BUILTIN_THEMES, COLOUR_BLIND.name]
 ANSI = [name for name in THEMES if name.startswith("ansi")]

@@ -10,10 +10,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
-from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.students import Student, load_student
+from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.student import Student, load_student
 from nsad_cli.types import Chain, Finish
-from tests.nat.test_layer import shake
+from tests.models.nat.test_layer import shake
 
 TASKS = [
     Task(f"p{i}", question, (0, 1, 2))

@@ -18,18 +18,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.chains import ChainStore
-from nsad_cli.config import Demonstration, validate_recipe
-from nsad_cli.engines import parse_engine
+from nsad_cli.config.schema import Demonstration, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models
 from nsad_cli.generation import server as engine
+from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.server import ServerSampler, offsets
-from nsad_cli.runs import Run
-from nsad_cli.session import Session
-from nsad_cli.students import Student, load_student
+from nsad_cli.inference.session import Session
+from nsad_cli.models.student import Student, load_student
+from nsad_cli.runs.run import Run
+from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
 
 TASKS = [Task(f"p{i}", question, (0, 1)) for i, question in enumerate(("3 + 4", "Ana has 3 cups.", "0", "How many?"))]
@@ -60,7 +60,7 @@ def server(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     port, log = folder / "port", folder / "log"
     log.touch()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.generation.completions_server", str(folder / "model"), str(port), str(log)]
+        [sys.executable, "-m", "tests.helpers.completions_server", str(folder / "model"), str(port), str(log)]
     )
     try:
         for _ in range(1200):

@@ -12,7 +12,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import Model
-from nsad_cli.students import Student, load_student
+from nsad_cli.models.student import Student, load_student
 
 GREEDY = Sampling(0.0, 1.0, 8)
 

@@ -10,13 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.rankers.calibration import (
-    Calibration,
-    expected_calibration_error,
-    fit_platt,
-    ranking_accuracy,
-    sigmoid,
-)
+from nsad_cli.rankers.calibration import Calibration, expected_calibration_error, fit_platt, ranking_accuracy, sigmoid
 
 
 def drawn(count: int, scale: float, shift: float) -> tuple[list[float], list[bool]]:

@@ -13,17 +13,17 @@ from transformers import BertConfig, BertModel
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling, Task
-from nsad_cli.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.student import Student, load_student
 from nsad_cli.rankers.base import ScoreHead, Scorer, TrainedRanker
 from nsad_cli.rankers.calibration import Calibration, sigmoid
 from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
-from nsad_cli.rankers.files import load_ranker, save_ranker
 from nsad_cli.rankers.head import HeadScorer
-from nsad_cli.rankers.naming import ADAPTER, READS, described, ranker_name
-from nsad_cli.rankers.probe import ProbeRanker, ProbeScorer
-from nsad_cli.students import Student, load_student
+from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
+from nsad_cli.rankers.metadata import ADAPTER, READS, described, ranker_name
+from nsad_cli.rankers.storage import load_ranker, save_ranker
 from nsad_cli.types import Chain, Finish, Problem
-from tests.nat.test_layer import shake
+from tests.models.nat.test_layer import shake
 
 PROBLEM = Problem("p", "Ana has 3 cups. How many?", "3", "test")
 CHAINS = [Chain("p", i, text, None) for i, text in enumerate(("3 + 4 = 7.", "", "There are at first 3 cups more", "0"))]

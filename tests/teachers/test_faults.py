@@ -15,23 +15,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.answers.checker import Checker
-from nsad_cli.collect import collect, collect_until
-from nsad_cli.config import PriceConfig, TeacherConfig, UntilConfig
+from nsad_cli.collection.budget import Budget, price_of
+from nsad_cli.collection.collect import collect, collect_until
+from nsad_cli.config.schema import PriceConfig, TeacherConfig, UntilConfig
 from nsad_cli.errors import UsageError
-from nsad_cli.grading import grade
-from nsad_cli.money import Budget, price_of
-from nsad_cli.store import Store
+from nsad_cli.grading.checker import Checker
+from nsad_cli.grading.grade import grade
+from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
-from nsad_cli.teachers.pace import _limiter
 from nsad_cli.types import Finish, Problem, problem_id
+from nsad_cli.utils.rate_limit import _limiter
 
 COLLECT = """
 import sys
 from pathlib import Path
-from nsad_cli.collect import collect
-from nsad_cli.config import TeacherConfig
-from nsad_cli.store import Store
+from nsad_cli.collection.collect import collect
+from nsad_cli.config.schema import TeacherConfig
+from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from tests.teachers.test_faults import questions
 settings = TeacherConfig(base_url=[sys.argv[1]], prompt="{question}", concurrency=int(sys.argv[5]), timeout=0.5)
@@ -52,7 +52,7 @@ def serve(tmp_path: Path) -> Iterator[object]:
 
     def start(*options: str) -> tuple[str, Path]:
         port, log = tmp_path / f"port{len(started)}", tmp_path / f"log{len(started)}"
-        command = [sys.executable, "-m", "tests.teachers.faulty_server", str(port), str(log), *options]
+        command = [sys.executable, "-m", "tests.helpers.faulty_server", str(port), str(log), *options]
         started.append(subprocess.Popen(command))
         while not port.exists():
             time.sleep(0.02)
@@ -142,13 +142,13 @@ def test_interrupted_it_loses_nothing_that_is_paid(number: signal.Signals, serve
 
 
 def test_a_dead_process_leaves_no_claim_behind(tmp_path: Path) -> None:
-    from nsad_cli.owners import lives, me
+    from nsad_cli.store.claims import lives, me
 
     with Store(tmp_path / "store.sqlite") as store:
         (problem,) = questions(1)
         store.add_problems([problem])
         dead = subprocess.Popen(
-            [sys.executable, "-c", "from nsad_cli.owners import me; print(me())"], stdout=-1, text=True
+            [sys.executable, "-c", "from nsad_cli.store.claims import me; print(me())"], stdout=-1, text=True
         )
         owner = dead.communicate()[0].strip()
         wanted = [(problem.id, (0, 1))]
@@ -303,7 +303,7 @@ def test_openais_prices_are_known() -> None:
 
 
 def test_draws_go_on_until_both_sides_are_there(tmp_path: Path) -> None:
-    from nsad_cli.benchmarks import load_problems
+    from nsad_cli.problems import load_problems
 
     problems = load_problems("arithmetic:train", limit=40)
     teacher = make_teacher("arithmetic", TeacherConfig())

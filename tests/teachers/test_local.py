@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.collect import collect
-from nsad_cli.config import Demonstration, TeacherConfig
+from nsad_cli.collection.collect import collect
+from nsad_cli.config.schema import Demonstration, TeacherConfig
 from nsad_cli.errors import NsadError, UsageError
-from nsad_cli.seeds import seed_of
-from nsad_cli.store import Store
-from nsad_cli.students import load_student
+from nsad_cli.models.student import load_student
+from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.vllm import VllmTeacher
 from nsad_cli.types import Problem, problem_id
+from nsad_cli.utils.hashing import seed_of
 
 QUESTIONS = ("How many?", "Ana has 3 cups.")
 PROBLEMS = [Problem(problem_id(question), question, "1", "test") for question in QUESTIONS]

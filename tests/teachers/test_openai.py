@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from nsad_cli.collect import collect
-from nsad_cli.config import TeacherConfig
+from nsad_cli.collection.collect import collect
+from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.errors import NsadError
-from nsad_cli.store import Store
+from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.types import Finish, Problem, problem_id
 
@@ -34,7 +34,7 @@ class Server:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     port, log = tmp_path / "port", tmp_path / "log"
-    process = subprocess.Popen([sys.executable, "-m", "tests.teachers.server", str(port), str(log)])
+    process = subprocess.Popen([sys.executable, "-m", "tests.helpers.chat_server", str(port), str(log)])
     while not port.exists():
         time.sleep(0.02)
     yield Server(f"http://127.0.0.1:{port.read_text()}/v1", log)
@@ -98,7 +98,7 @@ def test_a_refused_key_is_never_repeated(server: Server, tmp_path: Path, monkeyp
 
 
 def test_an_unknown_model_and_a_dead_server(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsad_cli.teachers.asking.RETRIES", 1)
+    monkeypatch.setattr("nsad_cli.teachers.openai_workers.RETRIES", 1)
     with Store(tmp_path / "store.sqlite") as store:
         with pytest.raises(NsadError, match="does not know the model"):
             collect(problems("missing"), make_teacher("m", settings(server)), 1, store)
@@ -128,7 +128,7 @@ def test_what_is_no_api_and_what_is_no_key(server: Server, tmp_path: Path, monke
 
 
 def test_one_dead_server_of_two_stops_nothing(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsad_cli.teachers.asking.RETRIES", 0)
+    monkeypatch.setattr("nsad_cli.teachers.openai_workers.RETRIES", 0)
     both = settings(server, base_url=["http://127.0.0.1:9/v1", server.url], concurrency=1)
     asked = problems(*(f"question {i}" for i in range(6)))
     with Store(tmp_path / "store.sqlite") as store:
@@ -140,9 +140,9 @@ def test_one_dead_server_of_two_stops_nothing(server: Server, tmp_path: Path, mo
 COLLECT = """
 import sys
 from pathlib import Path
-from nsad_cli.collect import collect
-from nsad_cli.config import TeacherConfig
-from nsad_cli.store import Store
+from nsad_cli.collection.collect import collect
+from nsad_cli.config.schema import TeacherConfig
+from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.types import Problem, problem_id
 asked = [Problem(problem_id(q), q, "1", "test") for q in (f"slow {i} of many" for i in range(40))]

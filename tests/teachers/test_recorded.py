@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from nsad_cli.answers.checker import Checker
-from nsad_cli.collect import collect
-from nsad_cli.config import TeacherConfig
+from nsad_cli.collection.collect import collect
+from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.errors import NsadError
-from nsad_cli.grading import GRADER_VERSION, grade
-from nsad_cli.store import Store
+from nsad_cli.grading.checker import Checker
+from nsad_cli.grading.grade import GRADER_VERSION, grade
+from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.openai import OpenAITeacher
 from nsad_cli.types import Verdict

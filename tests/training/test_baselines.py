@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 import torch
 
-from nsad_cli.config import BASELINES
+from nsad_cli.config.schema import BASELINES
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
-from nsad_cli.losses import token_nll
-from nsad_cli.nat.adapters import Adapters
-from nsad_cli.packing import Example
-from nsad_cli.pipeline import run_stages
-from nsad_cli.runs import Run
-from nsad_cli.session import Session
+from nsad_cli.inference.session import Session
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.packing import Example
+from nsad_cli.pipeline.pipeline import run_stages
+from nsad_cli.runs.run import Run
 from nsad_cli.training.baselines import BothSidesObjective, ContrastiveObjective, human_solutions
+from nsad_cli.training.losses import token_nll
 from nsad_cli.training.ranker import Pair
 from nsad_cli.types import Problem, Rationale, Verdict
-from tests.nat.test_layer import QV, make, shake
-from tests.test_packing import EXAMPLES, alone
+from tests.models.nat.test_layer import QV, make, shake
+from tests.models.test_packing import EXAMPLES, alone
 from tests.training.test_stages import recipe, weights
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from nsad_cli.pipeline import run_stages
-from nsad_cli.runs import Run
-from nsad_cli.students import load_student
+from nsad_cli.models.student import load_student
+from nsad_cli.pipeline.pipeline import run_stages
+from nsad_cli.runs.run import Run
 from tests.training.test_ranker import answer_half_rightly, ranking
 from tests.training.test_stages import recipe
 

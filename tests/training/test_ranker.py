@@ -11,26 +11,27 @@ from typing import Any
 import pytest
 import torch
 
-from nsad_cli import arithmetic
-from nsad_cli.chains import ChainStore
-from nsad_cli.config import Recipe, validate_recipe
+from nsad_cli.config.recipes import load_recipe
+from nsad_cli.config.schema import Recipe, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
-from nsad_cli.evaluation.runner import sampling_key
+from nsad_cli.generation.listening_sampler import ListeningSampler
 from nsad_cli.generation.sampler import Sampling
-from nsad_cli.nat.adapters import Adapters
-from nsad_cli.packing import Example
-from nsad_cli.pipeline import run_stages
-from nsad_cli.plan import make_plan
+from nsad_cli.inference.sampling import sampling_key
+from nsad_cli.inference.session import Session
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.packing import Example
+from nsad_cli.models.student import load_student
+from nsad_cli.pipeline.pipeline import run_stages
+from nsad_cli.pipeline.plan import make_plan
+from nsad_cli.problems import arithmetic
 from nsad_cli.rankers.base import Scorer
 from nsad_cli.rankers.calibration import Calibration
-from nsad_cli.rankers.probe import ListeningSampler, ProbeScorer
-from nsad_cli.recipes import load_recipe
-from nsad_cli.runs import Run
-from nsad_cli.session import Session
-from nsad_cli.students import load_student
-from nsad_cli.training.calibrating import ENOUGH, Graded, calibrate
-from nsad_cli.training.probe_fit import fit_line
+from nsad_cli.rankers.linear_probe import ProbeScorer
+from nsad_cli.runs.run import Run
+from nsad_cli.store.chains import ChainStore
+from nsad_cli.training.linear_probe import fit_line
+from nsad_cli.training.ranker_calibration import ENOUGH, Graded, calibrate
 from nsad_cli.types import Chain
 from tests.training.test_stages import STAGE, assert_same_weights, killed_in_turn, recipe, weights
 
@@ -155,10 +156,10 @@ def test_no_problem_that_calibrates_is_learned_from(
         seen["folds"] = folds.tolist()
         return cross(features, folds, *more)
 
-    from nsad_cli.training.probe_fit import _cross_validated as cross
-    from nsad_cli.training.probe_fit import fit_probe as fit
+    from nsad_cli.training.linear_probe import _cross_validated as cross
+    from nsad_cli.training.linear_probe import fit_probe as fit
 
-    monkeypatch.setattr("nsad_cli.training.probe_fit._cross_validated", crossed)
+    monkeypatch.setattr("nsad_cli.training.linear_probe._cross_validated", crossed)
     monkeypatch.setattr("nsad_cli.training.stages.fit_probe", watch)
     monkeypatch.setattr("nsad_cli.training.stages.calibrate", graded)
     settings = ranking(tiny_llama, tiny_encoders, "probe", min_pairs=1000, max_examples=None)
@@ -317,7 +318,7 @@ def test_rankers_of_a_bfloat16_student_are_in_float32(tiny_llama: Path, tiny_enc
 def test_a_missing_encoder_is_told_before_chains_are_sampled(
     taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsad_cli.training.own_chains.own_candidates", lambda *_: pytest.fail("it samples"))
+    monkeypatch.setattr("nsad_cli.training.self_generated.own_candidates", lambda *_: pytest.fail("it samples"))
     settings = ranking(tiny_llama, {"t5": tmp_path / "nowhere"}, "t5")
     with pytest.raises(NsadError, match="not there"):
         run_stages(copy_of(taught, "missing", settings), ["ranker"], note=lambda _: None)

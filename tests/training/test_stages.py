@@ -18,17 +18,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nsad_cli import arithmetic
-from nsad_cli.chains import ChainStore
-from nsad_cli.config import AdapterConfig, Recipe, validate_recipe
+from nsad_cli.config.schema import AdapterConfig, Recipe, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import load_benchmarks
-from nsad_cli.evaluation.runner import sampling_key
 from nsad_cli.generation.sampler import Sampling
-from nsad_cli.pipeline import run_stages
-from nsad_cli.runs import STAGES, Run
-from nsad_cli.session import Session
-from nsad_cli.training.completion import CompletionObjective
+from nsad_cli.inference.sampling import sampling_key
+from nsad_cli.inference.session import Session
+from nsad_cli.pipeline.pipeline import run_stages
+from nsad_cli.problems import arithmetic
+from nsad_cli.runs.run import STAGES, Run
+from nsad_cli.store.chains import ChainStore
+from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.sharding import shard_base
 from nsad_cli.types import Chain
 
@@ -158,8 +158,8 @@ def test_the_same_seed_gives_the_same_adapters_and_another_seed_others(
 RESUME = """
 import sys
 from pathlib import Path
-from nsad_cli.pipeline import run_stages
-from nsad_cli.runs import STAGES, Run
+from nsad_cli.pipeline.pipeline import run_stages
+from nsad_cli.runs.run import STAGES, Run
 if len(sys.argv) > 3:
     # Slow steps down, so that the kill falls between two of them.
     import time
@@ -371,7 +371,7 @@ def test_a_bfloat16_base_trains_every_stage_with_float32_adapters(tiny_llama: Pa
 def test_what_cannot_be_trained_is_told_before_anything_is_collected(
     student: dict[str, Any], tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsad_cli.pipeline.SHARDED", True)
+    monkeypatch.setattr("nsad_cli.pipeline.pipeline.SHARDED", True)
     run = Run.create("never", recipe(tiny_llama, student={"model": str(tiny_llama), "device": "cpu", **student}))
     with pytest.raises(NsadError, match=r"float16|4 bits"):
         run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)

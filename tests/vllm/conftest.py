@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nsad_cli.store import Store
+from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw
 
 collect_ignore_glob = [] if importlib.util.find_spec("vllm") else ["test_*.py"]
@@ -52,6 +52,6 @@ def draws(home: Path, result: dict[str, Any]) -> dict[tuple[str, int], Draw]:
 @pytest.fixture(scope="session")
 def model() -> Path:
     """SmolLM2 as a plain model folder."""
-    from nsad_cli.students import smollm2_folder
+    from nsad_cli.models.student import smollm2_folder
 
     return smollm2_folder(print)

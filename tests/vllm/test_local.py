@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from nsad_cli.store import Store
+from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw, Finish, problem_id
 from tests.vllm.conftest import collect, command, draws, environment
 

@@ -23,10 +23,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from nsad_cli.generation.folders import save_nat
-from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.students import Student, load_student
-from tests.nat.test_layer import shake
+from nsad_cli.generation.model_folders import save_nat
+from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.student import Student, load_student
+from tests.models.nat.test_layer import shake
 from tests.vllm.conftest import environment
 
 SHAPE: dict[str, Any] = {
@@ -133,7 +133,7 @@ def results(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         folder = tmp_path_factory.mktemp("refused")
         spoil(name, Path(jobs[case]["model"]), folder)
         jobs[name] = {**jobs[case], "model": str(folder), "devices": devices}
-    command = [sys.executable, "-m", "tests.vllm.greedy"]
+    command = [sys.executable, "-m", "tests.helpers.vllm_greedy"]
     done = subprocess.run(
         command,
         input=json.dumps(list(jobs.values())),

@@ -10,14 +10,14 @@ import psutil
 import pytest
 import torch
 
-from nsad_cli.config import Demonstration
-from nsad_cli.generation.folders import lora_room
+from nsad_cli.config.schema import Demonstration
 from nsad_cli.generation.hf import HFSampler
+from nsad_cli.generation.model_folders import lora_room
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import Model
-from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.students import load_student
+from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.student import load_student
 from nsad_cli.types import Chain, Finish
 
 GREEDY = Sampling(0.0, 1.0, 32)

@@ -21,12 +21,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from nsad_cli.generation.folders import save_nat
 from nsad_cli.generation.hf import HFSampler
+from nsad_cli.generation.model_folders import save_nat
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.server import ServerSampler
-from nsad_cli.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.students import load_student
+from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.student import load_student
 from nsad_cli.types import Chain, Finish
 from tests.vllm.conftest import collect, draws, environment
 

@@ -1,0 +1,85 @@
+"""How overlaps of training and evaluation are shown: `nsad stats --overlap`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.cli.console import out, print_json, say
+from nsad_cli.utils.terminal_text import printable
+
+if TYPE_CHECKING:
+    from nsad_cli.runs.run import Run
+
+SHOWN = 3
+"""Pairs shown for each benchmark; --json has all of them."""
+WIDTH = 110
+
+
+def show_overlap(run: Run, specs: Sequence[str], as_json: bool) -> None:
+    """Hold a run's training problems against benchmarks, and print counts by test with examples, or one JSON object.
+
+    Raises UsageError where the run has no training problems or a spec is not one, NsadError where one cannot be read.
+    """
+    from nsad_cli.errors import UsageError
+    from nsad_cli.problems import load_problems, parse_spec
+    from nsad_cli.problems.ngram_overlap import TESTS, find_overlaps
+    from nsad_cli.runs.records import collected_problems
+    from nsad_cli.utils.files import first_few
+
+    labels = [parse_spec(spec).label for spec in specs]
+    training = collected_problems(run)
+    if not training:
+        raise UsageError(
+            f"run `{run.name}` has no training problems",
+            "it has not finished `collect`",
+            f"run `nsad collect --run {run.name}` first",
+        )
+    rows: list[dict[str, Any]] = []
+    for spec, label in zip(specs, labels, strict=True):
+        problems = load_problems(spec, on_corrupt=first_few(say))
+        pairs = [
+            {
+                "id": item.problem.id,
+                "tests": [test for test in TESTS if test in item.tests],
+                "training": item.problem.question,
+                "evaluation": item.other.question,
+            }
+            for item in find_overlaps(training, problems)
+        ]
+        row: dict[str, Any] = {"benchmark": label, "problems": len(problems), "overlaps": len(pairs)}
+        row |= {test: sum(test in pair["tests"] for pair in pairs) for test in TESTS}
+        rows.append({**row, "pairs": pairs})
+    if as_json:
+        print_json({"run": run.name, "training": len(training), "overlap": rows})
+    else:
+        _print(len(training), rows)
+
+
+def _print(training: int, rows: Sequence[dict[str, Any]]) -> None:
+    from nsad_cli.cli.render.tables import new_table
+    from nsad_cli.problems.ngram_overlap import WORDS
+
+    table = new_table(
+        f"Training problems ({training}) that a benchmark has too",
+        *("benchmark", "problems", "overlaps", "same", "words", "numbers"),
+    )
+    for row in rows:
+        table.add_row(*(str(value) for name, value in row.items() if name != "pairs"))
+    console = out()
+    console.print(table)
+    console.print("same: one question. words: the same", WORDS, "words in a row. numbers: the same text")
+    console.print("but for its numbers. One problem may count in several columns. Training leaves out")
+    console.print("overlaps with its own recipe's benchmarks, unless training.keep_overlap is true.")
+    for row in rows:
+        for pair in row["pairs"][:SHOWN]:
+            console.print(f"\n{row['benchmark']}, by {' and '.join(pair['tests'])}:", markup=False)
+            console.print(f"  training:   {_short(pair['training'])}", markup=False)
+            console.print(f"  evaluation: {_short(pair['evaluation'])}", markup=False)
+        if len(row["pairs"]) > SHOWN:
+            console.print(f"\n{row['benchmark']}: {len(row['pairs']) - SHOWN} more, all of them with --json")
+
+
+def _short(question: str) -> str:
+    text = printable(" ".join(question.split()))
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"

@@ -1,0 +1,102 @@
+"""Live progress of a run's stages, on stderr: bars in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from nsad_cli.cli.console import say
+from nsad_cli.runs.run import Event, Run
+from nsad_cli.utils.distributed import leads
+
+SHOWN = (
+    ("loss", "loss {:.3f}"),
+    ("held_out_loss", "held-out {:.3f}"),
+    ("learning_rate", "lr {:.1e}"),
+    ("tokens_per_second", "{:.0f} tok/s"),
+    ("model", "{}"),
+    ("benchmark", "{}"),
+    ("pair_accuracy", "pairs {:.0%}"),
+    ("ranking_accuracy", "held-out pairs {:.0%}"),
+    ("ece_after", "calibration error {:.3f}"),
+    ("batches", "batches under way: {:.0f}"),
+    ("answered", "requests answered there: {:.0f}"),
+    ("waiting", "waiting for {:.0f} draws that other processes are at (a dead one on another machine: for an hour)"),
+    ("spent", "${:.4f} spent"),
+    ("projected", "${:.4f} in all"),
+    ("unsure", "${:.4f} more at most, for replies lost or without usage"),
+)
+PLAIN_EVERY = 10.0
+"""Seconds between plain lines."""
+
+
+class Display:
+    """Listens to a run's events while the context lasts; `note` prints a line above the bars."""
+
+    def __init__(self, run: Run) -> None:
+        self._live = sys.stderr.isatty() and leads()
+        self._stage = ""
+        self._last = 0.0
+        self._seen: dict[str, dict[str, Any]] = {}
+        run.listen(self._event)
+        if self._live:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
+
+            self._progress = Progress(
+                TextColumn("{task.description:<14}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("[dim]{task.fields[info]}"),
+                console=Console(stderr=True, highlight=False),
+                refresh_per_second=4,
+            )
+            self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Display:
+        if self._live:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._progress.stop()
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        if self._live:
+            self._progress.console.print(text, markup=False)
+        else:
+            say(text)
+
+    def _event(self, event: Event) -> None:
+        name = " ".join([event.stage, *filter(None, [event.metrics.get("model")])])
+        known = self._seen.setdefault(name, {})
+        known.update(event.metrics)
+        info = " · ".join(
+            text.format(known[key])
+            for key, text in SHOWN
+            if isinstance(known.get(key), int | float | str) and key != "model"
+        )
+        if self._live:
+            if name not in self._tasks:
+                self._tasks[name] = self._progress.add_task(name, total=event.total, info="")
+            self._progress.update(self._tasks[name], completed=event.step, total=event.total, info=info)
+            return
+        now = time.monotonic()
+        if name != self._stage or event.step == event.total or now - self._last >= PLAIN_EVERY:
+            self._stage, self._last = name, now
+            print(f"{name} {event.step}/{event.total} {info}".rstrip(), file=sys.stderr, flush=True)

@@ -1,0 +1,158 @@
+"""Tables that several commands print: their look, and the ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Column, Table
+
+HEADINGS = {
+    "correct": "correct",
+    "wrong": "wrong",
+    "no_answer": "no\nanswer",
+    "truncated": "trun-\ncated",
+    "filtered": "fil-\ntered",
+    "bad_gold": "bad\ngold",
+    "timeout": "time-\nout",
+    "disputed": "dis-\nputed",
+    "ungraded": "un-\ngraded",
+}
+"""Of the ledger's columns, in order, narrow."""
+MAIN = ("correct", "wrong", "no_answer", "disputed")
+LEAST = 8
+"""Cells that a column keeps which may break or stretch."""
+WIDE = 10_000
+MOST = 6
+"""Verdicts that fit into 80 columns beside MATH's subjects."""
+
+
+def new_table(title: str, *columns: str, left: int = 1) -> Table:
+    """A plain table whose first `left` columns are text and whose others are numbers."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.padding = (0, 1, 0, 0)
+    table.caption_justify = "left"
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < left else "right")
+    return table
+
+
+class Fitted:
+    """The first of several forms of a table that fits with its numbers whole; else its rows, one under another.
+
+    Columns that may break or stretch keep their min_width, or a few cells; all others are shown whole or not at all.
+    """
+
+    def __init__(self, *forms: Table) -> None:
+        self.forms = forms
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for table in self.forms:
+            if sum(_least(console, options, column) for column in table.columns) + _around(table) <= options.max_width:
+                yield table
+                return
+        yield from _stacked(self.forms[0], options.max_width)
+
+
+def keep(column: Column, cells: int) -> None:
+    """Let a column that may break keep so many cells, as far as it fills them."""
+    from rich.text import Text
+
+    column.min_width = min(cells, max(Text.from_markup(str(cell)).cell_len for cell in (column.header, *column.cells)))
+
+
+def _around(table: Table) -> int:
+    """Cells beside those of the columns, as new_table makes tables: a space at either edge, two between columns."""
+    return 2 * len(table.columns)
+
+
+def _least(console: Console, options: ConsoleOptions, column: Column) -> int:
+    from rich.measure import Measurement
+
+    wide = options.update(width=WIDE)
+    widest = max(Measurement.get(console, wide, cell).maximum for cell in (column.header, *column.cells))
+    return widest if column.no_wrap and not column.ratio else min(widest, column.min_width or LEAST)
+
+
+def _stacked(table: Table, width: int) -> Iterator[RenderableType]:
+    """The title, each row as a line of its words and lines of its headed numbers, and the caption."""
+    from rich.text import Text
+
+    def text(cell: Any) -> Text:
+        return Text.from_markup(cell) if isinstance(cell, str) else Text()
+
+    yield Text.from_markup(f"[bold]{table.title}[/]")
+    for cells in zip(*(list(column.cells) for column in table.columns), strict=True):
+        pairs = [(column, text(cell)) for column, cell in zip(table.columns, cells, strict=True)]
+        words = [cell for column, cell in pairs if column.justify == "left" and column.header and cell.plain.strip()]
+        yield Text("\n") + Text(" ").join(words)
+        line = Text()
+        for column, cell in pairs:
+            if column.justify == "left" or not cell.plain.strip():
+                continue  # a word, or nothing
+            item = Text(" ".join(str(column.header).split()) + " ", style="dim") + cell
+            if line and line.cell_len + 2 + item.cell_len > width:
+                yield line
+                line = Text()
+            line += Text("  ") + item
+        yield line
+    if table.caption:
+        yield Text("\n") + Text.from_markup(f"[dim]{table.caption}[/]")
+
+
+def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Draws by teacher and subject, a column a verdict; below them all draws, and each verdict's share.
+
+    Where there are many verdicts the rarer kinds share a column, and the caption tells them apart.
+    """
+    from nsad_cli.utils.terminal_text import printable
+
+    totals = _draws(rows)
+    verdicts = [name for name in HEADINGS if name in totals]
+    shown = verdicts if len(verdicts) <= MOST else [name for name in verdicts if name in MAIN]
+    others = [name for name in verdicts if name not in shown]
+    headings = [HEADINGS[name] for name in shown] + ["other"] * bool(others)
+    table = new_table("Ledger (draws; correct is D+, wrong is D−)", "teacher", *headings)
+    table.columns[0].overflow = "fold"
+
+    def numbers(found: Counter[str]) -> list[int]:
+        return [found[name] for name in shown] + [sum(found[name] for name in others)] * bool(others)
+
+    def add(name: str, chosen: Sequence[dict[str, Any]]) -> None:
+        table.add_row(printable(name).replace("[", "\\["), *map(str, numbers(_draws(chosen))))
+
+    teachers = list(dict.fromkeys(row["teacher"] for row in rows))
+    for teacher in teachers:
+        mine = [row for row in rows if row["teacher"] == teacher]
+        add(teacher, mine)
+        subjects = list(dict.fromkeys(row["subject"] for row in mine))
+        for subject in subjects if any(subjects) else ():
+            add(f"  {subject or '(no subject)'}", [row for row in mine if row["subject"] == subject])
+    if len(teachers) > 1:
+        add("all", rows)
+    if rows:
+        table.add_row("share", *(percent(number / totals.total()) for number in numbers(totals)), style="dim")
+    if others:
+        table.caption = "other: " + ", ".join(
+            f"{totals[name]} {name} ({percent(totals[name] / totals.total())})" for name in others
+        )
+    return table
+
+
+def _draws(rows: Sequence[dict[str, Any]]) -> Counter[str]:
+    """Draws by verdict."""
+    found: Counter[str] = Counter()
+    for row in rows:
+        found[row["verdict"]] += row["draws"]
+    return found
+
+
+def percent(share: float) -> str:
+    """A share in percent; more than nothing is never shown as nothing."""
+    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"

@@ -1,0 +1,212 @@
+"""`nsad vote --run R --explain ID`: one problem's votes taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.cli.console import out, print_json
+from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.types import Chain, Problem
+from nsad_cli.voting.bar_chart import Line, draw, fitting, one_line
+from nsad_cli.voting.chain_sets import ChainSet, chain_sets, default_set, find_problem, open_store
+from nsad_cli.voting.counterfactuals import WhatIf, kept
+from nsad_cli.voting.rule_results import Standing, standings
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from nsad_cli.runs.run import Run
+    from nsad_cli.store.chains import ChainStore
+
+Found = Mapping[str, Standing | UsageError]
+STYLES = {"head": "bold", "winner": "bold green", "right": "green", "wrong": "red", "changed": "yellow", "dim": "dim"}
+MOST = 12
+"""Answers that are drawn."""
+
+
+def explain_problem(run_name: str | None, wanted: str, rule: str | None, samples: int | None, as_json: bool) -> None:
+    """Print a problem's chains, bars by rule, margins and what the results rest on.
+
+    Raises UsageError where the run has no such problem, or several; NsadError where its chains cannot be read.
+    """
+    from nsad_cli.runs.run import Run
+
+    run = Run.open(run_name)
+    with open_chains(run) as store:
+        sets = chain_sets(store)
+        chosen, problems, problem = _find(run, store, sets, wanted)
+        chains = kept(store.get(problem.id, ranker=chosen.ranker, **chosen.key), WhatIf(first=samples))
+        others = {name: store.get(problem.id, ranker=name, **chosen.key) for name in chosen.rankers[:-1]}
+    rule = rule or ("asc" if any(chain.weight is not None for chain in chains) else "sc")
+    found = standings(chains)
+    by_others = {
+        name: found_
+        for name, own in others.items()
+        if isinstance(found_ := standings(kept(own, WhatIf(first=samples)), ["asc"])["asc"], Standing)
+    }
+    if as_json:
+        print_json(_json(run, chosen, problem, chains, found, by_others))
+        return
+    place = problems.index(problem) + 1
+    _print(run, chosen, problem, f"problem {place} of {len(problems)}", chains, found, by_others, rule)
+
+
+def open_chains(run: Run) -> ChainStore:
+    """Open a run's chains to read. Raises NsadError where there are none, or they cannot be read."""
+    if not run.chains_path.is_file():
+        raise NsadError(
+            f"run `{run.name}` has no chains yet",
+            f"{run.chains_path} is not there",
+            f"make some with `nsad eval --run {run.name}` or `nsad solve --run {run.name} …`",
+        )
+    return open_store(run.chains_path)
+
+
+def need_set(run: Run, sets: Sequence[ChainSet]) -> ChainSet:
+    """The set that is looked at. Raises NsadError where there is none."""
+    chosen = default_set(sets)
+    if chosen is None:
+        raise NsadError(
+            f"run `{run.name}` has no chains yet",
+            f"{run.chains_path} is empty",
+            f"make some with `nsad eval --run {run.name}` or `nsad solve --run {run.name} …`",
+        )
+    return chosen
+
+
+def _find(
+    run: Run, store: ChainStore, sets: Sequence[ChainSet], wanted: str
+) -> tuple[ChainSet, list[Problem], Problem]:
+    """The problem meant, in the set that is looked at by default, else in the latest that has it."""
+    first = need_set(run, sets)
+    for chosen in [first, *(item for item in reversed(sets) if item != first)]:
+        problems = store.problems(**chosen.key)
+        found = find_problem(problems, wanted)
+        if len(found) > 1:
+            some = ", ".join(problem.id for problem in found[:4])
+            raise UsageError(
+                f"`{wanted}` is not one problem", f"{len(found)} ids begin so: {some} …", "give more of the id"
+            )
+        if found:
+            return chosen, problems, found[0]
+    raise UsageError(
+        f"no problem `{wanted}` in run `{run.name}`",
+        "no id begins so, and it is not a number in the list (1 is the first, -1 the last)",
+        f"list them with `nsad vote --run {run.name}`",
+    )
+
+
+def head(run: Run, chosen: ChainSet) -> str:
+    """What is looked at, in a line."""
+    scored = f"ranker {chosen.ranker}" if chosen.ranker else "no ranker has scored them"
+    return f"run {run.name} · {chosen.title} · {scored}"
+
+
+def coloured(lines: Sequence[Line]) -> list[Text]:
+    """Drawn lines for a console."""
+    from rich.text import Text
+
+    return [Text.assemble(*((text, STYLES.get(meaning, "")) for text, meaning in line), no_wrap=True) for line in lines]
+
+
+def _print(
+    run: Run,
+    chosen: ChainSet,
+    problem: Problem,
+    place: str,
+    chains: Sequence[Chain],
+    found: Found,
+    by_others: Mapping[str, Standing],
+    rule: str,
+) -> None:
+    from nsad_cli.cli.render.votes import chains_table, shown
+
+    console = out()
+    where = " · ".join(filter(None, [problem.benchmark, problem.subject, problem.level]))
+    console.print(one_line(head(run, chosen)), style="dim", markup=False)
+    console.print(f"[bold]{place}[/]: {problem.id} [dim]{shown(where)}[/]")
+    console.print(shown(problem.question.strip()))
+    console.print(f"gold answer: [bold]{shown(problem.answer)}[/]" if problem.answer else "[dim]no gold answer[/]")
+    console.print()
+    leading = found[rule] if isinstance(found[rule], Standing) else found["sc"]
+    assert isinstance(leading, Standing)
+    console.print(chains_table(chains, leading.ballot, judged=True))
+    console.print(f"[dim]weight by {leading.rule}; ▸ voted for the winner[/]\n")
+    width = min(console.width, 110)
+    lines = draw(fitting(found, width, leading.rule), width, first=leading.rule, most=MOST)
+    for line in coloured(lines):
+        console.print(line)
+    console.print()
+    for name, item in found.items():
+        if isinstance(item, Standing):
+            console.print(f"[bold]{name:>7}[/]  {shown(in_words(item))}")
+    for name, item in by_others.items():
+        console.print(f"    asc by {shown(name)}: {shown(in_words(item))}")
+    console.print(f"\n[dim]take it apart: nsad dashboard --view votes --run {run.name}[/]")
+
+
+def in_words(item: Standing) -> str:
+    """A vote's winner, margin, and what it rests on, in words."""
+    if item.winner is None:
+        return "no chain has an answer"
+    judged = {True: " ✓", False: " ✗", None: ""}[item.right]
+    said = f"{one_line(item.ballot.answer or '')}{judged}, margin {item.margin:.0%}"
+    if isinstance(item.flip, str):
+        return f"{said}; {item.flip}"
+    gone = ", ".join(map(str, item.flip))
+    return f"{said}; without chain{'s' if len(item.flip) > 1 else ''} {gone} another answer wins"
+
+
+def _json(
+    run: Run,
+    chosen: ChainSet,
+    problem: Problem,
+    chains: Sequence[Chain],
+    found: Found,
+    by_others: Mapping[str, Standing],
+) -> dict[str, Any]:
+    return {
+        "run": run.name,
+        "model": chosen.model,
+        "ranker": chosen.ranker,
+        "id": problem.id,
+        "question": problem.question,
+        "gold": problem.answer or None,
+        "chains": [
+            {
+                "index": chain.index,
+                "text": chain.text,
+                "answer": chain.answer,
+                "class": chain.answer_class,
+                "correct": chain.correct,
+                "weight": chain.weight,
+                "logprob": chain.logprob,
+                "tokens": len(chain.logprobs),
+            }
+            for chain in chains
+        ],
+        "rules": {name: standing_json(item) for name, item in found.items()},
+        "other_rankers": {name: standing_json(item) for name, item in by_others.items()},
+    }
+
+
+def standing_json(item: Standing | UsageError) -> dict[str, Any]:
+    """A vote as an object; one that could not be held is {"unavailable": why}."""
+    if isinstance(item, UsageError):
+        return {"unavailable": f"{item.what}: {item.why}"}
+    flips = item.flip if not isinstance(item.flip, str) else None
+    return {
+        "answer": item.ballot.answer,
+        "class": item.winner,
+        "right": item.right,
+        "margin": item.margin,
+        "flipped_without": None if flips is None else list(flips),
+        "why_not_flipped": item.flip if isinstance(item.flip, str) else None,
+        "turned_by": item.turn,
+        "votes": [
+            {"answer": vote.answer, "class": name, "count": vote.count, "weight": vote.weight, "share": share,
+             "chains": list(vote.chains)}
+            for vote, name, share in zip(item.ballot.votes, item.classes, item.shares, strict=True)
+        ],
+    }  # fmt: skip

@@ -1,0 +1,131 @@
+"""Finding and layering recipes: YAML files by path or by the name of a shipped one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nsad_cli.config.schema import Recipe, validate_recipe
+from nsad_cli.errors import UsageError, did_you_mean
+
+
+def recipe_folder() -> Path:
+    """The shipped recipes: inside the package in a wheel, beside it in a checkout."""
+    inside = Path(__file__).parent / "recipes"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "recipes"
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Shipped recipes by name."""
+    return {path.stem: path for path in sorted(recipe_folder().glob("*.yaml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """Find a recipe by path, else by the name of a shipped one.
+
+    Raises UsageError that lists the shipped ones.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    shipped = shipped_recipes()
+    if name in shipped:
+        return shipped[name]
+    why = "no file of that path, and no shipped recipe of that name"
+    hint = did_you_mean(name, shipped)
+    raise UsageError(
+        f"recipe `{name}` not found",
+        why,
+        f"{hint + ' ' if hint else ''}shipped: {', '.join(shipped)}; or give a path to a YAML file",
+    )
+
+
+def user_config_path() -> Path:
+    """The user's own defaults, a partial recipe: $XDG_CONFIG_HOME/nsad/config.yaml."""
+    root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(root) / "nsad" / "config.yaml"
+
+
+def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe over the user's config and under `overrides` (dotted keys → values, None skipped).
+
+    `${NAME}` in a value is the environment variable NAME. Raises UsageError for a missing or malformed file, an
+    unknown key, a bad value, or an unset variable.
+    """
+    values: dict[str, Any] = {}
+    source = "flags"
+    for layer in (user_config_path(), path):
+        if layer is not None and (layer == path or layer.is_file()):
+            own = _read_yaml(layer)
+            # A mistake is told with the file that it is in.
+            validate_recipe(_expand(own, str(layer)), str(layer), whole=False)
+            values = _merge(values, own)
+            source = str(layer)
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            own = _nested(key.split("."), value)
+            validate_recipe(_expand(own, "flags"), "flags", whole=False)
+            values = _merge(values, own)
+    return validate_recipe(_expand(values, source), source)
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, every setting written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read recipe {path}", str(error), "give the path of a readable YAML file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "the text is not YAML"
+        raise UsageError(f"recipe {path} is not valid YAML{where}", str(problem), "correct that line") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UsageError(
+            f"recipe {path} is not a mapping",
+            f"its top level is a {type(values).__name__}",
+            "write `section:` lines with settings below them",
+        )
+    return values
+
+
+def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+    for key in reversed(keys):
+        value = {key: value}
+    return dict(value)
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _expand(value: Any, source: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, source) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, source) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"\$\{(\w+)\}", lambda match: _variable(match[1], source), value)
+    return value
+
+
+def _variable(name: str, source: str) -> str:
+    value = os.environ.get(name)
+    if value is None:
+        raise UsageError(f"{source} needs the variable {name}", "it is not set", f"export {name}=…, then run again")
+    return value

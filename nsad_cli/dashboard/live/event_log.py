@@ -1,0 +1,212 @@
+"""A run's event log as series of numbers, read in parts while it grows."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.dashboard.live.file_tail import Tail
+from nsad_cli.dashboard.live.growable_array import Growing
+from nsad_cli.runs.run import Event
+
+if TYPE_CHECKING:
+    from nsad_cli.dashboard.live.series import Series
+
+LABELS = ("model", "benchmark")
+"""Metrics that are words: what they tell apart (an evaluation's models and benchmarks) are stages of their own here."""
+LARGEST = 1e100
+"""A number beyond it is taken for one that is not finite, and sums of what is left cannot overflow."""
+LAST_STEP = 1e15
+"""A step beyond it is none: floats still tell whole numbers apart below it."""
+BUDGET = 0.02
+"""Seconds that one look at the log takes at most, about."""
+TOLD_FOR = 30.0
+"""Seconds for which it is told that the log was read anew: what is shown is right again, so it is news and no state."""
+
+
+class _Table:
+    """Events of one stage that carry the same metrics, by rising step."""
+
+    __slots__ = ("columns", "names", "steps", "times")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.steps, self.times = Growing(), Growing()
+        self.columns = [Growing() for _ in names]
+
+    def cut(self, step: float) -> None:
+        """Drop what belongs to this step and later ones."""
+        size = self.steps.place(step)
+        for column in (self.steps, self.times, *self.columns):
+            column.cut(size)
+
+
+class _Stage:
+    """What one stage has told."""
+
+    __slots__ = ("last_step", "tables")
+
+    def __init__(self) -> None:
+        self.tables: dict[tuple[str, ...], _Table] = {}
+        self.last_step = -math.inf
+
+
+class EventLog:
+    """The numbers in an event log, by stage and dotted name (`loss`, `beta.q50`, `gpus.0.percent`).
+
+    A number that was not finite is NaN. Where a stage goes back to an earlier step it was resumed or run again: what it
+    had told of that step and later ones is replaced, so a series is that of the training which counts.
+
+    clock: seconds that never go back; tests stop it.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path, self._clock = path, clock
+        self._tail = Tail(path)
+        self._restarted = -math.inf
+        self.rewritten = 0
+        """How often something that had been told was replaced by something else."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._stages: dict[str, _Stage] = {}
+        self._restarts = self._tail.restarts
+        self._unreadable = 0
+        self._last: tuple[float, str, int, int, dict[str, Any]] | None = None
+        self.latest: str | None = None
+        """The stage of the last event, as it is called here."""
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def poll(self, budget_s: float = BUDGET) -> bool:
+        """Read what is new for about that long, and at least a little; whether there was something new."""
+        until = time.monotonic() + budget_s
+        new = False
+        while True:
+            lines = self._tail.read()
+            if self._restarts != self._tail.restarts:
+                self._begin()
+                self._restarted = self._clock()
+                self.rewritten += 1
+                new = True
+            for line in lines:
+                self._add(line)
+            new = new or bool(lines)
+            if not self._tail.pending or time.monotonic() >= until:
+                return new
+
+    @property
+    def pending(self) -> bool:
+        """Whether the last poll left something to read."""
+        return self._tail.pending
+
+    @property
+    def notes(self) -> list[str]:
+        """What is amiss, in words."""
+        notes = [f"{self.path.name} {self._tail.note}"] if self._tail.note else []
+        if self._clock() - self._restarted < TOLD_FOR:
+            notes.append(f"{self.path.name} was cut or replaced, and read anew")
+        if bad := self._unreadable + self._tail.passed_over:
+            notes.append(f"{bad:,} line{'s' * (bad > 1)} of {self.path.name} cannot be read")
+        return notes
+
+    def _add(self, line: bytes) -> None:
+        from pydantic_core import from_json  # four times as fast as json
+
+        if not line or line.isspace():
+            return
+        try:
+            value = from_json(line)
+            event = value["time"], value["stage"], value["step"], value["total"], value["metrics"]
+            moment, stage, step, total, metrics = event
+            if type(stage) is not str or not math.isfinite(moment + total) or not abs(step) <= LAST_STEP:
+                raise ValueError
+            for label in LABELS:
+                if label in metrics and type(metrics[label]) is str:
+                    stage = f"{stage} {metrics[label]}"
+            numbers: dict[str, float] = {}
+            _flatten(metrics.items(), "", numbers)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            self._unreadable += 1
+            return
+        self._last, self.latest = event, stage
+        self._put(stage, step, moment, numbers)
+
+    def _put(self, name: str, step: float, moment: float, numbers: dict[str, float]) -> None:
+        stage = self._stages.get(name)
+        if stage is None:
+            stage = self._stages[name] = _Stage()
+        if step < stage.last_step:
+            self.rewritten += 1
+            for table in stage.tables.values():
+                table.cut(step)
+        stage.last_step = step
+        if not numbers:
+            return
+        names = tuple(numbers)
+        if names not in stage.tables:
+            stage.tables[names] = _Table(names)
+        table = stage.tables[names]
+        if table.steps.last() == step:
+            table.cut(step)
+        table.steps.append(step)
+        table.times.append(moment)
+        for column, number in zip(table.columns, numbers.values(), strict=True):
+            column.append(number)
+
+    # --- what was read --------------------------------------------------------------------------------------------
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages that have told something, in their order."""
+        return list(self._stages)
+
+    @property
+    def last(self) -> Event | None:
+        """The last event of all."""
+        return None if self._last is None else Event(*self._last)
+
+    def metrics(self, stage: str) -> list[str]:
+        """The dotted names of a stage's numbers, in the order in which they came."""
+        tables = self._stages[stage].tables.values() if stage in self._stages else ()
+        return list(dict.fromkeys(name for table in tables if len(table.steps) for name in table.names))
+
+    def series(self, stage: str, metric: str) -> Series:
+        """One number over the steps; empty where there is none. Its arrays hold until the next poll."""
+        import numpy as np
+
+        from nsad_cli.dashboard.live.series import Series
+
+        tables = self._stages[stage].tables.values() if stage in self._stages else ()
+        parts = [
+            Series(table.steps.array(), table.columns[table.names.index(metric)].array(), table.times.array())
+            for table in tables
+            if metric in table.names and len(table.steps)
+        ]
+        if len(parts) < 2:
+            return parts[0] if parts else Series(np.empty(0), np.empty(0), np.empty(0))
+        steps = np.concatenate([part.steps for part in parts])
+        order = np.argsort(steps, kind="stable")
+        values, times = (np.concatenate([getattr(part, name) for part in parts])[order] for name in ("values", "times"))
+        return Series(steps[order], values, times)
+
+    def group(self, stage: str, name: str) -> list[str]:
+        """The metrics below a name, e.g. every `alpha.LAYER` below `alpha`."""
+        return [metric for metric in self.metrics(stage) if metric.startswith(f"{name}.")]
+
+
+def _flatten(items: Any, prefix: str, into: dict[str, float]) -> None:
+    """Numbers by dotted names; null is NaN, words and truth values are left out."""
+    for key, value in items:
+        kind = type(value)
+        if kind is float or kind is int:
+            into[f"{prefix}{key}"] = value if -LARGEST <= value <= LARGEST else math.nan
+        elif value is None:
+            into[f"{prefix}{key}"] = math.nan
+        elif kind is dict:
+            _flatten(value.items(), f"{prefix}{key}.", into)
+        elif kind is list:
+            _flatten(enumerate(value), f"{prefix}{key}.", into)

@@ -1,0 +1,112 @@
+"""What there is to see of a stage: its numbers put together as figures, with names for people."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nsad_cli.dashboard.axis_ticks import number
+from nsad_cli.dashboard.live.event_log import EventLog
+
+HELD_OUT = "held_out_loss"
+NAMES = {
+    "loss": "loss",
+    HELD_OUT: "held-out loss",
+    "learning_rate": "learning rate",
+    "grad_norm": "gradient norm",
+    "tokens_per_second": "tokens/s",
+    "pair_accuracy": "pair accuracy",
+    "cross_entropy": "cross-entropy",
+    "cpu_percent": "CPU %",
+    "memory_gib": "memory GiB",
+    "process_gib": "process GiB",
+}
+TOGETHER = (("loss", ("loss", HELD_OUT)), ("loss parts", ("cross_entropy", "distillation")))
+"""Numbers that share a scale, under one title."""
+EVERY_STAGE = ("loss", HELD_OUT, "learning_rate", "grad_norm", "tokens_per_second")
+"""What is worth comparing between stages."""
+MEDIAN = "beta.q50"
+_LAYER = re.compile(r"(?:^|\.)(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A title and the metrics under it; `layered` ones are a heat map, `spread` are a distribution's quantiles."""
+
+    title: str
+    metrics: tuple[str, ...]
+    layered: bool = False
+    spread: bool = False
+
+
+def named(metric: str) -> str:
+    """A metric's name for people."""
+    return NAMES.get(metric, metric.replace("_", " ").replace("beta.", "β "))
+
+
+def figures(log: EventLog, stage: str) -> list[Figure]:
+    """A stage's figures: losses, what the method is about, then the rest as it came."""
+    left = dict.fromkeys(log.metrics(stage))
+    found = []
+    for title, metrics in TOGETHER:
+        if own := tuple(metric for metric in metrics if metric in left):
+            found.append(Figure(title, own))
+    if betas := tuple(log.group(stage, "beta")):
+        found.append(Figure("β quantiles", betas, spread=True))
+    kinds: dict[str, list[str]] = {}
+    for metric in log.group(stage, "alpha"):
+        kinds.setdefault(layer_of(metric)[1], []).append(metric)
+    found += [Figure(f"α {kind}", tuple(own), layered=True) for kind, own in kinds.items()]
+    for figure in found:
+        for metric in figure.metrics:
+            del left[metric]
+    first = [name for name in ("pair_accuracy", *EVERY_STAGE) if name in left]
+    rest = [name for name in left if name not in first and not _once(log, stage, name)]
+    return [*found, *(Figure(named(name), (name,)) for name in [*first, *rest])]
+
+
+def now(log: EventLog, stage: str, figure: Figure) -> str:
+    """A figure's newest value in a few characters.
+
+    Of a heat map the largest, of quantiles the median with their range, of the loss its own (the held-out one is told
+    seldom), of other numbers that share a scale each.
+    """
+    last = {m: float(values[-1]) for m in figure.metrics if len(values := log.series(stage, m).values)}
+    told = list(last.values())
+    finite = [value for value in told if math.isfinite(value)]
+    if figure.layered:
+        return f"±{number(max(map(abs, finite)))}" if finite else ""
+    if figure.spread and len(finite) > 1:
+        middle = last.get(MEDIAN, sorted(finite)[len(finite) // 2])
+        return f"{number(middle, 2)} {number(min(finite), 2)}–{number(max(finite), 2)}"
+    if len(told) > 1 and HELD_OUT not in last:
+        return " · ".join(number(value, 3) for value in told)
+    return number(told[0]) if told else ""
+
+
+def _once(log: EventLog, stage: str, metric: str) -> bool:
+    """Whether it is a result that is told at the end, and no curve."""
+    return len(log.series(stage, metric)) == 1 and any(len(log.series(stage, m)) > 2 for m in ("loss", "tokens"))
+
+
+def layer_of(metric: str) -> tuple[int, str]:
+    """The number of an adapted projection's layer and what it projects: (3, `q_proj`)."""
+    found = _LAYER.search(metric)
+    return (int(found[1]) if found else 0), metric.rsplit(".", 1)[-1]
+
+
+def every_stage(log: EventLog, stages: Sequence[str]) -> list[Figure]:
+    """The figures that compare the stages: those told by two of them at least."""
+    told = [set(log.metrics(stage)) for stage in stages]
+    return [Figure(named(name), (name,)) for name in EVERY_STAGE if sum(name in metrics for metrics in told) > 1]
+
+
+def apart(found: Sequence[Figure]) -> list[Figure]:
+    """Each metric a figure of its own, but for the heat maps: what compares runs."""
+    return [
+        one
+        for figure in found
+        for one in ([figure] if figure.layered else [Figure(named(metric), (metric,)) for metric in figure.metrics])
+    ]

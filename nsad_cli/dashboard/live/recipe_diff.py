@@ -1,0 +1,47 @@
+"""What differs between two runs' resolved recipes, by dotted setting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nsad_cli.errors import NsadError, first_line
+from nsad_cli.utils.terminal_text import printable
+
+UNSET = "–"
+
+
+def settings(path: Path) -> dict[str, str]:
+    """A recipe's settings by dotted name, each value as JSON.
+
+    Raises NsadError for a file that cannot be read or is no recipe.
+    """
+    import yaml
+
+    fix = "restore the file"
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if not isinstance(value, dict):
+            raise NsadError(f"{path} cannot be read", "it holds no settings", fix)
+        return dict(_flat(value, ""))
+    except OSError as error:
+        raise NsadError(f"{path} cannot be read", error.strerror or str(error), fix) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise NsadError(f"{path} cannot be read", f"it is not YAML ({first_line(error)})", fix) from error
+
+
+def _flat(value: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, item in value.items():
+        name = f"{prefix}{printable(str(key))}"
+        if isinstance(item, dict) and item:
+            yield from _flat(item, f"{name}.")
+        else:
+            yield name, printable(json.dumps(item, ensure_ascii=False, default=str))
+
+
+def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """(setting, one's value, the other's), where they differ; a dash for what one of them does not have."""
+    names = dict.fromkeys([*one, *other])
+    return [(name, one.get(name, UNSET), other.get(name, UNSET)) for name in names if one.get(name) != other.get(name)]

@@ -1,0 +1,183 @@
+"""What is read of a run's folder: the stages of its manifest and its last events, each again where it has changed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nsad_cli.errors import NsadError
+from nsad_cli.runs.run import Run
+from nsad_cli.utils.terminal_text import printable
+
+TAILS = (16 * 1024, 128 * 1024)
+"""Bytes of an event log's end that are read, the more where it takes more for so many events."""
+EVENTS = 40
+
+shown = functools.lru_cache(maxsize=4096)(printable)
+"""A name for people; names come again with every event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of a manifest: `seconds` is what it took in all, `result` what it came to, `error` why it ended early."""
+
+    name: str
+    state: str
+    started: float
+    seconds: float | None
+    result: Mapping[str, Any]
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An event: where it belongs (stage, model, benchmark), and its losses; nan is one that was not finite."""
+
+    time: float
+    stage: str
+    part: tuple[str, ...]
+    step: int
+    total: int
+    loss: float | None
+    held_out_loss: float | None
+
+
+Stamp = tuple[int, int] | None
+"""When a file was changed, and its size; None where it is not there."""
+
+
+@dataclass(slots=True)
+class RunFiles:
+    """A run's folder, and what was read of it.
+
+    stamps: its files' (manifest, events); read: those of when they were read.
+    since: when they were first looked at, or last seen to have changed (`heard`), in seconds that never jump.
+    """
+
+    run: Run
+    stamps: tuple[Stamp, Stamp] = (None, None)
+    read: tuple[Stamp, Stamp] = (None, None)
+    stages: Sequence[Stage] = ()
+    events: Sequence[Heard] = ()
+    created: float | None = None
+    version: str = ""
+    why: str = ""
+    gone: bool = False
+    since: float | None = None
+    heard: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether they are others than those that were read."""
+        return self.stamps != self.read
+
+    def look(self, moment: float) -> tuple[int, int]:
+        """Look whether they have changed; returns what orders runs: when the manifest changed, also of one gone.
+
+        moment: seconds that never jump.
+        """
+        stamp = _stamp(self.run.path / "manifest.json")
+        self.gone = stamp is None
+        if stamp is None:
+            self.why = "its folder is gone" if not self.run.path.is_dir() else "its manifest.json is gone"
+            self.read = (None, None)
+            return self.stamps[0] or (0, 0)
+        stamps = (stamp, _stamp(self.run.path / "events.jsonl"))
+        if self.since is None or stamps != self.stamps:
+            self.heard, self.since = self.since is not None, moment
+        self.stamps = stamps
+        return stamp
+
+    def catch_up(self) -> None:
+        """Read the manifest and the end of the event log, each where it has changed."""
+        manifest, events = self.stamps
+        if manifest != self.read[0]:
+            try:
+                self.stages, self.created, self.version = _manifest(self.run)
+                self.why = ""
+            except NsadError as error:
+                why = error.why.replace(f"{self.run.path}{os.sep}", "")
+                self.why = printable(f"{error.what}: {why}".removeprefix(f"run `{self.run.name}` "))
+            except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+                self.why = printable(f"its manifest.json is no run's ({type(error).__name__}: {error})")
+        if events != self.read[1]:
+            self.events = _tail(self.run.path / "events.jsonl") if events else []
+        self.read = self.stamps
+
+    def busy(self) -> bool:
+        """Whether a process is at work on the run."""
+        try:
+            return not self.gone and self.run.busy()
+        except OSError:  # a lock of somebody else's: who may not look takes the manifest's word
+            return True
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _manifest(run: Run) -> tuple[list[Stage], float, str]:
+    manifest = run.manifest()
+    stages = []
+    for name, told in manifest["stages"].items():
+        result = {key: value for key, value in (told.get("result") or {}).items() if key != "problem_ids"}
+        seconds = told.get("seconds")
+        stages.append(
+            Stage(
+                shown(str(name)),
+                shown(str(told["state"])),
+                float(told.get("started", 0.0)),
+                None if seconds is None else float(seconds),
+                result,
+                " ".join(printable(str(told.get("error", ""))).split()),
+            )
+        )
+    return stages, float(manifest["created"]), str(manifest["versions"].get("nsad", ""))
+
+
+def _tail(path: Path) -> list[Heard]:
+    """The last events of a log, in order; lines that are no events are passed over, cut ones too."""
+    lines: list[bytes] = []
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        for tail in TAILS:
+            file.seek(max(size - tail, 0))
+            lines = file.read(tail).split(b"\n")
+            if len(lines) > EVENTS or tail >= size:
+                break
+    return [event for line in lines[-EVENTS:] if (event := _event(line)) is not None]
+
+
+def _event(line: bytes) -> Heard | None:
+    try:
+        value = json.loads(line)
+        metrics = value["metrics"]
+        labels = [metrics[name] for name in ("model", "benchmark") if isinstance(metrics.get(name), str)]
+        return Heard(
+            float(value["time"]),
+            shown(str(value["stage"])),
+            tuple(map(shown, labels)),
+            int(value["step"]),
+            int(value["total"]),
+            _number(metrics, "loss"),
+            _number(metrics, "held_out_loss"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+def _number(metrics: Mapping[str, Any], name: str) -> float | None:
+    """A metric; None where there is none, nan where it was not finite (logs have null there)."""
+    if name not in metrics:
+        return None
+    return float("nan") if metrics[name] is None else float(metrics[name])

@@ -1,0 +1,90 @@
+"""A curve without its noise: a moving average whose weights fall exponentially."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nsad_cli.dashboard.live.event_log import EventLog
+from nsad_cli.dashboard.live.growable_array import Growing
+from nsad_cli.dashboard.live.series import Floats, Series
+
+WEIGHTS = (0.0, 0.6, 0.9, 0.99, 0.999)
+"""What remains of the average from one point to the next; 0 is the curve itself."""
+
+PART = 1 << 15
+"""Points that are worked on at once: they stay in the processor's cache."""
+
+
+class Smoothed:
+    """The moving average of a series that grows; each point is worked on once.
+
+    m_i = Σ w^(i−j) x_j / Σ w^(i−j) over the finite points j ≤ i: without the start's pull to zero (Kingma and Ba
+    2015, section 3). Points that are not finite stay gaps and change nothing.
+    """
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+        self._begin()
+
+    def _begin(self) -> None:
+        self._means = Growing()
+        self._sums = np.zeros(2)  # of values, and of weights
+        self._until: tuple[float, float] | None = None
+
+    def of(self, series: Series) -> Series:
+        """The averages at the series' steps."""
+        done = len(self._means)
+        seen = (series.steps[done - 1], series.values[done - 1]) if 0 < done <= len(series) else None
+        if done and (seen is None or not np.array_equal(seen, self._until or (), equal_nan=True)):
+            self._begin()  # the series was cut: a stage was resumed or run again
+            done = 0
+        for start in range(done, len(series), PART):
+            self._means.extend(self._next(series.values[start : start + PART]))
+        if len(series) > done:
+            self._until = (float(series.steps[-1]), float(series.values[-1]))
+        return Series(series.steps, self._means.array(), series.times)
+
+    def _next(self, values: Floats) -> Floats:
+        finite = ~np.isnan(values)
+        sums = decayed_sums(np.stack([np.where(finite, values, 0.0), finite]), self.weight, self._sums)
+        self._sums = sums[:, -1]
+        with np.errstate(invalid="ignore"):  # before the first finite point both are 0
+            return np.where(finite, sums[0] / sums[1], np.nan)
+
+
+class Averages:
+    """The averages of many curves, each worked on where it was left; kept for the curves that are asked for."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str, float], tuple[EventLog, int, Smoothed]] = {}
+
+    def of(self, run: str, stage: str, metric: str, series: Series, weight: float, log: EventLog) -> Series:
+        """A series of a log, averaged; where the log told some of it otherwise by now, from its beginning."""
+        key = run, stage, metric, weight
+        known, rewritten, average = self._known.get(key, (None, 0, Smoothed(weight)))
+        if known is not log or rewritten != log.rewritten:
+            average = Smoothed(weight)
+        self._known[key] = log, log.rewritten, average
+        return average.of(series)
+
+    def forget(self, kept: Sequence[str]) -> None:
+        """Keep the averages of these runs alone."""
+        self._known = {key: value for key, value in self._known.items() if key[0] in kept}
+
+
+def decayed_sums(rows: Floats, weight: float, before: Floats) -> Floats:
+    """s_i = w s_(i−1) + x_i along each row of x [r,n], from s_(−1) = before [r]."""
+    count, length = rows.shape
+    # numpy has no such scan; within a block s_i = w^i Σ x_j w^(−j), as long as w^(−j) is far from the largest float.
+    size = int(min(4096, 1 + 100 / -np.log10(weight), length))
+    blocks = np.zeros((count, -(-length // size), size))
+    blocks.reshape(count, -1)[:, :length] = rows
+    powers = weight ** np.arange(size)
+    sums = np.cumsum(blocks / powers, axis=2) * powers
+    carried = before
+    for block in range(sums.shape[1]):
+        sums[:, block] += weight * powers * carried[:, None]
+        carried = sums[:, block, -1]
+    return sums.reshape(count, -1)[:, :length].copy()

@@ -1,0 +1,114 @@
+"""What the votes screen reads in the background: a run's sets, one set's problems, their votes part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nsad_cli.errors import NsadError
+from nsad_cli.types import Problem
+from nsad_cli.voting.chain_sets import ChainSet, chain_sets, default_set, open_store, shared, survey
+from nsad_cli.voting.problem_filters import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The store is open: its sets, the one that is read, its ranker, its problems."""
+
+    sets: list[ChainSet]
+    chosen: ChainSet | None
+    ranker: str | None
+    problems: list[Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some more problems' votes."""
+
+    outcomes: dict[str, Outcome]
+
+
+Pairs = dict[str, tuple[Outcome, Outcome]]
+"""Problems' votes on both sides of a comparison, over the chains that are set against each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: a run's set and the ranker whose weights count."""
+
+    run: str
+    path: Path
+    chosen: ChainSet
+    ranker: str | None
+
+    @property
+    def title(self) -> str:
+        """In a few words."""
+        return f"{self.run} · {self.chosen.title}" + (f" · {self.ranker}" if self.ranker else "")
+
+
+def read_votes(path: Path, wanted: dict[str, str] | None, rules: Sequence[str]) -> Iterator[Opened | Part]:
+    """The set of that key, or the default one; then every problem's votes. Raises NsadError as ChainStore does."""
+    with open_store(path) as store:
+        sets = chain_sets(store)
+        chosen = next((item for item in sets if item.key == wanted), None) or default_set(sets)
+        if chosen is None:
+            yield Opened(sets, None, None, [])
+            return
+        yield Opened(sets, chosen, chosen.ranker, store.problems(**chosen.key))
+        for outcomes in survey(store, chosen, chosen.ranker, rules):
+            yield Part(outcomes)
+
+
+def read_pairs(here: Side, there: Side, rules: Sequence[str]) -> Iterator[Pairs]:
+    """The votes of the problems that both sides have; see survey.shared for how many chains of each."""
+    with open_store(here.path) as mine, open_store(there.path) as theirs:
+        first, other = shared((mine, theirs), (here.chosen, there.chosen))
+        ours = survey(mine, here.chosen, here.ranker, rules, first)
+        for found, others in zip(ours, survey(theirs, there.chosen, there.ranker, rules, other), strict=False):
+            # What is written meanwhile may be in one reading and not in the other.
+            yield {key: (found[key], others[key]) for key in found if key in others}
+
+
+def read_hits(here: Side, text: str) -> Iterator[set[str]]:
+    """Ids of the problems whose question or chains hold a text."""
+    with open_store(here.path) as store:
+        yield store.holding(text, **here.chosen.key)
+
+
+def sides(homes: Sequence[Path], here: Side) -> list[Side]:
+    """What can be compared with `here`: the same chains by other rankers, this run's other sets, other runs' sets.
+
+    homes: runs' folders. Stores that cannot be read are passed over.
+    """
+    found = [Side(here.run, here.path, here.chosen, name) for name in reversed(here.chosen.rankers)]
+    for home in homes:
+        path = home / "chains.sqlite"
+        try:
+            with open_store(path) as store:
+                sets = chain_sets(store)
+        except (NsadError, OSError):
+            continue
+        found += [Side(home.name, path, chosen, chosen.ranker) for chosen in reversed(sets)]
+    own = (here.run, here.chosen.key, here.ranker)
+    seen, distinct = {str(own)}, []
+    for side in found:
+        name = str((side.run, side.chosen.key, side.ranker))
+        if name not in seen:
+            distinct.append(side)
+        seen.add(name)
+    return distinct
+
+
+def signature(path: Path) -> tuple[tuple[int, int], ...]:
+    """Changes when the store is written to: sizes and times of its file and of its write-ahead log."""
+    found = []
+    for name in (path, path.with_name(f"{path.name}-wal")):
+        try:
+            status = name.stat()
+        except OSError:
+            continue
+        if status.st_size:  # an empty log comes and goes with whoever reads
+            found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)

@@ -1,0 +1,35 @@
+"""What is chosen, as a chart's curves or a heat map's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nsad_cli.dashboard.live.event_logs import FollowedLogs
+from nsad_cli.dashboard.live.metrics import HELD_OUT, layer_of
+from nsad_cli.dashboard.live.smoothing import Averages
+from nsad_cli.dashboard.screens.curves_selection import Source
+from nsad_cli.dashboard.themes import GLYPHS
+from nsad_cli.dashboard.widgets.heat_map import Layer
+from nsad_cli.dashboard.widgets.line_chart import Curve
+
+
+def curves(
+    shown: Sequence[Source], colours: Sequence[str], smoothing: float, averages: Averages, logs: FollowedLogs
+) -> list[Curve]:
+    """Each with its glyph and colour, and as its average; what is measured seldom is not averaged but marked."""
+    found = []
+    for place, source in enumerate(shown):
+        glyph, colour = GLYPHS[place % len(GLYPHS)], colours[place % len(colours)]
+        if source.metric == HELD_OUT or not smoothing:
+            found.append(Curve(source.title, source.series, glyph, colour, source.metric == HELD_OUT))
+        else:
+            own = source.run, source.stage, source.metric
+            average = averages.of(*own, source.series, smoothing, logs[source.run])
+            found.append(Curve(source.title, average, glyph, colour, behind=source.series))
+    return found
+
+
+def layers(shown: Sequence[Source]) -> list[Layer]:
+    """By their numbers."""
+    found = [Layer(layer_of(source.metric)[0], source.series) for source in shown]
+    return sorted(found, key=lambda layer: layer.number)

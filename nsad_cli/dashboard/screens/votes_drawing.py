@@ -1,0 +1,107 @@
+"""What the votes screen draws of one problem: its bars, and a chain's text by steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
+from nsad_cli.types import Chain, Finish
+from nsad_cli.utils.terminal_text import printable, readable
+from nsad_cli.voting.bar_chart import Line, draw, fitting, mark, one_line
+from nsad_cli.voting.chain_steps import Step, chain_steps
+from nsad_cli.voting.rule_results import standings
+from nsad_cli.voting.rules import RULES
+
+ALL_RULES = 86
+"""Cells from which on every rule has its bars."""
+MOST_ANSWERS = 40
+LOW = 0.2
+"""A token less likely than this is marked."""
+OPEN, CLOSE = "‹", "›"
+
+
+def bars(opened: OpenProblem, listed: ProblemList, width: int, lines: int, tints: dict[str, str]) -> RenderableType:
+    """The question (in so many lines), the gold answer, every rule's bars, and the other side's where there is one."""
+    if opened.problem is None:
+        return ""
+    wanted = RULES if width >= ALL_RULES else listed.rules
+    found = fitting({rule: opened.found[rule] for rule in wanted}, width, listed.rule)
+    question, room = one_line(opened.problem.question), (width - 8) * lines
+    gold = one_line(opened.problem.answer)
+    parts: list[RenderableType] = [
+        Text(question if len(question) <= room else question[: room - 1] + "…", tints["text"]),
+        Text(f"gold answer: {gold}" if gold else "no gold answer", "bold"),
+        drawn(draw(found, width, first=listed.rule, before=opened.before, most=MOST_ANSWERS), tints),
+    ]
+    if listed.other:
+        there = fitting(standings(opened.there, wanted), width, listed.rule)
+        parts.append(Text(f"there: {one_line(listed.other.title)}", f"bold {tints['accent']}"))
+        parts.append(drawn(draw(there, width, first=listed.rule, most=MOST_ANSWERS), tints))
+    return Group(*parts)
+
+
+def drawn(lines: Sequence[Line], tints: dict[str, str]) -> Text:
+    """Drawn lines in the theme's colours."""
+    styles = {
+        "head": "bold",
+        "winner": f"bold {tints['primary']}",
+        "right": tints["right"],
+        "wrong": tints["wrong"],
+        "changed": f"bold {tints['warning']}",
+        "dim": tints["dim"],
+    }
+    text = Text(no_wrap=True, overflow="crop")
+    for number, line in enumerate(lines):
+        text.append("\n" if number else "")
+        for part, meaning in line:
+            text.append(part, styles.get(meaning, ""))
+    return text
+
+
+def chain_text(chain: Chain, tints: dict[str, str], search: str, latex: bool) -> RenderableType:
+    """A chain by steps, each with the mean probability of its tokens, those below LOW in brackets and underlined.
+
+    latex: formulas as they look, then without marks: these stand at places in the text as it is.
+    """
+    grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    grid.add_column(width=4, style=tints["dim"])
+    grid.add_column(ratio=1, overflow="fold")
+    for step in chain_steps(chain):
+        text = Text(printable(readable(chain.text[step.start : step.end]))) if latex else _marked(chain, step, tints)
+        if search:
+            text.highlight_regex(re.compile(re.escape(printable(search)), re.IGNORECASE), "reverse")
+        grid.add_row("" if step.likely is None else f"{step.likely:.2f}", text)
+    low = sum(token.likely < LOW for step in chain_steps(chain) for token in step.tokens)
+    marked = f"{low} token{'s' if low > 1 else ''} {OPEN}below {LOW:.0%}{CLOSE}" if low else f"no token below {LOW:.0%}"
+    known = marked if chain.logprobs else "no token probabilities"
+    cut = "" if chain.finish is Finish.STOP else " · cut off" if chain.finish is Finish.LENGTH else " · filtered"
+    head = f"chain {chain.index} · {mark(chain.correct)} {answer_of(chain)}{cut} · {known}"
+    return Group(Text(head, f"bold {tints['primary']}"), grid)
+
+
+def answer_of(chain: Chain) -> str:
+    """A chain's answer in one line."""
+    return "no answer" if chain.answer is None else one_line(chain.answer)
+
+
+def _marked(chain: Chain, step: Step, tints: dict[str, str]) -> Text:
+    """A step as it was written, unlikely tokens marked inside their white space."""
+    text, place = Text(), step.start
+    for token in step.tokens:
+        start, end = max(token.start, step.start, place), min(token.end, step.end)
+        piece = chain.text[start:end]
+        if token.likely >= LOW or not piece.strip():
+            continue
+        start += len(piece) - len(piece.lstrip())
+        piece = piece.strip()
+        text.append(printable(chain.text[place:start]))
+        text.append(f"{OPEN}{printable(piece)}{CLOSE}", f"underline {tints['warning']}")
+        place = start + len(piece)
+    text.append(printable(chain.text[place : step.end]))
+    text.rstrip()
+    return text

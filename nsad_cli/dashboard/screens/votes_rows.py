@@ -1,0 +1,193 @@
+"""What the votes screen says in rows and lines: a problem, a chain, the state; and the same as tables for CSV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from rich.text import Text
+
+from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.screens.votes_drawing import answer_of
+from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
+from nsad_cli.dashboard.widgets.row_list import Cell, Column
+from nsad_cli.types import Problem
+from nsad_cli.utils.terminal_text import printable
+from nsad_cli.voting.bar_chart import mark, one_line
+from nsad_cli.voting.problem_filters import Outcome, Won
+
+CHAIN_COLUMNS = (
+    Column("  #", 5),
+    Column("answer"),
+    Column("weight", 7, number=True, drop=1),
+    Column("log p", 6, number=True, drop=2),
+    Column("p", 4, number=True, drop=4),
+    Column("tokens", 6, number=True, drop=3),
+)
+BECAME = {"fixed": "✗→✓", "broke": "✓→✗", "both-right": "✓ ✓", "both-wrong": "✗ ✗", "unknown": "· ·"}
+ROOMY = 76
+"""Cells from which on every rule has its column in the list."""
+Row = Callable[[int], list[Cell]]
+
+
+def problem_rows(listed: ProblemList, width: int, colours: dict[str, str]) -> tuple[list[Column], Row]:
+    """The list's columns, and what gives a row."""
+    return _compared(listed, colours) if listed.other else _voted(listed, width, colours)
+
+
+def _compared(listed: ProblemList, colours: dict[str, str]) -> tuple[list[Column], Row]:
+    columns = [Column("problem"), Column("gold", 8, drop=1), Column("here", 10), Column("there", 10), Column("", 3)]
+
+    def row(index: int) -> list[Cell]:
+        problem = listed.rows[index]
+        sides = [_decided(found, listed.rule, colours) for found in listed.pairs[problem.id]]
+        return [_question(problem), one_line(problem.answer), *sides, BECAME[listed.became(problem.id)]]
+
+    return columns, row
+
+
+def _voted(listed: ProblemList, width: int, colours: dict[str, str]) -> tuple[list[Column], Row]:
+    names = listed.rules if width >= ROOMY else [listed.rule]
+    columns = [
+        Column("#", 5, number=True, drop=4),
+        Column("problem"),
+        Column("gold", 8, drop=3),
+        *(Column(name, 10) for name in names),
+        Column("margin", 6, number=True, drop=2),
+    ]
+
+    def row(index: int) -> list[Cell]:
+        problem = listed.rows[index]
+        decided = listed.won(problem.id)
+        if problem.id in listed.outcomes:
+            cells: list[Cell] = [_won(listed.won(problem.id, name), colours) for name in names]
+            cells[names.index(listed.rule)] = _decided(listed.outcomes[problem.id], listed.rule, colours)
+        else:
+            cells = [Text("…", colours["dim"])] * len(names)
+        margin = "" if decided is None or decided.margin is None else f"{decided.margin:.0%}"
+        return [str(listed.places[problem.id]), _question(problem), one_line(problem.answer), *cells, margin]
+
+    return columns, row
+
+
+def _question(problem: Problem) -> str:
+    return one_line(problem.question[:400])
+
+
+def _decided(found: Outcome, rule: str, colours: dict[str, str]) -> Cell:
+    """The winner by the rule that decides; where `sc` stands in for it, that is said."""
+    return _won(found.by(rule), colours, "" if rule in found.won else "sc ")
+
+
+def _won(won: Won | None, colours: dict[str, str], instead: str = "") -> Cell:
+    if won is None:
+        return Text("–", colours["dim"])
+    said = "none" if won.answer is None else one_line(won.answer)
+    return Text(f"{instead}{mark(won.right)} {said}", judged(won.right, colours))
+
+
+def judged(right: bool | None, colours: dict[str, str]) -> str:
+    """The colour of right, wrong or not known."""
+    return colours["text"] if right is None else colours["right"] if right else colours["wrong"]
+
+
+def chain_rows(opened: OpenProblem, rule: str, colours: dict[str, str]) -> Row:
+    """What gives a chain's row: ▸ voted for the winner, ⊘ is left out."""
+    held, left = opened.standing(rule), opened.left
+    weights = held.weights if held else {}
+    winning = set(held.ballot.votes[0].chains) if held and held.ballot.votes else set()
+
+    def row(index: int) -> list[Cell]:
+        chain = opened.chains[index]
+        inside, mean, weight = chain.index in left, chain.logprob, weights.get(chain.index)
+        glyph = "▸" if chain.index in winning else " " if inside else "⊘"
+        style = judged(chain.correct, colours) if inside else f"strike {colours['dim']}"
+        return [
+            Text(f"{glyph} {chain.index:>2}", "bold" if glyph == "▸" else ""),
+            Text(f"{mark(chain.correct)} {answer_of(chain)}", style),
+            "–" if weight is None else f"{weight:.3g}" if abs(weight) < 1000 else f"{weight:.0e}",
+            "–" if mean is None else f"{mean:.2f}",
+            "–" if mean is None else f"{math.exp(min(mean, 0.0)):.2f}",
+            str(len(chain.logprobs) or "–"),
+        ]
+
+    return row
+
+
+def state(listed: ProblemList, opened: OpenProblem, reading: bool, searching: bool, colours: dict[str, str]) -> Text:
+    """What is looked at, what it is compared with, and what is assumed; a line each."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    if reading and len(listed.outcomes) < len(listed.problems):
+        text.append(f"reading {len(listed.outcomes):,} of {len(listed.problems):,} · ", colours["dim"])
+    text.append(f"{listed.queue}: {len(listed.rows):,}", "bold")
+    text.append(f" ({listed.queue_means})" if listed.queue != "all" else "")
+    text.append(f" · {listed.rule} decides")
+    if listed.search:
+        found = "…" if searching else f"{len(listed.hits):,}"
+        text.append(f" · “{printable(listed.search)}” in {found}", f"bold {colours['accent']}")
+    if listed.chosen:
+        scored = f" · {one_line(listed.ranker)}" if listed.ranker else " · no ranker"
+        text.append(f" · {one_line(listed.chosen.title)}{scored}", colours["dim"])
+    if listed.other:
+        said = ", ".join(f"{name} {listed.counts[name]:,}" for name in ("fixed", "broke", "both-right", "both-wrong"))
+        here, there = listed.stood_in()
+        stood_in = f"sc for {listed.rule} of {here:,} here, {there:,} there" if here or there else ""
+        parts = [f"there: {said}", listed.against() or "reading", stood_in, one_line(listed.other.title), "c stops"]
+        text.append("\n" + " · ".join(filter(None, parts)), f"bold {colours['accent']}")
+    if assumed := opened.assumed():
+        changed = opened.changed()
+        result = f"◂ another winner by {', '.join(changed)}" if changed else "the same winners"
+        text.append(f"\nwhat if {', '.join(assumed)}: {result} · r resets", f"bold {colours['warning']}")
+    return text
+
+
+def chain_data(opened: OpenProblem, rule: str) -> Data:
+    """The open problem's chains."""
+    held, left = opened.standing(rule), opened.left
+    weights = held.weights if held else {}
+    columns = ("problem", "chain", "answer", "class", "right", "weight", "logprob", "tokens", "left_in", "text")
+    rows: list[Sequence[object]] = [
+        (
+            chain.problem_id,
+            chain.index,
+            chain.answer,
+            chain.answer_class,
+            chain.correct,
+            weights.get(chain.index),
+            chain.logprob,
+            len(chain.logprobs),
+            chain.index in left,
+            chain.text,
+        )
+        for chain in opened.chains
+    ]
+    return Data(columns, rows)
+
+
+def problem_data(listed: ProblemList) -> Data:
+    """The list's problems, with each rule's winner; of a comparison with both sides' and what became of them."""
+    columns = ["problem", "question", "gold"]
+    if listed.other:
+        columns += [f"{side}_{what}" for side in ("here", "there") for what in ("chains", "rule", "answer", "right")]
+        return Data([*columns, "became", "here", "there"], [_pair_data(listed, problem) for problem in listed.rows])
+    columns += ["chains", *(f"{rule}_{what}" for rule in listed.rules for what in ("answer", "right", "margin"))]
+    return Data(columns, [_problem_data(listed, problem) for problem in listed.rows])
+
+
+def _problem_data(listed: ProblemList, problem: Problem) -> list[object]:
+    found = listed.outcomes.get(problem.id)
+    row: list[object] = [problem.id, problem.question, problem.answer, found.chains if found else None]
+    for rule in listed.rules:
+        won = listed.won(problem.id, rule)
+        row += [won.answer, won.right, won.margin] if won else [None] * 3
+    return row
+
+
+def _pair_data(listed: ProblemList, problem: Problem) -> list[object]:
+    row: list[object] = [problem.id, problem.question, problem.answer]
+    for found in listed.pairs[problem.id]:
+        won = found.by(listed.rule)
+        rule = listed.rule if listed.rule in found.won else "sc"
+        row += [found.chains, *((rule, won.answer, won.right) if won else [None] * 3)]
+    sides = [side.title if side else None for side in (listed.here, listed.other)]
+    return [*row, listed.became(problem.id), *sides]

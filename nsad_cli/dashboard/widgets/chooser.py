@@ -1,0 +1,46 @@
+"""A list to choose one thing from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from nsad_cli.dashboard.widgets.row_list import Column, RowList
+from nsad_cli.utils.terminal_text import printable
+
+
+class Chooser(ModalScreen[int | None]):
+    """Gives the place of what was chosen; None where it was left by Escape."""
+
+    CSS = """
+    Chooser { align: center middle; }
+    #choices { width: 90%; max-width: 100; height: 60%; padding: 0 1; border: round $primary; background: $surface; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss", "Close")]
+
+    def __init__(self, title: str, choices: Sequence[str], cursor: int = 0) -> None:
+        super().__init__()
+        self.head, self.choices, self.first = title, choices, cursor
+
+    def compose(self) -> ComposeResult:
+        """The list."""
+        with Vertical(id="choices"):
+            yield Static(f"{self.head} (Enter chooses, Escape closes)", markup=False)
+            yield RowList([Column("")])
+
+    def on_mount(self) -> None:
+        """Show the choices."""
+        rows = self.query_one(RowList)
+        rows.show(len(self.choices), lambda index: (printable(self.choices[index]),), cursor=self.first)
+        rows.focus()
+
+    def on_row_list_chosen(self, event: RowList.Chosen) -> None:
+        """Give it."""
+        event.stop()
+        self.dismiss(event.index)

@@ -1,0 +1,57 @@
+"""The stages of a run in a line, the one looked at marked; a click chooses another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual import events
+from textual.message import Message
+from textual.widgets import Static
+
+from nsad_cli.utils.terminal_text import printable
+
+
+class StageBar(Static):
+    """As many as fit, around the one looked at; ‹ and › where there are more."""
+
+    DEFAULT_CSS = "StageBar { height: 1; }"
+
+    class Chosen(Message):
+        """A click on a stage."""
+
+        def __init__(self, stage: str) -> None:
+            super().__init__()
+            self.stage = stage
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, markup=False)
+        self._places: list[tuple[int, int, str]] = []
+
+    def show(self, stages: Sequence[str], here: str, live: str | None) -> None:
+        """Draw it anew; `live` is a stage that tells something at the moment."""
+        labels = [f" {'▸' if stage == live else ''}{printable(stage)} " for stage in stages]
+        room, at = max(self.size.width - 4, 10), list(stages).index(here)
+        first = last = at
+        while True:
+            taken = sum(map(len, labels[first : last + 1]))
+            if last + 1 < len(labels) and taken + len(labels[last + 1]) <= room:
+                last += 1
+            elif first and taken + len(labels[first - 1]) <= room:
+                first -= 1
+            else:
+                break
+        text = Text("‹ " if first else "  ", no_wrap=True, overflow="ellipsis", end="")
+        self._places = []
+        for stage, label in list(zip(stages, labels, strict=True))[first : last + 1]:
+            start = text.cell_len
+            text.append(label, "bold reverse" if stage == here else "")
+            self._places.append((start, text.cell_len, stage))
+        text.append(" ›" if last + 1 < len(labels) else "")
+        self.update(text)
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the stage under the pointer."""
+        for start, end, stage in self._places:
+            if start <= event.x < end:
+                self.post_message(self.Chosen(stage))

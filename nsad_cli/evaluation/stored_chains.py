@@ -1,0 +1,86 @@
+"""Chains that `nsad eval` has measured, read back from a run's store; no model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nsad_cli.config.schema import UNTRAINED
+from nsad_cli.evaluation.report import Measured
+from nsad_cli.generation.engine_spec import Engine
+from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
+from nsad_cli.grading.chains import complete
+from nsad_cli.grading.checker import Checker
+from nsad_cli.inference.current_ranker import present_ranker
+from nsad_cli.inference.sampling import greedy, sampling_key
+from nsad_cli.runs.models import model_key
+from nsad_cli.runs.run import Run
+from nsad_cli.store.chains import ChainStore
+from nsad_cli.types import Chain, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A run's model, with the engine that its chains are of."""
+
+    run: Run
+    model: str
+    engine: Engine
+
+    @property
+    def name(self) -> str:
+        """RUN:MODEL, and @ENGINE where it is not the transformers one."""
+        return f"{self.run.name}:{self.model}" + ("" if self.engine.kind == "hf" else f"@{self.engine.name}")
+
+    def command(self, samples: int | None = None, how: str = "") -> str:
+        """The command that measures it; how: further options."""
+        engine = "" if self.engine.kind == "hf" else f"--engine {self.engine.spec}"
+        chains = "" if samples is None else f"--samples {samples}"
+        return " ".join(filter(None, [f"nsad eval --run {self.run.name} --model {self.model}", engine, how, chains]))
+
+    def ranker(self) -> str | None:
+        """The ranker whose scores count: the run's present one; none for a model that it never scores."""
+        return None if self.model in UNTRAINED else present_ranker(self.run)
+
+    def engines(self) -> list[str]:
+        """Of which engines the run keeps chains by the model's present weights."""
+        own = model_key(self.run, self.run.recipe, self.model)
+        with ChainStore(self.run.chains_path) as store:
+            found = {key.partition("@") for model, key, *_ in store.sets() if model == self.model}
+        return sorted(kind.replace("@", ":") or "hf" for key, _, kind in found if key == own)
+
+
+def stored_chains(side: Side, problems: Sequence[Problem]) -> Measured:
+    """Each problem's greedy chain, and its sampled ones from the first on without a gap, as they were kept.
+
+    By the run's present settings, weights and ranker; empty where the store lacks them. Raises NsadError where the run
+    has not trained the model.
+    """
+    recipe, ranker = side.run.recipe, side.ranker()
+    sampling = Sampling.of(recipe.sampling)
+    key = {"model": side.model, "model_key": side.engine.key(model_key(side.run, recipe, side.model))}
+    first, others = sampling_key(greedy(sampling), recipe.seed), sampling_key(sampling, recipe.seed)
+    found: Measured = {}
+    with ChainStore(side.run.chains_path) as store:
+        for problem in problems:
+            chains = [
+                c for c in store.get(problem.id, sampling=others, ranker=ranker, **key) if c.index != GREEDY_INDEX
+            ]
+            sampled = [chain for place, chain in enumerate(chains) if chain.index == place]
+            found[problem.id] = (store.whole(problem.id, (GREEDY_INDEX,), sampling=first, **key), sampled)
+    return found
+
+
+def judged(measured: Measured, problems: Sequence[Problem], samples: int, checker: Checker) -> Measured:
+    """Greedy chains and the first `samples` sampled ones, where there are as many, judged anew: checkers improve."""
+    return {
+        problem.id: (
+            complete(measured[problem.id][0], problem.answer, checker),
+            complete(_first(measured[problem.id][1], samples), problem.answer, checker),
+        )
+        for problem in problems
+    }
+
+
+def _first(chains: Sequence[Chain], samples: int) -> Sequence[Chain]:
+    return chains[:samples] if len(chains) >= samples else []

@@ -1,0 +1,57 @@
+"""Chains that a store has are not sampled again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from nsad_cli.generation.sampler import Sampler, Sampling, Task
+from nsad_cli.store.chains import ChainStore
+from nsad_cli.types import Chain, Problem
+
+
+class KeptSampler:
+    """An engine beside a store: gives the chains that the store has, samples those that it lacks, and keeps them.
+
+    key: model, model_key and sampling, as in ChainStore. Chains are kept as they arrive; those of the store come with
+    the scores of a ranker, where one is named. Of an engine that plans batches, a task is the store's as a whole or not
+    at all.
+    """
+
+    def __init__(
+        self,
+        engine: Sampler,
+        store: ChainStore,
+        key: dict[str, str],
+        problems: Iterable[Problem],
+        ranker: str | None = None,
+    ) -> None:
+        self.engine, self.store, self.key, self.ranker = engine, store, key, ranker
+        self.problems = {problem.id: problem for problem in problems}
+        self.plans_batches = engine.plans_batches
+
+    def sample(
+        self,
+        tasks: Sequence[Task],
+        sampling: Sampling,
+        *,
+        seed: str,
+        on_tokens: Callable[[int], None] = lambda _: None,
+    ) -> Iterator[Chain]:
+        """See Sampler.sample."""
+        planned = []
+        for task in tasks:
+            found = self.store.get(task.problem_id, ranker=self.ranker, **self.key)
+            stored = {chain.index: chain for chain in found if chain.index in task.indices}
+            missing = tuple(index for index in task.indices if index not in stored)
+            if missing and self.plans_batches:
+                stored, missing = {}, task.indices
+            planned.append(dataclasses.replace(task, indices=missing or task.indices, kept=not missing))
+            yield from stored.values()
+        wanted = {(task.problem_id, index) for task in planned if not task.kept for index in task.indices}
+        if not wanted:
+            return
+        for chain in self.engine.sample(planned, sampling, seed=seed, on_tokens=on_tokens):
+            if (chain.problem_id, chain.index) in wanted:
+                self.store.put(self.problems[chain.problem_id], [chain], **self.key)
+                yield chain

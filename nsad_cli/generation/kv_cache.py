@@ -1,0 +1,144 @@
+"""The keys and values of chains that are written at once, in which admitting and retiring a chain is cheap.
+
+A row is a chain. All rows write into the same column, one column a step, so a row's prompt ends where the others stand
+when it comes in: the layout that transformers knows as left padding, and makes every kind of mask for. Between two
+arrangements nothing is copied but the new keys and values themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from nsad_cli.models.packing import Span
+
+SLACK = 64
+"""Columns that an arrangement leaves for what is to be written."""
+CPU_SPAN = 16
+"""Rows that attend together on a CPU: rows stand in the order of their coming, so neighbours are of like length."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """A prompt of P tokens that has been run: each layer's keys and values [H,P,D], and what its last token gave."""
+
+    length: int
+    layers: tuple[tuple[Tensor, Tensor], ...]
+    logits: Tensor
+    state: Tensor
+
+
+def prompts_of(cache: DynamicCache, lengths: Sequence[int], logits: Tensor, states: Tensor) -> list[Prompt]:
+    """Take a batch of left-padded prompts apart; logits [B,V] and states [B,d] are those of their last tokens."""
+    return [
+        Prompt(
+            length,
+            tuple((layer.keys[i, :, -length:], layer.values[i, :, -length:]) for layer in cache.layers),
+            logits[i],
+            states[i],
+        )
+        for i, length in enumerate(lengths)
+    ]
+
+
+class _Layer(DynamicLayer):
+    """One layer's buffers [B,H,W,D]; `keys` and `values`, which the model sees, are their columns before `end`."""
+
+    def __init__(self, buffers: tuple[Tensor, Tensor], end: int) -> None:
+        super().__init__()
+        self.buffers = buffers
+        self.dtype, self.device, self.is_initialized = buffers[0].dtype, buffers[0].device, True
+        self._show(end)
+
+    def _show(self, end: int) -> None:
+        self.end = end
+        self.keys, self.values = (buffer[:, :, :end] for buffer in self.buffers)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Write one column."""
+        for buffer, column in zip(self.buffers, (key_states, value_states), strict=True):
+            buffer[:, :, self.end : self.end + 1] = column
+        self._show(self.end + 1)
+        return self.keys, self.values
+
+
+class Slots:
+    """The cache of the rows, and where each of them starts in it."""
+
+    def __init__(self) -> None:
+        self.cache = Cache(layers=[])
+        self.starts: list[int] = []
+        self.end = self.width = 0
+        """The column that is written next, and how many there are."""
+        self._mask = torch.empty(0)
+
+    @property
+    def full(self) -> bool:
+        """Whether no column is left."""
+        return self.end == self.width
+
+    def arrange(self, kept: Sequence[int], new: Sequence[Prompt]) -> None:
+        """Keep these rows, in order, and append one for each of the new prompts, a prompt's next to each other."""
+        held = self.end - min((self.starts[row] for row in kept), default=self.end)
+        used = max([held, *(prompt.length for prompt in new)])
+        groups = [(prompt, sum(1 for _ in same)) for prompt, same in groupby(new)]
+        layers = self.cache.layers
+        for number in range(len(new[0].layers) if new else len(layers)):
+            old = layers[number].buffers if kept else (None, None)
+            keys, values = (
+                _arranged(old[i], kept, held, self.end, [(p.layers[number][i], n) for p, n in groups], used)
+                for i in (0, 1)
+            )
+            layers[number : number + 1] = [_Layer((keys, values), used)]  # a layer at a time, to hold no cache twice
+        self.starts = [used - self.end + self.starts[row] for row in kept] + [used - prompt.length for prompt in new]
+        self.end, self.width, device = used, used + SLACK, layers[0].device
+        self._mask = (torch.arange(self.width) >= torch.tensor(self.starts)[:, None]).long().to(device)
+
+    def retire(self, row: int) -> None:
+        """A row is done: what it has seen need not be read for its neighbours' sake any more."""
+        self.starts[row] = self.end
+
+    def mask(self) -> Tensor:
+        """The columns of each row's own tokens, with the one written next [B,end+1]."""
+        return self._mask[:, : self.end + 1]
+
+    def spans(self) -> tuple[Span, ...]:
+        """Rows that attend together; a GPU does best with all of them at once."""
+        count = len(self.starts)
+        size = CPU_SPAN if self._mask.device.type == "cpu" else count
+        bounds = [(start, min(start + size, count)) for start in range(0, count, size)]
+        return tuple(Span(start, stop, min(self.starts[start:stop])) for start, stop in bounds)
+
+
+def _arranged(
+    old: Tensor | None, kept: Sequence[int], held: int, end: int, new: list[tuple[Tensor, int]], used: int
+) -> Tensor:
+    """A buffer of which `used` columns are in use: the last `held` before `end` of old rows, then new prompts'."""
+    like = old if old is not None else new[0][0][None]
+    rows = len(kept) + sum(count for _, count in new)
+    buffer = like.new_empty(rows, like.shape[1], used + SLACK, like.shape[3])
+    row = 0
+    while old is not None and row < len(kept):  # neighbours that stay neighbours are copied at once
+        stop = row + 1
+        while stop < len(kept) and kept[stop] - kept[row] == stop - row:
+            stop += 1
+        source = old[kept[row] : kept[row] + stop - row, :, end - held : end]
+        _put(buffer[row:stop], source, used)
+        row = stop
+    for keys, count in new:
+        _put(buffer[row : row + count], keys[None], used)
+        row += count
+    return buffer
+
+
+def _put(rows: Tensor, source: Tensor, used: int) -> None:
+    """Let the columns in use end with these; the others are masked, but not-a-number would pass through any mask."""
+    rows[:, :, used - source.shape[2] : used] = source
+    rows[:, :, : used - source.shape[2]] = 0

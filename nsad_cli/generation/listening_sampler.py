@@ -1,0 +1,40 @@
+"""A sampler whose chains hand over their features as they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling, Task
+from nsad_cli.types import Chain
+
+
+class ListeningSampler:
+    """A sampler that also tells each chain's features."""
+
+    plans_batches = True
+
+    def __init__(self, sampler: Any, hear: Callable[[Chain, Tensor], None]) -> None:
+        self.sampler, self.hear = sampler, hear
+
+    def sample(
+        self,
+        tasks: Sequence[Task],
+        sampling: Sampling,
+        *,
+        seed: str,
+        on_tokens: Callable[[int], None] = lambda _: None,
+    ) -> Iterator[Chain]:
+        """See Sampler.sample; greedy chains, which no vote weighs, are not told of."""
+        features: dict[tuple[str, int], Tensor] = {}
+
+        def keep(problem: str, index: int, mean: Tensor) -> None:
+            features[problem, index] = mean
+
+        for chain in self.sampler.sample(tasks, sampling, seed=seed, on_tokens=on_tokens, on_features=keep):
+            mean = features.pop((chain.problem_id, chain.index))
+            if chain.index != GREEDY_INDEX:
+                self.hear(chain, mean)
+            yield chain

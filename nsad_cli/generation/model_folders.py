@@ -1,0 +1,69 @@
+"""Model folders that others load: a plain model as transformers writes it, and NAT on its base for vLLM."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import GenerationConfig
+
+from nsad_cli.errors import NsadError
+from nsad_cli.models.nat.adapters import CONFIG, Adapters
+from nsad_cli.models.nat.serving import METHOD, VERSION
+from nsad_cli.models.student import Student
+
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM takes for --max-lora-rank."""
+
+
+def save_model(student: Student, model: Any, folder: Path, max_new_tokens: int, **more: Any) -> None:
+    """Write a model with the student's tokenizer; more: further arguments of save_pretrained.
+
+    The generation config says what a run does: greedy, to the student's end tokens and max_new_tokens. The base's own
+    settings are left out: a repetition penalty, say, would give other answers. Raises OSError where writing fails.
+    """
+    stop = sorted(student.stop_ids)
+    model.generation_config = GenerationConfig(
+        bos_token_id=student.tokenizer.bos_token_id,
+        eos_token_id=stop if len(stop) > 1 else stop[0],
+        pad_token_id=student.pad_id,
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+    )
+    try:
+        model.save_pretrained(folder, **more)
+        student.tokenizer.save_pretrained(folder)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def save_nat(student: Student, adapters: Adapters, name: str, folder: Path, max_new_tokens: int) -> None:
+    """Write a NAT adapter and its base, in the base's dtype, as a folder that nsad's plugin for vLLM reads.
+
+    No adapter is left in memory. Raises NsadError where vLLM could not compute it, OSError where writing fails.
+    """
+    tensors = adapters.served(name)
+    base = adapters.bare()
+    save_model(student, base, folder, max_new_tokens, state_dict={**base.state_dict(), **tensors})
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["quantization_config"] = {"quant_method": METHOD, "version": VERSION, "tensors": len(tensors)}
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def lora_room(folder: Path) -> int:
+    """The smallest rank that vLLM makes room for and a PEFT folder's LoRA fits into.
+
+    Raises NsadError for a rank that is above them all.
+    """
+    rank = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["r"]
+    found = next((room for room in LORA_RANKS if room >= rank), None)
+    if found is None:
+        raise NsadError(
+            "vLLM cannot serve this LoRA",
+            f"its rank is {rank}, and vLLM takes {LORA_RANKS[-1]} at most",
+            "export it merged: nsad export FOLDER",
+        )
+    return found

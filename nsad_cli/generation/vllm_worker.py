@@ -1,0 +1,128 @@
+"""The process in which vLLM runs for generation/vllm_process.py: reads requests as JSON lines, writes what comes.
+
+Run as `python -m nsad_cli.generation.vllm_worker`, in a session of its own. In: first {"model", "revision", "device",
+"dtype", "lora" (a PEFT folder, or null), "lora_rank"}, then a line a draw: {"key", "prompt" (token ids), "sampling"
+(fields of SamplingParams)}. Out: {} when the model is loaded, then a line a draw as it ends: {"key", "text", "finish",
+"tokens" (ids), "logprobs" (one a token; where logprobs=0 and flat_logprobs were asked for)}; or {"error"} in place of
+either. It ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from queue import Empty, SimpleQueue
+from typing import Any, TextIO
+
+from nsad_cli.errors import first_line
+
+ON_CPU: dict[str, Any] = {
+    "enforce_eager": True,  # compiling SmolLM2 alone takes two and a half minutes, at every start
+    "enable_chunked_prefill": False,  # a seeded request whose prompt is cut in two kills vLLM's engine on CPUs
+    "kv_cache_memory_bytes": 2 * 2**30,  # in place of nearly all memory; VLLM_CPU_KVCACHE_SPACE comes before it
+}
+GRACE = 20.0
+"""Seconds for vLLM to end by itself."""
+Lines = SimpleQueue[str]
+"""Lines that came in; an empty one where there will be no more."""
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    # The lines travel on descriptors that vLLM does not know: it and its processes may print what they like.
+    incoming, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    lines: Lines = SimpleQueue()
+    started = threading.Event()
+    threading.Thread(target=_listen, args=(incoming, lines, started), daemon=True).start()
+    settings = json.loads(lines.get())
+    try:
+        engine = _start(settings)
+    except Exception as error:  # vLLM and its parts raise what they like
+        _write(replies, {"error": " ".join(str(error).split())[:300] or type(error).__name__})
+        return
+    started.set()
+    _write(replies, {})
+    try:
+        _serve(engine, _lora(settings), lines, replies)
+    except Exception as error:
+        sys.exit(first_line(error))
+    finally:
+        engine.engine_core.shutdown()
+
+
+def _listen(incoming: TextIO, lines: Lines, started: threading.Event) -> None:
+    """Pass lines on; when they end, see to it that all of this group ends, whatever vLLM is doing."""
+    for line in incoming:
+        lines.put(line)
+    lines.put("")
+    if started.is_set():
+        time.sleep(GRACE)
+        os.killpg(0, signal.SIGKILL)
+    os.killpg(0, signal.SIGTERM)
+
+
+def _start(settings: dict[str, Any]) -> Any:
+    os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")  # a fork does not go with our thread
+    from vllm import LLM
+    from vllm.platforms import current_platform
+
+    has = current_platform.device_type
+    if settings["device"] not in ("auto", has):
+        raise ValueError(
+            f"the device is set to {settings['device']}, and this vLLM is built for {has or 'none that is here'}"
+        )
+    model, revision, more = settings["model"], settings["revision"], dict(ON_CPU if has == "cpu" else {})
+    if settings["lora"]:
+        more |= {"enable_lora": True, "max_lora_rank": settings["lora_rank"]}
+    options = {"revision": revision, "tokenizer_revision": revision, "dtype": settings["dtype"]}
+    return LLM(model, **options, use_tqdm_on_load=False, **more).llm_engine
+
+
+def _lora(settings: dict[str, Any]) -> Any:
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("lora", 1, settings["lora"]) if settings["lora"] else None
+
+
+def _serve(engine: Any, lora: Any, lines: Lines, replies: TextIO) -> None:
+    from vllm import SamplingParams
+    from vllm.exceptions import VLLMClientError
+    from vllm.sampling_params import RequestOutputKind
+
+    while True:
+        idle = not engine.has_unfinished_requests()
+        try:
+            line = lines.get(block=idle)
+            if not line:
+                return
+            request = json.loads(line)
+            params = SamplingParams(**request["sampling"], output_kind=RequestOutputKind.FINAL_ONLY)
+            engine.add_request(request["key"], {"prompt_token_ids": request["prompt"]}, params, lora_request=lora)
+            continue
+        except Empty:
+            pass
+        except (ValueError, VLLMClientError) as error:  # a prompt longer than the model's context, and the like
+            _write(replies, {"key": request["key"], "error": first_line(error)})
+            continue
+        for reply in engine.step():
+            output = reply.outputs[0]
+            tokens = list(output.token_ids)
+            ended = {"key": reply.request_id, "text": output.text, "finish": output.finish_reason, "tokens": tokens}
+            if output.logprobs is not None:
+                ended["logprobs"] = output.logprobs.logprobs
+            _write(replies, ended)
+
+
+def _write(replies: TextIO, value: dict[str, Any]) -> None:
+    replies.write(json.dumps(value) + "\n")
+    replies.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Deciders of answers of several parts: tuples, lists, sets, intervals, matrices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from nsad_cli.grading.equivalence import scalars as quantities
+from nsad_cli.grading.equivalence.composite_parser import Shape, read_shape, read_union, same_union
+from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decision
+from nsad_cli.grading.equivalence.normalise import is_prose
+
+
+def unions(a: str, b: str, x: str, y: str) -> Decision | None:
+    """Intervals and their unions by the points that they hold; (1,2) and [1,2] may also be pairs of numbers."""
+    first, second = read_union(x), read_union(y)
+    if first is None and second is None:
+        return None
+    if first is None or second is None:
+        spans, other = (first, y) if first else (second, x)
+        wide = any(span.low < span.high for span in spans or ())
+        mixed = wide and not _may_be_pair(x if first else y)
+        listed = read_shape(other)
+        alone = quantities.constant(other) is not None
+        numbers = listed is not None and listed.kind == "," and all(map(_is_number, listed.parts))
+        return DIFFERENT if mixed and (alone or numbers) else None
+    if _may_be_pair(x) and _may_be_pair(y):
+        return UNDECIDABLE if x[0] != y[0] and x[1:-1] == y[1:-1] else None
+    return EQUAL if same_union(first, second) else DIFFERENT
+
+
+def several(a: str, b: str, x: str, y: str) -> Decision | None:
+    """Tuples, lists, sets and matrices by their parts; a single value is never the whole of several.
+
+    Words among the parts prove nothing different: (3, 4), which is on the line.
+    """
+    decision = _several(x, y)
+    if decision is DIFFERENT and any(map(_has_words, (x, y))):
+        return None if is_prose(a) and is_prose(b) else UNDECIDABLE
+    return decision
+
+
+def _has_words(text: str) -> bool:
+    return bool(re.search(r"[a-zA-Z]{4,}", re.sub(r"\\[a-zA-Z]+(?:\{\w?matrix\})?", " ", text)))
+
+
+def _several(x: str, y: str) -> Decision | None:
+    s, t = read_shape(x), read_shape(y)
+    if s and t:
+        return _shapes(s, t)
+    if s is None and t is None:
+        return None
+    shape, one = (s, y) if s else (t, x)
+    assert shape is not None
+    if quantities.value(one) is None and not re.fullmatch(r"[+-]?\\infty", one):
+        return None
+    found = {_part(one, part) for part in shape.parts}
+    if shape.kind == "matrix" and len(shape.parts) > 1:
+        return None if re.search(r"(?<![\\a-zA-Z])[ijk](?![a-zA-Z])", one) else DIFFERENT  # 2i + 3j
+    if _is_mixed(shape, quantities.constant(one)):
+        return UNDECIDABLE
+    if shape.kind == "named":
+        return DIFFERENT if found == {DIFFERENT} else UNDECIDABLE
+    return DIFFERENT if DIFFERENT in found and found <= {DIFFERENT, EQUAL} else None
+
+
+def _is_number(text: str) -> bool:
+    return quantities.constant(text) is not None
+
+
+def _is_mixed(shape: Shape, one: float | None) -> bool:
+    """Whether a list may be a mixed number with a value: 3 and 1/2."""
+    values = [quantities.constant(part) for part in shape.parts]
+    whole, part = values if len(values) == 2 else (None, None)
+    return whole is not None and part is not None and 0 < part < 1 and one is not None and one == whole + part
+
+
+def _may_be_pair(text: str) -> bool:
+    return bool(re.fullmatch(r"\([^()\[\]]*\)|\[[^()\[\]]*\]", text)) and "infty" not in text
+
+
+def _shapes(s: Shape, t: Shape) -> Decision | None:
+    kinds = {s.kind, t.kind}
+    if len(s.parts) != len(t.parts):
+        if kinds <= {",", "{", "named"}:
+            return DIFFERENT if _as_sets(s.parts, t.parts) is DIFFERENT else UNDECIDABLE
+        return DIFFERENT if "matrix" in kinds or kinds == {"("} else UNDECIDABLE
+    ordered, unordered = _in_order(s.parts, t.parts), _as_sets(s.parts, t.parts)
+    if kinds == {"matrix"} and s.columns != t.columns:
+        return DIFFERENT if ordered is DIFFERENT else UNDECIDABLE
+    if kinds in ({"("}, {"["}, {"matrix"}, {"named"}):
+        return ordered
+    if kinds <= {",", "{"}:
+        # Names, and numbers that fall, may stand in an order that was asked for.
+        ranked = any(re.fullmatch(r"[A-Za-z]{2,}", part) for part in s.parts) or _falls(s) or _falls(t)
+        return UNDECIDABLE if unordered is EQUAL and ordered is not EQUAL and ranked else unordered
+    if ordered is EQUAL and kinds <= {"(", ",", "matrix"}:
+        return EQUAL if kinds == {"(", ","} else OPEN
+    if ordered is EQUAL and "named" in kinds and kinds <= {"(", ",", "named"}:
+        return EQUAL
+    return DIFFERENT if unordered is DIFFERENT else UNDECIDABLE
+
+
+def _falls(shape: Shape) -> bool:
+    values = [quantities.constant(part) for part in shape.parts]
+    known = [value for value in values if value is not None]
+    return len(known) == len(values) > 3 and all(p > q for p, q in pairwise(known))
+
+
+def _in_order(first: Sequence[str], second: Sequence[str]) -> Decision:
+    found = [_part(p, q) for p, q in zip(first, second, strict=True)]
+    return DIFFERENT if DIFFERENT in found else _least_sure(found)
+
+
+def _as_sets(first: Sequence[str], second: Sequence[str]) -> Decision:
+    """Whether each part has its equal among the other's."""
+    table = [[_part(p, q) for q in second] for p in first]
+    lines = [*table, *map(list, zip(*table, strict=True))]
+    if any(set(line) == {DIFFERENT} for line in lines):
+        return DIFFERENT
+    if all(EQUAL in line for line in lines) and len(first) == len(second):
+        return EQUAL
+    return _least_sure([item for line in lines for item in line if item is not DIFFERENT and item is not EQUAL])
+
+
+def _least_sure(found: Sequence[Decision]) -> Decision:
+    return next((decision for decision in (UNDECIDABLE, OPEN) if decision in found), EQUAL)
+
+
+def _part(x: str, y: str) -> Decision:
+    x, y = sorted((x, y))
+    if x == y:
+        return EQUAL
+    for decider in (quantities.plain_numbers, quantities.formulas, several):
+        decision = decider(x, y, x, y)
+        if decision is not None:
+            return decision
+    return OPEN

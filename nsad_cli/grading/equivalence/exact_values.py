@@ -1,0 +1,156 @@
+"""The value of a formula: exact where it is rational.
+
+Letters stand for fixed rational points, so two formulas that differ at one of them are different functions, and two
+rational ones that agree at both are equal (Schwartz and Zippel's lemma: by chance once in a million million). Roots of
+letters are equal where they are at points below zero too: the root of x^2 is x for some x only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+
+from nsad_cli.grading.equivalence.formula_parser import (
+    ABOVE_ZERO,
+    POINTS,
+    Number,
+    Reader,
+    UnclearError,
+    is_letter,
+    tokens_of,
+)
+from nsad_cli.grading.equivalence.normalise import CACHE, LONGEST
+
+_EQUAL, _CLOSE = 1e-13, 1e-9
+"""Relative to the largest number on the way: what is equal, and what floating point might not tell apart."""
+_DECIMAL = re.compile(r"[-+]?\d+\.(\d+)(?:(?:[eE]|(?:\\times|\\cdot|\*)10\^\{?)([-+]?\d{1,3})\}?)?", re.ASCII)
+_PLAIN = r"\d+(?:\.\d*)?"
+_MIXED = re.compile(r"([-+]?)(?:(\d+)&?)?(?:\\frac\{(\d+)\}\{(\d+)\}|(?<!\d)(\d+)/(\d+))", re.ASCII)
+_POWERED = re.compile(rf"([-+]?{_PLAIN})[eE]([-+]?\d{{1,3}})", re.ASCII)
+_POWER = re.compile(r"\d[eE][-+]?\d", re.ASCII)
+_PERIODIC = re.compile(r"([-+]?)(\d*)\.(\d*)\\overline\{(\d+)\}", re.ASCII)
+_RATIO = re.compile(rf"\\frac\{{(-?{_PLAIN})\}}\{{(-?{_PLAIN})\}}|(-?{_PLAIN})/(-?{_PLAIN})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A formula's numbers at the points of its letters (one where it has none), the largest
+    number on the way, whether decimals, perhaps rounded ones, stand in it, and what it was read from."""
+
+    points: tuple[Number, ...]
+    letters: frozenset[str]
+    size: float
+    decimal: bool
+    tokens: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether every number is a fraction."""
+        return all(isinstance(point, Fraction) for point in self.points)
+
+
+def number(text: str) -> Fraction | None:
+    """The exact value of a normalised plain number, fraction or mixed number; None for anything else."""
+    if len(text) > 60:
+        return None
+    if match := _MIXED.fullmatch(text):
+        top, bottom = int(match[3] or match[5]), int(match[4] or match[6])
+        if bottom == 0:
+            return None
+        value = int(match[2] or 0) + Fraction(top, bottom)
+        return -value if match[1] == "-" else value
+    if match := _PERIODIC.fullmatch(text):
+        whole, start, period = match[2] or "0", match[3], match[4]
+        value = (int(whole + start + period) - int(whole + start)) / Fraction(
+            10 ** len(start) * (10 ** len(period) - 1)
+        )
+        return -value if match[1] == "-" else value
+    if match := _RATIO.fullmatch(text):
+        top_text, bottom_text = match[1] or match[3], match[2] or match[4]
+        return Fraction(top_text) / Fraction(bottom_text) if Fraction(bottom_text) else None
+    if match := _POWERED.fullmatch(text):  # 1.2e3
+        return Fraction(match[1]) * Fraction(10) ** int(match[2])
+    return Fraction(text) if re.fullmatch(rf"[-+]?{_PLAIN}", text, re.ASCII) else None
+
+
+@lru_cache(CACHE)
+def value_of(text: str) -> Value | None:
+    """The value of a normalised formula; None where it is none, or where a reader could take it in two ways."""
+    plain = number(text)
+    if plain is not None:
+        return Value((plain,), frozenset(), 0.0, "." in text)
+    if len(text) > LONGEST or re.search(r"[(\[][^{}]*\d,\d{3}", text) or _POWER.search(text):
+        return None  # (6,235): two numbers, or one; 2e3x
+    tokens = tokens_of(text)
+    if tokens is None:
+        return None
+    letters = frozenset(token for token in tokens if is_letter(token)) - {"i", "e"}
+    read = [_read(tokens, point) for point in range(ABOVE_ZERO if letters else 1)]
+    points = [value for value, _ in read if value is not None]
+    if len(points) < len(read):
+        return None
+    decimal = any("." in token for token in tokens)
+    return Value(tuple(points), letters, max(size for _, size in read), decimal, tuple(tokens))
+
+
+def _read(tokens: Sequence[str], point: int) -> tuple[Number | None, float]:
+    reader = Reader(tokens, point)
+    try:
+        return reader.whole(), reader.size
+    except (UnclearError, ArithmeticError, ValueError):
+        return None, 0.0
+
+
+def same(x: Value, y: Value) -> bool | None:
+    """True: equal; False: different; None: too close to tell in floating point, or equal above zero alone.
+
+    Irrational formulas without decimals that agree in 13 digits are equal: such short ones do not come that close.
+    """
+    pairs = list(zip(x.points * ABOVE_ZERO, y.points * ABOVE_ZERO, strict=False))
+    above = _same(x, y, pairs[: max(len(x.points), len(y.points))])
+    if not above or not (_rooted(x) or _rooted(y)):
+        return above
+    others = [(p, q) for p, q in zip(_below(x), _below(y), strict=True) if p is not None and q is not None]
+    return True if not others or _same(x, y, others) else None
+
+
+def _rooted(value: Value) -> bool:
+    return bool(value.letters) and any(
+        token == "\\sqrt" or (token == "^" and not after.isalnum()) for token, after in pairwise(value.tokens)
+    )
+
+
+def _below(value: Value) -> list[Number | None]:
+    """A formula's numbers at points where letters are below zero; None where it has none there."""
+    if not value.letters:
+        return [value.points[0]] * (POINTS - ABOVE_ZERO)
+    return [_read(value.tokens, point)[0] for point in range(ABOVE_ZERO, POINTS)]
+
+
+def _same(x: Value, y: Value, pairs: list[tuple[Number, Number]]) -> bool | None:
+    if x.exact and y.exact:
+        return all(p == q for p, q in pairs)
+    try:
+        numbers = [(complex(p), complex(q)) for p, q in pairs]
+    except OverflowError:
+        return None
+    apart = max(abs(p - q) for p, q in numbers)
+    size = max(x.size, y.size, *(max(abs(p), abs(q)) for p, q in numbers))
+    if apart <= _EQUAL * size and not (x.decimal or y.decimal) and all(abs(p) > 1e-6 * size for p, _ in numbers):
+        return True
+    return None if apart <= _CLOSE * size else False
+
+
+def may_be_rounded(a: str, b: str, p: Fraction | float, q: Fraction | float) -> bool:
+    """Whether one of two normalised constants, a decimal fraction, is the other one rounded or cut to its places."""
+    for text, mine, other in ((a, p, q), (b, q, p)):
+        match = _DECIMAL.fullmatch(text)
+        if match and len(match[1]) < 300:
+            apart = abs(float(mine) - float(other)) * 10.0 ** (len(match[1]) - int(match[2] or 0))
+            if apart <= 0.5 + 1e-9 or (len(match[1]) > 1 and apart < 1 - 1e-9):
+                return True
+    return False

@@ -1,0 +1,198 @@
+"""Reading the final answer out of a rationale: explicit markers first, the last number as a weak last resort."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nsad_cli.grading.equivalence.normalise import SCALES, is_prose
+from nsad_cli.grading.equivalence.text_answers import tells
+from nsad_cli.grading.equivalence.units import UNIT_NAMES
+from nsad_cli.utils.latex import LONGEST, boxes
+
+MOST_PHRASES = 64
+"""The last ones; who says it more often than that repeats himself without end."""
+MOST_OTHERS = 8
+"""Earlier answers that are compared with the last; one that differs is enough."""
+
+
+class Marker(StrEnum):
+    """What an answer was read from."""
+
+    BOXED = "boxed"
+    HASH = "hash"
+    A_LINE = "a"
+    PHRASE = "phrase"
+    LAST_NUMBER = "last_number"
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """The last explicit answer of a text; `others` are the different strings stated explicitly, before it or after."""
+
+    answer: str | None
+    marker: Marker | None
+    others: tuple[str, ...] = ()
+
+
+_HASH = re.compile(r"(?<!#)####(?!#)[ \t]*(\S.*)$", re.MULTILINE)
+_PLAIN = re.compile(r"[-−]?[$€£]?[ \t]*[\d.,/]+[ \t]*%?")
+_A_LINE = re.compile(r"^[ \t]*(?:A|Answer)[ \t]*:[ \t]*(\S.*)$", re.MULTILINE)
+_PHRASE = re.compile(r"\banswer(?:\s+(?:to|for)\b[^.\n:]{0,80}?)?\s*(?:\bis\b|:|=)\s*:?[ \t]*\n?[ \t]*", re.IGNORECASE)
+# Where a sentence's answer ends: a line, a full stop (not an abbreviation's), a new clause.
+_END = re.compile(r"\n|(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bRs)(?<!\bSt)\.(?=\s|$)|(?<=[\w)\]}])[;,](?=\s[a-z])")
+# A list goes on where a letter's value, or behind a comma a lone letter or a last number follows: x = 3, y = 4; x, y.
+_GOES_ON = re.compile(r"\s+(?:(?:and|or)\s+)?[a-zA-Z](?:_\w+|\([a-z]\))?\s*=")
+_LISTS = re.compile(r"\s+(?:and\s+|or\s+)?[a-zA-Z]\s*(?:[,.)$]|$)|\s+(?:and|or)\s+[-\d\\$(]\S*\s*$", re.MULTILINE)
+# What makes another value of the formula before it: a sign, a unit, another formula.
+_COUNTED = (*SCALES, *(name for name in UNIT_NAMES if name != "in"), r"in(?=\s*(?:[.,;]|$))", "percent", "per cent")
+_UNIT = rf"(?:\s*\\?%|\s+(?:{'|'.join(_COUNTED)})\b(?:\s*(?:/|per)\s*[a-z]+)?)"
+_JOINED = (
+    r"(?:\s*(?:[-–+*/:=^]|,?\s*\b(?:and|or)\b|,|\b(?:to|of|times|out of|in|by|plus|minus|over|divided by|remainder)\b)?"
+    r"\s*(?:\$[^$]+\$|(?<=[-–+*/:=^])\d+|(?<=[+*/=^]\s)\d[\d.]*|(?<=\w\s)\d[\d.,/]*(?=[\s.]|$)))"
+)
+_TAIL = re.compile(rf"(?:{_UNIT}|{_JOINED})*")
+_COMPARES = re.compile(r"\s+(?:(?:more|less|fewer|greater|larger|smaller|higher|lower) than|to the|raised)\b")
+_SUPPOSED = re.compile(r"\b(?:if|suppose|assum\w+|whether)\s+(?:that\s+)?(?:\w+\s+){0,2}$", re.IGNORECASE)
+# The prompt's own words, which small models repeat: "one line of the form: The answer is X."
+_TEMPLATE = re.compile(r"\bof the form:?\s+[\"'“`]?(?:the\s+)?(?:final\s+)?$", re.IGNORECASE)
+_NARRATES = re.compile(
+    r"(?:not|never|no longer|found|obtained|calculated|computed|determined|derived|given|got|gotten|as follows"
+    r"|simply the|in)\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[.!?][)$\]\s]*\s+(?=\S)|\n\s*\n")
+_SECOND = re.compile(r"\}?\s*\$?,?\s*(?:and|or)\s+\$?(-?\d[\d.,/]*)(?![\w.]|[^.\n]*(?:\bis\b|\bare\b|=))")
+_DENIED = re.compile(
+    r"(\bthere (?:is|are|exists?) no (?:such|real|solution|value|answer|\$|constant)[^.\n]{0,60}"
+    r"|\bno solutions? exists?|\b(?:is|are) (?:undefined|impossible|extraneous|contradictory)\b|\bdoes not exist\b"
+    r"|\bmakes? no sense\b|\berror in the problem\b)",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(
+    r"(\bbut wait\b|\bwait\b(?:[,.!:]| no\b)|\bhold on\b|\boops\b|\bscratch that\b|\bon second thought\b"
+    r"|\bcorrection[:,]|(?:^|(?<=[.!?]\s)|(?<=\n))actually\b"
+    r"|\bI(?: have|'ve)? ma[dk]e an? (?:\w+ )?(?:mistake|error)\b"
+    r"|\blet(?: me|'s| us) (?:re-?(?:check|do|calculate|compute|consider|think|examine|evaluate)"
+    r"|correct|fix|try again|start over)\b"
+    r"|\b(?:that|this|it|which)(?:'s| is| was)"
+    r" (?:wrong|incorrect|impossible|not (?:right|correct|possible|valid|an option)))",
+    re.IGNORECASE,
+)
+_NEGATED = re.compile(r"(?:\b(?:not|never|no longer|cannot)\b|n't\b)[^.,;:]*$", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w.])[-−]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?|(?<![\w.])-?\.\d+")
+
+
+def extract(text: str, gold: str | None = None) -> Extraction:
+    r"""Read the final answer: \boxed or \fbox, `#### x`, a line `A: x`, "the answer is x"; else the last number.
+
+    "The answer is correct" states none. Prose without a number or a formula is passed over where the gold answer is
+    known not to be prose, and, where none is known, where something else is stated.
+    """
+    last = len(text.rstrip())
+    found = sorted(
+        [(start, content, Marker.BOXED) for start, content in boxes(text)]
+        + [
+            (match.start(), _tidy(match[1]), Marker.HASH)
+            for match in _HASH.finditer(text)
+            # Markdown headings have four signs too: an answer is a plain number, or the text's last line.
+            if _PLAIN.fullmatch(_tidy(match[1])) or match.end() >= last
+        ]
+        + [
+            (match.start(), _tidy(match[1]), Marker.A_LINE)
+            for match in _A_LINE.finditer(text)
+            if "\\boxed" not in match[1] and not _PHRASE.search(match[1])
+        ]
+        + [*_phrases(text)]
+    )
+    said = [(answer, marker) for _, answer, marker in found if answer and len(answer) <= LONGEST]
+    stated = [item for item in said if item[1] is Marker.BOXED or _states(item[0])]
+    if gold is not None and is_prose(gold):
+        stated = said
+    elif gold is None:
+        stated = stated or said
+    if stated:
+        answer, marker = stated[-1]
+        others = dict.fromkeys(other for other, _ in stated if other != answer)
+        start = next(start for start, said, _ in reversed(found) if said == answer)
+        behind = text[start:][: 10 * LONGEST]
+        contrary = () if is_prose(answer) else _contrary(behind.partition(answer)[2] or behind)
+        return Extraction(answer, marker, (*tuple(others)[-MOST_OTHERS:], *contrary))
+    number = _last_number(text)
+    return Extraction(number, Marker.LAST_NUMBER) if number else Extraction(None, None)
+
+
+def _states(answer: str) -> bool:
+    """Whether words state an answer rather than tell about it."""
+    return not _NARRATES.match(answer) and (not is_prose(answer) or tells(answer))
+
+
+def _contrary(rest: str) -> tuple[str, ...]:
+    r"""What the text behind an answer says against it: there is none, wait, or a second one (\boxed{4} and $8$)."""
+    found = (_SECOND.match(rest), _DENIED.search(rest), _TAKEN_BACK.search(rest))
+    return tuple(match[1].strip() for match in found if match)
+
+
+def _last_number(text: str) -> str | None:
+    """The last number, where it stands in the last sentence, and that does not deny it, or that there is an answer."""
+    numbers = list(_NUMBER.finditer(text))
+    if not numbers:
+        return None
+    found = numbers[-1]
+    sentence = max((end.end() for end in _SENTENCE.finditer(text, 0, found.start())), default=0)
+    rest = text[found.end() :]
+    denied = _DENIED.search(text, sentence) or _NEGATED.search(
+        text, max(sentence, found.start() - LONGEST), found.start()
+    )
+    if denied or _SENTENCE.search(rest.rstrip()):
+        return None
+    return found[0].strip()
+
+
+def _phrases(text: str) -> list[tuple[int, str, Marker]]:
+    found = []
+    for match in [*_PHRASE.finditer(text)][-MOST_PHRASES:]:
+        before = max(0, match.start() - LONGEST), match.start()
+        if _SUPPOSED.search(text, *before) or _TEMPLATE.search(text, *before):
+            continue
+        rest = text[match.end() : match.end() + 2 * LONGEST]
+        said = _formula(rest) or _clause(rest)
+        if "\\boxed" not in said and "\\fbox" not in said:
+            found.append((match.start(), _tidy(said), Marker.PHRASE))
+    return found
+
+
+def _formula(rest: str) -> str | None:
+    """The formula that a text begins with, and behind it what changes its value: a unit, a sign, another formula."""
+    formula = re.match(r"\$([^$]+)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", rest, re.DOTALL)
+    if formula is None:
+        return None
+    content = next(group for group in formula.groups() if group is not None)
+    clause = _clause(rest[formula.end() :])
+    tail = _TAIL.match(clause)
+    end = tail.end() if tail else 0
+    behind = clause if _COMPARES.match(clause, end) else clause[:end]
+    return content + re.sub(r"(?<!\\)\$", "", behind)
+
+
+def _clause(rest: str) -> str:
+    """A text up to the end of its clause: not inside brackets that close, nor where its list goes on."""
+    for end in _END.finditer(rest):
+        before, after = rest[: end.start()], rest[end.end() :]
+        listed = end[0] in (",", ";") and (_opened(before, after) or _GOES_ON.match(after))
+        if not (listed or (end[0] == "," and _LISTS.match(after))):
+            return before
+    return rest
+
+
+def _opened(before: str, after: str) -> bool:
+    """Whether a bracket is open and closes in the same line."""
+    opened = sum(before.count(sign) for sign in "([") - sum(before.count(sign) for sign in ")]")
+    return opened > 0 and bool(re.match(r"[^\n]*[)\]]", after))
+
+
+def _tidy(answer: str) -> str:
+    text = answer.strip().rstrip(".").strip().strip("*").strip()
+    opened, closed = (sum(map(text.count, signs)) for signs in (("(", "["), (")", "]")))
+    return text[:-1] if closed > opened and text.endswith(")") else text  # (The answer is 1)

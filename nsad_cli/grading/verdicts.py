@@ -1,0 +1,100 @@
+"""Verdicts on rationales: what the text says, held against the gold answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from nsad_cli.grading.checker import Checker, Outcome
+from nsad_cli.grading.equivalence.exact_values import number
+from nsad_cli.grading.equivalence.normalise import CHANGING, normalise
+from nsad_cli.grading.equivalence.text_answers import numbers_of
+from nsad_cli.grading.extract import Extraction, Marker, extract
+from nsad_cli.types import Finish, Judgement, Verdict
+
+
+def judge(
+    items: Sequence[tuple[str, str, Finish]],
+    checker: Checker,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+) -> list[Judgement]:
+    """Judge (text, gold answer, finish) triples, in order.
+
+    Only an explicit answer that a checker finds different is `wrong`. The last number of a text without a marker may
+    show `correct`, nothing else. A text that states two different explicit answers is `disputed`.
+    """
+    read = [extract(text, gold) for text, gold, _ in items]
+    pairs: list[tuple[str, str]] = []
+    for extraction, (_, gold, _) in zip(read, items, strict=True):
+        if extraction.answer is not None and gold.strip():
+            pairs.append((extraction.answer, gold))
+            pairs.extend((other, extraction.answer) for other in extraction.others)
+    outcomes = dict(zip(pairs, checker.equivalent(pairs, on_progress), strict=True))
+    return [
+        _judgement(extraction, gold.strip() and gold, finish, outcomes)
+        for extraction, (_, gold, finish) in zip(read, items, strict=True)
+    ]
+
+
+def _judgement(
+    extraction: Extraction, gold: str, finish: Finish, outcomes: dict[tuple[str, str], Outcome]
+) -> Judgement:
+    answer, marker = extraction.answer, extraction.marker
+    if finish is Finish.FILTERED:
+        return Judgement(Verdict.FILTERED, answer, "the reply was filtered")
+    if not gold:
+        return Judgement(Verdict.BAD_GOLD, answer, "no gold answer")
+    unanswered = (
+        Judgement(Verdict.TRUNCATED, answer, "cut off before an answer")
+        if finish is Finish.LENGTH
+        else Judgement(Verdict.NO_ANSWER, answer, "states no answer")
+    )
+    if answer is None or marker is None:
+        return unanswered
+    outcome = outcomes[answer, gold]
+    if marker is Marker.LAST_NUMBER:
+        right = outcome is Outcome.EQUAL
+        return Judgement(Verdict.CORRECT, answer, "its last number equals the gold answer") if right else unanswered
+    contrary = [other for other in extraction.others if outcomes[other, answer] is not Outcome.EQUAL]
+    if contrary:
+        return Judgement(Verdict.DISPUTED, answer, f"also states {contrary[-1][:60]}")
+    if outcome is Outcome.EQUAL and _unfactored(answer, gold):
+        return Judgement(Verdict.DISPUTED, answer, "equals the gold answer, which is factored")
+    if outcome is Outcome.EQUAL:
+        return Judgement(Verdict.CORRECT, answer, f"{marker} equals the gold answer")
+    if finish is Finish.LENGTH:
+        return Judgement(Verdict.TRUNCATED, answer, "cut off; the answer so far differs")
+    if outcome is Outcome.TIMEOUT:
+        return Judgement(Verdict.TIMEOUT, answer, "the checker ran out of time")
+    if outcome is Outcome.UNDECIDED:
+        return Judgement(Verdict.DISPUTED, answer, "no checker can read it")
+    if _may_mean(answer, gold, marker):
+        return Judgement(Verdict.DISPUTED, answer, "the right number stands among words")
+    return Judgement(Verdict.WRONG, answer, f"{marker} differs from the gold answer")
+
+
+def _unfactored(answer: str, gold: str) -> bool:
+    """Whether a product of sums is answered by a sum: where it was to be factored, that is no answer."""
+    if re.search(r"\\|[,=]", gold) or not re.search(r"\([^()]*[a-z][^()]*[-+]|\([^()]*[-+][^()]*[a-z]", gold):
+        return False
+    return not _is_sum(gold) and _is_sum(answer)
+
+
+def _is_sum(formula: str) -> bool:
+    depth, outside = 0, ""
+    for sign in normalise(formula):
+        depth += (sign in "([{") - (sign in ")]}")
+        outside += sign if depth == 0 else ""
+    return bool(re.search(r"[-+]", outside[1:]))
+
+
+def _may_mean(answer: str, gold: str, marker: Marker) -> bool:
+    """Whether an answer in words could still mean the gold number: `7 out of 10` or `7!` for 7, or `5 million`."""
+    value = number(normalise(gold))
+    bare = re.sub(r"\\(?:text|mbox|mathrm)\s*\{([^{}]*)\}", r" \1 ", answer)
+    words = {word.lower() for word in re.findall(r"[A-Za-z]{2,}", bare)}
+    if value is None or "\\" in bare:
+        return False
+    if CHANGING & words:  # twice 7, 7 below zero, 3 dozen: another number than the one that stands there
+        return True
+    return marker is not Marker.BOXED and bool(words or answer.endswith("!")) and value in numbers_of(answer)

@@ -1,0 +1,27 @@
+"""The ranker of a run: whether it is there, and whether the model that it reads still is."""
+
+from __future__ import annotations
+
+from nsad_cli.config.schema import Recipe
+from nsad_cli.rankers.metadata import ADAPTER, PROBE, READS, described, ranker_name
+from nsad_cli.runs.models import has_model, model_key
+from nsad_cli.runs.run import Run
+
+
+def outlived(run: Run, recipe: Recipe) -> bool:
+    """Whether the run's ranker is a probe of states that the student no longer has.
+
+    Raises NsadError where the folder holds no ranker.
+    """
+    about = described(run.adapter_path(ADAPTER))
+    return about["kind"] == PROBE and about["reads"] != model_key(run, recipe, READS)
+
+
+def present_ranker(run: Run) -> str | None:
+    """The name of the ranker that would score the run's chains now; None where there is none.
+
+    Raises NsadError where the run has finished one and its folder holds none.
+    """
+    if not has_model(run, ADAPTER) or outlived(run, run.recipe):
+        return None
+    return ranker_name(run.adapter_path(ADAPTER))

@@ -1,0 +1,111 @@
+"""Measuring one model on one benchmark: a greedy chain and n sampled ones a problem, kept as they finish."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nsad_cli.generation.cached_sampler import KeptSampler
+from nsad_cli.generation.sampler import GREEDY_INDEX, Sampler, Sampling, Task
+from nsad_cli.grading.chains import complete
+from nsad_cli.grading.checker import Checker
+from nsad_cli.inference.solver import Ranker
+from nsad_cli.store.chains import ChainStore
+from nsad_cli.types import Chain, Problem
+from nsad_cli.utils.hashing import content_key
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured: a model by name and key, with its sampler."""
+
+    model: str
+    model_key: str
+    sampler: Sampler
+
+
+def sample_all(
+    subject: Subject,
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    samples: int,
+    with_greedy: bool,
+    seed: int,
+    store: ChainStore,
+    checker: Checker,
+    on_progress: Callable[[int, int, int], None],
+) -> dict[str, tuple[list[Chain], list[Chain]]]:
+    """Each problem's (greedy, sampled) chains; those that the store has are not sampled again (see KeptSampler).
+
+    on_progress: chains done, chains wanted, tokens generated now. Chains are kept as they arrive, and judged when all
+    of their problem's are there.
+    """
+    passes: list[tuple[Sampling, tuple[int, ...]]] = [(greedy(sampling), (GREEDY_INDEX,))] if with_greedy else []
+    passes += [(sampling, tuple(range(samples)))] if samples else []
+    total = sum(len(indices) for _, indices in passes) * len(problems)
+    found: list[dict[str, list[Chain]]] = []
+    done = tokens = 0
+
+    def count(new: int) -> None:
+        nonlocal tokens
+        tokens += new
+
+    for how, indices in passes:
+        key = {"model": subject.model, "model_key": subject.model_key, "sampling": sampling_key(how, seed)}
+        have: dict[str, list[Chain]] = {}
+        by_id = {problem.id: problem for problem in problems}
+        arriving: dict[str, list[Chain]] = {problem.id: [] for problem in problems}
+        tasks = [Task(problem.id, problem.question, indices) for problem in problems]
+        sampler = KeptSampler(subject.sampler, store, key, problems)
+        on_progress(done, total, tokens)
+        for chain in sampler.sample(tasks, how, seed=str(seed), on_tokens=count):
+            group = arriving[chain.problem_id]
+            group.append(chain)
+            done += 1
+            if len(group) == len(indices):
+                problem = by_id[chain.problem_id]
+                group.sort(key=lambda item: item.index)
+                # `solve` keeps chains without knowing the gold answer, and checkers improve: judge stored ones again.
+                have[problem.id] = complete(group, problem.answer, checker)
+                if have[problem.id] != group:
+                    store.put(problem, have[problem.id], **key)
+            on_progress(done, total, tokens)
+        found.append(have)
+    empty: dict[str, list[Chain]] = {problem.id: [] for problem in problems}
+    greedy_chains = found[0] if with_greedy else empty
+    sampled = found[-1] if samples else empty
+    return {problem.id: (greedy_chains[problem.id], sampled[problem.id]) for problem in problems}
+
+
+def score_all(
+    subject: Subject,
+    problems: Sequence[Problem],
+    chains: dict[str, list[Chain]],
+    ranker: Ranker,
+    sampling: Sampling,
+    seed: int,
+    store: ChainStore,
+) -> dict[str, list[Chain]]:
+    """Give sampled chains a ranker's weights; those that the store has are not scored again."""
+    key = {"model": subject.model, "model_key": subject.model_key, "sampling": sampling_key(sampling, seed)}
+    scored = {}
+    for problem in problems:
+        known = {chain.index: chain.weight for chain in store.get(problem.id, ranker=ranker.name, **key)}
+        mine = chains[problem.id]
+        if any(known.get(chain.index) is None for chain in mine):
+            fresh = ranker.score(problem, mine)
+            known = {chain.index: score for chain, score in zip(mine, fresh, strict=True)}
+            store.put_weights(problem.id, known, ranker=ranker.name, **key)
+        scored[problem.id] = [dataclasses.replace(chain, weight=known[chain.index]) for chain in mine]
+    return scored
+
+
+def greedy(sampling: Sampling) -> Sampling:
+    """How a problem's greedy chain is drawn."""
+    return dataclasses.replace(sampling, temperature=0.0, top_p=1.0)
+
+
+def sampling_key(sampling: Sampling, seed: int) -> str:
+    """Hash of all that shapes a sampled chain beside the model."""
+    return content_key("sampling", dataclasses.asdict(sampling), seed)

@@ -1,0 +1,222 @@
+"""What a run's models need in memory, loaded once and only when asked for: student, adapters, sampler, ranker."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import shutil
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from nsad_cli.config.prompts import FEW_SHOT, few_shot
+from nsad_cli.config.schema import UNTRAINED, Recipe
+from nsad_cli.errors import NsadError
+from nsad_cli.generation.engine_spec import parse_engine
+from nsad_cli.generation.hf import HFSampler
+from nsad_cli.generation.model_folders import lora_room, save_nat
+from nsad_cli.generation.sampler import Sampler
+from nsad_cli.generation.server import ServerSampler
+from nsad_cli.generation.vllm import VllmSampler
+from nsad_cli.generation.vllm_process import Model, need_vllm
+from nsad_cli.inference.current_ranker import outlived
+from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.student import Student, load_student, resolve
+from nsad_cli.rankers.base import TrainedRanker
+from nsad_cli.rankers.linear_probe import ProbeRanker
+from nsad_cli.rankers.metadata import PROBE, READS, described
+from nsad_cli.rankers.storage import load_ranker
+from nsad_cli.runs.models import best_model, has_model, model_key, need_model
+from nsad_cli.runs.run import Run
+from nsad_cli.utils.files import new_folder
+
+BESIDE = {"nat": "negative", "nat-control": "positive"}
+"""The frozen adapter that a NAT adapter weighs."""
+
+
+class Session:
+    """One run's student with its adapters on one copy of the base weights."""
+
+    def __init__(self, run: Run, recipe: Recipe | None = None, note: Callable[[str], None] = lambda _: None) -> None:
+        self.run, self._note = run, note
+        self.recipe = recipe or run.recipe
+        self._loaded: set[str] = set()
+
+    @cached_property
+    def student(self) -> Student:
+        """The base model with its tokenizer and prompt."""
+        return self._load_student(load_in_4bit=self.recipe.student.load_in_4bit)
+
+    @cached_property
+    def reader(self) -> Student:
+        """The student without weights, for engines that have their own: tokenizer, prompt and config."""
+        return self._load_student(weights=False)
+
+    def _load_student(self, **more: bool) -> Student:
+        settings = self.recipe.student
+        return load_student(
+            settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            template=settings.template,
+            say=self._note,
+            **more,
+        )
+
+    @cached_property
+    def adapters(self) -> Adapters:
+        """All adapters, over one copy of the base weights."""
+        return Adapters(self.student.model)
+
+    @property
+    def adapter_settings(self) -> AdapterSettings:
+        """The recipe's adapter section."""
+        section = self.recipe.adapter
+        targets = section.targets if isinstance(section.targets, str) else tuple(section.targets)
+        return AdapterSettings(
+            targets=targets,
+            r=section.r,
+            alpha=section.alpha,
+            dropout=section.dropout,
+            unit_size=section.unit.size,
+            unit_value=section.unit.value,
+            unit_targets=tuple(section.unit.targets) if section.unit.targets is not None else None,
+        )
+
+    @property
+    def bf16(self) -> bool:
+        """Whether training runs under bfloat16 autocast: where the base is in bfloat16."""
+        return str(self.student.model.dtype) == "torch.bfloat16"
+
+    def has(self, name: str) -> bool:
+        """Whether the run has finished this model (base always)."""
+        return has_model(self.run, name)
+
+    def best_model(self) -> str:
+        """The model that answers: NCE, else NAT, else the untrained base."""
+        return best_model(self.run)
+
+    def model_key(self, name: str) -> str:
+        """What tells a model's chains from those of another training; see models.model_key."""
+        return model_key(self.run, self.recipe, name)
+
+    def need(self, name: str) -> None:
+        """Raise NsadError where the run has not trained a model."""
+        need_model(self.run, name)
+
+    def load(self, name: str) -> None:
+        """Load a finished adapter (negative, nat or nce), once; NAT brings the negative one.
+
+        Raises NsadError where the run has not trained it.
+        """
+        if name in self._loaded:
+            return
+        self.need(name)
+        if name in BESIDE:
+            self.load(BESIDE[name])
+            self.adapters.load(name, self.run.adapter_path(name), negative=BESIDE[name])
+        else:
+            self.adapters.load(name, self.run.adapter_path(name))
+        self._loaded.add(name)
+
+    def drop(self, name: str) -> None:
+        """Forget an adapter that is to be trained anew."""
+        if name in self.adapters.names():
+            self.adapters.delete(name)
+        self._loaded.discard(name)
+
+    def trained(self, name: str) -> None:
+        """An adapter was trained in this session: it is in memory already. A ranker is read back with its head."""
+        if name == "ranker":
+            self.drop(name)
+        else:
+            self._loaded.add(name)
+
+    def reload(self) -> None:
+        """Forget the student and every adapter in memory: whoever needs them next loads them."""
+        for name in ("_ranker", "adapters", "student"):
+            self.__dict__.pop(name, None)
+        self._loaded.clear()
+        gc.collect()  # a model holds itself in circles
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def sampler(self, name: str, engine: str = "hf") -> Sampler:
+        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline.
+
+        Where the run's ranker is a probe it listens to the model that it reads, if that runs here. engine: see
+        engines.parse_engine. Raises UsageError for an engine that is none, NsadError where it cannot have the model.
+        """
+        chosen = parse_engine(engine)
+        if chosen.kind == "vllm":
+            return VllmSampler(self._shown(self.reader, name), self._for_vllm(name))
+        if chosen.kind == "server":
+            self.need(name)
+            served = chosen.served or (self.recipe.student.model if name in UNTRAINED else name)
+            return ServerSampler(self._shown(self.reader, name), chosen.urls, served, note=self._note)
+        adapter = None if name in UNTRAINED else name
+        if adapter is not None:
+            self.load(adapter)
+        batch_size = self.recipe.sampling.batch_size
+        sampler = HFSampler(self._shown(self.student, name), self.adapters, adapter, batch_size=batch_size)
+        ranker = self.ranker() if name == READS else None
+        return ranker.listen(sampler) if isinstance(ranker, ProbeRanker) else sampler
+
+    def _shown(self, student: Student, name: str) -> Student:
+        """The student with the demonstrations that this model is shown."""
+        if name != FEW_SHOT:
+            return student
+        return dataclasses.replace(student, demonstrations=few_shot(self.recipe.evaluation))
+
+    def _for_vllm(self, name: str) -> Model:
+        """What vLLM loads for a model: the base, with a LoRA, or a NAT folder that is made here once."""
+        need_vllm("the engine vllm", "use --engine hf")
+        settings = self.recipe.student
+        if settings.load_in_4bit:
+            raise NsadError(
+                "vLLM does not answer for a base in 4 bits",
+                "student.load_in_4bit keeps it in bitsandbytes' form, and its answers would be those of another base",
+                "use --engine hf",
+            )
+        source, revision = resolve(settings.model, self._note)
+        base = Model(source, revision, settings.device, str(self.reader.model.dtype).removeprefix("torch."))
+        if name in UNTRAINED:
+            return base
+        self.need(name)
+        if name in BESIDE:
+            return dataclasses.replace(base, model=str(self._nat_folder(name)), revision=None)
+        lora = self.run.adapter_path(name)
+        return dataclasses.replace(base, lora=str(lora), lora_rank=lora_room(lora))
+
+    def _nat_folder(self, name: str) -> Path:
+        folder = self.run.path / "served" / f"{name}-{self.model_key(name)}"
+        if not folder.is_dir():
+            self._note(f"writing {name} for vLLM, once …")
+            for old in folder.parent.glob(f"{name}-*"):
+                shutil.rmtree(old, ignore_errors=True)
+            apart = Session(self.run, self.recipe, self._note)  # what is written leaves no adapter in memory
+            apart.load(name)
+            with new_folder(folder) as temporary:
+                save_nat(apart.student, apart.adapters, name, temporary, self.recipe.sampling.max_new_tokens)
+        return folder
+
+    def ranker(self) -> TrainedRanker | None:
+        """The run's ranker; None where it has none, or a probe of states that the student no longer has."""
+        if not self.has("ranker"):
+            return None
+        if "ranker" not in self._loaded:
+            self._ranker = self._load_ranker()
+            self._loaded.add("ranker")
+        return self._ranker
+
+    def _load_ranker(self) -> TrainedRanker | None:
+        self.drop("ranker")
+        folder = self.run.adapter_path("ranker")
+        if outlived(self.run, self.recipe):
+            self._note(f"ranker: it reads another {READS} student's states; train it again with `nsad train-ranker`")
+            return None
+        if described(folder)["kind"] == PROBE:
+            self.load(READS)
+        return load_ranker(self.student, self.adapters, folder)

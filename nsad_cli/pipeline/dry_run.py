@@ -1,0 +1,61 @@
+"""Quotes and plans without a change: a copy of what a run has recorded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.collection.quote import Quote, make_quote
+from nsad_cli.config.schema import Recipe
+from nsad_cli.pipeline.collect_stage import training_problems
+from nsad_cli.pipeline.forecast import planned_teacher
+from nsad_cli.runs.run import FORMAT, Run, check_name, runs_home
+from nsad_cli.store.rationales import Store
+from nsad_cli.utils.files import write_atomic
+from nsad_cli.utils.reporting import Note
+
+if TYPE_CHECKING:
+    pass
+
+
+def quote_collection(name: str | None, recipe: Recipe, store: Path | None, say: Note) -> Quote:
+    """Quote a run's collection as `make_quote` does; None is a new run, and `store` the one that it would share.
+
+    Raises what the collection would raise before it asks for anything, but for a missing key.
+    """
+    if name is not None:
+        check_name(name)
+    with tempfile.TemporaryDirectory(prefix="nsad-quote-") as folder:
+        source = Run(runs_home() / name if name is not None else Path(folder) / "none" / "new")
+        run = copy_of_records(source, recipe, Path(folder), store=store, chains=False)
+        teacher = planned_teacher(recipe.teacher)
+        problems = training_problems(recipe, teacher, say)
+        with Store(run.store_path) as records:
+            return make_quote(recipe.teacher, teacher, problems, records)
+
+
+def copy_of_records(
+    source: Run, recipe: Recipe, folder: Path, *, store: Path | None = None, chains: bool = True
+) -> Run:
+    """A run in `folder` with the manifest and stores of another, which need not exist, and a recipe of its own.
+
+    store: what a run that does not exist would share. chains: whether to copy them.
+    Opening a store makes files beside it even where it is only read: so the run's own is never opened.
+    """
+    run = Run(folder / source.name)
+    manifest: dict[str, Any] = {"format": FORMAT, "name": source.name, "stages": {}}
+    stores = {"store.sqlite": store} if store is not None else {}
+    if (source.path / "manifest.json").exists():
+        source.check_store(store)
+        manifest = source.manifest()
+        stores = {"store.sqlite": source.store_path, **({"chains.sqlite": source.chains_path} if chains else {})}
+    write_atomic(run.path / "manifest.json", json.dumps({**manifest, "store": None}))
+    for target, path in stores.items():
+        for end in ("", "-wal"):  # what is committed and not yet in the file itself is in its log
+            if Path(f"{path}{end}").is_file():
+                shutil.copyfile(f"{path}{end}", run.path / f"{target}{end}")
+    run.write_recipe(recipe)
+    return run

@@ -1,0 +1,220 @@
+"""The rationales that a run will train on, before they are collected and graded: counted where that costs nothing,
+else judged from a sample, else from stated averages."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nsad_cli.collection.collect import params_key
+from nsad_cli.collection.quote import Quote, make_quote
+from nsad_cli.config.schema import TeacherConfig
+from nsad_cli.grading.checker import Checker
+from nsad_cli.grading.verdicts import judge
+from nsad_cli.pipeline.collect_stage import collect_key, collected, grade_key, training_problems
+from nsad_cli.pipeline.pipeline import Pipeline
+from nsad_cli.runs.run import Run
+from nsad_cli.store.rationales import Store
+from nsad_cli.teachers import RECORDED, Teacher, labels_of, make_teacher
+from nsad_cli.teachers.base import Request
+from nsad_cli.types import Draw, Problem, Rationale, Verdict
+from nsad_cli.utils.reporting import Note
+
+SAMPLE = 1000
+"""Draws that are judged for a forecast, at most; of whole problems."""
+RIGHT_SHARE = 0.6
+"""Of a teacher's draws that nobody has seen yet; the others are taken to be wrong."""
+RATIONALE_CHARS = 600
+"""Length of an unseen rationale, where the problem has no human solution to go by."""
+GRADE_SECONDS = 0.005
+"""To judge one unseen draw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """D+ and D− as they are or will be; each rationale stands for `scale` of them."""
+
+    positive: tuple[Rationale, ...]
+    negative: tuple[Rationale, ...]
+    scale: float
+    basis: str
+    """Where they are from, in words; empty where they are the run's own."""
+    grade_seconds: float = GRADE_SECONDS
+    """To judge one draw."""
+
+    @property
+    def estimated(self) -> bool:
+        """Whether counts that follow from it are estimates."""
+        return self.scale != 1 or self.basis.startswith("assumed")
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What collecting and grading have done and will do."""
+
+    problems: tuple[Problem, ...]
+    stored: tuple[Draw, ...]
+    """The run's draws that are in its store."""
+    wanted: int
+    """Draws that there will be."""
+    calls: int
+    """Draws that a teacher must still be asked for; a free one is not asked."""
+    collected: bool
+    graded: bool
+    forecast: Forecast
+    quote: Quote | None = None
+    """Of a teacher behind an API that must still be asked."""
+
+    def rationale_chars(self) -> float:
+        """Mean length of a rationale: of those stored, else of human solutions, else assumed."""
+        known = [len(draw.text) for draw in self.stored]
+        known = known or [len(problem.solution) for problem in self.problems if problem.solution]
+        return sum(known) / len(known) if known else RATIONALE_CHARS
+
+
+def look_ahead(run: Run, say: Note, *, force: bool = False) -> Ahead:
+    """What a run's rationales are, or will be; with `force` no stage counts as done, though stored draws do.
+
+    Raises NsadError where the teacher's file or the problems are missing.
+    """
+    recipe = run.recipe
+    settings, seed = recipe.teacher, recipe.seed
+    done = not force and collected(run, collect_key(recipe))
+    with Store(run.store_path) as store:
+        if done:
+            result = run.stages()["collect"]["result"]
+            name, params, mine = result["teacher"], result["params"], set(result["problem_ids"])
+            problems = [problem for problem in store.problems() if problem.id in mine]
+        else:
+            teacher = planned_teacher(settings)
+            name, params = teacher.name, params_key(teacher)
+            problems = training_problems(recipe, teacher, say)
+            mine = {problem.id for problem in problems}
+        stored = [draw for draw in store.draws(name, params) if draw.problem_id in mine and draw.index < settings.draws]
+        quote = None
+        if not done and not is_free(settings.spec) and not is_local(settings.spec):
+            quote = make_quote(settings, teacher, problems, store)
+    draws, wanted, calls = stored, len(stored), 0
+    labels = {} if done else labels_of(teacher)
+    if not done and is_free(settings.spec):
+        draws = free_draws(teacher, problems, settings.draws)
+        wanted = len(draws)
+    elif not done:
+        wanted = len(problems) * settings.draws
+        calls = wanted - len(stored)
+    graded = done and run.done("grade", grade_key(run.stages()["collect"]))
+    if graded:
+        positive, negative = Pipeline(run, say).rationales()
+        forecast = Forecast(tuple(positive), tuple(negative), 1.0, "")
+    elif draws:
+        say("judging a sample of the rationales …")
+        forecast = judged_forecast(problems, draws, wanted, seed, f"the draws of {name}", labels)
+    else:
+        forecast = assumed_forecast(problems, settings.draws, seed)
+    return Ahead(tuple(problems), tuple(stored), wanted, calls, done, graded, forecast, quote)
+
+
+def is_free(spec: str) -> bool:
+    """Whether a teacher's draws can be had at once: it is built in or recorded."""
+    return spec == "arithmetic" or spec.partition(":")[0] in RECORDED
+
+
+def is_local(spec: str) -> bool:
+    """Whether a teacher is a model on this machine."""
+    return spec.partition(":")[0] in ("hf", "vllm")
+
+
+def planned_teacher(settings: TeacherConfig) -> Teacher:
+    """The teacher of a recipe, to name it and to know its problems: no key is needed for that.
+
+    Raises what make_teacher raises.
+    """
+    if is_free(settings.spec) or is_local(settings.spec):
+        return make_teacher(settings.spec, settings)
+    # A server's teacher without an address asks for its key at once; nothing is sent to this one.
+    urls = settings.base_url or ["http://localhost"]
+    return make_teacher(settings.spec, settings.model_copy(update={"base_url": urls}))
+
+
+def free_draws(teacher: Teacher, problems: Sequence[Problem], draws: int) -> list[Draw]:
+    """All draws of a free teacher, in memory."""
+    found: list[Draw] = []
+    teacher.draw([Request(problem, tuple(range(draws))) for problem in problems], found.extend, lambda *_: None)
+    return found
+
+
+def judged_forecast(
+    problems: Iterable[Problem],
+    draws: Sequence[Draw],
+    total: int,
+    seed: int,
+    basis: str,
+    labels: Mapping[tuple[str, int], bool] | None = None,
+) -> Forecast:
+    """Judge draws of at most SAMPLE, drawn by problem, and let them stand for `total`.
+
+    labels: which side a draw is of, by problem id and number; what counts where no gold answer is known.
+    """
+    by_id = {problem.id: problem for problem in problems}
+    groups: dict[str, list[Draw]] = {}
+    for draw in draws:
+        if draw.problem_id in by_id:
+            groups.setdefault(draw.problem_id, []).append(draw)
+    order = list(groups)
+    if len(draws) > SAMPLE:
+        random.Random(f"plan:{seed}").shuffle(order)
+    chosen: list[Draw] = []
+    for name in order:
+        if chosen and len(chosen) + len(groups[name]) > SAMPLE:
+            break
+        chosen += groups[name]
+    with Checker() as checker:
+        started = time.perf_counter()
+        verdicts = judge([(draw.text, by_id[draw.problem_id].answer, draw.finish) for draw in chosen], checker)
+        seconds = time.perf_counter() - started
+    sides = {True: Verdict.CORRECT, False: Verdict.WRONG}
+    known = {key: sides[right] for key, right in (labels or {}).items() if key[0] in by_id and not by_id[key[0]].answer}
+    rationales = [
+        Rationale(
+            by_id[draw.problem_id], draw.text, known.get((draw.problem_id, draw.index), found.verdict), draw.index
+        )
+        for draw, found in zip(chosen, verdicts, strict=True)
+    ]
+    return Forecast(
+        tuple(item for item in rationales if item.verdict is Verdict.CORRECT),
+        tuple(item for item in rationales if item.verdict is Verdict.WRONG),
+        total / max(len(chosen), 1),
+        basis if len(chosen) == total else f"{basis}, {len(chosen)} of {total} draws judged",
+        seconds / max(len(chosen), 1),
+    )
+
+
+def assumed_forecast(problems: Sequence[Problem], draws: int, seed: int) -> Forecast:
+    """Rationales as long as the problems' human solutions, or of RATIONALE_CHARS, RIGHT_SHARE of them right."""
+    chosen = list(problems)
+    if len(chosen) * draws > SAMPLE:
+        chosen = random.Random(f"plan:{seed}").sample(chosen, max(1, SAMPLE // draws))
+    rationales = [
+        Rationale(problem, problem.solution or _filler(), _assumed(i * draws + index), index)
+        for i, problem in enumerate(chosen)
+        for index in range(draws)
+    ]
+    return Forecast(
+        tuple(item for item in rationales if item.verdict is Verdict.CORRECT),
+        tuple(item for item in rationales if item.verdict is Verdict.WRONG),
+        len(problems) / len(chosen),
+        f"assumed: {RIGHT_SHARE:.0%} right, each as long as the problem's human solution"
+        if chosen[0].solution
+        else f"assumed: {RIGHT_SHARE:.0%} right, {RATIONALE_CHARS} characters each",
+    )
+
+
+def _assumed(number: int) -> Verdict:
+    return Verdict.CORRECT if number % 10 < 10 * RIGHT_SHARE else Verdict.WRONG
+
+
+def _filler() -> str:
+    sentence = "Then 12 of them are left, and 3 more make 15. "
+    return (sentence * (RATIONALE_CHARS // len(sentence) + 1))[:RATIONALE_CHARS]

@@ -1,0 +1,138 @@
+"""What a student's stages weigh: trained parameters from the shapes of its layers, and memory by arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from nsad_cli.models.lm_head import CHUNK
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
+
+GIB = 2**30
+NF4 = 0.516
+"""Bytes: four bits, and a scale of one byte for every 64 numbers."""
+FLOAT32 = 4
+"""Bytes: adapters, their gradients and the optimizer's two moments are in float32 whatever the base is in."""
+LOGIT_COPIES = 3
+"""Logits, their log-softmax and its gradient are in memory at once, in float32."""
+LORAS = {"negative": 1, "nat": 2, "nce": 3, "ranker": 4}
+"""LoRAs in memory when a stage of one process after the other trains; from NAT on the unit is beside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Parameters of the base, one LoRA, the integration unit and the ranker's head, with the model's dimensions."""
+
+    base: int
+    base_bytes: float
+    bytes_each: int
+    """Bytes of one number that the base computes."""
+    lora: int
+    unit: int
+    unit_kept: int
+    """Numbers that all units together keep of one token for the backward pass."""
+    head: int
+    hidden: int
+    inner: int
+    """Width of the feed-forward part."""
+    layers: int
+    cached: int
+    """Numbers that one token keeps in one layer's cache: keys and values."""
+    vocabulary: int
+
+    def trained(self, stage: str) -> tuple[int, int]:
+        """LoRA parameters (the ranker's with its head) and unit parameters that a stage trains."""
+        return self.lora + (self.head if stage == "ranker" else 0), self.unit if stage == "nat" else 0
+
+    def weights_gib(self) -> float:
+        """The base alone."""
+        return self.base_bytes / GIB
+
+    def training_gib(self, stage: str, tokens: float) -> float:
+        """An estimate for a stage that trains on packs of `tokens`.
+
+        Weights, adapters, gradient, optimizer, and what the backward pass keeps: about 9 hidden and 4 inner widths a
+        layer and token, the unit's own, and one chunk of logits.
+        """
+        adapters = LORAS[stage] * self.lora + (self.unit if stage != "negative" else 0)
+        width = self.layers * (9 * self.hidden + 4 * self.inner) + (self.unit_kept if stage == "nat" else 0)
+        kept = tokens * width * self.bytes_each
+        copies = {"ranker": 0, "nce": LOGIT_COPIES + 3}.get(stage, LOGIT_COPIES)  # NCE's two teachers have theirs
+        logits = copies * min(tokens, CHUNK) * self.vocabulary * FLOAT32
+        return self.weights_gib() + (FLOAT32 * (adapters + 3 * sum(self.trained(stage))) + kept + logits) / GIB
+
+    def reading_gib(self, tokens: float) -> float:
+        """An estimate for a probe, which only reads: weights, adapters, and what one layer makes of `tokens`."""
+        adapters = LORAS["nce"] * self.lora + self.unit
+        made = tokens * (9 * self.hidden + 4 * self.inner) * self.bytes_each
+        return self.weights_gib() + (FLOAT32 * adapters + made) / GIB
+
+    def sampling_gib(self, rows: int, tokens: float) -> float:
+        """An estimate for writing `rows` chains of `tokens` each, prompts included, at once."""
+        cache = rows * tokens * self.layers * self.cached * self.bytes_each
+        adapters = LORAS["ranker"] * self.lora + self.unit
+        return self.weights_gib() + (cache + FLOAT32 * (adapters + rows * self.vocabulary)) / GIB
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFootprint:
+    """An encoder ranker, beside the student; all its parameters are trained, in float32."""
+
+    parameters: int
+    width: int
+    """Numbers that the backward pass needs of one token."""
+
+    def training_gib(self, tokens: float) -> float:
+        """Weights, gradient and the optimizer's two moments, and what the backward pass keeps of `tokens`."""
+        return FLOAT32 * (4 * self.parameters + tokens * self.width) / GIB
+
+
+def measure_encoder(scorer: nn.Module, config: Any) -> EncoderFootprint:
+    """Count an encoder ranker's parameters; on the meta device will do."""
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "d_ff", None) or 4 * config.hidden_size
+    width = config.num_hidden_layers * (9 * config.hidden_size + 4 * inner)
+    return EncoderFootprint(sum(parameter.numel() for parameter in scorer.parameters()), width)
+
+
+def measure(model: Any, settings: AdapterSettings, load_in_4bit: bool = False) -> Footprint:
+    """Count a model's parameters and those of its adapters; a model on the meta device will do, and is changed.
+
+    Raises NsadError where the settings name no linear layer of the model.
+    """
+    base = sum(parameter.numel() for parameter in model.parameters())
+    each = next(model.parameters()).element_size()
+    head = model.get_output_embeddings()
+    layers = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear) and m is not head]
+    packed = sum(layers) if load_in_4bit else 0
+    config = model.config.get_text_config()
+    adapters = Adapters(model)
+    adapters.add_lora("shape", settings, 0)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    units = [
+        (inputs, outputs)
+        for path, inputs, outputs in adapters.shapes()
+        if settings.unit_targets is None or path.rpartition(".")[2] in settings.unit_targets
+    ]
+    return Footprint(
+        base=base,
+        base_bytes=(base - packed) * each + packed * NF4,
+        bytes_each=each,
+        lora=sum(parameter.numel() for _, parameter in adapters.parameters_of("shape")),
+        unit=sum(_unit(settings, *shape) for shape in units),
+        unit_kept=sum(8 * settings.unit_size + outputs for _, outputs in units),
+        head=config.hidden_size + 1,
+        hidden=config.hidden_size,
+        inner=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        layers=config.num_hidden_layers,
+        cached=2 * heads * head_width,
+        vocabulary=config.vocab_size,
+    )
+
+
+def _unit(settings: AdapterSettings, inputs: int, outputs: int) -> int:
+    """Q and K, and V's two matrices where it is an MLP."""
+    return settings.unit_size * (inputs + outputs + (2 * outputs if settings.unit_value == "mlp" else 0))

@@ -1,0 +1,103 @@
+"""Problems by spec: NAME[:SPLIT][@PATH], from the authors' raw files, or from the Hub without a path."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from nsad_cli.errors import NsadError, UsageError, did_you_mean
+from nsad_cli.problems import arithmetic, asdiv, gsm8k, jsonl, math, multiarith, svamp
+from nsad_cli.types import Problem
+
+READERS: dict[str, ModuleType] = {
+    "math": math,
+    "gsm8k": gsm8k,
+    "asdiv": asdiv,
+    "multiarith": multiarith,
+    "svamp": svamp,
+    "jsonl": jsonl,
+}
+NAMES = (*READERS, "arithmetic")
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSpec:
+    """A parsed spec; an empty split stands for the benchmark's own default."""
+
+    name: str
+    split: str
+    path: Path | None
+
+    @property
+    def label(self) -> str:
+        """Name and split, without the path: how results are listed."""
+        return f"{self.name}:{self.split}" if self.split else self.name
+
+
+def parse_spec(spec: str) -> ProblemSpec:
+    """Parse NAME[:SPLIT][@PATH].
+
+    Raises UsageError for an unknown name, with the nearest known one.
+    """
+    head, _, path = spec.partition("@")
+    name, _, split = head.partition(":")
+    if name not in NAMES:
+        hint = did_you_mean(name, NAMES)
+        raise UsageError(
+            f"unknown benchmark `{name}`",
+            f"--problems takes NAME[:SPLIT][@PATH], not `{spec}`",
+            f"{hint + ' ' if hint else ''}known: {', '.join(NAMES)}",
+        )
+    if name == "arithmetic":
+        if path or split not in ("", *arithmetic.SIZES):
+            raise UsageError(
+                f"`{spec}` is not one of the built-in problem sets",
+                "arithmetic is generated",
+                "use arithmetic:train or arithmetic:test",
+            )
+        split = split or "train"
+    if name == "jsonl" and not path:
+        raise UsageError("`jsonl` needs a path", "it reads your own file", "write jsonl@FILE")
+    return ProblemSpec(name, split, Path(path).expanduser() if path else None)
+
+
+def default_split(name: str) -> str:
+    """The split that a spec without one stands for."""
+    return "train" if name == "arithmetic" else str(READERS[name].SPLITS[0])
+
+
+def load_problems(
+    spec: str, *, limit: int | None = None, on_corrupt: Callable[[str], None] = lambda _: None
+) -> list[Problem]:
+    """Load the problems of a spec, at most `limit` in file order.
+
+    A corrupt line is told to `on_corrupt` and the rest is kept. Raises NsadError where a file cannot be read, holds no
+    problem, or the Hub cannot be reached.
+    """
+    parsed = parse_spec(spec)
+    if limit is not None and parsed.name == "arithmetic":
+        found = list(arithmetic.problems(parsed.split, limit))
+    else:
+        found = list(itertools.islice(_read(parsed, on_corrupt), limit))
+    if not found:
+        raise NsadError(f"`{spec}` holds no problem", "no line of it could be read", "check the path and the format")
+    return found
+
+
+def _read(parsed: ProblemSpec, on_corrupt: Callable[[str], None]) -> Iterator[Problem]:
+    if parsed.name == "arithmetic":
+        yield from arithmetic.problems(parsed.split)
+        return
+    reader = READERS[parsed.name]
+    split = parsed.split or default_split(parsed.name)
+    if split not in reader.SPLITS:
+        raise UsageError(
+            f"{parsed.name} has no split `{split}`", "its authors publish others", f"splits: {', '.join(reader.SPLITS)}"
+        )
+    if parsed.path is not None:
+        yield from reader.read(parsed.path, split, on_corrupt)
+    else:
+        yield from reader.from_hub(split)

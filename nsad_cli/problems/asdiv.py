@@ -1,0 +1,45 @@
+"""ASDiv (Miao et al. 2020): XML of Body, Question, Answer; answers carry units, and some are not numbers."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nsad_cli.problems.raw_files import hub_rows, locate, unreadable
+from nsad_cli.types import Problem, problem_id
+
+SPLITS = ("all",)
+
+
+def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[Problem]:
+    """Read ASDiv.xml."""
+    file = locate(path, "ASDiv.xml")
+    try:
+        root = ElementTree.parse(file).getroot()
+    except (OSError, ElementTree.ParseError) as error:
+        raise unreadable(file, error) from error
+    for item in root.iter("Problem"):
+        body, question, answer = (item.findtext(tag) for tag in ("Body", "Question", "Answer"))
+        if body is None or question is None or not answer:
+            on_corrupt(f"{file}: problem {item.get('ID')} lacks a body, a question or an answer; skipped")
+            continue
+        yield _problem(body, question, answer, split, item.findtext("Solution-Type") or "", item.get("Grade") or "")
+
+
+def from_hub(split: str) -> Iterator[Problem]:
+    """Read EleutherAI/asdiv, whose one split is named validation."""
+    for row in hub_rows("EleutherAI/asdiv", "asdiv", "validation"):
+        yield _problem(row["body"], row["question"], row["answer"], split, row.get("solution_type", ""), "")
+
+
+def _problem(body: str, question: str, answer: str, split: str, subject: str, level: str) -> Problem:
+    text = f"{body.strip()} {question.strip()}".strip()
+    return Problem(problem_id(text), text, without_units(answer), "asdiv", split, subject=subject, level=level)
+
+
+def without_units(answer: str) -> str:
+    """Drop units in parentheses: `9 (apples)` is 9; a list keeps its parts: `2 (a); 3 (b)` is `2; 3`."""
+    parts = [re.sub(r"\s*\([^()]*\)\s*$", "", part.strip()) for part in answer.split(";")]
+    return "; ".join(part for part in parts if part) or answer.strip()

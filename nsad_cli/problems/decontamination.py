@@ -1,0 +1,87 @@
+"""Which of a run's training problems give away what its own evaluation asks; training leaves them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nsad_cli.config.schema import Recipe
+from nsad_cli.errors import NsadError
+from nsad_cli.problems import ProblemSpec, default_split, load_problems, parse_spec
+from nsad_cli.problems.ngram_overlap import TESTS, Overlap, find_overlaps
+from nsad_cli.types import Problem
+
+GENERATED = "arithmetic"
+"""Not checked at training: both splits are made from a few templates on purpose, so that most problems share 13 words
+and differ from a test problem in numbers alone. New numbers are what its test asks for, and no problem is in both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """The overlaps of a run's training problems with each of its evaluation benchmarks, by the benchmark's label."""
+
+    by_benchmark: tuple[tuple[str, tuple[Overlap, ...]], ...] = ()
+    own: frozenset[str] = frozenset()
+    """Training problems that are out of a set which is evaluated: evaluation drops them, learned from or not."""
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The training problems that are to be left out."""
+        return frozenset(item.problem.id for _, found in self.by_benchmark for item in found)
+
+    def told(self, total: int) -> str:
+        """How many of `total` training problems overlap, with which benchmark, and by which test."""
+        parts = []
+        for label, found in self.by_benchmark:
+            counts = {test: sum(test in item.tests for item in found) for test in TESTS}
+            by = ", ".join(f"{count} by {test}" for test, count in counts.items() if count)
+            parts += [f"{len(found)} with {label} ({by})"] if found else []
+        return f"{len(self.ids)} of {total} training problems overlap with the evaluation: {'; '.join(parts)}"
+
+
+def find_leaks(recipe: Recipe, training: Sequence[Problem]) -> Leaks:
+    """Hold training problems against the recipe's evaluation benchmarks; nothing where training.keep_overlap is set.
+
+    A problem of the very set that is evaluated is no leak: whoever trains on a part of a benchmark measures on the
+    rest, and evaluation drops what was trained on. Raises NsadError where a benchmark cannot be read.
+    """
+    if recipe.training.keep_overlap or not training:
+        return Leaks()
+    found, mine = [], set()
+    for spec in dict.fromkeys(recipe.evaluation.benchmarks):
+        parsed = parse_spec(spec)
+        if parsed.name == GENERATED:
+            continue
+        own = {problem.id for problem in training if _from(problem, parsed, recipe)}
+        asked = [problem for problem in _evaluation(spec) if problem.id not in own]
+        found.append((parsed.label, tuple(find_overlaps(training, asked))))
+        mine |= own
+    return Leaks(tuple(found), frozenset(mine))
+
+
+def _evaluation(spec: str) -> list[Problem]:
+    try:
+        return load_problems(spec)
+    except NsadError as error:
+        raise type(error)(
+            f"the training problems cannot be checked against {spec}: {error.what}",
+            error.why,
+            f"{error.fix}; or train without the check: --set training.keep_overlap=true",
+        ) from error
+
+
+def _from(problem: Problem, parsed: ProblemSpec, recipe: Recipe) -> bool:
+    """Whether a training problem is out of the set that a spec names; one's own files are told apart by their path."""
+    if parsed.name == "jsonl":
+        return parsed.path is not None and parsed.path.resolve() == _own_file(recipe)
+    return (problem.benchmark, problem.split) == (parsed.name, parsed.split or default_split(parsed.name))
+
+
+def _own_file(recipe: Recipe) -> Path | None:
+    """The file of one's own that a recipe trains on."""
+    scheme, _, recorded = recipe.teacher.spec.partition(":")
+    if recipe.problems.train is None:
+        return Path(recorded).expanduser().resolve() if scheme == "jsonl" else None
+    path = parse_spec(recipe.problems.train).path
+    return path.resolve() if path is not None else None

@@ -1,0 +1,38 @@
+"""One's own problems: JSON lines of {"question", "answer"}."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nsad_cli.errors import UsageError
+from nsad_cli.types import Problem, problem_id
+from nsad_cli.utils.files import read_jsonl, text_of
+
+SPLITS = ("all",)
+
+
+def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[Problem]:
+    """Read the file at `path`."""
+    for number, row in read_jsonl(path, on_corrupt):
+        question, answer = row.get("question"), row.get("answer")
+        if not isinstance(question, str) or not question.strip() or answer is None or isinstance(answer, dict | list):
+            on_corrupt(f"{path}:{number}: needs `question` (text) and `answer` (text or number); line skipped")
+            continue
+        yield Problem(
+            problem_id(question),
+            question.strip(),
+            text_of(answer),
+            "jsonl",
+            split,
+            subject=str(row.get("subject", "")),
+            level=str(row.get("level", "")),
+        )
+
+
+def from_hub(split: str) -> Iterator[Problem]:
+    """There is none: a path is needed.
+
+    Raises UsageError.
+    """
+    raise UsageError("`jsonl` needs a path", "it reads your own file", "write jsonl@FILE")

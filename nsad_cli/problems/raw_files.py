@@ -1,0 +1,62 @@
+"""What readers share: finding a file, JSON documents, rows from the Hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nsad_cli.errors import NsadError, first_line
+from nsad_cli.utils.hub import need_hub
+
+
+def locate(path: Path, *names: str) -> Path:
+    """The file itself, or the first of `names` in a folder.
+
+    Raises NsadError where there is none.
+    """
+    if path.is_file():
+        return path
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    raise NsadError(f"no data at {path}", f"expected a file, or a folder with {' or '.join(names)}", "check the path")
+
+
+def read_document(path: Path) -> Any:
+    """Read one JSON document.
+
+    Raises NsadError for a file that cannot be read or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> NsadError:
+    """Tell a damaged or unreadable data file."""
+    return NsadError(f"cannot read {path}", str(error), "fetch the file again from its authors")
+
+
+def hub_rows(repo: str, benchmark: str, split: str, config: str | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a Hub data set.
+
+    Raises NsadError, within seconds, where it is not cached and the Hub cannot be reached.
+    """
+    fix = f"download it and name the path: --problems {benchmark}@PATH"
+    need_hub(f"the data set {repo}", fix, repo=repo, kind="datasets")
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(repo, config, split=split)
+    except Exception as error:  # datasets raises errors of many libraries; all mean the same to the user
+        raise NsadError(f"cannot load {repo} from the Hub", first_line(error), fix) from error
+    yield from rows
+
+
+def plain_number(value: float | int | str) -> str:
+    """A number as people write it: 51.0 becomes 51; other text stays as it is."""
+    text = str(value).strip()
+    return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text

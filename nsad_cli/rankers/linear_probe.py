@@ -1,0 +1,94 @@
+"""The probe: a linear head on the states that the student wrote a chain from, which needs no pass of its own.
+
+A chain's features are the mean, over its tokens, of the last hidden states that predicted them. Generation has
+computed these: a sampler that is listened to hands them over as each chain ends, and the chain is scored there and
+then. For any other chain (kept from before, or another model's) the same student reads it in one pass. Both agree
+but for rounding, and for a chain whose text, tokenised anew, gives other tokens than those that were sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nsad_cli.generation.listening_sampler import ListeningSampler
+from nsad_cli.models.packing import Example, hidden_states, pack
+from nsad_cli.rankers.base import StudentScorer, TrainedRanker, mean_rows
+from nsad_cli.rankers.calibration import Calibration
+from nsad_cli.rankers.metadata import PROBE, READS
+from nsad_cli.types import Chain, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Means of hidden states, [S,d] in float32."""
+
+    values: Tensor
+    tokens: int
+
+    def to(self, device: torch.device) -> Features:
+        """The same on a device."""
+        return Features(self.values.to(device), self.tokens)
+
+
+class ProbeScorer(StudentScorer):
+    """A head on the frozen NCE student."""
+
+    kind = PROBE
+
+    def example(self, question: str, text: str, *, ended: bool = True) -> Example:
+        """The student's prompt and the chain, with EOS where the chain ended by it."""
+        completion = self.student.completion_ids(text)
+        return Example(tuple(self.student.prompt_ids(question)), tuple(completion if ended else completion[:-1]))
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The head's parameters."""
+        return dict(self.head.named_parameters())
+
+    @torch.no_grad()
+    def pack(self, examples: Sequence[Example]) -> Features:
+        """The features of examples, by one pass of the student."""
+        self.model.eval()
+        batch = pack(examples, share=self.share).to(self.device)
+        with self.adapters.use(READS):
+            hidden = hidden_states(self.adapters.base, batch)[batch.before]
+        return Features(mean_rows(hidden, batch.rows, len(examples)), batch.tokens)
+
+    def logits(self, batch: Features) -> Tensor:
+        """See Scorer.logits."""
+        scores: Tensor = self.head(batch.values)
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Nothing: its head is all that it has."""
+
+
+class ProbeRanker(TrainedRanker):
+    """A probe that keeps the scores of chains that it has heard being written, until they are asked for."""
+
+    def __init__(self, scorer: ProbeScorer, calibration: Calibration, name: str) -> None:
+        super().__init__(scorer, calibration, name)
+        self._heard: dict[str, dict[str, float]] = {}
+
+    def listen(self, sampler: Any) -> ListeningSampler:
+        """The sampler of the model that the probe reads, whose chains are scored as they end."""
+        return ListeningSampler(sampler, self.hear)
+
+    @torch.inference_mode()
+    def hear(self, chain: Chain, features: Tensor) -> None:
+        """Score a chain from its features [d]."""
+        (logit,) = self.scorer.logits(Features(features[None], 0).to(self.scorer.device)).tolist()
+        self._heard.setdefault(chain.problem_id, {})[chain.text] = self.calibration(logit)
+
+    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
+        """Score each chain in [0, 1]; None for an empty one. Only those that were not heard are read."""
+        heard = self._heard.pop(problem.id, {})
+        unheard = [chain for chain in chains if chain.text not in heard]
+        read = iter(super().score(problem, unheard) if unheard else ())
+        scores = [heard[chain.text] if chain.text in heard else next(read) for chain in chains]
+        return [score if chain.text.strip() else None for chain, score in zip(chains, scores, strict=True)]

@@ -1,0 +1,55 @@
+"""A ranker's folder: safetensors alone hold what was learned; head.safetensors tells the kind and the calibration."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.student import Student
+from nsad_cli.rankers.base import ScoreHead, Scorer, TrainedRanker
+from nsad_cli.rankers.calibration import Calibration
+from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
+from nsad_cli.rankers.head import HeadScorer
+from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
+from nsad_cli.rankers.metadata import ABOUT, ADAPTER, HEAD_FILE, described, ranker_name
+from nsad_cli.utils.files import write_atomic
+
+CALIBRATION = "calibration"
+"""The tensor (scale, shift)."""
+
+
+def save_ranker(scorer: Scorer, calibration: Calibration, folder: Path, *, reads: str = "") -> None:
+    """Save a ranker in place of what the folder held; `reads`: the digest of the weights whose states a probe reads."""
+    shutil.rmtree(folder, ignore_errors=True)
+    scorer.save(folder)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in scorer.head_tensors().items()}
+    tensors[CALIBRATION] = torch.tensor([calibration.scale, calibration.shift])
+    # One key: several come in an order of chance, and the same ranker is to be the same file.
+    about = json.dumps({"kind": scorer.kind, "reads": reads})
+    write_atomic(folder / HEAD_FILE, save(tensors, metadata={ABOUT: about}))
+
+
+def load_ranker(student: Student, adapters: Adapters, folder: Path) -> TrainedRanker:
+    """Load a ranker, named as ranker_name says.
+
+    A probe needs the adapter that it reads in memory. Raises NsadError where the folder holds no ranker.
+    """
+    kind, tensors = described(folder)["kind"], load_file(folder / HEAD_FILE)
+    scale, shift = tensors.pop(CALIBRATION, torch.tensor([1.0, 0.0])).tolist()
+    calibration, name = Calibration(scale, shift), ranker_name(folder)
+    if kind == EncoderScorer.kind:
+        encoder = open_encoder(str(folder), adapters.model.device, seed=0)
+        if encoder.head is not None:
+            encoder.head.load_state_dict(tensors)
+        return TrainedRanker(encoder, calibration, name)
+    head = ScoreHead(tensors["weight"].shape[1], seed=0)
+    head.load_state_dict(tensors)
+    if kind == ProbeScorer.kind:
+        return ProbeRanker(ProbeScorer(student, adapters, head), calibration, name)
+    adapters.load(ADAPTER, folder)
+    return TrainedRanker(HeadScorer(student, adapters, head), calibration, name)

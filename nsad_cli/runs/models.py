@@ -1,0 +1,46 @@
+"""Which models a run has, by name and key; nothing is loaded."""
+
+from __future__ import annotations
+
+from nsad_cli.config.prompts import FEW_SHOT, few_shot
+from nsad_cli.config.schema import UNTRAINED, Recipe
+from nsad_cli.errors import NsadError
+from nsad_cli.runs.run import Run
+from nsad_cli.utils.hashing import content_key
+
+BEST_FIRST = ("nce", "nat", "base")
+"""Which model answers, where the run has it."""
+HOW_TO_TRAIN = {"negative": "nsad train-nat", "nat": "nsad train-nat", "nce": "nsad train-nce"}
+
+
+def has_model(run: Run, name: str) -> bool:
+    """Whether the run has finished this model (base always)."""
+    return name in UNTRAINED or run.stages().get(name, {}).get("state") == "finished"
+
+
+def best_model(run: Run) -> str:
+    """The model that answers: NCE, else NAT, else the untrained base."""
+    return next(name for name in BEST_FIRST if has_model(run, name))
+
+
+def need_model(run: Run, name: str) -> None:
+    """Raise NsadError where the run has not trained a model."""
+    if not has_model(run, name):
+        raise NsadError(
+            f"run `{run.name}` has no {name} adapter",
+            "that stage has not finished",
+            f"train it with `{HOW_TO_TRAIN.get(name, f'nsad train-baseline {name}')} --run {run.name}`",
+        )
+
+
+def model_key(run: Run, recipe: Recipe, name: str) -> str:
+    """What tells a model's chains from those of another training: its weights, or the base's own settings.
+
+    Raises NsadError where the run has not trained it.
+    """
+    if name in UNTRAINED:
+        student = recipe.student
+        shown = [few_shot(recipe.evaluation)] if name == FEW_SHOT else []
+        return content_key(name, student.model, student.template, student.dtype, student.load_in_4bit, *shown)
+    need_model(run, name)
+    return str(run.stages()[name]["result"]["weights"])

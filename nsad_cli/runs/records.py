@@ -1,0 +1,17 @@
+"""What a run has collected."""
+
+from __future__ import annotations
+
+from nsad_cli.runs.run import Run
+from nsad_cli.store.rationales import Store
+from nsad_cli.types import Problem
+
+
+def collected_problems(run: Run) -> list[Problem]:
+    """The problems of the run's finished collection; none without one."""
+    state = run.stages().get("collect", {})
+    mine = set(state.get("result", {}).get("problem_ids", []))
+    if not mine:
+        return []
+    with Store(run.store_path) as store:
+        return [problem for problem in store.problems() if problem.id in mine]

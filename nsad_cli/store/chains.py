@@ -1,0 +1,249 @@
+"""The store of candidate chains, whole: text, token offsets and log-probabilities, answer, class, weights, gold."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from nsad_cli.store.sqlite import PATIENCE, connect, connect_to_read, damaged, holding
+from nsad_cli.types import Chain, Finish, Problem
+
+Row = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
+"""A chain without its text: problem, index, answer, class, whether it is right, log-probabilities, a weight."""
+
+FORMATS = (
+    """
+CREATE TABLE problems (
+    id TEXT PRIMARY KEY, question TEXT NOT NULL, gold TEXT NOT NULL, benchmark TEXT NOT NULL, subject TEXT NOT NULL,
+    level TEXT NOT NULL
+);
+CREATE TABLE chains (
+    id INTEGER PRIMARY KEY, model TEXT NOT NULL, model_key TEXT NOT NULL, sampling TEXT NOT NULL,
+    problem_id TEXT NOT NULL REFERENCES problems(id), number INTEGER NOT NULL, text TEXT NOT NULL,
+    answer TEXT, finish TEXT NOT NULL, offsets BLOB NOT NULL, logprobs BLOB NOT NULL, answer_class INTEGER,
+    correct INTEGER, created REAL NOT NULL, UNIQUE (model, model_key, sampling, problem_id, number)
+);
+CREATE TABLE weights (
+    chain_id INTEGER NOT NULL REFERENCES chains(id), ranker TEXT NOT NULL, weight REAL,
+    PRIMARY KEY (chain_id, ranker)
+);
+""",
+)
+"""What each format of the file adds to the one before; see database.connect."""
+
+
+class ChainStore:
+    """Chains by (model, its key, sampling, problem, index); kept as they arrive, read by votes and by the dashboard.
+
+    offsets are 32-bit integers, logprobs 32-bit floats, both little-endian blobs.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False, patience: float = PATIENCE) -> None:
+        """Open or make the store, or only read one that is there; see the functions of database for errors.
+
+        patience: seconds that a store which is only read waits for another process's write.
+        """
+        if read_only:
+            self._db = connect_to_read(path, FORMATS, "chain store", patience)
+        else:
+            self._db = connect(path, FORMATS, "chain store")
+
+    def __enter__(self) -> ChainStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    def put(self, problem: Problem, chains: Iterable[Chain], *, model: str, model_key: str, sampling: str) -> None:
+        """Keep chains of a problem, in place of earlier ones with the same key, in one commit.
+
+        What is known stays: a problem put without a gold answer, or a chain without a verdict, forgets neither; but a
+        verdict goes with the answer that it was on.
+        """
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT INTO problems VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET question = excluded.question,"
+                " gold = excluded.gold, benchmark = excluded.benchmark, subject = excluded.subject,"
+                " level = excluded.level WHERE excluded.gold <> ''",
+                (problem.id, problem.question, problem.answer, problem.benchmark, problem.subject, problem.level),
+            )
+            chains = list(chains)
+            # A chain with another text under the same key is another chain: scores of the old one go.
+            db.executemany(
+                "DELETE FROM weights WHERE chain_id IN (SELECT id FROM chains WHERE model = ? AND model_key = ?"
+                " AND sampling = ? AND problem_id = ? AND number = ? AND text <> ?)",
+                [(model, model_key, sampling, problem.id, chain.index, chain.text) for chain in chains],
+            )
+            db.executemany(
+                "INSERT INTO chains (model, model_key, sampling, problem_id, number, text, answer, finish, offsets,"
+                " logprobs, answer_class, correct, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+                " ON CONFLICT DO UPDATE SET text = excluded.text, answer = excluded.answer, finish = excluded.finish,"
+                " offsets = excluded.offsets, logprobs = excluded.logprobs, answer_class = excluded.answer_class,"
+                " correct = CASE WHEN text = excluded.text AND answer IS excluded.answer"
+                " THEN COALESCE(excluded.correct, correct) ELSE excluded.correct END, created = excluded.created",
+                [
+                    (
+                        model,
+                        model_key,
+                        sampling,
+                        problem.id,
+                        chain.index,
+                        chain.text,
+                        chain.answer,
+                        chain.finish.value,
+                        array("i", chain.offsets).tobytes(),
+                        array("f", chain.logprobs).tobytes(),
+                        chain.answer_class,
+                        None if chain.correct is None else int(chain.correct),
+                        time.time(),
+                    )
+                    for chain in chains
+                ],
+            )
+
+    def put_weights(
+        self,
+        problem_id: str,
+        weights: dict[int, float | None],
+        *,
+        ranker: str,
+        model: str,
+        model_key: str,
+        sampling: str,
+    ) -> None:
+        """Keep a ranker's scores by chain index."""
+        with self._db.writing() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO weights SELECT id, ?, ? FROM chains WHERE model = ? AND model_key = ?"
+                " AND sampling = ? AND problem_id = ? AND number = ?",
+                [(ranker, weight, model, model_key, sampling, problem_id, index) for index, weight in weights.items()],
+            )
+
+    def get(
+        self, problem_id: str, *, model: str, model_key: str, sampling: str, ranker: str | None = None
+    ) -> list[Chain]:
+        """A problem's chains by index, with a ranker's weights where it has scored them."""
+        rows = self._db.execute(
+            "SELECT c.number, c.text, c.answer, c.finish, c.offsets, c.logprobs, c.answer_class, c.correct, w.weight"
+            " FROM chains c LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
+            " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? AND c.problem_id = ? ORDER BY c.number",
+            (ranker, model, model_key, sampling, problem_id),
+        )
+        try:
+            return [
+                Chain(
+                    problem_id,
+                    row[0],
+                    row[1],
+                    row[2],
+                    Finish(row[3]),
+                    _ints(row[4]),
+                    _floats(row[5]),
+                    row[6],
+                    None if row[7] is None else bool(row[7]),
+                    None if row[8] is None else float(row[8]),
+                )
+                for row in rows
+            ]
+        except (ValueError, TypeError) as error:  # no database error: a value that no version of ours writes
+            raise damaged(self._db.path, "chain store", error) from error
+
+    def whole(
+        self,
+        problem_id: str,
+        indices: Sequence[int],
+        *,
+        model: str,
+        model_key: str,
+        sampling: str,
+        ranker: str | None = None,
+    ) -> list[Chain]:
+        """A problem's chains with these indices where all of them are here, else none; see `get`."""
+        found = self.get(problem_id, model=model, model_key=model_key, sampling=sampling, ranker=ranker)
+        chains = [chain for chain in found if chain.index in indices]
+        return chains if len(chains) == len(indices) else []
+
+    def sets(self) -> list[tuple[str, str, str, int, int]]:
+        """What is stored: (model, its key, sampling, problems, chains), the latest set last."""
+        # The newest chain by its id, not by `created`: an index holds all of this, and no chain's text is passed over.
+        rows = self._db.execute(
+            "SELECT model, model_key, sampling, COUNT(DISTINCT problem_id), COUNT(*) FROM chains"
+            " GROUP BY 1, 2, 3 ORDER BY MAX(id)"
+        )
+        return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+    def counts(self, *, model: str, model_key: str, sampling: str) -> dict[str, int]:
+        """How many chains each problem of a set has."""
+        rows = self._db.execute(
+            "SELECT problem_id, COUNT(*) FROM chains WHERE model = ? AND model_key = ? AND sampling = ? GROUP BY 1",
+            (model, model_key, sampling),
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def greedy(self, *, model: str, model_key: str, sampling: str) -> bool:
+        """Whether a set holds greedy chains: their index is below 0."""
+        row = self._db.execute(
+            "SELECT MAX(number) FROM chains WHERE model = ? AND model_key = ? AND sampling = ?",
+            (model, model_key, sampling),
+        ).fetchone()
+        return row[0] is not None and row[0] < 0
+
+    def problems(self, *, model: str, model_key: str, sampling: str) -> list[Problem]:
+        """The problems of a set, in the order in which their chains were first kept."""
+        rows = self._db.execute(
+            "SELECT p.id, p.question, p.gold, p.benchmark, p.subject, p.level FROM problems p JOIN chains c"
+            " ON c.problem_id = p.id WHERE c.model = ? AND c.model_key = ? AND c.sampling = ?"
+            " GROUP BY p.id ORDER BY MIN(c.id)",
+            (model, model_key, sampling),
+        )
+        return [Problem(row[0], row[1], row[2], row[3], subject=row[4], level=row[5]) for row in rows]
+
+    def light(self, *, model: str, model_key: str, sampling: str, ranker: str | None = None) -> Iterator[Row]:
+        """Every chain of a set without its text, by problem and index (see ballots.tally), with a ranker's weights."""
+        yield from self._db.execute(
+            "SELECT c.problem_id, c.number, c.answer, c.answer_class, c.correct, c.logprobs, w.weight FROM chains c"
+            " LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
+            " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? ORDER BY c.problem_id, c.number",
+            (ranker, model, model_key, sampling),
+        )
+
+    def holding(self, text: str, *, model: str, model_key: str, sampling: str) -> set[str]:
+        """Ids of a set's problems whose question, or one of whose chains, holds a text; either case of a–z."""
+        like = holding(text)
+        rows = self._db.execute(
+            "SELECT DISTINCT c.problem_id FROM chains c JOIN problems p ON p.id = c.problem_id"
+            " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ?"
+            " AND (c.text LIKE ? ESCAPE '\\' OR p.question LIKE ? ESCAPE '\\')",
+            (model, model_key, sampling, like, like),
+        )
+        return {row[0] for row in rows}
+
+    def rankers_of(self, *, model: str, model_key: str, sampling: str) -> list[str]:
+        """Names of the rankers that have scored chains of a set, the latest last."""
+        rows = self._db.execute(
+            "SELECT w.ranker FROM chains c JOIN weights w ON w.chain_id = c.id"
+            " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? GROUP BY 1 ORDER BY MAX(w.rowid)",
+            (model, model_key, sampling),
+        )
+        return [row[0] for row in rows]
+
+    def rankers(self) -> Sequence[str]:
+        """Names of the rankers that have scored chains here, the latest last."""
+        return [row[0] for row in self._db.execute("SELECT ranker FROM weights GROUP BY 1 ORDER BY MAX(rowid)")]
+
+
+def _ints(blob: bytes) -> tuple[int, ...]:
+    values = array("i")
+    values.frombytes(blob)
+    return tuple(values)
+
+
+def _floats(blob: bytes) -> tuple[float, ...]:
+    values = array("f")
+    values.frombytes(blob)
+    return tuple(values)

@@ -1,0 +1,61 @@
+"""Likelihood of completions: the objective of the negative adapter (on D−) and of NAT (on D+).
+
+Deviations from the reference code: loss on the completion and its EOS alone, never on the prompt; no padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from nsad_cli.errors import NsadError
+from nsad_cli.models.lm_head import RowLosses, row_losses, vocabulary_head
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.layer import NatLinear
+from nsad_cli.models.packing import Example, Pack, enable_packing, fill, hidden_states, pack
+from nsad_cli.training.losses import token_nll
+from nsad_cli.training.trainer import BatchLoss, Objective
+
+
+class CompletionObjective(Objective[Example]):
+    """−log p(completion | prompt) of one adapter, summed over completion tokens."""
+
+    def __init__(self, adapters: Adapters, name: str, *, share: bool = False) -> None:
+        super().__init__()
+        self.adapters, self.name = adapters, name
+        self.share = enable_packing(adapters.base) and share
+        self.model = adapters.model
+        adapters.train_only(name)
+        adapters.record_alphas(True)
+        if isinstance(adapters.base.get_output_embeddings(), NatLinear):
+            raise NsadError(
+                f"{name}: the vocabulary head cannot be trained",
+                "adapter.targets names it, and it is run apart from the layers",
+                "take it out of adapter.targets",
+            )
+        self.head = vocabulary_head(adapters.base)
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The adapter's own parameters."""
+        return dict(self.adapters.parameters_of(self.name))
+
+    def packs(self, examples: Sequence[Example], budget: int) -> list[Pack]:
+        """Packs of at most `budget` tokens."""
+        return [pack(part, share=self.share) for part in fill(examples, budget)]
+
+    def items(self, examples: Sequence[Example]) -> int:
+        """Completion tokens."""
+        return sum(len(example.completion) for example in examples)
+
+    def loss(self, batch: Pack) -> BatchLoss:
+        """The summed loss; for NAT with the mean gate of every layer."""
+        with self.adapters.use(self.name):
+            hidden = hidden_states(self.adapters.base, batch)
+        (nll,) = self.token_losses(hidden, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
+        alphas = self.adapters.alphas(self.name) if self.training else {}
+        return BatchLoss(nll.sum(), {"alpha": alphas} if alphas else {})
+
+    def token_losses(self, hidden: Tensor, batch: Pack, losses: RowLosses) -> list[Tensor]:
+        """Losses of the completion tokens [N] from the pack's hidden states [T,d], without ever holding all logits."""
+        return row_losses(self.head, hidden[batch.before], losses)

@@ -1,0 +1,56 @@
+"""The models' own chains on training problems: NAT's right ones join NCE's data, NCE's right and wrong the ranker's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nsad_cli.generation.sampler import Sampling
+from nsad_cli.grading.checker import Checker
+from nsad_cli.inference.sampling import Subject, sample_all
+from nsad_cli.inference.session import Session
+from nsad_cli.store.chains import ChainStore
+from nsad_cli.training.data import choose
+from nsad_cli.training.ranker import Candidates
+from nsad_cli.training.stage_data import Corpus
+from nsad_cli.types import Chain, Problem, Rationale, Verdict
+
+
+def own_candidates(session: Session, corpus: Corpus) -> list[Candidates]:
+    """Sample chains with the NCE student, and sort each problem's into right and wrong.
+
+    Problems are drawn by seed from all training problems, the held-out ones among them.
+    """
+    settings = session.recipe.training.ranker
+    problems = choose(corpus.problems(), settings.problems, session.recipe.seed)
+    chains = _sampled(session, "nce", problems, settings.samples, "ranker-chains")
+    candidates = []
+    for problem in problems:
+        own = chains[problem.id]
+        right = tuple(chain.text for chain in own if chain.correct)
+        wrong = tuple(chain.text for chain in own if chain.correct is False)
+        candidates.append(Candidates(problem, right, wrong))
+    return candidates
+
+
+def own_rationales(session: Session, corpus: Corpus) -> list[Rationale]:
+    """Sample NAT's chains on all training problems but the held-out ones, and keep each right text once."""
+    problems = [problem for problem in corpus.problems() if problem.id not in corpus.held_out]
+    chains = _sampled(session, "nat", problems, session.recipe.training.nce.self_samples, "nce-chains")
+    found = []
+    for problem in problems:
+        texts = dict.fromkeys(chain.text.strip() for chain in chains[problem.id] if chain.correct)
+        found += [Rationale(problem, text, Verdict.CORRECT, -1) for text in texts]
+    return found
+
+
+def _sampled(
+    session: Session, name: str, problems: Sequence[Problem], samples: int, stage: str
+) -> dict[str, list[Chain]]:
+    """A model's chains for each problem; those that the run has already are not sampled again."""
+    run, recipe = session.run, session.recipe
+    subject = Subject(name, session.model_key(name), session.sampler(name))
+    sampling = Sampling.of(recipe.sampling)
+    with ChainStore(run.chains_path) as store, Checker() as checker:
+        progress = run.progress(stage)
+        both = sample_all(subject, problems, sampling, samples, False, recipe.seed, store, checker, progress)
+    return {key: sampled for key, (_, sampled) in both.items()}

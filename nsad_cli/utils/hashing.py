@@ -1,0 +1,25 @@
+"""Seeds by name: the same parts give the same seed, on any machine and in any order of asking."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # recipes take long to import, and who lists runs needs none
+    pass
+
+
+def seed_of(*parts: str | int, bits: int) -> int:
+    """Hash the parts into a seed of at most 64 bits; engines differ in how many they take."""
+    digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - bits)
+
+
+def content_key(*parts: Any) -> str:
+    """Hash settings and inputs into a stage's key: 16 hex digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=_plain).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)

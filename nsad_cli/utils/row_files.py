@@ -1,0 +1,101 @@
+"""Rows in files: JSON lines, Parquet, and folders that the `datasets` library saved; written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from nsad_cli.errors import NsadError, UsageError, first_line
+from nsad_cli.utils.files import new_file, new_folder, read_jsonl
+
+Row = dict[str, Any]
+FILES = (".jsonl", ".parquet")
+SAVED = ("dataset_dict.json", "state.json")
+"""What tells a folder of `datasets`: of several splits, or of one."""
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write rows to FILE.jsonl, FILE.parquet, or a `datasets` folder for a name without an ending.
+
+    Raises UsageError for another ending, NsadError where there is something at `path` already or writing fails.
+    """
+    if path.suffix == ".jsonl":
+        with new_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        return
+    if path.suffix not in ("", ".parquet"):
+        raise UsageError(
+            f"cannot tell what {path.name} is to be",
+            f"`{path.suffix}` is not an ending that is written",
+            "end it in .jsonl or .parquet; a name without an ending becomes a folder of the datasets library",
+        )
+    import datasets
+
+    datasets.disable_progress_bars()
+    table = datasets.Dataset.from_list(list(rows))
+    if path.suffix == ".parquet":
+        with new_file(path) as temporary:
+            table.to_parquet(str(temporary))
+    else:
+        with new_folder(path) as temporary:
+            table.save_to_disk(str(temporary))
+
+
+def read_rows(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[str, Row]]:
+    """Yield (place, row) of a JSON-lines or Parquet file, a `datasets` folder, or a folder of such files.
+
+    A corrupt line of JSON goes to `on_corrupt`, the rest is kept. Raises NsadError for what cannot be read.
+    """
+    if path.is_dir() and any((path / name).is_file() for name in SAVED):
+        yield from _read(path, "a folder of the datasets library", _saved)
+    elif path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix in FILES)
+        if not files:
+            raise NsadError(
+                f"{path} holds no data",
+                f"it is no folder of the datasets library, and no file in it ends in {' or '.join(FILES)}",
+                "name a file, or a folder that Dataset.save_to_disk wrote",
+            )
+        for file in files:
+            yield from read_rows(file, on_corrupt)
+    elif path.suffix == ".parquet":
+        yield from _read(path, "a Parquet file", _parquet)
+    else:
+        for number, row in read_jsonl(path, on_corrupt):
+            yield f"{path}:{number}", row
+
+
+def _read(path: Path, kind: str, rows: Callable[[Path], Iterator[Row]]) -> Iterator[tuple[str, Row]]:
+    number = 0
+    found = rows(path)
+    while True:
+        try:
+            row = next(found, None)
+        except Exception as error:  # Arrow, its file systems and datasets raise errors of many kinds
+            raise NsadError(
+                f"cannot read {path}", f"it is not {kind}, or damaged: {first_line(error)}", "write the data again"
+            ) from error
+        if row is None:
+            return
+        number += 1
+        yield f"{path}: row {number}", row
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=1024):
+            yield from batch.to_pylist()
+
+
+def _saved(path: Path) -> Iterator[Row]:
+    """Every split, one after the other."""
+    import datasets
+
+    found = datasets.load_from_disk(str(path))
+    for part in found.values() if isinstance(found, datasets.DatasetDict) else [found]:
+        for batch in part.with_format("arrow").iter(1024):
+            yield from batch.to_pylist()

@@ -1,0 +1,135 @@
+"""Votes drawn: a row an answer, a column a rule, each with its bar; as lines of text with what each part means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+from nsad_cli.errors import UsageError
+from nsad_cli.types import Chain
+from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, printable, readable
+from nsad_cli.voting.rule_results import ALONE, STAYS, Standing
+
+Line = list[tuple[str, str]]
+"""(text, meaning) one after the other; meanings: head, winner, right, wrong, dim, changed, or none."""
+LABEL = 9
+"""The least width of the answers' column."""
+CELL = 10
+"""The least width of a rule's column: a mark, a bar of three, a share."""
+SHORT = {ALONE: "alone", STAYS: "all"}
+"""Why there is no set of chains that turns a vote, for a cell."""
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of eighths of a cell, padded to its width; more than nothing is never drawn as nothing."""
+    eighths = max(round(8 * width * share), 1 if share > 0 else 0)
+    text = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+    return f"{text:<{width}}"
+
+
+def one_line(text: str) -> str:
+    """Model text in one line, readable and harmless."""
+    return " ".join(printable(readable(text)).split())
+
+
+def mark(right: bool | None) -> str:
+    """Right, wrong or not known, as a glyph."""
+    return UNKNOWN if right is None else RIGHT if right else WRONG
+
+
+def fitting(found: Mapping[str, Standing | UsageError], width: int, first: str) -> dict[str, Standing | UsageError]:
+    """The rules whose columns fit beside the answers, `first` among them; those that could not be held take no room."""
+    held = [rule for rule, item in found.items() if isinstance(item, Standing)]
+    room = max((width - LABEL) // CELL, 1)
+    before = sorted(held, key=lambda rule: rule != first)[:room]
+    return {rule: item for rule, item in found.items() if rule in before or rule not in held}
+
+
+def draw(
+    found: Mapping[str, Standing | UsageError],
+    width: int,
+    *,
+    first: str,
+    before: Mapping[str, tuple[int | None, str]] | None = None,
+    most: int | None = None,
+) -> list[Line]:
+    """Bars by rule, then each rule's margin, how few chains turn it by going, and why a rule could not be held.
+
+    width: cells. first: the rule that orders the answers. before: each rule's winner (class, answer) as it was; one
+    that is another now is told. most: rows of answers.
+    """
+    held = {rule: item for rule, item in found.items() if isinstance(item, Standing)}
+    leading = held.get(first) or next(iter(held.values()), None)
+    names = {} if leading is None else _names(leading)
+    longest = max((cell_len(name) for name in names.values()), default=0)
+    label = max(LABEL, min(longest + 3, width - CELL * len(held), 26))
+    cell = min(max((width - label) // max(len(held), 1), 1), 32)
+
+    def row(title: str, meaning: str, text: Callable[[str], str]) -> Line:
+        parts = [(set_cell_size(one_line(text(rule)), cell - 1) + " ", meaning) for rule in held]
+        return [(f"{title:<{label}}", "dim"), *parts]
+
+    lines = [row("", "head", lambda rule: f" {rule}")]
+    for name in list(names)[:most]:
+        judged = _right(leading.chains, name) if leading else None
+        meaning = {True: "right", False: "wrong", None: ""}[judged]
+        title = set_cell_size(f"{mark(judged)} {names[name]}", label - 1) + " "
+        lines.append([(title, meaning), *(_cell(item, name, cell) for item in held.values())])
+    if not names:
+        lines.append([("no chain has an answer", "dim")])
+    elif most is not None and len(names) > most:
+        lines.append([(f"and {len(names) - most} more answers", "dim")])
+    if names:
+        lines.append(row("margin", "", lambda rule: f" {_margin(held[rule])}"))
+        lines.append(row("rests on", "", lambda rule: f" {_rests_on(held[rule])}"))
+    was = {rule: _was(held[rule], before.get(rule)) for rule in held} if before else {}
+    if any(was.values()):
+        lines.append(row("was", "changed", lambda rule: f"◂{was[rule]}" if was[rule] else ""))
+    return lines + [[(text, "dim")] for text in _unheld(found)]
+
+
+def _unheld(found: Mapping[str, Standing | UsageError]) -> list[str]:
+    """Why rules could not be held, a line a reason."""
+    reasons: dict[str, list[str]] = {}
+    for rule, item in found.items():
+        if isinstance(item, UsageError):
+            what = item.what.removeprefix(f"rule `{rule}` ")
+            reasons.setdefault(one_line(f"{what}: {item.why}"), []).append(rule)
+    return [f"{', '.join(rules)} {reason}" for reason, rules in reasons.items()]
+
+
+def _names(item: Standing) -> dict[int, str]:
+    """The answers by their class, the winner first."""
+    return {name: one_line(vote.answer) for name, vote in zip(item.classes, item.ballot.votes, strict=True)}
+
+
+def _right(chains: Sequence[Chain], name: int) -> bool | None:
+    known = [chain.correct for chain in chains if chain.answer_class == name and chain.correct is not None]
+    return any(known) if known else None
+
+
+def _cell(item: Standing, name: int, width: int) -> tuple[str, str]:
+    if name not in item.classes:
+        return " " * width, ""
+    place = item.classes.index(name)
+    share = item.shares[place]
+    text = f"{'▸' if place == 0 else ' '}{bar(share, max(width - 7, 0))}{share:>5.0%}"
+    return set_cell_size(text, width), "winner" if place == 0 else ""
+
+
+def _margin(item: Standing) -> str:
+    return "–" if item.margin is None else f"{item.margin:.0%}"
+
+
+def _rests_on(item: Standing) -> str:
+    if isinstance(item.flip, str):
+        return SHORT.get(item.flip, "–")
+    return f"{len(item.flip)} of {len(item.chains)}"
+
+
+def _was(now: Standing, before: tuple[int | None, str] | None) -> str:
+    """The former winner's answer, where another one wins now."""
+    if before is None or now.winner == before[0]:
+        return ""
+    return before[1] if before[0] is not None else "none"

@@ -1,0 +1,138 @@
+"""Many problems' votes at once: as `vote` holds them, in arrays; where two answers are all but level, by `vote`."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from nsad_cli.types import Chain
+from nsad_cli.voting.problem_filters import Outcome, Won, outcome
+
+Row = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
+"""A chain without its text: problem, index, answer, class, whether it is right, log-probabilities (32-bit floats),
+weight. A problem's rows stand together, by index."""
+LEVEL = 1e-9
+"""Answers whose weights differ by less, of the greater one, are voted for again exactly."""
+
+
+def outcomes(rows: Sequence[Row], rules: Sequence[str]) -> list[Outcome]:
+    """Each problem's votes in short, in the order of the rows: as `queues.outcome` gives them."""
+    if not rows:
+        return []
+    ids = [row[0] for row in rows]
+    starts = [0, *(i for i in range(1, len(rows)) if ids[i] != ids[i - 1])]
+    ends = [*starts[1:], len(rows)]
+    held = _Held(rows, np.array(starts), rules)
+    found = []
+    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        if held.unsure[place]:
+            found.append(outcome(ids[start], [_chain(row) for row in rows[start:end]], rules))
+        else:
+            found.append(Outcome(ids[start], end - start, bool(held.any_right[place]), dict(held.won(place))))
+    return found
+
+
+def mean_logprobs(blobs: Sequence[bytes]) -> np.ndarray:
+    """The mean of each blob of 32-bit floats; NaN for an empty one. [n]"""
+    lengths = np.array([len(blob) // 4 for blob in blobs], dtype=int)
+    means, filled = np.full(len(blobs), np.nan), np.flatnonzero(lengths)
+    if len(filled):
+        values = np.frombuffer(b"".join(blobs), dtype="<f4")
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])[filled]
+        means[filled] = np.add.reduceat(values, starts, dtype=np.float64) / lengths[filled]
+    return means
+
+
+class _Held:
+    """Every rule's votes over the rows; arrays by problem."""
+
+    def __init__(self, rows: Sequence[Row], starts: np.ndarray, rules: Sequence[str]) -> None:
+        count = len(starts)
+        self._rows = rows
+        self._of = np.repeat(np.arange(count), np.diff([*starts, len(rows)]))
+        classes = np.array([0 if row[3] is None else row[3] for row in rows])  # a greedy chain's is -1
+        right = np.array([-1 if row[4] is None else row[4] for row in rows])
+        self._weight = np.array([np.nan if row[6] is None else row[6] for row in rows], dtype=float)
+        self._logprob = mean_logprobs([row[5] for row in rows])
+        self.any_right = np.maximum.reduceat(right, starts) > 0
+        self._known = np.maximum.reduceat(right, starts) >= 0
+        self.unsure = np.zeros(count, dtype=bool)
+        # Groups: a problem's chains of one class. Sorting keeps their order, so that a group's first is its lowest.
+        self._answers = np.array([row[3] is not None for row in rows])
+        answered = np.flatnonzero(self._answers)
+        self._order = answered[np.lexsort((classes[answered], self._of[answered]))]
+        key = np.stack([self._of[self._order], classes[self._order]])
+        changes = np.any(np.diff(key, axis=1) != 0, axis=0)
+        self._groups = np.flatnonzero(np.concatenate([np.ones(min(len(answered), 1), dtype=bool), changes]))
+        self._owner, self._class = key[:, self._groups]
+        self._first = self._order[self._groups]
+        self._group_right = np.maximum.reduceat(right[self._order], self._groups) if len(self._groups) else right[:0]
+        self._tables = {rule: self._hold(rule, starts) for rule in rules}
+
+    def won(self, place: int) -> Iterator[tuple[str, Won]]:
+        """A problem's winner by each rule that can be held."""
+        for rule, (possible, winner, margin) in self._tables.items():
+            if not possible[place]:
+                continue
+            group = winner[place]
+            known = bool(self._known[place])
+            if group < 0:
+                yield rule, Won(None, None, False if known else None, None)
+                continue
+            answer = self._rows[self._first[group]][2] or ""
+            right = bool(self._group_right[group] > 0) if known else None
+            yield rule, Won(answer, int(self._class[group]), right, float(margin[place]))
+
+    def _weights(self, rule: str, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(each row's weight, each problem's whether the rule can be held)."""
+        count = len(starts)
+        if rule == "sc":
+            return np.ones(len(self._rows)), np.ones(count, dtype=bool)
+        if rule == "wsc":
+            return np.exp(self._logprob), ~np.logical_or.reduceat(np.isnan(self._logprob) & self._answers, starts)
+        scored = ~np.isnan(self._weight)
+        number = np.add.reduceat(scored.astype(int), starts)
+        total = np.add.reduceat(np.where(scored, self._weight, 0.0), starts)
+        infinite = np.logical_or.reduceat(np.isinf(self._weight), starts)
+        mean = total / np.maximum(number, 1)
+        weights = np.where(scored, self._weight, mean[self._of])
+        return weights + (rule == "asc-add"), (number > 0) & ~infinite
+
+    def _hold(self, rule: str, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(possible, the winner's group or -1, the margin) of each problem."""
+        count = len(starts)
+        weights, possible = self._weights(rule, starts)
+        winner, margin = np.full(count, -1), np.zeros(count)
+        if not len(self._groups):
+            return possible, winner, margin
+        with np.errstate(invalid="ignore"):
+            mine = np.nan_to_num(weights[self._order], posinf=0.0, neginf=0.0)  # only of what is not possible
+            heaviest = np.maximum.reduceat(mine, self._groups)
+            total = heaviest if rule == "best" else np.add.reduceat(mine, self._groups)
+        single = np.zeros(len(total)) if rule == "sc" else heaviest
+        ranked = np.lexsort((self._first, -single, -total, self._owner))
+        owner = self._owner[ranked]
+        leads = np.flatnonzero(np.diff(owner, prepend=-1))
+        winner[owner[leads]] = ranked[leads]
+        second = np.minimum(leads + 1, len(ranked) - 1)
+        has_second = (second > leads) & (owner[second] == owner[leads])
+        ahead, behind = total[ranked[leads]], np.where(has_second, total[ranked[second]], 0.0)
+        if rule != "sc":
+            level = has_second & (np.abs(ahead - behind) <= LEVEL * np.maximum(np.abs(ahead), np.abs(behind)))
+            self.unsure[owner[leads]] |= level & possible[owner[leads]]
+        positive = np.add.reduceat(np.maximum(total[ranked], 0.0), leads)
+        gap = np.maximum(ahead, 0.0) - np.maximum(behind, 0.0)
+        margin[owner[leads]] = np.divide(gap, positive, out=np.zeros(len(leads)), where=positive > 0)
+        return possible, winner, margin
+
+
+def _chain(row: Row) -> Chain:
+    problem_id, index, answer, answer_class, correct, blob, weight = row
+    logprobs = array("f")
+    logprobs.frombytes(blob)
+    known = None if correct is None else bool(correct)
+    return Chain(
+        problem_id, index, "", answer, logprobs=tuple(logprobs), answer_class=answer_class, correct=known, weight=weight
+    )

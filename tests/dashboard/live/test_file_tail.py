@@ -1,0 +1,125 @@
+"""A growing file is read once, whatever the pieces in which it comes; what happens to it is noticed."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nsad_cli.dashboard.live import file_tail as module
+from nsad_cli.dashboard.live.file_tail import Tail
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.lists(st.binary(max_size=90), max_size=12).map(b"\n".join),
+    cuts=st.lists(st.integers(0, 1000), max_size=12),
+    limit=st.integers(1, 50),
+)
+def test_any_chopped_writing_equals_reading_it_whole(
+    tmp_path: Path, content: bytes, cuts: list[int], limit: int
+) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"")
+    tail, got = Tail(path), []
+    bounds = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
+    for start, end in itertools.pairwise(bounds):
+        with path.open("ab") as file:
+            file.write(content[start:end])
+        got += tail.read(limit)
+    while tail.pending:
+        got += tail.read(limit)
+    assert got == content.split(b"\n")[:-1]
+    assert not tail.restarts and not tail.note
+
+
+def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"one\ntw")
+    tail = Tail(path)
+    assert tail.read() == [b"one"] and tail.read() == []
+    path.write_bytes(b"one\ntwo\n")
+    assert tail.read() == [b"two"]
+
+
+def test_only_new_bytes_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    class Counted(module.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            data = super().read(size) or b""
+            taken.append(len(data))
+            return data
+
+    monkeypatch.setattr(module, "FileIO", Counted)
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 99_999 + b"\n")
+    tail = Tail(path)
+    tail.read()
+    taken.clear()
+    with path.open("ab") as file:
+        file.write(b"new\n")
+    assert tail.read() == [b"new"]
+    assert sum(taken) == module.TRACE + 4
+
+
+@pytest.mark.parametrize("how", ["cut", "replaced", "longer", "recreated"])
+def test_a_file_that_begins_anew_is_read_from_its_beginning(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"old 1\nold 2\nhal")
+    tail = Tail(path)
+    tail.read()
+    if how == "cut":
+        path.write_bytes(b"new\n")
+    elif how == "longer":  # the same file, longer than what was read of it
+        path.write_bytes(b"new\n" * 100)
+    elif how == "replaced":
+        (tmp_path / "other").write_bytes(b"old 1\nold 2\nold 3\n")
+        (tmp_path / "other").rename(path)
+    else:
+        path.unlink()
+        assert tail.read() == [] and tail.note == "is gone; what it had is shown"
+        path.write_bytes(b"new\n")
+    lines = tail.read()
+    assert lines == path.read_bytes().split(b"\n")[:-1]
+    assert tail.restarts == 1 and not tail.note
+    assert tail.read() == [] and tail.restarts == 1
+
+
+def test_a_file_that_cannot_be_read_is_told_and_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    tail = Tail(path)
+    assert tail.read() == [] and tail.note == "is not there yet"
+    path.mkdir()
+    assert tail.read() == [] and "cannot be read: Is a directory" in tail.note
+    path.rmdir()
+    path.write_bytes(b"one\n")
+    assert tail.read() == [b"one"] and not tail.note and not tail.restarts
+
+
+def test_an_empty_file_that_goes_is_gone_and_its_return_begins_nothing_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    tail = Tail(path)
+    told = []
+    for content in (b"", None, b"one\n", b"", None):
+        path.unlink() if content is None else path.write_bytes(content)
+        lines = tail.read()
+        told.append((lines, tail.note, tail.restarts))
+    gone = "is gone"  # there is nothing of it to show
+    assert told == [([], "", 0), ([], gone, 0), ([b"one"], "", 0), ([], "", 1), ([], gone, 1)]
+
+
+def test_a_line_without_end_fills_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST", 1000)
+    path = tmp_path / "log"
+    path.write_bytes(b"first\n" + b"\0" * 10_000 + b"\nlast\n")
+    tail, got = Tail(path), []
+    while True:
+        got += tail.read(300)
+        assert len(tail._rest) <= 1300
+        if not tail.pending:
+            break
+    assert got == [b"first", b"last"] and tail.passed_over == 1

@@ -1,0 +1,288 @@
+"""Data: what the store holds is shown by the page, follows who writes it, and survives what becomes of the file."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from nsad_cli.dashboard.app import Dashboard
+from nsad_cli.dashboard.screens.data import DataView
+from nsad_cli.dashboard.screens.problem_pane import BLOCK
+from nsad_cli.store.pages import ProblemRow, StorePages
+from nsad_cli.store.rationales import Store
+from nsad_cli.types import Draw, Judgement, Verdict
+from tests.helpers.rationale_stores import EVIL, PARAMS, fill, make_big, make_run
+from tests.helpers.screens import check_snapshot, dashboard, drive, screen_text
+
+Script = Callable[[Pilot[Any]], Awaitable[None]]
+
+
+async def steady(pilot: Pilot[Any]) -> str:
+    """The screen, once no thread is at work for it, and what they told is shown."""
+    for _ in range(2):
+        await pilot.pause()
+        await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+    assert isinstance(pilot.app, Dashboard)
+    return screen_text(pilot.app)
+
+
+async def look(pilot: Pilot[Any], *keys: str) -> str:
+    """The screen after some keys, or after another look at the files."""
+    if keys:
+        await pilot.press(*keys)
+    else:
+        pilot.app.beat()  # type: ignore[attr-defined]
+    return await steady(pilot)
+
+
+def show(home: Path, script: Script, size: tuple[int, int] = (120, 36), run: str | None = "mine") -> None:
+    """Drive the data screen over a folder of runs."""
+
+    async def steadily(pilot: Pilot[Any]) -> None:
+        await steady(pilot)
+        await script(pilot)
+
+    drive(dashboard(home, run, "data", exports=home), steadily, size)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A run with the draws of tests.helpers.rationale_stores."""
+    fill(make_run(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize("size", [(50, 20), (80, 24), (120, 36), (200, 50)])
+def test_the_screen_at_every_width(home: Path, size: tuple[int, int]) -> None:
+    async def script(pilot: Pilot[Any]) -> None:
+        check_snapshot(pilot.app, f"data-{size[0]}")  # type: ignore[arg-type]
+        await look(pilot, "t")
+        check_snapshot(pilot.app, f"data-totals-{size[0]}")  # type: ignore[arg-type]
+
+    show(home, script, size)
+
+
+def test_problems_draws_and_the_text_of_one(home: Path) -> None:
+    async def script(pilot: Pilot[Any]) -> None:
+        text = await steady(pilot)
+        assert "4 problems · 12 draws · ✓ D+ 4 · ✗ D− 2 · ? 4 disputed · 1 ungraded" in text
+        assert "How much is 1+1?" in text and "Draw 0 of p0" in text and "One and one is two." in text
+        assert "What is $3/4$ of 8 [bold]" in text, "LaTeX is readable, markup is text"
+        text = await look(pilot, "enter", "down", "down")
+        assert "Draw 2 of p0" in text and "✗ wrong (because wrong)" in text and "by hand" in text
+        text = await look(pilot, "escape", "down")
+        assert "Draw 0 of p1" in text and "12/2" in text and "? disputed (because disputed)" in text
+        text = await look(pilot, "enter", "enter")
+        assert "Draw 0 of p1" in text and "D−" not in text.partition("\n")[2].partition("\n")[2], "it alone is shown"
+        assert "How much is 1+1?" in await look(pilot, "escape")
+
+    show(home, script)
+
+
+def test_control_sequences_are_shown_not_obeyed(home: Path) -> None:
+    async def script(pilot: Pilot[Any]) -> None:
+        text = await look(pilot, "end", "up")
+        assert "\\x1b[2J\\x1b]0;owned\\x07\\u202e" in text and not set(EVIL) & set("\x1b\x07\u202e") & set(text)
+
+    show(home, script)
+
+
+def test_only_what_is_asked_for(home: Path) -> None:
+    async def script(pilot: Pilot[Any]) -> None:
+        view = pilot.app.screen
+        assert isinstance(view, DataView)
+
+        def ids() -> list[str]:
+            data = view.data()
+            assert data is not None
+            return [str(row[0]) for row in data.rows]
+
+        await look(pilot, "v")
+        assert view.wanted.verdict == "correct" and ids() == ["p0", "p2"]
+        while view.wanted.verdict != "ungraded":
+            await look(pilot, "v")
+        assert ids() == ["p1"] and "(with ungraded; esc: all)" in screen_text(pilot.app)  # type: ignore[arg-type]
+        await look(pilot, "escape", "s")
+        assert ids() == ["p0", "p3"]
+        await look(pilot, "s", "slash", *"APP")
+        assert ids() == ["p1"]
+        assert "“APP”, fractions" in await look(pilot, "enter")
+        await look(pilot, "slash", "end", *["backspace"] * 3, *"0%")
+        assert ids() == ["p2"], "a sign of SQL's patterns is a sign"
+        await look(pilot, "enter", "escape")
+        assert ids() == ["p0", "p1", "p2", "p3"]
+        await look(pilot, "v", "v")
+        assert view.wanted.verdict == "disputed" and "Draw 3 of p0" in await look(pilot, "home")
+
+    show(home, script)
+
+
+def test_totals_lead_to_a_subject(home: Path) -> None:
+    async def script(pilot: Pilot[Any]) -> None:
+        text = await look(pilot, "t")
+        assert "(all" not in text and "fractions" in text
+        data = pilot.app.screen.data()  # type: ignore[attr-defined]
+        rows = {row[1]: row[2:] for row in data.rows}
+        # (draws, right, wrong, disputed, ungraded, other); a person called a wrong one of p0 right
+        assert rows == {None: (12, 4, 2, 4, 1, 1), "addition": (4, 3, 0, 1, 0, 0), "fractions": (8, 1, 2, 3, 1, 1)}
+        text = await look(pilot, "end", "enter")
+        assert "2 problems (fractions; esc: all)" in text
+
+    show(home, script)
+
+
+def test_what_is_exported(home: Path) -> None:
+    async def script(pilot: Pilot[Any]) -> None:
+        await look(pilot, "e", "enter", "e")
+        draws, problems = (
+            list(csv.DictReader(path.read_text().splitlines(keepends=True))) for path in sorted(home.glob("*.csv"))
+        )
+        assert len(problems) == 4 and problems[0]["question"] == "How much is 1+1?"
+        assert [problems[0][name] for name in ("draws", "right", "wrong", "other")] == ["4", "3", "0", "1"]
+        assert len(draws) == 4 and draws[2]["verdict"] == draws[2]["by hand"] == "correct"
+        assert draws[3]["reason"] == "because disputed" and draws[0]["text"].startswith("Draw 0 of p0")
+
+    show(home, script)
+
+
+# --- others write ---------------------------------------------------------------------------------------------------
+
+
+def test_the_counts_grow_while_others_write(home: Path) -> None:
+    async def script(pilot: Pilot[Any]) -> None:
+        view = pilot.app.screen
+        assert isinstance(view, DataView)
+        await look(pilot, "down", "down")
+        with Store(home / "mine" / "store.sqlite") as store:
+            for number in range(4, 7):
+                store.add_draws([Draw("p2", "gpt", number, "one more")], PARAMS)
+            key = store.draw_keys("gpt", PARAMS)["p2", 6]
+            store.set_verdicts([(key, Judgement(Verdict.WRONG, "9", "differs"))], "5")
+            store.add_draws([Draw("p2", "gpt", 0, "of other settings")], "k2")
+            view._next_count = 0.0  # no matter how long the first count took
+            text = await look(pilot)
+        assert "15 draws" in text and "D− 3" in text and "1 made otherwise" in text
+        assert len(view.pane.draws) == 7 and view.pane.problems.cursor == 2, "the cursor stays"
+
+    show(home, script)
+
+
+def test_another_run_is_shown_anew(home: Path) -> None:
+    fill(make_run(home, "other"), draws=False)
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await look(pilot, "v", "v")
+        pilot.app.reader.run_name = "other"  # type: ignore[attr-defined]
+        text = await look(pilot)
+        assert "4 problems · 0 draws" in text and "disputed" not in text
+
+    show(home, script)
+
+
+# --- nothing there, or nothing that can be read ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("nothing", "`nsad demo` makes one"),
+        ("gone", "The run mine is not there any more"),
+        ("no store", "`nsad collect --run mine` gets them"),
+        ("no draws", "No draws yet: `nsad collect --run mine`"),
+        ("no verdicts", "Nothing is graded yet: `nsad grade --run mine`"),
+        ("garbage", "file is not a database"),
+        ("newer", "has format 99"),
+        ("no manifest", "run `mine` cannot be read"),
+    ],
+)
+def test_what_is_missing_is_told(tmp_path: Path, made: str, told: str) -> None:
+    if made not in ("nothing", "gone"):
+        path = make_run(tmp_path)
+        if made in ("no draws", "no verdicts", "newer"):
+            fill(path, draws=made != "no draws", graded=False)
+        if made == "garbage":
+            path.write_text("not a database " * 1000)
+        if made == "newer":
+            with sqlite3.connect(path) as db:
+                db.execute("PRAGMA user_version = 99")
+            db.close()
+        if made == "no manifest":
+            (tmp_path / "mine" / "manifest.json").write_text('{"format": 2, "na')
+
+    async def script(pilot: Pilot[Any]) -> None:
+        for _ in range(2):  # and it stays told
+            assert told in " ".join((await look(pilot)).split())
+
+    show(tmp_path, script, run=None if made == "nothing" else "mine")
+
+
+def test_a_store_that_breaks_goes_or_is_another_one(home: Path) -> None:
+    path = home / "mine" / "store.sqlite"
+
+    async def script(pilot: Pilot[Any]) -> None:
+        whole = path.read_bytes()
+        os.truncate(path, 8192)
+        text = await look(pilot, "down", "v")
+        assert "cannot use the store" in text
+        path.unlink()
+        assert "has no problems and rationales yet" in await look(pilot)
+        path.write_bytes(whole)
+        text = await look(pilot)
+        assert "12 draws" in text and "How much is 1+1?" in text
+
+    with Store(path) as store:
+        store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    show(home, script)
+
+
+def test_a_hundred_thousand_problems_open_by_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_big(make_run(tmp_path), 100_000)
+    read, page = [], StorePages.page
+
+    def counted(self: StorePages, numbers: list[int], params: str | None = None) -> list[ProblemRow | None]:
+        read.append(len(numbers))
+        return page(self, numbers, params)
+
+    monkeypatch.setattr(StorePages, "page", counted)
+
+    async def script(pilot: Pilot[Any]) -> None:
+        assert "100,000 problems · 100,000 draws" in await steady(pilot)
+        assert sum(read) <= 4 * BLOCK and max(read) <= BLOCK
+        assert "Problem 99999?" in await look(pilot, "end")
+        assert sum(read) <= 8 * BLOCK
+
+    show(tmp_path, script)
+
+
+def test_a_moments_lock_passes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer is done before the next look at the store."""
+    holder = sqlite3.connect(home / "mine" / "store.sqlite", isolation_level=None)
+    assert holder.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+    read = StorePages.draws_of
+
+    def while_it_is_written(pages: StorePages, *which: Any) -> Any:
+        monkeypatch.setattr(StorePages, "draws_of", read)
+        holder.execute("BEGIN EXCLUSIVE")
+        try:
+            return read(pages, *which)
+        finally:
+            holder.execute("ROLLBACK")
+
+    async def script(pilot: Pilot[Any]) -> None:
+        monkeypatch.setattr(StorePages, "draws_of", while_it_is_written)
+        await look(pilot, "down")
+        assert StorePages.draws_of is read, "it was met"
+        await look(pilot)
+        text = await look(pilot)
+        assert "12 draws" in text and "another process" not in text
+
+    show(home, script)
+    holder.close()

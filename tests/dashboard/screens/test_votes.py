@@ -1,0 +1,532 @@
+"""The votes screen: queues, what-if, search, comparisons, other processes' stores, at every width."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from nsad_cli.dashboard.screens.votes import VotesView
+from nsad_cli.dashboard.widgets.chooser import Chooser
+from nsad_cli.store.chains import ChainStore
+from nsad_cli.types import Problem
+from tests.helpers.screens import check_snapshot, dashboard, drive, screen_text
+from tests.helpers.vote_run import ANSWERS, FIRST, PROBLEMS, SAMPLED, SECOND, chains_of, make_run
+
+Script = Callable[[Pilot[Any], VotesView], Awaitable[None]]
+WIDTHS = {50: 20, 80: 24, 120: 36, 200: 50}
+
+
+async def settled(pilot: Pilot[Any]) -> VotesView:
+    """Wait until nothing is read in the background."""
+    for _ in range(400):
+        await pilot.pause(0.01)
+        view = pilot.app.screen
+        if not isinstance(view, VotesView):
+            continue
+        busy = view.busy()
+        if not busy and (view.listed.problems or view.has_class("-empty")):
+            await pilot.pause()
+            return view
+    raise AssertionError("it reads and reads")
+
+
+def look(home: Path, script: Script, size: tuple[int, int] = (120, 36), run: str | None = "taken", **more: Any) -> None:
+    async def settle(pilot: Pilot[Any]) -> None:
+        await script(pilot, await settled(pilot))
+
+    drive(dashboard(home, run, "votes", **more), settle, size)
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> str:
+    """Press keys; what the screen shows then."""
+    await pilot.press(*keys)
+    await pilot.pause()
+    return screen_text(pilot.app)  # type: ignore[arg-type]
+
+
+def listed(view: VotesView) -> list[str]:
+    names = {problem.id: name for name, problem in PROBLEMS.items()}
+    return [names[problem.id] for problem in view.listed.rows]
+
+
+def test_the_newest_set_with_votes_and_the_newest_ranker(tmp_path: Path) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        assert view.listed.chosen and view.listed.chosen.key == SAMPLED and view.listed.chosen.chains == 20
+        assert view.listed.ranker == SECOND and view.listed.rule == "asc"
+        assert listed(view) == list(PROBLEMS)
+        shown = screen_text(pilot.app)  # type: ignore[arg-type]
+        assert "There are 3 boxes" in shown and "✗ 10" in shown and "gold answer: 12" in shown
+        assert "▸" in shown and "rests on" in shown
+
+    look(tmp_path, script)
+
+
+def test_queues(tmp_path: Path) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        found = {}
+        for _ in range(5):
+            found[view.listed.queue] = listed(view)
+            await press(pilot, "f")
+        assert view.listed.queue == "all"
+        assert found == {
+            "all": list(PROBLEMS),
+            "disagree": ["lost"],  # 12 by count, 6 by the second ranker
+            "gold-loses": ["split"],
+            "near": [],
+            "no-answer": ["silent"],
+        }
+        await press(pilot, "F")
+        assert view.listed.queue == "no-answer"
+        assert "no chain has an answer" in screen_text(pilot.app)  # type: ignore[arg-type]
+        await press(pilot, "f", "v")  # asc-add decides now: it is counted too
+        await settled(pilot)
+        assert view.listed.rule == "asc-add" and "asc-add" in view.listed.outcomes[PROBLEMS["sure"].id].won
+
+    look(tmp_path, script)
+
+
+def test_what_if_is_counted_at_once(tmp_path: Path) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        opened = view.opened
+        await press(pilot, "j", "enter")
+        assert opened.problem == PROBLEMS["split"]
+        shown = await press(pilot, "m")  # by the second ranker 22 wins, and rests on two chains: .9 > .2
+        assert opened.what_if.excluded == {0, 1, 4} and "another winner by sc" in shown and "◂22" in shown
+        assert "⊘" in shown and "r resets" in shown
+        shown = await press(pilot, "r")
+        assert opened.what_if.nothing and "what if" not in shown
+        await press(pilot, "space", "down", "space")
+        assert opened.what_if.excluded == {0, 1} and "sc" in opened.changed()
+        await press(pilot, "up", "space")
+        assert opened.what_if.excluded == {1}
+        await press(pilot, "r", "o")
+        assert opened.what_if.only == 0 and opened.left == {0, 1, 4}
+        await press(pilot, "o", "[", "[")
+        assert opened.what_if.first == 3 and opened.left == {0, 1, 2}
+        await press(pilot, "]", "]", "]", "minus", "minus", "minus")
+        assert opened.what_if.first is None and opened.what_if.power == 0
+        assert set(opened.standing("asc").weights.values()) == {1.0}
+        await press(pilot, "plus", "equals_sign", "plus")
+        assert opened.what_if.power == 2
+        shown = await press(pilot, "r", "w")
+        assert opened.ranker == FIRST and f"weights of {FIRST}" in shown and "another winner by asc" in shown
+        await press(pilot, "n")  # what holds of any problem stays, what was said of these chains goes
+        assert opened.problem == PROBLEMS["lost"] and opened.ranker == FIRST
+        await press(pilot, "space", "p")
+        assert opened.problem == PROBLEMS["split"] and not opened.what_if.excluded
+
+    look(tmp_path, script)
+
+
+def test_all_chains_left_out(tmp_path: Path) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        await press(pilot, "enter")
+        shown = await press(pilot, "space", "j", "space", "j", "space", "j", "space", "j", "space")
+        assert view.opened.left == set() and "no chain has an answer" in shown
+        assert "needs scores" in shown
+
+    look(tmp_path, script)
+
+
+def test_search(tmp_path: Path) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        async def search(text: str) -> list[str]:
+            await pilot.press("slash")
+            view.query_one("#votes-search", Input).value = text
+            await pilot.press("enter")
+            await settled(pilot)
+            return listed(view)
+
+        assert await search("dozen") == ["lost"]
+        assert await search("ANSWER is 22") == ["split"], "in the chains' text, whatever the case"
+        assert await search("100%") == [] and view.opened.problem is None, "a wildcard is a character"
+        await press(pilot, "escape")
+        assert listed(view) == list(PROBLEMS)
+
+    look(tmp_path, script)
+
+
+def test_comparison_with_another_ranker_and_another_run(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    with ChainStore(make_run(tmp_path, "other") / "chains.sqlite") as store:
+        for key in ("lost", "sure"):  # the other run says 6 where this one said 12, and 10 instead of 12
+            said = {"lost": "6", "sure": "10"}[key]
+            changed = [chain for chain in chains_of(key) if chain.answer == said]
+            store._db._connection.execute(
+                "DELETE FROM chains WHERE model = 'nce' AND problem_id = ?", (PROBLEMS[key].id,)
+            )
+            store.put(PROBLEMS[key], changed, **SAMPLED)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        await press(pilot, "v", "v", "v", "c")  # asc-add, best, sc: without scores both sides count
+        for _ in range(200):
+            await pilot.pause(0.02)
+            if isinstance(pilot.app.screen, Chooser):
+                break
+        shown = screen_text(pilot.app)  # type: ignore[arg-type]
+        assert f"taken · nce · 5 problems · 3 to 5 chains each · 4e0c/5a3d · {FIRST}" in shown
+        assert "taken · base" in shown and "other · nce" in shown
+        chosen = next(i for i, side in enumerate(shown.splitlines()) if "other · nce" in side)
+        first = next(i for i, side in enumerate(shown.splitlines()) if FIRST in side)
+        await press(pilot, *["down"] * (chosen - first), "enter")
+        await settled(pilot)
+        became = {name: view.listed.became(problem.id) for name, problem in PROBLEMS.items()}
+        assert became["lost"] == "fixed" and became["sure"] == "broke" and became["silent"] == "both-wrong"
+        shown = await press(pilot, "f")
+        assert listed(view) == ["lost"] and "✗→✓" in shown and "there:" in shown and "fixed 1" in shown
+        data = view.data()
+        assert data
+        (row,) = [dict(zip(data.columns, row, strict=True)) for row in data.rows]
+        assert row["became"] == "fixed" and (row["here_answer"], row["there_answer"]) == ("12", "6")
+        assert (row["here_chains"], row["there_chains"]) == (1, 1) and row["here_rule"] == "sc"
+        assert str(row["there"]).startswith("other · nce") and str(row["here"]).startswith("taken · nce")
+        await press(pilot, "c")
+        assert view.listed.other is None and listed(view) == list(PROBLEMS)
+
+    look(tmp_path, script)
+
+
+async def compare_with(pilot: Pilot[Any], name: str) -> VotesView:
+    """Choose the other side whose line holds a text."""
+    await pilot.press("c")
+    for _ in range(200):
+        await pilot.pause(0.02)
+        if isinstance(pilot.app.screen, Chooser):
+            break
+    chooser = pilot.app.screen
+    assert isinstance(chooser, Chooser)
+    place = next(i for i, side in enumerate(chooser.choices) if name in side)
+    await pilot.press(*["down"] * place, "enter")
+    return await settled(pilot)
+
+
+def test_a_comparison_is_over_as_many_chains_as_both_have(tmp_path: Path) -> None:
+    """The first two of `split` say 22, all five too; the other run has but its first three chains."""
+    make_run(tmp_path)
+    with ChainStore(make_run(tmp_path, "other") / "chains.sqlite") as store:
+        store._db._connection.execute("DELETE FROM weights WHERE chain_id IN (SELECT id FROM chains WHERE number > 2)")
+        store._db._connection.execute("DELETE FROM chains WHERE number > 2")
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        await compare_with(pilot, "other · nce")
+        counts = {name: [side.chains for side in view.listed.pairs[problem.id]] for name, problem in PROBLEMS.items()}
+        assert set(map(tuple, counts.values())) == {(3, 3)}
+        assert view.listed.counts["fixed"] == view.listed.counts["broke"] == 0, "the same chains say the same"
+        shown = screen_text(pilot.app)  # type: ignore[arg-type]
+        assert "the first 3 chains of both" in shown and "sc for asc of 2 here, 2 there" in shown
+        shown = await press(pilot, "j", "enter")
+        assert view.opened.left == {0, 1, 2} and len(view.opened.chains) == 5 and len(view.opened.there) == 3
+        assert shown.count("⊘") == 2 and "what if" not in shown
+        await press(pilot, "[")
+        assert view.opened.left == {0, 1} and "the first 2 of 3" in screen_text(pilot.app)  # type: ignore[arg-type]
+
+    look(tmp_path, script, (200, 50))
+
+
+def test_votes_are_compared_with_greedy_chains(tmp_path: Path) -> None:
+    """There a greedy chain stands against all that were sampled."""
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        await compare_with(pilot, "taken · base")
+        found = view.listed.pairs[PROBLEMS["sure"].id]
+        assert [side.chains for side in found] == [5, 1] and view.opened.left == set(range(5))
+        assert "greedy there" in screen_text(pilot.app)  # type: ignore[arg-type]
+
+    look(tmp_path, script, (200, 50))
+
+
+def test_a_comparison_follows_both_stores(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    other = make_run(tmp_path, "other")
+    with ChainStore(other / "chains.sqlite") as store:
+        store._db._connection.execute("DELETE FROM weights")
+        store._db._connection.execute("DELETE FROM chains WHERE problem_id = ?", (PROBLEMS["lost"].id,))
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        await compare_with(pilot, "other · nce")
+        assert PROBLEMS["lost"].id not in view.listed.pairs
+        with ChainStore(other / "chains.sqlite") as store:
+            store.put(PROBLEMS["lost"], chains_of("lost"), **SAMPLED)
+        view._rest_until = 0.0
+        view.tick()
+        await settled(pilot)
+        assert PROBLEMS["lost"].id in view.listed.pairs
+
+    look(tmp_path, script)
+
+
+def test_other_chains_of_the_run(tmp_path: Path) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        await press(pilot, "s", "down", "enter")
+        await settled(pilot)
+        assert view.listed.chosen and view.listed.chosen.model == "base" and view.listed.rule == "sc"
+        assert view.opened.chains[0].index == -1 and view.listed.won(PROBLEMS["sure"].id).right  # type: ignore[union-attr]
+
+    look(tmp_path, script)
+
+
+def test_what_is_exported(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs")
+    (tmp_path / "out").mkdir()
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        data = view.data()
+        assert data and data.columns[:4] == ["problem", "question", "gold", "chains"]
+        rows = [list(row) for row in data.rows]
+        assert rows[0][:4] == ["a1" * 8, PROBLEMS["sure"].question, "12", 5] and len(rows) == 5
+        await press(pilot, "enter", "space", "e")
+
+    look(tmp_path / "runs", script, exports=tmp_path / "out")
+    (path,) = (tmp_path / "out").glob("nsad-votes-*.csv")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["answer"] for row in rows] == [answer or "" for answer, _, _ in ANSWERS["sure"]]
+    assert [row["left_in"] for row in rows] == ["False", "True", "True", "True", "True"]
+    assert rows[2]["right"] == "False" and rows[2]["weight"] == "0.9" and rows[2]["text"].startswith("We count")
+
+
+@pytest.mark.parametrize("size", WIDTHS.items())
+def test_control_sequences_and_markup_are_shown(tmp_path: Path, size: tuple[int, int]) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        for keys in ([], ["end", "enter"], ["down", "enter"]):
+            shown = await press(pilot, *keys)
+            assert not set(shown) & {"\x1b", "\x07", "\u202e"}
+        assert "\\x1b[2J" in shown and "[bold red]" in shown and "\\frac{1}{2} of two" in shown
+        assert "1/2 of two" in await press(pilot, "l")
+
+    look(tmp_path, script, size)
+
+
+def test_low_probability_tokens_are_marked_without_colour(tmp_path: Path) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        shown = await press(pilot, "enter", "enter")
+        assert "We count them in ‹the› way of chain 0." in shown.replace("  ", " ")
+        assert "3 tokens ‹below 20%›" in shown
+
+    look(tmp_path, script)
+
+
+@pytest.mark.parametrize("size", [(50, 20), (80, 24)])
+def test_levels_take_turns_where_there_is_little_room(tmp_path: Path, size: tuple[int, int]) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        def seen() -> list[str]:
+            return [name for name in ("problems", "chains", "bars", "text") if view.query_one(f"#{name}").region.height]
+
+        assert seen() == ["problems"]
+        await press(pilot, "space", "o", "m")
+        assert view.opened.what_if.nothing, "no chain is in sight"
+        await press(pilot, "enter")
+        assert seen() == (["chains", "bars"] if size[0] < 70 else ["chains", "bars", "text"])
+        await press(pilot, "enter")
+        assert seen() == ["text"]
+        await press(pilot, "n")
+        assert view.opened.problem == PROBLEMS["split"]
+        await press(pilot, "escape", "escape")
+        assert seen() == ["problems"] and view.panes.problems.cursor == 1
+
+    look(tmp_path, script, size)
+
+
+def test_another_size_and_another_theme(tmp_path: Path) -> None:
+    make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        whole = screen_text(view.app)  # type: ignore[arg-type]
+        await press(pilot, "enter")
+        await pilot.resize_terminal(50, 20)
+        await pilot.pause()
+        narrow = await press(pilot, "j")
+        assert "wsc" in narrow and all(len(line) <= 50 for line in narrow.splitlines())
+        assert view.query_one("#chains").region.height == 6
+        await pilot.resize_terminal(120, 36)
+        await pilot.pause()
+        assert view.panes.chains.region.height == 7, "a border, the head, five chains"
+        wide = await press(pilot, "k", "escape")
+        assert wide == whole
+        for theme in ("textual-light", "colour-blind", "textual-dark"):
+            view.app.theme = theme
+            await pilot.pause()
+            assert screen_text(view.app) == whole, theme  # type: ignore[arg-type]
+
+    look(tmp_path, script)
+
+
+def test_the_store_grows_while_it_is_looked_at(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        await press(pilot, "j", "j")
+        with ChainStore(run / "chains.sqlite") as store:
+            new = Problem("f6" * 8, "One more?", "12", "made")
+            store.put(new, chains_of("sure"), **SAMPLED)
+        view._rest_until = 0.0
+        view.tick()
+        await settled(pilot)
+        assert [problem.id for problem in view.listed.rows][-1] == new.id and len(view.listed.outcomes) == 6
+        assert view.opened.problem == PROBLEMS["lost"], "the cursor stays where it was"
+
+    look(tmp_path, script)
+
+
+def test_nothing_to_look_into(tmp_path: Path) -> None:
+    async def no_run(pilot: Pilot[Any], view: VotesView) -> None:
+        assert "nsad demo" in screen_text(pilot.app)  # type: ignore[arg-type]
+        await press(pilot, "f", "c", "s", "m", "slash", "x", "enter", "escape", "v", "enter")
+
+    look(tmp_path, no_run, run=None)
+    (tmp_path / "bare").mkdir()
+
+    async def no_chains(pilot: Pilot[Any], view: VotesView) -> None:
+        assert "nsad eval --run bare" in screen_text(pilot.app)  # type: ignore[arg-type]
+
+    look(tmp_path, no_chains, run="bare")
+    with ChainStore(tmp_path / "bare" / "chains.sqlite"):
+        pass
+
+    async def empty(pilot: Pilot[Any], view: VotesView) -> None:
+        assert "is empty" in screen_text(pilot.app)  # type: ignore[arg-type]
+        with ChainStore(tmp_path / "bare" / "chains.sqlite") as store:
+            store.put(PROBLEMS["sure"], chains_of("sure"), **SAMPLED)
+        view._rest_until = 0.0
+        view.tick()
+        await settled(pilot)
+        await pilot.pause(0.1)
+        assert listed(view) == ["sure"] and not view.has_class("-empty")
+
+    look(tmp_path, empty, run="bare")
+
+
+@pytest.mark.parametrize("what", ["not a database", "cut short", "newer", "locked"])
+def test_a_store_that_cannot_be_read(tmp_path: Path, what: str) -> None:
+    path = make_run(tmp_path) / "chains.sqlite"
+    holder = sqlite3.connect(path, isolation_level=None)
+    if what == "not a database":
+        path.write_bytes(b"no database at all, whatever it says" * 100)
+    elif what == "cut short":
+        holder.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    elif what == "newer":
+        holder.execute("PRAGMA user_version = 99")
+    else:
+        holder.execute("PRAGMA journal_mode = DELETE")
+        holder.execute("BEGIN EXCLUSIVE")
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        shown = " ".join(screen_text(pilot.app).split())  # type: ignore[arg-type] # a path's length moves the breaks
+        why = {"newer": "has format 99", "locked": "another process is writing to it"}
+        assert why.get(what, "cannot use the chain store") in shown
+
+    look(tmp_path, script)
+    holder.close()
+
+
+def test_a_problem_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    """Nothing of the problem before stays beside the new question."""
+    path = make_run(tmp_path) / "chains.sqlite"
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA journal_mode = DELETE")
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        first = view.opened.problem
+        holder.execute("BEGIN EXCLUSIVE")
+        shown = await press(pilot, "j")
+        assert "cannot use the chain store" in shown
+        assert view.opened.problem is None and "gold answer" not in shown and "rests on" not in shown
+        holder.execute("ROLLBACK")
+        view.tick()
+        await settled(pilot)
+        shown = screen_text(pilot.app)  # type: ignore[arg-type]
+        assert view.opened.problem not in (None, first) and "rests on" in shown and "cannot use" not in shown
+
+    look(tmp_path, script)
+    holder.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE chains SET logprobs = x'0102'",
+        "UPDATE chains SET finish = 'of a later version'",
+        "UPDATE chains SET answer = CAST(x'ff' AS TEXT)",
+        "UPDATE chains SET text = CAST(x'ff' AS TEXT)",
+        "UPDATE weights SET weight = 'much'",
+    ],
+)
+def test_values_that_no_version_writes_are_told(tmp_path: Path, damage: str) -> None:
+    path = make_run(tmp_path) / "chains.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute(damage)
+    db.close()
+
+    async def script(pilot: Pilot[Any]) -> None:
+        for _ in range(100):
+            await pilot.pause(0.02)
+            if "cannot" in (shown := screen_text(pilot.app)):  # type: ignore[arg-type]
+                break
+        assert "cannot" in shown
+        await press(pilot, "j", "enter", "m")
+
+    drive(dashboard(tmp_path, "taken", "votes"), script)
+
+
+def test_a_store_that_breaks_while_it_is_looked_at(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+
+    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+        for name in run.glob("chains.sqlite*"):
+            name.unlink()
+        (run / "chains.sqlite").write_bytes(b"rubbish" * 1000)
+        view._rest_until = 0.0
+        view.tick()
+        await settled(pilot)
+        assert "cannot use the chain store" in screen_text(pilot.app)  # type: ignore[arg-type]
+        assert listed(view) == list(PROBLEMS), "what was read stays"
+        await press(pilot, "j")
+        (run / "chains.sqlite").unlink()
+        view.tick()
+        await pilot.pause()
+        assert "has no chains yet" in screen_text(pilot.app)  # type: ignore[arg-type]
+
+    look(tmp_path, script)
+
+
+@pytest.mark.parametrize("size", WIDTHS.items())
+def test_pictures(tmp_path: Path, size: tuple[int, int]) -> None:
+    make_run(tmp_path)
+    app = dashboard(tmp_path, "taken", "votes")
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await settled(pilot)
+        check_snapshot(app, f"votes-list-{size[0]}")
+        await press(pilot, "j", "enter", "m")
+        check_snapshot(app, f"votes-what-if-{size[0]}")
+        await press(pilot, "r", "enter")
+        check_snapshot(app, f"votes-text-{size[0]}")
+
+    drive(app, script, size)

@@ -1,0 +1,62 @@
+"""Settling: whatever keys a person presses, the store holds what was said last, and undoing leads all the way back."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsad_cli.errors import NsadError
+from nsad_cli.grading.review_session import VERDICTS, Settling, items
+from nsad_cli.store.rationales import Store
+from nsad_cli.store.records import Queue
+from nsad_cli.types import Verdict
+from tests.grading.test_review_statistics import fill
+
+DRAWS = [Verdict.DISPUTED, Verdict.WRONG, Verdict.DISPUTED, Verdict.CORRECT, Verdict.WRONG]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.sampled_from([*VERDICTS, "u", "j"]), max_size=12))
+def test_any_keys(keys: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
+        fill(store, DRAWS)
+        before = store.labels("k")
+        assert store.labels("k", [Verdict.DISPUTED]) == [label for label in before if label.graded is Verdict.DISPUTED]
+        settling = Settling(items(before, sample=1))
+        assert [item.queue for item in settling.items] == [Queue.DISPUTED] * 2 + [Queue.SAMPLE]
+        said: list[tuple[int, str]] = []
+        for key in keys:
+            place = settling.place
+            if key == "u":
+                settling.undo(store)
+                assert settling.place == (said.pop()[0] if said else place)
+            elif key == "j":
+                settling.jump()
+                assert settling.place == max(place, 2)
+            else:
+                settling.settle(store, key)
+                said += [(place, key)] if place < 3 else []
+                assert settling.place == min(place + 1, 3)
+            assert {label.key: label.reviewed for label in store.labels("k") if label.queue} == {
+                settling.items[place].key: VERDICTS[key] for place, key in said
+            }
+        while settling.settled:
+            settling.undo(store)
+        assert store.labels("k") == before
+
+
+def test_a_store_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with Store(path) as store:
+        fill(store, DRAWS)
+        settling = Settling(items(store.labels("k")))
+        settling.settle(store, "c")
+    with Store(path, read_only=True) as store:
+        for act in (lambda: settling.settle(store, "w"), lambda: settling.undo(store)):
+            with pytest.raises(NsadError, match="readonly"):
+                act()
+            assert settling.place == 1 and settling.settled == [(0, "c")]

@@ -1,0 +1,245 @@
+"""Reviews: a person's verdict holds whatever is graded, touches its own draw alone, and is what estimates rest on."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsad_cli.grading.checker import Checker
+from nsad_cli.grading.grade import grade, ledger
+from nsad_cli.grading.review_statistics import Findings, findings, waiting
+from nsad_cli.pipeline.pipeline import Pipeline, run_stages
+from nsad_cli.runs.run import Run
+from nsad_cli.store.rationales import Store
+from nsad_cli.store.records import Label, Queue
+from nsad_cli.types import Draw, Judgement, Problem, Verdict
+from tests.training.test_stages import recipe
+
+REVIEWS = (Verdict.CORRECT, Verdict.WRONG, Verdict.NO_ANSWER, Verdict.BAD_GOLD, None)
+
+
+def fill(store: Store, verdicts: list[Verdict]) -> dict[int, Verdict]:
+    """One draw of one problem a verdict; verdicts by the draws' keys."""
+    problems = [Problem(f"p{i}", f"What is {i}?", str(i), "test") for i in range(len(verdicts))]
+    store.add_problems(problems)
+    store.add_draws([Draw(item.id, "teacher", 0, f"text of {item.id}") for item in problems], "k")
+    return regrade(store, verdicts, "1")
+
+
+def regrade(store: Store, verdicts: list[Verdict], grader: str) -> dict[int, Verdict]:
+    keys = [item.key for item in store.ungraded(grader)]
+    store.set_verdicts([(k, Judgement(v, "9", "why")) for k, v in zip(keys, verdicts, strict=True)], grader)
+    return dict(zip(keys, verdicts, strict=True))
+
+
+def effective(store: Store) -> dict[str, Verdict]:
+    """Each problem's verdict, as later stages see it."""
+    return {
+        item.problem.id: verdict
+        for verdict in Verdict
+        for item in store.rationales(verdict, teacher="teacher", params="k")
+    }
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.sampled_from(list(Verdict)), min_size=1, max_size=8),
+    st.dictionaries(st.integers(0, 7), st.sampled_from(REVIEWS)),
+    st.data(),
+)
+def test_a_review_changes_its_own_draw_alone_and_outlives_every_regrading(
+    graded: list[Verdict], reviews: dict[int, Verdict | None], data: st.DataObject
+) -> None:
+    reviews = {place: verdict for place, verdict in reviews.items() if place < len(graded)}
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
+        keys = list(fill(store, graded))
+        for place, verdict in reviews.items():
+            store.review(keys[place], verdict, Queue.DISPUTED)
+
+        def expected(by_grader: list[Verdict]) -> dict[str, Verdict]:
+            return {f"p{i}": reviews.get(i) or verdict for i, verdict in enumerate(by_grader)}
+
+        assert effective(store) == expected(graded)
+        store.forget_verdicts("k")
+        again = data.draw(st.lists(st.sampled_from(list(Verdict)), min_size=len(graded), max_size=len(graded)))
+        regrade(store, again, "2")
+        assert effective(store) == expected(again)
+        counted = ledger(store, "k").by_verdict()
+        assert sum(counted.values()) == len(graded)
+        assert counted == {v.value: list(expected(again).values()).count(v) for v in expected(again).values()}
+        for key in keys:
+            store.forget_review(key)
+        assert effective(store) == {f"p{i}": verdict for i, verdict in enumerate(again)}
+
+
+def test_a_problem_lacks_what_people_say_it_lacks(tmp_path: Path) -> None:
+    with Store(tmp_path / "store.sqlite") as store:
+        keys = list(fill(store, [Verdict.CORRECT, Verdict.WRONG, Verdict.WRONG]))
+        assert store.lacking("teacher", "k", 1, 0) == {"p1", "p2"}
+        store.review(keys[0], Verdict.WRONG, Queue.DISPUTED)
+        store.review(keys[1], Verdict.CORRECT, Queue.SAMPLE)
+        store.review(keys[2], Verdict.BAD_GOLD, Queue.SAMPLE)
+        assert store.lacking("teacher", "k", 1, 0) == {"p0"}
+
+
+def test_a_corrected_gold_answer_takes_its_review_with_it(tmp_path: Path) -> None:
+    with Store(tmp_path / "store.sqlite") as store:
+        for key in fill(store, [Verdict.WRONG, Verdict.WRONG]):
+            store.review(key, Verdict.CORRECT, Queue.SAMPLE)
+        store.add_problems([Problem("p1", "What is 1?", "one", "test")])
+        regrade(store, [Verdict.WRONG], "1")
+        assert effective(store) == {"p0": Verdict.CORRECT, "p1": Verdict.WRONG}
+
+
+def test_a_store_of_the_format_before_gains_the_column(tmp_path: Path) -> None:
+    import sqlite3
+
+    from nsad_cli.store.rationales import FORMATS
+
+    path = tmp_path / "store.sqlite"
+    db = sqlite3.connect(path)
+    for statements in FORMATS[:2]:
+        db.executescript(statements)
+    db.execute("PRAGMA user_version = 2")
+    db.commit()
+    db.close()
+    with Store(path) as store:
+        (key,) = fill(store, [Verdict.WRONG])
+        store.review(key, Verdict.CORRECT, Queue.SAMPLE)
+        assert [label.queue for label in store.labels("k")] == [Queue.SAMPLE]
+
+
+# --- estimates -----------------------------------------------------------------------------------------------------
+
+
+def test_the_estimate_against_numbers_worked_by_hand() -> None:
+    """3 right of 50 reviewed of 8,440.
+
+    z² = 3.8415; centre (0.06 + 3.8415/100) / (1 + 3.8415/50) = 0.098415/1.07683 = 0.091393;
+    half width 1.96/1.07683 · √(0.06·0.94/50 + 3.8415/10000) = 1.82014 · √0.00151215 = 0.070779;
+    so 0.020614 … 0.162172 of 8,440: 173.98 … 1368.7, outward 173 … 1369.
+    """
+    found = Findings(8440, {"correct": 3, "wrong": 46, "bad_gold": 1}, 0, 0)
+    assert found.reviewed == 50 and found.right == 3
+    assert found.estimate == pytest.approx(506.4) and found.interval == (173, 1369)
+    assert found.as_dict()["ci95"] == [173, 1369] and found.as_dict()["estimate"] == 506.4
+
+
+def test_without_a_review_there_is_no_number() -> None:
+    found = Findings(8440, {}, 2, 0)
+    assert found.estimate is None and found.interval is None
+    assert found.as_dict()["estimate"] is None and found.as_dict()["ci95"] is None
+
+
+@given(st.integers(1, 500), st.data())
+def test_the_interval_holds_nothing_that_the_reviews_rule_out(draws: int, data: st.DataObject) -> None:
+    reviewed = data.draw(st.integers(1, draws))
+    right = data.draw(st.integers(0, reviewed))
+    found = Findings(draws, {"correct": right, "wrong": reviewed - right}, 0, 0)
+    assert found.interval is not None and found.estimate is not None
+    low, high = found.interval
+    assert right <= low <= found.estimate + 1e-9 and found.estimate - 1e-9 <= high <= draws - (reviewed - right)
+    if reviewed == draws:
+        assert found.interval == (right, right)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    """1,000 draws, 60 of them right, 80 reviewed in the order of the queue: 400 stores of other draws."""
+    covered = 0
+    for n in range(400):
+        right = set(random.Random(n).sample(range(1000), 60))
+        labels = [Label(i, f"{n}:{i}", Verdict.WRONG) for i in range(1000)]
+        for label in waiting(labels, Queue.SAMPLE, 80):
+            verdict = Verdict.CORRECT if label.key in right else Verdict.WRONG
+            labels[label.key] = Label(label.key, label.name, Verdict.WRONG, Queue.SAMPLE, verdict)
+        low, high = findings(labels, Queue.SAMPLE).interval or (0, 0)
+        covered += low <= 60 <= high
+    assert 0.93 <= covered / 400 <= 1
+
+
+def test_only_the_random_sample_counts_for_d_minus() -> None:
+    """A draw settled while it was disputed, and called wrong by a later grader, is known and no sample of the rest."""
+    labels = [
+        Label(0, "a", Verdict.WRONG, Queue.SAMPLE, Verdict.WRONG),
+        Label(1, "b", Verdict.WRONG, Queue.DISPUTED, Verdict.CORRECT),
+        Label(2, "c", Verdict.WRONG, Queue.SAMPLE, None),
+        Label(3, "d", Verdict.WRONG),
+        Label(4, "e", Verdict.DISPUTED, Queue.DISPUTED, Verdict.CORRECT),
+        Label(5, "f", Verdict.DISPUTED),
+    ]
+    wrong = findings(labels, Queue.SAMPLE)
+    assert (wrong.draws, wrong.reviewed, wrong.right, wrong.skipped) == (3, 1, 0, 1)
+    disputed = findings(labels, Queue.DISPUTED)
+    assert (disputed.draws, disputed.reviewed, disputed.right) == (2, 1, 1)
+
+
+def test_the_order_is_fixed_and_what_is_new_comes_first() -> None:
+    labels = [Label(i, f"draw {i}", Verdict.WRONG) for i in range(50)]
+    order = [label.key for label in waiting(labels, Queue.SAMPLE)]
+    assert order != sorted(order) and sorted(order) == list(range(50))
+    assert [label.key for label in waiting(reversed(labels), Queue.SAMPLE, 5)] == order[:5]
+    last = order[9]
+    seen = [
+        Label(label.key, label.name, Verdict.WRONG, Queue.SAMPLE, Verdict.WRONG) if label.key in order[:10] else label
+        for label in labels
+    ]
+    assert findings(seen, Queue.SAMPLE).unseen == 0
+    fewer = [Label(i, f"draw {i}", Verdict.WRONG) if i == order[2] else seen[i] for i in range(50)]
+    assert findings(fewer, Queue.SAMPLE).unseen == 1 and waiting(fewer, Queue.SAMPLE, 1)[0].key == order[2]
+    skipped = [Label(i, seen[i].name, Verdict.WRONG, Queue.SAMPLE, None) if i == last else seen[i] for i in range(50)]
+    assert waiting(skipped, Queue.SAMPLE)[-1].key == last
+
+
+# --- later stages --------------------------------------------------------------------------------------------------
+
+
+def disputed_run(model: Path, folder: Path) -> Run:
+    """A graded run of 8 problems with a right, a wrong and a disputed rationale each."""
+    texts = ["The answer is 2.", "The answer is 3.", "The answer is 2. No: the answer is 3."]
+    rows = [{"question": f"{i}: 1+1?", "answer": "2", "generated_answer": texts} for i in range(8)]
+    path = folder / "mine.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    run = Run.create("mine", recipe(model, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 3}))
+    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    return run
+
+
+def test_training_after_a_review_trains_again(tiny_llama: Path, tmp_path: Path) -> None:
+    run = disputed_run(tiny_llama, tmp_path)
+    params = run.stages()["collect"]["result"]["params"]
+
+    def negative() -> tuple[dict[str, Any], bool]:
+        notes: list[str] = []
+        result = run_stages(run, ["grade", "negative"], note=notes.append)["negative"]
+        return result, "negative: already done with these settings" in notes
+
+    before, _ = negative()
+    assert negative()[1]
+    with Store(run.store_path) as store:
+        first, second, *_ = waiting(store.labels(params), Queue.DISPUTED)
+        store.review(first.key, None, Queue.DISPUTED)
+        assert negative()[1], "who skips changes nothing"
+        store.review(second.key, Verdict.WRONG, Queue.DISPUTED)
+    after, done = negative()
+    assert not done and after["weights"] != before["weights"]
+    assert len(Pipeline(run, lambda _: None).corpus().negative) == 9
+    results = [run_stages(run, ["grade"], note=lambda _: None, force=force)["grade"] for force in (False, True)]
+    assert [result["ledger"]["verdicts"] for result in results] == [{"correct": 8, "wrong": 9, "disputed": 7}] * 2
+
+
+def test_real_grading_leaves_a_review_alone(tmp_path: Path) -> None:
+    with Store(tmp_path / "store.sqlite") as store, Checker() as checker:
+        store.add_problems([Problem("p", "1+1?", "2", "test")])
+        store.add_draws([Draw("p", "teacher", 0, "The answer is 2."), Draw("p", "teacher", 1, "The answer is 3.")], "k")
+        assert grade(store, checker).by_verdict() == {"correct": 1, "wrong": 1}
+        (label,) = store.labels("k")
+        store.review(label.key, Verdict.CORRECT, Queue.SAMPLE)
+        store.forget_verdicts("k")
+        assert grade(store, checker).by_verdict() == {"correct": 2}

@@ -1,0 +1,298 @@
+"""A plan says what the run then does, counts what is done, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nsad_cli.collection.collect import collect, params_key
+from nsad_cli.config.schema import RankerConfig, Recipe
+from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.models.nat.config import AdapterSettings
+from nsad_cli.models.student import load_student
+from nsad_cli.pipeline.forecast import planned_teacher
+from nsad_cli.pipeline.memory import measure
+from nsad_cli.pipeline.pipeline import run_stages
+from nsad_cli.pipeline.plan import Plan, StagePlan, expected_pairs, make_plan
+from nsad_cli.pipeline.throughput import Speeds
+from nsad_cli.runs.run import STAGES, Run, runs_home
+from nsad_cli.store.rationales import Store
+from nsad_cli.types import Draw, Problem
+from tests.training.test_stages import recipe
+
+TRAINED = ("negative", "nat", "nce", "ranker")
+
+
+def planned(name: str, settings: Recipe, **more: Any) -> tuple[Plan, dict[str, StagePlan]]:
+    """A plan, and its stages by name."""
+    plan = make_plan(name, settings, lambda _: None, **more)
+    return plan, {stage.stage: stage for stage in plan.stages}
+
+
+def everything(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Each file's time and content."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+@pytest.fixture(scope="module")
+def story(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A plan before anything, the run's results, and where it lies."""
+    os.environ["NSAD_HOME"] = str(tmp_path_factory.mktemp("home"))
+    before, stages = planned("whole", recipe(tiny_llama))
+    made_nothing = not any(runs_home().iterdir())
+    run = Run.create("whole", recipe(tiny_llama))
+    results = run_stages(run, STAGES, note=lambda _: None)
+    return {
+        "before": before,
+        "stages": stages,
+        "made_nothing": made_nothing,
+        "run": run,
+        "results": results,
+        "home": os.environ["NSAD_HOME"],
+    }
+
+
+def test_planning_makes_no_run(story: dict[str, Any]) -> None:
+    assert story["made_nothing"]
+    assert [stage.stage for stage in story["before"].stages] == list(STAGES)
+    assert {stage.state for stage in story["before"].stages} == {"to do"}
+
+
+def test_the_run_does_what_was_planned(story: dict[str, Any]) -> None:
+    stages, results = story["stages"], story["results"]
+    assert stages["collect"].samples == results["collect"]["draws"] == stages["grade"].samples
+    for name in ("negative", "nat", "nce"):
+        assert stages[name].estimated == ()
+        assert stages[name].samples == results[name]["examples"], name
+        assert stages[name].tokens == results[name]["tokens"], name
+    for name in TRAINED:
+        found = stages[name].lora_parameters + stages[name].unit_parameters
+        assert found == results[name]["trained_parameters"], name
+    assert stages["nat"].unit_parameters > 0 and stages["nce"].unit_parameters == 0
+    for name in ("eval-before", "eval"):
+        rows = {(row["model"], row["method"]): row["n"] * row["samples"] for row in results[name]["results"]}
+        rows = {key: chains for key, chains in rows.items() if key[1] != "samples"}  # the votes' own chains again
+        assert stages[name].samples == sum(rows.values()), name
+        assert "tokens" in stages[name].estimated
+    assert stages["ranker"].samples <= 12 and "samples" in stages["ranker"].estimated
+
+
+def test_every_stage_has_time_and_memory(story: dict[str, Any]) -> None:
+    for stage in story["before"].stages:
+        assert stage.seconds is not None and stage.seconds >= 0 and stage.calls == 0 and stage.cost == 0.0
+        assert (stage.memory_gib is not None) == (stage.stage not in ("collect", "grade"))
+    assert sum(stage.seconds for stage in story["before"].stages) > 0
+    assert any("rough" in note for note in story["before"].notes)
+
+
+def test_what_is_done_is_reused_and_nothing_changes(
+    story: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tiny_llama: Path
+) -> None:
+    monkeypatch.setenv("NSAD_HOME", story["home"])
+    run, results = story["run"], story["results"]
+    before = everything(run.path)
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("there is nothing to time")
+
+    monkeypatch.setattr("nsad_cli.pipeline.throughput.probe", never)
+    _, stages = planned("whole", recipe(tiny_llama))
+    assert {stage.state for stage in stages.values()} == {"done"}
+    assert all(stage.seconds == 0 and stage.calls == 0 for stage in stages.values())
+    for name in TRAINED:
+        assert stages[name].samples == results[name]["examples"]
+        assert stages[name].tokens == results[name]["tokens"]
+    monkeypatch.undo()
+    monkeypatch.setenv("NSAD_HOME", story["home"])
+    _, stages = planned("whole", recipe(tiny_llama), force=True)
+    assert {stage.state for stage in stages.values()} == {"to do"}
+    assert everything(run.path) == before
+
+
+def test_another_setting_redoes_its_stage_and_what_follows(
+    story: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tiny_llama: Path
+) -> None:
+    monkeypatch.setenv("NSAD_HOME", story["home"])
+    before = everything(story["run"].path)
+    training = recipe(tiny_llama).training.model_dump()
+    training["nce"]["lam"] = 0.25
+    _, stages = planned("whole", recipe(tiny_llama, training=training))
+    done = {name for name, stage in stages.items() if stage.state == "done"}
+    assert done == {"collect", "grade", "eval-before", "negative", "nat"}
+    assert stages["nce"].samples == story["results"]["nce"]["examples"]
+    # NAT's weights stay, and with them its chains: one greedy and two sampled ones for each of four problems.
+    assert stages["eval"].reused == 12 and stages["eval"].samples == 24
+    assert everything(story["run"].path) == before
+
+
+def test_a_checkpoint_saves_its_part(tiny_llama: Path) -> None:
+    settings = recipe(tiny_llama)
+    run = Run.create("stopped", settings)
+    run_stages(run, ["collect", "grade"], note=lambda _: None)
+
+    def interrupt(event: Any) -> None:
+        if event.stage == "negative" and event.step == 2:
+            raise KeyboardInterrupt
+
+    run.listen(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(run, ["negative"], note=lambda _: None)
+    folder = run.path / "checkpoints" / "negative" / "checkpoint-2"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "complete").touch()
+    plan, stages = planned("stopped", settings)
+    assert stages["collect"].state == "done" and stages["negative"].state == "to do"
+    assert any(note.startswith("negative: resumes at step 2 of ") for note in plan.notes)
+
+
+def test_a_paid_teacher_is_never_asked_and_its_calls_are_counted(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> None:
+        raise AssertionError("a plan asks no teacher")
+
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    settings = recipe(tiny_llama, teacher={"spec": "gpt-4", "draws": 3})
+    teacher = planned_teacher(settings.teacher)
+    monkeypatch.setattr(type(teacher), "draw", never)
+    plan, stages = planned("paid", settings)
+    collection = stages["collect"]
+    assert (collection.samples, collection.calls, collection.seconds) == (60, 20, None), "three draws share a request"
+    # 60 draws at 60 dollars a million tokens, as long as the built-in solutions (20 to 60), and 20 prompts at 30.
+    assert collection.cost is not None
+    assert 60 * 20 * 60e-6 < collection.cost < 60 * 60 * 60e-6 + 20 * 300 * 30e-6
+    assert any("expected, $4." in note and "at most (genai-prices)" in note for note in plan.notes)
+    assert stages["negative"].estimated and stages["negative"].samples > 0
+    assert stages["negative"].samples + stages["nat"].samples < 60  # some are held out
+    assert any("assumed" in note for note in plan.notes)
+    assert not runs_home().exists()
+
+    run = Run.create("paid", settings)
+    monkeypatch.setattr(type(teacher), "draw", answer)
+    with Store(run.store_path) as store:
+        problems = [Problem(str(i), f"{i} + 1 = ?", str(i + 1), "x") for i in range(20)]
+        monkeypatch.setattr("nsad_cli.pipeline.forecast.training_problems", lambda *_: problems)
+        collect(problems[:8], teacher, 3, store)
+        assert len(store.draws(teacher.name, params_key(teacher))) == 24
+    monkeypatch.setattr(type(teacher), "draw", never)
+    plan, stages = planned("paid", settings)
+    assert (stages["collect"].calls, stages["collect"].reused, stages["collect"].state) == (12, 24, "to do")
+    # One draw of three is right: 20 problems, of which 2 are held out.
+    assert stages["nat"].samples == pytest.approx(20, abs=4) and stages["negative"].samples == pytest.approx(40, abs=6)
+    assert any("24 of 60" in note for note in plan.notes)
+
+
+def answer(teacher: Any, requests: Any, keep: Any, fail: Any) -> None:
+    """A teacher whose first draw is right and whose others are wrong."""
+    for request in requests:
+        right = int(request.problem.answer)
+        keep(
+            [
+                Draw(request.problem.id, teacher.name, index, f"So it is. The answer is {right + index}.")
+                for index in request.indices
+            ]
+        )
+
+
+def test_a_large_recording_is_judged_by_a_sample(tiny_llama: Path, tmp_path: Path) -> None:
+    """4 draws a problem, one of them wrong: three quarters of 1,600 are right."""
+    rows = [
+        {
+            "question": f"{i} + 1 = ?",
+            "answer": str(i + 1),
+            "generated_answer": [f"The answer is {i + 1 + (draw == 3)}." for draw in range(4)],
+        }
+        for i in range(400)
+    ]
+    path = tmp_path / "big.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    plan, stages = planned("big", recipe(tiny_llama, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 4}))
+    assert stages["collect"].samples == 1600 and stages["collect"].calls == 0
+    assert stages["nat"].samples == pytest.approx(1200 * 0.9, rel=0.02)
+    assert stages["negative"].samples == pytest.approx(400 * 0.9, rel=0.02)
+    assert "samples" in stages["nat"].estimated and any("judged" in note for note in plan.notes)
+
+
+def test_an_empty_side_is_told_before_the_run_stops_there(tiny_llama: Path, tmp_path: Path) -> None:
+    path = tmp_path / "right.jsonl"
+    rows = [{"question": f"{i}: 1+1?", "answer": "2", "generated_answer": ["The answer is 2."]} for i in range(9)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    plan, stages = planned("right", recipe(tiny_llama, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 1}))
+    assert stages["negative"].samples == 0 and stages["nat"].samples == 8
+    assert any(note.startswith("negative: nothing to train on") for note in plan.notes)
+
+
+def test_a_student_that_does_not_fit_is_planned_without_times(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nsad_cli.pipeline.plan.ROOM", 1e12)
+    plan, stages = planned("huge", recipe(tiny_llama))
+    assert stages["nat"].seconds is None and stages["nat"].samples > 0
+    assert any("does not fit" in note for note in plan.notes)
+
+
+def test_time_follows_from_tokens_and_speeds(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At one token a second a stage takes its tokens; alone, the held-out checks of NCE take three times NAT's."""
+
+    def planned_at(**speeds: float) -> dict[str, StagePlan]:
+        none = dict.fromkeys(("lora", "nat", "nce", "forward", "sampling"), math.inf)
+        monkeypatch.setattr(
+            "nsad_cli.pipeline.throughput.probe", lambda *_, **__: Speeds(**{**none, "seconds": 0.0, **speeds})
+        )
+        return planned("timed", recipe(tiny_llama))[1]
+
+    for name, kind in (("negative", "lora"), ("nat", "nat"), ("nce", "nce")):
+        stages = planned_at(**{kind: 1.0})
+        assert stages[name].seconds == stages[name].tokens and stages["eval"].seconds == 0
+    stages = planned_at(forward=1.0)
+    nat, nce = stages["nat"].seconds, stages["nce"].seconds
+    assert nat and nce == 3 * nat
+    stages = planned_at(sampling=2.0)
+    # The untrained student writes its 8 tokens for each of 4 problems.
+    assert stages["eval-before"].tokens == 32 and stages["eval-before"].seconds == 16
+
+
+def test_a_bfloat16_student_is_timed_too(tiny_llama: Path) -> None:
+    student = {"model": str(tiny_llama), "device": "cpu", "dtype": "bfloat16"}
+    _, stages = planned("half", recipe(tiny_llama, student=student))
+    assert all(stages[name].seconds is not None for name in (*TRAINED, "eval"))
+
+
+def test_bad_input_is_told(tiny_llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot name a run"):
+        planned("../up", recipe(tiny_llama))
+    with pytest.raises(NsadError, match="has no data"):
+        planned("none", recipe(tiny_llama, teacher={"spec": f"jsonl:{tmp_path / 'none'}"}))
+    with pytest.raises(NsadError, match="not there"):
+        planned("none", recipe(tmp_path / "nowhere"))
+    assert not runs_home().exists()
+
+
+def test_pairs_expected_of_a_problem() -> None:
+    """4 chains: 2·4·3 of 16 outcomes give 3 pairs, 6 give 4 (of at most 4): (8·3 + 6·4) / 16 = 3."""
+    assert expected_pairs(RankerConfig(samples=2, pairs_per_problem=4)) == 0.5
+    assert expected_pairs(RankerConfig(samples=4, pairs_per_problem=4)) == 3.0
+    assert expected_pairs(RankerConfig(samples=4, pairs_per_problem=1)) == 14 / 16
+
+
+@pytest.mark.parametrize("value", ["mlp", "identity"])
+def test_parameters_and_memory_from_shapes_alone(tiny_llama: Path, value: Any) -> None:
+    """q and v of 2 layers, 32 → 32 and 32 → 16, with r 2 and a unit of 4."""
+    settings = AdapterSettings(r=2, unit_size=4, unit_value=value)
+    found = measure(load_student(str(tiny_llama), device="cpu", weights=False).model, settings)
+    assert found.lora == 2 * (2 * (32 + 32) + 2 * (32 + 16))
+    assert found.unit == 2 * 4 * ((32 + 32) + (32 + 16) + (2 * (32 + 16) if value == "mlp" else 0))
+    real = load_student(str(tiny_llama), device="cpu").model
+    assert found.base == sum(parameter.numel() for parameter in real.parameters())
+    few, many = (found.training_gib("nat", tokens) for tokens in (100, 800))
+    assert found.weights_gib() < few < many
+    half = measure(load_student(str(tiny_llama), device="cpu", dtype="bfloat16", weights=False).model, settings)
+    assert half.weights_gib() == found.weights_gib() / 2

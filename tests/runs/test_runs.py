@@ -1,0 +1,136 @@
+"""A run's folder: state, events, choice, damage, other versions."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from nsad_cli.config.schema import Recipe
+from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.runs.run import Run, choose_run, list_runs, runs_home
+from nsad_cli.utils.files import read_jsonl, write_atomic
+
+
+def test_stages_and_results_survive() -> None:
+    run = Run.create("one", Recipe(seed=7))
+    with run.stage("collect", "key") as result:
+        assert run.stages()["collect"]["state"] == "running"
+        result["draws"] = 3
+    again = Run.open("one")
+    assert again.done("collect", "key") and not again.done("collect", "other")
+    assert again.stages()["collect"]["result"] == {"draws": 3} and again.recipe.seed == 7
+    with pytest.raises(ZeroDivisionError), run.stage("grade", "key"):
+        raise ZeroDivisionError("why")
+    assert run.stages()["grade"]["state"] == "failed" and "why" in run.stages()["grade"]["error"]
+
+
+def test_a_stage_whose_process_died_is_shown_as_stopped_and_its_seconds_add_up() -> None:
+    run = Run.create("one", Recipe())
+    assert not run.busy()
+    with run.lock(), run.stage("collect", "key"):
+        assert run.busy() and run.shown_state("collect") == "running"
+    assert not run.busy() and run.shown_state("collect") == "finished"
+    with pytest.raises(KeyboardInterrupt), run.stage("nat", "key"):
+        time.sleep(0.03)
+        raise KeyboardInterrupt
+    first = run.stages()["nat"]["seconds"]
+    with run.stage("nat", "key"):
+        assert run.shown_state("nat") == "stopped", "it says running, and no process holds the run"
+    assert first >= 0.03 and run.stages()["nat"]["seconds"] >= first
+    with run.stage("nat", "other settings"):
+        pass
+    assert run.stages()["nat"]["seconds"] < first
+
+
+def test_events_survive_a_half_written_line_and_odd_numbers() -> None:
+    run = Run.create("one", Recipe())
+    heard: list[int] = []
+    run.listen(lambda event: heard.append(event.step))
+    run.emit("nat", 1, 3, loss=float("nan"), alpha={"q": 0.5})
+    with (run.path / "events.jsonl").open("ab") as file:
+        file.write(b'{"time": 1, "stage": "na')
+    run.emit("nat", 2, 3, loss=1.5)
+    events = list(run.events())
+    assert [event.step for event in events] == [1, 2] == heard
+    assert events[0].metrics == {"loss": None, "alpha": {"q": 0.5}}
+
+
+def test_progress_is_told_at_the_end_whatever_the_hurry() -> None:
+    run = Run.create("one", Recipe())
+    report = run.progress("eval", model="nce")
+    for done in range(101):
+        report(done, 100)
+    events = list(run.events())
+    assert events[-1].step == 100 and len(events) < 10 and events[-1].metrics["model"] == "nce"
+
+
+def test_which_run_is_used() -> None:
+    with pytest.raises(UsageError, match="no run yet"):
+        Run.open()
+    for name in ("old", "middle", "new"):
+        run = Run.create(name, Recipe())
+        if name != "new":
+            with run.stage("nce", "k"):
+                pass
+        time.sleep(0.01)
+    assert Run.open(finished=True).name == "middle"  # the newest finished one, not the newest
+    assert Run.open().name == "new"
+    choose_run("old")
+    assert Run.open().name == "old" and Run.open("new").name == "new"
+    choose_run(None)
+    assert Run.open(finished=True).name == "middle"
+    assert [run.name for run in list_runs()] == ["new", "middle", "old"]
+    with pytest.raises(UsageError) as error:
+        Run.open("midle")
+    assert "middle" in error.value.fix
+
+
+def test_other_versions_and_damage_are_told() -> None:
+    run = Run.create("one", Recipe())
+    path = run.path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "format": 99, "versions": {"nsad": "9.9"}}))
+    with pytest.raises(NsadError, match="format 99") as error:
+        Run.open("one")
+    assert "9.9" in error.value.why
+    path.write_text(path.read_text()[:40])
+    with pytest.raises(NsadError, match="cannot be read"):
+        Run.open("one")
+    with pytest.raises(UsageError, match="cannot name a run"):
+        Run.create("../escape", Recipe())
+
+
+def test_atomic_writes_leave_the_old_file_where_they_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NsadError) as error:
+        write_atomic(path, "new")
+    assert error.value.why == "the disk is full" and path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir() if item.name.startswith(".file")] == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_under_the_event_log() -> None:
+    run = Run.create("one", Recipe())
+    (run.path / "events.jsonl").symlink_to("/dev/full")
+    with pytest.raises(NsadError) as error:
+        run.emit("nat", 1, 1, loss=1.0)
+    assert error.value.why == "the disk is full"
+
+
+def test_lines_that_are_no_objects(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"a": 1}\n\xff\xfe\n' + b"[" * 100_000 + b'\n7\n{"a": 2}')
+    corrupt: list[str] = []
+    assert [row["a"] for _, row in read_jsonl(path, corrupt.append)] == [1, 2]
+    assert len(corrupt) == 3
+    assert runs_home().name == "runs"

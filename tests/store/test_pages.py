@@ -1,0 +1,87 @@
+"""The store by the page says what the whole store says, of any draws, verdicts and reviews."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsad_cli.errors import NsadError
+from nsad_cli.store.pages import SHORT, UNGRADED, StorePages, Wanted
+from nsad_cli.store.rationales import Store
+from nsad_cli.store.records import Queue
+from nsad_cli.types import Draw, Judgement, Problem, Verdict
+
+SAID = st.none() | st.sampled_from(list(Verdict))
+DRAWN = st.tuples(SAID, st.sampled_from(["unseen", None, *Verdict]), st.sampled_from(["k", "k2"]))
+"""The grader's verdict, a person's (None: skipped), the parameters."""
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(DRAWN, max_size=4), min_size=1, max_size=5), st.sampled_from([None, "k", "k2"]))
+def test_counts_and_filters_are_those_of_the_draws(drawn: list[list[tuple]], params: str | None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "store.sqlite"
+        expected: list[list[str]] = []
+        with Store(path) as store:
+            store.add_problems(Problem(f"p{i}", f"What is {i}?", str(i), "b") for i in range(len(drawn)))
+            for i, draws in enumerate(drawn):
+                expected.append([])
+                for n, (graded, said, key) in enumerate(draws):
+                    store.add_draws([Draw(f"p{i}", "teacher", n, f"text {n}")], key)
+                    number = store.draw_keys("teacher", key)[f"p{i}", n]
+                    if graded is not None:
+                        store.set_verdicts([(number, Judgement(graded, "9", "why"))], "1")
+                    if said != "unseen":
+                        store.review(number, said, Queue.SAMPLE)
+                    if params in (None, key):
+                        expected[i].append((said if isinstance(said, Verdict) else None) or graded or UNGRADED)
+        with StorePages(path) as pages:
+            numbers = pages.find(Wanted(params=params))
+            rows = list(pages.pages(numbers, params))
+            assert [row.id for row in rows] == [f"p{i}" for i in range(len(drawn))]
+            assert [(row.draws, row.right, row.wrong) for row in rows] == [
+                (len(said), said.count(Verdict.CORRECT), said.count(Verdict.WRONG)) for said in expected
+            ]
+            for i, row in enumerate(rows):
+                assert [draw.verdict for draw in pages.draws_of(row.id, params)] == expected[i]
+            for verdict in (*Verdict, UNGRADED):
+                found = pages.pages(pages.find(Wanted(verdict=verdict, params=params)))
+                assert [row.id for row in found] == [f"p{i}" for i, said in enumerate(expected) if verdict in said]
+
+
+def test_words_are_searched_as_they_are(tmp_path: Path) -> None:
+    questions = ["Half of 100% is?", "A_b and c", "Axb and C", "a\\b", ""]
+    with Store(tmp_path / "store.sqlite") as store:
+        store.add_problems(Problem(f"p{i}", q, f"gold{i}", "b", subject="s" * (i % 2)) for i, q in enumerate(questions))
+    with StorePages(tmp_path / "store.sqlite") as pages:
+
+        def ids(words: str, subject: str | None = None) -> list[int]:
+            return [int(row.id[1:]) for row in pages.pages(pages.find(Wanted(words, subject)))]
+
+        assert ids("") == ids("   ") == [0, 1, 2, 3, 4]
+        assert ids("%") == [0] and ids("_") == [1] and ids("\\") == [3] and ids("'") == []
+        assert (
+            ids("AND c") == [1, 2] and ids("c gold2") == [2] and ids("gold", "s") == [1, 3] and ids("", "") == [0, 2, 4]
+        )
+        assert pages.subjects() == ["", "s"]
+
+
+def test_what_has_gone_is_missing_not_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with pytest.raises(NsadError, match="cannot use the store"):
+        StorePages(path)
+    assert not path.exists()
+    with Store(path) as store:
+        store.add_problems([Problem("p0", "x" * 10_000, "1", "b")])
+        with StorePages(path) as pages:
+            before = pages.version()
+            assert pages.version() == before
+            store.add_problems([Problem("p1", "y", "2", "b")])
+            assert pages.version() != before
+            (first, gone, second) = pages.page([1, 77, 2])
+            assert first and second and gone is None and len(first.question) == SHORT and second.id == "p1"
+            assert pages.problem("p7") is None and pages.text(7) == "" and pages.draws_of("p7") == []

@@ -1,0 +1,199 @@
+"""What-if, rules side by side, and many problems' votes at once: against `vote` itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from array import array
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsad_cli.errors import UsageError
+from nsad_cli.types import Chain
+from nsad_cli.voting.counterfactuals import WhatIf, kept, raised
+from nsad_cli.voting.minimal_flip import winning_class
+from nsad_cli.voting.problem_filters import QUEUES, Outcome, Won, became, ordered, outcome
+from nsad_cli.voting.rule_results import ALONE, Standing, standing, standings
+from nsad_cli.voting.rules import RULES, vote, winner_is_right
+from nsad_cli.voting.vectorised import Row, outcomes
+
+Item = tuple[int | None, float | None, float | None, bool | None]
+ITEMS = st.lists(
+    st.tuples(
+        st.sampled_from([None, 0, 0, 1, 2]),
+        st.none() | st.sampled_from([0.0, 0.25, 0.5, 1.0, math.inf]) | st.floats(0, 1, width=32),
+        st.none() | st.floats(-3, 0, width=32),
+        st.sampled_from([None, True, False]),
+    ),
+    max_size=8,
+)
+
+
+def chains_of(items: Sequence[Item], problem: str = "p") -> list[Chain]:
+    """Chains from (class by any name, score, log-probability, right)."""
+    names = [name for name, *_ in items]
+    return [
+        Chain(
+            problem,
+            index,
+            "",
+            None if name is None else f"answer {name}",
+            logprobs=() if logprob is None else (logprob, logprob / 2),
+            answer_class=None if name is None else names.index(name),
+            correct=correct,
+            weight=weight,
+        )
+        for index, (name, weight, logprob, correct) in enumerate(items)
+    ]
+
+
+def plain(names: str, weights: Sequence[float | None] = (), logprob: float | None = -1.0) -> list[Chain]:
+    """Chains whose answers are letters, `.` for none; `a` is right."""
+    given = [*weights, *[None] * len(names)]
+    items: list[Item] = [
+        (None if n == "." else ord(n), w, logprob, n == "a") for n, w in zip(names, given, strict=False)
+    ]
+    return chains_of(items)
+
+
+def rows_of(chains: Sequence[Chain]) -> list[Row]:
+    return [
+        (
+            chain.problem_id,
+            chain.index,
+            chain.answer,
+            chain.answer_class,
+            None if chain.correct is None else int(chain.correct),
+            array("f", chain.logprobs).tobytes(),
+            chain.weight,
+        )
+        for chain in chains
+    ]
+
+
+@given(st.lists(ITEMS.filter(bool), max_size=6))
+def test_many_at_once_are_as_one_by_one(problems: list[list[Item]]) -> None:
+    chains = [[_shifted(chain) for chain in chains_of(items, str(i))] for i, items in enumerate(problems)]
+    found = outcomes([row for own in chains for row in rows_of(own)], RULES)
+    expected = [outcome(own[0].problem_id, own, RULES) for own in chains]
+    assert [item.problem_id for item in found] == [item.problem_id for item in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert (one.chains, one.any_right, set(one.won)) == (other.chains, other.any_right, set(other.won))
+        for rule, won in one.won.items():
+            them = other.won[rule]
+            assert (won.answer, won.answer_class, won.right) == (them.answer, them.answer_class, them.right), rule
+            assert won.margin == pytest.approx(them.margin, abs=1e-6)
+
+
+def _shifted(chain: Chain) -> Chain:
+    """With the number of a greedy chain for the first."""
+    name = chain.answer_class
+    return dataclasses.replace(chain, index=chain.index - 1, answer_class=None if name is None else name - 1)
+
+
+@given(ITEMS, st.sampled_from(RULES))
+def test_an_exponent_of_one_changes_nothing_and_of_zero_counts(items: list[Item], rule: str) -> None:
+    chains = chains_of(items)
+    try:
+        expected = vote(chains, rule)
+    except UsageError:
+        with pytest.raises(UsageError):
+            standing(chains, rule)
+        return
+    assert standing(chains, rule).ballot == expected
+    if rule != "best":
+        assert standing(chains, rule, 0.0).classes == standing(chains, "sc").classes
+    elif expected.votes:
+        assert standing(chains, rule, 0.0).winner == min(c.answer_class for c in chains if c.answer_class is not None)
+        assert standing(chains, rule, 2.5).winner == standing(chains, rule).winner or _level(chains)
+
+
+def _level(chains: Sequence[Chain]) -> bool:
+    """Whether a chain takes the mean, which an exponent moves."""
+    return any(chain.weight is None for chain in chains)
+
+
+def test_exponents_by_hand() -> None:
+    chains = plain("ab", [0.5, 0.25])
+    assert standing(chains, "asc", 2.0).weights == {0: 0.25, 1: 0.0625}
+    assert standing(chains, "asc-add", 2.0).weights == {0: pytest.approx(2.25), 1: pytest.approx(1.5625)}
+    assert standing(chains, "wsc", 2.0).weights == {0: pytest.approx(math.exp(-1.5)), 1: pytest.approx(math.exp(-1.5))}
+    assert standing(chains, "sc", 2.0).weights == {0: 1.0, 1: 1.0}
+    below = [dataclasses.replace(chain, weight=-2.0) for chain in chains]
+    assert standing(below, "asc", 3.0).weights == {0: -8.0, 1: -8.0}
+    half = plain("abc", [0.5, None, 1.0])
+    assert standing(half, "asc", 2.0).weights[1] == pytest.approx((0.25 + 1.0) / 2), "the mean of the raised scores"
+    for power in (-1.0, math.nan, math.inf):
+        with pytest.raises(UsageError):
+            raised(chains, "asc", power)
+    with pytest.raises(UsageError, match="too great"):
+        standing([dataclasses.replace(chains[0], weight=1e300)], "asc", 8.0)
+
+
+def test_what_is_left() -> None:
+    chains = plain("abab.")
+    assert [c.index for c in kept(chains[::-1], WhatIf())] == [0, 1, 2, 3, 4] and WhatIf().nothing
+    assert [c.index for c in kept(chains, WhatIf(excluded=frozenset({1, 9})))] == [0, 2, 3, 4]
+    assert [c.index for c in kept(chains, WhatIf(only=1))] == [1, 3]
+    assert [c.index for c in kept(chains, WhatIf(first=3, excluded=frozenset({0})))] == [1, 2]
+    # The class is named by a chain that is gone: the others are still one class.
+    rest = kept(plain("aba"), WhatIf(excluded=frozenset({0})))
+    assert winning_class(rest, "sc") == 1 and standing(rest, "sc").ballot.votes[1].chains == (2,)
+
+
+def test_margins_and_how_near() -> None:
+    chains = plain("aaabb", [0.5, 0.1, 0.1, 0.9, 0.2])
+    sc, asc, best = (standing(chains, rule) for rule in ("sc", "asc", "best"))
+    assert sc.margin == pytest.approx(0.2) and sc.right is True and sc.turn == 1 and sc.flip == (0, 1)
+    assert asc.margin == pytest.approx(0.4 / 1.8) and asc.right is False and asc.flip == (3,)
+    assert best.shares == pytest.approx((0.9 / 1.4, 0.5 / 1.4)) and best.flip == (3,)
+    assert standing(plain("aa"), "sc").flip == ALONE and standing(plain("aa"), "sc").margin == 1.0
+    nothing = standing(plain(".."), "sc")
+    assert (nothing.winner, nothing.margin, nothing.right) == (None, None, False) and "answer" in str(nothing.flip)
+    only_scored = standing(plain("aab", [0.5, 0.5, None]), "asc")
+    assert only_scored.flip == "no removal lets another answer win", "without them no score is left to vote by"
+    assert standing([dataclasses.replace(c, correct=None) for c in chains], "sc").right is None
+
+
+def test_a_rule_that_cannot_be_held_says_why() -> None:
+    found = standings(plain("ab", logprob=None))
+    assert isinstance(found["sc"], Standing)
+    assert isinstance(found["wsc"], UsageError) and "log-probabilities" in found["wsc"].what
+    assert isinstance(found["asc"], UsageError) and "no chain has one" in found["asc"].why
+    assert winner_is_right(plain("ab"), vote(plain("ab"), "sc"))
+
+
+def test_queues() -> None:
+    given = {
+        "apart": plain("aab", [0.1, 0.1, 0.9]),
+        "gold loses": plain("abb", [0.1, 0.2, 0.2]),
+        "level": plain("ab", [0.5, 0.5]),
+        "sure": plain("aaaa", [0.5] * 4),
+        "silent": plain("..", [0.5] * 2),
+    }
+    found = [outcome(name, chains, RULES) for name, chains in given.items()]
+    queues = {queue.name: [item.problem_id for item in ordered(queue, found, "sc")] for queue in QUEUES}
+    assert queues == {
+        "all": list(given),
+        "disagree": ["apart"],
+        "gold-loses": ["gold loses"],
+        "near": ["level"],
+        "no-answer": ["silent"],
+    }
+    by_score = {queue.name: [item.problem_id for item in ordered(queue, found, "asc")] for queue in QUEUES}
+    assert by_score["gold-loses"] == ["apart", "gold loses"]
+
+
+def test_what_became() -> None:
+    right, wrong, unknown = (Won("x", 0, known, 1.0) for known in (True, False, None))
+    assert [became(wrong, right), became(right, wrong), became(right, right), became(wrong, wrong)] == [
+        "fixed",
+        "broke",
+        "both-right",
+        "both-wrong",
+    ]
+    assert became(right, unknown) == became(None, right) == "unknown"
+    assert Outcome("p", 1, True, {"sc": right}).by("asc") == right
