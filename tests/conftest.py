@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,14 +38,13 @@ def data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has runs and user settings of its own."""
     for name in list(os.environ):
         if name.startswith("NSAD_") and name not in ("NSAD_TEST_DATA", "NSAD_CACHE"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NSAD_HOME", str(tmp_path / "runs"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    yield
 
 
 @pytest.fixture(scope="session")

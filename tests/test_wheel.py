@@ -50,7 +50,8 @@ def test_a_shipped_recipe_is_found_by_name(installed: Path, tmp_path: Path) -> N
 def test_the_wheel_ships_every_recipe_and_no_tests(installed: Path) -> None:
     shipped, ours = installed / "nsad_cli" / "recipes", ROOT / "recipes"
     found, wanted = ({path.relative_to(folder) for path in folder.rglob("*.yaml")} for folder in (shipped, ours))
-    assert found == wanted and Path("launch/fsdp.yaml") in found
+    assert found == wanted
+    assert Path("launch/fsdp.yaml") in found
     assert not (installed / "tests").exists()
 
 
@@ -62,4 +63,5 @@ def test_the_wheel_ships_the_recorded_runs(installed: Path, tmp_path: Path) -> N
     found = subprocess.run(
         [sys.executable, "-c", check], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    assert "demo" in found.stdout and "probe" in found.stdout
+    assert "demo" in found.stdout
+    assert "probe" in found.stdout

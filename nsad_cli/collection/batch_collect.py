@@ -10,22 +10,25 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nsad_cli.collection.budget import Budget
 from nsad_cli.collection.collect import Collection, CollectSummary, Progress
 from nsad_cli.errors import NsadError
 from nsad_cli.store.claims import lives, me
-from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import UNSENT, Batch
-from nsad_cli.teachers.base import Request
 from nsad_cli.teachers.batch_api import ENDPOINT, MOST_BYTES, MOST_REQUESTS, BatchApi, LineError, State, Unreachable
-from nsad_cli.teachers.openai import OpenAITeacher
 from nsad_cli.teachers.openai_chat import AT_ONCE, draws_of, usage_of
-from nsad_cli.types import Draw, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from nsad_cli.collection.budget import Budget
+    from nsad_cli.store.rationales import Store
+    from nsad_cli.teachers.base import Request
+    from nsad_cli.teachers.openai import OpenAITeacher
+    from nsad_cli.types import Draw, Problem
 
 TRIES = 3
 """Batches that a draw may fail or expire in."""

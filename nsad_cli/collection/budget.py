@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from nsad_cli.config.schema import PriceConfig, TeacherConfig
 from nsad_cli.errors import UsageError
 from nsad_cli.teachers import SCHEMES
-from nsad_cli.teachers.base import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Set
+
+    from nsad_cli.teachers.base import Usage
 
 MILLION = 1_000_000
 THOUSAND = 1_000

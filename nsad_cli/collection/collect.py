@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
-from nsad_cli.collection.budget import Budget
-from nsad_cli.config.schema import UntilConfig
 from nsad_cli.store.claims import lives, me
-from nsad_cli.store.rationales import Store
 from nsad_cli.teachers.base import Request, Teacher, Usage
-from nsad_cli.types import Draw, Problem
 from nsad_cli.utils.hashing import content_key
+
+if TYPE_CHECKING:
+    from nsad_cli.collection.budget import Budget
+    from nsad_cli.config.schema import UntilConfig
+    from nsad_cli.store.rationales import Store
+    from nsad_cli.types import Draw, Problem
 
 CLAIMED_AT_ONCE = 16
 """Problems whose draws are claimed in one commit."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from nsad_cli.collection.budget import CHAT_TOKENS, HOW_TO_PRICE, Price, price_of
 from nsad_cli.collection.collect import params_key, unasked
 from nsad_cli.collection.token_counts import counter
-from nsad_cli.config.schema import TeacherConfig
-from nsad_cli.store.rationales import Store
-from nsad_cli.teachers import Teacher
 from nsad_cli.teachers.openai import OpenAITeacher
 from nsad_cli.teachers.openai_chat import AT_ONCE
-from nsad_cli.types import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.config.schema import TeacherConfig
+    from nsad_cli.store.rationales import Store
+    from nsad_cli.teachers import Teacher
+    from nsad_cli.types import Problem
 
 SAMPLE = 500
 """Human solutions that stand for the length of draws."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.schema import Demonstration, EvaluationConfig, TeacherConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FEW_SHOT = "few-shot"
 """The eval method that shows demonstrations to the untrained student."""

@@ -16,8 +16,9 @@ from nsad_cli.errors import UsageError, did_you_mean
 
 def recipe_folder() -> Path:
     """The shipped recipes: inside the package in a wheel, beside it in a checkout."""
-    inside = Path(__file__).parent / "recipes"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "recipes"
+    package = Path(__file__).parent.parent
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"
 
 
 def shipped_recipes() -> dict[str, Path]:

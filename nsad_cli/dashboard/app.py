@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.dom import DOMNode
-from textual.screen import Screen
 
-from nsad_cli.dashboard.context import Reader
 from nsad_cli.dashboard.export import Data, export, free_name
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.themes import COLOUR_BLIND, DEFAULT
 from nsad_cli.errors import NsadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from textual.dom import DOMNode
+    from textual.screen import Screen
+
+    from nsad_cli.dashboard.context import Reader
 
 BEAT = 0.5
 """Seconds between two looks at the files."""

@@ -6,10 +6,13 @@ import contextlib
 import lzma
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ARCHIVE = Path(__file__).parent / "recorded.tar.xz"
 """Run folders, one at the top each; made by tests/record_run.py, of `nsad demo` and a copy with another ranker."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.evaluation.exclusions import left_out
 from nsad_cli.evaluation.outcomes import GREEDY, estimated, outcomes
-from nsad_cli.evaluation.report import Measured, Row
 from nsad_cli.evaluation.stored_chains import Side, judged, stored_chains
-from nsad_cli.grading.checker import Checker
-from nsad_cli.types import Problem
 from nsad_cli.utils.statistics import mcnemar, newcombe, paired_bootstrap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.evaluation.report import Measured, Row
+    from nsad_cli.grading.checker import Checker
+    from nsad_cli.types import Problem
 
 
 def compare(

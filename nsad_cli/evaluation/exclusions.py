@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from nsad_cli.config.schema import UNTRAINED
 from nsad_cli.evaluation.outcomes import is_scored, rules_for
-from nsad_cli.evaluation.report import Measured
-from nsad_cli.evaluation.stored_chains import Side
-from nsad_cli.types import Chain
 from nsad_cli.voting.rules import BY_RANKER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nsad_cli.evaluation.report import Measured
+    from nsad_cli.evaluation.stored_chains import Side
+    from nsad_cli.types import Chain
 
 Left = tuple[list[str], str]
 """What is left out, and why."""

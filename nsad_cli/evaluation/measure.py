@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config import prompts
@@ -17,15 +16,17 @@ from nsad_cli.inference.sampling import Subject, sample_all, score_all
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.problems.decontamination import Leaks, find_leaks
 from nsad_cli.runs.records import collected_problems
-from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.files import first_few
 from nsad_cli.utils.hashing import content_key
-from nsad_cli.utils.reporting import Note
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nsad_cli.inference.session import Session
+    from nsad_cli.runs.run import Run
+    from nsad_cli.utils.reporting import Note
 
 Benchmark = tuple[str, list[Problem]]
 """A benchmark's label and the problems of it that are measured."""
@@ -81,7 +82,8 @@ def load_benchmarks(
     run: Run, specs: Sequence[str], limit: int | None, note: Note, leaks: Leaks | None = None
 ) -> list[Benchmark]:
     """Each spec's label with its first `limit` distinct problems, without those that any stage of the run learned
-    from or chose by, those that few-shot shows, and those that have no gold answer."""
+    from or chose by, those that few-shot shows, and those that have no gold answer.
+    """
     seen = seen_problems(run, leaks or _known_leaks(run)) | demonstrated(run.recipe)
     return [(parse_spec(spec).label, unseen_problems(spec, seen, limit, note)) for spec in specs]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from nsad_cli.types import Chain
 from nsad_cli.utils.statistics import pass_at_k
 from nsad_cli.voting.rules import BY_RANKER, any_right, possible_rule, vote, winner_is_right
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.types import Chain
 
 GREEDY = "greedy"
 MEAN = "mean"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.prompts import FEW_SHOT
 from nsad_cli.evaluation.outcomes import GREEDY, Outcomes, estimated, outcomes, rules_for
@@ -11,6 +10,9 @@ from nsad_cli.types import Chain, Finish, Problem
 from nsad_cli.utils.statistics import wilson
 from nsad_cli.voting.early_stopping import STOPPABLE, stopped
 from nsad_cli.voting.rules import possible_rule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Measured = dict[str, tuple[list[Chain], list[Chain]]]
 """Each problem's greedy and sampled chains, by its id."""

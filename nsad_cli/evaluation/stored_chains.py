@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nsad_cli.config.schema import UNTRAINED
-from nsad_cli.evaluation.report import Measured
-from nsad_cli.generation.engine_spec import Engine
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
 from nsad_cli.grading.chains import complete
-from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.current_ranker import present_ranker
 from nsad_cli.inference.sampling import greedy, sampling_key
 from nsad_cli.runs.models import model_key
-from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Chain, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.evaluation.report import Measured
+    from nsad_cli.generation.engine_spec import Engine
+    from nsad_cli.grading.checker import Checker
+    from nsad_cli.runs.run import Run
+    from nsad_cli.types import Chain, Problem
 
 
 @dataclass(frozen=True, slots=True)

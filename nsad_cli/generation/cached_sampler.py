@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from nsad_cli.generation.sampler import Sampler, Sampling, Task
-from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Chain, Problem
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from nsad_cli.generation.sampler import Sampler, Sampling, Task
+    from nsad_cli.store.chains import ChainStore
+    from nsad_cli.types import Chain, Problem
 
 
 class KeptSampler:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from nsad_cli.models.student import Student
 from nsad_cli.types import Chain, Finish
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.models.student import Student
 
 
 class Ending(Enum):

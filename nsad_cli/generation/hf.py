@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,11 +17,15 @@ from nsad_cli.generation.chain_record import Ending, chain_of, has_run_on
 from nsad_cli.generation.kv_cache import Prompt, Slots, prompts_of
 from nsad_cli.generation.sampler import Sampling, Task, need_room
 from nsad_cli.generation.token_sampling import choose
-from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.packing import enable_packing, stepping
-from nsad_cli.models.student import Student
-from nsad_cli.types import Chain
 from nsad_cli.utils.hashing import seed_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from nsad_cli.models.nat.adapters import Adapters
+    from nsad_cli.models.student import Student
+    from nsad_cli.types import Chain
 
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 WINDOW = 8

@@ -7,10 +7,9 @@ arrangements nothing is copied but the new keys and values themselves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,6 +17,9 @@ from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from nsad_cli.models.packing import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SLACK = 64
 """Columns that an arrangement leaves for what is to be written."""

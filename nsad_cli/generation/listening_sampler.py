@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling, Task
-from nsad_cli.types import Chain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from nsad_cli.types import Chain
 
 
 class ListeningSampler:

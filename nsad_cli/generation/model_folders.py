@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from transformers import GenerationConfig
@@ -12,7 +11,11 @@ from transformers import GenerationConfig
 from nsad_cli.errors import NsadError
 from nsad_cli.models.nat.adapters import CONFIG, Adapters
 from nsad_cli.models.nat.serving import METHOD, VERSION
-from nsad_cli.models.student import Student
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nsad_cli.models.student import Student
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes for --max-lora-rank."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from nsad_cli.errors import NsadError
-from nsad_cli.types import Chain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from nsad_cli.config.schema import SamplingConfig
     from nsad_cli.models.student import Student
+    from nsad_cli.types import Chain
 
 
 @dataclass(frozen=True, slots=True)

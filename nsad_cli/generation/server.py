@@ -10,7 +10,6 @@ neither does the chain.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,6 +23,8 @@ from nsad_cli.utils.logprobs import log_probability
 from nsad_cli.utils.rate_limit import RETRIES, backoff
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+
     from nsad_cli.models.student import Student
 
 AT_FIRST = 2

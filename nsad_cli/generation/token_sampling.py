@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nsad_cli.generation.sampler import Sampling
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.generation.sampler import Sampling
 
 BLOCK = 256
 """Tokens whose probabilities are summed first: the exact search then runs over the sums, and inside one block."""

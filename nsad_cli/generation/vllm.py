@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.chain_record import Ending, chain_of, has_run_on
 from nsad_cli.generation.sampler import Sampling, Task, need_room
 from nsad_cli.generation.vllm_process import Draft, Engine, Model
-from nsad_cli.models.student import Student
-from nsad_cli.types import Chain
 from nsad_cli.utils.hashing import seed_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from nsad_cli.models.student import Student
+    from nsad_cli.types import Chain
 
 
 class VllmSampler:
@@ -68,7 +71,7 @@ class VllmSampler:
         return f"the student `{self.student.spec}`"
 
     def _settings(self, prompt: int, sampling: Sampling) -> dict[str, Any]:
-        """vLLM's parameters: the student's own ends and no others, and each token's untempered log-probability."""
+        """VLLM's parameters: the student's own ends and no others, and each token's untempered log-probability."""
         room, most = self.student.context, sampling.max_new_tokens
         return {
             "temperature": sampling.temperature,

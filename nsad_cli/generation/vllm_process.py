@@ -13,11 +13,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 IN_FLIGHT = 512
 """Draws that vLLM has at once: more than it decodes together, so that it never waits for us."""
@@ -80,7 +82,8 @@ class Engine:
             text=True,
             start_new_session=True,
         )
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._input, self._output = self._process.stdin, self._process.stdout
 
     def start(self, model: Model, what: str, instead: str) -> None:

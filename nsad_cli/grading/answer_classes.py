@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nsad_cli.grading.checker import Checker, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def answer_classes(answers: Sequence[str | None], checker: Checker, *, wait: bool = True) -> list[int | None]:

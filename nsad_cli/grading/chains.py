@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nsad_cli.grading.answer_classes import answer_classes
 from nsad_cli.grading.checker import Checker, Outcome
 from nsad_cli.grading.extract import Marker, extract
 from nsad_cli.types import Chain, Finish
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def complete(chains: Sequence[Chain], gold: str, checker: Checker, *, wait: bool = True) -> list[Chain]:

@@ -13,13 +13,16 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
 from enum import Enum
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError
 from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
 
 MEMORY = 2 * 2**30
 WORTH_A_PROCESS = 25
@@ -137,7 +140,8 @@ class _Worker:
             env=environment,
             start_new_session=True,
         )
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._input, self.output = self._process.stdin, self._process.stdout
         os.set_blocking(self.output.fileno(), False)
         self._ready, self._buffer = False, b""

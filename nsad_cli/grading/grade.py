@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.verdicts import judge
-from nsad_cli.store.rationales import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nsad_cli.grading.checker import Checker
+    from nsad_cli.store.rationales import Store
 
 GRADER_VERSION = "5"
 """Raise it when a verdict could change: stored draws are then graded again, never asked again."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nsad_cli.grading.review_statistics import waiting
-from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import Label, Queue
 from nsad_cli.types import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nsad_cli.store.rationales import Store
 
 VERDICTS = {
     "c": Verdict.CORRECT,

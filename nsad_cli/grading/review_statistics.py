@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.store.records import Label, Queue
 from nsad_cli.types import Verdict
 from nsad_cli.utils.statistics import wilson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 SEED = 0
 QUEUES = {Queue.DISPUTED: Verdict.DISPUTED, Queue.SAMPLE: Verdict.WRONG}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from nsad_cli.grading.checker import Checker, Outcome
 from nsad_cli.grading.equivalence.exact_values import number
@@ -11,6 +11,9 @@ from nsad_cli.grading.equivalence.normalise import CHANGING, normalise
 from nsad_cli.grading.equivalence.text_answers import numbers_of
 from nsad_cli.grading.extract import Extraction, Marker, extract
 from nsad_cli.types import Finish, Judgement, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 def judge(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from nsad_cli.config.schema import Recipe
+from typing import TYPE_CHECKING
+
 from nsad_cli.rankers.metadata import ADAPTER, PROBE, READS, described, ranker_name
 from nsad_cli.runs.models import has_model, model_key
-from nsad_cli.runs.run import Run
+
+if TYPE_CHECKING:
+    from nsad_cli.config.schema import Recipe
+    from nsad_cli.runs.run import Run
 
 
 def outlived(run: Run, recipe: Recipe) -> bool:

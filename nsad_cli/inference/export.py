@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.model_folders import lora_room, save_model, save_nat
-from nsad_cli.inference.session import Session
 from nsad_cli.models.nat.adapters import CONFIG, WEIGHTS
 from nsad_cli.models.student import resolve
 from nsad_cli.utils.files import new_folder
 from nsad_cli.utils.version import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nsad_cli.inference.session import Session
 
 NOTES = "nsad.json"
 """How to prompt the model, and where it comes from."""

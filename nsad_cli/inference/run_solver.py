@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from nsad_cli.inference.solver import Solver
 from nsad_cli.store.chains import ChainStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from nsad_cli.inference.solver import Ask, Solution
     from nsad_cli.runs.run import Run

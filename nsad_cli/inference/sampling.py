@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nsad_cli.generation.cached_sampler import KeptSampler
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampler, Sampling, Task
 from nsad_cli.grading.chains import complete
-from nsad_cli.grading.checker import Checker
-from nsad_cli.inference.solver import Ranker
-from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Chain, Problem
 from nsad_cli.utils.hashing import content_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nsad_cli.grading.checker import Checker
+    from nsad_cli.inference.solver import Ranker
+    from nsad_cli.store.chains import ChainStore
+    from nsad_cli.types import Chain, Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import gc
 import shutil
-from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,20 +16,25 @@ from nsad_cli.errors import NsadError
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.model_folders import lora_room, save_nat
-from nsad_cli.generation.sampler import Sampler
 from nsad_cli.generation.server import ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import Model, need_vllm
 from nsad_cli.inference.current_ranker import outlived
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import Student, load_student, resolve
-from nsad_cli.rankers.base import TrainedRanker
 from nsad_cli.rankers.linear_probe import ProbeRanker
 from nsad_cli.rankers.metadata import PROBE, READS, described
 from nsad_cli.rankers.storage import load_ranker
 from nsad_cli.runs.models import best_model, has_model, model_key, need_model
-from nsad_cli.runs.run import Run
 from nsad_cli.utils.files import new_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nsad_cli.generation.sampler import Sampler
+    from nsad_cli.rankers.base import TrainedRanker
+    from nsad_cli.runs.run import Run
 
 BESIDE = {"nat": "negative", "nat-control": "positive"}
 """The frozen adapter that a NAT adapter weighs."""

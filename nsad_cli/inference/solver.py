@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
 from nsad_cli.grading.chains import complete
-from nsad_cli.grading.checker import Checker
 from nsad_cli.types import Ballot, Chain, Problem
 from nsad_cli.voting.early_stopping import confidence, need_stoppable
 from nsad_cli.voting.rules import BY_RANKER, of_problem, possible_rule, vote
+
+if TYPE_CHECKING:
+    from nsad_cli.grading.checker import Checker
 
 
 class Ranker(Protocol):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.grading.chains import complete
-from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.extract import extract
 from nsad_cli.types import Ballot, Chain, Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
 from nsad_cli.utils.logprobs import log_probability
 from nsad_cli.voting.early_stopping import stopped
 from nsad_cli.voting.rules import BY_RANKER, any_right, chain_weights, of_problem, possible_rule, vote, winner_is_right
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from nsad_cli.grading.checker import Checker
 
 
 def read_vote_file(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[Problem, list[Chain]]]:

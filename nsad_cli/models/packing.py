@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-from collections.abc import Iterator, Sequence, Sized
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +21,9 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence, Sized
 
 ATTENTION = "nsad_packed"
 """The name under which transformers finds the attention below."""
@@ -344,7 +346,7 @@ except ImportError:  # an older torch: one call a sequence on CUDA too
 
 
 def _no_mask_for_packs(*args: Any, **kwargs: Any) -> Tensor | None:
-    """transformers' own mask, but none for a pack: its pieces say it all."""
+    """Transformers' own mask, but none for a pack: its pieces say it all."""
     mask: Tensor | None = sdpa_mask(*args, **kwargs) if _pieces.get() is None else None
     return mask
 

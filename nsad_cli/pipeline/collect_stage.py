@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.collection.collect import LEFT_OVER, params_key
-from nsad_cli.config.schema import Recipe
 from nsad_cli.errors import UsageError
 from nsad_cli.grading.grade import GRADER_VERSION
 from nsad_cli.problems import load_problems, parse_spec
-from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import LABEL, Store
 from nsad_cli.teachers import Teacher, labels_of, source_stamp
 from nsad_cli.types import Judgement, Problem, Verdict
 from nsad_cli.utils.files import file_stamp, first_few
 from nsad_cli.utils.hashing import content_key
-from nsad_cli.utils.reporting import Note
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Mapping, Sequence
+
+    from nsad_cli.config.schema import Recipe
+    from nsad_cli.runs.run import Run
+    from nsad_cli.utils.reporting import Note
 
 
 HOW_ASKED = {

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.collection.quote import Quote, make_quote
-from nsad_cli.config.schema import Recipe
 from nsad_cli.pipeline.collect_stage import training_problems
 from nsad_cli.pipeline.forecast import planned_teacher
 from nsad_cli.runs.run import FORMAT, Run, check_name, runs_home
 from nsad_cli.store.rationales import Store
 from nsad_cli.utils.files import write_atomic
-from nsad_cli.utils.reporting import Note
 
 if TYPE_CHECKING:
-    pass
+    from nsad_cli.config.schema import Recipe
+    from nsad_cli.utils.reporting import Note
 
 
 def quote_collection(name: str | None, recipe: Recipe, store: Path | None, say: Note) -> Quote:

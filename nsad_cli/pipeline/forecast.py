@@ -1,26 +1,31 @@
 """The rationales that a run will train on, before they are collected and graded: counted where that costs nothing,
-else judged from a sample, else from stated averages."""
+else judged from a sample, else from stated averages.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nsad_cli.collection.collect import params_key
 from nsad_cli.collection.quote import Quote, make_quote
-from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.verdicts import judge
 from nsad_cli.pipeline.collect_stage import collect_key, collected, grade_key, training_problems
 from nsad_cli.pipeline.pipeline import Pipeline
-from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import RECORDED, Teacher, labels_of, make_teacher
 from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem, Rationale, Verdict
-from nsad_cli.utils.reporting import Note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nsad_cli.config.schema import TeacherConfig
+    from nsad_cli.runs.run import Run
+    from nsad_cli.utils.reporting import Note
 
 SAMPLE = 1000
 """Draws that are judged for a forecast, at most; of whole problems."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from nsad_cli.models.lm_head import CHUNK
 from nsad_cli.models.nat.adapters import Adapters
-from nsad_cli.models.nat.config import AdapterSettings
+
+if TYPE_CHECKING:
+    from nsad_cli.models.nat.config import AdapterSettings
 
 GIB = 2**30
 NF4 = 0.516

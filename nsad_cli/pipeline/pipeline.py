@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.collection.budget import Budget, price_of
@@ -25,17 +24,19 @@ from nsad_cli.pipeline.collect_stage import (
 )
 from nsad_cli.problems.decontamination import Leaks, find_leaks
 from nsad_cli.runs.records import collected_problems
-from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import Teacher, make_teacher
 from nsad_cli.types import Problem, Rationale, Verdict
 from nsad_cli.utils.distributed import SHARDED, leads, wait
 from nsad_cli.utils.files import first_few
-from nsad_cli.utils.reporting import Note
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from nsad_cli.inference.session import Session
+    from nsad_cli.runs.run import Run
     from nsad_cli.training.stage_data import Corpus
+    from nsad_cli.utils.reporting import Note
 
 ALONE = ("collect", "grade", "eval-before", "eval")
 """Stages that one process does for all."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,15 +30,17 @@ from nsad_cli.problems import parse_spec
 from nsad_cli.problems.decontamination import find_leaks
 from nsad_cli.runs.run import Run, check_name, runs_home
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Problem
-from nsad_cli.utils.reporting import Note
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nsad_cli.inference.session import Session
     from nsad_cli.models.student import Student
     from nsad_cli.pipeline.memory import EncoderFootprint, Footprint
     from nsad_cli.pipeline.throughput import Speeds
     from nsad_cli.training.stage_data import Corpus
+    from nsad_cli.types import Problem
+    from nsad_cli.utils.reporting import Note
 
 TRAINING = ("negative", "nat", "nce", "ranker")
 KINDS = {"negative": "lora", "nat": "nat", "nce": "nce", "ranker": "lora"}

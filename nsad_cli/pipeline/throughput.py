@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.models.nat.adapters import Adapters
-from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.packing import Example
-from nsad_cli.models.student import Student
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.nce import NceObjective
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nsad_cli.models.nat.config import AdapterSettings
+    from nsad_cli.models.student import Student
 
 ENOUGH = 0.5
 """Seconds after which a kind of step is not repeated."""

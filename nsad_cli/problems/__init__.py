@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
 from nsad_cli.problems import arithmetic, asdiv, gsm8k, jsonl, math, multiarith, svamp
-from nsad_cli.types import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+    from nsad_cli.types import Problem
 
 READERS: dict[str, ModuleType] = {
     "math": math,

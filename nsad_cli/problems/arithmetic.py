@@ -10,11 +10,14 @@ import hashlib
 import itertools
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from nsad_cli.types import Problem, problem_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SIZES = {"train": 400, "test": 100}
 """Problems of a split where no count is asked for."""

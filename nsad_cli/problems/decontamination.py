@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nsad_cli.config.schema import Recipe
 from nsad_cli.errors import NsadError
 from nsad_cli.problems import ProblemSpec, default_split, load_problems, parse_spec
 from nsad_cli.problems.ngram_overlap import TESTS, Overlap, find_overlaps
-from nsad_cli.types import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.config.schema import Recipe
+    from nsad_cli.types import Problem
 
 GENERATED = "arithmetic"
 """Not checked at training: both splits are made from a few templates on purpose, so that most problems share 13 words

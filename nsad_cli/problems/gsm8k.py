@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.problems.raw_files import hub_rows, locate
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SPLITS = ("test", "train")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.files import read_jsonl, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SPLITS = ("all",)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.problems.raw_files import hub_rows, locate, read_document
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
 from nsad_cli.utils.latex import last_boxed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SPLITS = ("test", "train")
 SUBJECTS = (

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nsad_cli.types import Problem, normalised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 WORDS = 13
 Test = Literal["same", "words", "numbers"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import codecs
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 JSON_LINES = (".jsonl", ".json", ".ndjson")
 

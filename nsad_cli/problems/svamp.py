@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.problems.raw_files import hub_rows, locate, plain_number, read_document
 from nsad_cli.types import Problem, problem_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SPLITS = ("all", "train", "test")
 """The raw file has one set; `train` and `test` exist on the Hub alone."""

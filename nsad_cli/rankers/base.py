@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.packing import Example, enable_packing, fill
-from nsad_cli.models.student import Student
-from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.types import Chain, Finish, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nsad_cli.models.nat.adapters import Adapters
+    from nsad_cli.models.student import Student
+    from nsad_cli.rankers.calibration import Calibration
 
 
 class Scorer(nn.Module):

@@ -8,10 +8,9 @@ states its answer at the end. Deviation: human solutions do not join the right c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,9 @@ from nsad_cli.errors import NsadError, first_line
 from nsad_cli.models.packing import Example
 from nsad_cli.rankers.base import ScoreHead, Scorer, mean_rows
 from nsad_cli.utils.hub import need_hub
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TOKENS = 512
 """Of question and chain together, at most: the reference's."""

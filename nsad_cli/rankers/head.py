@@ -6,14 +6,17 @@ over its prompt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from nsad_cli.models.packing import Example, Pack, hidden_states, pack
 from nsad_cli.rankers.base import StudentScorer, mean_rows
 from nsad_cli.rankers.metadata import ADAPTER, HEAD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
 
 
 class HeadScorer(StudentScorer):

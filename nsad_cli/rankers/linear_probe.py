@@ -8,10 +8,8 @@ but for rounding, and for a chain whose text, tokenised anew, gives other tokens
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +17,14 @@ from torch import Tensor, nn
 from nsad_cli.generation.listening_sampler import ListeningSampler
 from nsad_cli.models.packing import Example, hidden_states, pack
 from nsad_cli.rankers.base import StudentScorer, TrainedRanker, mean_rows
-from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.metadata import PROBE, READS
-from nsad_cli.types import Chain, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nsad_cli.rankers.calibration import Calibration
+    from nsad_cli.types import Chain, Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.utils.files import weights_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ADAPTER = "ranker"
 """The stage's name, its folder's, and the name of the head ranker's LoRA."""

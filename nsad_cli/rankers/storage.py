@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save
 
-from nsad_cli.models.nat.adapters import Adapters
-from nsad_cli.models.student import Student
 from nsad_cli.rankers.base import ScoreHead, Scorer, TrainedRanker
 from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
@@ -18,6 +16,12 @@ from nsad_cli.rankers.head import HeadScorer
 from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
 from nsad_cli.rankers.metadata import ABOUT, ADAPTER, HEAD_FILE, described, ranker_name
 from nsad_cli.utils.files import write_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nsad_cli.models.nat.adapters import Adapters
+    from nsad_cli.models.student import Student
 
 CALIBRATION = "calibration"
 """The tensor (scale, shift)."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nsad_cli.config.prompts import FEW_SHOT, few_shot
 from nsad_cli.config.schema import UNTRAINED, Recipe
 from nsad_cli.errors import NsadError
-from nsad_cli.runs.run import Run
 from nsad_cli.utils.hashing import content_key
+
+if TYPE_CHECKING:
+    from nsad_cli.runs.run import Run
 
 BEST_FIRST = ("nce", "nat", "base")
 """Which model answers, where the run has it."""

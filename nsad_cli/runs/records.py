@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from nsad_cli.runs.run import Run
+from typing import TYPE_CHECKING
+
 from nsad_cli.store.rationales import Store
-from nsad_cli.types import Problem
+
+if TYPE_CHECKING:
+    from nsad_cli.runs.run import Run
+    from nsad_cli.types import Problem
 
 
 def collected_problems(run: Run) -> list[Problem]:

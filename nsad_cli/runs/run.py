@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -21,6 +20,8 @@ from nsad_cli.utils.files import write_atomic, write_error
 from nsad_cli.utils.version import __version__
 
 if TYPE_CHECKING:  # recipes take long to import, and who lists runs needs none
+    from collections.abc import Callable, Iterator
+
     from nsad_cli.config.schema import Recipe
 
 FORMAT = 2

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from nsad_cli.store.sqlite import PATIENCE, connect, connect_to_read, damaged, holding
 from nsad_cli.types import Chain, Finish, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
 
 Row = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
 """A chain without its text: problem, index, answer, class, whether it is right, log-probabilities, a weight."""

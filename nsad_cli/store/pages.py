@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.store.rationales import JUDGED, PROBLEM, SKIPPED, VERDICT, Store
 from nsad_cli.store.sqlite import holding
 from nsad_cli.types import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 SHORT = 300
 """Characters of a question that a list shows at most."""

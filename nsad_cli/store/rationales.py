@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from nsad_cli.store.claims import BATCH
 from nsad_cli.store.records import Batch, Doubt, Label, Queue, StoredDraw
 from nsad_cli.store.sqlite import PATIENCE, connect, connect_to_read
 from nsad_cli.types import Draw, Finish, Judgement, Problem, Rationale, Verdict
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+    from types import TracebackType
 
 FORMATS = (
     """
@@ -87,7 +89,8 @@ class Store:
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
         """Add problems that are not there yet, in order; a corrected gold answer takes its verdicts with it, also
-        those of people."""
+        those of people.
+        """
         with self._db.writing() as db:
             known = dict(db.execute("SELECT id, answer FROM problems"))
             stated: dict[str, Problem] = {}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from nsad_cli.types import Draw, Problem, Verdict
+if TYPE_CHECKING:
+    from nsad_cli.types import Draw, Problem, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 PATIENCE = 30.0
 """Seconds to wait for another process's write, unless told otherwise."""

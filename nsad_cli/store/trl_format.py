@@ -7,13 +7,16 @@ conversational for a student with a chat template. Beside them stand `question`,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nsad_cli.types import Problem, Rationale, problem_id
 from nsad_cli.utils.files import text_of
-from nsad_cli.utils.row_files import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nsad_cli.utils.row_files import Row
 
 Format = Literal["prompt-completion", "preference", "unpaired"]
 FORMATS: tuple[Format, ...] = get_args(Format)

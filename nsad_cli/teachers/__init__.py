@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.errors import UsageError
 from nsad_cli.teachers.base import Teacher
 from nsad_cli.utils.files import file_stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nsad_cli.config.schema import TeacherConfig
 
 __all__ = ["RECORDED", "SCHEMES", "Teacher", "labels_of", "make_teacher", "source_stamp"]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.problems import arithmetic
-from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nsad_cli.teachers.base import Request
 
 
 class ArithmeticTeacher:

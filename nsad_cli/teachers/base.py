@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from nsad_cli.types import Draw, Problem
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nsad_cli.types import Draw, Problem
 
 Usage = tuple[int, int] | None
 """Tokens of prompt and answer that a reply says it was charged for; None where it says nothing."""

@@ -6,14 +6,17 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.teachers.openai_chat import ChatModel
 from nsad_cli.utils.rate_limit import RETRIES, backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nsad_cli.teachers.openai_chat import ChatModel
 
 ENDPOINT = "/v1/chat/completions"
 MOST_REQUESTS = 50_000

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.prompts import filled, shown
-from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.errors import NsadError, first_line
-from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from nsad_cli.config.schema import TeacherConfig
     from nsad_cli.models.student import Student
+    from nsad_cli.teachers.base import Request
 
 
 class LocalTeacher:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from nsad_cli.teachers.base import Request
 from nsad_cli.teachers.openai_chat import ChatModel
 from nsad_cli.teachers.openai_workers import Drawing
-from nsad_cli.types import Draw, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nsad_cli.teachers.base import Request
+    from nsad_cli.types import Draw, Problem
 
 
 class OpenAITeacher(ChatModel):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.prompts import shown, turns
-from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.errors import NsadError
-from nsad_cli.teachers.base import Usage
 from nsad_cli.types import Draw, Finish, Problem
 from nsad_cli.utils.api_keys import read_key, scrubbed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.config.schema import TeacherConfig
+    from nsad_cli.teachers.base import Usage
 
 AT_ONCE = 16
 """Draws of one problem in one request, at most: a reply that is lost loses them all."""

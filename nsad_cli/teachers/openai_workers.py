@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.teachers.base import Request, Usage
 from nsad_cli.teachers.openai_chat import AT_ONCE, ChatModel, draws_of, usage_of
-from nsad_cli.types import Draw, Problem
 from nsad_cli.utils.api_keys import NO_CONNECTION
 from nsad_cli.utils.rate_limit import RETRIES, Pace, backoff, retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from nsad_cli.teachers.base import Request, Usage
+    from nsad_cli.types import Draw, Problem
 
 REFUSED_FOR = 600.0
 """Seconds without any answer after which a server that says 429 is believed."""
@@ -119,7 +122,8 @@ class Drawing:
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
         """The first Ctrl-C or SIGTERM asks for nothing more and waits for replies that are paid already; the second
-        one does not."""
+        one does not.
+        """
         loop, main = asyncio.get_running_loop(), asyncio.current_task()
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job
             yield

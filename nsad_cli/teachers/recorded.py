@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nsad_cli.errors import NsadError
 from nsad_cli.problems.gsm8k import strip_annotations
 from nsad_cli.store.trl_format import COLUMNS, entry_of
-from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
 from nsad_cli.utils.latex import last_boxed
 from nsad_cli.utils.row_files import read_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nsad_cli.teachers.base import Request
 
 OnCorrupt = Callable[[str], None]
 SOLVERS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")

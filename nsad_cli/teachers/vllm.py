@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from nsad_cli.teachers.base import Request
 from nsad_cli.teachers.local import LocalTeacher, as_teacher
 from nsad_cli.types import Draw, Finish, Problem
 from nsad_cli.utils.hashing import seed_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from nsad_cli.generation.vllm_process import Draft
     from nsad_cli.models.student import Student
+    from nsad_cli.teachers.base import Request
 
 FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH}
 

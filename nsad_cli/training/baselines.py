@@ -14,13 +14,12 @@ likelihood of D+; NT and UL weigh tokens, not whole batches, so that their loss 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from nsad_cli.grading.extract import Marker, extract
-from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.packing import Example, Pack, fill, hidden_states, pack
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.losses import (
@@ -34,6 +33,11 @@ from nsad_cli.training.losses import (
 from nsad_cli.training.ranker import Pair
 from nsad_cli.training.trainer import BatchLoss, Objective
 from nsad_cli.types import Rationale, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.models.nat.adapters import Adapters
 
 BOTH_SIDES = ("mix", "nt", "ul", "redi")
 

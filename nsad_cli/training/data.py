@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from nsad_cli.models.packing import Example
 from nsad_cli.types import Rationale, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
 
 T = TypeVar("T")
 

@@ -5,17 +5,21 @@ Deviations from the reference code: loss on the completion and its EOS alone, ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models.lm_head import RowLosses, row_losses, vocabulary_head
-from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.layer import NatLinear
 from nsad_cli.models.packing import Example, Pack, enable_packing, fill, hidden_states, pack
 from nsad_cli.training.losses import token_nll
 from nsad_cli.training.trainer import BatchLoss, Objective
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from nsad_cli.models.nat.adapters import Adapters
 
 
 class CompletionObjective(Objective[Example]):

@@ -7,18 +7,22 @@ steps by a learning rate would stop somewhere on the way. The features are compu
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from nsad_cli.models.packing import fill
-from nsad_cli.rankers.linear_probe import ProbeScorer
-from nsad_cli.runs.run import Run
 from nsad_cli.training.ranker import Pair, pair_losses
 from nsad_cli.training.trainer import TrainResult
 from nsad_cli.utils.distributed import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.rankers.linear_probe import ProbeScorer
+    from nsad_cli.runs.run import Run
 
 PENALTIES = (100.0, 10.0, 1.0, 0.1, 0.01)
 """λ of λ/2·‖w‖², for features of unit variance."""

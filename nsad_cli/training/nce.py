@@ -8,17 +8,21 @@ Deviation from the reference code: loss and β on completion tokens alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.packing import Example, Pack, hidden_states
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.losses import calibration, nce_loss, nce_row_losses, token_nll
 from nsad_cli.training.trainer import BatchLoss
 from nsad_cli.utils.distributed import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.models.nat.adapters import Adapters
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

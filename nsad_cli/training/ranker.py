@@ -10,17 +10,19 @@ import itertools
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from nsad_cli.models.packing import Example, fill
-from nsad_cli.rankers.base import Scorer
-from nsad_cli.training.data import Tokenised
 from nsad_cli.training.losses import bradley_terry_loss, pair_cross_entropy, pairwise_power_loss
 from nsad_cli.training.trainer import BatchLoss, Objective
-from nsad_cli.types import Problem
+
+if TYPE_CHECKING:
+    from nsad_cli.rankers.base import Scorer
+    from nsad_cli.training.data import Tokenised
+    from nsad_cli.types import Problem
 
 Encode = Callable[[str, str], Example]
 """(question, chain) → token ids, as a model reads them."""

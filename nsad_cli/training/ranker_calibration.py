@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nsad_cli.models.packing import Example
 from nsad_cli.rankers.base import Scorer, logits_of
 from nsad_cli.rankers.calibration import Calibration, expected_calibration_error, fit_platt, ranking_accuracy, sigmoid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.models.packing import Example
 
 ENOUGH = 10
 """Right chains, and wrong ones, below which two parameters would be fitted to chance."""

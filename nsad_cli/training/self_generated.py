@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.sampling import Subject, sample_all
-from nsad_cli.inference.session import Session
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.data import choose
 from nsad_cli.training.ranker import Candidates
-from nsad_cli.training.stage_data import Corpus
 from nsad_cli.types import Chain, Problem, Rationale, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.inference.session import Session
+    from nsad_cli.training.stage_data import Corpus
 
 
 def own_candidates(session: Session, corpus: Corpus) -> list[Candidates]:

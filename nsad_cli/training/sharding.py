@@ -8,15 +8,17 @@ the optimizer and the exchange of gradients are those of any other run.
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from nsad_cli.errors import NsadError
-from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.packing import decoder, enable_packing
 from nsad_cli.utils.distributed import count
+
+if TYPE_CHECKING:
+    from nsad_cli.models.nat.adapters import Adapters
 
 WITHOUT = "run without FSDP: set distributed_type to MULTI_GPU in accelerate's configuration"
 

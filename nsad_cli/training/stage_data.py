@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.schema import StageConfig, section
 from nsad_cli.errors import NsadError
-from nsad_cli.inference.session import Session
 from nsad_cli.training.baselines import BOTH_SIDES
 from nsad_cli.training.data import choose, encode, held_out_problems, short_enough
 from nsad_cli.training.ranker import Candidates, Encode, encode_for, make_pairs
 from nsad_cli.training.ranker_calibration import Graded
 from nsad_cli.types import Problem, Rationale, Verdict
 from nsad_cli.utils.hashing import content_key
-from nsad_cli.utils.reporting import Note
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.inference.session import Session
+    from nsad_cli.utils.reporting import Note
 
 CALIBRATION_SHARE = 0.2
 """Of the problems that the ranker's chains are sampled for: it learns from the others."""

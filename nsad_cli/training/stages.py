@@ -7,11 +7,8 @@ nsad_cli/models/nat/layer.py.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.schema import StageConfig
-from nsad_cli.inference.session import Session
 from nsad_cli.rankers.base import ScoreHead, Scorer
 from nsad_cli.rankers.encoder import open_encoder
 from nsad_cli.rankers.head import HeadScorer
@@ -33,11 +30,17 @@ from nsad_cli.training.ranker_calibration import calibrate, unseen_report
 from nsad_cli.training.sharding import shard_base
 from nsad_cli.training.stage_data import Corpus, StageData, contrastive_data, ranker_data, rationale_data
 from nsad_cli.training.trainer import Objective, TrainResult, forget_checkpoints, train
-from nsad_cli.types import Rationale
 from nsad_cli.utils.distributed import SHARDED, count, leads, wait
 from nsad_cli.utils.files import weights_digest
 from nsad_cli.utils.hashing import content_key
-from nsad_cli.utils.reporting import Note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nsad_cli.config.schema import StageConfig
+    from nsad_cli.inference.session import Session
+    from nsad_cli.types import Rationale
+    from nsad_cli.utils.reporting import Note
 
 BEFORE = {
     "nat": "negative",

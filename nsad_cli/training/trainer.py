@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from safetensors.torch import load_file, save
@@ -24,11 +24,13 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from nsad_cli.config.schema import StageConfig, section
 from nsad_cli.errors import NsadError
-from nsad_cli.runs.run import Run
 from nsad_cli.training.data import batch_plan, within_tokens
 from nsad_cli.utils.distributed import any_of, count, leads, wait
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.system_load import machine_load
+
+if TYPE_CHECKING:
+    from nsad_cli.runs.run import Run
 
 WEIGHTS = "trained.safetensors"
 STATE = "objective.safetensors"

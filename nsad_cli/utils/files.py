@@ -10,12 +10,14 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 def write_error(path: Path, error: OSError) -> NsadError:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:  # recipes take long to import, and who lists runs needs none
-    pass
+from typing import Any
 
 
 def seed_of(*parts: str | int, bits: int) -> int:

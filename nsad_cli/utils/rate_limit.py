@@ -7,10 +7,13 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 from aiolimiter import AsyncLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
 
 RETRIES = 6
 """Attempts after the first one at a reply that failed: a broken connection, an error of the server, no usable text."""

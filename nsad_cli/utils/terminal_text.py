@@ -141,7 +141,8 @@ def _rows(body: str) -> str:
 
 def printable(text: str) -> str:
     """Model text with what would steer a terminal shown, not obeyed: control characters, and those that turn the
-    writing direction or are not seen; newlines and tabs stay."""
+    writing direction or are not seen; newlines and tabs stay.
+    """
     return "".join(
         char if char in "\n\t" or unicodedata.category(char) not in STEERING else _escape(ord(char)) for char in text
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
 from nsad_cli.errors import UsageError
-from nsad_cli.types import Chain
 from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, printable, readable
 from nsad_cli.voting.rule_results import ALONE, STAYS, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from nsad_cli.types import Chain
 
 Line = list[tuple[str, str]]
 """(text, meaning) one after the other; meanings: head, winner, right, wrong, dim, changed, or none."""

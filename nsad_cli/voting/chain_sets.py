@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Chain, Problem
-from nsad_cli.voting.problem_filters import Outcome
 from nsad_cli.voting.vectorised import Row, outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from nsad_cli.types import Chain, Problem
+    from nsad_cli.voting.problem_filters import Outcome
 
 PART = 400
 """Problems whose votes are held at once."""
@@ -144,7 +148,8 @@ def chains_of(store: ChainStore, chosen: ChainSet, problem_id: str, ranker: str 
 
 def find_problem(problems: Sequence[Problem], wanted: str) -> list[Problem]:
     """The one at that place for a number of up to five digits (1 is the first, -1 the last), else those whose id begins
-    so."""
+    so.
+    """
     if re.fullmatch(r"-?[0-9]{1,5}", wanted):
         place = int(wanted)
         inside = 0 < place <= len(problems) or -len(problems) <= place < 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nsad_cli.types import Chain
+if TYPE_CHECKING:
+    from nsad_cli.types import Chain
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\\$(])")
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
-from nsad_cli.types import Chain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.types import Chain
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,17 @@ the ranker), and with mean weights on both. `best` has none: a further chain can
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
-from nsad_cli.types import Chain
 from nsad_cli.voting.rules import chain_weights, possible_rule, vote, winner_is_right
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.types import Chain
 
 STOPPABLE = ("sc", "wsc", "asc", "asc-add")
 """Rules whose votes tell how sure their leader is."""

@@ -23,14 +23,18 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nsad_cli.errors import UsageError
-from nsad_cli.types import Chain
 from nsad_cli.voting.rules import chain_weights, vote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nsad_cli.types import Chain
 
 CLOSE = 1e-9
 """Of all weight: leads below it may be ties, and the vote itself is asked."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nsad_cli.types import Chain
 from nsad_cli.voting.rule_results import Standing, standings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nsad_cli.types import Chain
 
 SHOWN = ("sc", "wsc", "asc")
 """The rules side by side, of which a queue tells disagreement."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
-from nsad_cli.types import Ballot, Chain
 from nsad_cli.voting.counterfactuals import raised
 from nsad_cli.voting.minimal_flip import smallest_flip
 from nsad_cli.voting.rules import RULES, chain_weights, chains_to_turn, vote, winner_is_right
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.types import Ballot, Chain
 
 ALONE = "no chain states another answer"
 STAYS = "no removal lets another answer win"

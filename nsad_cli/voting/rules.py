@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
 from nsad_cli.types import Ballot, Chain, Vote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 RULES = ("sc", "wsc", "asc", "asc-add", "best")
 BY_RANKER = ("asc", "asc-add", "best")

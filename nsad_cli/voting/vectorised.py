@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nsad_cli.types import Chain
 from nsad_cli.voting.problem_filters import Outcome, Won, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 Row = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
 """A chain without its text: problem, index, answer, class, whether it is right, log-probabilities (32-bit floats),

@@ -28,10 +28,9 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable
 from fcntl import ioctl
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +42,9 @@ from nsad_cli.runs.run import FORMAT
 from tests.benchmarks.dashboard_votes import build
 from tests.benchmarks.dashboard_votes import figures as votes_figures
 from tests.benchmarks.report import at_most, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STARTS, FRAMES, ARRIVING = 7, 30, 10
 Figures = dict[str, dict[str, Any]]

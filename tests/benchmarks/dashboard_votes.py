@@ -10,7 +10,7 @@ import dataclasses
 import random
 import statistics
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.context import Reader
@@ -21,6 +21,9 @@ from nsad_cli.types import Chain, Problem
 from nsad_cli.voting.chain_sets import chain_sets, open_store, survey
 from nsad_cli.voting.minimal_flip import smallest_flip
 from nsad_cli.voting.problem_filters import SHOWN
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = {"model": "nce", "model_key": "key", "sampling": "sampling"}
 RANKER = "head-made"

@@ -18,8 +18,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -31,6 +30,9 @@ from nsad_cli.models.nat.layer import NatLinear, NatVariant, literal_output, uni
 from nsad_cli.models.student import load_student, pick_device
 from nsad_cli.training.losses import token_nll
 from tests.benchmarks.report import at_most
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FORMS = ("lora", "literal", "ours")
 SHAPES = {  # name: tokens, d_in, d_out, goal for saved activations (a fraction of the literal form's)

@@ -8,15 +8,19 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.problems import load_problems
 from nsad_cli.problems.ngram_overlap import find_overlaps
 from nsad_cli.teachers import make_teacher
-from nsad_cli.types import Problem
 from tests.benchmarks.report import at_most, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.types import Problem
 
 
 def seconds(training: Sequence[Problem], evaluation: Sequence[Problem]) -> float:

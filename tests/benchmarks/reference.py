@@ -7,15 +7,18 @@ copies of the base and full logits of three models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.models.packing import Example
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.models.packing import Example
 
 PAPER = AdapterSettings(targets=("q_proj", "v_proj"), r=8, alpha=16, dropout=0.05)
 

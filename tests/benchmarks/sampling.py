@@ -22,10 +22,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -35,6 +34,9 @@ from nsad_cli.models.packing import enable_packing
 from nsad_cli.models.student import Student, load_student, resolve
 from nsad_cli.problems import load_problems
 from tests.benchmarks.report import at_least, close_to_machine, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 N = 16
 SAMPLING = Sampling(temperature=0.7, top_p=1.0, max_new_tokens=256)

@@ -19,8 +19,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -34,8 +33,12 @@ from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.problems import arithmetic
 from nsad_cli.rankers.linear_probe import ProbeRanker
 from nsad_cli.runs.run import STAGES, Run
-from nsad_cli.types import Chain, Problem
 from tests.benchmarks.report import at_most, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from nsad_cli.types import Chain, Problem
 
 KINDS: dict[str, dict[str, Any]] = {"head": {}, "probe": {"kind": "probe"}}
 """Kinds of ranker, and the settings of training.ranker that make each."""
@@ -111,7 +114,7 @@ def quick_recipe(ranker: dict[str, Any]) -> Recipe:
         "teacher": {"spec": "arithmetic", "draws": 2},
         "student": {"device": os.environ.get("NSAD_DEVICE", "auto")},
         "training": {
-            **{stage: STAGE for stage in ("negative", "nat", "nce")},
+            **dict.fromkeys(("negative", "nat", "nce"), STAGE),
             "ranker": {**STAGE, "problems": 4, "samples": 1, **ranker},
         },
     }

@@ -15,12 +15,14 @@ from __future__ import annotations
 import argparse
 import math
 import random
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.types import Chain
 from nsad_cli.voting.early_stopping import confidence, sum_is_greater
 from tests.benchmarks.report import at_least, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 THRESHOLD, MOST = 0.95, 24
 Beta = tuple[float, float]

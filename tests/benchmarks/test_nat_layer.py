@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-
-import pytest
+from typing import TYPE_CHECKING
 
 from tests.benchmarks import nat_layer
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_the_report_keeps_its_contract(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,9 +16,8 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -30,6 +29,9 @@ from nsad_cli.training.likelihood import CompletionObjective
 from tests.benchmarks.nat_layer import LiteralVariant, NatLinear, NatVariant
 from tests.benchmarks.reference import PAPER, likelihood_step, padded, trio
 from tests.benchmarks.report import at_least, close_to_machine, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 MAX_CHARS = 1600
 MICRO_BATCH = 4

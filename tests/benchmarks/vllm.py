@@ -16,9 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -31,6 +30,9 @@ from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import load_student, smollm2_folder
 from nsad_cli.problems.arithmetic import problems
 from tests.benchmarks.report import at_least, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHARED = 4
 """Chains of one problem."""

@@ -9,8 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -19,6 +18,9 @@ from nsad_cli.problems.arithmetic import problems
 from nsad_cli.voting.rules import RULES
 from tests.helpers.terminal import Terminal
 from tests.training.test_stages import recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Nsad = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -58,9 +60,12 @@ def trained(
 def failure(result: subprocess.CompletedProcess[str], code: int) -> list[str]:
     """The three lines of an error, and nothing else on stdout."""
     assert result.returncode == code, result.stderr
-    assert result.stdout == "" and "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
     lines = result.stderr.splitlines()[-3:]
-    assert lines[0].startswith("error: ") and lines[1].startswith("  why: ") and lines[2].startswith("  try: ")
+    assert lines[0].startswith("error: ")
+    assert lines[1].startswith("  why: ")
+    assert lines[2].startswith("  try: ")
     return lines
 
 
@@ -108,8 +113,10 @@ def test_a_whole_run_prints_one_json_object(trained: tuple[Path, subprocess.Comp
     _, result = trained
     assert result.returncode == 0, result.stderr
     value = json.loads(result.stdout)
-    assert value["run"] == "tiny" and {row["model"] for row in value["results"]} == {"base", "nat", "nce"}
-    assert "negative" in result.stderr and "nce" in result.stderr
+    assert value["run"] == "tiny"
+    assert {row["model"] for row in value["results"]} == {"base", "nat", "nce"}
+    assert "negative" in result.stderr
+    assert "nce" in result.stderr
 
 
 def test_solve_needs_no_flag_after_a_run(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -117,12 +124,15 @@ def test_solve_needs_no_flag_after_a_run(trained: tuple[Path, subprocess.Complet
     result = run_nsad(home, "solve", "-", "--json", "--samples", "3", stdin="Ana has 3 cups. How many?")
     assert result.returncode == 0, result.stderr
     value = json.loads(result.stdout)
-    assert set(value) == {"answer", "rule", "share", "votes", "chains"} and value["rule"] == "asc"
+    assert set(value) == {"answer", "rule", "share", "votes", "chains"}
+    assert value["rule"] == "asc"
     assert [chain["index"] for chain in value["chains"]] == [0, 1, 2]
     assert set(value["chains"][0]) == {"index", "text", "answer", "weight", "logprob", "tokens", "finish"}
     assert "run: tiny" in result.stderr
     again = run_nsad(home, "solve", "Ana has 3 cups. How many?", "--samples", "3", "--verbose")
-    assert again.returncode == 0 and "rule asc" in again.stderr and "chain 2" in again.stdout
+    assert again.returncode == 0
+    assert "rule asc" in again.stderr
+    assert "chain 2" in again.stdout
 
 
 def test_a_file_of_problems_is_solved_once(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -133,13 +143,17 @@ def test_a_file_of_problems_is_solved_once(trained: tuple[Path, subprocess.Compl
     arguments = ["solve", "--file", "asked.jsonl", "--samples", "8", "--stop-at", "0.6", "--wave", "2", "--json"]
     first = run_nsad(home, *arguments)
     assert first.returncode == 0, first.stderr
-    assert "asked.jsonl:2:" in first.stderr and "asked.jsonl:4:" in first.stderr
+    assert "asked.jsonl:2:" in first.stderr
+    assert "asked.jsonl:4:" in first.stderr
     found = json.loads(first.stdout)["solutions"]
     assert [item["question"] for item in found] == [asked[0], asked[2]]
-    assert found[0]["gold"] == "7" and "gold" not in found[1]
+    assert found[0]["gold"] == "7"
+    assert "gold" not in found[1]
     for item in found:
         stopped = item["stopped"]
-        assert stopped["chains"] == len(item["chains"]) and stopped["of"] == 8 and stopped["chains"] % 2 == 0
+        assert stopped["chains"] == len(item["chains"])
+        assert stopped["of"] == 8
+        assert stopped["chains"] % 2 == 0
         assert stopped["sure"] >= 0.6 or stopped["chains"] == 8
     with sqlite3.connect(home / "runs" / "tiny" / "chains.sqlite") as store:
         count = store.execute("SELECT COUNT(*), MAX(created) FROM chains WHERE text <> ''").fetchone()
@@ -148,7 +162,9 @@ def test_a_file_of_problems_is_solved_once(trained: tuple[Path, subprocess.Compl
     with sqlite3.connect(home / "runs" / "tiny" / "chains.sqlite") as store:
         assert store.execute("SELECT COUNT(*) FROM chains WHERE text <> ''").fetchone()[0] == count[0]
     shown = run_nsad(home, "solve", "--file", "asked.jsonl", "--samples", "2", NO_COLOR="1")
-    assert "of 1 right" in shown.stdout and "2 solved" in shown.stdout and "\x1b" not in shown.stdout
+    assert "of 1 right" in shown.stdout
+    assert "2 solved" in shown.stdout
+    assert "\x1b" not in shown.stdout
 
 
 @pytest.mark.slow
@@ -169,9 +185,8 @@ def test_a_stopped_list_goes_on(trained: tuple[Path, subprocess.CompletedProcess
     done = [line, *rest.splitlines()]
     assert len(done) < count
     whole = run_nsad(home, "solve", "--file", "many.txt", "--samples", "4").stdout.splitlines()
-    assert len(whole) == count + 1 and [item.rstrip() for item in done] == [
-        item.rstrip() for item in whole[: len(done)]
-    ]
+    assert len(whole) == count + 1
+    assert [item.rstrip() for item in done] == [item.rstrip() for item in whole[: len(done)]]
 
 
 def test_votes_grow_in_a_terminal(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -181,17 +196,22 @@ def test_votes_grow_in_a_terminal(trained: tuple[Path, subprocess.CompletedProce
         raw = terminal.raw
     assert code == 0 and "of 3 chains" in raw and "\x1b[?25l" in raw, "it is drawn anew, with the cursor hidden"
     assert raw.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in raw, "and the cursor comes back"
-    assert "Chains" in stdout and "\x1b" not in stdout
+    assert "Chains" in stdout
+    assert "\x1b" not in stdout
 
 
 def test_comparing(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     home, _ = trained
     result = run_nsad(home, "eval", "--compare", "tiny:nat", "tiny:nce", "--json")
     value = json.loads(result.stdout)
-    assert value["a"] == "tiny:nat" and value["b"] == "tiny:nce"
+    assert value["a"] == "tiny:nat"
+    assert value["b"] == "tiny:nce"
     rows = {row["rule"]: row for row in value["comparison"]}
-    assert value["left_out"] == [] and "left out" not in result.stderr
-    assert {None, "sc", "asc", "any", "mean"} <= set(rows) and rows[None]["n"] == 4 and 0 < rows[None]["p"] <= 1
+    assert value["left_out"] == []
+    assert "left out" not in result.stderr
+    assert {None, "sc", "asc", "any", "mean"} <= set(rows)
+    assert rows[None]["n"] == 4
+    assert 0 < rows[None]["p"] <= 1
     assert "bootstrap" in run_nsad(home, "eval", "--compare", "tiny:base", "tiny").stdout
     assert "itself" in failure(run_nsad(home, "eval", "--compare", "tiny", "tiny:nce"), 2)[0]
     assert "nsad train-baseline mix" in failure(run_nsad(home, "eval", "--compare", "tiny:mix", "tiny"), 1)[2]
@@ -200,11 +220,12 @@ def test_comparing(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> No
     assert "nsad eval --run tiny --model nat" in failure(none, 1)[2]
     fewer = run_nsad(home, "eval", "--compare", "tiny:nat", "tiny", "--samples", "9", "--json")
     (left,) = json.loads(fewer.stdout)["left_out"]
-    assert (
-        left["what"] == ["votes"] and "they have 2 chains of both, not 9" in left["why"] and left["why"] in fewer.stderr
-    )
+    assert left["what"] == ["votes"]
+    assert "they have 2 chains of both, not 9" in left["why"]
+    assert left["why"] in fewer.stderr
     _, why, fix = failure(run_nsad(home, "eval", "--compare", "tiny", "tiny@server:m", "--samples", "3"), 1)
-    assert "hf (tiny:nce)" in why and "`nsad eval --run tiny --model nce --engine server:m@URL --samples 3`" in fix
+    assert "hf (tiny:nce)" in why
+    assert "`nsad eval --run tiny --model nce --engine server:m@URL --samples 3`" in fix
     assert "unknown engine" in failure(run_nsad(home, "eval", "--compare", "tiny", "tiny@serve"), 2)[0]
 
 
@@ -221,9 +242,12 @@ def test_eval_and_stats(trained: tuple[Path, subprocess.CompletedProcess[str]]) 
     assert all(row["chains"] <= row["of_chains"] == 4 for row in report["stopping"])
     assert all(row["n"] == 2 and 0 <= row["ci95"][0] <= row["accuracy"] <= row["ci95"][1] <= 1 for row in rows)
     table = run_nsad(home, "eval", "--limit", "2", "--samples", "0", NO_COLOR="1")
-    assert "greedy" in table.stdout and "\x1b" not in table.stdout
+    assert "greedy" in table.stdout
+    assert "\x1b" not in table.stdout
     stats = json.loads(run_nsad(home, "stats", "--json").stdout)
-    assert stats["run"] == "tiny" and stats["ledger"] and stats["stages"]["nce"]["state"] == "finished"
+    assert stats["run"] == "tiny"
+    assert stats["ledger"]
+    assert stats["stages"]["nce"]["state"] == "finished"
     assert "correct" in run_nsad(home, "stats").stdout
 
 
@@ -241,11 +265,15 @@ def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     result = run_nsad(home, "export", "--run", "tiny", "out/merged", "--json")
     assert result.returncode == 0, result.stderr
     value = json.loads(result.stdout)
-    assert value["run"] == "tiny" and value["folder"] == str(home / "out" / "merged") and value["kind"] == "merged"
-    assert "{question}" in value["template"] and (home / "out" / "merged" / "model.safetensors").is_file()
+    assert value["run"] == "tiny"
+    assert value["folder"] == str(home / "out" / "merged")
+    assert value["kind"] == "merged"
+    assert "{question}" in value["template"]
+    assert (home / "out" / "merged" / "model.safetensors").is_file()
     assert "not empty" in failure(run_nsad(home, "export", "out/merged"), 1)[0]
     lora = run_nsad(home, "export", "out/lora", "--lora", "--json")
-    assert lora.returncode == 0 and json.loads(lora.stdout)["weights"] == value["weights"]
+    assert lora.returncode == 0
+    assert json.loads(lora.stdout)["weights"] == value["weights"]
     nat = run_nsad(home, "export", "out/nat", "--for", "vllm")
     assert (
         nat.returncode == 0
@@ -266,8 +294,11 @@ def test_rationales_out_and_in(trained: tuple[Path, subprocess.CompletedProcess[
     tiny, elsewhere = ["--run", "tiny", "--json"], {"NSAD_HOME": "elsewhere"}
     for name in ("d/rows.jsonl", "d/rows.parquet", "d/rows"):
         value = json.loads(run_nsad(home, "data", "export", name, *tiny).stdout)
-        assert value["path"] == str(home / name) and value["format"] == "unpaired"
-        assert value["rows"] == value["right"] + value["wrong"] and value["right"] > 10 and value["wrong"] > 10
+        assert value["path"] == str(home / name)
+        assert value["format"] == "unpaired"
+        assert value["rows"] == value["right"] + value["wrong"]
+        assert value["right"] > 10
+        assert value["wrong"] > 10
         arguments = ["data", "import", name, "--run", name.replace("/", "-"), "--json"]
         for _ in range(2):  # a second time changes nothing
             result = run_nsad(home, *arguments, **elsewhere)
@@ -276,7 +307,8 @@ def test_rationales_out_and_in(trained: tuple[Path, subprocess.CompletedProcess[
             assert found["verdicts"] == {"correct": value["right"], "wrong": value["wrong"]}
     assert "already done" in result.stderr
     pairs = run_nsad(home, "data", "export", "d/pairs", "--format", "preference", "--run", "tiny")
-    assert pairs.returncode == 0 and "rows of preference" in pairs.stderr
+    assert pairs.returncode == 0
+    assert "rows of preference" in pairs.stderr
     wrong = run_nsad(home, "data", "export", "d/w.jsonl", "--format", "prompt-completion", "--side", "wrong", *tiny)
     assert json.loads(wrong.stdout)["rows"] == value["wrong"]
     assert "already" in failure(run_nsad(home, "data", "export", "d/rows.jsonl", *tiny), 1)[0]
@@ -296,11 +328,16 @@ def test_overlap(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None
     result = run_nsad(home, "stats", "--overlap", "jsonl@asked.jsonl, arithmetic:test", "--run", "tiny", "--json")
     value = json.loads(result.stdout)
     mine, test = value["overlap"]
-    assert value["training"] == 20 and (mine["benchmark"], test["benchmark"]) == ("jsonl", "arithmetic:test")
-    assert mine["same"] == 1 and mine["overlaps"] == len(mine["pairs"]) and mine["pairs"][0]["training"] == copied
-    assert test["same"] == 0 and test["problems"] == 100
+    assert value["training"] == 20
+    assert (mine["benchmark"], test["benchmark"]) == ("jsonl", "arithmetic:test")
+    assert mine["same"] == 1
+    assert mine["overlaps"] == len(mine["pairs"])
+    assert mine["pairs"][0]["training"] == copied
+    assert test["same"] == 0
+    assert test["problems"] == 100
     shown = run_nsad(home, "stats", "--overlap", "jsonl@asked.jsonl", "--run", "tiny").stdout
-    assert "same and words and numbers" in " ".join(shown.split()) and copied[:60] in shown
+    assert "same and words and numbers" in " ".join(shown.split())
+    assert copied[:60] in shown
     assert "math" in failure(run_nsad(home, "stats", "--overlap", "mathh", "--run", "tiny"), 2)[2]
     failure(run_nsad(home, "stats", "--overlap", "", "--run", "tiny"), 2)
 
@@ -336,18 +373,21 @@ def test_the_stages_one_by_one(nsad: Nsad, tiny_llama: Path) -> None:
     more = nsad("collect", "-k", "4", "--run", "mine", "--json")
     assert json.loads(more.stdout)["new"] == 12
     ledger = json.loads(nsad("grade", "--run", "mine", "--json").stdout)
-    assert ledger["verdicts"]["correct"] > 15 and ledger["verdicts"]["wrong"] > 8
+    assert ledger["verdicts"]["correct"] > 15
+    assert ledger["verdicts"]["wrong"] > 8
     nat = nsad("train-nat", "--run", "mine", "--json", *settings)
     assert nat.returncode == 0, nat.stderr
     assert json.loads(nat.stdout)["stages"].keys() == {"negative", "nat"}
     failure(nsad("train-ranker", "--run", "mine"), 2)
     nce = nsad("train-nce", "--run", "mine", *settings)
-    assert nce.returncode == 0 and "nsad train-ranker --run mine" in nce.stderr
+    assert nce.returncode == 0
+    assert "nsad train-ranker --run mine" in nce.stderr
     rivals = nsad("train-baseline", "mix", "nat-control", "--run", "mine", "--tokens", "300", "--json")
     assert json.loads(rivals.stdout)["stages"].keys() == {"mix", "positive", "nat-control"}, rivals.stderr
     assert "nat-control" in " ".join(failure(nsad("train-baseline", "nat-controll", "--run", "mine"), 2))
     solved = nsad("solve", "1 + 1 = ?", "--samples", "2", "--json", "--run", "mine", NSAD_DEVICE="cpu")
-    assert json.loads(solved.stdout)["rule"] == "sc" and "no ranker" in solved.stderr
+    assert json.loads(solved.stdout)["rule"] == "sc"
+    assert "no ranker" in solved.stderr
 
 
 def test_vote(nsad: Nsad, tmp_path: Path) -> None:
@@ -357,7 +397,8 @@ def test_vote(nsad: Nsad, tmp_path: Path) -> None:
     assert json.loads(result.stdout) == {"rule": "asc", "n": 1, "accuracy": 1.0}
     assert "v.jsonl:2:" in result.stderr
     lines = nsad("vote", str(tmp_path / "v.jsonl"), "--stop-at", "0.6").stdout.splitlines()
-    assert lines[0].startswith("sc: 1 of 1 right") and lines[1].startswith("sc, stopped at 0.6: 1 of 1 right")
+    assert lines[0].startswith("sc: 1 of 1 right")
+    assert lines[1].startswith("sc, stopped at 0.6: 1 of 1 right")
     early = json.loads(nsad("vote", str(tmp_path / "v.jsonl"), "--stop-at", "0.6", "--json").stdout)
     assert early == {"rule": "sc", "n": 1, "accuracy": 1.0, "accuracy_stopped": 1.0, "chains": 0.5, "same": 1.0}
     failure(nsad("vote", str(tmp_path / "v.jsonl"), "--rule", "wsc"), 2)
@@ -369,7 +410,9 @@ def test_doctor(nsad: Nsad) -> None:
     result = nsad("doctor", "--json", OPENAI_API_KEY="sk-very-secret", HF_ENDPOINT="http://127.0.0.1:9")
     value = json.loads(result.stdout)
     checks = {check["name"]: check for check in value["checks"]}
-    assert checks["torch"]["state"] == "ok" and checks["hub"]["state"] == "absent" and checks["key"]["state"] == "ok"
+    assert checks["torch"]["state"] == "ok"
+    assert checks["hub"]["state"] == "absent"
+    assert checks["key"]["state"] == "ok"
     assert "secret" not in result.stdout + result.stderr
     assert result.returncode == (0 if value["ok"] else 1)
 
@@ -418,14 +461,17 @@ def test_a_stream_that_cannot_be_used_is_told(tmp_path: Path, command: str, text
     result = subprocess.run(["sh", "-c", os.fsencode(shell)], cwd=tmp_path, input=text, capture_output=True)
     lines = result.stderr.decode().splitlines()
     assert result.returncode in (1, 2) and result.stdout == b"" and len(lines) == 3, lines
-    assert words in lines[0] + lines[1] and lines[1].startswith("  why: ") and lines[2].startswith("  try: ")
+    assert words in lines[0] + lines[1]
+    assert lines[1].startswith("  why: ")
+    assert lines[2].startswith("  try: ")
 
 
 def test_nobody_needs_to_read(tmp_path: Path) -> None:
     (tmp_path / "chains.jsonl").write_text('{"id": "a", "gold": "7", "chains": [{"text": "", "answer": "7"}]}\nbad\n')
     shell = f"{sys.executable} -m nsad_cli vote chains.jsonl --json 2>&-; {sys.executable} -m nsad_cli --help | true"
     result = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True)
-    assert json.loads(result.stdout)["accuracy"] == 1.0 and result.stderr == b""
+    assert json.loads(result.stdout)["accuracy"] == 1.0
+    assert result.stderr == b""
 
 
 def test_a_malformed_recipe_names_its_line(nsad: Nsad, tmp_path: Path) -> None:
@@ -489,7 +535,8 @@ def test_solving_a_benchmark_question_does_not_spoil_its_evaluation(
     before = run_nsad(home, *arguments).stdout
     question = next(problems("test", 1)).question
     assert run_nsad(home, "solve", question, "--run", "tiny", "--samples", "2").returncode == 0
-    assert run_nsad(home, *arguments).stdout == before and json.loads(before)["results"]
+    assert run_nsad(home, *arguments).stdout == before
+    assert json.loads(before)["results"]
 
 
 def test_an_edited_problems_file_is_read_again(nsad: Nsad, tmp_path: Path) -> None:
@@ -509,7 +556,8 @@ def test_an_edited_problems_file_is_read_again(nsad: Nsad, tmp_path: Path) -> No
         "--json",
     )
     first = nsad(*arguments)
-    assert json.loads(first.stdout)["problems"] == 1 and "p.jsonl:2:" in first.stderr
+    assert json.loads(first.stdout)["problems"] == 1
+    assert "p.jsonl:2:" in first.stderr
     assert json.loads(nsad("grade", "--run", "mine", "--json").stdout)["verdicts"].get("correct") is None
     path.write_text(json.dumps({"question": question, "answer": next(problems("train", 1)).answer}))
     assert json.loads(nsad(*arguments).stdout)["new"] == 0
@@ -527,7 +575,9 @@ def test_a_mistake_is_told_with_its_own_file(nsad: Nsad, tmp_path: Path) -> None
 
 def test_debug_shows_the_traceback(nsad: Nsad) -> None:
     result = nsad("solve", "1+1", "--debug")
-    assert result.returncode == 2 and "Traceback" in result.stderr and "error: " in result.stderr
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr
+    assert "error: " in result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -549,6 +599,7 @@ def test_an_interrupt_is_told_and_exits_130(tiny_llama: Path, tmp_path: Path, nu
             break
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130 and stdout == ""
+    assert process.returncode == 130
+    assert stdout == ""
     assert [line.strip().partition(":")[0] for line in stderr.splitlines()[-3:]] == ["error", "why", "try"]
     assert "it resumes" in stderr

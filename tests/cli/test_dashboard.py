@@ -11,12 +11,15 @@ import subprocess
 import sys
 import termios
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cli.test_commands import run_nsad
 from tests.helpers.run_folders import collected, make_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PATIENCE = 60.0
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
@@ -64,9 +67,12 @@ def watched(home: Path, *arguments: str, until: str, end: str | signal.Signals, 
 def test_it_leaves_the_terminal_as_it_was(tmp_path: Path, end: str | signal.Signals) -> None:
     make_run(tmp_path / "runs", "first", collected())
     code, raw = watched(tmp_path, until="581 correct", end=end)
-    assert code == 0 and raw.count(ENTER) == raw.count(LEAVE) == 1
+    assert code == 0
+    assert raw.count(ENTER) == raw.count(LEAVE) == 1
     after = raw.rpartition(LEAVE)[2]
-    assert "\x1b[?25h" in after and "\x1b[?1000l" in raw and not STYLES.sub("", re.sub(r"\x1b\[\?\d+[hl]", "", after))
+    assert "\x1b[?25h" in after
+    assert "\x1b[?1000l" in raw
+    assert not STYLES.sub("", re.sub(r"\x1b\[\?\d+[hl]", "", after))
 
 
 def test_a_failure_is_three_lines_and_no_success(tmp_path: Path) -> None:
@@ -77,19 +83,25 @@ def test_a_failure_is_three_lines_and_no_success(tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     code, raw = watched(tmp_path, until="never", end="q", PYTHONPATH=path)
     after = STYLES.sub("", raw.rpartition(LEAVE)[2])
-    assert code == 1 and "why: ValueError: a fault of ours" in after and "Traceback" not in after
+    assert code == 1
+    assert "why: ValueError: a fault of ours" in after
+    assert "Traceback" not in after
 
 
 def test_no_run_at_all_says_what_to_run(tmp_path: Path) -> None:
     code, raw = watched(tmp_path, until="nsad run RECIPE", end="q")
-    assert code == 0 and "nsad demo" in raw and not (tmp_path / "runs").exists()
+    assert code == 0
+    assert "nsad demo" in raw
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_screen_to_begin_with_and_a_run(tmp_path: Path) -> None:
     for name in ("first", "second"):
         make_run(tmp_path / "runs", name, collected())
     code, raw = watched(tmp_path, "--run", "first", "--view", "machine", until="this machine", end="q")
-    assert code == 0 and "first" in raw and "second" not in raw
+    assert code == 0
+    assert "first" in raw
+    assert "second" not in raw
 
 
 def test_no_color_shows_no_hue(tmp_path: Path) -> None:
@@ -115,11 +127,17 @@ def test_what_cannot_be_shown_is_told_in_three_lines(
     make_run(tmp_path / "runs", "first", collected())
     code, raw = watched(tmp_path, *arguments, until="never", end="q", **variables)
     lines = STYLES.sub("", raw).strip().splitlines()
-    assert code == 2 and len(lines) == 3 and said in raw and ENTER not in raw
+    assert code == 2
+    assert len(lines) == 3
+    assert said in raw
+    assert ENTER not in raw
     assert [line.split(":")[0].strip() for line in lines] == ["error", "why", "try"]
 
 
 def test_it_needs_a_terminal(tmp_path: Path) -> None:
     result = run_nsad(tmp_path, "dashboard")
-    assert result.returncode == 2 and result.stdout == "" and len(result.stderr.splitlines()) == 3
-    assert "needs a terminal" in result.stderr and "nsad runs --json" in result.stderr
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 3
+    assert "needs a terminal" in result.stderr
+    assert "nsad runs --json" in result.stderr

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cli.test_commands import failure, run_nsad
 from tests.collection.test_batch_collect import Serve, serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["serve"]
 
@@ -24,13 +27,17 @@ PRICES = ("--set", "teacher.price.input=1", "--set", "teacher.price.output=2")
 def test_a_dry_run_makes_nothing_and_needs_no_key(tmp_path: Path) -> None:
     table = run_nsad(tmp_path, "collect", "--dry-run", "--teacher", "gpt-4", *ASKED, NO_COLOR="1", COLUMNS="80")
     assert table.returncode == 0, table.stderr
-    assert "cost, US dollars" in table.stdout and "$30 and $60 per million" in table.stdout
+    assert "cost, US dollars" in table.stdout
+    assert "$30 and $60 per million" in table.stdout
     unknown = run_nsad(tmp_path, "collect", "--dry-run", "--teacher", "nobodys", *ASKED)
-    assert "price: unknown" in unknown.stdout and "--set teacher.price.input=" in unknown.stdout
+    assert "price: unknown" in unknown.stdout
+    assert "--set teacher.price.input=" in unknown.stdout
     priced = run_nsad(tmp_path, "collect", "--dry-run", "--teacher", "nobodys", *ASKED, *PRICES, "--batch", "--json")
     quote = json.loads(priced.stdout)
-    assert (quote["draws"], quote["requests"]) == (36, 12) and quote["batch"]
-    assert 0 < quote["cost"] < quote["cost_at_most"] and "own solutions" in quote["completions_by"]
+    assert (quote["draws"], quote["requests"]) == (36, 12)
+    assert quote["batch"]
+    assert 0 < quote["cost"] < quote["cost_at_most"]
+    assert "own solutions" in quote["completions_by"]
     tokens = quote["prompt_tokens_at_most"] + 2 * quote["completion_tokens_at_most"]
     assert quote["cost_at_most"] == pytest.approx(0.5e-6 * tokens)
     assert [path for path in tmp_path.iterdir() if path.is_dir() and path.name == "runs"] == []
@@ -69,7 +76,8 @@ def test_the_same_command_again_goes_on_with_a_stopped_run(serve: Serve, tmp_pat
     assert json.loads(run_nsad(tmp_path, *command, "--json").stdout)["new"] == 36
     assert len(list((tmp_path / "runs").iterdir())) == 1 == len(server.told()["batches"])
     other = run_nsad(tmp_path, "collect", "--teacher", "arithmetic", *ASKED, "--json")
-    assert len(list((tmp_path / "runs").iterdir())) == 2 and json.loads(other.stdout)["new"] == 36
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert json.loads(other.stdout)["new"] == 36
 
 
 @pytest.mark.slow
@@ -86,16 +94,19 @@ def test_an_interrupted_batch_goes_on_without_us(serve: Serve, tmp_path: Path) -
         time.sleep(0.1)
     first.send_signal(signal.SIGINT)
     said = first.communicate(timeout=30)[1]
-    assert first.returncode == 130 and "36 draws stay with the API" in said
+    assert first.returncode == 130
+    assert "36 draws stay with the API" in said
     assert "nsad collect --batch --run mine" in said
     plain = run_nsad(tmp_path, *command, "--no-batch")
-    assert plain.returncode == 0 and "36 draws are in batches under way" in plain.stderr
+    assert plain.returncode == 0
+    assert "36 draws are in batches under way" in plain.stderr
     server.control(hold="")
     last = run_nsad(tmp_path, "collect", "--batch", "--run", "mine", *PRICES, "--json")
     result = json.loads(last.stdout)
     assert (result["draws"], result["new"], result["in_batches"]) == (36, 36, 0)
     assert result["cost"] == pytest.approx(0.5 * (12 * 10 * 1e-6 + 36 * 5 * 2e-6))
-    assert len(server.told()["batches"]) == 1 and len(server.told()["requests"]) == 12
+    assert len(server.told()["batches"]) == 1
+    assert len(server.told()["requests"]) == 12
 
 
 def test_max_draws_alone_spends_nothing(tmp_path: Path) -> None:
@@ -104,4 +115,6 @@ def test_max_draws_alone_spends_nothing(tmp_path: Path) -> None:
         (["-k", "9", "--max-draws", "6", "--until", "positives=1"], "below teacher.draws"),
     ):
         refused = run_nsad(tmp_path, "collect", "--teacher", "arithmetic", *ASKED, *options)
-        assert refused.returncode == 2 and told in refused.stderr and len(refused.stderr.splitlines()) == 3
+        assert refused.returncode == 2
+        assert told in refused.stderr
+        assert len(refused.stderr.splitlines()) == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -13,6 +13,9 @@ from nsad_cli.pipeline.plan import Plan, StagePlan
 from nsad_cli.runs.run import STAGES
 from tests.cli.test_commands import failure, run_nsad
 from tests.training.test_stages import recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEYS = {
     "stage",
@@ -33,11 +36,14 @@ def test_a_plan_makes_no_run_and_prints_one_json_object(tiny_llama: Path, tmp_pa
     result = run_nsad(tmp_path, "run", "tiny.yaml", "--plan", "--json")
     assert result.returncode == 0, result.stderr
     value = json.loads(result.stdout)
-    assert value["run"] == "tiny" and [stage["stage"] for stage in value["stages"]] == list(STAGES)
+    assert value["run"] == "tiny"
+    assert [stage["stage"] for stage in value["stages"]] == list(STAGES)
     assert all(set(stage) >= KEYS and stage["state"] == "to do" for stage in value["stages"])
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
     table = run_nsad(tmp_path, "run", "tiny.yaml", "--plan", "--set", "seed=1", NO_COLOR="1", COLUMNS="80")
-    assert table.returncode == 0 and "Plan of run tiny" in table.stdout and "\x1b" not in table.stdout
+    assert table.returncode == 0
+    assert "Plan of run tiny" in table.stdout
+    assert "\x1b" not in table.stdout
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
     failure(run_nsad(tmp_path, "run", "tiny.yaml", "--plan", "--run", "a/b"), 2)
 
@@ -54,9 +60,14 @@ def test_the_largest_numbers_fit_80_columns(
     ]
     show_plan(Plan("a-long-name-of-a-run", tuple(stages), ()), as_json=False)
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
     text = "\n".join(lines)
-    assert "unknown" in text and "6.74B" in text and "135M" in text and "done" in text and "~33 d" in text
+    assert "unknown" in text
+    assert "6.74B" in text
+    assert "135M" in text
+    assert "done" in text
+    assert "~33 d" in text
     total = next(line for line in lines if "to spend" in line)
     assert total.split()[2:] == ["unknown", "100k", "unknown"]
 

@@ -33,14 +33,20 @@ def vote(*arguments: str) -> str:
 def told(*arguments: str) -> NsadError:
     with pytest.raises(NsadError) as error:
         vote(*arguments)
-    assert error.value.why and error.value.fix
+    assert error.value.why
+    assert error.value.fix
     return error.value
 
 
 def test_a_problem_explained(run: Path) -> None:
     shown = vote("--run", "taken", "--explain", "2")
-    assert "problem 2 of 5" in shown and PROBLEMS["split"].question in shown and "gold answer: 8" in shown
-    assert "✗ 22" in shown and "✓ 8" in shown and "-0.52" in shown and "0.59" in shown
+    assert "problem 2 of 5" in shown
+    assert PROBLEMS["split"].question in shown
+    assert "gold answer: 8" in shown
+    assert "✗ 22" in shown
+    assert "✓ 8" in shown
+    assert "-0.52" in shown
+    assert "0.59" in shown
     assert all(f" {rule} " in shown for rule in ("sc", "wsc", "asc", "asc-add", "best"))
     assert "22 ✗, margin 86%; without chains 0, 1, 4 another answer wins" in shown
     assert f"asc by {FIRST}: 8 ✓" in shown, "the other ranker says otherwise"
@@ -57,37 +63,51 @@ def test_a_problem_explained(run: Path) -> None:
 def test_explained_for_programs(run: Path) -> None:
     value = json.loads(vote("--run", "taken", "--explain", "3", "--json"))
     assert set(value) == {"run", "model", "ranker", "id", "question", "gold", "chains", "rules", "other_rankers"}
-    assert value["ranker"] == SECOND and value["gold"] == "6" and len(value["chains"]) == 4
+    assert value["ranker"] == SECOND
+    assert value["gold"] == "6"
+    assert len(value["chains"]) == 4
     assert value["chains"][1] == {
         "index": 1, "text": chains_of("lost")[1].text, "answer": "6", "class": 1, "correct": True, "weight": 0.9,
         "logprob": pytest.approx(chains_of("lost")[1].logprob), "tokens": len(chains_of("lost")[1].offsets),
     }  # fmt: skip
     rules: dict[str, Any] = value["rules"]
-    assert rules["sc"]["answer"] == "12" and rules["sc"]["right"] is False and rules["sc"]["turned_by"] == 1
-    assert rules["asc"]["answer"] == "6" and rules["asc"]["flipped_without"] == [1]
+    assert rules["sc"]["answer"] == "12"
+    assert rules["sc"]["right"] is False
+    assert rules["sc"]["turned_by"] == 1
+    assert rules["asc"]["answer"] == "6"
+    assert rules["asc"]["flipped_without"] == [1]
     assert rules["asc"]["margin"] == pytest.approx((0.9 - 0.4) / 1.4)
     assert [item["share"] for item in rules["best"]["votes"]] == pytest.approx([0.75, 0.2 / 1.2, 0.1 / 1.2])
     assert value["other_rankers"][FIRST]["answer"] == "12"
     silent = json.loads(vote("--run", "taken", "--explain", "4", "--json"))
-    assert silent["rules"]["sc"]["answer"] is None and "no chain has one" in silent["rules"]["asc"]["unavailable"]
+    assert silent["rules"]["sc"]["answer"] is None
+    assert "no chain has one" in silent["rules"]["asc"]["unavailable"]
 
 
 def test_hostile_text_is_shown(run: Path) -> None:
     shown = vote("--run", "taken", "--explain", "5")
-    assert not set(shown) & {"\x1b", "\x07", "\u202e"} and "\\x1b[2J" in shown
-    assert "[bold red]gone[/]" in shown and "✓ 1/2" in shown
+    assert not set(shown) & {"\x1b", "\x07", "\u202e"}
+    assert "\\x1b[2J" in shown
+    assert "[bold red]gone[/]" in shown
+    assert "✓ 1/2" in shown
     with ChainStore(run / "chains.sqlite") as store:  # now it stands in a queue
         store._db._connection.execute("UPDATE chains SET answer = NULL, answer_class = NULL")
     shown = vote("--run", "taken")
-    assert not set(shown) & {"\x1b", "\x07", "\u202e"} and "no chain has an answer: 5" in shown and "\\x1b[" in shown
+    assert not set(shown) & {"\x1b", "\x07", "\u202e"}
+    assert "no chain has an answer: 5" in shown
+    assert "\\x1b[" in shown
 
 
 def test_the_list_by_queue(run: Path) -> None:
     shown = vote("--run", "taken")
-    assert "run taken · nce · 5 problems" in shown and f"ranker {SECOND}" in shown
-    assert "sc: 2 of 5 right, 40.0%" in shown and "asc: 2 of 3 right, 66.7%" in shown
-    assert "disagree: rules disagree: 1" in shown and "no-answer: no chain has an answer: 1" in shown
-    assert "near: margin of 20% or less: none" in shown and "--explain" in shown
+    assert "run taken · nce · 5 problems" in shown
+    assert f"ranker {SECOND}" in shown
+    assert "sc: 2 of 5 right, 40.0%" in shown
+    assert "asc: 2 of 3 right, 66.7%" in shown
+    assert "disagree: rules disagree: 1" in shown
+    assert "no-answer: no chain has an answer: 1" in shown
+    assert "near: margin of 20% or less: none" in shown
+    assert "--explain" in shown
     value = json.loads(vote("--run", "taken", "--json"))
     ids = {name: problem.id for name, problem in PROBLEMS.items()}
     assert value["queues"] == {
@@ -97,9 +117,12 @@ def test_the_list_by_queue(run: Path) -> None:
         "near": [],
         "no-answer": [ids["silent"]],
     }
-    assert value["rule"] == "asc" and value["problems"][0]["rules"]["sc"] == {
-        "answer": "12", "right": True, "margin": pytest.approx(0.5),
-    }  # fmt: skip
+    assert value["rule"] == "asc"
+    assert value["problems"][0]["rules"]["sc"] == {
+        "answer": "12",
+        "right": True,
+        "margin": pytest.approx(0.5),
+    }
     assert len(value["problems"]) == len(ANSWERS)
     by_count = json.loads(vote("--run", "taken", "--rule", "sc", "--json"))
     assert by_count["queues"]["gold-loses"] == [ids["split"], ids["lost"]]
@@ -130,7 +153,8 @@ def test_errors(run: Path, tmp_path: Path) -> None:
     assert "not one problem" in told("--run", "taken", "--explain", "a1").what
     for name in run.glob("chains.sqlite*"):
         name.unlink()
-    assert "no chains yet" in told("--run", "taken").what and "nsad eval" in told("--run", "taken").fix
+    assert "no chains yet" in told("--run", "taken").what
+    assert "nsad eval" in told("--run", "taken").fix
     with ChainStore(run / "chains.sqlite"):
         pass
     assert "is empty" in told("--run", "taken", "--explain", "1").why

@@ -11,8 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +24,9 @@ from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.openai import OpenAITeacher
 from nsad_cli.types import Problem, problem_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COLLECT = """
 import os, signal, sys
@@ -117,7 +119,8 @@ def test_draws_of_a_problem_share_a_request_and_every_draw_arrives(serve: Serve,
         again = collect_batches(asked, teacher(server.url), 20, store)
         assert (again.stored, again.new, again.tokens) == (60, 51, 6 * 10 + 51 * 5), "16 and then 1 of each"
         told = server.told()
-        assert texts(store) == sorted(told["texts"]) and len(told["requests"]) == 3 + 6
+        assert texts(store) == sorted(told["texts"])
+        assert len(told["requests"]) == 3 + 6
         assert collect_batches(asked, teacher(server.url), 20, store).new == 0
     assert len(server.told()["batches"]) == 2 == len([b for b in told["batches"] if b["metadata"]["nsad"]])
 
@@ -138,8 +141,10 @@ def test_killed_in_every_state_it_goes_on_and_pays_once(serve: Serve, tmp_path: 
     assert finished(collecting(server, path, 30)) == ["120", "120"]
     with Store(path) as store:
         told = server.told()
-        assert texts(store) == sorted(told["texts"]) and set(told["answered"].values()) == {4}
-        assert len(told["batches"]) == 1 and len(told["requests"]) == 30
+        assert texts(store) == sorted(told["texts"])
+        assert set(told["answered"].values()) == {4}
+        assert len(told["batches"]) == 1
+        assert len(told["requests"]) == 30
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,9 @@ def test_killed_at_any_step_it_pays_once(serve: Serve, tmp_path: Path, dies_at: 
     assert first.returncode == -signal.SIGKILL
     stored = finished(collecting(server, path, 10))[0]
     told = server.told()
-    assert stored == "40" and len(told["batches"]) == batches and set(told["answered"].values()) == {4}
+    assert stored == "40"
+    assert len(told["batches"]) == batches
+    assert set(told["answered"].values()) == {4}
     with Store(path) as store:
         assert texts(store) == sorted(told["texts"])
 
@@ -194,14 +201,16 @@ def test_only_what_failed_or_expired_is_asked_again(serve: Serve, tmp_path: Path
     with Store(tmp_path / "store.sqlite") as store:
         summary = collect_batches(asked, teacher(server.url), 4, store)
         told = server.told()
-        assert summary.new == 28 and list(summary.failures.values()) == ["bad request"]
+        assert summary.new == 28
+        assert list(summary.failures.values()) == ["bad request"]
         assert texts(store) == sorted(told["texts"]), "what is paid is stored"
     assert told["batches"][0]["status"] == "expired"
     times = {question: told["answered"].get(question, 0) for question in (item.question for item in asked)}
     assert times == {problem.question: 4 * (problem.question != "bad") for problem in asked}
     asked_again = [key.split(":")[0] for key in told["requests"][len(asked) :]]
     good = {problem_id("good one"), problem_id("good two")}
-    assert not good & set(asked_again) and asked_again.count(problem_id("half")) in (1, 2)
+    assert not good & set(asked_again)
+    assert asked_again.count(problem_id("half")) in (1, 2)
 
 
 def test_a_failed_batch_is_tried_again_and_one_that_always_fails_is_told(serve: Serve, tmp_path: Path) -> None:
@@ -221,7 +230,8 @@ def test_where_less_may_wait_smaller_batches_follow_each_other(serve: Serve, tmp
     server = serve("--waiting", "3")
     with Store(tmp_path / "store.sqlite") as store:
         summary = collect_batches(problems(*(f"q {i}" for i in range(10))), teacher(server.url), 2, store)
-    assert summary.new == 20 and not summary.failures
+    assert summary.new == 20
+    assert not summary.failures
     assert server.states() == ["failed", "failed"] + ["completed"] * 5
 
 
@@ -254,10 +264,14 @@ def test_a_limit_of_cost_holds_for_what_is_handed_over(serve: Serve, tmp_path: P
     with Store(tmp_path / "store.sqlite") as store:
         small = budget(0.00002)
         summary = collect_batches(asked, made, 1, store, budget=small)
-        assert summary.out_of_money and summary.new == 0 and small.spent == 0 and not server.told()["batches"]
+        assert summary.out_of_money
+        assert summary.new == 0
+        assert small.spent == 0
+        assert not server.told()["batches"]
         limited = budget(0.0003)
         summary = collect_batches(asked, made, 1, store, budget=limited)
-        assert summary.out_of_money and 0.00025 < limited.spent <= 0.0003
+        assert summary.out_of_money
+        assert 0.00025 < limited.spent <= 0.0003
         told = server.told()
         paid = 5e-7 * 10 * len(told["texts"]) + 1e-6 * 5 * len(told["texts"])
         assert limited.spent == pytest.approx(paid) and len(told["batches"]) > 1, "what was left over was spent too"
@@ -280,7 +294,8 @@ def test_a_batch_of_an_earlier_command_counts_against_the_limit(
         monkeypatch.undo()
         server.control(hold="")
         rest = Budget(price_of(made.settings), 1.0, "{question}", 20)
-        assert collect_batches(asked, made, 1, store, budget=rest).new == 10 and rest.spent == pytest.approx(1e-4)
+        assert collect_batches(asked, made, 1, store, budget=rest).new == 10
+        assert rest.spent == pytest.approx(1e-4)
 
 
 def test_replies_that_are_read_twice_count_once(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +309,8 @@ def test_replies_that_are_read_twice_count_once(serve: Serve, tmp_path: Path, mo
         assert store.counts()["draws"] == 4
         budget = Budget(price_of(made.settings), 1.0, "{question}", 20)
         again = collect_batches(asked, made, 2, store, budget=budget)
-        assert again == CollectSummary(stored=4) and budget.spent == 0
+        assert again == CollectSummary(stored=4)
+        assert budget.spent == 0
 
 
 def test_plain_collection_leaves_a_batchs_draws_alone(
@@ -315,7 +331,8 @@ def test_two_processes_hand_over_each_draw_once(serve: Serve, tmp_path: Path) ->
     both = [collecting(server, path, 200) for _ in range(2)]
     assert {finished(process)[0] for process in both} == {"800"}
     told = server.told()
-    assert len(told["requests"]) == len(set(told["requests"])) == 200 and set(told["answered"].values()) == {4}
+    assert len(told["requests"]) == len(set(told["requests"])) == 200
+    assert set(told["answered"].values()) == {4}
 
 
 def test_a_batch_that_is_gone_or_was_cancelled_is_told_and_not_paid_again(serve: Serve, tmp_path: Path) -> None:
@@ -333,8 +350,10 @@ def test_a_batch_that_is_gone_or_was_cancelled_is_told_and_not_paid_again(serve:
                 for _ in range(2):
                     with pytest.raises(NsadError, match="does not know the batch") as error:
                         collect_batches(asked, teacher(server.url), 2, store)
-                    assert "its 2 draws may be paid" in error.value.why and batch["id"] in error.value.fix
-                assert store.give_up_batch(batch["id"]) and not store.give_up_batch(batch["id"])
+                    assert "its 2 draws may be paid" in error.value.why
+                    assert batch["id"] in error.value.fix
+                assert store.give_up_batch(batch["id"])
+                assert not store.give_up_batch(batch["id"])
             else:
                 summary = collect_batches(asked, teacher(server.url), 2, store)
                 assert "cancelled" in summary.failures[asked[0].id]

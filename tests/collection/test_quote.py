@@ -5,9 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import tiktoken
@@ -21,6 +19,10 @@ from nsad_cli.pipeline.forecast import planned_teacher
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.types import Problem, problem_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 PRICE = {"input": 1.0, "output": 2.0}
 
@@ -54,23 +56,26 @@ def test_the_collection_keeps_to_its_quote(server: str, tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         first = quoted(store, asked, **given)
         assert (first.draws, first.stored, first.to_ask, first.requests) == (200, 0, 200, 20)
-        assert (
-            first.completion_tokens is None
-            and first.cost is None
-            and "before a draw is stored" in (first.completions_by)
-        )
-        assert first.completion_tokens_at_most == 200 * 20 and first.prompt_tokens_at_most == 200 * (18 + 7)
+        assert first.completion_tokens is None
+        assert first.cost is None
+        assert "before a draw is stored" in (first.completions_by)
+        assert first.completion_tokens_at_most == 200 * 20
+        assert first.prompt_tokens_at_most == 200 * (18 + 7)
         assert first.cost_at_most == pytest.approx(200 * (25e-6 + 40e-6))
         collect(asked[:4], teacher, 20, store)
         second = quoted(store, asked, **given)
         assert (second.stored, second.to_ask, second.requests) == (80, 120, 12)
-        assert second.completion_tokens == 120 * 5 and "mean of 80 stored draws" in second.completions_by
+        assert second.completion_tokens == 120 * 5
+        assert "mean of 80 stored draws" in second.completions_by
         assert second.prompt_tokens == 12 * (18 // 3 + 7)
         budget = Budget(price_of(settings), second.cost_at_most, "{question}", 20)
         summary = collect(asked, teacher, 20, store, budget=budget)
-        assert summary.new == second.to_ask and not summary.out_of_money
-        assert second.cost is not None and second.cost_at_most is not None
-        assert budget.spent == pytest.approx(second.cost, rel=0.05) and budget.spent < second.cost_at_most
+        assert summary.new == second.to_ask
+        assert not summary.out_of_money
+        assert second.cost is not None
+        assert second.cost_at_most is not None
+        assert budget.spent == pytest.approx(second.cost, rel=0.05)
+        assert budget.spent < second.cost_at_most
         third = quoted(store, asked, **given)
         assert (third.to_ask, third.requests, third.cost, third.cost_at_most) == (0, 0, 0, 0)
 
@@ -83,8 +88,10 @@ def test_a_batch_is_half_and_what_it_holds_is_not_asked(tmp_path: Path, monkeypa
     asked = problems(3)
     with Store(tmp_path / "store.sqlite") as store:
         plain, batch = (quoted(store, asked, spec="gpt-4", draws=4, batch=flag) for flag in (False, True))
-        assert plain.price is not None and plain.price.input == pytest.approx(30e-6)
-        assert batch.cost_at_most == pytest.approx((plain.cost_at_most or 0) / 2) and batch.price is not None
+        assert plain.price is not None
+        assert plain.price.input == pytest.approx(30e-6)
+        assert batch.cost_at_most == pytest.approx((plain.cost_at_most or 0) / 2)
+        assert batch.price is not None
         assert "half" in batch.price.source
         held = [(asked[0].id, number) for number in range(3)]
         key = params_key(planned_teacher(TeacherConfig(spec="gpt-4", prompt="{question}", max_tokens=20)))
@@ -104,8 +111,10 @@ def test_draws_that_go_on_cost_more_at_most(tmp_path: Path) -> None:
 def test_prices_one_by_one_unknown_and_none(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         mixed = quoted(store, problems(1), spec="gpt-4", price={"input": 1})
-        assert mixed.price is not None and mixed.price.input == pytest.approx(1e-6)
-        assert mixed.price.output == pytest.approx(60e-6) and "and genai-prices" in mixed.price.source
+        assert mixed.price is not None
+        assert mixed.price.input == pytest.approx(1e-6)
+        assert mixed.price.output == pytest.approx(60e-6)
+        assert "and genai-prices" in mixed.price.source
         for settings in ({"spec": "a-model-of-nobody"}, {"spec": "gpt-4", "base_url": ["http://localhost:9"]}):
             unknown = quoted(store, problems(1), **settings)
             assert (unknown.price, unknown.cost, unknown.cost_at_most) == (None, None, None)
@@ -121,18 +130,23 @@ def test_tokens_are_counted_where_the_encoding_can_be_had(monkeypatch: pytest.Mo
     own = tiktoken.Encoding("own", pat_str=r"\w+|\W+", mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 258})
     monkeypatch.setattr(tiktoken, "encoding_for_model", lambda _: own)
     count, how = counter("gpt-4")
-    assert count("banana") == 3 and count("<|endoftext|>") == 13 and "tiktoken's own" in how
+    assert count("banana") == 3
+    assert count("<|endoftext|>") == 13
+    assert "tiktoken's own" in how
 
     def fails(_: str) -> Any:
         raise OSError("no network")
 
     monkeypatch.setattr(tiktoken, "encoding_for_model", fails)
     count, how = counter("gpt-4")
-    assert count("naïve") == 2 and count("") == 0 and "3 bytes" in how
+    assert count("naïve") == 2
+    assert count("") == 0
+    assert "3 bytes" in how
 
 
 def test_an_encoding_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nsad_cli.collection.token_counts.PATIENCE", 0.1)
     monkeypatch.setattr(tiktoken, "encoding_for_model", lambda _: time.sleep(5))
     started = time.monotonic()
-    assert "estimated" in counter("gpt-4")[1] and time.monotonic() - started < 3
+    assert "estimated" in counter("gpt-4")[1]
+    assert time.monotonic() - started < 3

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -37,6 +36,9 @@ from nsad_cli.training.data import encode
 from nsad_cli.types import Draw, Finish, Problem, Rationale, Verdict, problem_id
 from tests.cli.test_commands import failure, run_nsad
 from tests.training.test_stages import recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHAT = (
     "{% for message in messages %}[{{ message.role }}] {{ message.content }}\n{% endfor %}"
@@ -74,10 +76,8 @@ def test_a_changed_prompt_is_a_new_set_of_draws_and_none_changes_no_key() -> Non
         server = {"base_url": ["http://127.0.0.1:1/v1"], **settings}
         return params_key(make_teacher("m", TeacherConfig.model_validate(server)))
 
-    assert (
-        key() == key(demonstrations=[])
-        and "demonstrations" not in make_teacher("m", TeacherConfig(base_url=["http://127.0.0.1:1/v1"])).params
-    )
+    assert key() == key(demonstrations=[])
+    assert "demonstrations" not in make_teacher("m", TeacherConfig(base_url=["http://127.0.0.1:1/v1"])).params
     other = [{"question": "2 + 2?", "solution": "4"}]
     assert len({key(), key(prompt="{question}!"), key(demonstrations=other), key(demonstrations=other * 2)}) == 4
 
@@ -115,7 +115,8 @@ def test_mistakes_in_a_recipe_are_told(values: dict[str, object], told: str) -> 
 def test_a_student_is_cut_where_it_goes_on_with_a_question(tiny_llama: Path, opening: str) -> None:
     student = load_student(str(tiny_llama), device="cpu", template=opening + "{question}")
     shown = dataclasses.replace(student, demonstrations=SHOWN)
-    assert student.stop_texts == () and shown.stop_texts == ("\n" + opening,)
+    assert student.stop_texts == ()
+    assert shown.stop_texts == ("\n" + opening,)
     sampler, task = HFSampler(shown, None, None), Task("p", "1 + 1?", (0,))
     row = _Row(task, 0, _generator("s", task, 0))
     for token in student.tokenizer(f"It is 7.\n{opening}bc", add_special_tokens=False)["input_ids"]:
@@ -125,7 +126,9 @@ def test_a_student_is_cut_where_it_goes_on_with_a_question(tiny_llama: Path, ope
             row.cut = row.done = True
             break
     chain = sampler._chain(row)
-    assert row.cut and chain.text == "It is 7." and chain.offsets[-1] == len(chain.text)
+    assert row.cut
+    assert chain.text == "It is 7."
+    assert chain.offsets[-1] == len(chain.text)
     assert len(chain.offsets) == len(chain.logprobs) == len(row.tokens)
 
 
@@ -149,9 +152,11 @@ def test_what_is_cut_is_the_beginning_of_what_would_have_come(tiny_llama: Path) 
     stopped = [key for key, chain in cut.items() if len(chain.logprobs) < len(whole[key].logprobs)]
     assert stopped, "something is cut"
     for key, chain in cut.items():
-        assert "\n\n" not in chain.text and whole[key].text.startswith(chain.text)
+        assert "\n\n" not in chain.text
+        assert whole[key].text.startswith(chain.text)
         assert chain.logprobs == pytest.approx(whole[key].logprobs[: len(chain.logprobs)], abs=1e-4)
-        assert len(chain.offsets) == len(chain.logprobs) and chain.offsets[-1] <= len(chain.text)
+        assert len(chain.offsets) == len(chain.logprobs)
+        assert chain.offsets[-1] <= len(chain.text)
         assert key not in stopped or (chain.finish is Finish.STOP and "\n\n" in whole[key].text)
 
 
@@ -159,7 +164,8 @@ def test_a_chain_ends_with_the_models_context(tiny_llama: Path) -> None:
     student = load_student(str(tiny_llama), device="cpu", template="{question}")
     question = student.tokenizer.decode(student.tokenizer("0 " * 600)["input_ids"][:505])
     asked, most = len(student.prompt_ids(question)), student.context
-    assert most == 512 and 490 < asked < 512
+    assert most == 512
+    assert 490 < asked < 512
     chains = list(HFSampler(student, None, None).sample([Task("p", question, (0, 1))], Sampling(0.0), seed="s"))
     assert {(chain.finish, len(chain.logprobs)) for chain in chains} == {(Finish.LENGTH, 512 - asked)}
 
@@ -170,7 +176,8 @@ def test_a_prompt_longer_than_the_context_is_told(tiny_llama: Path) -> None:
     sampler = HFSampler(dataclasses.replace(student, demonstrations=(long,)), Adapters(student.model), None)
     with pytest.raises(NsadError, match="does not fit") as error:
         list(sampler.sample([Task("p", "1 + 1?", (0,))], Sampling(), seed="s"))
-    assert "evaluation.demonstrations" in error.value.fix and "512 tokens" in error.value.why
+    assert "evaluation.demonstrations" in error.value.fix
+    assert "512 tokens" in error.value.why
     plain = HFSampler(student, None, None)
     with pytest.raises(NsadError, match="does not fit") as error:
         list(plain.sample([Task("p", "much " * 4000, (0,))], Sampling(), seed="s"))
@@ -183,9 +190,11 @@ def test_few_shot_is_an_eval_method_with_chains_of_its_own(tiny_llama: Path) -> 
     run = Run.create("shots", recipe(tiny_llama, evaluation=evaluation))
     results = run_stages(run, ["collect", "grade", "eval-before", "eval"], note=lambda _: None)
     rows = results["eval"]["results"]
-    assert {row["model"] for row in rows} == {"few-shot"} and {row["n"] for row in rows} == {3}
+    assert {row["model"] for row in rows} == {"few-shot"}
+    assert {row["n"] for row in rows} == {3}
     rules = [row["rule"] for row in rows]
-    assert {row["method"] for row in rows} == {"few-shot"} and rules[:4] == [None, "sc", "wsc", "any"]
+    assert {row["method"] for row in rows} == {"few-shot"}
+    assert rules[:4] == [None, "sc", "wsc", "any"]
     assert {row["method"] for row in results["eval-before"]["results"]} == {"greedy"}
     session = Session(run)
     with ChainStore(run.chains_path) as store:
@@ -204,7 +213,8 @@ def test_what_is_shown_is_never_measured(tmp_path: Path) -> None:
     run = Run.create("shown", validate_recipe({"evaluation": evaluation}, "test"))
     notes: list[str] = []
     ((_, left),) = load_benchmarks(run, [f"jsonl@{tmp_path / 'p.jsonl'}"], None, notes.append)
-    assert [problem.answer for problem in left] == ["2", "6", "8", "10"] and "1 problems were trained on or" in notes[0]
+    assert [problem.answer for problem in left] == ["2", "6", "8", "10"]
+    assert "1 problems were trained on or" in notes[0]
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +232,8 @@ def tiny_chat(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_with_a_chat_template_demonstrations_are_turns(tiny_chat: Path) -> None:
     student = load_student(str(tiny_chat), device="cpu", template="chat")
     shown = dataclasses.replace(student, demonstrations=SHOWN)
-    assert shown.tokenizer.decode(shown.prompt_ids("3 + 3?")) == TURNS and shown.stop_texts == ()
+    assert shown.tokenizer.decode(shown.prompt_ids("3 + 3?")) == TURNS
+    assert shown.stop_texts == ()
     assert student.tokenizer.decode(student.prompt_ids("3 + 3?")) == "[user] 3 + 3?\n[assistant] "
 
 
@@ -237,7 +248,8 @@ def test_training_sampling_and_export_prompt_alike_by_chat(tiny_chat: Path, tmp_
     (example,) = encode([Rationale(problem, "6", Verdict.CORRECT, 0)], session.student)
     assert session.student.tokenizer.decode(example.prompt) == "[user] 3 + 3?\n[assistant] "
     trained, untrained = session.sampler("nce"), session.sampler("few-shot")
-    assert isinstance(trained, HFSampler) and isinstance(untrained, HFSampler)
+    assert isinstance(trained, HFSampler)
+    assert isinstance(untrained, HFSampler)
     assert trained.student.prompt_ids(problem.question) == list(example.prompt)
     shown = untrained.student
     assert shown.tokenizer.decode(shown.prompt_ids(problem.question)) == TURNS
@@ -249,7 +261,8 @@ def test_training_sampling_and_export_prompt_alike_by_chat(tiny_chat: Path, tmp_
 
     planned = {stage.stage: stage for stage in make_plan("chat", run.recipe, lambda _: None).stages}["eval"]
     rows = results["eval"]["results"]
-    assert planned.state == "done" and planned.tokens == sum(r["tokens"] for r in rows if r["rule"] in (None, "sc"))
+    assert planned.state == "done"
+    assert planned.tokens == sum(r["tokens"] for r in rows if r["rule"] in (None, "sc"))
 
 
 @pytest.mark.parametrize("chat", [True, False])
@@ -273,7 +286,8 @@ def test_a_teacher_that_runs_here_is_shown_them(tiny_llama: Path, tiny_chat: Pat
     )
     tokenizer = AutoTokenizer.from_pretrained(path)
     expected = [len(tokenizer(text)["input_ids"]) for text in (second, first + second)]
-    assert [draw.prompt_tokens for draw in drawn] == expected and len(keys) == 2
+    assert [draw.prompt_tokens for draw in drawn] == expected
+    assert len(keys) == 2
 
 
 def test_a_server_gets_turns() -> None:
@@ -298,4 +312,6 @@ def test_mistakes_are_told_in_three_lines(tiny_llama: Path, tmp_path: Path) -> N
     arguments, home = ("eval", "--run", "tiny", "--limit", "2"), {"NSAD_HOME": os.environ["NSAD_HOME"]}
     assert "few-shot" in failure(run_nsad(tmp_path, *arguments, "--model", "few-shott", **home), 2)[2]
     lines = failure(run_nsad(tmp_path, *arguments, "--model", "few-shot", **home), 1)
-    assert "does not fit" in lines[0] and "512 tokens" in lines[1] and "evaluation.demonstrations" in lines[2]
+    assert "does not fit" in lines[0]
+    assert "512 tokens" in lines[1]
+    assert "evaluation.demonstrations" in lines[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,12 +10,16 @@ from nsad_cli.config.recipes import find_recipe, load_recipe, recipe_yaml, shipp
 from nsad_cli.config.schema import Recipe, validate_recipe
 from nsad_cli.errors import UsageError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 @pytest.mark.parametrize("name", ["demo", "gsm8k-solutions-smollm2", "tdg-math-smollm2", "paper-llama7b-gpt35"])
 def test_shipped_recipes_parse(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NSAD_DATA", "/data")
     recipe = load_recipe(find_recipe(name))
-    assert recipe.evaluation.benchmarks and name in shipped_recipes()
+    assert recipe.evaluation.benchmarks
+    assert name in shipped_recipes()
     path = tmp_path / "resolved.yaml"
     path.write_text(recipe_yaml(recipe))
     assert load_recipe(path) == recipe
@@ -62,7 +66,8 @@ def test_mistakes_are_usage_errors(tmp_path: Path, text: str, what: str) -> None
     with pytest.raises(UsageError) as error:
         load_recipe(path)
     assert what in error.value.what
-    assert error.value.exit_code == 2 and error.value.fix
+    assert error.value.exit_code == 2
+    assert error.value.fix
 
 
 def test_the_nearest_key_is_offered(tmp_path: Path) -> None:
@@ -86,4 +91,5 @@ def test_a_key_has_no_place_in_a_recipe_and_is_not_shown(setting: dict[str, obje
     with pytest.raises(UsageError) as error:
         validate_recipe({"teacher": setting}, "test")
     told = f"{error.value.what} {error.value.why} {error.value.fix}"
-    assert "variable" in told and "sk-secret" not in told
+    assert "variable" in told
+    assert "sk-secret" not in told

@@ -83,22 +83,26 @@ def test_what_is_in_sight_stays_within_what_there_is(found: list[tuple[str, floa
             sight.grow(1, last)
             assert sight.newest == followed or sight.bounds[1] >= last
         low, high = sight.bounds
-        assert 1 <= low < high <= last and high - low >= CLOSEST * (1 - 1e-9)
+        assert 1 <= low < high <= last
+        assert high - low >= CLOSEST * (1 - 1e-9)
 
 
 def test_zooming_keeps_the_step_where_it_stands() -> None:
     sight = Sight()
     sight.grow(0, 100)
     sight.zoom(0.5, 40)
-    assert sight.bounds == (20, 70) and not sight.newest
+    assert sight.bounds == (20, 70)
+    assert not sight.newest
     sight.grow(0, 200)
     assert sight.bounds == (20, 70)
     sight.pan(100)
-    assert sight.bounds == (150, 200) and sight.newest
+    assert sight.bounds == (150, 200)
+    assert sight.newest
     sight.grow(0, 300)
     assert sight.bounds == (250, 300)
     sight.zoom(1e9)
-    assert sight.whole and sight.bounds == (0, 300)
+    assert sight.whole
+    assert sight.bounds == (0, 300)
 
 
 def test_one_step_has_room_around_it() -> None:

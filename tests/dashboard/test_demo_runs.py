@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,13 +15,18 @@ from nsad_cli.store.rationales import Store
 from tests import record_run
 from tests.helpers.rationale_stores import PARAMS, fill, make_run
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def test_what_is_shipped_is_whole_and_names_no_place() -> None:
     with recorded_runs() as home:
         assert sorted(path.name for path in home.iterdir()) == ["demo", "probe"]
         for folder in home.iterdir():
             run = Run(folder)
-            assert run.recipe.name == run.name and run.finished() and run.store_path.parent == folder
+            assert run.recipe.name == run.name
+            assert run.finished()
+            assert run.store_path.parent == folder
             assert all(state["state"] == "finished" for state in run.stages().values())
             stages = {event.stage for event in run.events() if "loss" in event.metrics}
             assert stages == {"negative", "nat", "nce", "ranker"}

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.pilot import Pilot
 
 from nsad_cli.dashboard import app as app_module
-from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.export import PART, Data, NotWanted, export, free_name
 from nsad_cli.dashboard.live.growable_array import Growing
 from nsad_cli.dashboard.live.series import Series
@@ -21,6 +17,14 @@ from nsad_cli.dashboard.screens.runs import RunsView
 from nsad_cli.errors import NsadError
 from tests.helpers.run_folders import collected, make_run
 from tests.helpers.screens import NOW, dashboard, drive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    from nsad_cli.dashboard.app import Dashboard
 
 
 def test_a_table_is_written_in_parts_and_reads_back(tmp_path: Path) -> None:
@@ -50,7 +54,8 @@ def test_what_is_not_wanted_any_more_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(NotWanted):
         export(tmp_path, "view", "<svg/>", Data(("n",), rows()), lambda: len(taken) > 3 * PART)
-    assert len(taken) <= 4 * PART + 1 and not list(tmp_path.iterdir())
+    assert len(taken) <= 4 * PART + 1
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("taken", ["view.csv", "view.svg"])
@@ -73,7 +78,8 @@ def test_points_are_those_of_the_key_press(tmp_path: Path) -> None:
         for _ in range(95):
             column.append(-1.0)
         column.array()
-    assert data is not None and data.taken() is data
+    assert data is not None
+    assert data.taken() is data
     assert list(data.rows) == [("run", "nat", "loss", i, float(i), i / 4) for i in range(10, 21)]
 
 
@@ -121,7 +127,8 @@ def test_the_screen_goes_on_while_a_long_table_is_written(held: tuple[Dashboard,
         await pilot.press("2", "e", "3")  # other screens open meanwhile; what is being written is not disturbed
         while not told(app):
             await pilot.pause(0.01)
-        assert app.current_mode == "machine" and not list(app.exports.glob("nsad-*"))
+        assert app.current_mode == "machine"
+        assert not list(app.exports.glob("nsad-*"))
         assert any("writing nsad-runs-" in text and "still" not in text for text in told(app))
         assert sum("still writing nsad-runs-" in text for text in told(app)) == 1
         rows.go_on.set()
@@ -133,7 +140,8 @@ def test_the_screen_goes_on_while_a_long_table_is_written(held: tuple[Dashboard,
 
     drive(app, script)
     written = sorted(path.name for path in app.exports.iterdir())
-    assert len(written) == 4 and all(name.startswith("nsad-runs-") for name in written)
+    assert len(written) == 4
+    assert all(name.startswith("nsad-runs-") for name in written)
     assert len((app.exports / written[0]).read_text().splitlines()) == 3 * PART + 1
 
 
@@ -148,7 +156,8 @@ def test_leaving_during_an_export_leaves_no_file(held: tuple[Dashboard, Held]) -
         rows.go_on.set()
 
     drive(app, script)
-    assert not list(app.exports.iterdir()) and app.failure is None
+    assert not list(app.exports.iterdir())
+    assert app.failure is None
 
 
 def test_an_error_of_the_thread_is_told(held: tuple[Dashboard, Held]) -> None:
@@ -160,7 +169,9 @@ def test_an_error_of_the_thread_is_told(held: tuple[Dashboard, Held]) -> None:
         temporary.unlink()
         rows.go_on.set()
         await app.workers.wait_for_complete()
-        assert any("cannot write" in text for text in told(app)) and not any("Written" in text for text in told(app))
-        assert not list(app.exports.iterdir()) and not app._writing
+        assert any("cannot write" in text for text in told(app))
+        assert not any("Written" in text for text in told(app))
+        assert not list(app.exports.iterdir())
+        assert not app._writing
 
     drive(app, script)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Footer
 
 from nsad_cli.dashboard.app import Dashboard
@@ -16,6 +14,11 @@ from nsad_cli.dashboard.screens.help import Help
 from nsad_cli.dashboard.themes import COLOUR_BLIND
 from tests.helpers.run_folders import collected, make_run
 from tests.helpers.screens import dashboard, drive, screen_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.pilot import Pilot
 
 SCREENS = list(Dashboard.MODES)
 
@@ -28,7 +31,8 @@ def test_help_names_nsads_keys_alone(tmp_path: Path, name: str) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await pilot.press("question_mark")
         await pilot.pause()
-        assert isinstance(app.screen, Help) and "Everywhere" in screen_text(app)
+        assert isinstance(app.screen, Help)
+        assert "Everywhere" in screen_text(app)
         text = "\n".join(what for _, _, what in app.screen.keys)
         for what in ("Write this view here as SVG and its data as CSV", "Quit", *map(str.capitalize, SCREENS)):
             assert what in text, what
@@ -80,7 +84,8 @@ def test_the_keys_of_the_runs_fit_in_one_line(tmp_path: Path, width: int) -> Non
 
     async def script(pilot: Pilot[Any]) -> None:
         line = screen_text(app).splitlines()[-1]
-        assert "Quit" in line and ("palette" in line) == (width >= 70)
+        assert "Quit" in line
+        assert ("palette" in line) == (width >= 70)
         footer = app.screen.query_one(Footer)
         assert footer.virtual_size.width <= footer.size.width
 
@@ -129,7 +134,8 @@ def test_ctrl_c_ends_it_from_anywhere(tmp_path: Path, keys: list[str]) -> None:
         await pilot.pause()
         await pilot.press("ctrl+c")
         await pilot.pause()
-        assert not app.is_running and app.return_code == 0
+        assert not app.is_running
+        assert app.return_code == 0
 
     drive(app, script)
 
@@ -157,7 +163,9 @@ def test_what_cannot_be_exported_is_told_as_it_is(tmp_path: Path) -> None:
         await pilot.press("e")
         await pilot.pause()
         (note,) = app._notifications
-        assert "cannot write" in note.message and "[red]file" in note.message and not note.markup
+        assert "cannot write" in note.message
+        assert "[red]file" in note.message
+        assert not note.markup
 
     drive(app, script)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from nsad_cli.dashboard.demo_runs import recorded_runs
 from nsad_cli.errors import NsadError
 from tests.helpers.run_folders import make_run, trained
 from tests.helpers.screens import dashboard, drive, screen_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def packed(path: Path, folder: Path) -> Path:
@@ -28,7 +31,8 @@ def test_it_is_shown_and_gone_afterwards(tmp_path: Path) -> None:
         app = dashboard(home, "recorded")
 
         async def script(pilot: object) -> None:
-            assert "✓ finished" in screen_text(app) and "recorded" in screen_text(app)
+            assert "✓ finished" in screen_text(app)
+            assert "recorded" in screen_text(app)
 
         drive(app, script)
         assert tmp_path not in home.parents
@@ -57,4 +61,5 @@ def test_what_cannot_be_shown_is_told_in_three_lines(tmp_path: Path) -> None:
             pass
         assert told.value.what == "the recorded run cannot be shown" and why in told.value.why, name
         assert "nsad demo" in told.value.fix
-    assert not (tmp_path / "outside").exists() and not (tmp_path.parent / "outside").exists()
+    assert not (tmp_path / "outside").exists()
+    assert not (tmp_path.parent / "outside").exists()

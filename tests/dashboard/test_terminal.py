@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
 from tests.helpers.tmux import PATIENCE, PROMPT, Tmux
 from tests.training.test_stages import STAGE, recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LOSS = re.compile(r"^loss +([\d.]+)", re.MULTILINE)
 
@@ -45,7 +48,8 @@ def test_a_real_training_is_watched_to_its_end(tiny_llama: Path, tmp_path: Path)
                 time.sleep(0.1)
             terminal.type(" ".join([*nsad, "dashboard", "--run", run.name, "--view", "curves"]), "Enter")
             screen = terminal.wait_for(LOSS.search)
-            assert run.name in screen and "negative" in screen
+            assert run.name in screen
+            assert "negative" in screen
             for _ in range(3):  # the loss moves, and its line with it
                 told, before = LOSS.findall(screen), screen
                 screen = terminal.wait_for(lambda now, told=told: LOSS.findall(now) not in ([], told))  # type: ignore[misc]
@@ -54,7 +58,8 @@ def test_a_real_training_is_watched_to_its_end(tiny_llama: Path, tmp_path: Path)
             terminal.type("1")
             terminal.wait_for("running")
             screen = terminal.wait_for("finished", 2 * PATIENCE)
-            assert run.name in screen and "running" not in screen
+            assert run.name in screen
+            assert "running" not in screen
             assert training.wait(PATIENCE) == 0, (tmp_path / "training.log").read_text()
             assert terminal.flag("alternate_on") == "1"
         finally:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.color import Color
-from textual.pilot import Pilot
 from textual.theme import BUILTIN_THEMES
 
 from nsad_cli.dashboard.screens.curves import CurvesView
 from nsad_cli.dashboard.themes import COLOUR_BLIND, CURVES, GLYPHS, LINE, TEXT, contrast, curve_colours, on, tints
 from nsad_cli.dashboard.widgets import heat_map
 from tests.helpers.screens import dashboard, drive
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.pilot import Pilot
 
 THEMES = [*BUILTIN_THEMES, COLOUR_BLIND.name]
 ANSI = [name for name in THEMES if name.startswith("ansi")]

@@ -31,11 +31,18 @@ def test_rows() -> None:
     report = report_on("b", "nce", PROBLEMS, MEASURED)
     rows = report["results"]
     by_rule = {row["rule"] or row["method"]: row for row in rows}
-    assert by_rule["greedy"]["accuracy"] == 0.5 and by_rule["greedy"]["truncated"] == 0.5
-    assert by_rule["greedy"]["tokens"] == 2 and by_rule["greedy"]["samples"] == 1
-    assert by_rule["asc"]["accuracy"] == 0.0 and by_rule["sc"]["accuracy"] == 0.5 and by_rule["any"]["accuracy"] == 0.5
-    assert by_rule["sc"]["unanswered"] == 0.5 and by_rule["sc"]["n"] == 2 and by_rule["sc"]["samples"] == 2
-    assert by_rule["mean"]["accuracy"] == 0.25 and by_rule["mean"]["method"] == "samples"
+    assert by_rule["greedy"]["accuracy"] == 0.5
+    assert by_rule["greedy"]["truncated"] == 0.5
+    assert by_rule["greedy"]["tokens"] == 2
+    assert by_rule["greedy"]["samples"] == 1
+    assert by_rule["asc"]["accuracy"] == 0.0
+    assert by_rule["sc"]["accuracy"] == 0.5
+    assert by_rule["any"]["accuracy"] == 0.5
+    assert by_rule["sc"]["unanswered"] == 0.5
+    assert by_rule["sc"]["n"] == 2
+    assert by_rule["sc"]["samples"] == 2
+    assert by_rule["mean"]["accuracy"] == 0.25
+    assert by_rule["mean"]["method"] == "samples"
     assert set(by_rule) == {"greedy", "sc", "wsc", "asc", "asc-add", "best", "any", "mean"}
     assert set(rows[0]) == {
         "benchmark",
@@ -56,7 +63,9 @@ def test_stopping_counts_for_as_long_as_no_chain_drawn_has_a_score() -> None:
     agreed = [Chain("a", i, "1", "1", Finish.STOP, (1,), (-1.0,), 1, True, 0.9) for i in range(8)]
     late = [dataclasses.replace(chain, text="", weight=None) for chain in agreed[:2]] + agreed[2:]
     asc = next(row for row in stopping_rows("b", "nce", [late, agreed], 0.95, 1) if row["rule"] == "asc")
-    assert asc["same"] == 1.0 and asc["accuracy"] == 1.0 and 2 < asc["chains"] < 16
+    assert asc["same"] == 1.0
+    assert asc["accuracy"] == 1.0
+    assert 2 < asc["chains"] < 16
 
 
 def test_groups_are_told_where_there_are_several() -> None:
@@ -64,7 +73,8 @@ def test_groups_are_told_where_there_are_several() -> None:
     assert {row["by"] for row in groups} == {"subject"}, "there is one level alone"
     greedy = {row["group"]: row for row in groups if row["rule"] is None}
     assert (greedy["sums"]["accuracy"], greedy["products"]["accuracy"]) == (1.0, 0.0)
-    assert greedy["sums"]["n"] == 1 and greedy["sums"]["ci95"][1] == 1.0
+    assert greedy["sums"]["n"] == 1
+    assert greedy["sums"]["ci95"][1] == 1.0
 
 
 def test_engines_without_likelihoods_have_no_wsc() -> None:
@@ -116,7 +126,9 @@ def test_stopping_by_hand() -> None:
     chains: Measured = {"a": ([], group("a", [1] * 8)), "b": ([], group("b", [2, 2, 2, 2, 1, 1, 1, 1]))}
     (sc,) = [row for row in report_on("b", "nce", PROBLEMS, chains)["stopping"] if row["rule"] == "sc"]
     assert (sc["chains"], sc["of_chains"], sc["tokens"], sc["of_tokens"]) == (8, 16, 24, 48)
-    assert sc["same"] == 1.0 and sc["accuracy"] == 0.5 and sc["stop_at"] == 0.95
+    assert sc["same"] == 1.0
+    assert sc["accuracy"] == 0.5
+    assert sc["stop_at"] == 0.95
     sure: Measured = {key: ([], [dataclasses.replace(c, weight=1.0) for c in both[1]]) for key, both in chains.items()}
     for measured, drawn in ((sure, 6 + 8), (chains, 8 + 8)):
         (waves,) = [r for r in report_on("b", "m", PROBLEMS, measured, 0.95, 3)["stopping"] if r["rule"] == "asc"]
@@ -125,8 +137,10 @@ def test_stopping_by_hand() -> None:
 
 def test_the_estimates_need_several_chains() -> None:
     found = outcomes([], [group("a", [1, 2, 1, None, 2, 2, 2, 2]), group("b", [2] * 8)])
-    assert found["mean"] == [0.25, 0.0] and found["any"] == [1.0, 0.0]
-    assert found["pass@2"] == [pytest.approx(1 - 15 / 28), 0.0] and found["pass@4"][0] == pytest.approx(1 - 15 / 70)
+    assert found["mean"] == [0.25, 0.0]
+    assert found["any"] == [1.0, 0.0]
+    assert found["pass@2"] == [pytest.approx(1 - 15 / 28), 0.0]
+    assert found["pass@4"][0] == pytest.approx(1 - 15 / 70)
     assert "pass@8" not in found and list(found)[-1] == "pass@4", "of all eight it is `any`"
 
 
@@ -149,8 +163,10 @@ def test_a_comparison_by_hand() -> None:
     assert (greedy["only_a"], greedy["only_b"], greedy["p"]) == (1, 5, pytest.approx(2 * (1 + 6) / 64))
     assert greedy["difference"] == pytest.approx(4 / 7)
     assert greedy["ci95"][0] < greedy["bootstrap95"][0] < 4 / 7 < greedy["bootstrap95"][1]
-    assert rows["mean"]["difference"] == pytest.approx(0.5) and rows["mean"]["p"] is None
-    assert rows["sc"]["samples"] == 2 and greedy["samples"] == 1
+    assert rows["mean"]["difference"] == pytest.approx(0.5)
+    assert rows["mean"]["p"] is None
+    assert rows["sc"]["samples"] == 2
+    assert greedy["samples"] == 1
 
 
 def test_nothing_in_common_gives_no_row() -> None:

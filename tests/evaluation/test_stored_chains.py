@@ -6,8 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy
 import pytest
@@ -29,6 +28,10 @@ from nsad_cli.runs.models import model_key
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 PROBLEMS = [asked(f"What is {i} + 1?", str(i + 1)) for i in range(3)]
 HF = Engine()
@@ -103,7 +106,9 @@ def rules(rows: Sequence[dict[str, object]]) -> set[object]:
 def test_scores_are_those_of_the_runs_own_ranker(checker: Checker) -> None:
     a, b = trained("a", reads="abc"), trained("b", reads="abc")
     own = present_ranker(a)
-    assert own is not None and own.startswith("probe-") and own == present_ranker(b)
+    assert own is not None
+    assert own.startswith("probe-")
+    assert own == present_ranker(b)
     for run in (a, b):
         measure(run, [2, 2, 2], ["head-first", own, "head-last"])
     stored = stored_chains(Side(a, "nce", HF), PROBLEMS)
@@ -122,7 +127,8 @@ def test_a_ranker_that_has_not_scored_all_gives_no_row_and_is_named(checker: Che
     name = teach(b, "abc", "head", bias=1.0)
     rows, (left,) = compare("bench", PROBLEMS, sides, None, checker, "--limit 3")
     assert rules(rows) == {None, "sc", "wsc", "any", "mean"}
-    assert left["what"] == ["asc", "asc-add", "best"] and left["benchmark"] == "bench"
+    assert left["what"] == ["asc", "asc-add", "best"]
+    assert left["benchmark"] == "bench"
     assert f"{name} has scored 0 of 3 problems of b:nce" in left["why"]
     assert "`nsad eval --run b --model nce --limit 3 --samples 2`" in left["why"]
     measure(b, [2, 2, 2], [name], scored=2)
@@ -130,7 +136,8 @@ def test_a_ranker_that_has_not_scored_all_gives_no_row_and_is_named(checker: Che
     assert "asc" not in rules(rows) and f"{name} has scored 2 of 3 problems" in left["why"], "no vote by sc in its name"
     measure(b, [2, 2, 2], [name])
     rows, none = compare("bench", PROBLEMS, sides, None, checker, "")
-    assert {"asc", "asc-add", "best"} <= rules(rows) and not none
+    assert {"asc", "asc-add", "best"} <= rules(rows)
+    assert not none
 
 
 def test_no_ranker_is_told_where_the_other_has_one(checker: Checker) -> None:
@@ -157,16 +164,19 @@ def test_as_many_chains_vote_as_all_problems_have(checker: Checker) -> None:
     sides = (Side(a, "nce", HF), Side(b, "nce", HF))
     rows, left = compare("b", PROBLEMS, sides, None, checker, "")
     (sc,) = [row for row in rows if row["rule"] == "sc"]
-    assert (sc["samples"], sc["n"]) == (4, 3) and not left
+    assert (sc["samples"], sc["n"]) == (4, 3)
+    assert not left
     assert {row["samples"] for row in compare("b", PROBLEMS, sides, 2, checker, "")[0]} == {1, 2}
     rows, (less,) = compare("b", PROBLEMS, sides, 8, checker, "")
-    assert rules(rows) == {None} and less["what"] == ["votes"]
+    assert rules(rows) == {None}
+    assert less["what"] == ["votes"]
     assert "they have 4 chains of both, not 8; --samples 4" in less["why"]
     measure(a, [4, 8, 8])
     measure(b, [4, 8, 8])
     rows, (less,) = compare("b", PROBLEMS, sides, 8, checker, "")
     assert next(row["n"] for row in rows if row["rule"] == "sc") == 2
-    assert less["what"] == ["votes on 1 of 3 problems"] and "4 to 8 chains" in less["why"]
+    assert less["what"] == ["votes on 1 of 3 problems"]
+    assert "4 to 8 chains" in less["why"]
 
 
 def test_a_problem_that_was_only_asked_changes_no_comparison(checker: Checker) -> None:
@@ -186,8 +196,10 @@ def test_votes_that_one_side_lacks_are_told(checker: Checker) -> None:
     measure(b, [0, 0, 0])
     sides = (Side(a, "nce", HF), Side(b, "nce", HF))
     rows, (left,) = compare("b", PROBLEMS, sides, None, checker, "")
-    assert rules(rows) == {None} and left["what"] == ["votes"]
-    assert "b:nce" in left["why"] and "`nsad eval --run b --model nce --samples 3`" in left["why"]
+    assert rules(rows) == {None}
+    assert left["what"] == ["votes"]
+    assert "b:nce" in left["why"]
+    assert "`nsad eval --run b --model nce --samples 3`" in left["why"]
     assert compare("b", PROBLEMS, sides, 0, checker, "")[1] == [], "greedy answers alone were asked for"
 
 
@@ -196,7 +208,8 @@ def test_engines_are_told_apart(checker: Checker) -> None:
     measure(a, [2, 2, 2])
     measure(a, [2, 2], engine=SERVER)
     served = Side(a, "nce", SERVER)
-    assert served.name == "a:nce@server:m" and Side(a, "nce", HF).name == "a:nce"
+    assert served.name == "a:nce@server:m"
+    assert Side(a, "nce", HF).name == "a:nce"
     assert served.engines() == ["hf", "server:m"]
     assert served.command(2) == "nsad eval --run a --model nce --engine server:m@URL --samples 2"
     rows, _ = compare("b", PROBLEMS, (Side(a, "nce", HF), served), None, checker, "")
@@ -206,7 +219,9 @@ def test_engines_are_told_apart(checker: Checker) -> None:
         for problem in PROBLEMS[:2]:
             store.put(problem, [c for c in bare if c.problem_id == problem.id], **key_of(a, engine=SERVER))
     rows, (left,) = compare("b", PROBLEMS, (Side(a, "nce", HF), served), None, checker, "")
-    assert "wsc" not in rules(rows) and left["what"] == ["wsc"] and "a:nce@server:m" in left["why"]
+    assert "wsc" not in rules(rows)
+    assert left["what"] == ["wsc"]
+    assert "a:nce@server:m" in left["why"]
 
 
 def test_a_server_needs_no_url_where_nothing_is_sampled() -> None:
@@ -260,7 +275,8 @@ def test_what_was_scored_is_not_scored_again(tmp_path: Path) -> None:
         assert ranker.given == [problem.id for problem in PROBLEMS[:2]]
         again = score_all(subject, PROBLEMS, chains, ranker, sampling, 0, store)
         assert ranker.given == [problem.id for problem in PROBLEMS], "only the third one was new"
-        assert [chain.weight for chain in again[PROBLEMS[0].id]] == [0.25, 0.75] and first.items() <= again.items()
+        assert [chain.weight for chain in again[PROBLEMS[0].id]] == [0.25, 0.75]
+        assert first.items() <= again.items()
 
 
 def test_a_question_with_two_gold_answers_keeps_the_first_and_says_so(tmp_path: Path) -> None:
@@ -270,7 +286,9 @@ def test_a_question_with_two_gold_answers_keeps_the_first_and_says_so(tmp_path: 
     notes: list[str] = []
     problems = unseen_problems(f"jsonl@{path}", set(), None, notes.append)
     assert [problem.answer for problem in problems] == ["2", "3"]
-    assert len(notes) == 1 and ": 1 problems ask again" in notes[0] and "another gold answer" in notes[0]
+    assert len(notes) == 1
+    assert ": 1 problems ask again" in notes[0]
+    assert "another gold answer" in notes[0]
 
 
 def test_a_comparison_loads_no_torch() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -14,6 +14,9 @@ from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import Student, load_student
 from nsad_cli.types import Chain, Finish
 from tests.models.nat.test_layer import shake
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TASKS = [
     Task(f"p{i}", question, (0, 1, 2))
@@ -39,7 +42,8 @@ def test_a_chain_does_not_depend_on_what_is_sampled_beside_it(student: Student) 
     sampling = Sampling(1.0, 1.0, 24)
     together, apart = chains(student, 12, sampling), chains(student, 1, sampling)
     few = chains(student, 5, sampling, [Task("p1", TASKS[1].question, (2,))])
-    assert together.keys() == apart.keys() and len(together) == 12
+    assert together.keys() == apart.keys()
+    assert len(together) == 12
     assert {key: chain.text for key, chain in together.items()} == {key: chain.text for key, chain in apart.items()}
     assert few["p1", 2].text == together["p1", 2].text
     assert len({chain.text for chain in together.values()}) > 6
@@ -52,7 +56,8 @@ def test_kept_tasks_hold_their_place_in_the_plan(student: Student, monkeypatch: 
     sampling = Sampling(1.0, 1.0, 24)
     tasks = [Task(t.problem_id, t.question, t.indices, kept=t.problem_id != "p1") for t in TASKS]
     whole, resumed = chains(student, 3, sampling), chains(student, 3, sampling, tasks)
-    assert {("p1", 0), ("p1", 1), ("p1", 2)} <= resumed.keys() and len(resumed) < len(whole)
+    assert {("p1", 0), ("p1", 1), ("p1", 2)} <= resumed.keys()
+    assert len(resumed) < len(whole)
     assert all(resumed[key] == whole[key] for key in resumed), "bit for bit, log-probabilities too"
 
 
@@ -64,7 +69,8 @@ def test_every_stop_token_of_the_model_ends_a_chain(tiny_llama: Path) -> None:
     chatty.model.generation_config.eos_token_id = [chatty.eos_id, token]
     assert chatty.stop_ids == {chatty.eos_id, token}
     chain = chains(chatty, 12, Sampling(0.0, 1.0, 8))["p0", 0]
-    assert chain.finish is Finish.STOP and len(chain.logprobs) < 8
+    assert chain.finish is Finish.STOP
+    assert len(chain.logprobs) < 8
 
 
 def literal(student: Student, question: str, limit: int) -> tuple[torch.Tensor, list[float], torch.Tensor]:
@@ -186,8 +192,10 @@ def test_logprobs_are_the_models_own(student: Student) -> None:
 def test_offsets_end_where_tokensend(student: Student) -> None:
     for chain in chains(student, 12, Sampling(1.5, 1.0, 40)).values():
         assert len(chain.offsets) == len(chain.logprobs) > 0
-        assert list(chain.offsets) == sorted(chain.offsets) and chain.offsets[-1] == len(chain.text)
-        assert min(chain.offsets) >= 0 and max(chain.logprobs) <= 0
+        assert list(chain.offsets) == sorted(chain.offsets)
+        assert chain.offsets[-1] == len(chain.text)
+        assert min(chain.offsets) >= 0
+        assert max(chain.logprobs) <= 0
 
 
 def test_top_p_keeps_the_smallest_set(student: Student) -> None:
@@ -229,6 +237,7 @@ def test_features_are_the_mean_state_that_tokenswere_predicted_from(student: Stu
         assert decode(full[0, len(ids) :], skip_special_tokens=True) == chain.text
         with torch.no_grad():
             states = student.model.model(input_ids=full).last_hidden_state[0, len(ids) - 1 : -1]
-        assert len(states) == len(chain.logprobs) and mean.dtype is torch.float32
+        assert len(states) == len(chain.logprobs)
+        assert mean.dtype is torch.float32
         assert torch.allclose(mean, states.mean(0), atol=1e-5)
     assert len(seen) == 12

@@ -8,10 +8,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -31,6 +30,10 @@ from nsad_cli.models.student import Student, load_student
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 TASKS = [Task(f"p{i}", question, (0, 1)) for i, question in enumerate(("3 + 4", "Ana has 3 cups.", "0", "How many?"))]
 SHOWN = (Demonstration(question="1 + 1?", solution="The answer is 2."),)
@@ -103,7 +106,8 @@ def test_greedy_equals_the_transformers_engine(
     for key, chain in theirs.items():
         assert (chain.text, chain.finish, chain.answer) == (ours[key].text, ours[key].finish, None)
         assert chain.logprobs == pytest.approx(ours[key].logprobs, abs=1e-4)
-        assert len(chain.offsets) == len(chain.logprobs) and list(chain.offsets) == sorted(chain.offsets)
+        assert len(chain.offsets) == len(chain.logprobs)
+        assert list(chain.offsets) == sorted(chain.offsets)
         if chain.text.isascii():
             assert chain.offsets == ours[key].offsets
     assert not shown or Finish.STOP in {chain.finish for chain in theirs.values()}
@@ -148,7 +152,8 @@ def test_it_asks_with_the_students_own_prompt_and_counts_tokens(student: Student
     sampler = ServerSampler(student, [server.url], "tiny")
     list(sampler.sample(TASKS[:1], Sampling(0.5, 0.9, 3), seed="s", on_tokens=seen.append))
     first, second = server.asked()[-2:]
-    assert first["prompt"] == student.prompt_ids(TASKS[0].question) and seen == [7, 7]
+    assert first["prompt"] == student.prompt_ids(TASKS[0].question)
+    assert seen == [7, 7]
     assert (first["temperature"], first["top_p"], first["max_tokens"]) == (0.5, 0.9, 3)
     assert first["seed"] != second["seed"]
 
@@ -163,7 +168,9 @@ def test_no_more_is_asked_for_than_the_context_holds(student: Student, server: S
 
 def test_without_logprobs_a_chain_has_none(student: Student, server: Server) -> None:
     for chain in chains(student, server, Sampling(0.0, 1.0, 5), "bare").values():
-        assert chain.text and chain.logprobs == chain.offsets == () and chain.logprob is None
+        assert chain.text
+        assert chain.logprobs == chain.offsets == ()
+        assert chain.logprob is None
 
 
 @pytest.mark.parametrize(
@@ -182,7 +189,9 @@ def test_what_a_server_does_wrong_is_told(
     monkeypatch.setattr(engine, "backoff", lambda _: 0.01)
     with pytest.raises(NsadError) as error:
         chains(student, server, Sampling(0.0, 1.0, 2), model)
-    assert told in error.value.what and advice in error.value.fix and error.value.why
+    assert told in error.value.what
+    assert advice in error.value.fix
+    assert error.value.why
     assert "hush" not in str(error.value) + error.value.fix
 
 
@@ -239,7 +248,8 @@ def test_a_runs_models_are_sampled_from_by_a_server_and_their_chains_kept_apart(
     assert here == there != []
     with ChainStore(run.chains_path) as store:
         keys = {key for _, key, *_ in store.sets()}
-    assert len(keys) == 2 and sum(key.endswith("@server@tiny") for key in keys) == 1
+    assert len(keys) == 2
+    assert sum(key.endswith("@server@tiny") for key in keys) == 1
     with pytest.raises(NsadError, match="no nce adapter"):
         Session(run).sampler("nce", f"server@{server.url}")
 
@@ -251,7 +261,8 @@ def test_an_engine_that_is_none_is_told(spec: str) -> None:
 
 
 def test_an_engine_is_read() -> None:
-    assert parse_engine("hf").key("k") == "k" and parse_engine("vllm").key("k") == "k@vllm"
+    assert parse_engine("hf").key("k") == "k"
+    assert parse_engine("vllm").key("k") == "k@vllm"
     both = parse_engine("server:my/model@http://a/v1,https://b/v1")
     assert (both.served, both.urls) == ("my/model", ("http://a/v1", "https://b/v1"))
     assert parse_engine("server@http://a/v1").served == ""
@@ -274,5 +285,8 @@ def test_log_probabilities_that_are_none_are_left_out_and_told(student: Student,
             text="ab", finish_reason="stop", logprobs=SimpleNamespace(tokens=["a", "b"], token_logprobs=values)
         )
         chain = sampler._record(TASKS[0], 0, choice)
-        assert chain.logprobs == kept and len(chain.offsets) == len(kept) and chain.text == "ab"
-    assert len(told) == 1 and "log-probabilities" in told[0]
+        assert chain.logprobs == kept
+        assert len(chain.offsets) == len(kept)
+        assert chain.text == "ab"
+    assert len(told) == 1
+    assert "log-probabilities" in told[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import Model
 from nsad_cli.models.student import Student, load_student
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GREEDY = Sampling(0.0, 1.0, 8)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,9 @@ from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
 from nsad_cli.grading.equivalence.exact_values import number
 from nsad_cli.grading.equivalence.normalise import normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SAME = {
     "fractions": [

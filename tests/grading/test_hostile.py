@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -18,6 +18,9 @@ from nsad_cli.grading.equivalence.decision import Decision
 from nsad_cli.grading.extract import extract
 from nsad_cli.grading.verdicts import judge
 from nsad_cli.types import Finish, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SECONDS = 2.0
 MEGABYTE = 2**20

@@ -5,13 +5,16 @@ Each case is a text, the gold answer and its verdict; near misses stand beside w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.verdicts import judge
 from nsad_cli.types import Finish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SAID = {
     "brackets and lists go on": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from nsad_cli.grading.verdicts import judge
 from nsad_cli.teachers.recorded import SOLVERS
 from nsad_cli.types import Finish, Verdict
 from nsad_cli.utils.latex import last_boxed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_agrees_with_is_correct_on_all_gsm8k_solutions(data: Path) -> None:

@@ -59,4 +59,5 @@ def test_a_store_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
         for act in (lambda: settling.settle(store, "w"), lambda: settling.undo(store)):
             with pytest.raises(NsadError, match="readonly"):
                 act()
-            assert settling.place == 1 and settling.settled == [(0, "c")]
+            assert settling.place == 1
+            assert settling.settled == [(0, "c")]

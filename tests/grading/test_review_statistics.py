@@ -127,15 +127,20 @@ def test_the_estimate_against_numbers_worked_by_hand() -> None:
     so 0.020614 … 0.162172 of 8,440: 173.98 … 1368.7, outward 173 … 1369.
     """
     found = Findings(8440, {"correct": 3, "wrong": 46, "bad_gold": 1}, 0, 0)
-    assert found.reviewed == 50 and found.right == 3
-    assert found.estimate == pytest.approx(506.4) and found.interval == (173, 1369)
-    assert found.as_dict()["ci95"] == [173, 1369] and found.as_dict()["estimate"] == 506.4
+    assert found.reviewed == 50
+    assert found.right == 3
+    assert found.estimate == pytest.approx(506.4)
+    assert found.interval == (173, 1369)
+    assert found.as_dict()["ci95"] == [173, 1369]
+    assert found.as_dict()["estimate"] == 506.4
 
 
 def test_without_a_review_there_is_no_number() -> None:
     found = Findings(8440, {}, 2, 0)
-    assert found.estimate is None and found.interval is None
-    assert found.as_dict()["estimate"] is None and found.as_dict()["ci95"] is None
+    assert found.estimate is None
+    assert found.interval is None
+    assert found.as_dict()["estimate"] is None
+    assert found.as_dict()["ci95"] is None
 
 
 @given(st.integers(1, 500), st.data())
@@ -143,9 +148,11 @@ def test_the_interval_holds_nothing_that_the_reviews_rule_out(draws: int, data: 
     reviewed = data.draw(st.integers(1, draws))
     right = data.draw(st.integers(0, reviewed))
     found = Findings(draws, {"correct": right, "wrong": reviewed - right}, 0, 0)
-    assert found.interval is not None and found.estimate is not None
+    assert found.interval is not None
+    assert found.estimate is not None
     low, high = found.interval
-    assert right <= low <= found.estimate + 1e-9 and found.estimate - 1e-9 <= high <= draws - (reviewed - right)
+    assert right <= low <= found.estimate + 1e-9
+    assert found.estimate - 1e-9 <= high <= draws - (reviewed - right)
     if reviewed == draws:
         assert found.interval == (right, right)
 
@@ -183,7 +190,8 @@ def test_only_the_random_sample_counts_for_d_minus() -> None:
 def test_the_order_is_fixed_and_what_is_new_comes_first() -> None:
     labels = [Label(i, f"draw {i}", Verdict.WRONG) for i in range(50)]
     order = [label.key for label in waiting(labels, Queue.SAMPLE)]
-    assert order != sorted(order) and sorted(order) == list(range(50))
+    assert order != sorted(order)
+    assert sorted(order) == list(range(50))
     assert [label.key for label in waiting(reversed(labels), Queue.SAMPLE, 5)] == order[:5]
     last = order[9]
     seen = [
@@ -192,7 +200,8 @@ def test_the_order_is_fixed_and_what_is_new_comes_first() -> None:
     ]
     assert findings(seen, Queue.SAMPLE).unseen == 0
     fewer = [Label(i, f"draw {i}", Verdict.WRONG) if i == order[2] else seen[i] for i in range(50)]
-    assert findings(fewer, Queue.SAMPLE).unseen == 1 and waiting(fewer, Queue.SAMPLE, 1)[0].key == order[2]
+    assert findings(fewer, Queue.SAMPLE).unseen == 1
+    assert waiting(fewer, Queue.SAMPLE, 1)[0].key == order[2]
     skipped = [Label(i, seen[i].name, Verdict.WRONG, Queue.SAMPLE, None) if i == last else seen[i] for i in range(50)]
     assert waiting(skipped, Queue.SAMPLE)[-1].key == last
 
@@ -228,7 +237,8 @@ def test_training_after_a_review_trains_again(tiny_llama: Path, tmp_path: Path) 
         assert negative()[1], "who skips changes nothing"
         store.review(second.key, Verdict.WRONG, Queue.DISPUTED)
     after, done = negative()
-    assert not done and after["weights"] != before["weights"]
+    assert not done
+    assert after["weights"] != before["weights"]
     assert len(Pipeline(run, lambda _: None).corpus().negative) == 9
     results = [run_stages(run, ["grade"], note=lambda _: None, force=force)["grade"] for force in (False, True)]
     assert [result["ledger"]["verdicts"] for result in results] == [{"correct": 8, "wrong": 9, "disputed": 7}] * 2

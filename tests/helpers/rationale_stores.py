@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import Queue
 from nsad_cli.types import Draw, Finish, Judgement, Problem, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PARAMS = "k"
 C, W, N, D = Verdict.CORRECT, Verdict.WRONG, Verdict.NO_ANSWER, Verdict.DISPUTED

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.runs.run import FORMAT
 from tests.helpers.screens import NOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ACCURACIES = {None: 0.4, "sc": 0.44, "asc": 0.52, "any": 0.8}
 

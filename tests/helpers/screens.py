@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
-
-from textual.pilot import Pilot
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.context import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from textual.app import App
+    from textual.pilot import Pilot
 
 NOW = 1_790_000_000.0
 """The stopped clock of tests."""
@@ -19,7 +22,7 @@ SNAPSHOTS = Path(__file__).parent.parent / "dashboard" / "snapshots"
 WRITE = os.environ.get("NSAD_SNAPSHOTS") == "write"  # now: a test's environment has no settings of NSAD's
 
 
-def screen_text(app: Dashboard) -> str:
+def screen_text(app: App[Any]) -> str:
     """What the screen shows, line by line, without colours."""
     lines = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in line).rstrip() for line in lines)

@@ -10,8 +10,11 @@ import subprocess
 import sys
 import termios
 import time
-from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
 
 CLEAR = "\x1b[2J"
 STYLES = re.compile(r"\x1b\[[\d;]*m")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nsad_cli.runs.run import FORMAT
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 SAMPLED = {"model": "nce", "model_key": "4e0c", "sampling": "5a3d"}
 GREEDY = {"model": "base", "model_key": "ba5e", "sampling": "9eed"}

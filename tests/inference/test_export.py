@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -26,6 +25,9 @@ from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.problems.arithmetic import problems
 from nsad_cli.runs.run import Run
 from tests.training.test_stages import recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QUESTIONS = [problem.question for problem in problems("test", 6)]
 
@@ -66,7 +68,8 @@ def test_the_merged_folder_answers_as_the_run_does_with_transformers_alone(train
     folder = tmp_path / "new" / "student"
     notes = export_merged(Session(trained), folder)
     assert notes == json.loads((folder / "nsad.json").read_text())
-    assert notes["run"] == "export" and notes["weights"] == trained.stages()["nce"]["result"]["weights"]
+    assert notes["run"] == "export"
+    assert notes["weights"] == trained.stages()["nce"]["result"]["weights"]
     names = {path.name for path in folder.iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"} <= names
     assert folder.stat().st_mode & 0o777 == 0o777 & ~_umask()
@@ -105,7 +108,8 @@ def test_the_lora_folder_loads_with_stock_peft(trained: Run, tiny_llama: Path, t
         "adapter_model.safetensors",
         "nsad.json",
     }
-    assert notes["kind"] == "lora" and notes["student"] == str(tiny_llama)
+    assert notes["kind"] == "lora"
+    assert notes["student"] == str(tiny_llama)
     base = AutoModelForCausalLM.from_pretrained(tiny_llama)
     model: Any = PeftModel.from_pretrained(base, tmp_path / "lora").eval()
     session = Session(trained)

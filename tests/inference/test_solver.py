@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +18,10 @@ from nsad_cli.problems.question_files import asked
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
 from nsad_cli.voting.rules import vote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 PROBLEMS = [asked("What is 3 + 4?"), asked("What is 1 + 1?", "2")]
 KEY = {"model": "nce", "model_key": "k", "sampling": "s"}
@@ -80,18 +83,22 @@ def solver(engine: object, checker: Checker, ask: Ask, ranker: Lengths | None = 
 def test_all_chains_vote_at_once_without_a_threshold(checker: Checker) -> None:
     engine = Engine(a=["7", "7.0", "8", None], b=["2", "2", "2", "3"])
     found = {s.problem.id: s for s in solver(engine, checker, Ask(4, "sc")).solve(PROBLEMS)}
-    assert len(engine.calls) == 1 and all(task.indices == (0, 1, 2, 3) for task in engine.calls[0])
+    assert len(engine.calls) == 1
+    assert all(task.indices == (0, 1, 2, 3) for task in engine.calls[0])
     first, second = (found[problem.id] for problem in PROBLEMS)
-    assert first.ballot.answer == "7" and [vote.count for vote in first.ballot.votes] == [2, 1]
+    assert first.ballot.answer == "7"
+    assert [vote.count for vote in first.ballot.votes] == [2, 1]
     assert [chain.correct for chain in first.chains] == [None] * 4, "no gold answer is known"
-    assert [chain.correct for chain in second.chains] == [True, True, True, False] and second.sure is None
+    assert [chain.correct for chain in second.chains] == [True, True, True, False]
+    assert second.sure is None
 
 
 def test_it_stops_as_soon_as_it_is_sure(checker: Checker) -> None:
     engine = Engine(a=["7"] * 16, b=["2", "3"] * 8)
     found = {s.problem.id: s for s in solver(engine, checker, Ask(16, "sc", 0.95, 2)).solve(PROBLEMS)}
     first, second = (found[problem.id] for problem in PROBLEMS)
-    assert len(first.chains) == 4 and first.sure == pytest.approx(31 / 32)
+    assert len(first.chains) == 4
+    assert first.sure == pytest.approx(31 / 32)
     assert len(second.chains) == 16 and second.sure == pytest.approx(0.5), "it never came near"
     assert [len(call) for call in engine.calls] == [2, 2, 1, 1, 1, 1, 1, 1], "the second alone goes on"
     assert [task.indices for call in engine.calls for task in call[-1:]] == [(i, i + 1) for i in range(0, 16, 2)]
@@ -106,8 +113,11 @@ def test_weights_stop_a_vote_too(checker: Checker) -> None:
     ranker = Lengths()
     (found,) = solver(Engine(a=["7"] * 8), checker, Ask(8, "asc", 0.95, 2), ranker).solve(PROBLEMS[:1])
     # The rival's chain of the prior weighs 1, and outlasts each of seven of 0.7 with the chance 1 / 1.7.
-    assert len(found.chains) == 6 and found.sure == pytest.approx(1 - 1 / 1.7**7) and ranker.scored == 6
-    assert found.ballot.rule == "asc" and found.ballot.votes[0].weight == pytest.approx(4.2)
+    assert len(found.chains) == 6
+    assert found.sure == pytest.approx(1 - 1 / 1.7**7)
+    assert ranker.scored == 6
+    assert found.ballot.rule == "asc"
+    assert found.ballot.votes[0].weight == pytest.approx(4.2)
     with pytest.raises(UsageError, match="best"):
         solver(Engine(), checker, Ask(8, "best", 0.95, 2), ranker)
 
@@ -146,17 +156,21 @@ def test_cut_off_chains_of_an_earlier_version_are_judged_anew(checker: Checker, 
         subject = Subject("nce", "k", engine)
         found = sample_all(subject, [problem], Sampling(), 2, False, 0, store, checker, lambda *_: None)
         assert [(chain.answer, chain.correct) for chain in found[problem.id][1]] == [(None, False)] * 2
-        assert store.get(problem.id, **key) == found[problem.id][1] and not engine.calls
+        assert store.get(problem.id, **key) == found[problem.id][1]
+        assert not engine.calls
         store.put(problem, chains, **key)
         kept = KeptSampler(engine, store, key, [problem])
         (solution,) = solver(kept, checker, Ask(2, "sc")).solve([dataclasses.replace(problem, answer="")])
-        assert solution.ballot.answer is None and not engine.calls
+        assert solution.ballot.answer is None
+        assert not engine.calls
 
 
 def test_what_is_lacking_is_said(checker: Checker) -> None:
     without = solver(Engine(a=["7", "7", "8"]), checker, Ask(3, "asc"))
     (found,) = without.solve(PROBLEMS[:1])
-    assert found.ballot.rule == "sc" and found.ballot.answer == "7" and "no ranker" in found.notes[0]
+    assert found.ballot.rule == "sc"
+    assert found.ballot.answer == "7"
+    assert "no ranker" in found.notes[0]
     assert without.notes == found.notes
     (silent,) = solver(Engine(a=[None, None]), checker, Ask(2, "asc"), Lengths()).solve(PROBLEMS[:1])
     assert silent.ballot.answer is None and silent.ballot.rule == "sc", "no chain could be scored"
@@ -187,8 +201,11 @@ def test_watching_sees_every_chain_scored_once(checker: Checker) -> None:
 
     watched = solver(Engine(a=["7", "8", "7.0"]), checker, Ask(3, "asc"), ranker)
     (found,) = watched.solve(PROBLEMS[:1], lambda _, chains: seen.append(list(chains)), count)
-    assert [len(chains) for chains in seen] == [1, 2, 3] and ranker.scored == 3 and tokens == [6]
-    assert seen[-1] == list(found.chains) and [c.answer_class for c in seen[-1]] == [0, 1, 0]
+    assert [len(chains) for chains in seen] == [1, 2, 3]
+    assert ranker.scored == 3
+    assert tokens == [6]
+    assert seen[-1] == list(found.chains)
+    assert [c.answer_class for c in seen[-1]] == [0, 1, 0]
     (plain,) = solver(Engine(a=["7", "8", "7.0"]), checker, Ask(3, "asc"), Lengths()).solve(PROBLEMS[:1])
     assert plain == found, "watching changes nothing"
 
@@ -200,7 +217,8 @@ def test_kept_chains_are_not_sampled_again(checker: Checker, tmp_path: Path) -> 
         kept = KeptSampler(engine, store, KEY, PROBLEMS, "lengths")
         with pytest.raises(KeyboardInterrupt):
             list(solver(kept, checker, Ask(4, "asc"), Lengths()).solve(PROBLEMS))
-        assert len(store.get(PROBLEMS[0].id, **KEY)) == 4 and len(store.get(PROBLEMS[1].id, **KEY)) == 2
+        assert len(store.get(PROBLEMS[0].id, **KEY)) == 4
+        assert len(store.get(PROBLEMS[1].id, **KEY)) == 2
         engine.fail_after = None
         found = {s.problem.id: s for s in solver(kept, checker, Ask(4, "asc"), Lengths()).solve(PROBLEMS)}
         assert [task.kept for task in engine.calls[-1]] == [True, False], "it holds its place in the batch"
@@ -215,7 +233,9 @@ def test_kept_chains_are_not_sampled_again(checker: Checker, tmp_path: Path) -> 
             store.put_weights(solution.problem.id, weights, ranker="lengths", **KEY)
         ranker = Lengths()
         again = {s.problem.id: s for s in solver(kept, checker, Ask(4, "asc"), ranker).solve(PROBLEMS)}
-        assert again == found and len(engine.calls) == calls and ranker.scored == 0
+        assert again == found
+        assert len(engine.calls) == calls
+        assert ranker.scored == 0
 
 
 def test_an_engine_without_batches_is_asked_for_what_is_missing_alone(checker: Checker, tmp_path: Path) -> None:
@@ -254,7 +274,9 @@ def test_measuring_keeps_every_chain_as_it_arrives(plans: bool, checker: Checker
     assert asked == ([(0, 1, 2, 3)] if plans else [(2, 3)])
     assert told[-1][:2] == (8, 8)
     calls = len(engine.calls)
-    assert measured(tmp_path / "chains.sqlite") == found and len(engine.calls) == calls and told[-1][:2] == (8, 8)
+    assert measured(tmp_path / "chains.sqlite") == found
+    assert len(engine.calls) == calls
+    assert told[-1][:2] == (8, 8)
     assert measured(tmp_path / "other.sqlite") == found
     assert [chain.correct for chain in found[PROBLEMS[1].id][1]] == [True, False, True, True]
 
@@ -265,6 +287,7 @@ def test_a_stop_is_resumed_to_the_same_stop(checker: Checker, tmp_path: Path) ->
         kept, ask = KeptSampler(engine, store, KEY, PROBLEMS), Ask(8, "sc", 0.95, 4)
         first = list(solver(kept, checker, ask).solve(PROBLEMS))
         calls = len(engine.calls)
-        assert list(solver(kept, checker, ask).solve(PROBLEMS)) == first and len(engine.calls) == calls
+        assert list(solver(kept, checker, ask).solve(PROBLEMS)) == first
+        assert len(engine.calls) == calls
         (more,) = solver(kept, checker, dataclasses.replace(ask, stop_at=0.99)).solve(PROBLEMS[:1])
         assert len(more.chains) == 8 and engine.calls[-1][0].indices == (4, 5, 6, 7), "only what is new is drawn"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nsad_cli.errors import UsageError
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.vote_file import read_vote_file, stopped_early, vote_results
-from nsad_cli.types import Chain, Problem
 from nsad_cli.utils.logprobs import log_probability
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nsad_cli.types import Chain, Problem
 
 
 def share(path: Path, rule: str, checker: Checker) -> float:
@@ -51,7 +54,9 @@ def test_ones_own_chains_and_a_corrupt_line(tmp_path: Path) -> None:
     path.write_text(json.dumps(row) + '\n{"id": "y"}\n')
     corrupt: list[str] = []
     problems = list(read_vote_file(path, corrupt.append))
-    assert len(problems) == 1 and len(corrupt) == 1 and ":2:" in corrupt[0]
+    assert len(problems) == 1
+    assert len(corrupt) == 1
+    assert ":2:" in corrupt[0]
     with Checker() as checker:
         assert [vote_results(problems, rule, checker)[0][2] for rule in ("sc", "asc", "any")] == [False, True, True]
 
@@ -76,26 +81,32 @@ def test_a_problem_without_gold_is_named_and_left_out(tmp_path: Path) -> None:
         {"question": "q4?", "pred": "7", "pred_score": 0.1, "gt": 7},
     )
     assert [[len(chains), problem.answer] for problem, chains in problems] == [[1, "7"], [1, "7"]]
-    assert problems[0][1][0].answer == "7" and problems[1][1][0].weight == 0.1
-    assert [line.split(":")[1] for line in told] == ["1", "3", "4"] and all("no gold answer" in line for line in told)
+    assert problems[0][1][0].answer == "7"
+    assert problems[1][1][0].weight == 0.1
+    assert [line.split(":")[1] for line in told] == ["1", "3", "4"]
+    assert all("no gold answer" in line for line in told)
 
 
 def test_an_id_that_comes_again_is_told(tmp_path: Path) -> None:
     problems, told = read(tmp_path / "v.jsonl", *[{"id": "a", "gold": "7", "chains": [SEVEN]}] * 2)
-    assert len(problems) == 2 and len(told) == 1 and "v.jsonl:2: `a` is on line 1 too" in told[0]
+    assert len(problems) == 2
+    assert len(told) == 1
+    assert "v.jsonl:2: `a` is on line 1 too" in told[0]
 
 
 @pytest.mark.parametrize("logprob", [math.nan, 1000, math.inf, -math.inf, 0.5, "-1", True])
 def test_what_is_no_log_probability_never_meets_a_vote(tmp_path: Path, logprob: Any) -> None:
     said = [{"answer": "3", "logprob": -0.1}, {"answer": "7", "logprob": -0.1}, {"answer": "7", "logprob": logprob}]
     problems, told = read(tmp_path / "v.jsonl", {"id": "prob", "gold": "7", "chains": said})
-    assert len(told) == 1 and ":1: `logprob` is no log-probability" in told[0]
+    assert len(told) == 1
+    assert ":1: `logprob` is no log-probability" in told[0]
     assert [chain.logprob for chain in problems[0][1]] == [-0.1, -0.1, None]
     with Checker() as checker:
         assert vote_results(problems, "sc", checker)[0][2]
         with pytest.raises(UsageError, match="log-probabilities") as raised:
             vote_results(problems, "wsc", checker)
-    assert "`prob`" in raised.value.why and "chain 2" in raised.value.why
+    assert "`prob`" in raised.value.why
+    assert "chain 2" in raised.value.why
 
 
 def test_log_probabilities() -> None:
@@ -114,7 +125,8 @@ def test_problems_without_chains_or_scores_are_counted_and_told(tmp_path: Path) 
     with Checker() as checker:
         results = vote_results(problems, "asc", checker, told.append)
         assert [right for _, _, right in results] == [True, False, True]
-        assert told[0].startswith("1 of 3 problems have no chain with a score") and "no chains" in told[1]
+        assert told[0].startswith("1 of 3 problems have no chain with a score")
+        assert "no chains" in told[1]
         assert stopped_early(results, 0.95, 1, "asc") == {"right": 2, "chains": 1.0, "same": 1.0}
         empty = vote_results(problems[1:2], "asc", checker)
         assert stopped_early(empty, 0.95, 1, "asc") == {"right": 0, "chains": 0.0, "same": 1.0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import signal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -18,6 +18,9 @@ from nsad_cli.pipeline.memory import NF4, measure
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
 from tests.training.test_stages import recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed: no students in 4 bits"
@@ -68,7 +71,8 @@ def test_interrupted_in_four_bits_it_resumes_to_the_same_adapter(tiny_llama: Pat
     run_stages(Run(stopped.path), ["negative"], note=notes.append)
     assert any("resuming at step" in note for note in notes)
     one, other = (load_file(run.adapter_path("negative") / "adapter_model.safetensors") for run in (whole, stopped))
-    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_a_plan_counts_four_bits(tiny_llama: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -11,11 +11,15 @@ import torch
 from nsad_cli.errors import NsadError
 from nsad_cli.models.student import load_student, pick_device, smollm2_source
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def test_prompt_and_completion_join_to_what_generation_sees(tiny_llama: Path) -> None:
     student = load_student(str(tiny_llama), device="cpu", template="Q: {question}\nA:\n")
     prompt, completion = student.prompt_ids("has {braces}?"), student.completion_ids(" 3 + 4 = 7. ")
-    assert completion[-1] == student.eos_id and student.eos_id not in completion[:-1]
+    assert completion[-1] == student.eos_id
+    assert student.eos_id not in completion[:-1]
     text = student.tokenizer.decode(prompt + completion[:-1])
     assert text == "Q: has {braces}?\nA:\n3 + 4 = 7."
     assert student.model.dtype == torch.float32
@@ -49,7 +53,8 @@ def test_a_hub_that_cannot_be_reached_is_told_in_time(monkeypatch: pytest.Monkey
     started = time.monotonic()
     with pytest.raises(NsadError, match="Hub cannot be reached") as error:
         load_student("someone/some-model@main")
-    assert time.monotonic() - started < 10 and "PATH" in error.value.fix
+    assert time.monotonic() - started < 10
+    assert "PATH" in error.value.fix
 
 
 @pytest.mark.slow

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +23,9 @@ from nsad_cli.runs.run import STAGES, Run, runs_home
 from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw, Problem
 from tests.training.test_stages import recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TRAINED = ("negative", "nat", "nce", "ranker")
 
@@ -76,18 +78,23 @@ def test_the_run_does_what_was_planned(story: dict[str, Any]) -> None:
     for name in TRAINED:
         found = stages[name].lora_parameters + stages[name].unit_parameters
         assert found == results[name]["trained_parameters"], name
-    assert stages["nat"].unit_parameters > 0 and stages["nce"].unit_parameters == 0
+    assert stages["nat"].unit_parameters > 0
+    assert stages["nce"].unit_parameters == 0
     for name in ("eval-before", "eval"):
         rows = {(row["model"], row["method"]): row["n"] * row["samples"] for row in results[name]["results"]}
         rows = {key: chains for key, chains in rows.items() if key[1] != "samples"}  # the votes' own chains again
         assert stages[name].samples == sum(rows.values()), name
         assert "tokens" in stages[name].estimated
-    assert stages["ranker"].samples <= 12 and "samples" in stages["ranker"].estimated
+    assert stages["ranker"].samples <= 12
+    assert "samples" in stages["ranker"].estimated
 
 
 def test_every_stage_has_time_and_memory(story: dict[str, Any]) -> None:
     for stage in story["before"].stages:
-        assert stage.seconds is not None and stage.seconds >= 0 and stage.calls == 0 and stage.cost == 0.0
+        assert stage.seconds is not None
+        assert stage.seconds >= 0
+        assert stage.calls == 0
+        assert stage.cost == 0.0
         assert (stage.memory_gib is not None) == (stage.stage not in ("collect", "grade"))
     assert sum(stage.seconds for stage in story["before"].stages) > 0
     assert any("rough" in note for note in story["before"].notes)
@@ -129,7 +136,8 @@ def test_another_setting_redoes_its_stage_and_what_follows(
     assert done == {"collect", "grade", "eval-before", "negative", "nat"}
     assert stages["nce"].samples == story["results"]["nce"]["examples"]
     # NAT's weights stay, and with them its chains: one greedy and two sampled ones for each of four problems.
-    assert stages["eval"].reused == 12 and stages["eval"].samples == 24
+    assert stages["eval"].reused == 12
+    assert stages["eval"].samples == 24
     assert everything(story["run"].path) == before
 
 
@@ -149,7 +157,8 @@ def test_a_checkpoint_saves_its_part(tiny_llama: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "complete").touch()
     plan, stages = planned("stopped", settings)
-    assert stages["collect"].state == "done" and stages["negative"].state == "to do"
+    assert stages["collect"].state == "done"
+    assert stages["negative"].state == "to do"
     assert any(note.startswith("negative: resumes at step 2 of ") for note in plan.notes)
 
 
@@ -170,7 +179,8 @@ def test_a_paid_teacher_is_never_asked_and_its_calls_are_counted(
     assert collection.cost is not None
     assert 60 * 20 * 60e-6 < collection.cost < 60 * 60 * 60e-6 + 20 * 300 * 30e-6
     assert any("expected, $4." in note and "at most (genai-prices)" in note for note in plan.notes)
-    assert stages["negative"].estimated and stages["negative"].samples > 0
+    assert stages["negative"].estimated
+    assert stages["negative"].samples > 0
     assert stages["negative"].samples + stages["nat"].samples < 60  # some are held out
     assert any("assumed" in note for note in plan.notes)
     assert not runs_home().exists()
@@ -186,7 +196,8 @@ def test_a_paid_teacher_is_never_asked_and_its_calls_are_counted(
     plan, stages = planned("paid", settings)
     assert (stages["collect"].calls, stages["collect"].reused, stages["collect"].state) == (12, 24, "to do")
     # One draw of three is right: 20 problems, of which 2 are held out.
-    assert stages["nat"].samples == pytest.approx(20, abs=4) and stages["negative"].samples == pytest.approx(40, abs=6)
+    assert stages["nat"].samples == pytest.approx(20, abs=4)
+    assert stages["negative"].samples == pytest.approx(40, abs=6)
     assert any("24 of 60" in note for note in plan.notes)
 
 
@@ -215,10 +226,12 @@ def test_a_large_recording_is_judged_by_a_sample(tiny_llama: Path, tmp_path: Pat
     path = tmp_path / "big.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     plan, stages = planned("big", recipe(tiny_llama, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 4}))
-    assert stages["collect"].samples == 1600 and stages["collect"].calls == 0
+    assert stages["collect"].samples == 1600
+    assert stages["collect"].calls == 0
     assert stages["nat"].samples == pytest.approx(1200 * 0.9, rel=0.02)
     assert stages["negative"].samples == pytest.approx(400 * 0.9, rel=0.02)
-    assert "samples" in stages["nat"].estimated and any("judged" in note for note in plan.notes)
+    assert "samples" in stages["nat"].estimated
+    assert any("judged" in note for note in plan.notes)
 
 
 def test_an_empty_side_is_told_before_the_run_stops_there(tiny_llama: Path, tmp_path: Path) -> None:
@@ -226,7 +239,8 @@ def test_an_empty_side_is_told_before_the_run_stops_there(tiny_llama: Path, tmp_
     rows = [{"question": f"{i}: 1+1?", "answer": "2", "generated_answer": ["The answer is 2."]} for i in range(9)]
     path.write_text("\n".join(map(json.dumps, rows)))
     plan, stages = planned("right", recipe(tiny_llama, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 1}))
-    assert stages["negative"].samples == 0 and stages["nat"].samples == 8
+    assert stages["negative"].samples == 0
+    assert stages["nat"].samples == 8
     assert any(note.startswith("negative: nothing to train on") for note in plan.notes)
 
 
@@ -235,7 +249,8 @@ def test_a_student_that_does_not_fit_is_planned_without_times(
 ) -> None:
     monkeypatch.setattr("nsad_cli.pipeline.plan.ROOM", 1e12)
     plan, stages = planned("huge", recipe(tiny_llama))
-    assert stages["nat"].seconds is None and stages["nat"].samples > 0
+    assert stages["nat"].seconds is None
+    assert stages["nat"].samples > 0
     assert any("does not fit" in note for note in plan.notes)
 
 
@@ -251,13 +266,16 @@ def test_time_follows_from_tokens_and_speeds(tiny_llama: Path, monkeypatch: pyte
 
     for name, kind in (("negative", "lora"), ("nat", "nat"), ("nce", "nce")):
         stages = planned_at(**{kind: 1.0})
-        assert stages[name].seconds == stages[name].tokens and stages["eval"].seconds == 0
+        assert stages[name].seconds == stages[name].tokens
+        assert stages["eval"].seconds == 0
     stages = planned_at(forward=1.0)
     nat, nce = stages["nat"].seconds, stages["nce"].seconds
-    assert nat and nce == 3 * nat
+    assert nat
+    assert nce == 3 * nat
     stages = planned_at(sampling=2.0)
     # The untrained student writes its 8 tokens for each of 4 problems.
-    assert stages["eval-before"].tokens == 32 and stages["eval-before"].seconds == 16
+    assert stages["eval-before"].tokens == 32
+    assert stages["eval-before"].seconds == 16
 
 
 def test_a_bfloat16_student_is_timed_too(tiny_llama: Path) -> None:

@@ -15,7 +15,9 @@ from nsad_cli.problems import arithmetic
 def test_splits_never_meet() -> None:
     train = {problem.id for problem in arithmetic.problems("train", 2000)}
     test = {problem.id for problem in arithmetic.problems("test", 500)}
-    assert len(train) == 2000 and len(test) == 500 and not train & test
+    assert len(train) == 2000
+    assert len(test) == 500
+    assert not train & test
 
 
 def test_more_problems_keep_the_first_ones() -> None:

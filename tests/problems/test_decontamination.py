@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +17,9 @@ from nsad_cli.problems.decontamination import find_leaks
 from nsad_cli.runs.run import Run
 from nsad_cli.types import Problem, problem_id
 from tests.training.test_stages import recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COPIED, RENUMBERED = 3, 2
 
@@ -65,7 +67,10 @@ def test_training_leaves_them_out_and_says_so_unless_told_otherwise(leaking: Rec
     notes: list[str] = []
     results = run_stages(run, ["collect", "grade", "eval-before", "negative", "nat"], note=notes.append)
     (told,) = [note for note in notes if "overlap" in note]
-    assert "5 of 20" in told and "5 with jsonl" in told and "3 by same" in told and "keep_overlap" in told
+    assert "5 of 20" in told
+    assert "5 with jsonl" in told
+    assert "3 by same" in told
+    assert "keep_overlap" in told
     kept = 20 - COPIED - RENUMBERED
     assert len(results["nat"]["problem_ids"]) == len(results["negative"]["problem_ids"]) == kept
     assert results["nat"]["examples"] + results["nat"]["held_out"] == 2 * kept
@@ -75,7 +80,8 @@ def test_training_leaves_them_out_and_says_so_unless_told_otherwise(leaking: Rec
     notes.clear()
     results = run_stages(Run(run.path), ["collect", "grade", "eval-before", "negative", "nat"], note=notes.append)
     assert sum("already done" in note for note in notes) == 2, "collected and graded alone"
-    assert len(results["nat"]["problem_ids"]) == 20 and any("3 problems were trained on" in note for note in notes)
+    assert len(results["nat"]["problem_ids"]) == 20
+    assert any("3 problems were trained on" in note for note in notes)
     assert {row["n"] for row in results["eval-before"]["results"]} == {8 - COPIED}
 
     run.write_recipe(leaking)
@@ -86,8 +92,10 @@ def test_training_leaves_them_out_and_says_so_unless_told_otherwise(leaking: Rec
 def test_a_plan_counts_without_them(leaking: Recipe) -> None:
     plans = [make_plan(name, one, lambda _: None) for name, one in (("a", leaking), ("b", with_overlap(leaking)))]
     samples = [{stage.stage: stage.samples for stage in plan.stages} for plan in plans]
-    assert samples[0]["nat"] < samples[1]["nat"] and any("5 of 20" in note for note in plans[0].notes)
-    assert samples[0]["eval-before"] == 8 and samples[1]["eval-before"] == 8 - COPIED
+    assert samples[0]["nat"] < samples[1]["nat"]
+    assert any("5 of 20" in note for note in plans[0].notes)
+    assert samples[0]["eval-before"] == 8
+    assert samples[1]["eval-before"] == 8 - COPIED
 
 
 def test_where_nothing_is_left_it_is_told(leaking: Recipe, tmp_path: Path) -> None:
@@ -97,7 +105,8 @@ def test_where_nothing_is_left_it_is_told(leaking: Recipe, tmp_path: Path) -> No
     run = Run.create("none", leaking.model_copy(update={"evaluation": evaluation}))
     with pytest.raises(NsadError, match="no training problem is left") as error:
         run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
-    assert "20 of 20" in error.value.why and "keep_overlap=true" in error.value.fix
+    assert "20 of 20" in error.value.why
+    assert "keep_overlap=true" in error.value.fix
 
 
 def test_a_benchmark_that_cannot_be_read(leaking: Recipe, tmp_path: Path) -> None:
@@ -124,7 +133,8 @@ def test_a_part_of_the_set_that_is_evaluated_is_no_leak(data: Path) -> None:
     spec = f"gsm8k:test@{data}/gsm8k"
     part = load_problems(spec, limit=300)
     leaks = find_leaks(settings([spec]), part)
-    assert leaks.ids == frozenset() and leaks.own == {problem.id for problem in part}
+    assert leaks.ids == frozenset()
+    assert leaks.own == {problem.id for problem in part}
     elsewhere = [Problem(item.id, item.question, item.answer, "jsonl", "train") for item in part]
     assert find_leaks(settings([spec]), elsewhere).ids == leaks.own
     assert find_leaks(settings([f"gsm8k:train@{data}/gsm8k"]), part).own == frozenset()

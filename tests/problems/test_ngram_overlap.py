@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,9 @@ from nsad_cli.problems import load_problems
 from nsad_cli.problems.arithmetic import problems as generated
 from nsad_cli.problems.ngram_overlap import find_overlaps, without_numbers, word_runs
 from nsad_cli.types import Problem, problem_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LONG = "On Monday the baker sells 14 loaves of bread and twice as many rolls before noon, then she goes home."
 
@@ -51,7 +54,8 @@ def test_what_each_test_finds(training: str, evaluation: str, expected: set[str]
 def test_thirteen_words_in_a_row_and_not_twelve() -> None:
     words = [f"w{chr(97 + i)}" for i in range(26)]
     run = " ".join(words[:13])
-    assert list(word_runs(run)) == [run] and list(word_runs(" ".join(words[:12]))) == []
+    assert list(word_runs(run)) == [run]
+    assert list(word_runs(" ".join(words[:12]))) == []
     assert failed(f"xx {run} yy", f"zz {run}, then") == {"words"}
     assert failed(f"xx {run.rpartition(' ')[0]} yy", f"zz {run}, then") == set()
 
@@ -90,7 +94,8 @@ def test_other_numbers_change_nothing(text: str, number: int) -> None:
 
 def test_generated_problems_overlap_in_numbers_alone_and_never_are_the_same() -> None:
     found = find_overlaps(list(generated("train", 200)), list(generated("test", 100)))
-    assert found and not any("same" in item.tests for item in found)
+    assert found
+    assert not any("same" in item.tests for item in found)
 
 
 @pytest.mark.parametrize(

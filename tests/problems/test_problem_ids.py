@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,9 @@ from nsad_cli.pipeline.collect_stage import distinct
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import Queue
 from nsad_cli.types import Draw, Problem, Verdict, problem_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def problem(question: str, answer: str) -> Problem:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.problems.question_files import read_asked
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_lines_of_text(tmp_path: Path) -> None:
@@ -16,7 +19,9 @@ def test_lines_of_text(tmp_path: Path) -> None:
     told: list[str] = []
     found = read_asked(path, told.append)
     assert [problem.question for problem in found] == ["What is 1 + 1?", "{1, 2} has how many elements?"]
-    assert len(told) == 1 and ":4:" in told[0] and "again" in told[0]
+    assert len(told) == 1
+    assert ":4:" in told[0]
+    assert "again" in told[0]
     assert all(problem.answer == "" and problem.benchmark == "asked" for problem in found)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.problems import load_problems, parse_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -26,14 +29,16 @@ from nsad_cli.problems import load_problems, parse_spec
 def test_counts(data: Path, spec: str, folder: str, count: int) -> None:
     corrupt: list[str] = []
     problems = load_problems(f"{spec}@{data / folder}", on_corrupt=corrupt.append)
-    assert len(problems) == count and corrupt == []
+    assert len(problems) == count
+    assert corrupt == []
     assert all(problem.question and problem.answer for problem in problems)
     assert len(load_problems(f"{spec}@{data / folder}", limit=7)) == 7
 
 
 def test_answers_that_are_not_numbers_are_read(data: Path) -> None:
     asdiv = {problem.answer for problem in load_problems(f"asdiv@{data / 'asdiv'}")}
-    assert {"Yes", "Purple", "3:4"} <= asdiv and any("; " in answer for answer in asdiv)
+    assert {"Yes", "Purple", "3:4"} <= asdiv
+    assert any("; " in answer for answer in asdiv)
     math = load_problems(f"math:test@{data / 'math'}")
     assert sum(not problem.answer.lstrip("-").isdigit() for problem in math) > 1000
     assert {problem.level for problem in math} >= {"1", "2", "3", "4", "5"}
@@ -41,7 +46,8 @@ def test_answers_that_are_not_numbers_are_read(data: Path) -> None:
 
 def test_first_problems(data: Path) -> None:
     first = load_problems(f"gsm8k:test@{data / 'gsm8k'}", limit=1)[0]
-    assert first.answer == "18" and "<<" not in (first.solution or "")
+    assert first.answer == "18"
+    assert "<<" not in (first.solution or "")
     assert load_problems(f"svamp@{data / 'svamp' / 'SVAMP.json'}", limit=1)[0].answer == "51"
     assert load_problems(f"multiarith@{data / 'multiarith'}", limit=1)[0].answer == "39"
 
@@ -56,7 +62,8 @@ def test_math_in_its_authors_folders(tmp_path: Path) -> None:
     corrupt: list[str] = []
     found = load_problems(f"math:test@{tmp_path}", on_corrupt=corrupt.append)
     assert [problem.answer for problem in found] == ["two", "ten"]
-    assert len(corrupt) == 1 and "3.json" in corrupt[0]
+    assert len(corrupt) == 1
+    assert "3.json" in corrupt[0]
 
 
 def test_a_corrupt_line_is_named_and_the_rest_kept(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ def drawn(count: int, scale: float, shift: float) -> tuple[list[float], list[boo
 def test_platt_finds_the_scale_and_shift_that_made_the_labels() -> None:
     fitted = fit_platt(*drawn(20_000, 0.4, -1.2))
     assert fitted is not None
-    assert fitted.scale == pytest.approx(0.4, abs=0.03) and fitted.shift == pytest.approx(-1.2, abs=0.05)
+    assert fitted.scale == pytest.approx(0.4, abs=0.03)
+    assert fitted.shift == pytest.approx(-1.2, abs=0.05)
 
 
 def test_platt_is_at_the_likelihoods_optimum() -> None:
@@ -39,7 +40,8 @@ def test_platt_is_at_the_likelihoods_optimum() -> None:
 
 def test_separable_logits_give_a_finite_scale() -> None:
     fitted = fit_platt([-900.0, -800.0, 700.0, 1000.0], [False, False, True, True])
-    assert fitted is not None and 0 < fitted.scale < math.inf
+    assert fitted is not None
+    assert 0 < fitted.scale < math.inf
     assert fitted(1000.0) == pytest.approx(3 / 4, abs=0.05), "Platt's target for two right ones is 3/4"
 
 
@@ -86,4 +88,6 @@ def test_pairs_are_of_one_problem_and_ties_count_half() -> None:
 
 
 def test_calibration_is_the_identity_unless_fitted() -> None:
-    assert Calibration()(0.7) == sigmoid(0.7) and sigmoid(-1000.0) == 0.0 and sigmoid(1000.0) == 1.0
+    assert Calibration()(0.7) == sigmoid(0.7)
+    assert sigmoid(-1000.0) == 0.0
+    assert sigmoid(1000.0) == 1.0

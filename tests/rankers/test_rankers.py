@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -24,6 +23,9 @@ from nsad_cli.rankers.metadata import ADAPTER, READS, described, ranker_name
 from nsad_cli.rankers.storage import load_ranker, save_ranker
 from nsad_cli.types import Chain, Finish, Problem
 from tests.models.nat.test_layer import shake
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROBLEM = Problem("p", "Ana has 3 cups. How many?", "3", "test")
 CHAINS = [Chain("p", i, text, None) for i, text in enumerate(("3 + 4 = 7.", "", "There are at first 3 cups more", "0"))]
@@ -59,7 +61,8 @@ def test_scores_are_those_of_each_chain_alone(kind: str, tiny_llama: Path, tiny_
             example = scorer.example(PROBLEM.question, chain.text)
             with torch.no_grad():
                 (alone,) = scorer.logits(scorer.pack([example])).tolist()
-            assert score == pytest.approx(sigmoid(2 * alone - 0.5), abs=1e-5) and 0 < score < 1
+            assert score == pytest.approx(sigmoid(2 * alone - 0.5), abs=1e-5)
+            assert 0 < score < 1
     assert len({round(score, 6) for score in scores if score is not None}) == 3
     assert ranker.score(PROBLEM, []) == []
 
@@ -82,7 +85,8 @@ def test_a_saved_ranker_scores_the_same(
     student, adapters = adapted(tiny_llama)
     adapters.delete(ADAPTER)
     loaded = load_ranker(student, adapters, folder)
-    assert loaded.name == ranker_name(folder) and loaded.name.startswith(f"{scorer.kind}-")
+    assert loaded.name == ranker_name(folder)
+    assert loaded.name.startswith(f"{scorer.kind}-")
     assert loaded.calibration == Calibration(2.0, -0.5)
     assert loaded.score(PROBLEM, CHAINS) == TrainedRanker(scorer, Calibration(2.0, -0.5), "").score(PROBLEM, CHAINS)
     if "ranker" in adapters.names():
@@ -151,7 +155,9 @@ def test_a_probe_forgets_what_it_has_scored_and_never_hears_greedy_chains(tiny_l
     sampled = {chain.text for chain in chains["p0"] if chain.index != GREEDY_INDEX}
     assert set(probe._heard["p0"]) == sampled
     scores = probe.score(Problem("p0", "Ana has 3 cups.", "", "test"), [*CHAINS, *chains["p0"]])
-    assert "p0" not in probe._heard and len(scores) == len(CHAINS) + 5 and scores[1] is None
+    assert "p0" not in probe._heard
+    assert len(scores) == len(CHAINS) + 5
+    assert scores[1] is None
 
 
 # --- encoder ----------------------------------------------------------------------------------------------------------
@@ -161,9 +167,11 @@ def test_an_encoder_reads_question_and_chain_as_a_pair(tiny_encoders: dict[str, 
     bert, t5 = (open_encoder(str(tiny_encoders[name]), CPU, seed=0) for name in ("bert", "t5"))
     example = bert.example("3 + 4", "7 balls")
     decode = bert.tokenizer.decode
-    assert decode(example.prompt) == "<bos>3 + 4<eos>" and decode(example.completion) == "7 balls<eos>"
+    assert decode(example.prompt) == "<bos>3 + 4<eos>"
+    assert decode(example.completion) == "7 balls<eos>"
     example = t5.example("3 + 4", "7 balls")
-    assert decode(example.prompt) == "3 + 4<eos>" and decode(example.completion) == "7 balls<eos>"
+    assert decode(example.prompt) == "3 + 4<eos>"
+    assert decode(example.completion) == "7 balls<eos>"
     long = bert.example("first " * 200, "more " * 300 + "The answer is 7.")
     assert len(long) == 96 and decode(long.completion).endswith("The answer is 7.<eos>"), "the end is kept"
 
@@ -183,7 +191,8 @@ def test_an_encoders_start_depends_on_its_seed_alone(tiny_encoders: dict[str, Pa
     """The classifier of two labels gets a new head of one."""
     heads = [open_encoder(str(tiny_encoders["bert"]), CPU, seed=seed).model.classifier for seed in (0, 0, 1)]
     assert heads[0].weight.shape == (1, 32)
-    assert torch.equal(heads[0].weight, heads[1].weight) and not torch.equal(heads[0].weight, heads[2].weight)
+    assert torch.equal(heads[0].weight, heads[1].weight)
+    assert not torch.equal(heads[0].weight, heads[2].weight)
 
 
 def test_encoders_that_cannot_be_used_are_told(

@@ -21,26 +21,32 @@ def test_stages_and_results_survive() -> None:
         assert run.stages()["collect"]["state"] == "running"
         result["draws"] = 3
     again = Run.open("one")
-    assert again.done("collect", "key") and not again.done("collect", "other")
-    assert again.stages()["collect"]["result"] == {"draws": 3} and again.recipe.seed == 7
+    assert again.done("collect", "key")
+    assert not again.done("collect", "other")
+    assert again.stages()["collect"]["result"] == {"draws": 3}
+    assert again.recipe.seed == 7
     with pytest.raises(ZeroDivisionError), run.stage("grade", "key"):
         raise ZeroDivisionError("why")
-    assert run.stages()["grade"]["state"] == "failed" and "why" in run.stages()["grade"]["error"]
+    assert run.stages()["grade"]["state"] == "failed"
+    assert "why" in run.stages()["grade"]["error"]
 
 
 def test_a_stage_whose_process_died_is_shown_as_stopped_and_its_seconds_add_up() -> None:
     run = Run.create("one", Recipe())
     assert not run.busy()
     with run.lock(), run.stage("collect", "key"):
-        assert run.busy() and run.shown_state("collect") == "running"
-    assert not run.busy() and run.shown_state("collect") == "finished"
+        assert run.busy()
+        assert run.shown_state("collect") == "running"
+    assert not run.busy()
+    assert run.shown_state("collect") == "finished"
     with pytest.raises(KeyboardInterrupt), run.stage("nat", "key"):
         time.sleep(0.03)
         raise KeyboardInterrupt
     first = run.stages()["nat"]["seconds"]
     with run.stage("nat", "key"):
         assert run.shown_state("nat") == "stopped", "it says running, and no process holds the run"
-    assert first >= 0.03 and run.stages()["nat"]["seconds"] >= first
+    assert first >= 0.03
+    assert run.stages()["nat"]["seconds"] >= first
     with run.stage("nat", "other settings"):
         pass
     assert run.stages()["nat"]["seconds"] < first
@@ -65,7 +71,9 @@ def test_progress_is_told_at_the_end_whatever_the_hurry() -> None:
     for done in range(101):
         report(done, 100)
     events = list(run.events())
-    assert events[-1].step == 100 and len(events) < 10 and events[-1].metrics["model"] == "nce"
+    assert events[-1].step == 100
+    assert len(events) < 10
+    assert events[-1].metrics["model"] == "nce"
 
 
 def test_which_run_is_used() -> None:
@@ -80,7 +88,8 @@ def test_which_run_is_used() -> None:
     assert Run.open(finished=True).name == "middle"  # the newest finished one, not the newest
     assert Run.open().name == "new"
     choose_run("old")
-    assert Run.open().name == "old" and Run.open("new").name == "new"
+    assert Run.open().name == "old"
+    assert Run.open("new").name == "new"
     choose_run(None)
     assert Run.open(finished=True).name == "middle"
     assert [run.name for run in list_runs()] == ["new", "middle", "old"]
@@ -114,7 +123,8 @@ def test_atomic_writes_leave_the_old_file_where_they_fail(tmp_path: Path, monkey
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(NsadError) as error:
         write_atomic(path, "new")
-    assert error.value.why == "the disk is full" and path.read_text() == "old"
+    assert error.value.why == "the disk is full"
+    assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir() if item.name.startswith(".file")] == []
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROBLEM = Problem("p", "What is 1 + 1?", "2", "test", subject="sums", level="1")
 KEY = {"model": "nce", "model_key": "k", "sampling": "s"}

@@ -63,10 +63,14 @@ def test_words_are_searched_as_they_are(tmp_path: Path) -> None:
             return [int(row.id[1:]) for row in pages.pages(pages.find(Wanted(words, subject)))]
 
         assert ids("") == ids("   ") == [0, 1, 2, 3, 4]
-        assert ids("%") == [0] and ids("_") == [1] and ids("\\") == [3] and ids("'") == []
-        assert (
-            ids("AND c") == [1, 2] and ids("c gold2") == [2] and ids("gold", "s") == [1, 3] and ids("", "") == [0, 2, 4]
-        )
+        assert ids("%") == [0]
+        assert ids("_") == [1]
+        assert ids("\\") == [3]
+        assert ids("'") == []
+        assert ids("AND c") == [1, 2]
+        assert ids("c gold2") == [2]
+        assert ids("gold", "s") == [1, 3]
+        assert ids("", "") == [0, 2, 4]
         assert pages.subjects() == ["", "s"]
 
 
@@ -83,5 +87,11 @@ def test_what_has_gone_is_missing_not_wrong(tmp_path: Path) -> None:
             store.add_problems([Problem("p1", "y", "2", "b")])
             assert pages.version() != before
             (first, gone, second) = pages.page([1, 77, 2])
-            assert first and second and gone is None and len(first.question) == SHORT and second.id == "p1"
-            assert pages.problem("p7") is None and pages.text(7) == "" and pages.draws_of("p7") == []
+            assert first
+            assert second
+            assert gone is None
+            assert len(first.question) == SHORT
+            assert second.id == "p1"
+            assert pages.problem("p7") is None
+            assert pages.text(7) == ""
+            assert pages.draws_of("p7") == []

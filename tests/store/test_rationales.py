@@ -5,13 +5,16 @@ from __future__ import annotations
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nsad_cli.errors import NsadError
 from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw, Finish, Judgement, Problem, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROBLEMS = [Problem(f"p{i}", f"What is {i}?", str(i), "test") for i in (3, 1, 2)]
 
@@ -69,7 +72,8 @@ def test_a_corrected_gold_answer_is_graded_again(tmp_path: Path) -> None:
         assert list(store.ungraded("1")) == []
         store.add_problems([Problem("p1", "What is 1?", "one", "test")])
         (item,) = store.ungraded("1")
-        assert item.draw.problem_id == "p1" and item.gold == "one"
+        assert item.draw.problem_id == "p1"
+        assert item.gold == "one"
 
 
 def test_a_draw_without_a_value_is_an_error_not_a_loss(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
@@ -17,6 +17,9 @@ from nsad_cli.store import chains
 from nsad_cli.store import rationales as store
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.store.rationales import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Opener = Callable[..., Store | ChainStore]
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import pyarrow
@@ -26,6 +24,10 @@ from nsad_cli.store.trl_format import entry_of, rows_of
 from nsad_cli.teachers.recorded import TOLD, RecordedTeacher
 from nsad_cli.types import Problem, Rationale, Verdict, problem_id
 from nsad_cli.utils.row_files import read_rows, write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 KINDS = ("rows.jsonl", "rows.parquet", "rows")
 Sides = tuple[list[Rationale], list[Rationale]]
@@ -316,7 +318,8 @@ def test_files_that_hold_no_rationales(make: Callable[[Path], Path], words: str,
     path = make(tmp_path / "bad")
     with pytest.raises(NsadError) as error:
         RecordedTeacher("jsonl", path, lambda _: None)
-    assert words in error.value.why and error.value.fix
+    assert words in error.value.why
+    assert error.value.fix
 
 
 def test_a_few_bad_rows_are_named_and_many_counted(tmp_path: Path) -> None:
@@ -326,7 +329,9 @@ def test_a_few_bad_rows_are_named_and_many_counted(tmp_path: Path) -> None:
         write_rows(rows, tmp_path / kind)
         notes: list[str] = []
         assert RecordedTeacher("jsonl", tmp_path / kind, notes.append).most == 1
-        assert len(notes) == TOLD + 1 and "2" in notes[0].removeprefix(str(tmp_path)) and "4 more" in notes[-1]
+        assert len(notes) == TOLD + 1
+        assert "2" in notes[0].removeprefix(str(tmp_path))
+        assert "4 more" in notes[-1]
 
 
 def test_folders_of_splits_and_of_files(tmp_path: Path) -> None:

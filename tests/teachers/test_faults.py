@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -25,6 +24,10 @@ from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.types import Finish, Problem, problem_id
 from nsad_cli.utils.rate_limit import _limiter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 COLLECT = """
 import sys
@@ -93,7 +96,9 @@ def test_ten_thousand_draws_with_faults_and_kills(serve: object, tmp_path: Path)
         kills += 1
     done = collecting(url, path, 1250, 8)
     said, _ = done.communicate(timeout=300)
-    assert done.returncode == 0 and said.split() == ["10000", "0"] and kills == 20
+    assert done.returncode == 0
+    assert said.split() == ["10000", "0"]
+    assert kills == 20
     asked = {problem.id: problem.question for problem in questions(1250)}
     replies = sent(log)
     texts = {text for _, _, text in replies if text}
@@ -111,9 +116,8 @@ def test_ten_thousand_draws_with_faults_and_kills(serve: object, tmp_path: Path)
     assert lost <= 20 * 12 * 8 + 64 * 8, "at most what was in flight at each kill"
     with Store(path) as store, Checker() as checker:
         verdicts = grade(store, checker).by_verdict()
-    assert verdicts["filtered"] == 10_000 - len(full) and verdicts["truncated"] == len(
-        [1 for d in full if d.text in cut]
-    )
+    assert verdicts["filtered"] == 10_000 - len(full)
+    assert verdicts["truncated"] == len([1 for d in full if d.text in cut])
 
 
 def test_two_processes_never_ask_for_the_same_draw(serve: object, tmp_path: Path) -> None:
@@ -155,7 +159,8 @@ def test_a_dead_process_leaves_no_claim_behind(tmp_path: Path) -> None:
         assert store.claim("t", "k", wanted, me(), lives) == [(0, 1)]
         assert store.claim("t", "k", wanted, "other-host:1:1.0", lives) == [()]
         store.release(me())
-        assert store.claim("t", "k", wanted, owner, lives) == [(0, 1)] and not lives(owner, time.time())
+        assert store.claim("t", "k", wanted, owner, lives) == [(0, 1)]
+        assert not lives(owner, time.time())
         assert store.claim("t", "k", wanted, me(), lives) == [(0, 1)], "its owner is dead"
 
 
@@ -171,7 +176,8 @@ def test_draws_of_one_problem_share_a_request_where_the_server_can(
         draws = [item.draw for item in store.ungraded("none")]
     assert summary.new == 30 == len(sent(log))
     paid = sum(draw.prompt_tokens for draw in draws), sum(draw.completion_tokens for draw in draws)
-    assert paid[1] == 5 * 30 and (paid[0] == 5 * 10 if not options else paid[0] >= 300 - 5 * 10)
+    assert paid[1] == 5 * 30
+    assert paid[0] == 5 * 10 if not options else paid[0] >= 300 - 5 * 10
 
 
 def test_several_servers_share_the_load(serve: object, tmp_path: Path) -> None:
@@ -220,11 +226,14 @@ def test_a_limit_of_cost_holds_for_replies_that_bring_nothing(
     with Store(tmp_path / "store.sqlite") as store:
         summary = collect(questions(100), make_teacher("m", settings), 4, store, budget=budget)
     came = [int(asked) for kind, _, asked in sent(log) if kind == "came"]
-    assert summary.out_of_money and 0.0005 < budget.spent + budget.unsure <= 0.001
+    assert summary.out_of_money
+    assert 0.0005 < budget.spent + budget.unsure <= 0.001
     if spent:
-        assert budget.unsure == 0 and budget.spent == pytest.approx(sum(0.00001 * (1 + asked) for asked in came))
+        assert budget.unsure == 0
+        assert budget.spent == pytest.approx(sum(0.00001 * (1 + asked) for asked in came))
     else:
-        assert budget.spent == 0 and sum(came) * 0.00006 < budget.unsure
+        assert budget.spent == 0
+        assert sum(came) * 0.00006 < budget.unsure
 
 
 def test_replies_that_only_their_own_problem_pays_for(serve: object, tmp_path: Path) -> None:
@@ -237,7 +246,8 @@ def test_replies_that_only_their_own_problem_pays_for(serve: object, tmp_path: P
             assert collect(questions(2), make_teacher("m", settings), 2, store).new == 4
             found[kind] = next(iter(store.ungraded("none"))).draw
         assert len([line for line in sent(log) if line[0] == "came"]) == 2
-    assert found["surrogate"].text == "half ? of it" and found["surrogate"].finish is Finish.STOP
+    assert found["surrogate"].text == "half ? of it"
+    assert found["surrogate"].finish is Finish.STOP
     assert (found["refusal"].text, found["refusal"].finish) == ("I will not.", Finish.FILTERED)
     assert found["odd finish"].finish is Finish.LENGTH, "who knows whether it was whole"
 
@@ -254,7 +264,9 @@ def test_once_interrupted_nothing_more_is_sent(number: signal.Signals, serve: ob
     came, at = len(sent(log)), time.monotonic()
     process.send_signal(number)
     process.communicate(timeout=20)
-    assert time.monotonic() - at < 10 and process.returncode != 0 and len(sent(log)) == came
+    assert time.monotonic() - at < 10
+    assert process.returncode != 0
+    assert len(sent(log)) == came
 
 
 def test_a_date_to_wait_for_is_believed(serve: object, tmp_path: Path) -> None:
@@ -284,7 +296,8 @@ def test_a_limit_of_cost_is_never_passed(serve: object, tmp_path: Path) -> None:
             lambda *_, **money: seen.append(money.get("projected", 0)),
             budget=budget,
         )
-        assert summary.out_of_money and 0.0007 < budget.spent <= 0.0008
+        assert summary.out_of_money
+        assert 0.0007 < budget.spent <= 0.0008
         assert summary.new == len(sent(log)) == pytest.approx(budget.spent / 0.00002)
         assert seen[-1] == pytest.approx(100 * 0.00002, rel=0.01), "what all of it would cost"
         more = Budget(price_of(settings), 1.0, settings.prompt, settings.max_tokens)
@@ -295,9 +308,9 @@ def test_a_limit_of_cost_is_never_passed(serve: object, tmp_path: Path) -> None:
 
 def test_openais_prices_are_known() -> None:
     price = price_of(TeacherConfig(spec="gpt-4"))
-    assert (
-        price is not None and price.of(1_000_000, 0) == pytest.approx(30) and price.of(0, 1000) == pytest.approx(0.06)
-    )
+    assert price is not None
+    assert price.of(1_000_000, 0) == pytest.approx(30)
+    assert price.of(0, 1000) == pytest.approx(0.06)
     assert price_of(TeacherConfig(spec="a-model-of-nobody")) is None
     assert price_of(TeacherConfig(spec="gpt-4", base_url=["http://127.0.0.1:1/v1"])) is None
 
@@ -328,4 +341,5 @@ def test_a_price_is_that_of_a_request_that_is_not_a_long_one() -> None:
     for model in ("gpt-4", "gpt-4o", "gpt-5.4"):
         price = price_of(TeacherConfig(spec=model))
         listed = float(calc_price(usage, model, provider_id="openai").total_price)
-        assert price is not None and price.of(2000, 500) == pytest.approx(listed)
+        assert price is not None
+        assert price.of(2000, 500) == pytest.approx(listed)

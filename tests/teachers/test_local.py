@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +20,9 @@ from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.vllm import VllmTeacher
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.hashing import seed_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QUESTIONS = ("How many?", "Ana has 3 cups.")
 PROBLEMS = [Problem(problem_id(question), question, "1", "test") for question in QUESTIONS]
@@ -49,7 +51,8 @@ def test_a_local_model_answers_and_resumes_identically(tmp_path: Path, tiny_llam
             texts.append(
                 sorted((item.draw.problem_id, item.draw.index, item.draw.text) for item in store.ungraded("1"))
             )
-    assert len(texts[0]) == 4 and texts[0] == texts[1]
+    assert len(texts[0]) == 4
+    assert texts[0] == texts[1]
 
 
 def test_what_cannot_be_loaded_is_told_as_the_teachers_trouble(tmp_path: Path, tiny_llama: Path) -> None:
@@ -59,7 +62,9 @@ def test_what_cannot_be_loaded_is_told_as_the_teachers_trouble(tmp_path: Path, t
         with Store(tmp_path / "store.sqlite") as store, pytest.raises(NsadError, match="the teacher `hf:") as error:
             collect(PROBLEMS, teacher, 1, store)
         told = error.value.what + error.value.why + error.value.fix
-        assert "student" not in told and str(path) in told and device in told
+        assert "student" not in told
+        assert str(path) in told
+        assert device in told
 
 
 def test_both_engines_read_the_same_prompt(tiny_llama: Path) -> None:
@@ -76,13 +81,15 @@ def test_both_engines_read_the_same_prompt(tiny_llama: Path) -> None:
     assert (reader.stop_texts, longer.stop_texts) == ((), ("\nQuestion:",))
     for problem in PROBLEMS:
         text = student.tokenizer.decode(longer.prompt_ids(f"{problem.question} Think."))
-        assert text.startswith("Question: 1? Think.\nAnswer:\nIt is 1.\n\nQuestion: ") and text.endswith("Answer:\n")
+        assert text.startswith("Question: 1? Think.\nAnswer:\nIt is 1.\n\nQuestion: ")
+        assert text.endswith("Answer:\n")
 
 
 @given(st.lists(st.tuples(st.text("0123456789abcdef", min_size=16, max_size=16), st.integers(0, 99)), unique=True))
 def test_a_draw_has_a_seed_of_its_own(draws: list[tuple[str, int]]) -> None:
     seeds = [seed_of(*draw, bits=32) for draw in draws]
-    assert len(set(seeds)) == len(draws) and all(0 <= seed < 2**32 for seed in seeds)
+    assert len(set(seeds)) == len(draws)
+    assert all(0 <= seed < 2**32 for seed in seeds)
     assert seeds == [seed_of(*draw, bits=32) for draw in draws]
 
 
@@ -107,6 +114,8 @@ def test_a_vllm_that_fails_is_told_and_prints_nothing_of_ours(
     teacher = VllmTeacher(str(tiny_llama), TeacherConfig())
     with Store(tmp_path / "store.sqlite") as store, pytest.raises(NsadError, match=what) as error:
         collect(PROBLEMS, teacher, 1, store)
-    assert why in error.value.why and "above" in error.value.fix
+    assert why in error.value.why
+    assert "above" in error.value.fix
     out, err = capfd.readouterr()
-    assert out == "" and "noise" in err
+    assert out == ""
+    assert "noise" in err

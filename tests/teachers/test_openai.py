@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +19,10 @@ from nsad_cli.errors import NsadError
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.types import Finish, Problem, problem_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @dataclass
@@ -58,14 +61,21 @@ def test_every_kind_of_reply(server: Server, tmp_path: Path) -> None:
         summary = collect(asked, make_teacher("m", settings(server)), 1, store)
         draws = {item.draw.problem_id: item.draw for item in store.ungraded("1")}
     by_question = {problem.question: draws.get(problem.id) for problem in asked}
-    assert summary.new == 5 and len(summary.failures) == 2
+    assert summary.new == 5
+    assert len(summary.failures) == 2
     plain = by_question["plain"]
-    assert plain is not None and plain.text == "Thinking. The answer is 5." and plain.completion_tokens == 4
-    assert by_question["please 429 once"] is not None and by_question["please 500 once"] is not None
+    assert plain is not None
+    assert plain.text == "Thinking. The answer is 5."
+    assert plain.completion_tokens == 4
+    assert by_question["please 429 once"] is not None
+    assert by_question["please 500 once"] is not None
     filtered, cut = by_question["filter this"], by_question["length ends this"]
-    assert filtered is not None and filtered.finish is Finish.FILTERED
-    assert cut is not None and cut.finish is Finish.LENGTH
-    assert by_question["empty"] is None and by_question["bad one"] is None
+    assert filtered is not None
+    assert filtered.finish is Finish.FILTERED
+    assert cut is not None
+    assert cut.finish is Finish.LENGTH
+    assert by_question["empty"] is None
+    assert by_question["bad one"] is None
 
 
 def test_more_draws_pay_for_the_new_ones_alone(server: Server, tmp_path: Path) -> None:
@@ -93,7 +103,9 @@ def test_a_refused_key_is_never_repeated(server: Server, tmp_path: Path, monkeyp
         assert "sk-wrong" not in str(error.value) + error.value.why + error.value.fix
         monkeypatch.setenv("OPENAI_API_KEY", "sk-other-secret")
         summary = collect(problems("bad"), make_teacher("gpt-4", settings(server)), 1, store)
-    assert (why := " ".join(summary.failures.values())) and "sk-other" not in why and "***" in why
+    assert (why := " ".join(summary.failures.values()))
+    assert "sk-other" not in why
+    assert "***" in why
     assert b"secret" not in (tmp_path / "store.sqlite").read_bytes()
 
 
@@ -110,7 +122,8 @@ def test_an_unknown_model_and_a_dead_server(server: Server, tmp_path: Path, monk
 def test_what_a_model_does_not_take(server: Server, tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         summary = collect(problems("newer one", "newer two"), make_teacher("m", settings(server)), 2, store)
-        assert summary.new == 4 and not summary.failures
+        assert summary.new == 4
+        assert not summary.failures
         with pytest.raises(NsadError, match="does not take this temperature"):
             collect(problems("picky"), make_teacher("m", settings(server)), 1, store)
         assert collect(problems("picky"), make_teacher("m", settings(server, temperature=1)), 1, store).new == 1
@@ -133,7 +146,8 @@ def test_one_dead_server_of_two_stops_nothing(server: Server, tmp_path: Path, mo
     asked = problems(*(f"question {i}" for i in range(6)))
     with Store(tmp_path / "store.sqlite") as store:
         first = collect(asked, make_teacher("m", both), 1, store)
-        assert first.new == 6 and not first.failures
+        assert first.new == 6
+        assert not first.failures
         assert collect(asked, make_teacher("m", settings(server)), 1, store).stored == 6
 
 
@@ -167,7 +181,8 @@ def test_killed_anywhere_it_pays_at_most_for_what_was_in_flight(server: Server, 
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     process = run_collect(server, path)
-    assert process.communicate(timeout=60)[0] and process.returncode == 0
+    assert process.communicate(timeout=60)[0]
+    assert process.returncode == 0
     with Store(path) as store:
         assert store.counts()["draws"] == 40
     assert 40 <= len(server.requests()) <= 48  # four requests in flight at each of two kills

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.openai import OpenAITeacher
 from nsad_cli.types import Verdict
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def test_gsm8k_solutions(data: Path, tmp_path: Path) -> None:
     teacher = make_teacher(f"gsm8k-solutions:{data}/gsm8k/example_model_solutions.jsonl", TeacherConfig())
@@ -23,7 +26,8 @@ def test_gsm8k_solutions(data: Path, tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store, Checker() as checker:
         assert collect(problems, teacher, 4, store).stored == 200
         ledger = grade(store, checker).by_verdict()
-        assert ledger["correct"] > 50 and ledger["wrong"] > 80
+        assert ledger["correct"] > 50
+        assert ledger["wrong"] > 80
         assert not any("<<" in item.draw.text for item in store.ungraded("none"))
         assert list(store.ungraded(GRADER_VERSION)) == []
 
@@ -31,7 +35,8 @@ def test_gsm8k_solutions(data: Path, tmp_path: Path) -> None:
 def test_tdg(data: Path) -> None:
     teacher = make_teacher(f"tdg:{data}/tdg/GPT4-MATH", TeacherConfig())
     problems = teacher.problems() or []
-    assert len(problems) > 3_700 and {problem.subject for problem in problems} == {
+    assert len(problems) > 3_700
+    assert {problem.subject for problem in problems} == {
         "algebra",
         "number_theory",
         "prealgebra",
@@ -66,4 +71,5 @@ def test_a_file_that_is_not_there_or_empty(tmp_path: Path) -> None:
 
 def test_only_known_prefixes_are_schemes() -> None:
     teacher = make_teacher("ft:gpt-4o:org::id", TeacherConfig(base_url=["http://127.0.0.1:9/v1"]))
-    assert isinstance(teacher, OpenAITeacher) and teacher.name == "ft:gpt-4o:org::id"
+    assert isinstance(teacher, OpenAITeacher)
+    assert teacher.name == "ft:gpt-4o:org::id"

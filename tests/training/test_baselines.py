@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from nsad_cli.config.schema import BASELINES
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
 from nsad_cli.inference.session import Session
-from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.packing import Example
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
@@ -24,6 +22,11 @@ from nsad_cli.types import Problem, Rationale, Verdict
 from tests.models.nat.test_layer import QV, make, shake
 from tests.models.test_packing import EXAMPLES, alone
 from tests.training.test_stages import recipe, weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nsad_cli.models.nat.adapters import Adapters
 
 
 def adapted(name: str) -> Adapters:
@@ -74,7 +77,8 @@ def test_the_contrastive_loss_against_a_literal_one() -> None:
             token_nll(alone(adapters, "cl", side), torch.tensor(side.completion)).mean() for side in pair.sides()
         )
         expected += right.item() + max(0.0, 1 - (wrong - right).item())
-    assert objective.loss(batch).total.item() == pytest.approx(expected, abs=1e-10) and objective.items(pairs) == 2
+    assert objective.loss(batch).total.item() == pytest.approx(expected, abs=1e-10)
+    assert objective.items(pairs) == 2
 
 
 def test_human_solutions_state_their_answer_once() -> None:

@@ -16,7 +16,8 @@ from nsad_cli.training.data import batch_plan, choose, held_out_problems, within
 def test_whole_epochs_see_every_example_equally_often(count: int, size: int, epochs: int, seed: int) -> None:
     plan = batch_plan(count, size, epochs, seed)
     assert set(Counter(itertools.chain(*plan)).values()) == {epochs}
-    assert all(len(batch) == size for batch in plan[:-1]) and len(plan[-1]) <= size
+    assert all(len(batch) == size for batch in plan[:-1])
+    assert len(plan[-1]) <= size
     assert plan == batch_plan(count, size, epochs, seed)
 
 

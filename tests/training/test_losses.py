@@ -63,7 +63,9 @@ def test_unlikelihood_of_a_certain_token_is_finite() -> None:
     nll = torch.zeros(1, requires_grad=True)
     loss = unlikelihood_loss(nll, torch.tensor([True]))
     loss.sum().backward()
-    assert torch.isfinite(loss).all() and nll.grad is not None and torch.isfinite(nll.grad).all()
+    assert torch.isfinite(loss).all()
+    assert nll.grad is not None
+    assert torch.isfinite(nll.grad).all()
 
 
 def test_beta_is_shared_by_a_sequence_and_by_nothing_else() -> None:
@@ -89,7 +91,8 @@ def test_nces_three_numbers_at_once_equal_the_three_functions(weights: tuple[flo
     one_by_one = (token_nll(student, targets), token_cross_entropy(nat, student), token_kl(negative, nat))
     gradients = []
     for nll, distillation, kl in (at_once, one_by_one):
-        assert kl is not None and not kl.requires_grad
+        assert kl is not None
+        assert not kl.requires_grad
         parts = [w * part for w, part in zip(weights, (nll, distillation), strict=True) if w]
         gradients += torch.autograd.grad((sum(parts, torch.zeros(())) * each * kl).sum(), student, retain_graph=True)
     for got, want in zip([*at_once, gradients[0]], [*one_by_one, gradients[1]], strict=True):
@@ -105,7 +108,8 @@ def test_nces_numbers_of_half_precision_logits_are_wide() -> None:
     targets = torch.tensor([4, 0, 49])
     with torch.autocast("cpu", torch.bfloat16):
         nll, distillation, kl = nce_row_losses(student, targets, nat, negative)
-    assert kl is not None and {part.dtype for part in (nll, distillation, kl)} == {torch.float32}
+    assert kl is not None
+    assert {part.dtype for part in (nll, distillation, kl)} == {torch.float32}
     torch.testing.assert_close(kl, token_kl(negative.double(), nat.double()).float(), rtol=1e-4, atol=1e-5)
     (gradient,) = torch.autograd.grad((nll + distillation).sum(), student)
     assert gradient.dtype == torch.bfloat16

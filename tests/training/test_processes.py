@@ -59,7 +59,8 @@ def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Pa
     assert one.returncode == 0, one.stderr
     assert two.returncode == 0, two.stderr
     first, second = curves(tmp_path, "one"), curves(tmp_path, "two")
-    assert first.keys() == second.keys() and len(first) == 8
+    assert first.keys() == second.keys()
+    assert len(first) == 8
     for key, losses in first.items():
         assert second[key] == pytest.approx(losses, abs=1e-4), key
     lines = [line for line in two.stdout.splitlines() if line.startswith("{")]
@@ -86,7 +87,8 @@ def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one(tiny_llama: Path, tm
     whole, layers = (sum(p.nbytes for p in part.parameters()) for part in (model, model.model.layers))
     assert {tuple(map(float, pair)) for pair in told} == {(round((whole - layers / 2) / 1e6, 2), round(whole / 1e6, 2))}
     first, second = curves(tmp_path, "whole"), curves(tmp_path, "sharded")
-    assert first.keys() == second.keys() and len(first) == 8
+    assert first.keys() == second.keys()
+    assert len(first) == 8
     for key, losses in first.items():
         assert second[key] == pytest.approx(losses, abs=1e-4), key
 
@@ -96,7 +98,8 @@ def test_accelerate_reads_the_shipped_configuration_as_fsdp() -> None:
     from accelerate.utils import DistributedType
 
     config = load_config_from_file(str(FSDP))
-    assert config.distributed_type == DistributedType.FSDP and config.num_processes == 4
+    assert config.distributed_type == DistributedType.FSDP
+    assert config.num_processes == 4
     assert config.fsdp_config == {"fsdp_version": 2}
 
 
@@ -112,7 +115,8 @@ def test_one_stage_after_the_other_in_two_processes(tiny_llama: Path, tmp_path: 
     stages = json.loads(trained.stdout)["stages"]
     assert {name: result["processes"] for name, result in stages.items()} == {"negative": 2, "nat": 2}
     again = run_in(tmp_path, "-m", "nsad_cli", "train-nat", "--run", "r")
-    assert again.returncode == 0 and again.stderr.count("already done") == 2
+    assert again.returncode == 0
+    assert again.stderr.count("already done") == 2
 
 
 @pytest.mark.slow
@@ -148,5 +152,6 @@ def test_two_processes_train_the_rankers_of_one(
         for key, losses in first.items():
             assert second[key] == pytest.approx(losses, abs=1e-4), key
         report, expected = trained[name]["calibration"], trained[one]["calibration"]
-        assert report["calibrated"] and report["ranking_accuracy"] == expected["ranking_accuracy"]
+        assert report["calibrated"]
+        assert report["ranking_accuracy"] == expected["ranking_accuracy"]
         assert report["scale"] == pytest.approx(expected["scale"], rel=0.01)

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -25,7 +25,6 @@ from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.pipeline.plan import make_plan
 from nsad_cli.problems import arithmetic
-from nsad_cli.rankers.base import Scorer
 from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.linear_probe import ProbeScorer
 from nsad_cli.runs.run import Run
@@ -34,6 +33,9 @@ from nsad_cli.training.linear_probe import fit_line
 from nsad_cli.training.ranker_calibration import ENOUGH, Graded, calibrate
 from nsad_cli.types import Chain
 from tests.training.test_stages import STAGE, assert_same_weights, killed_in_turn, recipe, weights
+
+if TYPE_CHECKING:
+    from nsad_cli.rankers.base import Scorer
 
 SAMPLES = 8
 KINDS = ("head", "probe", "bert", "t5")
@@ -87,18 +89,24 @@ def test_every_kind_learns_and_is_calibrated(
     run = copy_of(taught, kind, ranking(tiny_llama, tiny_encoders, kind))
     planned = {stage.stage: stage for stage in make_plan(kind, run.recipe, lambda _: None).stages}["ranker"]
     result = run_stages(run, ["ranker"], note=lambda _: None)["ranker"]
-    assert (planned.samples, planned.estimated) == (40, ("samples", "tokens")) and result["examples"] == 40
-    assert planned.lora_parameters == result["trained_parameters"] and planned.unit_parameters == 0
-    assert planned.seconds and planned.memory_gib is not None
-    assert result["kind"] == run.recipe.training.ranker.kind and result["teacher_pairs"] == 0
+    assert (planned.samples, planned.estimated) == (40, ("samples", "tokens"))
+    assert result["examples"] == 40
+    assert planned.lora_parameters == result["trained_parameters"]
+    assert planned.unit_parameters == 0
+    assert planned.seconds
+    assert planned.memory_gib is not None
+    assert result["kind"] == run.recipe.training.ranker.kind
+    assert result["teacher_pairs"] == 0
     report = result["calibration"]
     assert report["chains"] == report["problems"] * SAMPLES == 2 * report["right"]
     assert report["pairs"] == report["problems"] * SAMPLES**2 / 4
     # Right chains say another word than wrong ones; a random student's states tell it less well.
     assert report["ranking_accuracy"] == 1.0 or (kind == "probe" and report["ranking_accuracy"] > 0.7)
-    assert report["calibrated"] and 0 <= report["ece_after"] <= 0.5
+    assert report["calibrated"]
+    assert 0 <= report["ece_after"] <= 0.5
     unseen = report["unseen"]
-    assert unseen["chains"] == unseen["problems"] * SAMPLES == 2 * unseen["right"] > 0 and 0 <= unseen["ece"] <= 0.6
+    assert unseen["chains"] == unseen["problems"] * SAMPLES == 2 * unseen["right"] > 0
+    assert 0 <= unseen["ece"] <= 0.6
     told = [event.metrics for event in run.events() if "ranking_accuracy" in event.metrics]
     assert told == [report]
     mine = [event.metrics for event in run.events() if event.stage == "ranker"]
@@ -111,7 +119,9 @@ def test_every_kind_learns_and_is_calibrated(
     problem = next(iter(arithmetic.problems("test", 1)))
     chains = [Chain(problem.id, i, text, None) for i, text in enumerate(("5 more. The answer is 5.", "2 loses."))]
     right, wrong = ranker.score(problem, chains)
-    assert right is not None and wrong is not None and (right > wrong or kind == "probe")
+    assert right is not None
+    assert wrong is not None
+    assert right > wrong or kind == "probe"
     again = copy_of(taught, f"{kind}-again", run.recipe)
     assert run_stages(again, ["ranker"], note=lambda _: None)["ranker"]["weights"] == result["weights"]
 
@@ -131,10 +141,12 @@ def test_the_probe_is_at_its_objectives_optimum(
     loss = losses.mean() + 0.05 * ((weight * spread) ** 2).sum()
     for gradient in torch.autograd.grad(loss, (weight, bias)):
         assert gradient.abs().max() < 1e-4
-    assert weight[0] > 0 and hits.mean() > 0.6
+    assert weight[0] > 0
+    assert hits.mean() > 0.6
     run = copy_of(taught, objective, ranking(tiny_llama, tiny_encoders, "probe", objective=objective))
     result = run_stages(run, ["ranker"], note=lambda _: None)["ranker"]
-    assert result["objective"] == objective and result["calibration"]["ranking_accuracy"] > 0.7
+    assert result["objective"] == objective
+    assert result["calibration"]["ranking_accuracy"] > 0.7
 
 
 def test_no_problem_that_calibrates_is_learned_from(
@@ -165,10 +177,13 @@ def test_no_problem_that_calibrates_is_learned_from(
     settings = ranking(tiny_llama, tiny_encoders, "probe", min_pairs=1000, max_examples=None)
     run = copy_of(taught, "apart", settings)
     result = run_stages(run, ["ranker"], note=lambda _: None)["ranker"]
-    assert result["teacher_pairs"] > 0 and len(seen["calibrating"]) == result["calibration"]["problems"] >= 3
-    assert len(seen["learned"]) > 10 and not seen["learned"] & seen["calibrating"]
+    assert result["teacher_pairs"] > 0
+    assert len(seen["calibrating"]) == result["calibration"]["problems"] >= 3
+    assert len(seen["learned"]) > 10
+    assert not seen["learned"] & seen["calibrating"]
     together = set(zip(seen["prompts"], seen["folds"], strict=True))
-    assert len(together) == len(set(seen["prompts"])) < len(seen["prompts"]) and len(set(seen["folds"])) > 1
+    assert len(together) == len(set(seen["prompts"])) < len(seen["prompts"])
+    assert len(set(seen["folds"])) > 1
 
 
 def test_a_probe_scores_fresh_chains_without_a_pass_and_kept_ones_with_one(
@@ -189,7 +204,8 @@ def test_a_probe_scores_fresh_chains_without_a_pass_and_kept_ones_with_one(
     assert isinstance(session.sampler("nce"), ListeningSampler)
     assert not isinstance(session.sampler("nat"), ListeningSampler)
     rows = evaluate_models(session, stage="eval", models=["nce"], benchmarks=benchmarks, samples=4)["results"]
-    assert not passes and {"asc", "best"} <= {row["rule"] for row in rows}
+    assert not passes
+    assert {"asc", "best"} <= {row["rule"] for row in rows}
     ranker = session.ranker()
     assert ranker is not None
     ids = [problem.id for _, problems in benchmarks for problem in problems]
@@ -201,7 +217,8 @@ def test_a_probe_scores_fresh_chains_without_a_pass_and_kept_ones_with_one(
             store.put_weights(pid, dict.fromkeys(range(4)), ranker=ranker.name, **key)
     found = evaluate_models(Session(run), stage="eval", models=["nce", "nat"], benchmarks=benchmarks, samples=4)
     again = found["results"]
-    assert sum(passes) >= 6 and {row["model"] for row in again if row["rule"] == "asc"} == {"nce", "nat"}
+    assert sum(passes) >= 6
+    assert {row["model"] for row in again if row["rule"] == "asc"} == {"nce", "nat"}
 
 
 def test_a_probe_of_another_student_is_done_without(
@@ -213,7 +230,8 @@ def test_a_probe_of_another_student_is_done_without(
     run_stages(Run(run.path), ["nce"], note=lambda _: None, force=True)
     notes: list[str] = []
     session = Session(run, note=notes.append)
-    assert session.ranker() is None and "train-ranker" in notes[0]
+    assert session.ranker() is None
+    assert "train-ranker" in notes[0]
     assert not isinstance(session.sampler("nce"), ListeningSampler)
 
 
@@ -243,7 +261,8 @@ def test_a_probe_interrupted_is_fitted_to_the_same_ranker(
     stopped.listen(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_stages(stopped, ["ranker"], note=lambda _: None)
-    assert stopped.stages()["ranker"]["state"] == "interrupted" and Session(stopped).ranker() is None
+    assert stopped.stages()["ranker"]["state"] == "interrupted"
+    assert Session(stopped).ranker() is None
     run_stages(Run(stopped.path), ["ranker"], note=lambda _: None)
     assert_same_weights(whole, stopped)
 
@@ -272,14 +291,21 @@ def test_few_chains_leave_scores_as_they_are(tiny_llama: Path) -> None:
     scorer = Given(load_student(str(tiny_llama), device="cpu"))
     few = [(3, True), (-3, False)] * (ENOUGH - 1)
     calibration, report = calibrate(scorer, graded(*few), 1000)
-    assert calibration == Calibration() and not report["calibrated"] and str(ENOUGH) in report["why"]
-    assert report["ranking_accuracy"] == 1.0 and report["ece_before"] == pytest.approx(0.047, abs=0.001)
+    assert calibration == Calibration()
+    assert not report["calibrated"]
+    assert str(ENOUGH) in report["why"]
+    assert report["ranking_accuracy"] == 1.0
+    assert report["ece_before"] == pytest.approx(0.047, abs=0.001)
     assert calibrate(scorer, graded(*few, (3, True), (-3, False)), 1000)[1]["calibrated"]
     assert calibrate(scorer, graded(*[(3, True), (-3, False)] * 20, per_problem=99), 1000)[0] == Calibration()
     calibration, report = calibrate(scorer, graded(*[(3, False), (-3, True)] * 20), 1000)
-    assert calibration == Calibration() and "no higher" in report["why"] and report["ranking_accuracy"] == 0.0
+    assert calibration == Calibration()
+    assert "no higher" in report["why"]
+    assert report["ranking_accuracy"] == 0.0
     calibration, report = calibrate(scorer, [], 1000)
-    assert calibration == Calibration() and report["ece_before"] is None and report["ranking_accuracy"] is None
+    assert calibration == Calibration()
+    assert report["ece_before"] is None
+    assert report["ranking_accuracy"] is None
 
 
 def test_a_certain_ranker_learns_its_doubts(tiny_llama: Path) -> None:
@@ -287,7 +313,8 @@ def test_a_certain_ranker_learns_its_doubts(tiny_llama: Path) -> None:
     scorer = Given(load_student(str(tiny_llama), device="cpu"))
     chains = [(6, True), (6, True), (6, True), (6, False), (-6, False), (-6, False), (-6, False), (-6, True)] * 8
     calibration, report = calibrate(scorer, graded(*chains, per_problem=8), 1000)
-    assert report["ece_before"] == pytest.approx(0.25, abs=0.01) and report["ece_after"] < 0.03
+    assert report["ece_before"] == pytest.approx(0.25, abs=0.01)
+    assert report["ece_after"] < 0.03
     assert calibration(6.0) == pytest.approx(0.75, abs=0.02)
     assert report["ranking_accuracy"] == pytest.approx((9 + 0.5 * 6) / 16)
 
@@ -311,7 +338,8 @@ def test_rankers_of_a_bfloat16_student_are_in_float32(tiny_llama: Path, tiny_enc
         settings = ranking(tiny_llama, tiny_encoders, kind).model_dump()
         copy = copy_of(run, f"half-{kind}", validate_recipe({**settings, "student": half}, "test"))
         result = run_stages(copy, ["ranker"], note=lambda _: None)["ranker"]
-        assert result["calibration"]["calibrated"] and result["held_out_loss"] > 0
+        assert result["calibration"]["calibrated"]
+        assert result["held_out_loss"] > 0
         assert {value.dtype for name, value in weights(copy).items() if "ranker" in name} == {torch.float32}
 
 
@@ -335,7 +363,8 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             validate_recipe({"training": {"ranker": ranker}}, "mine.yaml")
         return error.value
 
-    assert "has no model" in told(kind="encoder").what and "flan-t5" in told(kind="encoder").fix
+    assert "has no model" in told(kind="encoder").what
+    assert "flan-t5" in told(kind="encoder").fix
     assert "takes no model" in told(kind="probe", model="x").what
     assert "takes no model" in told(model="x").what
     assert "training.ranker.kind" in told(kind="decoder").what

@@ -10,9 +10,8 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -31,6 +30,9 @@ from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.sharding import shard_base
 from nsad_cli.types import Chain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STAGE: dict[str, Any] = {
     "epochs": 3,
@@ -85,7 +87,7 @@ def finished(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 def test_every_stage_leaves_what_the_next_one_needs(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
     run, results, notes = finished
-    assert [name for name in run.stages()] == list(STAGES)
+    assert list(run.stages()) == list(STAGES)
     assert all(state["state"] == "finished" for state in run.stages().values())
     names = {"negative", "nat", "nce", "ranker"}
     assert {path.name for path in (run.path / "adapters").iterdir()} == names
@@ -111,7 +113,8 @@ def test_it_learns(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
     for stage in ("negative", "nat", "nce"):
         losses = [event.metrics["loss"] for event in run.events() if event.stage == stage and "loss" in event.metrics]
         held = [e.metrics["held_out_loss"] for e in run.events() if e.stage == stage and "held_out_loss" in e.metrics]
-        assert len(losses) == results[stage]["steps"] and losses[-1] < losses[0] - 0.05
+        assert len(losses) == results[stage]["steps"]
+        assert losses[-1] < losses[0] - 0.05
         assert results[stage]["held_out_loss"] == pytest.approx(min(held))
         assert len(held) == STAGE["checks"], "each check measures once"
 
@@ -148,7 +151,8 @@ def test_the_same_seed_gives_the_same_adapters_and_another_seed_others(
     run = Run.create("twin", recipe(tiny_llama))
     run_stages(run, STAGES[:-1], note=lambda _: None)
     again = weights(run)
-    assert first.keys() == again.keys() and all(torch.equal(first[key], again[key]) for key in first)
+    assert first.keys() == again.keys()
+    assert all(torch.equal(first[key], again[key]) for key in first)
     other = Run.create("other", recipe(tiny_llama, seed=1))
     run_stages(other, ["collect", "grade", "negative"], note=lambda _: None)
     theirs = weights(other)
@@ -232,7 +236,8 @@ def test_killed_while_an_old_checkpoint_goes_it_resumes_from_a_whole_one(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr("shutil.rmtree", stop_half_way)
         run_stages(run, ["negative"], note=lambda _: None)
-    assert half and not (half[0] / "complete").exists()
+    assert half
+    assert not (half[0] / "complete").exists()
     notes: list[str] = []
     run_stages(Run(run.path), ["negative"], note=notes.append)
     assert any("resuming at step" in note for note in notes)
@@ -257,7 +262,8 @@ def test_interrupted_it_keeps_a_checkpoint(
         run_stages(run, ["negative"], note=lambda _: None)
     assert run.stages()["negative"]["state"] == "interrupted"
     (checkpoint,) = (run.path / "checkpoints" / "negative").glob("checkpoint-*")
-    assert checkpoint.name in ("checkpoint-2", "checkpoint-3") and (checkpoint / "complete").exists()
+    assert checkpoint.name in ("checkpoint-2", "checkpoint-3")
+    assert (checkpoint / "complete").exists()
     notes: list[str] = []
     run_stages(Run(run.path), ["negative"], note=notes.append)
     assert any("resuming at step" in note for note in notes)
@@ -291,9 +297,12 @@ def test_what_a_model_was_trained_on_is_never_evaluated(tiny_llama: Path) -> Non
         raise NsadError("a", "b", "c")
     notes: list[str] = []
     ((label, problems),) = load_benchmarks(run, ["arithmetic:train"], None, notes.append)
-    assert label == "arithmetic:train" and "trained on" in notes[0] and problems
+    assert label == "arithmetic:train"
+    assert "trained on" in notes[0]
+    assert problems
     learned = set(run.stages()["negative"]["result"]["problem_ids"])
-    assert learned and not learned & {problem.id for problem in problems}
+    assert learned
+    assert not learned & {problem.id for problem in problems}
 
 
 def test_retraining_upstream_makes_what_follows_stale(tiny_llama: Path) -> None:
@@ -426,7 +435,8 @@ def test_a_full_disk_under_a_checkpoint_is_told_and_the_run_resumes(tiny_llama: 
     run.listen(fill_the_disk)
     with pytest.raises(NsadError) as error:
         run_stages(run, ["negative"], note=lambda _: None)
-    assert "the disk is full" in error.value.why and "same command" in error.value.fix
+    assert "the disk is full" in error.value.why
+    assert "same command" in error.value.fix
     assert run.stages()["negative"]["state"] == "failed"
     planted[0].unlink()
     notes: list[str] = []

@@ -31,13 +31,17 @@ def test_wilson_holds_the_share_and_mirrors(n: int, data: st.DataObject) -> None
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
 def test_wilson_of_estimates_holds_their_mean(values: list[float]) -> None:
     low, high = wilson(sum(values), len(values))
-    assert 0 <= low <= sum(values) / len(values) + 1e-12 and high <= 1 and low <= high
+    assert 0 <= low <= sum(values) / len(values) + 1e-12
+    assert high <= 1
+    assert low <= high
 
 
 def test_pass_at_k_by_hand() -> None:
     assert pass_at_k(5, 2, 2) == pytest.approx(0.7)
     assert pass_at_k(10, 3, 1) == pytest.approx(0.3)
-    assert pass_at_k(4, 0, 3) == 0 and pass_at_k(4, 1, 4) == 1 and pass_at_k(4, 3, 2) == 1
+    assert pass_at_k(4, 0, 3) == 0
+    assert pass_at_k(4, 1, 4) == 1
+    assert pass_at_k(4, 3, 2) == 1
 
 
 @given(st.integers(1, 8), st.data())
@@ -49,7 +53,8 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(n: int, data: st.Dat
 
 def test_mcnemar_by_hand() -> None:
     assert mcnemar(6, 1) == pytest.approx(0.125)  # 2 (1 + 7) / 128
-    assert mcnemar(0, 0) == 1 and mcnemar(3, 3) == 1
+    assert mcnemar(0, 0) == 1
+    assert mcnemar(3, 3) == 1
     assert mcnemar(10, 0) == pytest.approx(2 / 1024)
 
 
@@ -63,7 +68,8 @@ def test_mcnemar_against_a_published_value() -> None:
 
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_mcnemar_laws(b: int, c: int) -> None:
-    assert mcnemar(b, c) == mcnemar(c, b) and 0 < mcnemar(b, c) <= 1
+    assert mcnemar(b, c) == mcnemar(c, b)
+    assert 0 < mcnemar(b, c) <= 1
     assert mcnemar(max(b, c) + 1, min(b, c)) <= mcnemar(max(b, c), min(b, c)) + 1e-12
 
 
@@ -99,7 +105,8 @@ def test_newcombe_mirrors_and_holds_the_difference(pairs: list[tuple[float, floa
     a, b = ([pair[side] for pair in pairs] for side in (0, 1))
     low, high = newcombe(a, b)
     difference = sum(b) / len(b) - sum(a) / len(a)
-    assert -1 - 1e-9 <= low <= difference + 1e-9 and difference - 1e-9 <= high <= 1 + 1e-9
+    assert -1 - 1e-9 <= low <= difference + 1e-9
+    assert difference - 1e-9 <= high <= 1 + 1e-9
     assert newcombe(b, a) == pytest.approx((-high, -low), abs=1e-6)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pynvml
 import pytest
 
 from nsad_cli.utils import system_load as machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 KEYS = {"memory_gib", "total_gib", "percent", "power_watts", "celsius", "name"}
 READINGS: dict[str, Any] = {
@@ -66,7 +68,8 @@ def test_cpu_and_memory_are_this_machines() -> None:
     load = machine.machine_load()
     assert 0 <= load["cpu_percent"] <= 100
     assert load["memory_total_gib"] == round(psutil.virtual_memory().total / 2**30, 2)
-    assert 0 < load["process_gib"] < load["memory_total_gib"] and 0 < load["memory_gib"] < load["memory_total_gib"]
+    assert 0 < load["process_gib"] < load["memory_total_gib"]
+    assert 0 < load["memory_gib"] < load["memory_total_gib"]
 
 
 def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +126,8 @@ def test_what_a_device_does_not_tell_is_none(
     nvml = Nvml(monkeypatch, 1)
     nvml.refuse(refused, code)
     (gpu,) = machine.machine_load()["gpus"]
-    assert set(gpu) == KEYS and {key for key, value in gpu.items() if value is None} == keys
+    assert set(gpu) == KEYS
+    assert {key for key, value in gpu.items() if value is None} == keys
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nsad_cli.store.rationales import Store
-from nsad_cli.types import Draw
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nsad_cli.types import Draw
 
 collect_ignore_glob = [] if importlib.util.find_spec("vllm") else ["test_*.py"]
 

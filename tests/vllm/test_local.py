@@ -8,9 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -18,6 +16,10 @@ import pytest
 from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw, Finish, problem_id
 from tests.vllm.conftest import collect, command, draws, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SHORT = (
     "What is 3 + 4?",
@@ -54,7 +56,8 @@ def test_vllm_answers_what_fits(by_vllm: tuple[Path, str, dict[str, Any]]) -> No
     assert set(stored) == {(problem_id(text.strip()), index) for text in (*SHORT, LONG) for index in (0, 1)}
     for (problem, _), draw in stored.items():
         assert draw.text.strip() or problem == problem_id(LONG.strip())
-        assert draw.prompt_tokens > 20 and 0 < draw.completion_tokens <= 24
+        assert draw.prompt_tokens > 20
+        assert 0 < draw.completion_tokens <= 24
         assert (draw.finish is Finish.LENGTH) == (draw.completion_tokens == 24)
     assert stored[problem_id(LONG.strip()), 0].prompt_tokens > 4096
     assert any(stored[problem_id(text), 0].text != stored[problem_id(text), 1].text for text in SHORT)
@@ -71,7 +74,8 @@ def test_hf_reads_the_same_prompts(by_vllm: tuple[Path, str, dict[str, Any]], mo
     assert {key: stored[key] for key in kept} == kept
     theirs = draws(by_vllm[0], by_vllm[2])
     for key, draw in stored.items():
-        assert draw.text.strip() and 0 < draw.completion_tokens <= 24
+        assert draw.text.strip()
+        assert 0 < draw.completion_tokens <= 24
         assert draw.prompt_tokens == theirs[key].prompt_tokens
 
 
@@ -85,8 +89,10 @@ def test_interrupted_it_keeps_what_arrived_and_leaves_no_process(model: Path, tm
         assert process.wait(60) == 130, log.read_text()
     assert not psutil.wait_procs(children, timeout=30)[1]
     kept = all_draws(tmp_path)
-    assert arrived.items() <= kept.items() and len(kept) < 60
-    assert "error: interrupted" in log.read_text() and "Traceback" not in log.read_text()
+    assert arrived.items() <= kept.items()
+    assert len(kept) < 60
+    assert "error: interrupted" in log.read_text()
+    assert "Traceback" not in log.read_text()
 
 
 def test_killed_while_vllm_starts_it_leaves_no_process(model: Path, tmp_path: Path) -> None:
@@ -135,5 +141,6 @@ def test_what_is_no_model(tmp_path: Path) -> None:
         done = subprocess.run(
             command("a", *flags), env=environment(tmp_path), capture_output=True, text=True, timeout=120
         )
-        assert done.returncode == 1 and done.stdout == ""
+        assert done.returncode == 1
+        assert done.stdout == ""
         assert f"cannot load the teacher `vllm:{path}`" in done.stderr.splitlines()[-3]

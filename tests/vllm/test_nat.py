@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -28,6 +27,9 @@ from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import Student, load_student
 from tests.models.nat.test_layer import shake
 from tests.vllm.conftest import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 300,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -19,6 +18,10 @@ from nsad_cli.generation.vllm_process import Model
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import load_student
 from nsad_cli.types import Chain, Finish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 GREEDY = Sampling(0.0, 1.0, 32)
 QUESTIONS = ("What is 3 + 4?", "Ana has 5 cups and buys 2 more. How many has she?", "Ben had 9 pens and lost 3.")
@@ -51,7 +54,8 @@ def engines(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     yield HFSampler(student, adapters, "nce"), ours
     children = psutil.Process().children(recursive=True)
     ours.close()
-    assert children and not psutil.wait_procs(children, timeout=30)[1]
+    assert children
+    assert not psutil.wait_procs(children, timeout=30)[1]
 
 
 def same(ours: Chains, theirs: Chains) -> None:
@@ -113,7 +117,8 @@ def test_logprobs_are_of_the_untempered_distribution(engines: tuple[HFSampler, V
     assert hf.adapters is not None
     seen = 0
     for chain in ours.sample(tasks(0, 1, 2, 3), Sampling(1.2, 1.0, 6), seed="s"):
-        assert len(chain.offsets) == len(chain.logprobs) > 0 and chain.offsets[-1] == len(chain.text)
+        assert len(chain.offsets) == len(chain.logprobs) > 0
+        assert chain.offsets[-1] == len(chain.text)
         prompt = hf.student.prompt_ids(QUESTIONS[int(chain.problem_id[1])])
         written = hf.student.tokenizer(chain.text, add_special_tokens=False)["input_ids"]
         if len(written) != len(chain.logprobs):

@@ -14,9 +14,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -29,6 +28,10 @@ from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import load_student
 from nsad_cli.types import Chain, Finish
 from tests.vllm.conftest import collect, draws, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 PATIENCE = 600.0
 """Seconds that the server may take to start."""
@@ -160,9 +163,11 @@ def test_only_the_missing_draws_are_asked_for(served: Served, tmp_path: Path) ->
     stored = draws(tmp_path, first)
     assert served.answered() - before == len(stored) == 12
     again = collect(tmp_path, "a", *served.flags, *SHORT, "-k", "2", "--force")
-    assert (again["draws"], again["new"]) == (12, 0) and served.answered() - before == 12
+    assert (again["draws"], again["new"]) == (12, 0)
+    assert served.answered() - before == 12
     more = collect(tmp_path, "a", *served.flags, *SHORT, "-k", "3")
-    assert (more["draws"], more["new"]) == (18, 6) and served.answered() - before == 18
+    assert (more["draws"], more["new"]) == (18, 6)
+    assert served.answered() - before == 18
     after = draws(tmp_path, more)
     assert {key: after[key] for key in stored} == stored
     assert {index for _, index in after} == {0, 1, 2}
@@ -193,5 +198,6 @@ def test_a_model_that_it_does_not_serve(served: Served, tmp_path: Path) -> None:
     flags = ("--teacher", "other", *served.flags[2:])
     command = [sys.executable, "-m", "nsad_cli", "collect", *flags, *SHORT, "--json"]
     done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and done.stdout == ""
+    assert done.returncode == 1
+    assert done.stdout == ""
     assert "does not know the model `other`" in done.stderr.splitlines()[-3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from nsad_cli.types import Problem
 from nsad_cli.voting.chain_sets import chain_sets, default_set, find_problem, open_store, survey
 from nsad_cli.voting.problem_filters import SHOWN, outcome
 from tests.helpers.vote_run import FIRST, GREEDY, PROBLEMS, SAMPLED, SECOND, chains_of, make_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -24,11 +27,16 @@ def test_sets_rankers_and_defaults(path: Path) -> None:
     with open_store(path) as store:
         sets = chain_sets(store)
     by_model = {item.model: item for item in sets}
-    assert by_model["base"].key == GREEDY and not by_model["base"].several and by_model["base"].ranker is None
-    assert by_model["nce"].key == SAMPLED and by_model["nce"].rankers == (FIRST, SECOND)
-    assert default_set(sets) == by_model["nce"] and by_model["nce"].ranker == SECOND
+    assert by_model["base"].key == GREEDY
+    assert not by_model["base"].several
+    assert by_model["base"].ranker is None
+    assert by_model["nce"].key == SAMPLED
+    assert by_model["nce"].rankers == (FIRST, SECOND)
+    assert default_set(sets) == by_model["nce"]
+    assert by_model["nce"].ranker == SECOND
     assert default_set(sets[::-1]) == by_model["nce"], "a vote goes before what is newer and has none"
-    assert default_set([by_model["base"]]) == by_model["base"] and default_set([]) is None
+    assert default_set([by_model["base"]]) == by_model["base"]
+    assert default_set([]) is None
     assert by_model["nce"].title == "nce · 5 problems · 3 to 5 chains each · 4e0c/5a3d"
     one = dataclasses.replace(by_model["base"], greedy=False, problems=1)
     assert one.title == "base · 1 problem · 1 chain each · ba5e/9eed"
@@ -68,7 +76,8 @@ def test_a_text_is_found_in_questions_and_chains(path: Path) -> None:
     with open_store(path) as store:
         found = {name: problem.id for name, problem in PROBLEMS.items()}
         assert store.holding("DOZEN", **SAMPLED) == {found["lost"]}
-        assert store.holding("answer is 24", **SAMPLED) == {found["lost"]} and not store.holding("is 24", **GREEDY)
+        assert store.holding("answer is 24", **SAMPLED) == {found["lost"]}
+        assert not store.holding("is 24", **GREEDY)
         assert store.holding("\\frac", **SAMPLED) == set(found.values())
         for wild in ("%", "_", "100%", "\\%"):
             assert store.holding(wild, **SAMPLED) == set(), wild
@@ -82,7 +91,10 @@ def test_a_problem_by_its_number_or_its_id() -> None:
 
     assert [found("1"), found("3"), found("-1"), found("-3")] == [[0], [2], [2], [0]]
     assert [found("0"), found("4"), found("-4"), found(""), found("xyz")] == [[]] * 5
-    assert found("123456") == [0] and found("12345f") == [1] and found("ABC") == [2] and found("a") == [2]
+    assert found("123456") == [0]
+    assert found("12345f") == [1]
+    assert found("ABC") == [2]
+    assert found("a") == [2]
     assert found("1234567890abcdef") == [0]
     assert find_problem([*problems, Problem("abcfff", "", "", "made")], "abc")[1].id == "abcfff"
 

@@ -24,7 +24,8 @@ def test_tokens_belong_to_the_step_in_which_they_end() -> None:
     chain = Chain("p", 0, "ab cd\nef", None, offsets=(2, 5, 6, 8, 8), logprobs=(-1.0, -2.0, -9.0, -0.5, -0.25))
     first, second = chain_steps(chain)
     assert [(token.start, token.end) for token in first.tokens] == [(0, 2), (2, 5)]
-    assert first.likely == pytest.approx(math.exp(-1.5)) and first.tokens[0].likely == pytest.approx(math.exp(-1))
+    assert first.likely == pytest.approx(math.exp(-1.5))
+    assert first.tokens[0].likely == pytest.approx(math.exp(-1))
     assert [(token.start, token.end) for token in second.tokens] == [(6, 8), (8, 8)], "the last is the end's"
     assert second.likely == pytest.approx(math.exp(-0.375))
     bare = chain_steps(Chain("p", 0, "ab\ncd", None))

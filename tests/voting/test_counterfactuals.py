@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from array import array
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,9 @@ from nsad_cli.voting.problem_filters import QUEUES, Outcome, Won, became, ordere
 from nsad_cli.voting.rule_results import ALONE, Standing, standing, standings
 from nsad_cli.voting.rules import RULES, vote, winner_is_right
 from nsad_cli.voting.vectorised import Row, outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Item = tuple[int | None, float | None, float | None, bool | None]
 ITEMS = st.lists(
@@ -135,24 +138,34 @@ def test_exponents_by_hand() -> None:
 
 def test_what_is_left() -> None:
     chains = plain("abab.")
-    assert [c.index for c in kept(chains[::-1], WhatIf())] == [0, 1, 2, 3, 4] and WhatIf().nothing
+    assert [c.index for c in kept(chains[::-1], WhatIf())] == [0, 1, 2, 3, 4]
+    assert WhatIf().nothing
     assert [c.index for c in kept(chains, WhatIf(excluded=frozenset({1, 9})))] == [0, 2, 3, 4]
     assert [c.index for c in kept(chains, WhatIf(only=1))] == [1, 3]
     assert [c.index for c in kept(chains, WhatIf(first=3, excluded=frozenset({0})))] == [1, 2]
     # The class is named by a chain that is gone: the others are still one class.
     rest = kept(plain("aba"), WhatIf(excluded=frozenset({0})))
-    assert winning_class(rest, "sc") == 1 and standing(rest, "sc").ballot.votes[1].chains == (2,)
+    assert winning_class(rest, "sc") == 1
+    assert standing(rest, "sc").ballot.votes[1].chains == (2,)
 
 
 def test_margins_and_how_near() -> None:
     chains = plain("aaabb", [0.5, 0.1, 0.1, 0.9, 0.2])
     sc, asc, best = (standing(chains, rule) for rule in ("sc", "asc", "best"))
-    assert sc.margin == pytest.approx(0.2) and sc.right is True and sc.turn == 1 and sc.flip == (0, 1)
-    assert asc.margin == pytest.approx(0.4 / 1.8) and asc.right is False and asc.flip == (3,)
-    assert best.shares == pytest.approx((0.9 / 1.4, 0.5 / 1.4)) and best.flip == (3,)
-    assert standing(plain("aa"), "sc").flip == ALONE and standing(plain("aa"), "sc").margin == 1.0
+    assert sc.margin == pytest.approx(0.2)
+    assert sc.right is True
+    assert sc.turn == 1
+    assert sc.flip == (0, 1)
+    assert asc.margin == pytest.approx(0.4 / 1.8)
+    assert asc.right is False
+    assert asc.flip == (3,)
+    assert best.shares == pytest.approx((0.9 / 1.4, 0.5 / 1.4))
+    assert best.flip == (3,)
+    assert standing(plain("aa"), "sc").flip == ALONE
+    assert standing(plain("aa"), "sc").margin == 1.0
     nothing = standing(plain(".."), "sc")
-    assert (nothing.winner, nothing.margin, nothing.right) == (None, None, False) and "answer" in str(nothing.flip)
+    assert (nothing.winner, nothing.margin, nothing.right) == (None, None, False)
+    assert "answer" in str(nothing.flip)
     only_scored = standing(plain("aab", [0.5, 0.5, None]), "asc")
     assert only_scored.flip == "no removal lets another answer win", "without them no score is left to vote by"
     assert standing([dataclasses.replace(c, correct=None) for c in chains], "sc").right is None
@@ -161,8 +174,10 @@ def test_margins_and_how_near() -> None:
 def test_a_rule_that_cannot_be_held_says_why() -> None:
     found = standings(plain("ab", logprob=None))
     assert isinstance(found["sc"], Standing)
-    assert isinstance(found["wsc"], UsageError) and "log-probabilities" in found["wsc"].what
-    assert isinstance(found["asc"], UsageError) and "no chain has one" in found["asc"].why
+    assert isinstance(found["wsc"], UsageError)
+    assert "log-probabilities" in found["wsc"].what
+    assert isinstance(found["asc"], UsageError)
+    assert "no chain has one" in found["asc"].why
     assert winner_is_right(plain("ab"), vote(plain("ab"), "sc"))
 
 

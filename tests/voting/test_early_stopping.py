@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -15,11 +14,16 @@ from hypothesis import strategies as st
 from nsad_cli.errors import UsageError
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.vote_file import read_vote_file, vote_results
-from nsad_cli.types import Chain
 from nsad_cli.voting.early_stopping import STOPPABLE, chains_needed, confidence, leader_stays, sum_is_greater
 from nsad_cli.voting.rules import vote
 from tests.benchmarks.stopping import SCENES, least, simulate
 from tests.voting.test_rules import ITEMS, chain, made
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nsad_cli.types import Chain
 
 
 def test_the_posterior_by_hand() -> None:
@@ -116,7 +120,8 @@ def test_a_confidence_is_a_probability(items: list[tuple[str | None, float, floa
 @pytest.mark.parametrize("wave", [1, 4])
 def test_weighted_votes_are_as_sure_as_they_say(scene: str, wave: int) -> None:
     stopped, right, _ = simulate(SCENES[scene], "asc", 400, wave)
-    assert stopped > 50 and right / stopped > least(stopped)
+    assert stopped > 50
+    assert right / stopped > least(stopped)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,8 @@ def test_weighted_votes_are_as_sure_as_they_say(scene: str, wave: int) -> None:
 )
 def test_lighter_priors_would_be_too_sure(prior: str, scene: str) -> None:
     stopped, right, _ = simulate(SCENES[scene], prior, 400)
-    assert right / stopped < 0.93 and right / stopped < least(stopped)
+    assert right / stopped < 0.93
+    assert right / stopped < least(stopped)
 
 
 def test_what_cannot_stop() -> None:
@@ -171,7 +177,8 @@ def test_what_it_saves_on_real_chains(data: Path) -> None:
         (40, 0.162, 0.162, 0.996, 0.9975),
     ):
         drawn, same = saved([chains[:n] for chains in results])
-        assert drawn == pytest.approx(in_file, abs=0.001) and same >= least_same
+        assert drawn == pytest.approx(in_file, abs=0.001)
+        assert same >= least_same
         orders = [random.Random(seed) for seed in range(8)]
         shuffled = [saved([chance.sample(chains, n) for chains in results]) for chance in orders]
         assert sum(share for share, _ in shuffled) / 8 == pytest.approx(in_any, abs=0.005)
@@ -191,5 +198,6 @@ def test_what_weighted_stopping_saves_on_real_chains(data: Path) -> None:
             needed = chains_needed(chains, 0.95, rule=rule)
             drawn[rule] += needed
             assert winner(chains[:needed], rule) == winner(chains, rule)
-    assert drawn["sc"] == pytest.approx(447, abs=4) and drawn["asc"] == pytest.approx(461, abs=4)
+    assert drawn["sc"] == pytest.approx(447, abs=4)
+    assert drawn["asc"] == pytest.approx(461, abs=4)
     assert drawn["asc-add"] == pytest.approx(451, abs=4)

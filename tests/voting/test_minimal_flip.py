@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import random
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from nsad_cli.errors import UsageError
 from nsad_cli.types import Chain
 from nsad_cli.voting.minimal_flip import smallest_flip, winning_class
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WHOLE = 2520
 """A multiple of every number up to ten: means of its multiples are whole, and no sum is ever rounded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,9 @@ from nsad_cli.voting.rules import (
     vote,
     winner_is_right,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def chain(
@@ -54,8 +57,10 @@ def test_the_rules_by_hand() -> None:
     assert vote(chains, "asc-add").answer == "7"  # 2.3 against 1.9
     assert vote(chains, "best").answer == "8"
     asc = vote(chains, "asc")
-    assert asc.share == pytest.approx(0.9 / 1.2) and asc.votes[1].weight == pytest.approx(0.3)
-    assert asc.votes[1].chains == (0, 1) and asc.votes[1].count == 2
+    assert asc.share == pytest.approx(0.9 / 1.2)
+    assert asc.votes[1].weight == pytest.approx(0.3)
+    assert asc.votes[1].chains == (0, 1)
+    assert asc.votes[1].count == 2
 
 
 def test_a_chain_without_an_answer_never_wins() -> None:
@@ -83,7 +88,8 @@ def test_where_sums_are_zero_the_larger_class_wins() -> None:
 
 def test_only_answers_need_a_log_probability() -> None:
     chains = [chain(0, "a", logprob=-2.0), chain(1, None), chain(2, "b", logprob=-0.1)]
-    assert vote(chains, "wsc").answer == "b" and chain_weights(chains, "wsc")[1] == 0.0
+    assert vote(chains, "wsc").answer == "b"
+    assert chain_weights(chains, "wsc")[1] == 0.0
     with pytest.raises(UsageError, match="log-probabilities"):
         vote([*chains, chain(3, "a", first=0)], "wsc")
 
@@ -92,7 +98,8 @@ def test_a_further_score_for_the_winner_moves_the_mean_of_the_unscored() -> None
     chains = [chain(0, "B", 1.0), chain(1, "A"), chain(2, "A", first=1)]
     assert vote(chains, "asc").answer == "A", "two of the mean, 1"
     after = vote([*chains, chain(3, "A", 0.0, first=1)], "asc")  # two of the mean, now 1/2, are as much as B's one
-    assert after.answer == "B" and after.votes[0].weight == after.votes[1].weight
+    assert after.answer == "B"
+    assert after.votes[0].weight == after.votes[1].weight
 
 
 def test_a_chain_that_was_not_scored_gets_the_mean() -> None:
@@ -108,7 +115,8 @@ def test_missing_weights(rule: str) -> None:
 
 def test_recorded_scores_below_zero_count_as_they_stand() -> None:
     ballot = vote(made([("a", -2.0, 0.0), ("b", 0.5, 0.0), ("a", 2.25, 0.0)]), "asc")
-    assert ballot.answer == "b" and ballot.share == pytest.approx(0.5 / 0.75)
+    assert ballot.answer == "b"
+    assert ballot.share == pytest.approx(0.5 / 0.75)
 
 
 @pytest.mark.parametrize("weight", [math.nan, math.inf])
@@ -141,7 +149,8 @@ def test_unknown_rule() -> None:
 
 def test_right_and_any() -> None:
     chains = [dataclasses.replace(chain(0, "a"), correct=False), dataclasses.replace(chain(1, "b"), correct=True)]
-    assert any_right(chains) and not winner_is_right(chains, vote(chains, "sc"))
+    assert any_right(chains)
+    assert not winner_is_right(chains, vote(chains, "sc"))
     assert not winner_is_right([], vote([], "sc"))
 
 

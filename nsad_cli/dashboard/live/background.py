@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
-
-from textual.message_pump import MessagePump
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from nsad_cli.errors import NsadError, first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from textual.message_pump import MessagePump
 
 T = TypeVar("T")
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.dashboard.live.file_tail import Tail
@@ -13,6 +11,9 @@ from nsad_cli.dashboard.live.growable_array import Growing
 from nsad_cli.runs.run import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from nsad_cli.dashboard.live.series import Series
 
 LABELS = ("model", "benchmark")

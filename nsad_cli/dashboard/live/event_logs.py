@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.live.event_log import BUDGET, EventLog
-from nsad_cli.runs.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nsad_cli.runs.run import Run
 
 
 class FollowedLogs:
@@ -39,7 +43,7 @@ class FollowedLogs:
     def poll(self, budget_s: float = BUDGET, *, pending: bool = False) -> bool:
         """Read what is new for about that long, of all or of those that left something; whether something was new."""
         logs = [log for log in self._logs.values() if log.pending or not pending]
-        return any([log.poll(budget_s / len(logs)) for log in logs])
+        return any(log.poll(budget_s / len(logs)) for log in logs)
 
     @property
     def pending(self) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from io import FileIO
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHUNK = 1 << 17
 """Bytes that one read takes at most, unless told."""

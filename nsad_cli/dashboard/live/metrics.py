@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.axis_ticks import number
-from nsad_cli.dashboard.live.event_log import EventLog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.dashboard.live.event_log import EventLog
 
 HELD_OUT = "held_out_loss"
 NAMES = {

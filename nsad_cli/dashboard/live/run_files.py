@@ -6,14 +6,17 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.runs.run import Run
 from nsad_cli.utils.terminal_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from nsad_cli.runs.run import Run
 
 TAILS = (16 * 1024, 128 * 1024)
 """Bytes of an event log's end that are read, the more where it takes more for so many events."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.live.run_files import RunFiles
 from nsad_cli.dashboard.live.run_status import RunRow, row_of
 from nsad_cli.runs.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BUDGET = 0.015
 """Seconds for which one look reads what has changed, about; what is left is read by the next."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.dashboard.durations import AHEAD
 from nsad_cli.dashboard.live.run_files import Heard, RunFiles, Stage, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 QUIET, TIMES = 120.0, 5.0
 """A run has stalled after so many seconds without an event, or after so many of its longest recent pauses."""

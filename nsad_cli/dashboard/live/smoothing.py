@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nsad_cli.dashboard.live.event_log import EventLog
 from nsad_cli.dashboard.live.growable_array import Growing
 from nsad_cli.dashboard.live.series import Floats, Series
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.dashboard.live.event_log import EventLog
 
 WEIGHTS = (0.0, 0.6, 0.9, 0.99, 0.999)
 """What remains of the average from one point to the next; 0 is the curve itself."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError
-from nsad_cli.runs.run import Run
 from nsad_cli.store.pages import StorePages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nsad_cli.runs.run import Run
 
 FileId = tuple[str, int, int]
 

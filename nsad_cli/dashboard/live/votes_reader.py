@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError
-from nsad_cli.types import Problem
 from nsad_cli.voting.chain_sets import ChainSet, chain_sets, default_set, open_store, shared, survey
 from nsad_cli.voting.problem_filters import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from nsad_cli.types import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from rich.text import Text
-from textual import events
-from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from nsad_cli.dashboard.context import HasReader, Reader
-from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.live.background import Background
 from nsad_cli.errors import NsadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from textual import events
+    from textual.app import ComposeResult
+
+    from nsad_cli.dashboard.context import HasReader, Reader
+    from nsad_cli.dashboard.export import Data
 
 T = TypeVar("T")
 
@@ -29,7 +33,7 @@ class Bar(Static):
 
     def show(self, run: str | None, marked: int) -> None:
         """Draw it anew."""
-        app = cast(HasReader, self.app)
+        app = cast("HasReader", self.app)
         text = Text(" ", no_wrap=True, overflow="ellipsis", end="")
         self._places: list[tuple[int, int, str]] = []
         names = [(str(i), name) for i, name in enumerate(app.MODES, 1)]
@@ -69,7 +73,7 @@ class View(Screen[None]):
     @property
     def reader(self) -> Reader:
         """What the screens have in common."""
-        return cast(HasReader, self.app).reader
+        return cast("HasReader", self.app).reader
 
     def compose(self) -> ComposeResult:
         """The frame around the body."""

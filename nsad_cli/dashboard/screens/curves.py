@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import gc
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.widgets import Static
 
-from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.live.event_log import BUDGET, EventLog
 from nsad_cli.dashboard.live.event_logs import FollowedLogs
 from nsad_cli.dashboard.live.metrics import Figure, now
-from nsad_cli.dashboard.live.series import Series
 from nsad_cli.dashboard.live.smoothing import WEIGHTS, Averages
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.screens.curves_drawing import curves, layers
@@ -34,9 +31,15 @@ from nsad_cli.dashboard.widgets.legend import legend
 from nsad_cli.dashboard.widgets.line_chart import Chart
 from nsad_cli.dashboard.widgets.row_list import Column, RowList
 from nsad_cli.dashboard.widgets.stage_bar import StageBar
-from nsad_cli.dashboard.widgets.step_plot import Plane
 from nsad_cli.dashboard.widgets.viewport import Sight
 from nsad_cli.utils.terminal_text import printable
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.live.series import Series
+    from nsad_cli.dashboard.widgets.step_plot import Plane
 
 AGAIN = 0.01
 """Seconds between two parts of a log that is being read: the keys stay alive."""

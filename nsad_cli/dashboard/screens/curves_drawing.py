@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from nsad_cli.dashboard.live.event_logs import FollowedLogs
 from nsad_cli.dashboard.live.metrics import HELD_OUT, layer_of
-from nsad_cli.dashboard.live.smoothing import Averages
-from nsad_cli.dashboard.screens.curves_selection import Source
 from nsad_cli.dashboard.themes import GLYPHS
 from nsad_cli.dashboard.widgets.heat_map import Layer
 from nsad_cli.dashboard.widgets.line_chart import Curve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.dashboard.live.event_logs import FollowedLogs
+    from nsad_cli.dashboard.live.smoothing import Averages
+    from nsad_cli.dashboard.screens.curves_selection import Source
 
 
 def curves(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.live.event_log import EventLog
 from nsad_cli.dashboard.live.metrics import Figure, apart, every_stage, figures, named
-from nsad_cli.dashboard.live.series import Series
+
+if TYPE_CHECKING:
+    from nsad_cli.dashboard.live.series import Series
 
 ALL = "all stages"
 PART = 4096

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Static
@@ -24,6 +21,12 @@ from nsad_cli.errors import NsadError
 from nsad_cli.store.pages import StorePages, Wanted
 from nsad_cli.types import Verdict
 from nsad_cli.utils.terminal_text import RIGHT, WRONG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from textual.app import ComposeResult
 
 TOTALS = (
     Column("teacher"),

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical, VerticalScroll
-from textual.geometry import Size
 from textual.widgets import Static
 
 from nsad_cli.dashboard.durations import ago, span
@@ -26,6 +23,12 @@ from nsad_cli.dashboard.widgets.stage_bar import StageBar
 from nsad_cli.errors import first_line
 from nsad_cli.utils.system_load import machine_load
 from nsad_cli.utils.terminal_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from textual.app import ComposeResult
+    from textual.geometry import Size
 
 WINDOW = 300.0
 """Seconds of this machine that are kept."""

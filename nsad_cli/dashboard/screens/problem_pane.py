@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual import on
-from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
 from nsad_cli.dashboard.export import Data
-from nsad_cli.dashboard.live.store_follower import StoreFollower
 from nsad_cli.dashboard.screens.data_text import about, by_hand, line, marked
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.row_list import Cell, Column, RowList
 from nsad_cli.errors import NsadError
 from nsad_cli.store.pages import DrawRow, ProblemRow, Wanted
 from nsad_cli.utils.terminal_text import RIGHT, WRONG
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.app import ComposeResult
+
+    from nsad_cli.dashboard.live.store_follower import StoreFollower
 
 BLOCK = 64
 """Problems that are read at once."""

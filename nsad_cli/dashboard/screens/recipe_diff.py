@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from nsad_cli.dashboard.live.recipe_diff import differing, settings
-from nsad_cli.dashboard.live.run_status import RunRow
 from nsad_cli.dashboard.widgets.row_list import Column, RowList
 from nsad_cli.errors import NsadError
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from nsad_cli.dashboard.live.run_status import RunRow
 
 
 class DiffScreen(ModalScreen[None]):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import Group
 from rich.text import Text
 from textual import on, work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.message import Message
@@ -20,10 +18,16 @@ from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.screens.data_text import facts, line, lines
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.errors import NsadError
-from nsad_cli.grading.review_session import Settling
 from nsad_cli.store.pages import StorePages
 from nsad_cli.store.rationales import Store
-from nsad_cli.store.records import Doubt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.app import ComposeResult
+
+    from nsad_cli.grading.review_session import Settling
+    from nsad_cli.store.records import Doubt
 
 PATIENCE = 5.0
 """Seconds to wait for another process's write."""

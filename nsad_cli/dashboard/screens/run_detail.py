@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nsad_cli.dashboard.live.run_files import Stage
 from nsad_cli.dashboard.live.run_status import RunRow, accuracies
 from nsad_cli.utils.terminal_text import printable
+
+if TYPE_CHECKING:
+    from nsad_cli.dashboard.live.run_files import Stage
 
 COMMANDS = {
     "collect": "collect",

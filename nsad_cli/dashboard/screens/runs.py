@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.widgets import Input, Static
 
 from nsad_cli.dashboard.durations import AHEAD, ago, span
 from nsad_cli.dashboard.export import Data
-from nsad_cli.dashboard.live.run_files import Stage
 from nsad_cli.dashboard.live.run_list import RunList
-from nsad_cli.dashboard.live.run_status import RunRow
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.screens.run_detail import as_typed, next_steps, outcome
 from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
 from nsad_cli.dashboard.widgets.filter_box import FilterBox
 from nsad_cli.dashboard.widgets.row_list import Cell, Column, RowList
 from nsad_cli.utils.terminal_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.app import ComposeResult
+
+    from nsad_cli.dashboard.live.run_files import Stage
+    from nsad_cli.dashboard.live.run_status import RunRow
 
 STATES = {
     "running": ("▶", "primary"),

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
-from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.live.votes_reader import (
     Opened,
     Pairs,
@@ -25,15 +22,22 @@ from nsad_cli.dashboard.live.votes_reader import (
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.screens.votes_panes import VotesPanes
 from nsad_cli.dashboard.screens.votes_rows import chain_data, problem_data, state
-from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.chooser import Chooser
-from nsad_cli.dashboard.widgets.row_list import RowList
 from nsad_cli.errors import NsadError
-from nsad_cli.types import Problem
 from nsad_cli.voting.counterfactuals import WhatIf
 from nsad_cli.voting.problem_filters import SHOWN
 from nsad_cli.voting.rules import RULES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.app import ComposeResult
+
+    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
+    from nsad_cli.dashboard.widgets.row_list import RowList
+    from nsad_cli.types import Problem
 
 REDRAW = 0.4
 """Seconds between two drawings of a list that is still being read."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
 from nsad_cli.types import Chain, Finish
 from nsad_cli.utils.terminal_text import printable, readable
 from nsad_cli.voting.bar_chart import Line, draw, fitting, mark, one_line
 from nsad_cli.voting.chain_steps import Step, chain_steps
 from nsad_cli.voting.rule_results import standings
 from nsad_cli.voting.rules import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
 
 ALL_RULES = 86
 """Cells from which on every rule has its bars."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Group, RenderableType
 from rich.text import Text
-from textual import events
-from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.widgets import Static
 
@@ -14,8 +14,13 @@ from nsad_cli.dashboard.screens.votes_rows import CHAIN_COLUMNS, chain_rows, pro
 from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.row_list import RowList
-from nsad_cli.types import Chain
 from nsad_cli.voting.bar_chart import one_line
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.app import ComposeResult
+
+    from nsad_cli.types import Chain
 
 LEVELS = {"list": "#problems", "problem": "#chains", "text": "#text"}
 """What is looked at, and the pane that has the focus then."""

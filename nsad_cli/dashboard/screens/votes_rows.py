@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.screens.votes_drawing import answer_of
-from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
 from nsad_cli.dashboard.widgets.row_list import Cell, Column
-from nsad_cli.types import Problem
 from nsad_cli.utils.terminal_text import printable
 from nsad_cli.voting.bar_chart import mark, one_line
-from nsad_cli.voting.problem_filters import Outcome, Won
+
+if TYPE_CHECKING:
+    from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
+    from nsad_cli.types import Problem
+    from nsad_cli.voting.problem_filters import Outcome, Won
 
 CHAIN_COLUMNS = (
     Column("  #", 5),

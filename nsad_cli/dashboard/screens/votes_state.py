@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.dashboard.live.votes_reader import Opened, Pairs, Side
 from nsad_cli.errors import UsageError
-from nsad_cli.types import Chain, Problem
 from nsad_cli.voting.bar_chart import one_line
 from nsad_cli.voting.chain_sets import ChainSet, chains_of, open_store
 from nsad_cli.voting.counterfactuals import WhatIf, kept
 from nsad_cli.voting.problem_filters import COMPARED, QUEUES, SHOWN, Outcome, Won, became, ordered
 from nsad_cli.voting.rule_results import Standing, standings
 from nsad_cli.voting.rules import RULES
+
+if TYPE_CHECKING:
+    from nsad_cli.types import Chain, Problem
 
 POWERS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Exponents of the weights, from counting to the heaviest alone."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nsad_cli.dashboard.live.series import Columns, Floats
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nsad_cli.dashboard.live.series import Columns, Floats
 
 BLANK = 0x2800
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.uint32)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nsad_cli.dashboard.live.series import Series
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nsad_cli.dashboard.live.series import Series
 
 
 def snapped(series: Series, step: float) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 TALL = 3

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.segment import Segment
@@ -15,6 +15,9 @@ from nsad_cli.dashboard.axis_ticks import number
 from nsad_cli.dashboard.live.series import Floats, Series, decimate
 from nsad_cli.dashboard.themes import LINE, on, tints
 from nsad_cli.dashboard.widgets.step_plot import Plane
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LEVELS = 8
 """Steps of colour on each side of 0."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from rich.style import Style
 from rich.text import Text
@@ -10,8 +12,10 @@ from nsad_cli.dashboard.axis_ticks import count, exactly, number
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.heat_map import HeatMap
 from nsad_cli.dashboard.widgets.line_chart import Chart, Curve
-from nsad_cli.dashboard.widgets.step_plot import Plane
 from nsad_cli.utils.terminal_text import printable
+
+if TYPE_CHECKING:
+    from nsad_cli.dashboard.widgets.step_plot import Plane
 
 FIXED = "\u00a0"
 """A space at which no line is broken."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -17,6 +16,11 @@ from nsad_cli.dashboard.live.series import Columns, Series, decimate
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.braille import BLANK, cells, spans
 from nsad_cli.dashboard.widgets.step_plot import Plane
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 GLYPHS_PER_LINE = 4
 """How often a line shows its glyph, so that it is known without its colour."""

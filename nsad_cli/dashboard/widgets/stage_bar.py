@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import events
 from textual.message import Message
 from textual.widgets import Static
 
 from nsad_cli.utils.terminal_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual import events
 
 
 class StageBar(Static):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.color import Color
 from textual.message import Message
 from textual.strip import Strip
@@ -16,7 +14,14 @@ from textual.widget import Widget
 
 from nsad_cli.dashboard.axis_ticks import count, ticks
 from nsad_cli.dashboard.themes import tints
-from nsad_cli.dashboard.widgets.viewport import Sight
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from textual import events
+
+    from nsad_cli.dashboard.widgets.viewport import Sight
 
 
 class Plane(Widget):

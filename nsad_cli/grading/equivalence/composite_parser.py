@@ -156,7 +156,7 @@ def _matrix(body: str) -> Shape | None:
 
 
 def _plus_minus(text: str) -> Shape | None:
-    r"""a \pm b is the list a + b, a - b."""
+    r"""A \pm b is the list a + b, a - b."""
     before, *after = re.split(r"\\pm(?![a-zA-Z])", text)
     if len(after) != 1 or re.search(r"[\[({=,]", before.replace("\\frac{", "")):
         return None
@@ -164,7 +164,7 @@ def _plus_minus(text: str) -> Shape | None:
 
 
 def _inequality(text: str) -> Span | None:
-    """x < 3, -1 <= x < 2, with any letter, or a letter's function, for x."""
+    """X < 3, -1 <= x < 2, with any letter, or a letter's function, for x."""
     text = re.sub(r"\\leq?(?![a-zA-Z])|≤|<=", "≤", re.sub(r"\\geq?(?![a-zA-Z])|≥|>=", "≥", text))
     text = re.sub(r"\\lt(?![a-zA-Z])", "<", re.sub(r"\\gt(?![a-zA-Z])", ">", text))
     text = text.replace("{}", "")

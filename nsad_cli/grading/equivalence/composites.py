@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from nsad_cli.grading.equivalence import scalars as quantities
 from nsad_cli.grading.equivalence.composite_parser import Shape, read_shape, read_union, same_union
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decision
 from nsad_cli.grading.equivalence.normalise import is_prose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def unions(a: str, b: str, x: str, y: str) -> Decision | None:

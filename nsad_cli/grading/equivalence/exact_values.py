@@ -8,11 +8,11 @@ letters are equal where they are at points below zero too: the root of x^2 is x 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from nsad_cli.grading.equivalence.formula_parser import (
     ABOVE_ZERO,
@@ -24,6 +24,9 @@ from nsad_cli.grading.equivalence.formula_parser import (
     tokens_of,
 )
 from nsad_cli.grading.equivalence.normalise import CACHE, LONGEST
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _EQUAL, _CLOSE = 1e-13, 1e-9
 """Relative to the largest number on the way: what is equal, and what floating point might not tell apart."""
@@ -39,7 +42,8 @@ _RATIO = re.compile(rf"\\frac\{{(-?{_PLAIN})\}}\{{(-?{_PLAIN})\}}|(-?{_PLAIN})/(
 @dataclass(frozen=True, slots=True)
 class Value:
     """A formula's numbers at the points of its letters (one where it has none), the largest
-    number on the way, whether decimals, perhaps rounded ones, stand in it, and what it was read from."""
+    number on the way, whether decimals, perhaps rounded ones, stand in it, and what it was read from.
+    """
 
     points: tuple[Number, ...]
     letters: frozenset[str]

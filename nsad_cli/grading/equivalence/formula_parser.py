@@ -9,9 +9,12 @@ import cmath
 import math
 import random
 import re
-from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 Number = Fraction | complex
 BITS = 8192

@@ -128,5 +128,4 @@ def _braces(text: str) -> str:
     text = re.sub(r"\\frac\s*(\\pi|\d)\s*(\\pi|\d)", r"\\frac{\1}{\2}", text)
     text = re.sub(r"\\sqrt\s*([0-9a-zA-Z])", r"\\sqrt{\1}", text)
     text = re.sub(r"([\^_])\{([0-9a-zA-Z])\}(?!\d)", r"\1\2", text)
-    text = re.sub(r"\^(-?\d{2,})(?![\d.])", r"^{\1}", text)
-    return text
+    return re.sub(r"\^(-?\d{2,})(?![\d.])", r"^{\1}", text)

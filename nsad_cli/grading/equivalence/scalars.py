@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decision
 from nsad_cli.grading.equivalence.exact_values import Value, may_be_rounded, number, same, value_of
-from nsad_cli.grading.equivalence.formula_parser import Number
 from nsad_cli.grading.equivalence.normalise import SCALES, bare, normalise
 from nsad_cli.grading.equivalence.text_answers import number_in_prose
 from nsad_cli.grading.equivalence.units import compound_of, other_sizes, unit_of, units_in, without_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.grading.equivalence.formula_parser import Number
 
 _RELATION = re.compile(r"=|<|>|\\(?:leq?|geq?|neq?|equiv|in|to)(?![a-zA-Z])")
 _ABOUT = re.compile(r"approx|\\sim|≈|~|\b(?:about|around|roughly|nearly|almost|rounded|nearest|close to|estimated)\b")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, UNDECIDABLE, Decision
 from nsad_cli.grading.equivalence.exact_values import number, value_of
 from nsad_cli.grading.equivalence.normalise import CHANGING, TEXT, bare, is_prose, normalise
 from nsad_cli.grading.equivalence.number_words import SMALL, TENS, told
 from nsad_cli.grading.equivalence.unicode_latex import plain_signs, unknown_signs
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _NUMBERS = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?|(?<![\w.])-?\.\d+", re.ASCII)
 _SHORT = frozenset(

@@ -10,9 +10,24 @@ _LEVEL = str.maketrans(_RAISED + _LOWERED, "0123456789-+n0123456789")
 _ACCENTS = re.compile("(?<=[A-Za-z])[\u0300-\u036f]+")
 _GREEK = ("alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "phi", "omega", "sigma", "tau", "rho", "pi")
 _SIGNS = {
-    **{"∞": r"\infty", "∪": r"\cup", "∩": r"\cap", "∅": r"\emptyset", "∈": r"\in", "≤": r"\le", "≥": r"\ge"},
-    **{"≠": r"\neq", "×": r"\times", "·": r"\cdot", "⋅": r"\cdot", "÷": r"\div", "±": r"\pm", "≈": r"\approx"},
-    **{"ℝ": r"\mathbb{R}", "…": r"\dots", "⟨": r"\langle", "⟩": r"\rangle"},
+    "∞": r"\infty",
+    "∪": r"\cup",
+    "∩": r"\cap",
+    "∅": r"\emptyset",
+    "∈": r"\in",
+    "≤": r"\le",
+    "≥": r"\ge",
+    "≠": r"\neq",
+    "×": r"\times",
+    "·": r"\cdot",
+    "⋅": r"\cdot",
+    "÷": r"\div",
+    "±": r"\pm",
+    "≈": r"\approx",
+    "ℝ": r"\mathbb{R}",
+    "…": r"\dots",
+    "⟨": r"\langle",
+    "⟩": r"\rangle",
     **{unicodedata.lookup(f"GREEK SMALL LETTER {name.replace('lambda', 'lamda')}"): f"\\{name}" for name in _GREEK},
 }
 _ALIKE = str.maketrans(
@@ -22,7 +37,11 @@ _ALIKE = str.maketrans(
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", ""),
         **dict.fromkeys("‘’′", "'"),
         **dict.fromkeys("“”″", '"'),
-        **{"º": "°", "˚": "°", "⁄": "/", "∕": "/", "∗": "*"},
+        "º": "°",
+        "˚": "°",
+        "⁄": "/",
+        "∕": "/",
+        "∗": "*",
     }
 )
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"

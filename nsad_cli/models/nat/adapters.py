@@ -6,9 +6,7 @@ import contextlib
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -23,6 +21,10 @@ from nsad_cli.models.nat.layer import NatLinear, unit_matrices
 from nsad_cli.models.nat.serving import PREFIX, served_tensors
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"

@@ -248,7 +248,7 @@ def _dropped(values: Tensor, mask: Tensor, rate: float) -> Tensor:
 
 
 def _add_product(start: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """start + left·right, in one pass over memory where the types allow it."""
+    """Start + left·right, in one pass over memory where the types allow it."""
     return torch.addmm(start, left, right) if start.dtype == left.dtype else start + left @ right
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 def gate(z: Tensor, e: Tensor) -> Tensor:
-    """a of each token, in float32 or wider; z = [z+, z−] and Ex, [N, r+ + r−] each → [N, 1]."""
+    """A of each token, in float32 or wider; z = [z+, z−] and Ex, [N, r+ + r−] each → [N, 1]."""
     wide = torch.promote_types(z.dtype, torch.float32)
     return torch.sigmoid((z.to(wide) * e.to(wide)).sum(-1, keepdim=True)) - 0.5
 

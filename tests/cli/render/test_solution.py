@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,9 @@ from nsad_cli.types import Chain, Finish, Problem
 from nsad_cli.voting.rules import RULES, vote
 from tests.evaluation.test_report import group
 from tests.voting.test_rules import made
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EVIL = "Evil \x1b[31mred\x1b]0;title\x07, \u202eturned, [bold]bold[/]. The answer is [red]7[/]."
 
@@ -54,7 +57,9 @@ def test_tables_fit_and_show_what_would_steer(width: int) -> None:
     ballot = vote(chains, "asc")
     lines = printed(chains_table(chains, ballot), ballot_table(ballot, chains), width=width)
     whole = "\n".join(lines)
-    assert max(map(len, lines)) <= width and "\x1b" not in whole and "\u202e" not in whole
+    assert max(map(len, lines)) <= width
+    assert "\x1b" not in whole
+    assert "\u202e" not in whole
     assert "√3/2" in whole and "[red]7[/]" in whole, "LaTeX is readable, markup is text"
     assert sum(line.lstrip(" ▸")[:1].isdigit() and "…" in line for line in lines) == 6, "each shows its end"
     assert "is [red]7[/]." in whole
@@ -64,9 +69,8 @@ def test_a_few_rows_where_there_is_room_for_a_few() -> None:
     chains = made([(str(i), 0.5, -0.1) for i in range(9)])
     ballot = vote(chains, "asc")
     assert "and 6 more answers" in " ".join(printed(ballot_table(ballot, chains, most=3)))
-    assert (
-        "and 1 more answer" in (one := printed(ballot_table(ballot, chains, most=8)))[-1] and "answers" not in one[-1]
-    )
+    assert "and 1 more answer" in (one := printed(ballot_table(ballot, chains, most=8)))[-1]
+    assert "answers" not in one[-1]
     rows = [line.split()[0] for line in printed(chains_table(chains, ballot, most=2))[4:] if line.strip()]
     assert rows == ["7", "8"]
 
@@ -74,8 +78,10 @@ def test_a_few_rows_where_there_is_room_for_a_few() -> None:
 @given(st.floats(0, 1))
 def test_bars(share: float) -> None:
     drawn = bar(share, BAR)
-    assert len(drawn) == BAR and (drawn.strip() != "") == (share > 0)
-    assert bar(1.0, BAR) == "█" * BAR and bar(0.5, BAR) == ("█" * (BAR // 2)).ljust(BAR)
+    assert len(drawn) == BAR
+    assert (drawn.strip() != "") == (share > 0)
+    assert bar(1.0, BAR) == "█" * BAR
+    assert bar(0.5, BAR) == ("█" * (BAR // 2)).ljust(BAR)
 
 
 def test_under_best_a_bar_is_the_score_that_decides() -> None:
@@ -83,11 +89,17 @@ def test_under_best_a_bar_is_the_score_that_decides() -> None:
     chains = made([("a", 0.9, -1.0), *[("b", 0.8, -1.0)] * 5])
     lines = printed(ballot_table(vote(chains, "best"), chains))
     rows = [line for line in lines if "█" in line]
-    assert rows[0].lstrip().startswith("▸ a") and "0.900" in rows[0] and rows[0].count("█") > rows[1].count("█")
-    assert "0.800" in rows[1] and "best score" in "".join(lines) and "%" not in "".join(lines)
+    assert rows[0].lstrip().startswith("▸ a")
+    assert "0.900" in rows[0]
+    assert rows[0].count("█") > rows[1].count("█")
+    assert "0.800" in rows[1]
+    assert "best score" in "".join(lines)
+    assert "%" not in "".join(lines)
     assert "%" not in " ".join(conclusion(solution(chains, "best"), Ask(6, "best")))
     by_weight = [line for line in printed(ballot_table(vote(chains, "asc"), chains)) if "█" in line]
-    assert by_weight[0].lstrip().startswith("▸ b") and "82%" in by_weight[0] and "18%" in by_weight[1]
+    assert by_weight[0].lstrip().startswith("▸ b")
+    assert "82%" in by_weight[0]
+    assert "18%" in by_weight[1]
 
 
 def test_chains_that_were_cut_off_are_told() -> None:
@@ -97,7 +109,8 @@ def test_chains_that_were_cut_off_are_told() -> None:
     table = printed(chains_table(chains, vote(chains, "sc")), width=60)
     assert ["cut 1" in line for line in table if "a" in line.split()[2:3]] == [False, True, False], table
     (line,) = [line for line in conclusion(solution(chains, "sc"), Ask(3, "sc")) if "cut off" in line]
-    assert "1 of 3 chains" in line and "sampling.max_new_tokens" in line
+    assert "1 of 3 chains" in line
+    assert "sampling.max_new_tokens" in line
     assert [chain["finish"] for chain in solution_json(solution(chains, "sc"))["chains"]] == ["stop", "length", "stop"]
     silent = [dataclasses.replace(chains[1], answer=None, answer_class=None)]
     assert "sampling.max_new_tokens" in conclusion(solution(silent, "sc"), Ask(1, "sc"))[-1]
@@ -121,7 +134,8 @@ def test_steps_have_their_own_probabilities() -> None:
     chain = Chain("p", 0, "One.\n\nTwo two.\n", "2", Finish.STOP, (2, 4, 6, 14, 15), (0.0, -1.0, -9.0, -0.5, -9.0))
     (first, likely), (second, other) = steps(chain)
     assert (first, second) == ("One.", "Two two.")
-    assert likely == pytest.approx(math.exp(-0.5)) and other == pytest.approx(math.exp(-0.5))
+    assert likely == pytest.approx(math.exp(-0.5))
+    assert other == pytest.approx(math.exp(-0.5))
     assert [text for text, _ in steps(Chain("p", 0, "It is 3.5 high. So 7. The answer is 7.", "7"))] == [
         "It is 3.5 high.",
         "So 7.",
@@ -133,7 +147,8 @@ def test_steps_have_their_own_probabilities() -> None:
 def test_how_near_it_was_is_told() -> None:
     close = made([("a", 0.5, -1.0)] * 3 + [("b", 0.5, -1.0)] * 2 + [(None, 0.5, -1.0)])
     lines = conclusion(solution(close, "sc"), Ask(6, "sc"))
-    assert "60% of the chains that answer; b has 40%" in lines[1] and "had 1 of its 3 chains said b" in lines[2]
+    assert "60% of the chains that answer; b has 40%" in lines[1]
+    assert "had 1 of its 3 chains said b" in lines[2]
     assert "1 of 6 chains state no answer" in lines[3]
     assert "no chain states another" in conclusion(solution(close[:3], "asc"), Ask(3, "asc"))[1]
     assert "a tie" in conclusion(solution(made([("a", 1, -1.0), ("b", 1, -1.0)]), "sc"), Ask(2, "sc"))[2]
@@ -170,7 +185,9 @@ def test_what_is_measured_fits_into_80_columns() -> None:
     lines = printed(*tables)
     assert max(map(len, lines)) <= 80
     whole = "\n".join(lines)
-    assert "[0] Precalculus" in whole and "pass@2" in whole and "+0.0 … +0.0" in whole
+    assert "[0] Precalculus" in whole
+    assert "pass@2" in whole
+    assert "+0.0 … +0.0" in whole
 
 
 NARROW = [25, 40, 48, 50, 52, 60, 80]
@@ -215,7 +232,8 @@ def test_every_answer_and_share_is_readable(width: int, rule: str) -> None:
     total = sum(item.weight for item in ballot.votes)
     for table in (ballot_table(ballot, chains), chains_table(chains, ballot)):
         lines = printed(table, width=width)
-        assert max(map(len, lines)) <= width and "cut" not in lines
+        assert max(map(len, lines)) <= width
+        assert "cut" not in lines
         answers = " ".join(re.sub(r"[▸─█▏▎▍▌▋▊▉]", " ", "\n".join(lines)).split())
         for answer in said[:3]:
             assert answer in answers or width < 48, answer

@@ -60,6 +60,8 @@ def test_teachers_are_told_apart_and_added_up() -> None:
         {"teacher": "two\x1b[31m", "subject": "", "verdict": "wrong", "draws": 1},
     ]
     lines = [line.split() for line in printed(rows)]
-    assert ["[b]", "9999", "0"] in lines and ["two\\x1b[31m", "0", "1"] in lines and ["all", "9999", "1"] in lines
+    assert ["[b]", "9999", "0"] in lines
+    assert ["two\\x1b[31m", "0", "1"] in lines
+    assert ["all", "9999", "1"] in lines
     assert ["share", "100.0%", "<0.1%"] in lines
     assert printed([])

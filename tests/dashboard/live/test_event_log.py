@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,6 +13,10 @@ from hypothesis import strategies as st
 
 from nsad_cli.dashboard.live.event_log import TOLD_FOR, EventLog
 from nsad_cli.runs.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def line(stage: str = "nat", step: float = 1, total: float = 9, **metrics: Any) -> str:
@@ -41,18 +43,25 @@ def test_what_a_run_emits_is_read_back(tmp_path: Path) -> None:
     run.emit("nat", 2, 2, loss=float("nan"), alpha={"layers.0.q": 0.3, "layers.0.v": 0.0}, gpus=[{"percent": 1}, {}])
     run.emit("nat", 2, 2, held_out_loss=2.0, calibrated=True)
     log = read(tmp_path / "events.jsonl")
-    assert log.stages == ["nat"] and log.latest == "nat" and log.notes == []
+    assert log.stages == ["nat"]
+    assert log.latest == "nat"
+    assert log.notes == []
     assert log.metrics("nat") == [
         "loss", "alpha.layers.0.q", "alpha.layers.0.v", "gpus.0.percent", "gpus.1.percent", "held_out_loss"
     ]  # fmt: skip
     assert log.group("nat", "alpha") == ["alpha.layers.0.q", "alpha.layers.0.v"]
     loss = log.series("nat", "loss")
-    assert loss.steps.tolist() == [1, 2] and loss.values[0] == 2.5 and np.isnan(loss.values[1])
+    assert loss.steps.tolist() == [1, 2]
+    assert loss.values[0] == 2.5
+    assert np.isnan(loss.values[1])
     assert np.isnan(log.series("nat", "gpus.0.percent").values[0])
     assert curve(log, "nat", "gpus.1.percent") == [(1, 7)]
     assert curve(log, "nat", "held_out_loss") == [(2, 2.0)]
-    assert log.last is not None and log.last.metrics == {"held_out_loss": 2.0, "calibrated": True}
-    assert curve(log, "nat", "nothing") == [] and curve(log, "nce", "loss") == [] and log.metrics("nce") == []
+    assert log.last is not None
+    assert log.last.metrics == {"held_out_loss": 2.0, "calibrated": True}
+    assert curve(log, "nat", "nothing") == []
+    assert curve(log, "nce", "loss") == []
+    assert log.metrics("nce") == []
 
 
 def test_what_words_tell_apart_are_stages_of_their_own(tmp_path: Path) -> None:
@@ -64,7 +73,9 @@ def test_what_words_tell_apart_are_stages_of_their_own(tmp_path: Path) -> None:
     log = read(path)
     assert log.stages == ["eval nat svamp", "eval nce svamp", "eval nce gsm8k:test"]
     assert all(len(log.series(stage, "tokens")) == 3 for stage in log.stages)
-    assert log.last is not None and log.last.stage == "eval" and log.latest == "eval nce gsm8k:test"
+    assert log.last is not None
+    assert log.last.stage == "eval"
+    assert log.latest == "eval nce gsm8k:test"
 
 
 def test_a_stage_that_was_resumed_goes_on_and_the_steps_done_twice_are_replaced(tmp_path: Path) -> None:
@@ -83,7 +94,8 @@ def test_a_stage_that_was_resumed_goes_on_and_the_steps_done_twice_are_replaced(
     with path.open("a") as file:
         file.write(line(step=1, loss=9.0))
     log.poll()
-    assert curve(log, "nat", "loss") == [(1, 9)] and "held_out_loss" not in log.metrics("nat")
+    assert curve(log, "nat", "loss") == [(1, 9)]
+    assert "held_out_loss" not in log.metrics("nat")
     assert curve(log, "nce", "loss") == [(1, 1)]
 
 
@@ -134,7 +146,8 @@ def test_what_cannot_be_read_is_counted_and_passed_over(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"\xff\xfe broken\n" + line(step=4, loss=2.0).encode() + b'{"time": 1, "sta')
     log = read(path)
-    assert log.stages == ["nat"] and curve(log, "nat", "loss") == [(3, 1.0), (4, 2.0)]
+    assert log.stages == ["nat"]
+    assert curve(log, "nat", "loss") == [(3, 1.0), (4, 2.0)]
     assert log.notes == [f"{len(bad) + 1} lines of events.jsonl cannot be read"]
 
 
@@ -151,10 +164,12 @@ def test_a_log_that_is_cut_is_read_anew_and_told(tmp_path: Path) -> None:
     log = read(path)
     path.write_text(line("nce", 1, loss=2.0))
     assert log.poll()
-    assert log.stages == ["nce"] and log.notes == ["events.jsonl was cut or replaced, and read anew"]
+    assert log.stages == ["nce"]
+    assert log.notes == ["events.jsonl was cut or replaced, and read anew"]
     path.unlink()
     assert not log.poll()
-    assert log.stages == ["nce"] and log.notes[0] == "events.jsonl is gone; what it had is shown"
+    assert log.stages == ["nce"]
+    assert log.notes[0] == "events.jsonl is gone; what it had is shown"
 
 
 ANEW, GONE, GONE_SHOWN = "was cut or replaced, and read anew", "is gone", "is gone; what it had is shown"
@@ -189,7 +204,7 @@ SEQUENCES: dict[str, list[tuple[Callable[[Path, str], object], str | None]]] = {
     "rotated twice at once": [(lambda path, had: replaced(path, "old", line(step=5, loss=5.0) + had), ANEW)],
     "rotated twice": [
         (lambda path, _: replaced(path, line(step=5, loss=5.0)), ANEW),
-        (lambda path, had: replaced(path, had), ANEW),
+        (replaced, ANEW),
     ],
     "cut to nothing, then written again": [
         (lambda path, _: path.write_text(""), ANEW),
@@ -288,7 +303,9 @@ def test_a_long_log_is_read_in_parts(tmp_path: Path) -> None:
         sizes.append(len(log.series("nat", "loss")))
         if not log.pending:
             break
-    assert polls > 5 and sizes == sorted(sizes) and sizes[0] > 0
+    assert polls > 5
+    assert sizes == sorted(sizes)
+    assert sizes[0] > 0
     assert curve(log, "nat", "loss") == [(i, i) for i in range(20_000)]
     assert not log.poll()
 

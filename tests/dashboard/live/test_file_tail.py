@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from nsad_cli.dashboard.live import file_tail as module
 from nsad_cli.dashboard.live.file_tail import Tail
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -33,14 +36,16 @@ def test_any_chopped_writing_equals_reading_it_whole(
     while tail.pending:
         got += tail.read(limit)
     assert got == content.split(b"\n")[:-1]
-    assert not tail.restarts and not tail.note
+    assert not tail.restarts
+    assert not tail.note
 
 
 def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"one\ntw")
     tail = Tail(path)
-    assert tail.read() == [b"one"] and tail.read() == []
+    assert tail.read() == [b"one"]
+    assert tail.read() == []
     path.write_bytes(b"one\ntwo\n")
     assert tail.read() == [b"two"]
 
@@ -81,23 +86,30 @@ def test_a_file_that_begins_anew_is_read_from_its_beginning(tmp_path: Path, how:
         (tmp_path / "other").rename(path)
     else:
         path.unlink()
-        assert tail.read() == [] and tail.note == "is gone; what it had is shown"
+        assert tail.read() == []
+        assert tail.note == "is gone; what it had is shown"
         path.write_bytes(b"new\n")
     lines = tail.read()
     assert lines == path.read_bytes().split(b"\n")[:-1]
-    assert tail.restarts == 1 and not tail.note
-    assert tail.read() == [] and tail.restarts == 1
+    assert tail.restarts == 1
+    assert not tail.note
+    assert tail.read() == []
+    assert tail.restarts == 1
 
 
 def test_a_file_that_cannot_be_read_is_told_and_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "log"
     tail = Tail(path)
-    assert tail.read() == [] and tail.note == "is not there yet"
+    assert tail.read() == []
+    assert tail.note == "is not there yet"
     path.mkdir()
-    assert tail.read() == [] and "cannot be read: Is a directory" in tail.note
+    assert tail.read() == []
+    assert "cannot be read: Is a directory" in tail.note
     path.rmdir()
     path.write_bytes(b"one\n")
-    assert tail.read() == [b"one"] and not tail.note and not tail.restarts
+    assert tail.read() == [b"one"]
+    assert not tail.note
+    assert not tail.restarts
 
 
 def test_an_empty_file_that_goes_is_gone_and_its_return_begins_nothing_anew(tmp_path: Path) -> None:
@@ -122,4 +134,5 @@ def test_a_line_without_end_fills_no_memory(tmp_path: Path, monkeypatch: pytest.
         assert len(tail._rest) <= 1300
         if not tail.pending:
             break
-    assert got == [b"first", b"last"] and tail.passed_over == 1
+    assert got == [b"first", b"last"]
+    assert tail.passed_over == 1

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,9 @@ from nsad_cli.config.recipes import load_recipe, recipe_yaml
 from nsad_cli.config.schema import Recipe
 from nsad_cli.dashboard.live.recipe_diff import UNSET, differing, settings
 from nsad_cli.errors import NsadError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 flat = st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=5)
 
@@ -60,4 +63,5 @@ def test_what_is_no_recipe_is_told(tmp_path: Path, text: str) -> None:
 def test_control_characters_are_shown(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text('"a\\e[2J": "\\u202e"\n')
-    assert list(settings(path)) == ["a\\x1b[2J"] and "\u202e" not in settings(path)["a\\x1b[2J"]
+    assert list(settings(path)) == ["a\\x1b[2J"]
+    assert "\u202e" not in settings(path)["a\\x1b[2J"]

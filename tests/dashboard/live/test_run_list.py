@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,9 @@ from nsad_cli.dashboard.live.run_status import row_of as row_made_of
 from nsad_cli.runs.run import Run, chosen_run, runs_home
 from tests.helpers.run_folders import collected, evaluated, event, make_run, make_runs, stage, steps, trained
 from tests.helpers.screens import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -76,7 +79,8 @@ def test_every_state_is_told_the_newest_first(home: Path) -> None:
 def test_the_chosen_run_is_marked(home: Path) -> None:
     assert [name for name, row in rows_of(home).items() if row.chosen] == ["whole-method-on-smollm2"]
     chosen = chosen_run()
-    assert chosen is not None and chosen.name == "whole-method-on-smollm2"
+    assert chosen is not None
+    assert chosen.name == "whole-method-on-smollm2"
 
 
 def test_progress_and_time_left_follow_the_pace_of_the_last_steps(home: Path) -> None:
@@ -92,7 +96,8 @@ def test_a_resumed_stage_takes_no_pace_from_before_the_interruption(tmp_path: Pa
     events = [*steps("nat", 12, 33, 10, 5000), *[event(20 - i, "nat", 12 + i, 33, loss=1) for i in (0, 10)]]
     make_run(home, "a", {"nat": stage("running", 60, 0)}, events)
     row = row_of(home, busy=True)
-    assert row.state == "running" and row.left == pytest.approx((33 - 22) * 1.0 - 10)
+    assert row.state == "running"
+    assert row.left == pytest.approx((33 - 22) * 1.0 - 10)
     (home / "a" / "events.jsonl").write_text("".join(json.dumps(item) + "\n" for item in events[:12]))
     row = row_of(home, busy=True)
     assert (row.state, row.step, row.left) == ("running", None, None), (
@@ -143,7 +148,8 @@ def test_a_night_between_two_evaluations_is_no_pace(tmp_path: Path) -> None:
     events = [event(seconds, "eval", i, 100, model="nce", benchmark="b") for i, seconds in enumerate(ago, 1)]
     make_run(home, "a", {"nce": stage("finished", 40_000, 9)}, events)
     row = row_of(home, busy=True)
-    assert row.state == "running" and row.left == pytest.approx(75 * 10 - 10)
+    assert row.state == "running"
+    assert row.left == pytest.approx(75 * 10 - 10)
     assert row_of(home, NOW + 600, busy=True).state == "stalled"
 
 
@@ -206,11 +212,13 @@ def test_a_damaged_manifest_is_a_row_that_says_so(tmp_path: Path, text: str) -> 
     runs = RunList(tmp_path / "r")
     (folder / "manifest.json").write_text(text)
     (row,) = runs.refresh(NOW)
-    assert row.state == "unreadable" and row.why
+    assert row.state == "unreadable"
+    assert row.why
     shutil.rmtree(folder)
     make_run(tmp_path / "r", "a", collected())
     (row,) = runs.refresh(NOW)
-    assert row.state == "finished" and not row.why
+    assert row.state == "finished"
+    assert not row.why
 
 
 def test_a_manifest_that_is_no_text_is_a_row_that_says_so(tmp_path: Path) -> None:
@@ -290,7 +298,8 @@ def test_no_jump_of_the_clock_makes_a_time_negative(jump: float, since: float) -
     last = run_files.Stage("nat", "running", NOW + since, 1.0, {}, "")
     known = RunFiles(Run(Path("a")), stages=[last], created=NOW, events=heard, read=((1, 1), (1, 1)))
     row = row_made_of(known, NOW + jump, 0.0, True, False)
-    assert row.silent is not None and row.silent >= 0
+    assert row.silent is not None
+    assert row.silent >= 0
     assert row.left is None or row.left >= 0
     assert row.state in ("running", "stalled")
 
@@ -298,7 +307,8 @@ def test_no_jump_of_the_clock_makes_a_time_negative(jump: float, since: float) -
 def test_a_clock_set_back_keeps_progress(home: Path) -> None:
     row = rows_of(home, NOW - 3600)["training"]
     assert (row.state, row.step, row.silent) == ("running", 12, 0.0)
-    assert row.left is not None and row.left > 0
+    assert row.left is not None
+    assert row.left > 0
 
 
 def test_a_run_whose_clock_is_a_day_ahead_stalls_by_what_is_seen_from_here(tmp_path: Path) -> None:
@@ -315,7 +325,8 @@ def test_a_run_whose_clock_is_a_day_ahead_stalls_by_what_is_seen_from_here(tmp_p
     assert (row.state, row.step, row.silent, row.latest) == ("running", 5, 0.0, NOW + day)
     assert row.left == pytest.approx(28 * 10), "the pace is of its own clock"
     watch[0] += 110
-    assert (look().state, look().silent) == ("running", 110.0) and look().left == pytest.approx(28 * 10 - 110)
+    assert (look().state, look().silent) == ("running", 110.0)
+    assert look().left == pytest.approx(28 * 10 - 110)
     watch[0] += 20
     assert (look().state, look().silent) == ("stalled", 130.0)
     assert look(NOW - 3 * day).state == "stalled", "whatever this machine's clock says"
@@ -333,7 +344,8 @@ def test_what_arrives_now_is_new_though_its_clock_is_a_day_behind(tmp_path: Path
         with (folder / "events.jsonl").open("a") as file:
             file.write(json.dumps(event(day - 10, "nat", 6, 33, loss=0.1)) + "\n")
         (row,) = runs.refresh(NOW)
-        assert (row.state, row.silent) == ("running", 0.0) and row.left == pytest.approx(27 * 10)
+        assert (row.state, row.silent) == ("running", 0.0)
+        assert row.left == pytest.approx(27 * 10)
         watch[0] += 130
         assert runs.refresh(NOW)[0].state == "stalled"
 
@@ -359,7 +371,8 @@ def test_silence_is_never_longer_than_this_process_has_seen_it(
         if changed:
             files.since, files.heard = float(moment), True
         row = row_made_of(files, NOW + jump + jumped, float(moment), True, False)
-        assert row.silent is not None and row.silent >= 0
+        assert row.silent is not None
+        assert row.silent >= 0
         if files.heard:
             assert row.silent <= moment - (files.since or 0.0)
         if row.latest is not None and row.latest > NOW + jump + jumped + 5:
@@ -386,15 +399,18 @@ def test_only_what_has_changed_is_read(home: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(run_files, "_tail", tail)
     runs = RunList(home)
     runs.refresh(NOW)
-    assert len(manifests) == 9 and len(tails) == 5
+    assert len(manifests) == 9
+    assert len(tails) == 5
     manifests.clear()
     tails.clear()
     runs.refresh(NOW)
-    assert not manifests and not tails
+    assert not manifests
+    assert not tails
     with (home / "training" / "events.jsonl").open("a") as file:
         file.write(json.dumps(event(1, "nat", 13, 33, loss=0.05)) + "\n")
     assert {row.name: row.step for row in runs.refresh(NOW)}["training"] == 13
-    assert not manifests and tails == ["training"]
+    assert not manifests
+    assert tails == ["training"]
 
 
 def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
@@ -405,7 +421,8 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
     path = folder / "events.jsonl"
     assert path.stat().st_size > 20 * run_files.TAILS[-1]
     heard = run_files._tail(path)
-    assert heard[-1].step == 2000 and PACE <= len(heard) <= run_files.EVENTS
+    assert heard[-1].step == 2000
+    assert PACE <= len(heard) <= run_files.EVENTS
     with path.open("r+b") as file:  # what is not read may be anything
         file.write(b"\xff" * 1_000_000)
     assert row_of(home).step == 2000
@@ -414,9 +431,11 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
 def test_a_look_takes_its_time_and_goes_on_with_the_next(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_list, "BUDGET", -1.0)
     runs = RunList(home)
-    assert {row.state for row in runs.refresh(NOW)} == {"reading"} and runs.pending
+    assert {row.state for row in runs.refresh(NOW)} == {"reading"}
+    assert runs.pending
     monkeypatch.setattr(run_list, "BUDGET", 60.0)
-    assert "reading" not in {row.state for row in runs.refresh(NOW)} and not runs.pending
+    assert "reading" not in {row.state for row in runs.refresh(NOW)}
+    assert not runs.pending
 
 
 def test_the_list_changes_no_run(home: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from nsad_cli.dashboard.live.growable_array import Growing
 from nsad_cli.dashboard.live.series import Series, decimate
 from nsad_cli.dashboard.live.smoothing import PART, WEIGHTS, Smoothed
 from nsad_cli.dashboard.widgets.braille import BLANK, cells, spans
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAN = math.nan
 values = st.one_of(st.floats(-1e6, 1e6), st.just(NAN))
@@ -42,7 +45,9 @@ def test_each_column_keeps_its_lowest_and_highest_value(
         fine = [v for v in inside if (v > 0 if log else v == v)]
         assert got.broken[column] == (len(fine) < len(inside))
         if not fine:
-            assert np.isnan(got.low[column]) and np.isnan(got.last[column]) and not got.joined[column]
+            assert np.isnan(got.low[column])
+            assert np.isnan(got.last[column])
+            assert not got.joined[column]
             clean = clean and not inside
             continue
         assert (got.low[column], got.high[column]) == (min(fine), max(fine))
@@ -59,18 +64,24 @@ def test_a_spike_among_a_million_points_is_seen() -> None:
     numbers[123_456] = -50.0
     numbers[777_777] = NAN
     got = decimate(Series(steps, numbers, steps), 0, 999_999, 200)
-    assert np.nanmax(got.high) == 50 and np.nanmin(got.low) == -50 and np.flatnonzero(got.broken).tolist() == [155]
+    assert np.nanmax(got.high) == 50
+    assert np.nanmin(got.low) == -50
+    assert np.flatnonzero(got.broken).tolist() == [155]
     upper, lower = spans(got, (-50, 50), 80)
-    assert upper[130] == 0 and lower[24] == 79
+    assert upper[130] == 0
+    assert lower[24] == 79
 
 
 def test_the_line_comes_from_outside_and_goes_on_there_but_not_through_a_gap() -> None:
     found = series([(0, 0.0), (10, 10.0), (20, 20.0), (30, NAN), (40, 40.0)])
     inner = decimate(found, 2, 8, 6)
-    assert inner.before == (-2.0, 0.0) and inner.after == (8.0, 10.0) and np.isnan(inner.low).all()
+    assert inner.before == (-2.0, 0.0)
+    assert inner.after == (8.0, 10.0)
+    assert np.isnan(inner.low).all()
     upper, _ = spans(inner, (0, 10), 11)
     assert (np.diff(upper) < 0).all()  # drawn right through, upwards
-    assert decimate(found, 22, 28, 6).before is None and decimate(found, 22, 28, 6).after is None
+    assert decimate(found, 22, 28, 6).before is None
+    assert decimate(found, 22, 28, 6).after is None
     assert np.isnan(spans(decimate(found, 22, 28, 6), (0, 40), 8)[0]).all()
 
 
@@ -83,7 +94,9 @@ def dots(found: Sequence[tuple[float, float]], columns: int, height: int) -> lis
 def test_points_are_joined_and_a_value_that_is_not_finite_splits_the_line() -> None:
     assert dots([(0, 0), (1, 3)], 3, 4) == [[2, 3], [0, 1, 2], []]
     line = dots([(0, 0), (4, 4)], 5, 5)
-    assert all(line) and line[0][-1] == 4 and line[4][0] == 0
+    assert all(line)
+    assert line[0][-1] == 4
+    assert line[4][0] == 0
     gap = dots([(0, 1), (1, 1), (2, NAN), (3, 1), (4, 1)], 5, 4)
     assert [bool(found) for found in gap] == [True, True, False, True, True]
     gap = dots([(0, 1), (2, NAN), (4, 1)], 5, 4)
@@ -130,7 +143,8 @@ def test_growing_numbers_are_those_of_a_list(changes: list[float | tuple[str, in
         else:
             growing.append(change)
             known.append(change)
-        assert len(growing) == len(known) and growing.last() == (known[-1] if known else None)
+        assert len(growing) == len(known)
+        assert growing.last() == (known[-1] if known else None)
     assert growing.array().tolist() == known
 
 

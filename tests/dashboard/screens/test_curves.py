@@ -6,12 +6,10 @@ import csv
 import json
 import math
 import random
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from textual.pilot import Pilot
 
 from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.live.event_log import LARGEST, LAST_STEP, EventLog
@@ -26,6 +24,11 @@ from nsad_cli.dashboard.widgets.line_chart import Chart, Curve
 from nsad_cli.dashboard.widgets.row_list import RowList
 from nsad_cli.runs.run import FORMAT, Run
 from tests.helpers.screens import NOW, check_snapshot, dashboard, drive, screen_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.pilot import Pilot
 
 STEPS = 40
 SIZES = (50, 20), (80, 24), (120, 36), (200, 50)
@@ -128,7 +131,8 @@ def test_snapshots(log: Path, size: tuple[int, int]) -> None:
 def test_the_newest_stage_with_a_loss_comes_first(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
-        assert told_stages(view(pilot)._runs) == [ALL, "negative", "nat", "nce"] and view(pilot)._drawn == "nce"
+        assert told_stages(view(pilot)._runs) == [ALL, "negative", "nat", "nce"]
+        assert view(pilot)._drawn == "nce"
         assert titles(pilot) == ["loss", "β quantiles", "learning rate", "gradient norm", "tokens/s", "CPU %"]
         assert told(pilot) == "● loss -0.031 ▲ held-out loss 0.2357 × 1 value not finite"
 
@@ -143,7 +147,8 @@ def test_stages_and_figures_are_chosen_by_keys(log: Path) -> None:
         await pilot.press("down", "down")
         await pilot.pause()
         heat = view(pilot).query_one(HeatMap)
-        assert heat.display and not view(pilot).query_one(Chart).display
+        assert heat.display
+        assert not view(pilot).query_one(Chart).display
         assert [layer.number for layer in heat.stack] == list(range(6))
         assert heat.stack[5].series.values[-1] == -0.15
         assert told(pilot) == "strongest: layer 5 −0.15, layer 4 −0.1, layer 0 +0.1"
@@ -187,7 +192,8 @@ def test_runs_are_laid_over_each_other(log: Path) -> None:
         assert "first alone" in told(pilot)  # the heat map is of the run looked at
         app.reader.marked = []
         await settle(pilot)
-        assert titles(pilot)[0] == "loss" and len(view(pilot)._sources) == 6
+        assert titles(pilot)[0] == "loss"
+        assert len(view(pilot)._sources) == 6
 
     drive(app, script)
 
@@ -201,7 +207,8 @@ def test_new_events_appear_and_the_newest_stage_is_followed(log: Path) -> None:
         with log.open("a") as file:
             file.write(line("ranker", 1, 9, loss=0.7, pair_accuracy=0.5) + line("ranker", 2, 9, loss=0.6)[:30])
         await settle(pilot)
-        assert view(pilot)._drawn == "ranker" and told(pilot) == "● loss 0.7"
+        assert view(pilot)._drawn == "ranker"
+        assert told(pilot) == "● loss 0.7"
         assert titles(pilot) == ["loss", "pair accuracy"]
         with log.open("a") as file:
             file.write(line("ranker", 2, 9, loss=0.6)[30:])
@@ -236,14 +243,16 @@ def test_a_part_in_sight_follows_the_newest_step(log: Path) -> None:
         sight = view(pilot).sight
         await pilot.press("plus", "plus")
         first, last = sight.bounds
-        assert last == STEPS and first == pytest.approx(STEPS - 39 / 4)
+        assert last == STEPS
+        assert first == pytest.approx(STEPS - 39 / 4)
         with log.open("a") as file:
             file.write("".join(line("nce", step, loss=0.5) for step in range(STEPS + 1, STEPS + 11)))
         await settle(pilot)
         assert sight.bounds == pytest.approx((first + 10, last + 10))
         assert "steps 40 to 50" in told(pilot)
         await pilot.press("less_than_sign")
-        assert not sight.whole and not sight.newest
+        assert not sight.whole
+        assert not sight.newest
         await pilot.press("minus")
         assert not sight.whole
         await pilot.press("0")
@@ -278,7 +287,8 @@ def test_what_becomes_of_the_log_is_told(log: Path, what: str) -> None:
         await settle(pilot)
         assert expected in shown(pilot)
         if what == "cut":
-            assert told_stages(view(pilot)._runs) == ["nat"] and told(pilot) == "● loss 7"
+            assert told_stages(view(pilot)._runs) == ["nat"]
+            assert told(pilot) == "● loss 7"
         elif what == "run gone":
             assert view(pilot).data() is None
         else:
@@ -302,7 +312,8 @@ def test_empty_states_say_what_to_run(tmp_path: Path) -> None:
         log = make_run(runs, "new", [line("collect", 1, 2)])
         app.reader.run_name = "new"
         await settle(pilot)
-        assert "new has told no numbers yet" in screen_text(app) and "--run new" in screen_text(app)
+        assert "new has told no numbers yet" in screen_text(app)
+        assert "--run new" in screen_text(app)
         with log.open("a") as file:
             file.write(line("nat", 1, loss=2.5))
         await settle(pilot)
@@ -318,7 +329,8 @@ def test_a_long_log_is_read_in_parts_and_shown_meanwhile(tmp_path: Path, monkeyp
 
     async def script(pilot: Pilot[Any]) -> None:
         first = view(pilot)._sources[0].series
-        assert 0 < len(first) < 9000 and "reading the log" in shown(pilot)
+        assert 0 < len(first) < 9000
+        assert "reading the log" in shown(pilot)
         while view(pilot)._logs.pending:
             view(pilot)._read_on()
         await settle(pilot)
@@ -358,7 +370,8 @@ def test_a_cursor_over_many_points_tells_their_range(tmp_path: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
         await pilot.press("comma", "comma")
-        assert "(0 … 6)" in told(pilot) and told(pilot).startswith("step 1,9")
+        assert "(0 … 6)" in told(pilot)
+        assert told(pilot).startswith("step 1,9")
 
     drive(curves(log), script)
 
@@ -368,11 +381,15 @@ def test_smoothing_keeps_the_curve_behind(log: Path) -> None:
         await settle(pilot)
         await pilot.press("s", "s")
         loss, held_out = view(pilot).query_one(Chart).curves
-        assert loss.behind is not None and loss.behind.values[0] == view(pilot)._sources[0].series.values[0]
-        assert loss.series.values[-1] != loss.behind.values[-1] and "smoothed 0.9" in told(pilot)
-        assert held_out.behind is None and held_out.marked
+        assert loss.behind is not None
+        assert loss.behind.values[0] == view(pilot)._sources[0].series.values[0]
+        assert loss.series.values[-1] != loss.behind.values[-1]
+        assert "smoothed 0.9" in told(pilot)
+        assert held_out.behind is None
+        assert held_out.marked
         await pilot.press("s", "s", "s")
-        assert view(pilot).query_one(Chart).curves[0].behind is None and "smoothed" not in told(pilot)
+        assert view(pilot).query_one(Chart).curves[0].behind is None
+        assert "smoothed" not in told(pilot)
 
     drive(curves(log), script)
 
@@ -383,7 +400,8 @@ def test_a_logarithmic_axis_leaves_out_what_is_not_above_zero_and_says_so(log: P
         await pilot.press("l")
         await pilot.pause()
         assert "log axis · × 4 values not above 0" in told(pilot)
-        assert "0.1 ┈" in shown(pilot) and "0 ┈" not in shown(pilot)
+        assert "0.1 ┈" in shown(pilot)
+        assert "0 ┈" not in shown(pilot)
         await pilot.press("l")
         assert "log axis" not in told(pilot)
 
@@ -396,7 +414,8 @@ def test_the_mouse_points_zooms_and_pans(log: Path) -> None:
         chart, sight = view(pilot).query_one(Chart), view(pilot).sight
         await pilot.click(chart, offset=(chart.label_width + chart.columns // 2, 4))
         await pilot.pause()
-        assert chart.cursor in (20, 21) and told(pilot).startswith("step 2")
+        assert chart.cursor in (20, 21)
+        assert told(pilot).startswith("step 2")
         chart.post_message(Chart.Zoomed(0.5, 20.5))
         await pilot.pause()
         assert sight.bounds == pytest.approx((10.75, 30.25))
@@ -404,7 +423,8 @@ def test_the_mouse_points_zooms_and_pans(log: Path) -> None:
         await pilot.hover(chart, offset=(40 - chart.columns // 4, 4))
         await pilot.mouse_up(chart, offset=(40 - chart.columns // 4, 4))
         await pilot.pause()
-        assert sight.bounds[0] > 14 and chart.cursor in (20, 21)  # dragged to later steps, no click
+        assert sight.bounds[0] > 14
+        assert chart.cursor in (20, 21)
         await pilot.click("#stages", offset=(4, 0))
         await pilot.pause()
         assert view(pilot)._drawn == ALL
@@ -419,12 +439,14 @@ def test_another_theme_and_size_are_painted(log: Path) -> None:
         for theme in ("textual-light", "colour-blind", "nord", "ansi-dark", "ansi-light"):
             pilot.app.theme = theme
             await pilot.pause()
-            assert "⣀" in shown(pilot) and "held-out" in shown(pilot)
+            assert "⣀" in shown(pilot)
+            assert "held-out" in shown(pilot)
         await pilot.press("left", "down")
         for theme in ("ansi-dark", "ansi-light", "textual-light"):
             pilot.app.theme = theme
             await pilot.pause()
-            assert "strongest" in shown(pilot) and "+" in shown(pilot)
+            assert "strongest" in shown(pilot)
+            assert "+" in shown(pilot)
         await pilot.press("right")
         for size in ((30, 10), (14, 6), (250, 70), (80, 24)):
             await pilot.resize_terminal(*size)
@@ -474,7 +496,10 @@ def test_names_from_a_log_steer_no_terminal(tmp_path: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
         text = screen_text(app)
-        assert "\x1b" not in text and r"n\x1b[31mat" in text and r"a\x1b]0;x\x07b" in text and "[bold]loss" in text
+        assert "\x1b" not in text
+        assert r"n\x1b[31mat" in text
+        assert r"a\x1b]0;x\x07b" in text
+        assert "[bold]loss" in text
 
     drive(app, script)
 
@@ -507,11 +532,13 @@ def test_many_layers_share_rows_and_the_strongest_shows(tmp_path: Path) -> None:
         await pilot.pause()
         heat = view(pilot).query_one(HeatMap)
         row = next(i for i in range(heat.rows) if 50 in [layer.number for layer in heat.row_layers(i)])
-        assert len(heat.row_layers(row)) > 1 and "+" in screen_text(app).split("\n")[2 + row]
+        assert len(heat.row_layers(row)) > 1
+        assert "+" in screen_text(app).split("\n")[2 + row]
         assert view(pilot).query_one(RowList).count == 2
         await pilot.click(heat, offset=(30, row))
         await pilot.pause()
-        assert told(pilot).startswith("step ") and "layer 50 +0.4, layer" in told(pilot)
+        assert told(pilot).startswith("step ")
+        assert "layer 50 +0.4, layer" in told(pilot)
         assert "strongest" not in told(pilot)
         await pilot.press("escape")
         assert told(pilot).startswith("strongest: layer 50 +0.4")

@@ -6,8 +6,7 @@ import csv
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual.pilot import Pilot
@@ -20,6 +19,9 @@ from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw, Judgement, Verdict
 from tests.helpers.rationale_stores import EVIL, PARAMS, fill, make_big, make_run
 from tests.helpers.screens import check_snapshot, dashboard, drive, screen_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Script = Callable[[Pilot[Any]], Awaitable[None]]
 
@@ -74,12 +76,18 @@ def test_problems_draws_and_the_text_of_one(home: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         text = await steady(pilot)
         assert "4 problems · 12 draws · ✓ D+ 4 · ✗ D− 2 · ? 4 disputed · 1 ungraded" in text
-        assert "How much is 1+1?" in text and "Draw 0 of p0" in text and "One and one is two." in text
+        assert "How much is 1+1?" in text
+        assert "Draw 0 of p0" in text
+        assert "One and one is two." in text
         assert "What is $3/4$ of 8 [bold]" in text, "LaTeX is readable, markup is text"
         text = await look(pilot, "enter", "down", "down")
-        assert "Draw 2 of p0" in text and "✗ wrong (because wrong)" in text and "by hand" in text
+        assert "Draw 2 of p0" in text
+        assert "✗ wrong (because wrong)" in text
+        assert "by hand" in text
         text = await look(pilot, "escape", "down")
-        assert "Draw 0 of p1" in text and "12/2" in text and "? disputed (because disputed)" in text
+        assert "Draw 0 of p1" in text
+        assert "12/2" in text
+        assert "? disputed (because disputed)" in text
         text = await look(pilot, "enter", "enter")
         assert "Draw 0 of p1" in text and "D−" not in text.partition("\n")[2].partition("\n")[2], "it alone is shown"
         assert "How much is 1+1?" in await look(pilot, "escape")
@@ -90,7 +98,8 @@ def test_problems_draws_and_the_text_of_one(home: Path) -> None:
 def test_control_sequences_are_shown_not_obeyed(home: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         text = await look(pilot, "end", "up")
-        assert "\\x1b[2J\\x1b]0;owned\\x07\\u202e" in text and not set(EVIL) & set("\x1b\x07\u202e") & set(text)
+        assert "\\x1b[2J\\x1b]0;owned\\x07\\u202e" in text
+        assert not set(EVIL) & set("\x1b\x07\u202e") & set(text)
 
     show(home, script)
 
@@ -106,10 +115,12 @@ def test_only_what_is_asked_for(home: Path) -> None:
             return [str(row[0]) for row in data.rows]
 
         await look(pilot, "v")
-        assert view.wanted.verdict == "correct" and ids() == ["p0", "p2"]
+        assert view.wanted.verdict == "correct"
+        assert ids() == ["p0", "p2"]
         while view.wanted.verdict != "ungraded":
             await look(pilot, "v")
-        assert ids() == ["p1"] and "(with ungraded; esc: all)" in screen_text(pilot.app)  # type: ignore[arg-type]
+        assert ids() == ["p1"]
+        assert "(with ungraded; esc: all)" in screen_text(pilot.app)
         await look(pilot, "escape", "s")
         assert ids() == ["p0", "p3"]
         await look(pilot, "s", "slash", *"APP")
@@ -120,7 +131,8 @@ def test_only_what_is_asked_for(home: Path) -> None:
         await look(pilot, "enter", "escape")
         assert ids() == ["p0", "p1", "p2", "p3"]
         await look(pilot, "v", "v")
-        assert view.wanted.verdict == "disputed" and "Draw 3 of p0" in await look(pilot, "home")
+        assert view.wanted.verdict == "disputed"
+        assert "Draw 3 of p0" in await look(pilot, "home")
 
     show(home, script)
 
@@ -128,7 +140,8 @@ def test_only_what_is_asked_for(home: Path) -> None:
 def test_totals_lead_to_a_subject(home: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         text = await look(pilot, "t")
-        assert "(all" not in text and "fractions" in text
+        assert "(all" not in text
+        assert "fractions" in text
         data = pilot.app.screen.data()  # type: ignore[attr-defined]
         rows = {row[1]: row[2:] for row in data.rows}
         # (draws, right, wrong, disputed, ungraded, other); a person called a wrong one of p0 right
@@ -145,10 +158,13 @@ def test_what_is_exported(home: Path) -> None:
         draws, problems = (
             list(csv.DictReader(path.read_text().splitlines(keepends=True))) for path in sorted(home.glob("*.csv"))
         )
-        assert len(problems) == 4 and problems[0]["question"] == "How much is 1+1?"
+        assert len(problems) == 4
+        assert problems[0]["question"] == "How much is 1+1?"
         assert [problems[0][name] for name in ("draws", "right", "wrong", "other")] == ["4", "3", "0", "1"]
-        assert len(draws) == 4 and draws[2]["verdict"] == draws[2]["by hand"] == "correct"
-        assert draws[3]["reason"] == "because disputed" and draws[0]["text"].startswith("Draw 0 of p0")
+        assert len(draws) == 4
+        assert draws[2]["verdict"] == draws[2]["by hand"] == "correct"
+        assert draws[3]["reason"] == "because disputed"
+        assert draws[0]["text"].startswith("Draw 0 of p0")
 
     show(home, script)
 
@@ -169,7 +185,9 @@ def test_the_counts_grow_while_others_write(home: Path) -> None:
             store.add_draws([Draw("p2", "gpt", 0, "of other settings")], "k2")
             view._next_count = 0.0  # no matter how long the first count took
             text = await look(pilot)
-        assert "15 draws" in text and "D− 3" in text and "1 made otherwise" in text
+        assert "15 draws" in text
+        assert "D− 3" in text
+        assert "1 made otherwise" in text
         assert len(view.pane.draws) == 7 and view.pane.problems.cursor == 2, "the cursor stays"
 
     show(home, script)
@@ -182,7 +200,8 @@ def test_another_run_is_shown_anew(home: Path) -> None:
         await look(pilot, "v", "v")
         pilot.app.reader.run_name = "other"  # type: ignore[attr-defined]
         text = await look(pilot)
-        assert "4 problems · 0 draws" in text and "disputed" not in text
+        assert "4 problems · 0 draws" in text
+        assert "disputed" not in text
 
     show(home, script)
 
@@ -236,7 +255,8 @@ def test_a_store_that_breaks_goes_or_is_another_one(home: Path) -> None:
         assert "has no problems and rationales yet" in await look(pilot)
         path.write_bytes(whole)
         text = await look(pilot)
-        assert "12 draws" in text and "How much is 1+1?" in text
+        assert "12 draws" in text
+        assert "How much is 1+1?" in text
 
     with Store(path) as store:
         store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -255,7 +275,8 @@ def test_a_hundred_thousand_problems_open_by_the_page(tmp_path: Path, monkeypatc
 
     async def script(pilot: Pilot[Any]) -> None:
         assert "100,000 problems · 100,000 draws" in await steady(pilot)
-        assert sum(read) <= 4 * BLOCK and max(read) <= BLOCK
+        assert sum(read) <= 4 * BLOCK
+        assert max(read) <= BLOCK
         assert "Problem 99999?" in await look(pilot, "end")
         assert sum(read) <= 8 * BLOCK
 
@@ -282,7 +303,8 @@ def test_a_moments_lock_passes(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert StorePages.draws_of is read, "it was met"
         await look(pilot)
         text = await look(pilot)
-        assert "12 draws" in text and "another process" not in text
+        assert "12 draws" in text
+        assert "another process" not in text
 
     show(home, script)
     holder.close()

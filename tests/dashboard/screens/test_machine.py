@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.pilot import Pilot
 
-from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.screens import machine as machine_view
 from nsad_cli.dashboard.screens.machine import MachineView
 from nsad_cli.utils.system_load import machine_load
 from tests.helpers.run_folders import collected, event, make_run, stage
 from tests.helpers.screens import check_snapshot, dashboard, drive, screen_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    from nsad_cli.dashboard.app import Dashboard
 
 CPU = {"cpu_percent": 37.5, "memory_gib": 6.25, "memory_total_gib": 16.0, "process_gib": 2.5}
 
@@ -60,9 +63,9 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _always_the_same(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MachineView, "load", staticmethod(lambda: CPU))
-    yield
+    return
 
 
 async def sampled(app: Dashboard, pilot: Pilot[Any]) -> None:
@@ -92,7 +95,9 @@ def test_without_a_gpu_it_is_said_plainly(home: Path) -> None:
         text = screen_text(app)
         assert "its events tell of no GPU: CPU and memory" in text
         assert "no GPU on this machine: CPU and memory" in text
-        assert "80 %" in text and "peak" in text and "6.2 of 16.0 GiB" in text
+        assert "80 %" in text
+        assert "peak" in text
+        assert "6.2 of 16.0 GiB" in text
         assert "steps 1 to 8, the last 9 min ago" in text
 
     drive(app, script)
@@ -105,7 +110,8 @@ def test_stages_are_gone_through_and_the_newest_is_followed(home: Path) -> None:
         await sampled(app, pilot)
         assert "cpu · nat" in screen_text(app)
         await pilot.press("left")
-        assert "cpu · negative" in screen_text(app) and "steps 1 to 5" in screen_text(app)
+        assert "cpu · negative" in screen_text(app)
+        assert "steps 1 to 5" in screen_text(app)
         await pilot.press("left", "right", "right")
         assert "cpu · nat" in screen_text(app)
         with (home / "cpu" / "events.jsonl").open("a") as file:
@@ -138,7 +144,9 @@ def test_an_old_log_without_totals_and_gpu_names_is_shown(home: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await sampled(app, pilot)
         text = screen_text(app)
-        assert "GPU 0" in text and "3.0 GiB" in text and "power" not in text
+        assert "GPU 0" in text
+        assert "3.0 GiB" in text
+        assert "power" not in text
 
     drive(app, script)
 
@@ -167,7 +175,8 @@ def test_a_run_that_vanishes_and_a_log_that_is_damaged(home: Path) -> None:
             file.write("not json\n")
         app.beat()
         await pilot.pause()
-        assert "1 line of events.jsonl cannot be read" in screen_text(app) and "cpu · nat" in screen_text(app)
+        assert "1 line of events.jsonl cannot be read" in screen_text(app)
+        assert "cpu · nat" in screen_text(app)
         (home / "cpu").rename(home / "elsewhere")
         app.beat()
         await pilot.pause()
@@ -217,7 +226,8 @@ def test_only_the_last_minutes_are_kept(home: Path, monkeypatch: pytest.MonkeyPa
         first = view._samples[0]
         await pilot.pause(0.3)
         await sampled(app, pilot)
-        assert first not in view._samples and view._samples
+        assert first not in view._samples
+        assert view._samples
 
     drive(app, script)
 
@@ -272,6 +282,7 @@ def test_a_name_is_no_markup(home: Path) -> None:
 
     async def script(pilot: Pilot[Any]) -> None:
         await sampled(app, pilot)
-        assert "[red]x · [b]nat" in screen_text(app) and "[blue]H100" in screen_text(app)
+        assert "[red]x · [b]nat" in screen_text(app)
+        assert "[blue]H100" in screen_text(app)
 
     drive(app, script, (120, 40))

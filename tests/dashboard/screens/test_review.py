@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.pilot import Pilot
 
 from nsad_cli.dashboard.screens import review as settle_view
 from nsad_cli.grading.review_statistics import waiting
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import Queue
+from tests.dashboard.screens.test_data import look, show, steady
 from tests.helpers.rationale_stores import PARAMS, fill, make_run
 from tests.helpers.screens import check_snapshot
-from tests.helpers.screens.test_data import look, show, steady
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.pilot import Pilot
 
 
 @pytest.fixture
@@ -54,8 +57,11 @@ def test_a_key_is_kept_at_once_and_undone(path: Path) -> None:
 
     async def script(pilot: Pilot[Any]) -> None:
         text = await look(pilot, "d")
-        assert "disputed 1 of 4 · gpt" in text and "? disputed: because disputed" in text and "gold" in text
-        assert "\\x1b[2J" in text and "\x1b" not in text
+        assert "disputed 1 of 4 · gpt" in text
+        assert "? disputed: because disputed" in text
+        assert "gold" in text
+        assert "\\x1b[2J" in text
+        assert "\x1b" not in text
         assert "disputed 2 of 4 · the one before: right" in await look(pilot, "c")
         assert reviews(path) == {keys[0]: "correct"}
         await look(pilot, "w")
@@ -96,12 +102,15 @@ def test_a_locked_store_is_told_and_nothing_is_lost(path: Path, monkeypatch: pyt
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         text = await look(pilot, "c")
-        assert "Not kept: another process is writing to it" in text and "disputed 1 of 4" in text
+        assert "Not kept: another process is writing to it" in text
+        assert "disputed 1 of 4" in text
         other.execute("ROLLBACK")
         other.close()
         assert reviews(path) == {}
         text = await look(pilot, "c")
-        assert "disputed 2 of 4" in text and "Not kept" not in text and reviews(path) == {keys[0]: "correct"}
+        assert "disputed 2 of 4" in text
+        assert "Not kept" not in text
+        assert reviews(path) == {keys[0]: "correct"}
 
     show(path.parent.parent, script)
 
@@ -129,9 +138,12 @@ def test_a_full_disk_is_told_and_nothing_is_lost(path: Path, monkeypatch: pytest
     async def script(pilot: Pilot[Any]) -> None:
         await look(pilot, "d")
         text = await look(pilot, "w")
-        assert "Not kept: the disk is full" in text and "disputed 1 of 4" in text and reviews(path) == {}
+        assert "Not kept: the disk is full" in text
+        assert "disputed 1 of 4" in text
+        assert reviews(path) == {}
         full[0] = False
-        assert "disputed 2 of 4" in await look(pilot, "w") and reviews(path) == {keys[0]: "wrong"}
+        assert "disputed 2 of 4" in await look(pilot, "w")
+        assert reviews(path) == {keys[0]: "wrong"}
 
     show(path.parent.parent, script)
 
@@ -140,9 +152,11 @@ def test_another_store_in_its_place_is_left_alone(path: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await look(pilot, "d")
         path.unlink()
-        assert "Not kept" in await look(pilot, "c") and not path.exists()
+        assert "Not kept" in await look(pilot, "c")
+        assert not path.exists()
         fill(path)
-        assert "the store is another file" in await look(pilot, "c") and reviews(path) == {}
+        assert "the store is another file" in await look(pilot, "c")
+        assert reviews(path) == {}
 
     show(path.parent.parent, script)
 
@@ -156,7 +170,8 @@ def test_another_run_ends_it(path: Path) -> None:
         pilot.app.reader.run_name = "other"  # type: ignore[attr-defined]
         await look(pilot, "5")
         text = await look(pilot)
-        assert "4 problems · 0 draws" in text and "disputed" not in text
+        assert "4 problems · 0 draws" in text
+        assert "disputed" not in text
 
     show(path.parent.parent, script)
 

@@ -6,21 +6,25 @@ import csv
 import json
 import shutil
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.pilot import Pilot
 
-from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.screens.runs import RunsView
 from nsad_cli.dashboard.widgets.filter_box import FilterBox
 from nsad_cli.dashboard.widgets.row_list import RowList
 from nsad_cli.runs.run import Run
 from tests.helpers.run_folders import collected, event, make_run, make_runs, stage
 from tests.helpers.screens import NOW, check_snapshot, dashboard, drive, screen_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    from nsad_cli.dashboard.app import Dashboard
 
 
 @pytest.fixture
@@ -68,14 +72,16 @@ def test_the_run_under_the_cursor_is_told_by_its_stages(home: Path) -> None:
         ):
             assert part in text, part
         assert "nce 40.0% greedy, 44.0% sc, 52.0% asc" in text
-        assert 'nsad solve "…" --run whole-method-on-smollm2' in text and "runs/whole-method-on-smollm2" in text
+        assert 'nsad solve "…" --run whole-method-on-smollm2' in text
+        assert "runs/whole-method-on-smollm2" in text
         await pilot.press("down")
         await pilot.pause()
         assert "the loss is not finite at step 4" in screen_text(app)
         assert "nsad train-nce --run diverged" in screen_text(app)
         await pilot.press("down", "down")
         await pilot.pause()
-        assert "■ stopped" in screen_text(app) and "nsad train-nat --run killed" in screen_text(app)
+        assert "■ stopped" in screen_text(app)
+        assert "nsad train-nat --run killed" in screen_text(app)
 
     drive(app, script, (160, 40))
 
@@ -139,11 +145,13 @@ def test_letters_are_typed_into_the_filter_not_obeyed(home: Path) -> None:
         rows = app.screen.query_one(RowList)
         await pilot.press("slash", "q", "5", "e", "question_mark")
         await pilot.pause()
-        assert rows.count == 0 and "no run matches `q5e?`: Escape shows all" in screen_text(app)
+        assert rows.count == 0
+        assert "no run matches `q5e?`: Escape shows all" in screen_text(app)
         assert app.screen.query_one(FilterBox).has_focus
         await pilot.press("escape")
         await pilot.pause()
-        assert rows.count == 9 and rows.has_focus
+        assert rows.count == 9
+        assert rows.has_focus
         await pilot.press("slash", "x", "down")
         await pilot.press("escape")
         await pilot.pause()
@@ -158,7 +166,8 @@ def test_enter_looks_at_a_run_and_shows_its_curves(home: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await pilot.press("down", "enter")
         await pilot.pause()
-        assert app.reader.run_name == "quiet" and app.current_mode == "curves"
+        assert app.reader.run_name == "quiet"
+        assert app.current_mode == "curves"
         await pilot.press("1")
         await pilot.pause()
         await pilot.press("end", "enter")
@@ -210,7 +219,8 @@ def test_the_run_under_the_cursor_gets_the_screen_and_gives_it_back(home: Path, 
         await pilot.press("i")
         await pilot.pause()
         detail = app.screen.query_one("#detail")
-        assert detail.display and detail.region.height >= size[1] - 6
+        assert detail.display
+        assert detail.region.height >= size[1] - 6
         assert "damaged" in "".join(screen_text(app).splitlines()[2:4]), "its row stays in sight"
         await pilot.press("i")
         await pilot.pause()
@@ -286,12 +296,15 @@ def test_no_runs_say_what_to_run_and_the_first_one_appears(tmp_path: Path) -> No
     async def script(pilot: Pilot[Any]) -> None:
         await pilot.pause()
         text = screen_text(app)
-        assert "no runs in" in text and "nsad demo" in text and "nsad run RECIPE" in text
+        assert "no runs in" in text
+        assert "nsad demo" in text
+        assert "nsad run RECIPE" in text
         await pilot.press("space", "enter", "d", "slash", "x", "escape", "e")
         make_run(home, "first", collected())
         app.beat()
         await pilot.pause()
-        assert "first" in screen_text(app) and "nsad demo" not in screen_text(app)
+        assert "first" in screen_text(app)
+        assert "nsad demo" not in screen_text(app)
         assert app.reader.run_name == "first", "who began with none looks at the first"
 
     drive(app, script, (80, 24))
@@ -306,10 +319,12 @@ def test_the_run_looked_at_may_vanish(home: Path) -> None:
         app.beat()
         await pilot.pause()
         text = screen_text(app)
-        assert "killed is gone: Enter looks at another run" in text and "its folder is gone" in text
+        assert "killed is gone: Enter looks at another run" in text
+        assert "its folder is gone" in text
         await pilot.press("up", "enter", "1")
         await pilot.pause()
-        assert app.reader.run_name == "ctrl-c" and "Enter looks at another" not in screen_text(app)
+        assert app.reader.run_name == "ctrl-c"
+        assert "Enter looks at another" not in screen_text(app)
 
     drive(app, script)
 
@@ -325,14 +340,16 @@ def test_a_clock_that_is_a_day_ahead_is_told_and_silence_is_that_seen_from_here(
         view = app.screen
         assert isinstance(view, RunsView)
         text = detail(app)
-        assert "▶ running" in text and "no event for" not in text
+        assert "▶ running" in text
+        assert "no event for" not in text
         assert "! it tells of times 24 h 00 ahead of this machine's clock: one of the clocks is wrong" in text
         assert "made 23 h 50 ahead of this machine's clock" in text
         view._runs.watch = lambda: time.monotonic() + 2000.0
         app.beat()
         await pilot.pause()
         text = detail(app)
-        assert "! stalled" in text and "no event for 33 min since it is watched" in text
+        assert "! stalled" in text
+        assert "no event for 33 min since it is watched" in text
 
     with Run(folder).lock():
         drive(app, script, (200, 50))
@@ -340,7 +357,9 @@ def test_a_clock_that_is_a_day_ahead_is_told_and_silence_is_that_seen_from_here(
 
     async def stopped(pilot: Pilot[Any]) -> None:
         text = detail(app)
-        assert "■ stopped" in text and "one of the clocks is wrong" in text and "seen from here" not in text
+        assert "■ stopped" in text
+        assert "one of the clocks is wrong" in text
+        assert "seen from here" not in text
 
     drive(app, stopped, (200, 50))
 
@@ -363,7 +382,8 @@ def test_names_and_errors_are_no_markup(tmp_path: Path) -> None:
 
     async def script(pilot: Pilot[Any]) -> None:
         await pilot.pause()
-        assert "[red]a" in screen_text(app) and "[bold]x[/] [link=y]z" in screen_text(app)
+        assert "[red]a" in screen_text(app)
+        assert "[bold]x[/] [link=y]z" in screen_text(app)
 
     drive(app, script)
 
@@ -381,6 +401,7 @@ def test_the_list_is_exported_as_it_is_filtered(home: Path, tmp_path: Path) -> N
     assert list(rows) == ["training", "quiet", "ctrl-c", "killed"]
     training = rows["training"]
     assert (training["state"], training["stage"], training["step"], training["total"]) == ("running", "nat", "12", "33")
-    assert training["figure"] == "held-out loss nat" and float(training["value"]) == 0.31
+    assert training["figure"] == "held-out loss nat"
+    assert float(training["value"]) == 0.31
     assert float(training["seconds_left"]) == pytest.approx(21 * 111 / 11 - 3, abs=0.1)
     assert training["path"] == str(home / "training")

@@ -35,7 +35,8 @@ def test_bars_fill_their_room_exactly(values: list[float], width: int, height: i
     shown = Gauge("", "load", "%", np.array(values, float))
     if shown.told:
         lines = shown.bars(width, height)
-        assert len(lines) == height and {len(line) for line in lines} == {width}
+        assert len(lines) == height
+        assert {len(line) for line in lines} == {width}
 
 
 def test_now_and_peak_are_told() -> None:

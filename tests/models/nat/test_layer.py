@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -24,6 +23,9 @@ from transformers import (
 from nsad_cli.errors import NsadError
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.nat.layer import NatLinear, literal_output
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,
@@ -158,7 +160,8 @@ def test_a_graph_survives_switching_adapters() -> None:
     logits(adapters, "nat"), logits(adapters, "negative")
     loss.backward()
     for gradient, (_, parameter) in zip(before, adapters.parameters_of("nce"), strict=True):
-        assert parameter.grad is not None and torch.equal(gradient, parameter.grad)
+        assert parameter.grad is not None
+        assert torch.equal(gradient, parameter.grad)
 
 
 def test_dropout_shares_one_mask_and_leaves_the_query_alone() -> None:
@@ -229,7 +232,8 @@ def test_alphas_are_means_over_tokens_and_cost_nothing_unless_asked() -> None:
     adapters.record_alphas(True)
     logits(adapters, "nat")
     found = adapters.alphas("nat")
-    assert len(found) == 4 and all(-0.5 <= value <= 0.5 for value in found.values())
+    assert len(found) == 4
+    assert all(-0.5 <= value <= 0.5 for value in found.values())
     assert any(abs(value) > 1e-4 for value in found.values())
 
 

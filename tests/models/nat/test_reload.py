@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import AutoModelForCausalLM
 
 from nsad_cli.models.nat.adapters import Adapters
 from tests.models.nat.test_layer import QV, logits, shake
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LOAD = """
 import sys, torch

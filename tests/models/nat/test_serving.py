@@ -36,7 +36,8 @@ def test_it_equals_the_equations(d_in: int, d_out: int, value: str, negative_r: 
     x = torch.randn(tokens, d_in, dtype=torch.float64)
     with torch.no_grad():
         base = plain(x)
-        assert unit.below is not None and unit.bias is not None
+        assert unit.below is not None
+        assert unit.bias is not None
         ours = unit(base, x @ unit.below.T + unit.bias)
         reference = literal_output(x, base, matrices, *scales)
         assert (ours - reference).abs().max() < 1e-10
