@@ -77,7 +77,7 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Grade:
     """A verdict with the answer it was read from and the reason in a few words."""
 
     verdict: Verdict

@@ -69,7 +69,7 @@ def _side(name: str, engine: str) -> Side:
     from nsad_cli.errors import UsageError
     from nsad_cli.evaluation.stored_chains import Side
     from nsad_cli.generation.engine_spec import parse_engine
-    from nsad_cli.runs.models import best_model, need_model
+    from nsad_cli.runs.models import best_model, require_model
     from nsad_cli.runs.run import Run
 
     what, at, own = name.partition("@")
@@ -79,7 +79,7 @@ def _side(name: str, engine: str) -> Side:
     if model and model not in MODELS:
         raise UsageError(f"unknown model `{model}`", f"`{what}` is RUN:MODEL", f"models: {', '.join(MODELS)}")
     model = model or best_model(run)
-    need_model(run, model)
+    require_model(run, model)
     return Side(run, model, sampled_by)
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.utils.distributed import leads
+from nsad_cli.utils.distributed import is_main_process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,7 @@ def out() -> Console:
     """The console for results."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), quiet=not leads())
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), quiet=not is_main_process())
 
 
 def err() -> Console:
@@ -29,13 +29,13 @@ def err() -> Console:
 
 def say(text: str) -> None:
     """One line to stderr; of several processes the first one speaks."""
-    if leads():
+    if is_main_process():
         print(text, file=sys.stderr, flush=True)
 
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on one line of stdout; of several processes the first one speaks."""
-    if leads():
+    if is_main_process():
         print(json.dumps(value, ensure_ascii=False), flush=True)
 
 

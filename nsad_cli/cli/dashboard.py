@@ -45,9 +45,9 @@ def dashboard(
             name = Run.open(run_name).name if run_name or list_runs() else None
 
         from nsad_cli.dashboard.app import Dashboard
-        from nsad_cli.dashboard.context import Reader
+        from nsad_cli.dashboard.context import DashboardContext
 
-        app = Dashboard(Reader(home, name), view.value)
+        app = Dashboard(DashboardContext(home, name), view.value)
         app.run()
         if app.failure is not None:
             raise app.failure

@@ -30,19 +30,19 @@ def grade(
 ) -> None:
     """Sort rationales into right (D+), wrong (D−) and neither; the teacher is never asked again."""
     from nsad_cli.cli.render.tables import ledger_table
-    from nsad_cli.cli.review import need_terminal, review
+    from nsad_cli.cli.review import require_terminal, review
     from nsad_cli.cli.run_selection import execute, existing_run
     from nsad_cli.errors import UsageError
     from nsad_cli.grading.grade import ledger
     from nsad_cli.grading.review_statistics import findings
     from nsad_cli.pipeline.collect_stage import graded
     from nsad_cli.store.rationales import Store
-    from nsad_cli.store.records import Queue
+    from nsad_cli.store.records import ReviewSource
 
     if sample and not by_hand:
         raise UsageError("--sample", "it says how many of D− to review", "add --review")
     if by_hand:
-        need_terminal()
+        require_terminal()
     run = existing_run(run_name)
     if not by_hand or force or not graded(run):  # a review may go on beside a training that holds the run
         execute(run, ["grade"], force=force)
@@ -51,7 +51,7 @@ def grade(
         if by_hand:
             review(store, params, sample or 0)
         counted, labels = ledger(store, params).as_dict(), store.labels(params)
-    wrong, disputed = findings(labels, Queue.SAMPLE), findings(labels, Queue.DISPUTED)
+    wrong, disputed = findings(labels, ReviewSource.SAMPLE), findings(labels, ReviewSource.DISPUTED)
     if as_json:
         print_json({"run": run.name, **counted, "reviews": {"wrong": wrong.as_dict(), "disputed": disputed.as_dict()}})
         return

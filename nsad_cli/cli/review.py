@@ -12,7 +12,7 @@ from nsad_cli.cli.console import err, say
 from nsad_cli.errors import UsageError
 from nsad_cli.grading.review_session import VERDICTS, Item, Settling, items
 from nsad_cli.store.rationales import Store
-from nsad_cli.store.records import Doubt, Queue
+from nsad_cli.store.records import ReviewItem, ReviewSource
 from nsad_cli.utils.terminal_text import printable
 
 KEYS = "c right  w wrong  n no answer  g bad gold answer  s skip  u undo  m all  q quit"
@@ -21,7 +21,7 @@ LABEL = 6
 """Cells of the words before the answers."""
 
 
-def need_terminal() -> None:
+def require_terminal() -> None:
     """Raise UsageError where no person can see the draws and press keys."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
@@ -77,7 +77,7 @@ class _Reviewer:
             self.console.print(line, no_wrap=True, overflow="crop", crop=True)
 
 
-def screen(item: Item, doubt: Doubt, width: int, height: int | None) -> list[Text]:
+def screen(item: Item, doubt: ReviewItem, width: int, height: int | None) -> list[Text]:
     """A draw in lines of a width, at most `height` of them (12 is the least); None shows all.
 
     Where there is no room the question loses its end and the rationale its beginning, for there stands the answer.
@@ -108,9 +108,9 @@ def wrapped(text: str, width: int, style: str = "") -> list[Text]:
     return list(harmless.wrap(Console(width=width), width, overflow="fold"))
 
 
-def _facts(item: Item, doubt: Doubt, width: int, most: int | None) -> list[Text]:
+def _facts(item: Item, doubt: ReviewItem, width: int, most: int | None) -> list[Text]:
     """The gold answer, what was read as the rationale's, and why it is here: each in at most so many lines."""
-    why = "disputed: " if item.queue is Queue.DISPUTED else "wrong: "
+    why = "disputed: " if item.queue is ReviewSource.DISPUTED else "wrong: "
     lines = []
     for label, text in (("gold", doubt.problem.answer), ("read", doubt.answer or "–"), ("why", why + doubt.reason)):
         parts = wrapped(" ".join(text.split()), max(1, width - LABEL), "" if label == "why" else "bold")[:most]

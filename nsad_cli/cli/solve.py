@@ -11,7 +11,7 @@ from nsad_cli.cli.console import print_json, say
 from nsad_cli.cli.options import RULES_TOLD, AsJson, Device, EngineName, RunName, StopAt
 
 if TYPE_CHECKING:
-    from nsad_cli.inference.solver import Ask, Solution
+    from nsad_cli.inference.solver import Solution, VoteSettings
     from nsad_cli.runs.run import Run
     from nsad_cli.types import Problem
 
@@ -40,7 +40,7 @@ def solve(
     from nsad_cli.generation.engine_spec import parse_engine
     from nsad_cli.problems.question_files import asked, given, read_asked
     from nsad_cli.runs.run import Run
-    from nsad_cli.voting.early_stopping import need_stoppable
+    from nsad_cli.voting.early_stopping import require_stoppable
 
     if (question is None) == (file is None):
         raise UsageError("PROBLEM or --file FILE, one of them", "there is one way to ask", 'write nsad solve "…"')
@@ -59,7 +59,7 @@ def solve(
     settings = run.recipe.solve
     ask = make_ask(samples or settings.samples, rule or settings.rule, stop_at, wave)
     if stop_at is not None:
-        need_stoppable(ask.rule)
+        require_stoppable(ask.rule)
     if file is not None:
         from nsad_cli.cli.solve_list import solve_list
 
@@ -82,22 +82,22 @@ def check_rule(rule: str | None, *more: str) -> None:
         raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(known)}")
 
 
-def make_ask(samples: int, rule: str, stop_at: float | None = None, wave: int = 1) -> Ask:
+def make_ask(samples: int, rule: str, stop_at: float | None = None, wave: int = 1) -> VoteSettings:
     """How problems are asked."""
-    from nsad_cli.inference.solver import Ask
+    from nsad_cli.inference.solver import VoteSettings
 
-    return Ask(samples, rule, stop_at, min(wave, samples))
+    return VoteSettings(samples, rule, stop_at, min(wave, samples))
 
 
 def solve_with(
-    run: Run, problem: Problem, ask: Ask | None = None, device: str | None = None, engine: str = "hf"
+    run: Run, problem: Problem, ask: VoteSettings | None = None, device: str | None = None, engine: str = "hf"
 ) -> Solution:
     """Solve a problem with a run's best model, showing chains as they arrive; all chains are kept in the run."""
-    from nsad_cli.cli.render.live_votes import Watching
-    from nsad_cli.inference.run_solver import opened
+    from nsad_cli.cli.render.live_votes import LiveVotes
+    from nsad_cli.inference.run_solver import open_solver
 
     ask = ask or make_ask(run.recipe.solve.samples, run.recipe.solve.rule)
-    with opened(run, [problem], ask, device, engine, note=say) as asking, Watching(asking.solver.ask) as watching:
+    with open_solver(run, [problem], ask, device, engine, note=say) as asking, LiveVotes(asking.solver.ask) as watching:
         (solution,) = asking.solver.solve([problem], watching, watching.tokens)
         asking.keep(solution)
     return solution

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.console import err, out, print_json, say
 from nsad_cli.cli.render.progress import PLAIN_EVERY
 from nsad_cli.cli.render.solution import print_solution, solution_json
-from nsad_cli.inference.run_solver import opened
+from nsad_cli.inference.run_solver import open_solver
 from nsad_cli.types import Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nsad_cli.inference.solver import Ask, Solution
+    from nsad_cli.inference.solver import Solution, VoteSettings
     from nsad_cli.runs.run import Run
 
 QUESTION = 48
@@ -27,7 +27,7 @@ QUESTION = 48
 def solve_list(
     run: Run,
     problems: Sequence[Problem],
-    ask: Ask,
+    ask: VoteSettings,
     device: str | None,
     engine: str,
     *,
@@ -37,7 +37,10 @@ def solve_list(
     """Solve problems in groups that fill the engine's batch; print each in order, or one object at the end."""
     solutions: dict[str, Solution] = {}
     printed = 0
-    with opened(run, problems, ask, device, engine, note=say) as asking, progress(len(problems)) as (console, solved):
+    with (
+        open_solver(run, problems, ask, device, engine, note=say) as asking,
+        progress(len(problems)) as (console, solved),
+    ):
         for start in range(0, len(problems), asking.together):
             for solution in asking.solver.solve(problems[start : start + asking.together]):
                 asking.keep(solution)
@@ -54,7 +57,7 @@ def solve_list(
         out().print(line)
 
 
-def _print(console: Console, number: int, solution: Solution, ask: Ask, verbose: bool) -> None:
+def _print(console: Console, number: int, solution: Solution, ask: VoteSettings, verbose: bool) -> None:
     from nsad_cli.cli.render.votes import shown
 
     problem, ballot = solution.problem, solution.ballot
@@ -79,7 +82,7 @@ def _standing(solution: Solution) -> str:
     return f"{decisive(solution.chains, ballot)[0]:.3f}" if ballot.rule == "best" else f"{ballot.share:.0%}"
 
 
-def _json(solution: Solution, ask: Ask) -> dict[str, Any]:
+def _json(solution: Solution, ask: VoteSettings) -> dict[str, Any]:
     problem, right = solution.problem, _right(solution)
     known = {} if right is None else {"gold": problem.answer, "correct": right}
     return {"id": problem.id, "question": problem.question, **known, **solution_json(solution, ask)}
@@ -92,7 +95,7 @@ def _right(solution: Solution) -> bool | None:
     return winner_is_right(solution.chains, solution.ballot) if solution.problem.answer else None
 
 
-def _summary(solutions: Sequence[Solution], ask: Ask) -> list[str]:
+def _summary(solutions: Sequence[Solution], ask: VoteSettings) -> list[str]:
     from nsad_cli.utils.statistics import wilson
 
     drawn = sum(len(solution.chains) for solution in solutions)

@@ -78,15 +78,15 @@ def vote(
 def _count(file: Path, rule: str, samples: int | None, stop_at: float | None, wave: int, as_json: bool) -> None:
     """Count votes over a file's chains and compare the winners with the gold answers."""
     from nsad_cli.grading.checker import Checker
-    from nsad_cli.inference.vote_file import need_some, read_vote_file, stopped_early, vote_results
+    from nsad_cli.inference.vote_file import read_vote_file, require_results, stopped_early, vote_results
     from nsad_cli.utils.files import first_few
     from nsad_cli.utils.statistics import wilson
-    from nsad_cli.voting.early_stopping import need_stoppable
+    from nsad_cli.voting.early_stopping import require_stoppable
 
     if stop_at is not None:
-        need_stoppable(rule)
+        require_stoppable(rule)
     problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file, first_few(say))]
-    need_some(problems, file)
+    require_results(problems, file)
     with Checker() as checker:
         results = vote_results(problems, rule, checker, say)
     early = {} if stop_at is None else stopped_early(results, stop_at, wave, rule)

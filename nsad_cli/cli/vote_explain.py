@@ -11,7 +11,7 @@ from nsad_cli.types import Chain, Problem
 from nsad_cli.voting.bar_chart import Line, draw, fitting, one_line
 from nsad_cli.voting.chain_sets import ChainSet, chain_sets, default_set, find_problem, open_store
 from nsad_cli.voting.counterfactuals import WhatIf, kept
-from nsad_cli.voting.rule_results import Standing, standings
+from nsad_cli.voting.rule_results import RuleResult, standings
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
     from nsad_cli.store.chains import ChainStore
 
-Found = Mapping[str, Standing | UsageError]
+Found = Mapping[str, RuleResult | UsageError]
 STYLES = {"head": "bold", "winner": "bold green", "right": "green", "wrong": "red", "changed": "yellow", "dim": "dim"}
 MOST = 12
 """Answers that are drawn."""
@@ -43,7 +43,7 @@ def explain_problem(run_name: str | None, wanted: str, rule: str | None, samples
     by_others = {
         name: found_
         for name, own in others.items()
-        if isinstance(found_ := standings(kept(own, WhatIf(first=samples)), ["asc"])["asc"], Standing)
+        if isinstance(found_ := standings(kept(own, WhatIf(first=samples)), ["asc"])["asc"], RuleResult)
     }
     if as_json:
         print_json(_json(run, chosen, problem, chains, found, by_others))
@@ -63,7 +63,7 @@ def open_chains(run: Run) -> ChainStore:
     return open_store(run.chains_path)
 
 
-def need_set(run: Run, sets: Sequence[ChainSet]) -> ChainSet:
+def require_chain_set(run: Run, sets: Sequence[ChainSet]) -> ChainSet:
     """The set that is looked at. Raises NsadError where there is none."""
     chosen = default_set(sets)
     if chosen is None:
@@ -79,7 +79,7 @@ def _find(
     run: Run, store: ChainStore, sets: Sequence[ChainSet], wanted: str
 ) -> tuple[ChainSet, list[Problem], Problem]:
     """The problem meant, in the set that is looked at by default, else in the latest that has it."""
-    first = need_set(run, sets)
+    first = require_chain_set(run, sets)
     for chosen in [first, *(item for item in reversed(sets) if item != first)]:
         problems = store.problems(**chosen.key)
         found = find_problem(problems, wanted)
@@ -117,7 +117,7 @@ def _print(
     place: str,
     chains: Sequence[Chain],
     found: Found,
-    by_others: Mapping[str, Standing],
+    by_others: Mapping[str, RuleResult],
     rule: str,
 ) -> None:
     from nsad_cli.cli.render.votes import chains_table, shown
@@ -129,8 +129,8 @@ def _print(
     console.print(shown(problem.question.strip()))
     console.print(f"gold answer: [bold]{shown(problem.answer)}[/]" if problem.answer else "[dim]no gold answer[/]")
     console.print()
-    leading = found[rule] if isinstance(found[rule], Standing) else found["sc"]
-    assert isinstance(leading, Standing)
+    leading = found[rule] if isinstance(found[rule], RuleResult) else found["sc"]
+    assert isinstance(leading, RuleResult)
     console.print(chains_table(chains, leading.ballot, judged=True))
     console.print(f"[dim]weight by {leading.rule}; ▸ voted for the winner[/]\n")
     width = min(console.width, 110)
@@ -139,14 +139,14 @@ def _print(
         console.print(line)
     console.print()
     for name, item in found.items():
-        if isinstance(item, Standing):
+        if isinstance(item, RuleResult):
             console.print(f"[bold]{name:>7}[/]  {shown(in_words(item))}")
     for name, item in by_others.items():
         console.print(f"    asc by {shown(name)}: {shown(in_words(item))}")
     console.print(f"\n[dim]take it apart: nsad dashboard --view votes --run {run.name}[/]")
 
 
-def in_words(item: Standing) -> str:
+def in_words(item: RuleResult) -> str:
     """A vote's winner, margin, and what it rests on, in words."""
     if item.winner is None:
         return "no chain has an answer"
@@ -164,7 +164,7 @@ def _json(
     problem: Problem,
     chains: Sequence[Chain],
     found: Found,
-    by_others: Mapping[str, Standing],
+    by_others: Mapping[str, RuleResult],
 ) -> dict[str, Any]:
     return {
         "run": run.name,
@@ -191,7 +191,7 @@ def _json(
     }
 
 
-def standing_json(item: Standing | UsageError) -> dict[str, Any]:
+def standing_json(item: RuleResult | UsageError) -> dict[str, Any]:
     """A vote as an object; one that could not be held is {"unavailable": why}."""
     if isinstance(item, UsageError):
         return {"unavailable": f"{item.what}: {item.why}"}

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.cli.vote_explain import head, need_set, open_chains
+from nsad_cli.cli.vote_explain import head, open_chains, require_chain_set
 from nsad_cli.runs.run import Run
 from nsad_cli.types import Problem
 from nsad_cli.voting.bar_chart import mark, one_line
 from nsad_cli.voting.chain_sets import chain_sets, survey
-from nsad_cli.voting.problem_filters import QUEUES, SHOWN, Outcome, Won, ordered
+from nsad_cli.voting.problem_filters import QUEUES, SHOWN, ProblemResult, Won, ordered
 
 MOST = 10
 """Problems that are listed of each queue."""
@@ -21,11 +21,11 @@ def list_problems(run_name: str | None, rule: str | None, as_json: bool) -> None
     """Print how the rules do, and the problems of each queue. Raises NsadError where they cannot be read."""
     run = Run.open(run_name)
     with open_chains(run) as store:
-        chosen = need_set(run, chain_sets(store))
+        chosen = require_chain_set(run, chain_sets(store))
         problems = store.problems(**chosen.key)
         rule = rule or ("asc" if chosen.ranker else "sc")
         rules = list(dict.fromkeys((*SHOWN, rule)))
-        found: dict[str, Outcome] = {}
+        found: dict[str, ProblemResult] = {}
         for part in survey(store, chosen, chosen.ranker, rules):
             found.update(part)
     # What is written meanwhile may be in one reading and not in the other.
@@ -43,7 +43,7 @@ def _print(
     title: str,
     run: str,
     problems: Sequence[Problem],
-    found: dict[str, Outcome],
+    found: dict[str, ProblemResult],
     queues: dict[str, list[str]],
     rules: Sequence[str],
     rule: str,
@@ -90,7 +90,7 @@ def _winner(won: Won | None) -> str:
     return "–" if won is None else f"{mark(won.right)} {'none' if won.answer is None else one_line(won.answer)}"
 
 
-def _json(problem: Problem, found: Outcome) -> dict[str, Any]:
+def _json(problem: Problem, found: ProblemResult) -> dict[str, Any]:
     won = {
         name: {"answer": item.answer, "right": item.right, "margin": item.margin} for name, item in found.won.items()
     }

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.collection.collect import Collection, CollectSummary, Progress
 from nsad_cli.errors import NsadError
-from nsad_cli.store.claims import lives, me
+from nsad_cli.store.claims import is_alive, this_process
 from nsad_cli.store.records import UNSENT, Batch
-from nsad_cli.teachers.batch_api import ENDPOINT, MOST_BYTES, MOST_REQUESTS, BatchApi, LineError, State, Unreachable
-from nsad_cli.teachers.openai_chat import AT_ONCE, draws_of, usage_of
+from nsad_cli.teachers.batch_api import ENDPOINT, MAX_BYTES, MAX_REQUESTS, BatchApi, LineError, State, UnreachableError
+from nsad_cli.teachers.openai_chat import MAX_SAMPLES_PER_REQUEST, draws_of, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from nsad_cli.teachers.openai import OpenAITeacher
     from nsad_cli.types import Draw, Problem
 
-TRIES = 3
+MAX_ATTEMPTS = 3
 """Batches that a draw may fail or expire in."""
-FIRST_LOOK, LAST_LOOK = 1.0, 60.0
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 1.0, 60.0
 """Seconds between looks at the batches: at first, and in the end."""
-MISSES = 20
+MAX_MISSED_POLLS = 20
 """Looks in a row at an API that does not answer."""
 KEPT_AT_ONCE = 500
 """Draws in one commit."""
@@ -103,29 +103,29 @@ class _BatchCollection(Collection):
         """Look, hand over, wait, until nothing is under way and nothing more can be handed over."""
         self.api = BatchApi(self.teacher)
         self.tries: Counter[tuple[str, int]] = Counter()
-        self.most = MOST_REQUESTS
+        self.most = MAX_REQUESTS
         """Requests of one batch; fewer, and one batch at a time, once the API has had too many."""
         self._reserve()
         self._missing(draws)
-        misses, pause, under_way, answered = 0, FIRST_LOOK, 0, 0
+        misses, pause, under_way, answered = 0, FIRST_POLL_SECONDS, 0, 0
         while True:
             try:
                 before = under_way
                 under_way, answered = self._look()
                 missing = self._missing(draws)
-                if self.most == MOST_REQUESTS or not under_way:
+                if self.most == MAX_REQUESTS or not under_way:
                     under_way += self._hand_over(missing)
                     self._missing(draws)
-                misses, pause = 0, pause if under_way == before else FIRST_LOOK
-            except Unreachable:
+                misses, pause = 0, pause if under_way == before else FIRST_POLL_SECONDS
+            except UnreachableError:
                 misses += 1
-                if misses > MISSES:
+                if misses > MAX_MISSED_POLLS:
                     raise
             self._report(batches=under_way, answered=answered)
             if not (misses or under_way or self.others):
                 return self.summary
             time.sleep(pause)
-            pause = min(LAST_LOOK, 1.5 * pause)
+            pause = min(MAX_POLL_SECONDS, 1.5 * pause)
 
     def _open(self) -> list[Batch]:
         return self.store.open_batches(self.teacher.name, self.params, self.api.base_url)
@@ -154,16 +154,16 @@ class _BatchCollection(Collection):
             for part in _parts(self._lines(self._claimed(missing)), self.most):
                 self._send(part)
                 made += 1
-                if self.most < MOST_REQUESTS:
+                if self.most < MAX_REQUESTS:
                     break
         finally:
-            self.store.release(me())
+            self.store.release(this_process())
             self._settle()
         return made
 
     def _lines(self, requests: Iterable[Request]) -> Iterator[_Line]:
         """Requests for draws whose numbers follow each other, up to AT_ONCE of them."""
-        size = AT_ONCE if self.teacher.many else 1
+        size = MAX_SAMPLES_PER_REQUEST if self.teacher.many else 1
         for request in requests:
             for _, group in groupby(enumerate(request.indices), key=lambda item: item[1] - item[0]):
                 numbers = tuple(number for _, number in group)
@@ -175,12 +175,12 @@ class _BatchCollection(Collection):
                     yield line
 
     def _send(self, lines: list[_Line]) -> None:
-        batch = Batch(UNSENT + uuid.uuid4().hex, tuple(line.key for line in lines), me(), time.time())
+        batch = Batch(UNSENT + uuid.uuid4().hex, tuple(line.key for line in lines), this_process(), time.time())
         draws = [(line.problem, number) for line in lines for number in line.numbers]
         self.store.plan_batch(batch, self.teacher.name, self.params, self.api.base_url, draws)
         try:
             known = self.api.submit(b"".join(line.blob for line in lines), batch.id, self.params)
-        except Unreachable:
+        except UnreachableError:
             raise  # it may have been made: that is looked up before anything else is
         except NsadError:
             self.store.close_batch(batch.id)
@@ -197,7 +197,7 @@ class _BatchCollection(Collection):
         under_way = answered = 0
         strange: list[Batch] = []
         for batch in self._open():
-            if not batch.sent and batch.owner != me() and lives(batch.owner, batch.created):
+            if not batch.sent and batch.owner != this_process() and is_alive(batch.owner, batch.created):
                 under_way += 1  # another process is about to hand it over
                 continue
             if not batch.sent:
@@ -248,7 +248,11 @@ class _BatchCollection(Collection):
             if not (too_much or line.key in taken.free):
                 self.tries.update(lacking)
             tried = max((self.tries[draw] for draw in lacking), default=0)
-            if line.problem in self.problems and lacking and (lost or line.key in taken.hopeless or tried >= TRIES):
+            if (
+                line.problem in self.problems
+                and lacking
+                and (lost or line.key in taken.hopeless or tried >= MAX_ATTEMPTS)
+            ):
                 self._fail(self.problems[line.problem], taken.why.get(line.key, said))
 
     def _read(self, batch: Batch, state: State, held: set[tuple[str, int]]) -> _Taken:
@@ -328,7 +332,7 @@ def _parts(lines: Iterable[_Line], most: int) -> Iterator[list[_Line]]:
     part: list[_Line] = []
     size = 0
     for line in lines:
-        if part and (len(part) == most or size + len(line.blob) > MOST_BYTES):
+        if part and (len(part) == most or size + len(line.blob) > MAX_BYTES):
             yield part
             part, size = [], 0
         part.append(line)

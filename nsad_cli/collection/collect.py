@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from nsad_cli.store.claims import lives, me
+from nsad_cli.store.claims import is_alive, this_process
 from nsad_cli.teachers.base import Request, Teacher, Usage
 from nsad_cli.utils.hashing import content_key
 
@@ -143,7 +143,7 @@ class Collection:
                 if (first := next(requests, None)) is not None:  # a teacher may take long to start
                     self.teacher.draw(chain([first], requests), self._keep, self._fail)
             finally:
-                self.store.release(me())
+                self.store.release(this_process())
             if self.budget is not None:
                 self.budget.settle()
             if not self.others and (not self.summary.out_of_money or self.summary.new == before):
@@ -165,7 +165,7 @@ class Collection:
         """Requests for what nobody else is at work on, claimed as they are taken, for as long as the money lasts."""
         waiting = iter(missing.items())
         while part := list(islice(waiting, CLAIMED_AT_ONCE)):
-            granted = self.store.claim(self.teacher.name, self.params, part, me(), lives)
+            granted = self.store.claim(self.teacher.name, self.params, part, this_process(), is_alive)
             for (pid, wanted), numbers in zip(part, granted, strict=True):
                 self.others += len(wanted) - len(numbers)
                 problem = self.problems[pid]

@@ -10,7 +10,7 @@ from nsad_cli.collection.budget import CHAT_TOKENS, HOW_TO_PRICE, Price, price_o
 from nsad_cli.collection.collect import params_key, unasked
 from nsad_cli.collection.token_counts import counter
 from nsad_cli.teachers.openai import OpenAITeacher
-from nsad_cli.teachers.openai_chat import AT_ONCE
+from nsad_cli.teachers.openai_chat import MAX_SAMPLES_PER_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def make_quote(settings: TeacherConfig, teacher: Teacher, problems: Sequence[Pro
     if not seen and (solutions := [problem.solution for problem in problems if problem.solution][:SAMPLE]):
         mean, seen = sum(map(count, solutions)) / len(solutions), len(solutions)
         completions_by = f"about {mean:.0f} a draw, as in the benchmark's own solutions: no draw is stored yet"
-    requests = {pid: math.ceil(len(numbers) / AT_ONCE) for pid, numbers in missing.items()}
+    requests = {pid: math.ceil(len(numbers) / MAX_SAMPLES_PER_REQUEST) for pid, numbers in missing.items()}
     prompts = sum(times * sum(map(count, _said(teacher, by_id[pid]))) for pid, times in requests.items())
     bytes_at_most = sum(
         len(numbers) * sum(len(text.encode()) for text in _said(teacher, by_id[pid]))

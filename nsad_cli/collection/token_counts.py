@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE = 10.0
+TOKENIZER_TIMEOUT_SECONDS = 10.0
 """Seconds to wait for an encoding's file, which tiktoken downloads once, without a limit of its own."""
 BYTES_PER_TOKEN = 3
 """Word problems have 4.1 bytes a token, the questions of MATH 3.0 (OpenAI's encodings cl100k_base and o200k_base)."""
@@ -39,5 +39,5 @@ def _encoding(model: str) -> Any:
 
     thread = threading.Thread(target=load, daemon=True)
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(TOKENIZER_TIMEOUT_SECONDS)
     return found[0] if found else None

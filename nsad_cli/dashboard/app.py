@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from textual.dom import DOMNode
     from textual.screen import Screen
 
-    from nsad_cli.dashboard.context import Reader
+    from nsad_cli.dashboard.context import DashboardContext
 
 BEAT = 0.5
 """Seconds between two looks at the files."""
@@ -92,7 +92,7 @@ class Dashboard(App[None]):
         Binding("ctrl+c", "quit", show=False, priority=True),
     ]
 
-    def __init__(self, reader: Reader, first: str = "runs", exports: Path | None = None) -> None:
+    def __init__(self, reader: DashboardContext, first: str = "runs", exports: Path | None = None) -> None:
         """exports: where `e` writes; the folder in which it was started, unless told."""
         super().__init__()
         self.reader, self.first, self.exports = reader, first, exports or Path.cwd()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Reader:
+class DashboardContext:
     """Finds runs and remembers which of them the user looks at; reads never change a run.
 
     clock: seconds since 1970; tests stop it.
@@ -40,6 +40,6 @@ class Reader:
 class HasReader(Protocol):
     """The app as its screens see it."""
 
-    reader: Reader
+    reader: DashboardContext
     MODES: Iterable[str]
     """The screens by name, in order."""

@@ -31,7 +31,7 @@ class Data:
         return self if self.copied else Data(self.columns, list(self.rows), copied=True)
 
 
-class NotWanted(Exception):
+class ExportCancelledError(Exception):
     """The export was cancelled; nothing of it is left."""
 
 
@@ -71,5 +71,5 @@ def export(
 def _while_wanted(rows: Iterable[Sequence[object]], cancelled: Callable[[], bool]) -> Iterator[Sequence[object]]:
     for number, row in enumerate(rows):
         if not number % PART and cancelled():
-            raise NotWanted
+            raise ExportCancelledError
         yield row

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nsad_cli.evaluation.report import Measured
-    from nsad_cli.generation.engine_spec import Engine
+    from nsad_cli.generation.engine_spec import EngineSpec
     from nsad_cli.grading.checker import Checker
     from nsad_cli.runs.run import Run
     from nsad_cli.types import Chain, Problem
@@ -29,7 +29,7 @@ class Side:
 
     run: Run
     model: str
-    engine: Engine
+    engine: EngineSpec
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nsad_cli.types import Chain, Problem
 
 
-class KeptSampler:
+class CachedSampler:
     """An engine beside a store: gives the chains that the store has, samples those that it lacks, and keeps them.
 
     key: model, model_key and sampling, as in ChainStore. Chains are kept as they arrive; those of the store come with

@@ -10,7 +10,7 @@ HOW = "hf (transformers), vllm, or server[:MODEL]@URL[,URL]"
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineSpec:
     """A parsed spec."""
 
     kind: str = "hf"
@@ -33,7 +33,7 @@ class Engine:
         return model_key if self.kind == "hf" else "@".join(filter(None, (model_key, self.kind, self.served)))
 
 
-def parse_engine(spec: str, *, reached: bool = True) -> Engine:
+def parse_engine(spec: str, *, reached: bool = True) -> EngineSpec:
     """Parse `hf`, `vllm` or `server[:MODEL]@URL[,URL]`; where it is not to be `reached`, a server needs no URL.
 
     Raises UsageError for anything else.
@@ -41,11 +41,11 @@ def parse_engine(spec: str, *, reached: bool = True) -> Engine:
     head, _, urls = spec.partition("@")
     kind, _, served = head.partition(":")
     if kind == "server" and not urls and not reached:
-        return Engine(kind, served)
+        return EngineSpec(kind, served)
     if kind == "server" and urls and all(url.startswith(("http://", "https://")) for url in urls.split(",")):
-        return Engine(kind, served, tuple(urls.split(",")))
+        return EngineSpec(kind, served, tuple(urls.split(",")))
     if spec in ("hf", "vllm"):
-        return Engine(spec)
+        return EngineSpec(spec)
     raise UsageError(
         f"unknown engine `{spec}`",
         "a server needs its URL, as http(s)://HOST[:PORT]/v1" if kind == "server" else "chains are sampled by another",

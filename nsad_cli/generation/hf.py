@@ -15,7 +15,7 @@ from transformers import DynamicCache
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.chain_record import Ending, chain_of, has_run_on
 from nsad_cli.generation.kv_cache import Prompt, Slots, prompts_of
-from nsad_cli.generation.sampler import Sampling, Task, need_room
+from nsad_cli.generation.sampler import Sampling, Task, require_context
 from nsad_cli.generation.token_sampling import choose
 from nsad_cli.models.packing import enable_packing, stepping
 from nsad_cli.utils.hashing import seed_of
@@ -38,7 +38,7 @@ SHRINK = 0.75
 
 
 @dataclass
-class _Row:
+class _ChainState:
     """One chain in the making."""
 
     task: Task
@@ -87,9 +87,9 @@ class HFSampler:
         chain, of the last hidden state that each was predicted from; [d] in float32, on the CPU.
         """
         prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in tasks}
-        need_room(self.student, max(prompts.values(), key=len, default=[]))
+        require_context(self.student, max(prompts.values(), key=len, default=[]))
         ordered = sorted(tasks, key=lambda task: (len(prompts[task.problem_id]), task.problem_id))
-        rows = [_Row(task, index, _generator(seed, task, index)) for task in ordered for index in task.indices]
+        rows = [_ChainState(task, index, _generator(seed, task, index)) for task in ordered for index in task.indices]
         for start in range(0, len(rows), WINDOW * self.batch_size):
             window = rows[start : start + WINDOW * self.batch_size]
             if not all(row.task.kept for row in window):
@@ -101,7 +101,7 @@ class HFSampler:
     def _through(self) -> Any:
         return self.adapters.use(self.name) if self.adapters is not None else contextlib.nullcontext()
 
-    def _chain(self, row: _Row) -> Chain:
+    def _chain(self, row: _ChainState) -> Chain:
         ending = Ending.CUT if row.cut else Ending.TOKEN if row.done and not row.full else Ending.ROOM
         return chain_of(self.student, row.task.problem_id, row.index, row.tokens, row.logprobs, ending)
 
@@ -114,14 +114,14 @@ class _Batch:
     ) -> None:
         self.sampler, self.prompts, self.sampling, self.with_states = sampler, prompts, sampling, with_states
         self.model = sampler.adapters.model if sampler.adapters is not None else sampler.student.model
-        self.rows: list[_Row] = []
+        self.rows: list[_ChainState] = []
         self.slots = Slots()
         self.opened: dict[str, Prompt] = {}
         """Prompts that have been run, as long as chains of theirs are to come."""
         self.sums = torch.empty(0)
         """Each row's sum of states [B,d] in float32."""
 
-    def write(self, rows: Sequence[_Row], on_tokens: Callable[[int], None]) -> Iterator[_Row]:
+    def write(self, rows: Sequence[_ChainState], on_tokens: Callable[[int], None]) -> Iterator[_ChainState]:
         """Write all these rows and yield each when it is done; they come in by and by, in order."""
         waiting = deque(rows)
         self.model.eval()
@@ -160,7 +160,7 @@ class _Batch:
         finally:
             hook.remove()
 
-    def _admit(self, writing: list[int], new: list[_Row], states: list[Tensor]) -> None:
+    def _admit(self, writing: list[int], new: list[_ChainState], states: list[Tensor]) -> None:
         """Run the prompts of new rows that have not been run, all at once, and let the rows in."""
         ids = list(dict.fromkeys(row.task.problem_id for row in new if row.task.problem_id not in self.opened))
         if ids:
@@ -169,7 +169,7 @@ class _Batch:
             )
         self._keep(writing, new)
 
-    def _keep(self, writing: list[int], new: list[_Row]) -> None:
+    def _keep(self, writing: list[int], new: list[_ChainState]) -> None:
         """Go on with the rows that still write, and with new ones."""
         prompts = [self.opened[row.task.problem_id] for row in new]
         self.slots.arrange(writing, prompts)
@@ -216,7 +216,7 @@ class _Batch:
             self.sums += states[-1][:, -1].float()
         return logits[:, -1]
 
-    def _note(self, chosen: list[int], logprobs: list[float]) -> Iterator[_Row]:
+    def _note(self, chosen: list[int], logprobs: list[float]) -> Iterator[_ChainState]:
         """Give the last rows their tokens, and yield those that end with them."""
         offset = len(self.rows) - len(chosen)
         student = self.sampler.student

@@ -69,7 +69,7 @@ class Sampler(Protocol):
         """
 
 
-def need_room(student: Student, longest: Sequence[int]) -> None:
+def require_context(student: Student, longest: Sequence[int]) -> None:
     """Raise NsadError where the longest prompt leaves no room for an answer in the student's context."""
     room, shown = student.context, len(student.demonstrations)
     if room is not None and len(longest) >= room:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nsad_cli.errors import NsadError
-from nsad_cli.generation.sampler import Sampling, Task, need_room
+from nsad_cli.generation.sampler import Sampling, Task, require_context
 from nsad_cli.types import Chain, Finish
 from nsad_cli.utils.api_keys import NO_CONNECTION, read_key, scrubbed
 from nsad_cli.utils.hashing import seed_of
 from nsad_cli.utils.logprobs import log_probability
-from nsad_cli.utils.rate_limit import RETRIES, backoff
+from nsad_cli.utils.rate_limit import MAX_RETRIES, backoff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
@@ -87,7 +87,7 @@ class ServerSampler:
         """
         wanted = [task for task in tasks if not task.kept]
         prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in wanted}
-        need_room(self.student, max(prompts.values(), key=len, default=[]))
+        require_context(self.student, max(prompts.values(), key=len, default=[]))
         with asyncio.Runner() as runner:
             stream = self._stream(wanted, prompts, sampling, seed)
             try:
@@ -227,7 +227,7 @@ class _Servers:
                     self.way = max(self.way, way + 1)
                     continue
                 server.misses += 1
-                if attempt >= (RETRIES if self.answered else AT_FIRST) or not _may_pass(error):
+                if attempt >= (MAX_RETRIES if self.answered else AT_FIRST) or not _may_pass(error):
                     raise self._told(error, server) from None
             else:
                 self.answered, server.misses = True, 0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.chain_record import Ending, chain_of, has_run_on
-from nsad_cli.generation.sampler import Sampling, Task, need_room
-from nsad_cli.generation.vllm_process import Draft, Engine, Model
+from nsad_cli.generation.sampler import Sampling, Task, require_context
+from nsad_cli.generation.vllm_process import Draft, Model, VllmProcess
 from nsad_cli.utils.hashing import seed_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class VllmSampler:
 
     def __init__(self, student: Student, model: Model) -> None:
         self.student, self.model = student, model
-        self._engine: Engine | None = None
+        self._engine: VllmProcess | None = None
         self._keys = itertools.count()
 
     def sample(
@@ -48,7 +48,7 @@ class VllmSampler:
             if task.kept:
                 continue
             prompt = self.student.prompt_ids(task.question)
-            need_room(self.student, prompt)
+            require_context(self.student, prompt)
             settings = self._settings(len(prompt), sampling)
             for index in task.indices:
                 key = str(next(self._keys))
@@ -93,9 +93,9 @@ class VllmSampler:
             ending = Ending.TOKEN if tokens[-1] in self.student.stop_ids else Ending.ROOM
         return chain_of(self.student, task.problem_id, index, tokens, logprobs, ending)
 
-    def _started(self) -> Engine:
+    def _started(self) -> VllmProcess:
         if self._engine is None:
-            engine = Engine()
+            engine = VllmProcess()
             self._end = weakref.finalize(self, engine.close)
             try:
                 engine.start(self.model, self._name, "use transformers (hf)")

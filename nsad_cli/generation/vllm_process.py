@@ -29,7 +29,7 @@ QUIET = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 """What vLLM tells of itself is for those who ask: a variable that is set already stays."""
-PATIENCE = 30.0
+SHUTDOWN_TIMEOUT_SECONDS = 30.0
 """Seconds that its processes may take to end."""
 
 
@@ -60,7 +60,7 @@ class Draft:
     sampling: dict[str, Any]
 
 
-def need_vllm(what: str, instead: str) -> None:
+def require_vllm(what: str, instead: str) -> None:
     """Raise NsadError where vLLM is not installed; `what` needs it, and what else there is to do `instead`."""
     if importlib.util.find_spec("vllm") is None:
         raise NsadError(
@@ -70,7 +70,7 @@ def need_vllm(what: str, instead: str) -> None:
         )
 
 
-class Engine:
+class VllmProcess:
     """The process that runs vLLM; it has loaded the model once `start` has returned."""
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class Engine:
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(PATIENCE)
+            self._process.wait(SHUTDOWN_TIMEOUT_SECONDS)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.grading.checker import Checker, Outcome
+from nsad_cli.grading.checker import Checker, Equivalence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def answer_classes(answers: Sequence[str | None], checker: Checker, *, wait: boo
         return answer
 
     for (a, b), outcome in zip(pairs, checker.equivalent(pairs, wait=wait), strict=True):
-        if outcome is Outcome.EQUAL:
+        if outcome is Equivalence.EQUAL:
             parent[root(b)] = root(a)
     first: dict[str, int] = {}
     for index, answer in enumerate(answers):

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from nsad_cli.grading.answer_classes import answer_classes
-from nsad_cli.grading.checker import Checker, Outcome
+from nsad_cli.grading.checker import Checker, Equivalence
 from nsad_cli.grading.extract import Marker, extract
 from nsad_cli.types import Chain, Finish
 
@@ -23,7 +23,7 @@ def complete(chains: Sequence[Chain], gold: str, checker: Checker, *, wait: bool
     positions = answer_classes(answers, checker, wait=wait)
     known = sorted({answer for answer in answers if answer is not None}) if gold.strip() else []
     outcomes = checker.equivalent([(answer, gold) for answer in known], wait=wait)
-    right = {answer for answer, outcome in zip(known, outcomes, strict=True) if outcome is Outcome.EQUAL}
+    right = {answer for answer, outcome in zip(known, outcomes, strict=True) if outcome is Equivalence.EQUAL}
     return [
         dataclasses.replace(
             chain,

@@ -31,7 +31,7 @@ START_LIMIT = 60.0
 """Seconds for a worker to import its libraries."""
 
 
-class Outcome(Enum):
+class Equivalence(Enum):
     """What checking a pair came to; UNDECIDED where neither checker can tell."""
 
     EQUAL = "equal"
@@ -41,9 +41,9 @@ class Outcome(Enum):
 
 
 _FINAL = {
-    Decision.EQUAL: Outcome.EQUAL,
-    Decision.DIFFERENT: Outcome.DIFFERENT,
-    Decision.UNDECIDABLE: Outcome.UNDECIDED,
+    Decision.EQUAL: Equivalence.EQUAL,
+    Decision.DIFFERENT: Equivalence.DIFFERENT,
+    Decision.UNDECIDABLE: Equivalence.UNDECIDED,
 }
 
 
@@ -54,7 +54,7 @@ class Checker:
         self.seconds = seconds
         self._count = workers or max(1, min(4, os.cpu_count() or 1))
         self._workers: list[_Worker] = []
-        self._cache: dict[tuple[str, str], Outcome] = {}
+        self._cache: dict[tuple[str, str], Equivalence] = {}
 
     def __enter__(self) -> Checker:
         return self
@@ -72,7 +72,7 @@ class Checker:
         on_progress: Callable[[int, int], None] = lambda *_: None,
         *,
         wait: bool = True,
-    ) -> list[Outcome]:
+    ) -> list[Equivalence]:
         """Decide pairs, in order; symmetric.
 
         wait=False: what only the second checker can decide is undecided for now, and its process starts meanwhile.
@@ -89,7 +89,7 @@ class Checker:
                 self._cache[key] = _FINAL[decision]
         if waiting and not wait:
             self._start_workers(1)
-            return [self._cache.get(key, Outcome.UNDECIDED) for key in keys]
+            return [self._cache.get(key, Equivalence.UNDECIDED) for key in keys]
         self._second_checker(waiting, on_progress)
         return [self._cache[key] for key in keys]
 
@@ -112,7 +112,7 @@ class Checker:
                 answered = [key.data for key, _ in selector.select(timeout=wait)]
                 late = [worker for worker in busy if worker not in answered and worker.deadline <= time.monotonic()]
                 for worker in (*answered, *late):
-                    outcome = worker.read() if worker in answered else Outcome.TIMEOUT
+                    outcome = worker.read() if worker in answered else Equivalence.TIMEOUT
                     if outcome is None:  # it became ready: the question's own time starts now
                         worker.deadline = time.monotonic() + self.seconds
                         continue
@@ -152,20 +152,20 @@ class _Worker:
             self._input.write(json.dumps(pair).encode() + b"\n")
             self._input.flush()
 
-    def read(self) -> Outcome | None:
+    def read(self) -> Equivalence | None:
         """The outcome, or None where the worker has only become ready; a worker that died decided nothing."""
         chunk = self.output.read()
         if chunk == b"":
             if not self._ready:
                 raise self._cannot_start()
-            return Outcome.UNDECIDED
+            return Equivalence.UNDECIDED
         self._buffer += chunk or b""
         while b"\n" in self._buffer:
             line, _, self._buffer = self._buffer.partition(b"\n")
             if line == b"ready":
                 self._ready = True
                 continue
-            return Outcome.EQUAL if line == b"true" else Outcome.UNDECIDED
+            return Equivalence.EQUAL if line == b"true" else Equivalence.UNDECIDED
         return None
 
     def _cannot_start(self) -> NsadError:

@@ -9,11 +9,11 @@ from enum import StrEnum
 from nsad_cli.grading.equivalence.normalise import SCALES, is_prose
 from nsad_cli.grading.equivalence.text_answers import tells
 from nsad_cli.grading.equivalence.units import UNIT_NAMES
-from nsad_cli.utils.latex import LONGEST, boxes
+from nsad_cli.utils.latex import MAX_ANSWER_CHARS, boxes
 
-MOST_PHRASES = 64
+MAX_PHRASES = 64
 """The last ones; who says it more often than that repeats himself without end."""
-MOST_OTHERS = 8
+MAX_OTHER_ANSWERS = 8
 """Earlier answers that are compared with the last; one that differs is enough."""
 
 
@@ -106,7 +106,7 @@ def extract(text: str, gold: str | None = None) -> Extraction:
         ]
         + [*_phrases(text)]
     )
-    said = [(answer, marker) for _, answer, marker in found if answer and len(answer) <= LONGEST]
+    said = [(answer, marker) for _, answer, marker in found if answer and len(answer) <= MAX_ANSWER_CHARS]
     stated = [item for item in said if item[1] is Marker.BOXED or _states(item[0])]
     if gold is not None and is_prose(gold):
         stated = said
@@ -116,9 +116,9 @@ def extract(text: str, gold: str | None = None) -> Extraction:
         answer, marker = stated[-1]
         others = dict.fromkeys(other for other, _ in stated if other != answer)
         start = next(start for start, said, _ in reversed(found) if said == answer)
-        behind = text[start:][: 10 * LONGEST]
+        behind = text[start:][: 10 * MAX_ANSWER_CHARS]
         contrary = () if is_prose(answer) else _contrary(behind.partition(answer)[2] or behind)
-        return Extraction(answer, marker, (*tuple(others)[-MOST_OTHERS:], *contrary))
+        return Extraction(answer, marker, (*tuple(others)[-MAX_OTHER_ANSWERS:], *contrary))
     number = _last_number(text)
     return Extraction(number, Marker.LAST_NUMBER) if number else Extraction(None, None)
 
@@ -143,7 +143,7 @@ def _last_number(text: str) -> str | None:
     sentence = max((end.end() for end in _SENTENCE.finditer(text, 0, found.start())), default=0)
     rest = text[found.end() :]
     denied = _DENIED.search(text, sentence) or _NEGATED.search(
-        text, max(sentence, found.start() - LONGEST), found.start()
+        text, max(sentence, found.start() - MAX_ANSWER_CHARS), found.start()
     )
     if denied or _SENTENCE.search(rest.rstrip()):
         return None
@@ -152,11 +152,11 @@ def _last_number(text: str) -> str | None:
 
 def _phrases(text: str) -> list[tuple[int, str, Marker]]:
     found = []
-    for match in [*_PHRASE.finditer(text)][-MOST_PHRASES:]:
-        before = max(0, match.start() - LONGEST), match.start()
+    for match in [*_PHRASE.finditer(text)][-MAX_PHRASES:]:
+        before = max(0, match.start() - MAX_ANSWER_CHARS), match.start()
         if _SUPPOSED.search(text, *before) or _TEMPLATE.search(text, *before):
             continue
-        rest = text[match.end() : match.end() + 2 * LONGEST]
+        rest = text[match.end() : match.end() + 2 * MAX_ANSWER_CHARS]
         said = _formula(rest) or _clause(rest)
         if "\\boxed" not in said and "\\fbox" not in said:
             found.append((match.start(), _tidy(said), Marker.PHRASE))

@@ -21,7 +21,7 @@ CHUNK = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class VerdictCounts:
     """Draws counted by (teacher, subject, verdict); a person's verdict goes before the grader's."""
 
     rows: tuple[tuple[str, str, str, int], ...]
@@ -45,9 +45,9 @@ class Ledger:
         }
 
 
-def ledger(store: Store, params: str | None = None) -> Ledger:
+def ledger(store: Store, params: str | None = None) -> VerdictCounts:
     """What became of the draws made with `params`, or of all of the store's, as it is now."""
-    return Ledger(tuple(store.ledger(params)))
+    return VerdictCounts(tuple(store.ledger(params)))
 
 
 def grade(
@@ -56,7 +56,7 @@ def grade(
     on_progress: Callable[[int, int], None] = lambda *_: None,
     *,
     params: str | None = None,
-) -> Ledger:
+) -> VerdictCounts:
     """Judge every draw that this version of the grader has not judged; each chunk is committed when it is done.
 
     The ledger counts the draws made with `params`, or all of the store's.

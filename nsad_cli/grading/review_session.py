@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.grading.review_statistics import waiting
-from nsad_cli.store.records import Label, Queue
+from nsad_cli.store.records import ReviewedLabel, ReviewSource
 from nsad_cli.types import Verdict
 
 if TYPE_CHECKING:
@@ -30,15 +30,18 @@ class Item:
     """One draw to settle, and its place in its queue."""
 
     key: int
-    queue: Queue
+    queue: ReviewSource
     number: int
     total: int
 
 
-def items(labels: Iterable[Label], sample: int = 0) -> list[Item]:
+def items(labels: Iterable[ReviewedLabel], sample: int = 0) -> list[Item]:
     """The disputed draws that wait for a person, then `sample` random ones of D−; see reviews.waiting for the order."""
     labels = list(labels)
-    parts = [(Queue.DISPUTED, waiting(labels, Queue.DISPUTED)), (Queue.SAMPLE, waiting(labels, Queue.SAMPLE, sample))]
+    parts = [
+        (ReviewSource.DISPUTED, waiting(labels, ReviewSource.DISPUTED)),
+        (ReviewSource.SAMPLE, waiting(labels, ReviewSource.SAMPLE, sample)),
+    ]
     return [
         Item(label.key, queue, number, len(part)) for queue, part in parts for number, label in enumerate(part, start=1)
     ]
@@ -68,7 +71,7 @@ class Settling:
     @property
     def sample(self) -> int:
         """Where the sample begins, while disputed draws stand before it; else 0."""
-        first = next((place for place, item in enumerate(self.items) if item.queue is Queue.SAMPLE), 0)
+        first = next((place for place, item in enumerate(self.items) if item.queue is ReviewSource.SAMPLE), 0)
         return first if self.place < first else 0
 
     def settle(self, store: Store, key: str) -> None:

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.store.records import Label, Queue
+from nsad_cli.store.records import ReviewedLabel, ReviewSource
 from nsad_cli.types import Verdict
 from nsad_cli.utils.statistics import wilson
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 SEED = 0
-QUEUES = {Queue.DISPUTED: Verdict.DISPUTED, Queue.SAMPLE: Verdict.WRONG}
+QUEUES = {ReviewSource.DISPUTED: Verdict.DISPUTED, ReviewSource.SAMPLE: Verdict.WRONG}
 """The grader's verdict on the draws of each queue."""
 
 
@@ -78,7 +78,7 @@ class Findings:
         }
 
 
-def findings(labels: Iterable[Label], queue: Queue) -> Findings:
+def findings(labels: Iterable[ReviewedLabel], queue: ReviewSource) -> Findings:
     """What the reviews of a queue say of its draws.
 
     Of the draws that the grader calls wrong those are left out whose verdict a person gave while they were disputed:
@@ -95,17 +95,17 @@ def findings(labels: Iterable[Label], queue: Queue) -> Findings:
     )
 
 
-def waiting(labels: Iterable[Label], queue: Queue, most: int | None = None) -> list[Label]:
+def waiting(labels: Iterable[ReviewedLabel], queue: ReviewSource, most: int | None = None) -> list[ReviewedLabel]:
     """The draws of a queue without a person's verdict, in the random order; those that were skipped come last."""
     left = [label for label in _members(labels, queue) if label.reviewed is None]
     return sorted(left, key=lambda label: (label.queue is not None, _place(label)))[:most]
 
 
-def _members(labels: Iterable[Label], queue: Queue) -> Sequence[Label]:
+def _members(labels: Iterable[ReviewedLabel], queue: ReviewSource) -> Sequence[ReviewedLabel]:
     return [
         label for label in labels if label.graded is QUEUES[queue] and (label.reviewed is None or label.queue is queue)
     ]
 
 
-def _place(label: Label) -> bytes:
+def _place(label: ReviewedLabel) -> bytes:
     return hashlib.sha256(f"review:{SEED}:{label.name}".encode()).digest()

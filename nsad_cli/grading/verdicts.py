@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nsad_cli.grading.checker import Checker, Outcome
+from nsad_cli.grading.checker import Checker, Equivalence
 from nsad_cli.grading.equivalence.exact_values import number
 from nsad_cli.grading.equivalence.normalise import CHANGING, normalise
 from nsad_cli.grading.equivalence.text_answers import numbers_of
 from nsad_cli.grading.extract import Extraction, Marker, extract
-from nsad_cli.types import Finish, Judgement, Verdict
+from nsad_cli.types import Finish, Grade, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ def judge(
     items: Sequence[tuple[str, str, Finish]],
     checker: Checker,
     on_progress: Callable[[int, int], None] = lambda *_: None,
-) -> list[Judgement]:
+) -> list[Grade]:
     """Judge (text, gold answer, finish) triples, in order.
 
     Only an explicit answer that a checker finds different is `wrong`. The last number of a text without a marker may
@@ -40,40 +40,40 @@ def judge(
 
 
 def _judgement(
-    extraction: Extraction, gold: str, finish: Finish, outcomes: dict[tuple[str, str], Outcome]
-) -> Judgement:
+    extraction: Extraction, gold: str, finish: Finish, outcomes: dict[tuple[str, str], Equivalence]
+) -> Grade:
     answer, marker = extraction.answer, extraction.marker
     if finish is Finish.FILTERED:
-        return Judgement(Verdict.FILTERED, answer, "the reply was filtered")
+        return Grade(Verdict.FILTERED, answer, "the reply was filtered")
     if not gold:
-        return Judgement(Verdict.BAD_GOLD, answer, "no gold answer")
+        return Grade(Verdict.BAD_GOLD, answer, "no gold answer")
     unanswered = (
-        Judgement(Verdict.TRUNCATED, answer, "cut off before an answer")
+        Grade(Verdict.TRUNCATED, answer, "cut off before an answer")
         if finish is Finish.LENGTH
-        else Judgement(Verdict.NO_ANSWER, answer, "states no answer")
+        else Grade(Verdict.NO_ANSWER, answer, "states no answer")
     )
     if answer is None or marker is None:
         return unanswered
     outcome = outcomes[answer, gold]
     if marker is Marker.LAST_NUMBER:
-        right = outcome is Outcome.EQUAL
-        return Judgement(Verdict.CORRECT, answer, "its last number equals the gold answer") if right else unanswered
-    contrary = [other for other in extraction.others if outcomes[other, answer] is not Outcome.EQUAL]
+        right = outcome is Equivalence.EQUAL
+        return Grade(Verdict.CORRECT, answer, "its last number equals the gold answer") if right else unanswered
+    contrary = [other for other in extraction.others if outcomes[other, answer] is not Equivalence.EQUAL]
     if contrary:
-        return Judgement(Verdict.DISPUTED, answer, f"also states {contrary[-1][:60]}")
-    if outcome is Outcome.EQUAL and _unfactored(answer, gold):
-        return Judgement(Verdict.DISPUTED, answer, "equals the gold answer, which is factored")
-    if outcome is Outcome.EQUAL:
-        return Judgement(Verdict.CORRECT, answer, f"{marker} equals the gold answer")
+        return Grade(Verdict.DISPUTED, answer, f"also states {contrary[-1][:60]}")
+    if outcome is Equivalence.EQUAL and _unfactored(answer, gold):
+        return Grade(Verdict.DISPUTED, answer, "equals the gold answer, which is factored")
+    if outcome is Equivalence.EQUAL:
+        return Grade(Verdict.CORRECT, answer, f"{marker} equals the gold answer")
     if finish is Finish.LENGTH:
-        return Judgement(Verdict.TRUNCATED, answer, "cut off; the answer so far differs")
-    if outcome is Outcome.TIMEOUT:
-        return Judgement(Verdict.TIMEOUT, answer, "the checker ran out of time")
-    if outcome is Outcome.UNDECIDED:
-        return Judgement(Verdict.DISPUTED, answer, "no checker can read it")
+        return Grade(Verdict.TRUNCATED, answer, "cut off; the answer so far differs")
+    if outcome is Equivalence.TIMEOUT:
+        return Grade(Verdict.TIMEOUT, answer, "the checker ran out of time")
+    if outcome is Equivalence.UNDECIDED:
+        return Grade(Verdict.DISPUTED, answer, "no checker can read it")
     if _may_mean(answer, gold, marker):
-        return Judgement(Verdict.DISPUTED, answer, "the right number stands among words")
-    return Judgement(Verdict.WRONG, answer, f"{marker} differs from the gold answer")
+        return Grade(Verdict.DISPUTED, answer, "the right number stands among words")
+    return Grade(Verdict.WRONG, answer, f"{marker} differs from the gold answer")
 
 
 def _unfactored(answer: str, gold: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.config.recipes import load_recipe
-from nsad_cli.generation.cached_sampler import KeptSampler
+from nsad_cli.generation.cached_sampler import CachedSampler
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
@@ -18,13 +18,13 @@ from nsad_cli.store.chains import ChainStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from nsad_cli.inference.solver import Ask, Solution
+    from nsad_cli.inference.solver import Solution, VoteSettings
     from nsad_cli.runs.run import Run
     from nsad_cli.types import Problem
 
 
 @dataclass
-class Asking:
+class RunSolver:
     """A run's solver beside the store of its chains."""
 
     solver: Solver
@@ -42,15 +42,15 @@ class Asking:
 
 
 @contextlib.contextmanager
-def opened(
+def open_solver(
     run: Run,
     problems: Sequence[Problem],
-    ask: Ask,
+    ask: VoteSettings,
     device: str | None = None,
     engine: str = "hf",
     *,
     note: Callable[[str], None],
-) -> Iterator[Asking]:
+) -> Iterator[RunSolver]:
     """Load a run's best model and ranker; notes say which, and what the run lacks."""
     note(f"run: {run.name}; loading the student …")
     from nsad_cli.inference.session import Session  # torch takes its time: after the note
@@ -66,11 +66,11 @@ def opened(
         "sampling": sampling_key(sampling, recipe.seed),
     }
     with ChainStore(run.chains_path) as store, Checker() as checker:
-        sampler = KeptSampler(session.sampler(model, engine), store, key, problems, ranker.name if ranker else None)
+        sampler = CachedSampler(session.sampler(model, engine), store, key, problems, ranker.name if ranker else None)
         solver = Solver(sampler, sampling, ranker, checker, ask, seed=str(recipe.seed))
         missing = "" if model == "nce" else " (no NCE student in this run)"
         early = "" if ask.stop_at is None else f" at most, {ask.wave} at a time until {ask.stop_at:.0%} sure"
         note(f"model: {model}{missing}; {ask.samples} chains{early}, rule {solver.ask.rule}")
         for line in solver.notes:
             note(line)
-        yield Asking(solver, store, key, max(1, recipe.sampling.batch_size // len(solver.ask.waves()[0])))
+        yield RunSolver(solver, store, key, max(1, recipe.sampling.batch_size // len(solver.ask.waves()[0])))

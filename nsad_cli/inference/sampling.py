@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nsad_cli.generation.cached_sampler import KeptSampler
+from nsad_cli.generation.cached_sampler import CachedSampler
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampler, Sampling, Task
 from nsad_cli.grading.chains import complete
 from nsad_cli.utils.hashing import content_key
@@ -61,7 +61,7 @@ def sample_all(
         by_id = {problem.id: problem for problem in problems}
         arriving: dict[str, list[Chain]] = {problem.id: [] for problem in problems}
         tasks = [Task(problem.id, problem.question, indices) for problem in problems]
-        sampler = KeptSampler(subject.sampler, store, key, problems)
+        sampler = CachedSampler(subject.sampler, store, key, problems)
         on_progress(done, total, tokens)
         for chain in sampler.sample(tasks, how, seed=str(seed), on_tokens=count):
             group = arriving[chain.problem_id]

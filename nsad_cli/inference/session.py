@@ -18,14 +18,14 @@ from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.model_folders import lora_room, save_nat
 from nsad_cli.generation.server import ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
-from nsad_cli.generation.vllm_process import Model, need_vllm
+from nsad_cli.generation.vllm_process import Model, require_vllm
 from nsad_cli.inference.current_ranker import outlived
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import Student, load_student, resolve
 from nsad_cli.rankers.linear_probe import ProbeRanker
 from nsad_cli.rankers.metadata import PROBE, READS, described
 from nsad_cli.rankers.storage import load_ranker
-from nsad_cli.runs.models import best_model, has_model, model_key, need_model
+from nsad_cli.runs.models import best_model, has_model, model_key, require_model
 from nsad_cli.utils.files import new_folder
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Session:
 
     def need(self, name: str) -> None:
         """Raise NsadError where the run has not trained a model."""
-        need_model(self.run, name)
+        require_model(self.run, name)
 
     def load(self, name: str) -> None:
         """Load a finished adapter (negative, nat or nce), once; NAT brings the negative one.
@@ -176,7 +176,7 @@ class Session:
 
     def _for_vllm(self, name: str) -> Model:
         """What vLLM loads for a model: the base, with a LoRA, or a NAT folder that is made here once."""
-        need_vllm("the engine vllm", "use --engine hf")
+        require_vllm("the engine vllm", "use --engine hf")
         settings = self.recipe.student
         if settings.load_in_4bit:
             raise NsadError(

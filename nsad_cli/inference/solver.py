@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
 from nsad_cli.grading.chains import complete
 from nsad_cli.types import Ballot, Chain, Problem
-from nsad_cli.voting.early_stopping import confidence, need_stoppable
+from nsad_cli.voting.early_stopping import confidence, require_stoppable
 from nsad_cli.voting.rules import BY_RANKER, of_problem, possible_rule, vote
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Ranker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class VoteSettings:
     """How a problem is asked: the most chains, the rule, and with `stop_at` when fewer are enough.
 
     stop_at: the probability that the leader stays the leader (see stopping) at which no further wave is drawn.
@@ -57,7 +57,7 @@ class Solution:
     """The probability that the leader stays it, where the vote was asked to stop by that."""
 
 
-Watch = Callable[[Problem, Sequence[Chain]], None]
+ChainCallback = Callable[[Problem, Sequence[Chain]], None]
 """Gets a problem's chains so far, by index and scored, whenever one has arrived; hard answers may be apart still."""
 
 
@@ -65,7 +65,14 @@ class Solver:
     """What turns problems into solutions: an engine, a ranker or none, and the checker."""
 
     def __init__(
-        self, sampler: Sampler, sampling: Sampling, ranker: Ranker | None, checker: Checker, ask: Ask, *, seed: str
+        self,
+        sampler: Sampler,
+        sampling: Sampling,
+        ranker: Ranker | None,
+        checker: Checker,
+        ask: VoteSettings,
+        *,
+        seed: str,
     ) -> None:
         """Raises UsageError where the rule cannot stop early and is asked to.
 
@@ -76,14 +83,14 @@ class Solver:
             self.notes = (f"no ranker: `sc` instead of `{ask.rule}`",)
             ask = dataclasses.replace(ask, rule="sc")
         if ask.stop_at is not None:
-            need_stoppable(ask.rule)
+            require_stoppable(ask.rule)
         self.sampler, self.sampling, self.ranker, self.checker = sampler, sampling, ranker, checker
         self.ask, self.seed = ask, seed
 
     def solve(
         self,
         problems: Sequence[Problem],
-        watch: Watch | None = None,
+        watch: ChainCallback | None = None,
         on_tokens: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Solution]:
         """Solve problems beside each other, each wave of all of them in one call of the engine; yield as they finish.

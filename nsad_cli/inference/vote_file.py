@@ -159,7 +159,7 @@ def _chain(name: str, index: int, text: str, answer: Any, weight: Any, logprob: 
     )
 
 
-def need_some(results: Sequence[Any], path: Path) -> None:
+def require_results(results: Sequence[Any], path: Path) -> None:
     """Raise NsadError where a file gave no problem at all."""
     if not results:
         raise NsadError(

@@ -28,8 +28,8 @@ from nsad_cli.config import prompts
 from nsad_cli.config.schema import TEMPLATE, Demonstration
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.models.nat.serving import METHOD
-from nsad_cli.utils.distributed import count
-from nsad_cli.utils.hub import need_hub
+from nsad_cli.utils.distributed import world_size
+from nsad_cli.utils.hub import require_hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,7 +197,7 @@ def pick_device(device: str = "auto") -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         where = torch.device(device)
-        if where.type == "cuda" and count() > 1:  # each process of a launcher has its own
+        if where.type == "cuda" and world_size() > 1:  # each process of a launcher has its own
             where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         elif where.index:
             raise NsadError(
@@ -232,7 +232,7 @@ def resolve(spec: str, say: Callable[[str], None] = lambda _: None) -> tuple[str
     if path.exists() or spec.startswith((".", "/", "~")):
         raise NsadError(f"the student `{spec}` is not there", "no such folder", "check the path")
     name, _, revision = spec.partition("@")
-    need_hub(f"the student `{spec}`", "give the path of a downloaded folder: --student PATH", repo=name)
+    require_hub(f"the student `{spec}`", "give the path of a downloaded folder: --student PATH", repo=name)
     return name, revision or None
 
 

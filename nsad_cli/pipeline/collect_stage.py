@@ -10,7 +10,7 @@ from nsad_cli.grading.grade import GRADER_VERSION
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.store.rationales import LABEL, Store
 from nsad_cli.teachers import Teacher, labels_of, source_stamp
-from nsad_cli.types import Judgement, Problem, Verdict
+from nsad_cli.types import Grade, Problem, Verdict
 from nsad_cli.utils.files import file_stamp, first_few
 from nsad_cli.utils.hashing import content_key
 
@@ -106,7 +106,7 @@ def keep_labels(problems: Sequence[Problem], teacher: Teacher, store: Store) -> 
     keys = store.draw_keys(teacher.name, params_key(teacher)) if labels and unknown else {}
     store.set_verdicts(
         [
-            (keys[draw], Judgement(Verdict.CORRECT if right else Verdict.WRONG, None, "labelled so in the recording"))
+            (keys[draw], Grade(Verdict.CORRECT if right else Verdict.WRONG, None, "labelled so in the recording"))
             for draw, right in labels.items()
             if draw in keys and draw[0] in unknown
         ],

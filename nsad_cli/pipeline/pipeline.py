@@ -27,7 +27,7 @@ from nsad_cli.runs.records import collected_problems
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import Teacher, make_teacher
 from nsad_cli.types import Problem, Rationale, Verdict
-from nsad_cli.utils.distributed import SHARDED, leads, wait
+from nsad_cli.utils.distributed import SHARDED, barrier, is_main_process
 from nsad_cli.utils.files import first_few
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run_stages(run: Run, stages: Sequence[str], *, note: Note, force: bool = Fal
     Returns each stage's result. Raises NsadError where a stage cannot go on; what it had done is kept.
     """
     if not set(stages) <= set(ALONE):
-        need_trainable(run.recipe)
+        require_trainable(run.recipe)
     with run.lock():
         pipeline = Pipeline(run, note, force)
         return {stage: pipeline.step(stage) for stage in stages}
@@ -75,10 +75,10 @@ class Pipeline:
 
     def step(self, stage: str) -> dict[str, Any]:
         """Run one stage; what is not training is the leading process's work alone."""
-        if leads() or stage not in ALONE:
+        if is_main_process() or stage not in ALONE:
             result = self.steps[stage]()
-        wait()
-        return result if leads() else dict(self.run.stages().get(stage, {}).get("result", {}))
+        barrier()
+        return result if is_main_process() else dict(self.run.stages().get(stage, {}).get("result", {}))
 
     @property
     def session(self) -> Session:
@@ -326,7 +326,7 @@ class Pipeline:
         return dict(state)
 
 
-def need_trainable(recipe: Recipe) -> None:
+def require_trainable(recipe: Recipe) -> None:
     """Raise NsadError for a student that can answer but not be trained, before anything else is spent."""
     student = recipe.student
     if student.dtype == "float16":

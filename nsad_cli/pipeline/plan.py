@@ -91,7 +91,7 @@ class Plan:
 
 
 @dataclass
-class _Row:
+class _StageDraft:
     """A stage in the making: `work` is in tokens by the probe's kind of step."""
 
     stage: str
@@ -135,7 +135,7 @@ class _Planner:
         self.run, self.source, self.say, self.force = run, source, say, force
         self.recipe = run.recipe
         self.notes: list[str] = []
-        self.rows: dict[str, _Row] = {}
+        self.rows: dict[str, _StageDraft] = {}
         self.ahead = look_ahead(run, say, force=force)
         self.forecast = self.ahead.forecast
         self.leaks = find_leaks(self.recipe, self.ahead.problems)
@@ -196,7 +196,7 @@ class _Planner:
         )
         expected = ahead.calls * (asked / max(len(ahead.problems), 1) + ahead.rationale_chars()) / CHARS_PER_TOKEN
         quote = ahead.quote
-        self.rows["collect"] = _Row(
+        self.rows["collect"] = _StageDraft(
             "collect",
             ahead.collected,
             ahead.wanted,
@@ -216,7 +216,7 @@ class _Planner:
         if self.forecast.basis:
             self.notes.append(f"rationales: {self.forecast.basis}")
         seconds = 0.0 if ahead.graded else round(ahead.wanted * self.forecast.grade_seconds, 1)
-        self.rows["grade"] = _Row("grade", ahead.graded, ahead.wanted, None, more={"seconds": seconds})
+        self.rows["grade"] = _StageDraft("grade", ahead.graded, ahead.wanted, None, more={"seconds": seconds})
 
     # --- training -------------------------------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class _Planner:
         more = {"lora_parameters": lora, "unit_parameters": unit, "memory_gib": round(memory, 2)}
         if done:
             result = self.run.stages()[stage]["result"]
-            self.rows[stage] = _Row(stage, True, result["examples"], result["tokens"], more=more)
+            self.rows[stage] = _StageDraft(stage, True, result["examples"], result["tokens"], more=more)
             return
         row = self._ranker_row(session) if stage == "ranker" else self._stage_row(stage, settings)
         if not row.samples:
@@ -244,7 +244,7 @@ class _Planner:
         row.more |= more
         self.rows[stage] = row
 
-    def _stage_row(self, stage: str, settings: StageConfig) -> _Row:
+    def _stage_row(self, stage: str, settings: StageConfig) -> _StageDraft:
         """A stage that trains on D+ or D−."""
         from nsad_cli.training.data import choose, short_enough
 
@@ -263,7 +263,7 @@ class _Planner:
         passes = 3 if stage == "nce" else 1
         own = self.recipe.training.nce.self_samples if stage == "nce" else 0
         problems = len(self.corpus.problems()) * scale * (1 - self.recipe.training.held_out)
-        return _Row(
+        return _StageDraft(
             stage,
             False,
             examples,
@@ -285,7 +285,7 @@ class _Planner:
             return self.footprint.head, self.footprint.reading_gib(self.recipe.training.ranker.pack_tokens)
         return self.footprint.trained("ranker")[0], self.footprint.training_gib("ranker", tokens)
 
-    def _ranker_row(self, session: Session) -> _Row:
+    def _ranker_row(self, session: Session) -> _StageDraft:
         """The ranker: chains of the student's own, half of them taken to be right, then pairs of them."""
         from nsad_cli.training.data import choose
         from nsad_cli.training.stage_data import CALIBRATION_SHARE
@@ -306,7 +306,7 @@ class _Planner:
         written = max(0.0, problems * settings.samples - kept)
         if kept:
             self.notes.append(f"ranker: {kept} of the student's own chains are kept")
-        return _Row(
+        return _StageDraft(
             "ranker",
             False,
             pairs,
@@ -346,7 +346,7 @@ class _Planner:
         heard = self.recipe.training.ranker.kind == "probe" and model == "nce"  # chains of its student, as they end
         return 0.0 if heard else self._encoder_share()
 
-    def _resume(self, row: _Row, settings: StageConfig, key: str) -> None:
+    def _resume(self, row: _StageDraft, settings: StageConfig, key: str) -> None:
         """A checkpoint under the same settings saves its part of the training."""
         state = self.run.stages().get(row.stage, {})
         folder = self.source.path / "checkpoints" / row.stage
@@ -402,7 +402,7 @@ class _Planner:
             self.notes.append(f"{stage}: {kept} of {chains} chains are kept")
         longest = max(map(self._read, models), default=self.prompt) + sampling.max_new_tokens
         memory = self.footprint.sampling_gib(sampling.batch_size, longest)
-        self.rows[stage] = _Row(
+        self.rows[stage] = _StageDraft(
             stage,
             done,
             chains,

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError, first_line
-from nsad_cli.utils.hub import need_hub
+from nsad_cli.utils.hub import require_hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def hub_rows(repo: str, benchmark: str, split: str, config: str | None = None) -
     Raises NsadError, within seconds, where it is not cached and the Hub cannot be reached.
     """
     fix = f"download it and name the path: --problems {benchmark}@PATH"
-    need_hub(f"the data set {repo}", fix, repo=repo, kind="datasets")
+    require_hub(f"the data set {repo}", fix, repo=repo, kind="datasets")
     import datasets
 
     try:

@@ -20,7 +20,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.models.packing import Example
 from nsad_cli.rankers.base import ScoreHead, Scorer, mean_rows
-from nsad_cli.utils.hub import need_hub
+from nsad_cli.utils.hub import require_hub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,5 +160,5 @@ def _find(spec: str) -> tuple[str, str | None]:
     if path.exists() or spec.startswith((".", "/", "~")):
         raise NsadError(f"the encoder `{spec}` is not there", "no such folder", "check training.ranker.model")
     name, _, revision = spec.partition("@")
-    need_hub(f"the encoder `{spec}`", "give the path of a downloaded folder as training.ranker.model", repo=name)
+    require_hub(f"the encoder `{spec}`", "give the path of a downloaded folder as training.ranker.model", repo=name)
     return name, revision or None

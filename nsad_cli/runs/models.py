@@ -27,7 +27,7 @@ def best_model(run: Run) -> str:
     return next(name for name in BEST_FIRST if has_model(run, name))
 
 
-def need_model(run: Run, name: str) -> None:
+def require_model(run: Run, name: str) -> None:
     """Raise NsadError where the run has not trained a model."""
     if not has_model(run, name):
         raise NsadError(
@@ -46,5 +46,5 @@ def model_key(run: Run, recipe: Recipe, name: str) -> str:
         student = recipe.student
         shown = [few_shot(recipe.evaluation)] if name == FEW_SHOT else []
         return content_key(name, student.model, student.template, student.dtype, student.load_in_4bit, *shown)
-    need_model(run, name)
+    require_model(run, name)
     return str(run.stages()[name]["result"]["weights"])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
-from nsad_cli.utils.distributed import leads, wait
+from nsad_cli.utils.distributed import barrier, is_main_process
 from nsad_cli.utils.files import write_atomic, write_error
 from nsad_cli.utils.version import __version__
 
@@ -75,7 +75,7 @@ class Run:
                 "store": str(store.resolve()) if store else None,
                 "stages": {},
             }
-            if leads():
+            if is_main_process():
                 write_atomic(run.path / "manifest.json", json.dumps(manifest, indent=1))
         run.write_recipe(recipe)
         return run
@@ -153,10 +153,10 @@ class Run:
         from nsad_cli.config.recipes import recipe_yaml
 
         path, text = self.path / "recipe.yaml", recipe_yaml(recipe)
-        if leads() and (not path.is_file() or path.read_text(encoding="utf-8") != text):
+        if is_main_process() and (not path.is_file() or path.read_text(encoding="utf-8") != text):
             with self.lock():
                 write_atomic(path, text)
-        wait()
+        barrier()
 
     @property
     def store_path(self) -> Path:
@@ -233,7 +233,7 @@ class Run:
         self._set_stage(name, told("finished", ended=time.time(), result=result))
 
     def _set_stage(self, name: str, state: dict[str, Any]) -> None:
-        if not leads():
+        if not is_main_process():
             return
         manifest = self.manifest()
         manifest["stages"][name] = state
@@ -251,7 +251,7 @@ class Run:
 
         Raises NsadError where the disk is full.
         """
-        if not leads():
+        if not is_main_process():
             return
         event = Event(time.time(), stage, step, total, metrics)
         line = json.dumps(
@@ -308,7 +308,7 @@ class Run:
         Of several processes that train together the first one holds it for all. Raises NsadError where another process
         holds it.
         """
-        if not leads():
+        if not is_main_process():
             yield
             return
         file: TextIO

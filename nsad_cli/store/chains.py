@@ -6,7 +6,7 @@ import time
 from array import array
 from typing import TYPE_CHECKING
 
-from nsad_cli.store.sqlite import PATIENCE, connect, connect_to_read, damaged, holding
+from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read, damaged, holding
 from nsad_cli.types import Chain, Finish, Problem
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ChainStore:
     offsets are 32-bit integers, logprobs 32-bit floats, both little-endian blobs.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, patience: float = PATIENCE) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, patience: float = LOCK_TIMEOUT_SECONDS) -> None:
         """Open or make the store, or only read one that is there; see the functions of database for errors.
 
         patience: seconds that a store which is only read waits for another process's write.

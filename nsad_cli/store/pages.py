@@ -17,7 +17,7 @@ SHORT = 300
 """Characters of a question that a list shows at most."""
 PAGE = 500
 """Problems that are read at once where all are."""
-PATIENCE = 0.2
+READ_TIMEOUT_SECONDS = 0.2
 """Seconds that a list waits for the store."""
 UNGRADED = "ungraded"
 
@@ -82,7 +82,7 @@ class StorePages(Store):
 
     def __init__(self, path: Path) -> None:
         """Open a store that is there; see Store for errors."""
-        super().__init__(path, read_only=True, patience=PATIENCE)
+        super().__init__(path, read_only=True, patience=READ_TIMEOUT_SECONDS)
 
     def version(self) -> int:
         """A number that changes when somebody else has written to the store; costs next to nothing."""

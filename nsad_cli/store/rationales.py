@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from nsad_cli.store.claims import BATCH
-from nsad_cli.store.records import Batch, Doubt, Label, Queue, StoredDraw
-from nsad_cli.store.sqlite import PATIENCE, connect, connect_to_read
-from nsad_cli.types import Draw, Finish, Judgement, Problem, Rationale, Verdict
+from nsad_cli.store.records import Batch, ReviewedLabel, ReviewItem, ReviewSource, StoredDraw
+from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read
+from nsad_cli.types import Draw, Finish, Grade, Problem, Rationale, Verdict
 
 if TYPE_CHECKING:
     import sqlite3
@@ -68,7 +68,7 @@ Live = Callable[[str, float], bool]
 class Store:
     """One SQLite file; several processes may write to it at once."""
 
-    def __init__(self, path: Path, *, read_only: bool = False, patience: float = PATIENCE) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, patience: float = LOCK_TIMEOUT_SECONDS) -> None:
         """Open or make the store, or only read one that is there.
 
         patience: seconds to wait for another process's write.
@@ -203,7 +203,7 @@ class Store:
             self.close_batch(batch_id)
         return bool(open_)
 
-    def set_verdicts(self, verdicts: Iterable[tuple[int, Judgement]], grader: str) -> None:
+    def set_verdicts(self, verdicts: Iterable[tuple[int, Grade]], grader: str) -> None:
         """Record verdicts by a draw's key, in place of earlier ones."""
         with self._db.writing() as db:
             db.executemany(
@@ -219,7 +219,7 @@ class Store:
                 (LABEL, params),
             )
 
-    def review(self, key: int, verdict: Verdict | None, queue: Queue) -> None:
+    def review(self, key: int, verdict: Verdict | None, queue: ReviewSource) -> None:
         """Record a person's verdict by a draw's key; it goes before any of the grader's. None skips the draw."""
         with self._db.writing() as db:
             db.execute(
@@ -351,7 +351,9 @@ class Store:
         )
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
-    def labels(self, params: str, graded: Collection[Verdict] = (Verdict.WRONG, Verdict.DISPUTED)) -> list[Label]:
+    def labels(
+        self, params: str, graded: Collection[Verdict] = (Verdict.WRONG, Verdict.DISPUTED)
+    ) -> list[ReviewedLabel]:
         """The draws made with these parameters that the grader calls wrong or disputed, or one of `graded`."""
         rows = self._db.execute(
             f"SELECT d.id, d.problem_id, d.teacher, d.number, v.verdict, r.queue, r.verdict FROM {JUDGED}"
@@ -359,24 +361,24 @@ class Store:
             (params, *graded),
         )
         return [
-            Label(
+            ReviewedLabel(
                 row[0],
                 f"{row[1]}:{row[2]}:{params}:{row[3]}",
                 Verdict(row[4]),
-                None if row[5] is None else Queue(row[5]),
+                None if row[5] is None else ReviewSource(row[5]),
                 None if row[6] in (None, SKIPPED) else Verdict(row[6]),
             )
             for row in rows
         ]
 
-    def doubt(self, key: int) -> Doubt:
+    def doubt(self, key: int) -> ReviewItem:
         """A graded draw by its key, to be shown."""
         row = self._db.execute(
             f"SELECT {PROBLEM}, d.teacher, d.text, v.answer, v.reason FROM {JUDGED}"
             " JOIN problems p ON p.id = d.problem_id WHERE d.id = ?",
             (key,),
         ).fetchone()
-        return Doubt(_problem(row[:8]), *row[8:])
+        return ReviewItem(_problem(row[:8]), *row[8:])
 
     def counts(self) -> dict[str, int]:
         """How many problems, draws and verdicts there are."""

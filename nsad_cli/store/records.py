@@ -38,7 +38,7 @@ class Batch:
         return not self.id.startswith(UNSENT)
 
 
-class Queue(StrEnum):
+class ReviewSource(StrEnum):
     """Where a review came from: the random sample alone says something of draws that nobody has reviewed."""
 
     DISPUTED = "disputed"
@@ -46,21 +46,21 @@ class Queue(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class ReviewedLabel:
     """What the grader and a person say of one draw."""
 
     key: int
     name: str
     """Problem, teacher, parameters and number: the same wherever the draw is stored."""
     graded: Verdict
-    queue: Queue | None = None
+    queue: ReviewSource | None = None
     """None where nobody has seen it."""
     reviewed: Verdict | None = None
     """None where nobody has seen it, or who saw it skipped it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class ReviewItem:
     """A draw as a person needs it to settle its verdict."""
 
     problem: Problem

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-PATIENCE = 30.0
+LOCK_TIMEOUT_SECONDS = 30.0
 """Seconds to wait for another process's write, unless told otherwise."""
 
 
@@ -76,7 +76,7 @@ class Database:
         self._connection.close()
 
 
-def connect(path: Path, formats: Sequence[str], kind: str, patience: float = PATIENCE) -> Database:
+def connect(path: Path, formats: Sequence[str], kind: str, patience: float = LOCK_TIMEOUT_SECONDS) -> Database:
     """Open or make a database file, and bring an older one up to date.
 
     formats: the statements that lead from each format to the next, the first from an empty file.
@@ -98,7 +98,7 @@ def connect(path: Path, formats: Sequence[str], kind: str, patience: float = PAT
     return Database(path, connection, kind)
 
 
-def connect_to_read(path: Path, formats: Sequence[str], kind: str, patience: float = PATIENCE) -> Database:
+def connect_to_read(path: Path, formats: Sequence[str], kind: str, patience: float = LOCK_TIMEOUT_SECONDS) -> Database:
     """Open a database file without ever changing it, while others may write to it.
 
     patience: seconds to wait for another process's write. Raises NsadError for a file that is not there, is no

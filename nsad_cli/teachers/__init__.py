@@ -69,9 +69,9 @@ def local_teacher(scheme: str, path: str, settings: TeacherConfig) -> Teacher:
         from nsad_cli.teachers.local import HfTeacher
 
         return HfTeacher(path, settings)
-    from nsad_cli.generation.vllm_process import need_vllm
+    from nsad_cli.generation.vllm_process import require_vllm
 
-    need_vllm("the teacher", "use hf:PATH, or a server with --base-url")
+    require_vllm("the teacher", "use hf:PATH, or a server with --base-url")
     from nsad_cli.teachers.vllm import VllmTeacher
 
     return VllmTeacher(path, settings)

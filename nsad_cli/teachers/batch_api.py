@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.utils.rate_limit import RETRIES, backoff
+from nsad_cli.utils.rate_limit import MAX_RETRIES, backoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from nsad_cli.teachers.openai_chat import ChatModel
 
 ENDPOINT = "/v1/chat/completions"
-MOST_REQUESTS = 50_000
-MOST_BYTES = 190_000_000
+MAX_REQUESTS = 50_000
+MAX_BYTES = 190_000_000
 """Of one batch; the API takes 200 MB."""
 ENDED = ("completed", "failed", "expired", "cancelled")
 DAY = 86400.0
 """Seconds; more than the clocks here and there can differ by."""
 
 
-class Unreachable(NsadError):
+class UnreachableError(NsadError):
     """The API does not answer; later it may."""
 
 
@@ -69,7 +69,7 @@ class BatchApi:
         self.client: Any = OpenAI(
             api_key=teacher.key or "none",
             base_url=urls[0] if urls else None,
-            max_retries=RETRIES,
+            max_retries=MAX_RETRIES,
             timeout=teacher.settings.timeout,
         )
         self.base_url = str(self.client.base_url)
@@ -99,7 +99,7 @@ class BatchApi:
                     )
                     return str(batch.id)
                 except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
-                    if attempt == RETRIES or getattr(error, "code", "") == "insufficient_quota":
+                    if attempt == MAX_RETRIES or getattr(error, "code", "") == "insufficient_quota":
                         raise
                 time.sleep(backoff(attempt))
                 attempt += 1
@@ -188,7 +188,7 @@ class BatchApi:
             )
         passing = isinstance(error, openai.APIConnectionError | openai.InternalServerError | openai.RateLimitError)
         passing = passing and getattr(error, "code", None) != "insufficient_quota"
-        return (Unreachable if passing else NsadError)(
+        return (UnreachableError if passing else NsadError)(
             f"{self.base_url} cannot be asked about batches" if passing else f"{self.base_url} refused a batch",
             said,
             "run the same command again: batches under way go on without it",

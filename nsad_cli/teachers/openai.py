@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from nsad_cli.teachers.openai_chat import ChatModel
-from nsad_cli.teachers.openai_workers import Drawing
+from nsad_cli.teachers.openai_workers import RequestWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,4 +32,4 @@ class OpenAITeacher(ChatModel):
 
         Raises NsadError for a refused key, an unknown model, or servers of which none can be reached.
         """
-        asyncio.run(Drawing(self, requests, keep, fail).run())
+        asyncio.run(RequestWorkers(self, requests, keep, fail).run())

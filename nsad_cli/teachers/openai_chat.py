@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from nsad_cli.config.schema import TeacherConfig
     from nsad_cli.teachers.base import Usage
 
-AT_ONCE = 16
+MAX_SAMPLES_PER_REQUEST = 16
 """Draws of one problem in one request, at most: a reply that is lost loses them all."""
 
 
-WHOLE = ("stop", "eos", "eos_token", "end_turn", "stop_sequence")
+COMPLETE_REASONS = ("stop", "eos", "eos_token", "end_turn", "stop_sequence")
 """What servers say of an answer that came to its end; anything but these and a filter was cut off."""
 
 
-CUT = ("length", "max_tokens")
+LENGTH_REASONS = ("length", "max_tokens")
 
 
 class ChatModel:
@@ -131,7 +131,7 @@ def _finish(choice: Any) -> Finish:
     message, reason = choice.message, choice.finish_reason
     if reason == "content_filter" or (not message.content and getattr(message, "refusal", None)):
         return Finish.FILTERED
-    return Finish.STOP if reason in WHOLE else Finish.LENGTH
+    return Finish.STOP if reason in COMPLETE_REASONS else Finish.LENGTH
 
 
 def _is_usable(choice: Any) -> bool:
@@ -140,7 +140,7 @@ def _is_usable(choice: Any) -> bool:
     said = (getattr(message, name, None) for name in ("content", "refusal"))
     if any(isinstance(text, str) and text for text in said):
         return True
-    return message is not None and getattr(choice, "finish_reason", None) in (*CUT, "content_filter")
+    return message is not None and getattr(choice, "finish_reason", None) in (*LENGTH_REASONS, "content_filter")
 
 
 def _shared_out(total: int, sizes: list[int]) -> list[int]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.teachers.openai_chat import AT_ONCE, ChatModel, draws_of, usage_of
+from nsad_cli.teachers.openai_chat import MAX_SAMPLES_PER_REQUEST, ChatModel, draws_of, usage_of
 from nsad_cli.utils.api_keys import NO_CONNECTION
-from nsad_cli.utils.rate_limit import RETRIES, Pace, backoff, retry_after
+from nsad_cli.utils.rate_limit import MAX_RETRIES, RateLimiter, backoff, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from nsad_cli.teachers.base import Request, Usage
     from nsad_cli.types import Draw, Problem
 
-REFUSED_FOR = 600.0
+REFUSAL_TIMEOUT_SECONDS = 600.0
 """Seconds without any answer after which a server that says 429 is believed."""
-NO_API = 2
+MAX_INVALID_REPLIES = 2
 """Attempts after which a server that has never answered properly is taken for something else."""
 
 
@@ -31,13 +31,13 @@ class _Server:
     """One base URL: its client and pace, and whether it can be reached."""
 
     client: Any
-    pace: Pace
+    pace: RateLimiter
     answered: bool = False
     misses: int = 0
     """Connections in a row that it has not taken."""
 
 
-class _Again(Exception):
+class _RetryError(Exception):
     """This reply is lost, another attempt may not be; `wait`: whether to let a while pass first.
 
     paid: whether it may have been charged for, with its usage where that is known.
@@ -50,15 +50,15 @@ class _Again(Exception):
         self.why, self.wait, self.counts, self.paid, self.usage = why, wait, counts, paid, usage
 
 
-class _Lost(Exception):
+class _PermanentError(Exception):
     """No further attempt will help."""
 
 
-class _OneByOne(Exception):
+class _SingleSamplesOnlyError(Exception):
     """The server refuses a request for several draws: perhaps it does not know `n`."""
 
 
-class Drawing:
+class RequestWorkers:
     """Workers for as many requests as may be under way; see `run`."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Drawing:
                     timeout=settings.timeout,
                     http_client=DefaultAioHttpClient(),
                 ),
-                Pace(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute),
+                RateLimiter(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute),
             )
             for url in urls
         ]
@@ -176,7 +176,7 @@ class Drawing:
         if not self.waiting:
             return None
         request = self.waiting.popleft()
-        size = AT_ONCE if self.teacher.many else 1
+        size = MAX_SAMPLES_PER_REQUEST if self.teacher.many else 1
         if rest := request.indices[size:]:
             self.waiting.appendleft(replace(request, indices=rest))
         return replace(request, indices=request.indices[:size])
@@ -185,11 +185,11 @@ class Drawing:
         """Ask until there is a reply, no hope of one, or no money for another try."""
         problem, numbers, worker = request.problem, request.indices, asyncio.current_task()
         attempt, why = 0, ""
-        while attempt <= RETRIES and not self.interrupted:
+        while attempt <= MAX_RETRIES and not self.interrupted:
             self.idle.add(worker)
             try:
                 draws = await self._ask(self._least_busy(), problem, numbers, attempt)
-            except _Again as again:
+            except _RetryError as again:
                 self.idle.add(worker)
                 why = again.why
                 if again.paid and not request.again(len(numbers), again.usage):
@@ -197,11 +197,11 @@ class Drawing:
                 if again.wait and not self.interrupted:
                     await asyncio.sleep(backoff(attempt))
                 attempt += again.counts
-            except _OneByOne:
+            except _SingleSamplesOnlyError:
                 self.teacher.many = False
                 self.waiting.append(request)
                 return
-            except _Lost as lost:
+            except _PermanentError as lost:
                 self.fail(problem, str(lost))
                 return
             else:
@@ -230,7 +230,7 @@ class Drawing:
             except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is no JSON
                 raise self._judged(error, server, numbers, sent, attempt) from None
         if not draws:
-            raise _Again("an empty reply", wait=False, paid=True, usage=usage_of(reply))
+            raise _RetryError("an empty reply", wait=False, paid=True, usage=usage_of(reply))
         server.answered, server.misses = True, 0
         server.pace.answered()
         self.last_answer = asyncio.get_running_loop().time()
@@ -246,8 +246,8 @@ class Drawing:
         said = teacher.scrub(error)
         if isinstance(error, openai.BadRequestError):
             if teacher.give_way(error, sent):
-                return _Again(said, wait=False)
-            return _OneByOne() if len(numbers) > 1 else _Lost(said)
+                return _RetryError(said, wait=False)
+            return _SingleSamplesOnlyError() if len(numbers) > 1 else _PermanentError(said)
         if isinstance(error, openai.AuthenticationError):
             return NsadError(
                 f"{where} refused the API key",
@@ -266,10 +266,10 @@ class Drawing:
             if error.status_code == 503 and retry_after(error.response.headers):
                 return self._refused(error, server, said)
             passing = error.status_code >= 500 or error.status_code in (408, 409)
-            return _Again(said) if passing else _Lost(said)
-        if not server.answered and attempt == NO_API:
+            return _RetryError(said) if passing else _PermanentError(said)
+        if not server.answered and attempt == MAX_INVALID_REPLIES:
             return NsadError(f"what {where} answers is no chat completion", said, "check --base-url (most end in /v1)")
-        return _Again(said, paid=True)
+        return _RetryError(said, paid=True)
 
     def _refused(self, error: Any, server: _Server, said: str) -> Exception:
         """After 429 (or 503 with a time to wait): slow down, as often as it takes while anything is answered at all."""
@@ -279,10 +279,12 @@ class Drawing:
                 said,
                 "add credit, and run the same command again: draws that arrived are kept",
             )
-        if asyncio.get_running_loop().time() - self.last_answer > REFUSED_FOR:
-            return _Lost(f"nothing but refusals ({error.status_code}) for {REFUSED_FOR / 60:.0f} minutes: {said}")
+        if asyncio.get_running_loop().time() - self.last_answer > REFUSAL_TIMEOUT_SECONDS:
+            return _PermanentError(
+                f"nothing but refusals ({error.status_code}) for {REFUSAL_TIMEOUT_SECONDS / 60:.0f} minutes: {said}"
+            )
         server.pace.refused(error.response.headers)
-        return _Again(said, wait=False, counts=False)
+        return _RetryError(said, wait=False, counts=False)
 
     def _unconnected(self, error: Any, server: _Server, said: str) -> Exception:
         """After a broken, refused or timed-out connection; a server that takes none is left alone."""
@@ -291,14 +293,16 @@ class Drawing:
         cause = error.__cause__
         if type(cause).__name__ not in NO_CONNECTION:
             slow = isinstance(error, openai.APITimeoutError)
-            return _Again(f"no answer within {self.settings.timeout:.0f} s" if slow else said, wait=not slow, paid=True)
+            return _RetryError(
+                f"no answer within {self.settings.timeout:.0f} s" if slow else said, wait=not slow, paid=True
+            )
         server.misses += 1
-        if server.misses <= RETRIES:
-            return _Again(said, wait=len(self.servers) == 1, counts=len(self.servers) == 1)
+        if server.misses <= MAX_RETRIES:
+            return _RetryError(said, wait=len(self.servers) == 1, counts=len(self.servers) == 1)
         if server in self.servers:
             self.servers.remove(server)
         if self.servers:
-            return _Again(said, wait=False, counts=False)
+            return _RetryError(said, wait=False, counts=False)
         return NsadError(
             f"cannot reach {server.client.base_url}",
             self.teacher.scrub(cause or error),

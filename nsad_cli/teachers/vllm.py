@@ -31,7 +31,7 @@ class VllmTeacher(LocalTeacher):
 
         Raises NsadError where the model cannot be loaded, vLLM is built for another device, or it dies.
         """
-        from nsad_cli.generation.vllm_process import Draft, Engine, Model
+        from nsad_cli.generation.vllm_process import Draft, Model, VllmProcess
         from nsad_cli.models.student import resolve
 
         requests = list(requests)
@@ -51,7 +51,7 @@ class VllmTeacher(LocalTeacher):
                     asked[key] = (problem, index)
                     yield Draft(key, prompts[problem.id], {**sampling, "seed": seed_of(problem.id, index, bits=32)})
 
-        with contextlib.closing(Engine()) as engine:
+        with contextlib.closing(VllmProcess()) as engine:
             what = f"the teacher `vllm:{self.path}`"
             engine.start(Model(source, revision, self.settings.device), what, "use hf:PATH")
             for reply in engine.draw(drafts()):

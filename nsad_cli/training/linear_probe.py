@@ -16,7 +16,7 @@ from torch import Tensor
 from nsad_cli.models.packing import fill
 from nsad_cli.training.ranker import Pair, pair_losses
 from nsad_cli.training.trainer import TrainResult
-from nsad_cli.utils.distributed import count
+from nsad_cli.utils.distributed import world_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def fit_probe(
         scorer.head.bias.copy_(line.bias[None])
     return TrainResult(
         steps=steps,
-        processes=count(),
+        processes=world_size(),
         tokens=sum(map(len, train_set)),
         trained_parameters=sum(parameter.numel() for parameter in scorer.trained().values()),
         held_out_loss=held_loss,

@@ -17,7 +17,7 @@ from nsad_cli.models.packing import Example, Pack, hidden_states
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.losses import calibration, nce_loss, nce_row_losses, token_nll
 from nsad_cli.training.trainer import BatchLoss
-from nsad_cli.utils.distributed import count
+from nsad_cli.utils.distributed import world_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ class NceObjective(CompletionObjective):
 
     def prepare(self, train_set: Sequence[Example], epochs: float) -> None:
         """Keep the training examples' KL where one process sees them more than once."""
-        again = epochs > 1 and count() == 1
+        again = epochs > 1 and world_size() == 1
         self._numbers = {id(example): i for i, example in enumerate(train_set)} if again else {}
 
     def state(self) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from torch import nn
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models.packing import decoder, enable_packing
-from nsad_cli.utils.distributed import count
+from nsad_cli.utils.distributed import world_size
 
 if TYPE_CHECKING:
     from nsad_cli.models.nat.adapters import Adapters
@@ -49,7 +49,7 @@ def shard_base(adapters: Adapters, objective: nn.Module) -> tuple[int, int]:
     whole = {p for p in adapters.base.parameters() if id(p) not in shards}
     names = [name for name, p in objective.named_parameters() if id(p) in shards]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(objective, names)
-    mesh = device_mesh.init_device_mesh(adapters.base.device.type, (count(),))
+    mesh = device_mesh.init_device_mesh(adapters.base.device.type, (world_size(),))
     for module in (*layers, decoder(adapters.base)):
         fully_shard(module, mesh=mesh, ignored_params=whole)
     return _bytes(adapters.base), size

@@ -30,7 +30,7 @@ from nsad_cli.training.ranker_calibration import calibrate, unseen_report
 from nsad_cli.training.sharding import shard_base
 from nsad_cli.training.stage_data import Corpus, StageData, contrastive_data, ranker_data, rationale_data
 from nsad_cli.training.trainer import Objective, TrainResult, forget_checkpoints, train
-from nsad_cli.utils.distributed import SHARDED, count, leads, wait
+from nsad_cli.utils.distributed import SHARDED, barrier, is_main_process, world_size
 from nsad_cli.utils.files import weights_digest
 from nsad_cli.utils.hashing import content_key
 
@@ -175,7 +175,7 @@ def train_ranker(
         calibration, report = calibrate(objective.scorer, found.graded, settings.pack_tokens)
         report["unseen"] = unseen_report(objective.scorer, calibration, found.unseen, settings.pack_tokens)
         session.run.emit(ADAPTER, steps, steps, **report)
-        if leads():
+        if is_main_process():
             reads = _made(session, READS) or ""
             save_ranker(objective.scorer, calibration, session.run.adapter_path(ADAPTER), reads=reads)
         return {"kind": settings.kind, "objective": settings.objective, "calibration": report}
@@ -224,7 +224,7 @@ def _train_stage(
         return _already(session, stage, note)
 
     def save(objective: Objective[Any], data: StageData, steps: int) -> dict[str, Any]:
-        if leads():
+        if is_main_process():
             session.adapters.save(stage, session.run.adapter_path(stage))
         return {}
 
@@ -258,24 +258,24 @@ def _run(
     """Train a stage in every process; `finish` saves what was learned, after so many steps, and has more to report."""
     run = session.run
     stale = run.stages().get(stage, {}).get("key") != key or run.done(stage, key)
-    wait()  # before the leading process writes what the others have just read
-    if stale and leads():
+    barrier()  # before the leading process writes what the others have just read
+    if stale and is_main_process():
         forget_checkpoints(run, stage)
     with run.stage(stage, key) as result:
         session.drop(stage)
-        data = make_data() if leads() else None  # it may sample chains, which the others then find
-        wait()
+        data = make_data() if is_main_process() else None  # it may sample chains, which the others then find
+        barrier()
         data = data or make_data()
         objective = build()
         if SHARDED and not (isinstance(objective, RankerObjective) and not objective.scorer.on_base):
             kept, whole = shard_base(session.adapters, objective)
             note(
-                f"{stage}: the base is shared out over {count()} processes; "
+                f"{stage}: the base is shared out over {world_size()} processes; "
                 f"each keeps {kept / 1e6:.2f} of {whole / 1e6:.2f} MB"
             )
         outcome = _learn(session, stage, settings, objective, data, note)
         more = finish(objective, data, outcome.steps)
-        if leads():
+        if is_main_process():
             result.update(
                 dataclasses.asdict(outcome),
                 **data.counts,
@@ -285,10 +285,10 @@ def _run(
                 weights=weights_digest(run.adapter_path(stage)),
                 problem_ids=data.problem_ids,
             )
-    wait()  # others may still read the best checkpoint
-    if leads():
+    barrier()  # others may still read the best checkpoint
+    if is_main_process():
         forget_checkpoints(run, stage)
-    wait()
+    barrier()
     if SHARDED:
         del objective  # it holds the student
         session.reload()  # one process alone can neither sample from shards nor adapt them further

@@ -25,7 +25,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from nsad_cli.config.schema import StageConfig, section
 from nsad_cli.errors import NsadError
 from nsad_cli.training.data import batch_plan, within_tokens
-from nsad_cli.utils.distributed import any_of, count, leads, wait
+from nsad_cli.utils.distributed import any_process, barrier, is_main_process, world_size
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.system_load import machine_load
 
@@ -156,7 +156,7 @@ def train(
         raise KeyboardInterrupt
     return TrainResult(
         steps=steps,
-        processes=count(),
+        processes=world_size(),
         tokens=sum(lengths[index] for batch in plan for index in batch),
         trained_parameters=sum(parameter.numel() for parameter in objective.trained().values()),
         held_out_loss=trainer.state.best_metric,
@@ -244,8 +244,10 @@ class StageTrainer(Trainer):
         world = self.args.world_size
         if world == 1:
             return [(pack, 1.0) for pack in self.objective.packs(examples, self.budget)]
-        count, rank = len(examples), self.args.process_index
-        bounds = [-(-count * i // world) for i in range(world + 1)]  # the first process, which reports, is never idle
+        world_size, rank = len(examples), self.args.process_index
+        bounds = [
+            -(-world_size * i // world) for i in range(world + 1)
+        ]  # the first process, which reports, is never idle
         shares = [examples[start:stop] for start, stop in itertools.pairwise(bounds)]
         packed = [self.objective.packs(share or examples[:1], self.budget) for share in shares]
         mine = [(pack, 1.0 if shares[rank] else 0.0) for pack in packed[rank]]
@@ -284,8 +286,8 @@ class StageTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        wait()  # each process writes the state of its own random numbers
-        if leads():
+        barrier()  # each process writes the state of its own random numbers
+        if is_main_process():
             self._keep_newest_and_best()
 
     def _keep_newest_and_best(self) -> None:
@@ -373,7 +375,7 @@ class _Quiet(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         """Ask for a checkpoint and the end where an interrupt came, to whichever process."""
-        if self.trainer is not None and any_of(self.trainer.interrupted):
+        if self.trainer is not None and any_process(self.trainer.interrupted):
             self.trainer.interrupted = True
             control.should_save = control.should_training_stop = True
         return control

@@ -9,34 +9,34 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-PATIENCE = timedelta(days=2)
+BARRIER_TIMEOUT = timedelta(days=2)
 """How long the others wait for the leader's own work."""
 SHARDED = os.environ.pop("ACCELERATE_USE_FSDP", "false").lower() == "true"
 """Whether the launcher asks for a sharded base (FSDP); no longer in the environment, for training.sharding does it."""
 
 
-def count() -> int:
+def world_size() -> int:
     """How many processes work on the run."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def leads() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the first."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def wait() -> None:
+def barrier() -> None:
     """Go on when every process has come here."""
-    if count() > 1:
+    if world_size() > 1:
         from accelerate import PartialState
 
         _join()
         PartialState().wait_for_everyone()
 
 
-def any_of(flag: bool) -> bool:
+def any_process(flag: bool) -> bool:
     """Whether the flag is set in any process."""
-    if count() == 1:
+    if world_size() == 1:
         return flag
     import torch
     from accelerate import PartialState
@@ -49,4 +49,4 @@ def any_of(flag: bool) -> bool:
 def _join() -> None:
     from accelerate import PartialState
 
-    PartialState(cpu=os.environ.get("NSAD_DEVICE") == "cpu", timeout=PATIENCE)
+    PartialState(cpu=os.environ.get("NSAD_DEVICE") == "cpu", timeout=BARRIER_TIMEOUT)

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from nsad_cli.errors import NsadError
 
-PATIENCE = 5.0
+HUB_TIMEOUT_SECONDS = 5.0
 """Seconds to wait for a connection."""
 
 
-def hub_reachable(timeout: float = PATIENCE) -> bool:
+def hub_reachable(timeout: float = HUB_TIMEOUT_SECONDS) -> bool:
     """Whether a connection to the Hub can be opened, through a proxy where one is set."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
@@ -45,7 +45,7 @@ def hub_cache() -> Path:
     return Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
 
 
-def need_hub(what: str, fix: str, *, repo: str, kind: str = "models") -> None:
+def require_hub(what: str, fix: str, *, repo: str, kind: str = "models") -> None:
     """Go on where the repository is cached or the Hub can be reached.
 
     Raises NsadError, within seconds, where neither is so.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LONGEST = 400
+MAX_ANSWER_CHARS = 400
 """Characters; what is longer is no answer."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\b\s*")
 _BRACE = re.compile(r"(?<!\\)[{}]")
@@ -25,10 +25,10 @@ def boxes(text: str) -> list[tuple[int, str]]:
         start = match.end()
         if start < len(text) and text[start] == "{":
             end = closing.get(start, len(text))
-            if end - start <= 10 * LONGEST and end < len(text):
+            if end - start <= 10 * MAX_ANSWER_CHARS and end < len(text):
                 found.append((match.start(), text[start + 1 : end].strip()))
         else:  # \boxed 5: what follows up to a space or the end of the formula
-            bare = re.match(r"[^\s$]+", text[start : start + LONGEST + 1])
+            bare = re.match(r"[^\s$]+", text[start : start + MAX_ANSWER_CHARS + 1])
             if bare:
                 found.append((match.start(), bare[0].strip()))
     return found

@@ -15,13 +15,13 @@ from aiolimiter import AsyncLimiter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-RETRIES = 6
+MAX_RETRIES = 6
 """Attempts after the first one at a reply that failed: a broken connection, an error of the server, no usable text."""
 LONGEST_PAUSE = 60.0
 """Seconds; a server that asks for more is believed."""
 
 
-class Pace:
+class RateLimiter:
     """Lets requests through to one server: at most `concurrency` at once, fewer after it has refused some (429).
 
     A refusal halves what may be under way and holds everybody back for as long as the server says; every answer after

@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 
 from nsad_cli.errors import UsageError
 from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, printable, readable
-from nsad_cli.voting.rule_results import ALONE, STAYS, Standing
+from nsad_cli.voting.rule_results import ALONE, STAYS, RuleResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,16 +42,16 @@ def mark(right: bool | None) -> str:
     return UNKNOWN if right is None else RIGHT if right else WRONG
 
 
-def fitting(found: Mapping[str, Standing | UsageError], width: int, first: str) -> dict[str, Standing | UsageError]:
+def fitting(found: Mapping[str, RuleResult | UsageError], width: int, first: str) -> dict[str, RuleResult | UsageError]:
     """The rules whose columns fit beside the answers, `first` among them; those that could not be held take no room."""
-    held = [rule for rule, item in found.items() if isinstance(item, Standing)]
+    held = [rule for rule, item in found.items() if isinstance(item, RuleResult)]
     room = max((width - LABEL) // CELL, 1)
     before = sorted(held, key=lambda rule: rule != first)[:room]
     return {rule: item for rule, item in found.items() if rule in before or rule not in held}
 
 
 def draw(
-    found: Mapping[str, Standing | UsageError],
+    found: Mapping[str, RuleResult | UsageError],
     width: int,
     *,
     first: str,
@@ -63,7 +63,7 @@ def draw(
     width: cells. first: the rule that orders the answers. before: each rule's winner (class, answer) as it was; one
     that is another now is told. most: rows of answers.
     """
-    held = {rule: item for rule, item in found.items() if isinstance(item, Standing)}
+    held = {rule: item for rule, item in found.items() if isinstance(item, RuleResult)}
     leading = held.get(first) or next(iter(held.values()), None)
     names = {} if leading is None else _names(leading)
     longest = max((cell_len(name) for name in names.values()), default=0)
@@ -93,7 +93,7 @@ def draw(
     return lines + [[(text, "dim")] for text in _unheld(found)]
 
 
-def _unheld(found: Mapping[str, Standing | UsageError]) -> list[str]:
+def _unheld(found: Mapping[str, RuleResult | UsageError]) -> list[str]:
     """Why rules could not be held, a line a reason."""
     reasons: dict[str, list[str]] = {}
     for rule, item in found.items():
@@ -103,7 +103,7 @@ def _unheld(found: Mapping[str, Standing | UsageError]) -> list[str]:
     return [f"{', '.join(rules)} {reason}" for reason, rules in reasons.items()]
 
 
-def _names(item: Standing) -> dict[int, str]:
+def _names(item: RuleResult) -> dict[int, str]:
     """The answers by their class, the winner first."""
     return {name: one_line(vote.answer) for name, vote in zip(item.classes, item.ballot.votes, strict=True)}
 
@@ -113,7 +113,7 @@ def _right(chains: Sequence[Chain], name: int) -> bool | None:
     return any(known) if known else None
 
 
-def _cell(item: Standing, name: int, width: int) -> tuple[str, str]:
+def _cell(item: RuleResult, name: int, width: int) -> tuple[str, str]:
     if name not in item.classes:
         return " " * width, ""
     place = item.classes.index(name)
@@ -122,17 +122,17 @@ def _cell(item: Standing, name: int, width: int) -> tuple[str, str]:
     return set_cell_size(text, width), "winner" if place == 0 else ""
 
 
-def _margin(item: Standing) -> str:
+def _margin(item: RuleResult) -> str:
     return "–" if item.margin is None else f"{item.margin:.0%}"
 
 
-def _rests_on(item: Standing) -> str:
+def _rests_on(item: RuleResult) -> str:
     if isinstance(item.flip, str):
         return SHORT.get(item.flip, "–")
     return f"{len(item.flip)} of {len(item.chains)}"
 
 
-def _was(now: Standing, before: tuple[int | None, str] | None) -> str:
+def _was(now: RuleResult, before: tuple[int | None, str] | None) -> str:
     """The former winner's answer, where another one wins now."""
     if before is None or now.winner == before[0]:
         return ""

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nsad_cli.types import Chain, Problem
-    from nsad_cli.voting.problem_filters import Outcome
+    from nsad_cli.voting.problem_filters import ProblemResult
 
 PART = 400
 """Problems whose votes are held at once."""
-PATIENCE = 0.2
+READ_TIMEOUT_SECONDS = 0.2
 """Seconds to wait for another process's write, where no screen stands still meanwhile."""
 
 
@@ -70,7 +70,7 @@ class ChainSet:
         return f"{many} chain{'' if self.most == 1 else 's'} each"
 
 
-def open_store(path: Path, patience: float = PATIENCE) -> ChainStore:
+def open_store(path: Path, patience: float = READ_TIMEOUT_SECONDS) -> ChainStore:
     """Open a run's chain store to read, with little patience. Raises NsadError as ChainStore does."""
     return ChainStore(path, read_only=True, patience=patience)
 
@@ -106,7 +106,7 @@ def survey(
     ranker: str | None,
     rules: Sequence[str],
     first: Mapping[str, int] | None = None,
-) -> Iterator[dict[str, Outcome]]:
+) -> Iterator[dict[str, ProblemResult]]:
     """Every problem's votes by its id, in parts.
 
     first: votes only of these problems, each over so many of its chains, the first by their index.

@@ -35,7 +35,7 @@ HEAVIEST = {"sc": 1.0, "wsc": 1.0, "asc": 1.0, "asc-add": 2.0}
 """The most that a chain can weigh: a likelihood is at most 1, and so is a ranker's score."""
 
 
-def need_stoppable(rule: str) -> None:
+def require_stoppable(rule: str) -> None:
     """Raise UsageError for a rule that cannot stop early."""
     if rule not in STOPPABLE:
         raise UsageError(
@@ -75,7 +75,7 @@ def confidence(chains: Sequence[Chain], rule: str = "sc") -> float:
     A chain without an answer votes for none, one without weight hardly at all. Raises UsageError where the rule has no
     such probability, or a weight is missing, below zero, or more than the rule can give.
     """
-    need_stoppable(rule)
+    require_stoppable(rule)
     weights = chain_weights(chains, rule)
     for wrong, what, why in (
         (min(weights.values(), default=0.0) < 0, "below zero", "a chain that counts against its own answer"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nsad_cli.voting.rule_results import Standing, standings
+from nsad_cli.voting.rule_results import RuleResult, standings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class Won:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProblemResult:
     """A problem's votes in short; `won` holds the rules that could be held."""
 
     problem_id: str
@@ -42,54 +42,54 @@ class Outcome:
         return self.won.get(rule) or self.won.get("sc")
 
 
-def outcome(problem_id: str, chains: Sequence[Chain], rules: Sequence[str]) -> Outcome:
+def outcome(problem_id: str, chains: Sequence[Chain], rules: Sequence[str]) -> ProblemResult:
     """Hold the votes."""
     won = {
         rule: Won(held.ballot.answer, held.winner, held.right, held.margin)
         for rule, held in standings(chains, rules).items()
-        if isinstance(held, Standing)
+        if isinstance(held, RuleResult)
     }
-    return Outcome(problem_id, len(chains), any(chain.correct for chain in chains), won)
+    return ProblemResult(problem_id, len(chains), any(chain.correct for chain in chains), won)
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class ProblemFilter:
     """Problems with something in common; `holds` gets an outcome and the rule that decides."""
 
     name: str
     what: str
-    holds: Callable[[Outcome, str], bool]
+    holds: Callable[[ProblemResult, str], bool]
 
 
-def _disagree(found: Outcome, rule: str) -> bool:
+def _disagree(found: ProblemResult, rule: str) -> bool:
     winners = [found.won[name].answer_class for name in dict.fromkeys((*SHOWN, rule)) if name in found.won]
     return len(set(winners)) > 1
 
 
-def _gold_loses(found: Outcome, rule: str) -> bool:
+def _gold_loses(found: ProblemResult, rule: str) -> bool:
     won = found.by(rule)
     return found.any_right and won is not None and won.right is False
 
 
-def _near(found: Outcome, rule: str) -> bool:
+def _near(found: ProblemResult, rule: str) -> bool:
     won = found.by(rule)
     return won is not None and won.margin is not None and won.margin <= NEAR
 
 
-def _no_answer(found: Outcome, rule: str) -> bool:
+def _no_answer(found: ProblemResult, rule: str) -> bool:
     return found.chains > 0 and all(won.answer_class is None for won in found.won.values())
 
 
 QUEUES = (
-    Queue("all", "all problems", lambda found, rule: True),
-    Queue("disagree", "rules disagree", _disagree),
-    Queue("gold-loses", "a right chain loses", _gold_loses),
-    Queue("near", f"margin of {NEAR:.0%} or less", _near),
-    Queue("no-answer", "no chain has an answer", _no_answer),
+    ProblemFilter("all", "all problems", lambda found, rule: True),
+    ProblemFilter("disagree", "rules disagree", _disagree),
+    ProblemFilter("gold-loses", "a right chain loses", _gold_loses),
+    ProblemFilter("near", f"margin of {NEAR:.0%} or less", _near),
+    ProblemFilter("no-answer", "no chain has an answer", _no_answer),
 )
 
 
-def ordered(queue: Queue, outcomes: Sequence[Outcome], rule: str) -> list[Outcome]:
+def ordered(queue: ProblemFilter, outcomes: Sequence[ProblemResult], rule: str) -> list[ProblemResult]:
     """A queue's problems: the nearest first where it is about margins, else in their order."""
     found = [item for item in outcomes if queue.holds(item, rule)]
     if queue.name == "near":

@@ -21,7 +21,7 @@ STAYS = "no removal lets another answer win"
 
 
 @dataclass(frozen=True)
-class Standing:
+class RuleResult:
     """A vote that was held."""
 
     chains: tuple[Chain, ...]
@@ -74,22 +74,22 @@ class Standing:
 
 def standings(
     chains: Sequence[Chain], rules: Sequence[str] = RULES, power: float = 1.0
-) -> dict[str, Standing | UsageError]:
+) -> dict[str, RuleResult | UsageError]:
     """Every rule's vote among these chains; a rule that cannot be held gives the error that says why."""
     return {rule: _standing(chains, rule, power) for rule in rules}
 
 
-def standing(chains: Sequence[Chain], rule: str, power: float = 1.0) -> Standing:
+def standing(chains: Sequence[Chain], rule: str, power: float = 1.0) -> RuleResult:
     """One rule's vote, with weights raised to a power (see `raised`). Raises UsageError where it cannot be held."""
     seen = tuple(raised(chains, rule, power))
     ballot = vote(seen, rule)
     class_of = {chain.index: chain.answer_class for chain in seen}
     classes = tuple(found for item in ballot.votes if (found := class_of[item.chains[0]]) is not None)
     known = any(chain.correct is not None for chain in seen)
-    return Standing(seen, ballot, classes, _shares(seen, ballot), winner_is_right(seen, ballot) if known else None)
+    return RuleResult(seen, ballot, classes, _shares(seen, ballot), winner_is_right(seen, ballot) if known else None)
 
 
-def _standing(chains: Sequence[Chain], rule: str, power: float) -> Standing | UsageError:
+def _standing(chains: Sequence[Chain], rule: str, power: float) -> RuleResult | UsageError:
     try:
         return standing(chains, rule, power)
     except UsageError as error:

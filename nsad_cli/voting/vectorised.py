@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nsad_cli.types import Chain
-from nsad_cli.voting.problem_filters import Outcome, Won, outcome
+from nsad_cli.voting.problem_filters import ProblemResult, Won, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ LEVEL = 1e-9
 """Answers whose weights differ by less, of the greater one, are voted for again exactly."""
 
 
-def outcomes(rows: Sequence[Row], rules: Sequence[str]) -> list[Outcome]:
+def outcomes(rows: Sequence[Row], rules: Sequence[str]) -> list[ProblemResult]:
     """Each problem's votes in short, in the order of the rows: as `queues.outcome` gives them."""
     if not rows:
         return []
@@ -33,7 +33,7 @@ def outcomes(rows: Sequence[Row], rules: Sequence[str]) -> list[Outcome]:
         if held.unsure[place]:
             found.append(outcome(ids[start], [_chain(row) for row in rows[start:end]], rules))
         else:
-            found.append(Outcome(ids[start], end - start, bool(held.any_right[place]), dict(held.won(place))))
+            found.append(ProblemResult(ids[start], end - start, bool(held.any_right[place]), dict(held.won(place))))
     return found
 
 

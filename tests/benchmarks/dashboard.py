@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.context import Reader
+from nsad_cli.dashboard.context import DashboardContext
 from nsad_cli.dashboard.live.series import Series, decimate
 from nsad_cli.dashboard.screens.curves import CurvesView
 from nsad_cli.runs.run import FORMAT
@@ -133,7 +133,7 @@ class Timed(Dashboard):
 async def framed(home: Path, points: int, size: tuple[int, int]) -> tuple[float, list[float], list[float]]:
     """Seconds until a log is read whole; then each frame's processor time and time by the clock, in ms."""
     log = make_run(home, f"curves-{points}", points)
-    app = Timed(Reader(home, log.parent.name), "curves")
+    app = Timed(DashboardContext(home, log.parent.name), "curves")
     begun = time.perf_counter()
     spent, by_clock = [], []
     async with app.run_test(size=size) as pilot:

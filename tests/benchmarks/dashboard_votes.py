@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.context import Reader
+from nsad_cli.dashboard.context import DashboardContext
 from nsad_cli.dashboard.screens.votes import VotesView
 from nsad_cli.runs.run import FORMAT
 from nsad_cli.store.chains import ChainStore
@@ -107,7 +107,7 @@ def _without_a_screen(run: Path) -> dict[str, float]:
 
 
 async def _on_screen(run: Path) -> dict[str, float]:
-    app = Dashboard(Reader(run.parent, run.name), "votes")
+    app = Dashboard(DashboardContext(run.parent, run.name), "votes")
     started = time.perf_counter()
     async with app.run_test(size=(120, 36)) as pilot:
         while not (isinstance(view := app.screen, VotesView) and view.query("#problems") and view.panes.problems.count):

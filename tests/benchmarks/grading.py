@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from nsad_cli.config.schema import TeacherConfig
-from nsad_cli.grading.checker import Checker, Outcome
+from nsad_cli.grading.checker import Checker, Equivalence
 from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
 from nsad_cli.grading.extract import extract
@@ -87,11 +87,11 @@ def measure(sample: int, seconds: int) -> dict[str, Any]:
     apart = [
         (pair, outcome.value)
         for pair, outcome, their in zip(pairs, ours, theirs, strict=True)
-        if (outcome, their) in ((Outcome.EQUAL, False), (Outcome.DIFFERENT, True))
+        if (outcome, their) in ((Equivalence.EQUAL, False), (Equivalence.DIFFERENT, True))
     ]
     unknown = [(pair, outcome) for pair, outcome in apart if reason(*pair, outcome == "equal") is None]
     declined = sum(
-        outcome in (Outcome.UNDECIDED, Outcome.TIMEOUT) and their is not None
+        outcome in (Equivalence.UNDECIDED, Equivalence.TIMEOUT) and their is not None
         for outcome, their in zip(ours, theirs, strict=True)
     )
     return {

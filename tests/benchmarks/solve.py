@@ -28,7 +28,7 @@ from nsad_cli.config.schema import Recipe, validate_recipe
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.session import Session
-from nsad_cli.inference.solver import Ask, Ranker, Solver
+from nsad_cli.inference.solver import Ranker, Solver, VoteSettings
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.problems import arithmetic
 from nsad_cli.rankers.linear_probe import ProbeRanker
@@ -150,7 +150,7 @@ def shares(session: Session, problems: Sequence[Problem], samples: int) -> dict[
                 engine = Hard(sampler) if way == "hard" else sampler
                 started = time.perf_counter()
                 with Checker() as checker:
-                    solver = Solver(engine, sampling, timed, checker, Ask(samples, "asc"), seed=f"{number}")
+                    solver = Solver(engine, sampling, timed, checker, VoteSettings(samples, "asc"), seed=f"{number}")
                     list(solver.solve([problem], (lambda *_: None) if way == "live" else None))
                 seconds = time.perf_counter() - started
                 if number:  # the first only warms up

@@ -32,6 +32,7 @@ def run_nsad(home: Path, *arguments: str, stdin: str = "", **variables: str) -> 
     environment |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "OMP_NUM_THREADS": "1"} | variables
     return subprocess.run(
         [sys.executable, "-m", "nsad_cli", *arguments],
+        check=False,
         cwd=home,
         env=environment,
         input=stdin,
@@ -458,7 +459,9 @@ def test_bad_input_is_told_in_three_lines(nsad: Nsad, arguments: list[str], code
 )
 def test_a_stream_that_cannot_be_used_is_told(tmp_path: Path, command: str, text: bytes, words: str) -> None:
     shell = f"exec {sys.executable} -m nsad_cli {command}"
-    result = subprocess.run(["sh", "-c", os.fsencode(shell)], cwd=tmp_path, input=text, capture_output=True)
+    result = subprocess.run(
+        ["sh", "-c", os.fsencode(shell)], check=False, cwd=tmp_path, input=text, capture_output=True
+    )
     lines = result.stderr.decode().splitlines()
     assert result.returncode in (1, 2) and result.stdout == b"" and len(lines) == 3, lines
     assert words in lines[0] + lines[1]
@@ -469,7 +472,7 @@ def test_a_stream_that_cannot_be_used_is_told(tmp_path: Path, command: str, text
 def test_nobody_needs_to_read(tmp_path: Path) -> None:
     (tmp_path / "chains.jsonl").write_text('{"id": "a", "gold": "7", "chains": [{"text": "", "answer": "7"}]}\nbad\n')
     shell = f"{sys.executable} -m nsad_cli vote chains.jsonl --json 2>&-; {sys.executable} -m nsad_cli --help | true"
-    result = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True)
+    result = subprocess.run(["sh", "-c", shell], check=False, cwd=tmp_path, capture_output=True)
     assert json.loads(result.stdout)["accuracy"] == 1.0
     assert result.stderr == b""
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nsad_cli.cli.review import screen
 from nsad_cli.grading.review_session import Item
 from nsad_cli.store.rationales import Store
-from nsad_cli.store.records import Doubt, Queue
+from nsad_cli.store.records import ReviewItem, ReviewSource
 from nsad_cli.types import Problem
 from tests.cli.test_commands import failure, run_nsad
 from tests.helpers.terminal import Terminal
@@ -130,7 +130,7 @@ def test_nothing_to_review_is_said(home: Path) -> None:
     with Store(run / "store.sqlite") as store:
         params = json.loads((run / "manifest.json").read_text())["stages"]["collect"]["result"]["params"]
         for label in store.labels(params):
-            store.review(label.key, label.graded, Queue.DISPUTED)
+            store.review(label.key, label.graded, ReviewSource.DISPUTED)
     with Terminal(home, "grade", "--review") as terminal:
         assert terminal.end("")[0] == 0
     assert "nothing is disputed" in terminal.raw
@@ -149,8 +149,8 @@ LINES = st.text("a \n", max_size=400)
 @example("a\n" * 50, "a\n" * 50, "a b " * 50, 20, 12)
 def test_any_text_is_harmless_and_fits(question: str, text: str, answer: str, width: int, height: int | None) -> None:
     problem = Problem("p", question, answer, "test", subject=answer, level=question)
-    doubt = Doubt(problem, "teacher\x1b[0m", text, answer, answer)
-    lines = screen(Item(1, Queue.DISPUTED, 3, 41), doubt, width, height)
+    doubt = ReviewItem(problem, "teacher\x1b[0m", text, answer, answer)
+    lines = screen(Item(1, ReviewSource.DISPUTED, 3, 41), doubt, width, height)
     assert height is None or len(lines) <= height
     assert all(line.cell_len <= width for line in lines)
     steering = {"Cc", "Cf", "Cs", "Zl", "Zp"}

@@ -68,8 +68,8 @@ Serve = Callable[..., Server]
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Start a server with options; looks at its batches follow each other at once."""
-    monkeypatch.setattr("nsad_cli.collection.batch_collect.FIRST_LOOK", 0.01)
-    monkeypatch.setattr("nsad_cli.collection.batch_collect.LAST_LOOK", 0.05)
+    monkeypatch.setattr("nsad_cli.collection.batch_collect.FIRST_POLL_SECONDS", 0.01)
+    monkeypatch.setattr("nsad_cli.collection.batch_collect.MAX_POLL_SECONDS", 0.05)
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*options: str) -> Server:
@@ -178,7 +178,7 @@ def test_killed_before_the_batch_was_made_it_is_made_anew(
         assert sum(map(len, store.in_batches("m", key).values())) == 4
         assert collect(asked, teacher(server.url, batch=False), 2, store).in_batches == 4
         monkeypatch.undo()
-        monkeypatch.setattr("nsad_cli.collection.batch_collect.FIRST_LOOK", 0.01)
+        monkeypatch.setattr("nsad_cli.collection.batch_collect.FIRST_POLL_SECONDS", 0.01)
         assert collect_batches(asked, teacher(server.url), 2, store).new == 4
     assert len(server.told()["batches"]) == 1
 
@@ -237,11 +237,11 @@ def test_where_less_may_wait_smaller_batches_follow_each_other(serve: Serve, tmp
 
 def test_the_apis_limits_split_batches(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server, asked = serve(), problems(*(f"q {i}" for i in range(10)))
-    monkeypatch.setattr("nsad_cli.collection.batch_collect.MOST_REQUESTS", 4)
+    monkeypatch.setattr("nsad_cli.collection.batch_collect.MAX_REQUESTS", 4)
     with Store(tmp_path / "store.sqlite") as store:
         assert collect_batches(asked, teacher(server.url), 1, store).new == 10
         assert len(server.told()["batches"]) == 3
-        monkeypatch.setattr("nsad_cli.collection.batch_collect.MOST_BYTES", 1)
+        monkeypatch.setattr("nsad_cli.collection.batch_collect.MAX_BYTES", 1)
         assert collect_batches(asked, teacher(server.url), 2, store).new == 10
     assert len(server.told()["batches"]) == 13
 
@@ -363,8 +363,8 @@ def test_a_batch_that_is_gone_or_was_cancelled_is_told_and_not_paid_again(serve:
 
 
 def test_what_cannot_be_asked_by_batches(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsad_cli.collection.batch_collect.MISSES", 1)
-    monkeypatch.setattr("nsad_cli.teachers.batch_api.RETRIES", 0)
+    monkeypatch.setattr("nsad_cli.collection.batch_collect.MAX_MISSED_POLLS", 1)
+    monkeypatch.setattr("nsad_cli.teachers.batch_api.MAX_RETRIES", 0)
     for spec in ("arithmetic", "hf:x", "jsonl:x"):
         with pytest.raises(UsageError, match="by batches"):
             make_teacher(spec, TeacherConfig(batch=True))

@@ -145,7 +145,7 @@ def test_tokens_are_counted_where_the_encoding_can_be_had(monkeypatch: pytest.Mo
 
 
 def test_an_encoding_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsad_cli.collection.token_counts.PATIENCE", 0.1)
+    monkeypatch.setattr("nsad_cli.collection.token_counts.TOKENIZER_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(tiktoken, "encoding_for_model", lambda _: time.sleep(5))
     started = time.monotonic()
     assert "estimated" in counter("gpt-4")[1]

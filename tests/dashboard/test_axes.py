@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsad_cli.dashboard.axis_ticks import count, labels, log_ticks, number, ticks
-from nsad_cli.dashboard.widgets.viewport import CLOSEST, Sight
+from nsad_cli.dashboard.widgets.viewport import CLOSEST, Viewport
 
 
 @given(low=st.floats(-1e9, 1e9), width=st.floats(1e-6, 1e9), most=st.integers(2, 20))
@@ -70,7 +70,7 @@ moves = st.one_of(
 
 @given(found=st.lists(moves, max_size=30))
 def test_what_is_in_sight_stays_within_what_there_is(found: list[tuple[str, float, float | None]]) -> None:
-    sight, last = Sight(), 100.0
+    sight, last = Viewport(), 100.0
     sight.grow(1, last)
     for kind, amount, around in found:
         followed = sight.newest
@@ -88,7 +88,7 @@ def test_what_is_in_sight_stays_within_what_there_is(found: list[tuple[str, floa
 
 
 def test_zooming_keeps_the_step_where_it_stands() -> None:
-    sight = Sight()
+    sight = Viewport()
     sight.grow(0, 100)
     sight.zoom(0.5, 40)
     assert sight.bounds == (20, 70)
@@ -106,7 +106,7 @@ def test_zooming_keeps_the_step_where_it_stands() -> None:
 
 
 def test_one_step_has_room_around_it() -> None:
-    sight = Sight()
+    sight = Viewport()
     sight.grow(7, 7)
     assert sight.bounds == (6.5, 7.5)
     sight.zoom(0.1)

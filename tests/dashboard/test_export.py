@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nsad_cli.dashboard import app as app_module
-from nsad_cli.dashboard.export import PART, Data, NotWanted, export, free_name
+from nsad_cli.dashboard.export import PART, Data, ExportCancelledError, export, free_name
 from nsad_cli.dashboard.live.growable_array import Growing
 from nsad_cli.dashboard.live.series import Series
 from nsad_cli.dashboard.screens.curves_selection import Source, table
@@ -52,7 +52,7 @@ def test_what_is_not_wanted_any_more_leaves_nothing(tmp_path: Path) -> None:
             taken.append(i)
             yield (i,)
 
-    with pytest.raises(NotWanted):
+    with pytest.raises(ExportCancelledError):
         export(tmp_path, "view", "<svg/>", Data(("n",), rows()), lambda: len(taken) > 3 * PART)
     assert len(taken) <= 4 * PART + 1
     assert not list(tmp_path.iterdir())

@@ -17,7 +17,7 @@ from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.compare import compare
 from nsad_cli.evaluation.measure import unseen_problems
 from nsad_cli.evaluation.stored_chains import Side, stored_chains
-from nsad_cli.generation.engine_spec import Engine, parse_engine
+from nsad_cli.generation.engine_spec import EngineSpec, parse_engine
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.current_ranker import present_ranker
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROBLEMS = [asked(f"What is {i} + 1?", str(i + 1)) for i in range(3)]
-HF = Engine()
-SERVER = Engine("server", "m")
+HF = EngineSpec()
+SERVER = EngineSpec("server", "m")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def teach(run: Run, reads: str, kind: str = "probe", bias: float = 0.0) -> str:
     return ranker_name(folder)
 
 
-def key_of(run: Run, model: str = "nce", engine: Engine = HF, *, sampled: bool = True) -> dict[str, str]:
+def key_of(run: Run, model: str = "nce", engine: EngineSpec = HF, *, sampled: bool = True) -> dict[str, str]:
     sampling, recipe = Sampling.of(run.recipe.sampling), run.recipe
     how = sampling_key(sampling if sampled else greedy(sampling), recipe.seed)
     return {"model": model, "model_key": engine.key(model_key(run, recipe, model)), "sampling": how}
@@ -77,7 +77,7 @@ def measure(
     rankers: Sequence[str] = (),
     *,
     model: str = "nce",
-    engine: Engine = HF,
+    engine: EngineSpec = HF,
     scored: int | None = None,
 ) -> None:
     """Keep a greedy chain and so many sampled ones of each problem; the first `scored` problems get every ranker's

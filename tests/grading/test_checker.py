@@ -9,7 +9,7 @@ import pytest
 
 from nsad_cli.errors import NsadError
 from nsad_cli.grading.answer_classes import answer_classes
-from nsad_cli.grading.checker import Checker, Outcome
+from nsad_cli.grading.checker import Checker, Equivalence
 from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
 from nsad_cli.grading.verdicts import judge
@@ -33,7 +33,12 @@ def test_what_the_cheap_deciders_leave_open(checker: Checker) -> None:
     """The second checker may prove them equal, and never different."""
     pairs = [LEFT_OPEN, (r"\log x + y", r"\log x + 2y"), (r"0.3333", "1/3"), ("(1,2)", "(2,1)")]
     assert [decide(*pair) for pair in pairs[:3]] == [Decision.OPEN] * 3
-    assert checker.equivalent(pairs) == [Outcome.EQUAL, Outcome.UNDECIDED, Outcome.UNDECIDED, Outcome.DIFFERENT]
+    assert checker.equivalent(pairs) == [
+        Equivalence.EQUAL,
+        Equivalence.UNDECIDED,
+        Equivalence.UNDECIDED,
+        Equivalence.DIFFERENT,
+    ]
     assert checker.equivalent([(b, a) for a, b in pairs]) == checker.equivalent(pairs)
 
 
@@ -43,13 +48,13 @@ def test_a_pair_that_takes_too_long_is_a_timeout_and_the_next_ones_are_decided()
         started = time.monotonic()
         outcomes = checker.equivalent([(r"\log(9!!!!)", r"\log(8!!!!)+x"), (r"2\log x", r"\log x+\log x")])
         assert time.monotonic() - started < 30
-    assert outcomes[0] in (Outcome.TIMEOUT, Outcome.UNDECIDED, Outcome.DIFFERENT)
-    assert outcomes[1] is Outcome.EQUAL
+    assert outcomes[0] in (Equivalence.TIMEOUT, Equivalence.UNDECIDED, Equivalence.DIFFERENT)
+    assert outcomes[1] is Equivalence.EQUAL
 
 
 @pytest.mark.parametrize("text", ["__import__('os').system('true')", "{" * 300, r"\frac{" * 60, "a" * 100_000])
 def test_hostile_answers_get_an_outcome(checker: Checker, text: str) -> None:
-    assert checker.equivalent([(text, "5")])[0] in (Outcome.UNDECIDED, Outcome.DIFFERENT, Outcome.TIMEOUT)
+    assert checker.equivalent([(text, "5")])[0] in (Equivalence.UNDECIDED, Equivalence.DIFFERENT, Equivalence.TIMEOUT)
 
 
 def test_verdicts(checker: Checker) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.grading.checker import Checker, Outcome
+from nsad_cli.grading.checker import Checker, Equivalence
 from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
 from nsad_cli.grading.equivalence.exact_values import number
@@ -272,7 +272,7 @@ def checker() -> Iterator[Checker]:
 @pytest.mark.parametrize(("a", "b"), NEVER_DIFFERENT)
 def test_what_has_two_senses_never_differs(checker: Checker, a: str, b: str) -> None:
     """Decided with the second checker's help: such an answer is disputed or right, and never wrong."""
-    assert checker.equivalent([(a, b)])[0] is not Outcome.DIFFERENT
+    assert checker.equivalent([(a, b)])[0] is not Equivalence.DIFFERENT
     assert decide(a, b) is decide(b, a)
 
 
@@ -281,7 +281,7 @@ def test_what_has_two_senses_never_differs(checker: Checker, a: str, b: str) -> 
     [("10_2", "2"), ("5m", "5"), ("(1,2)", "[1,2]"), ("(2,1)", "1,2"), ("5 m", "5 cm"), ("x=1", "y=1"), ("0", "x+y=0")],
 )
 def test_what_has_two_senses_is_not_equal_either(checker: Checker, a: str, b: str) -> None:
-    assert checker.equivalent([(a, b)]) == [Outcome.UNDECIDED]
+    assert checker.equivalent([(a, b)]) == [Equivalence.UNDECIDED]
 
 
 SIGNS = r"""
@@ -314,7 +314,7 @@ def test_the_checker_is_reflexive_and_symmetric(items: list[tuple[str, str]]) ->
     with Checker(seconds=1, workers=1) as checker:
         settled = [pair for pair in items if decide(*pair) is not Decision.OPEN]
         assert checker.equivalent(settled) == checker.equivalent([(b, a) for a, b in settled])
-        assert set(checker.equivalent([(a, a) for a, _ in items])) == {Outcome.EQUAL}
+        assert set(checker.equivalent([(a, a) for a, _ in items])) == {Equivalence.EQUAL}
 
 
 @given(st.integers(-10_000, 10_000), st.integers(1, 500))

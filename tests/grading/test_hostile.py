@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nsad_cli.grading import checker as checker_module
-from nsad_cli.grading.checker import Checker, Outcome
+from nsad_cli.grading.checker import Checker, Equivalence
 from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
 from nsad_cli.grading.extract import extract
@@ -86,8 +86,8 @@ def test_each_gets_a_verdict_in_time_and_the_next_answer_is_graded(checker: Chec
     judged = judge([(rf"So \boxed{{{text}}}", "5", Finish.STOP), (f"#### {text}", "5", Finish.STOP)], checker)
     assert time.monotonic() - started < 2 * SECONDS + 10  # two pairs at most, and a worker's restart
     assert all(item.verdict in Verdict and item.verdict is not Verdict.CORRECT for item in judged) or "5" in text
-    assert checker.equivalent([(text, text)]) == [Outcome.EQUAL]
-    assert checker.equivalent([(r"\log x + y", r"y + \log x")]) == [Outcome.EQUAL]
+    assert checker.equivalent([(text, text)]) == [Equivalence.EQUAL]
+    assert checker.equivalent([(r"\log x + y", r"y + \log x")]) == [Equivalence.EQUAL]
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -141,7 +141,7 @@ def test_no_worker_grows_past_its_limit(monkeypatch: pytest.MonkeyPatch) -> None
     with Checker(seconds=SECONDS, workers=1) as checker:
         for text in ("9**9**9**9", "(10^{9})!", r"\binom{10^{9}}{5 \cdot 10^{8}}", "(a+b+c+d)^{900}", "2^{2^{34}}"):
             outcome = checker.equivalent([(text, "5")])[0]
-            assert outcome in (Outcome.UNDECIDED, Outcome.DIFFERENT, Outcome.TIMEOUT)
+            assert outcome in (Equivalence.UNDECIDED, Equivalence.DIFFERENT, Equivalence.TIMEOUT)
             peak = max([peak, *(worker.memory_info().rss for worker in workers())])
     assert 0 < peak < 2**30
 
@@ -185,7 +185,7 @@ LATEX = st.lists(st.sampled_from(SIGNS.split()), max_size=14).map("".join)
 @given(st.one_of(LATEX, st.text(max_size=30)), LATEX)
 def test_fuzzed_pairs_get_an_outcome_and_are_symmetric(checker: Checker, a: str, b: str) -> None:
     first, second = checker.equivalent([(a, b), (a, a)])
-    assert second is Outcome.EQUAL
+    assert second is Equivalence.EQUAL
     assert checker.equivalent([(b, a)]) == [first]
 
 

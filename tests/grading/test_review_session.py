@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nsad_cli.errors import NsadError
 from nsad_cli.grading.review_session import VERDICTS, Settling, items
 from nsad_cli.store.rationales import Store
-from nsad_cli.store.records import Queue
+from nsad_cli.store.records import ReviewSource
 from nsad_cli.types import Verdict
 from tests.grading.test_review_statistics import fill
 
@@ -27,7 +27,7 @@ def test_any_keys(keys: list[str]) -> None:
         before = store.labels("k")
         assert store.labels("k", [Verdict.DISPUTED]) == [label for label in before if label.graded is Verdict.DISPUTED]
         settling = Settling(items(before, sample=1))
-        assert [item.queue for item in settling.items] == [Queue.DISPUTED] * 2 + [Queue.SAMPLE]
+        assert [item.queue for item in settling.items] == [ReviewSource.DISPUTED] * 2 + [ReviewSource.SAMPLE]
         said: list[tuple[int, str]] = []
         for key in keys:
             place = settling.place

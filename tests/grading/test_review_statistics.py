@@ -18,8 +18,8 @@ from nsad_cli.grading.review_statistics import Findings, findings, waiting
 from nsad_cli.pipeline.pipeline import Pipeline, run_stages
 from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import Store
-from nsad_cli.store.records import Label, Queue
-from nsad_cli.types import Draw, Judgement, Problem, Verdict
+from nsad_cli.store.records import ReviewedLabel, ReviewSource
+from nsad_cli.types import Draw, Grade, Problem, Verdict
 from tests.training.test_stages import recipe
 
 REVIEWS = (Verdict.CORRECT, Verdict.WRONG, Verdict.NO_ANSWER, Verdict.BAD_GOLD, None)
@@ -35,7 +35,7 @@ def fill(store: Store, verdicts: list[Verdict]) -> dict[int, Verdict]:
 
 def regrade(store: Store, verdicts: list[Verdict], grader: str) -> dict[int, Verdict]:
     keys = [item.key for item in store.ungraded(grader)]
-    store.set_verdicts([(k, Judgement(v, "9", "why")) for k, v in zip(keys, verdicts, strict=True)], grader)
+    store.set_verdicts([(k, Grade(v, "9", "why")) for k, v in zip(keys, verdicts, strict=True)], grader)
     return dict(zip(keys, verdicts, strict=True))
 
 
@@ -61,7 +61,7 @@ def test_a_review_changes_its_own_draw_alone_and_outlives_every_regrading(
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
         keys = list(fill(store, graded))
         for place, verdict in reviews.items():
-            store.review(keys[place], verdict, Queue.DISPUTED)
+            store.review(keys[place], verdict, ReviewSource.DISPUTED)
 
         def expected(by_grader: list[Verdict]) -> dict[str, Verdict]:
             return {f"p{i}": reviews.get(i) or verdict for i, verdict in enumerate(by_grader)}
@@ -83,16 +83,16 @@ def test_a_problem_lacks_what_people_say_it_lacks(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         keys = list(fill(store, [Verdict.CORRECT, Verdict.WRONG, Verdict.WRONG]))
         assert store.lacking("teacher", "k", 1, 0) == {"p1", "p2"}
-        store.review(keys[0], Verdict.WRONG, Queue.DISPUTED)
-        store.review(keys[1], Verdict.CORRECT, Queue.SAMPLE)
-        store.review(keys[2], Verdict.BAD_GOLD, Queue.SAMPLE)
+        store.review(keys[0], Verdict.WRONG, ReviewSource.DISPUTED)
+        store.review(keys[1], Verdict.CORRECT, ReviewSource.SAMPLE)
+        store.review(keys[2], Verdict.BAD_GOLD, ReviewSource.SAMPLE)
         assert store.lacking("teacher", "k", 1, 0) == {"p0"}
 
 
 def test_a_corrected_gold_answer_takes_its_review_with_it(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         for key in fill(store, [Verdict.WRONG, Verdict.WRONG]):
-            store.review(key, Verdict.CORRECT, Queue.SAMPLE)
+            store.review(key, Verdict.CORRECT, ReviewSource.SAMPLE)
         store.add_problems([Problem("p1", "What is 1?", "one", "test")])
         regrade(store, [Verdict.WRONG], "1")
         assert effective(store) == {"p0": Verdict.CORRECT, "p1": Verdict.WRONG}
@@ -112,8 +112,8 @@ def test_a_store_of_the_format_before_gains_the_column(tmp_path: Path) -> None:
     db.close()
     with Store(path) as store:
         (key,) = fill(store, [Verdict.WRONG])
-        store.review(key, Verdict.CORRECT, Queue.SAMPLE)
-        assert [label.queue for label in store.labels("k")] == [Queue.SAMPLE]
+        store.review(key, Verdict.CORRECT, ReviewSource.SAMPLE)
+        assert [label.queue for label in store.labels("k")] == [ReviewSource.SAMPLE]
 
 
 # --- estimates -----------------------------------------------------------------------------------------------------
@@ -162,11 +162,11 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     covered = 0
     for n in range(400):
         right = set(random.Random(n).sample(range(1000), 60))
-        labels = [Label(i, f"{n}:{i}", Verdict.WRONG) for i in range(1000)]
-        for label in waiting(labels, Queue.SAMPLE, 80):
+        labels = [ReviewedLabel(i, f"{n}:{i}", Verdict.WRONG) for i in range(1000)]
+        for label in waiting(labels, ReviewSource.SAMPLE, 80):
             verdict = Verdict.CORRECT if label.key in right else Verdict.WRONG
-            labels[label.key] = Label(label.key, label.name, Verdict.WRONG, Queue.SAMPLE, verdict)
-        low, high = findings(labels, Queue.SAMPLE).interval or (0, 0)
+            labels[label.key] = ReviewedLabel(label.key, label.name, Verdict.WRONG, ReviewSource.SAMPLE, verdict)
+        low, high = findings(labels, ReviewSource.SAMPLE).interval or (0, 0)
         covered += low <= 60 <= high
     assert 0.93 <= covered / 400 <= 1
 
@@ -174,36 +174,41 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
 def test_only_the_random_sample_counts_for_d_minus() -> None:
     """A draw settled while it was disputed, and called wrong by a later grader, is known and no sample of the rest."""
     labels = [
-        Label(0, "a", Verdict.WRONG, Queue.SAMPLE, Verdict.WRONG),
-        Label(1, "b", Verdict.WRONG, Queue.DISPUTED, Verdict.CORRECT),
-        Label(2, "c", Verdict.WRONG, Queue.SAMPLE, None),
-        Label(3, "d", Verdict.WRONG),
-        Label(4, "e", Verdict.DISPUTED, Queue.DISPUTED, Verdict.CORRECT),
-        Label(5, "f", Verdict.DISPUTED),
+        ReviewedLabel(0, "a", Verdict.WRONG, ReviewSource.SAMPLE, Verdict.WRONG),
+        ReviewedLabel(1, "b", Verdict.WRONG, ReviewSource.DISPUTED, Verdict.CORRECT),
+        ReviewedLabel(2, "c", Verdict.WRONG, ReviewSource.SAMPLE, None),
+        ReviewedLabel(3, "d", Verdict.WRONG),
+        ReviewedLabel(4, "e", Verdict.DISPUTED, ReviewSource.DISPUTED, Verdict.CORRECT),
+        ReviewedLabel(5, "f", Verdict.DISPUTED),
     ]
-    wrong = findings(labels, Queue.SAMPLE)
+    wrong = findings(labels, ReviewSource.SAMPLE)
     assert (wrong.draws, wrong.reviewed, wrong.right, wrong.skipped) == (3, 1, 0, 1)
-    disputed = findings(labels, Queue.DISPUTED)
+    disputed = findings(labels, ReviewSource.DISPUTED)
     assert (disputed.draws, disputed.reviewed, disputed.right) == (2, 1, 1)
 
 
 def test_the_order_is_fixed_and_what_is_new_comes_first() -> None:
-    labels = [Label(i, f"draw {i}", Verdict.WRONG) for i in range(50)]
-    order = [label.key for label in waiting(labels, Queue.SAMPLE)]
+    labels = [ReviewedLabel(i, f"draw {i}", Verdict.WRONG) for i in range(50)]
+    order = [label.key for label in waiting(labels, ReviewSource.SAMPLE)]
     assert order != sorted(order)
     assert sorted(order) == list(range(50))
-    assert [label.key for label in waiting(reversed(labels), Queue.SAMPLE, 5)] == order[:5]
+    assert [label.key for label in waiting(reversed(labels), ReviewSource.SAMPLE, 5)] == order[:5]
     last = order[9]
     seen = [
-        Label(label.key, label.name, Verdict.WRONG, Queue.SAMPLE, Verdict.WRONG) if label.key in order[:10] else label
+        ReviewedLabel(label.key, label.name, Verdict.WRONG, ReviewSource.SAMPLE, Verdict.WRONG)
+        if label.key in order[:10]
+        else label
         for label in labels
     ]
-    assert findings(seen, Queue.SAMPLE).unseen == 0
-    fewer = [Label(i, f"draw {i}", Verdict.WRONG) if i == order[2] else seen[i] for i in range(50)]
-    assert findings(fewer, Queue.SAMPLE).unseen == 1
-    assert waiting(fewer, Queue.SAMPLE, 1)[0].key == order[2]
-    skipped = [Label(i, seen[i].name, Verdict.WRONG, Queue.SAMPLE, None) if i == last else seen[i] for i in range(50)]
-    assert waiting(skipped, Queue.SAMPLE)[-1].key == last
+    assert findings(seen, ReviewSource.SAMPLE).unseen == 0
+    fewer = [ReviewedLabel(i, f"draw {i}", Verdict.WRONG) if i == order[2] else seen[i] for i in range(50)]
+    assert findings(fewer, ReviewSource.SAMPLE).unseen == 1
+    assert waiting(fewer, ReviewSource.SAMPLE, 1)[0].key == order[2]
+    skipped = [
+        ReviewedLabel(i, seen[i].name, Verdict.WRONG, ReviewSource.SAMPLE, None) if i == last else seen[i]
+        for i in range(50)
+    ]
+    assert waiting(skipped, ReviewSource.SAMPLE)[-1].key == last
 
 
 # --- later stages --------------------------------------------------------------------------------------------------
@@ -232,10 +237,10 @@ def test_training_after_a_review_trains_again(tiny_llama: Path, tmp_path: Path) 
     before, _ = negative()
     assert negative()[1]
     with Store(run.store_path) as store:
-        first, second, *_ = waiting(store.labels(params), Queue.DISPUTED)
-        store.review(first.key, None, Queue.DISPUTED)
+        first, second, *_ = waiting(store.labels(params), ReviewSource.DISPUTED)
+        store.review(first.key, None, ReviewSource.DISPUTED)
         assert negative()[1], "who skips changes nothing"
-        store.review(second.key, Verdict.WRONG, Queue.DISPUTED)
+        store.review(second.key, Verdict.WRONG, ReviewSource.DISPUTED)
     after, done = negative()
     assert not done
     assert after["weights"] != before["weights"]
@@ -250,6 +255,6 @@ def test_real_grading_leaves_a_review_alone(tmp_path: Path) -> None:
         store.add_draws([Draw("p", "teacher", 0, "The answer is 2."), Draw("p", "teacher", 1, "The answer is 3.")], "k")
         assert grade(store, checker).by_verdict() == {"correct": 1, "wrong": 1}
         (label,) = store.labels("k")
-        store.review(label.key, Verdict.CORRECT, Queue.SAMPLE)
+        store.review(label.key, Verdict.CORRECT, ReviewSource.SAMPLE)
         store.forget_verdicts("k")
         assert grade(store, checker).by_verdict() == {"correct": 2}

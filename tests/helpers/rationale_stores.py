@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from nsad_cli.store.rationales import Store
-from nsad_cli.store.records import Queue
-from nsad_cli.types import Draw, Finish, Judgement, Problem, Verdict
+from nsad_cli.store.records import ReviewSource
+from nsad_cli.types import Draw, Finish, Grade, Problem, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,8 +56,8 @@ def fill(path: Path, *, graded: bool = True, draws: bool = True) -> dict[tuple[s
         keys = store.draw_keys("gpt", PARAMS)
         if graded:
             told = [(keys[pid, i], v) for pid, verdicts in VERDICTS.items() for i, v in enumerate(verdicts) if v]
-            store.set_verdicts([(key, Judgement(v, str(key), f"because {v.value}")) for key, v in told], "5")
-            store.review(keys["p0", 2], C, Queue.SAMPLE)
+            store.set_verdicts([(key, Grade(v, str(key), f"because {v.value}")) for key, v in told], "5")
+            store.review(keys["p0", 2], C, ReviewSource.SAMPLE)
         return keys
 
 

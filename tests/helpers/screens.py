@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.context import Reader
+from nsad_cli.dashboard.context import DashboardContext
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ def drive(app: Dashboard, script: Callable[[Pilot[Any]], Awaitable[None]], size:
 
 def dashboard(home: Path, run: str | None = None, first: str = "runs", **options: Any) -> Dashboard:
     """A dashboard over a folder of runs at a stopped clock."""
-    return Dashboard(Reader(home, run, clock=lambda: NOW), first, **options)
+    return Dashboard(DashboardContext(home, run, clock=lambda: NOW), first, **options)
 
 
 def check_snapshot(app: Dashboard, name: str) -> None:

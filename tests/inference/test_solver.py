@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nsad_cli.errors import UsageError
-from nsad_cli.generation.cached_sampler import KeptSampler
+from nsad_cli.generation.cached_sampler import CachedSampler
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.grading.chains import complete
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.sampling import Subject, sample_all, sampling_key
-from nsad_cli.inference.solver import Ask, Solver
+from nsad_cli.inference.solver import Solver, VoteSettings
 from nsad_cli.problems.question_files import asked
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
@@ -76,13 +76,13 @@ def checker() -> Iterator[Checker]:
         yield found
 
 
-def solver(engine: object, checker: Checker, ask: Ask, ranker: Lengths | None = None) -> Solver:
+def solver(engine: object, checker: Checker, ask: VoteSettings, ranker: Lengths | None = None) -> Solver:
     return Solver(engine, Sampling(), ranker, checker, ask, seed="0")  # type: ignore[arg-type]
 
 
 def test_all_chains_vote_at_once_without_a_threshold(checker: Checker) -> None:
     engine = Engine(a=["7", "7.0", "8", None], b=["2", "2", "2", "3"])
-    found = {s.problem.id: s for s in solver(engine, checker, Ask(4, "sc")).solve(PROBLEMS)}
+    found = {s.problem.id: s for s in solver(engine, checker, VoteSettings(4, "sc")).solve(PROBLEMS)}
     assert len(engine.calls) == 1
     assert all(task.indices == (0, 1, 2, 3) for task in engine.calls[0])
     first, second = (found[problem.id] for problem in PROBLEMS)
@@ -95,7 +95,7 @@ def test_all_chains_vote_at_once_without_a_threshold(checker: Checker) -> None:
 
 def test_it_stops_as_soon_as_it_is_sure(checker: Checker) -> None:
     engine = Engine(a=["7"] * 16, b=["2", "3"] * 8)
-    found = {s.problem.id: s for s in solver(engine, checker, Ask(16, "sc", 0.95, 2)).solve(PROBLEMS)}
+    found = {s.problem.id: s for s in solver(engine, checker, VoteSettings(16, "sc", 0.95, 2)).solve(PROBLEMS)}
     first, second = (found[problem.id] for problem in PROBLEMS)
     assert len(first.chains) == 4
     assert first.sure == pytest.approx(31 / 32)
@@ -105,13 +105,13 @@ def test_it_stops_as_soon_as_it_is_sure(checker: Checker) -> None:
 
 
 def test_a_last_wave_may_be_shorter(checker: Checker) -> None:
-    (found,) = solver(Engine(a=["7", "8", "7", "8", "7"]), checker, Ask(5, "sc", 0.95, 3)).solve(PROBLEMS[:1])
+    (found,) = solver(Engine(a=["7", "8", "7", "8", "7"]), checker, VoteSettings(5, "sc", 0.95, 3)).solve(PROBLEMS[:1])
     assert len(found.chains) == 5
 
 
 def test_weights_stop_a_vote_too(checker: Checker) -> None:
     ranker = Lengths()
-    (found,) = solver(Engine(a=["7"] * 8), checker, Ask(8, "asc", 0.95, 2), ranker).solve(PROBLEMS[:1])
+    (found,) = solver(Engine(a=["7"] * 8), checker, VoteSettings(8, "asc", 0.95, 2), ranker).solve(PROBLEMS[:1])
     # The rival's chain of the prior weighs 1, and outlasts each of seven of 0.7 with the chance 1 / 1.7.
     assert len(found.chains) == 6
     assert found.sure == pytest.approx(1 - 1 / 1.7**7)
@@ -119,7 +119,7 @@ def test_weights_stop_a_vote_too(checker: Checker) -> None:
     assert found.ballot.rule == "asc"
     assert found.ballot.votes[0].weight == pytest.approx(4.2)
     with pytest.raises(UsageError, match="best"):
-        solver(Engine(), checker, Ask(8, "best", 0.95, 2), ranker)
+        solver(Engine(), checker, VoteSettings(8, "best", 0.95, 2), ranker)
 
 
 CUT_OFF = [
@@ -159,20 +159,20 @@ def test_cut_off_chains_of_an_earlier_version_are_judged_anew(checker: Checker, 
         assert store.get(problem.id, **key) == found[problem.id][1]
         assert not engine.calls
         store.put(problem, chains, **key)
-        kept = KeptSampler(engine, store, key, [problem])
-        (solution,) = solver(kept, checker, Ask(2, "sc")).solve([dataclasses.replace(problem, answer="")])
+        kept = CachedSampler(engine, store, key, [problem])
+        (solution,) = solver(kept, checker, VoteSettings(2, "sc")).solve([dataclasses.replace(problem, answer="")])
         assert solution.ballot.answer is None
         assert not engine.calls
 
 
 def test_what_is_lacking_is_said(checker: Checker) -> None:
-    without = solver(Engine(a=["7", "7", "8"]), checker, Ask(3, "asc"))
+    without = solver(Engine(a=["7", "7", "8"]), checker, VoteSettings(3, "asc"))
     (found,) = without.solve(PROBLEMS[:1])
     assert found.ballot.rule == "sc"
     assert found.ballot.answer == "7"
     assert "no ranker" in found.notes[0]
     assert without.notes == found.notes
-    (silent,) = solver(Engine(a=[None, None]), checker, Ask(2, "asc"), Lengths()).solve(PROBLEMS[:1])
+    (silent,) = solver(Engine(a=[None, None]), checker, VoteSettings(2, "asc"), Lengths()).solve(PROBLEMS[:1])
     assert silent.ballot.answer is None and silent.ballot.rule == "sc", "no chain could be scored"
 
 
@@ -186,9 +186,9 @@ def test_a_vote_that_cannot_be_held_names_its_problem(checker: Checker) -> None:
                 yield dataclasses.replace(chain, logprobs=(), offsets=()) if bare else chain
 
     with pytest.raises(UsageError, match="log-probabilities") as raised:
-        list(solver(Bare(a=["7", "8"], b=["2", "2"]), checker, Ask(2, "wsc")).solve(PROBLEMS))
+        list(solver(Bare(a=["7", "8"], b=["2", "2"]), checker, VoteSettings(2, "wsc")).solve(PROBLEMS))
     assert "`What is 1 + 1?`" in raised.value.why
-    (found,) = solver(Bare(a=["7"], b=[None]), checker, Ask(1, "wsc")).solve(PROBLEMS[1:])
+    (found,) = solver(Bare(a=["7"], b=[None]), checker, VoteSettings(1, "wsc")).solve(PROBLEMS[1:])
     assert found.ballot.answer is None
 
 
@@ -199,14 +199,14 @@ def test_watching_sees_every_chain_scored_once(checker: Checker) -> None:
     def count(new: int) -> None:
         tokens[0] += new
 
-    watched = solver(Engine(a=["7", "8", "7.0"]), checker, Ask(3, "asc"), ranker)
+    watched = solver(Engine(a=["7", "8", "7.0"]), checker, VoteSettings(3, "asc"), ranker)
     (found,) = watched.solve(PROBLEMS[:1], lambda _, chains: seen.append(list(chains)), count)
     assert [len(chains) for chains in seen] == [1, 2, 3]
     assert ranker.scored == 3
     assert tokens == [6]
     assert seen[-1] == list(found.chains)
     assert [c.answer_class for c in seen[-1]] == [0, 1, 0]
-    (plain,) = solver(Engine(a=["7", "8", "7.0"]), checker, Ask(3, "asc"), Lengths()).solve(PROBLEMS[:1])
+    (plain,) = solver(Engine(a=["7", "8", "7.0"]), checker, VoteSettings(3, "asc"), Lengths()).solve(PROBLEMS[:1])
     assert plain == found, "watching changes nothing"
 
 
@@ -214,17 +214,17 @@ def test_kept_chains_are_not_sampled_again(checker: Checker, tmp_path: Path) -> 
     engine = Engine(a=["7"] * 4, b=["2", "2", "3", "2"])
     with ChainStore(tmp_path / "chains.sqlite") as store:
         engine.fail_after = 6  # in the middle of the second problem
-        kept = KeptSampler(engine, store, KEY, PROBLEMS, "lengths")
+        kept = CachedSampler(engine, store, KEY, PROBLEMS, "lengths")
         with pytest.raises(KeyboardInterrupt):
-            list(solver(kept, checker, Ask(4, "asc"), Lengths()).solve(PROBLEMS))
+            list(solver(kept, checker, VoteSettings(4, "asc"), Lengths()).solve(PROBLEMS))
         assert len(store.get(PROBLEMS[0].id, **KEY)) == 4
         assert len(store.get(PROBLEMS[1].id, **KEY)) == 2
         engine.fail_after = None
-        found = {s.problem.id: s for s in solver(kept, checker, Ask(4, "asc"), Lengths()).solve(PROBLEMS)}
+        found = {s.problem.id: s for s in solver(kept, checker, VoteSettings(4, "asc"), Lengths()).solve(PROBLEMS)}
         assert [task.kept for task in engine.calls[-1]] == [True, False], "it holds its place in the batch"
         assert found[PROBLEMS[1].id].ballot.answer == "2"
         fresh = {s.problem.id: s for s in solver(Engine(**dict(zip("ab", engine.answers.values(), strict=True))),
-                 checker, Ask(4, "asc"), Lengths()).solve(PROBLEMS)}  # fmt: skip
+                 checker, VoteSettings(4, "asc"), Lengths()).solve(PROBLEMS)}  # fmt: skip
         assert found == fresh, "an interrupted list ends as another one does"
         calls = len(engine.calls)
         for solution in found.values():
@@ -232,7 +232,7 @@ def test_kept_chains_are_not_sampled_again(checker: Checker, tmp_path: Path) -> 
             weights = {chain.index: chain.weight for chain in solution.chains}
             store.put_weights(solution.problem.id, weights, ranker="lengths", **KEY)
         ranker = Lengths()
-        again = {s.problem.id: s for s in solver(kept, checker, Ask(4, "asc"), ranker).solve(PROBLEMS)}
+        again = {s.problem.id: s for s in solver(kept, checker, VoteSettings(4, "asc"), ranker).solve(PROBLEMS)}
         assert again == found
         assert len(engine.calls) == calls
         assert ranker.scored == 0
@@ -242,17 +242,17 @@ def test_an_engine_without_batches_is_asked_for_what_is_missing_alone(checker: C
     engine = Engine(a=["7"] * 8, b=["2", "3"] * 4)
     engine.plans_batches = False
     with ChainStore(tmp_path / "chains.sqlite") as store:
-        kept = KeptSampler(engine, store, KEY, PROBLEMS)
-        list(solver(kept, checker, Ask(4, "sc")).solve(PROBLEMS[:1]))
+        kept = CachedSampler(engine, store, KEY, PROBLEMS)
+        list(solver(kept, checker, VoteSettings(4, "sc")).solve(PROBLEMS[:1]))
         engine.fail_after = 5  # the first problem's last four, and one of the second's
         with pytest.raises(KeyboardInterrupt):
-            list(solver(kept, checker, Ask(8, "sc")).solve(PROBLEMS))
+            list(solver(kept, checker, VoteSettings(8, "sc")).solve(PROBLEMS))
         engine.fail_after = None
-        found = {s.problem.id: s for s in solver(kept, checker, Ask(8, "sc")).solve(PROBLEMS)}
+        found = {s.problem.id: s for s in solver(kept, checker, VoteSettings(8, "sc")).solve(PROBLEMS)}
         asked = [[task.indices for task in call if not task.kept] for call in engine.calls]
         assert asked == [[(0, 1, 2, 3)], [(4, 5, 6, 7), tuple(range(8))], [tuple(range(1, 8))]]
         fresh = Engine(a=["7"] * 8, b=["2", "3"] * 4)
-        assert found == {s.problem.id: s for s in solver(fresh, checker, Ask(8, "sc")).solve(PROBLEMS)}
+        assert found == {s.problem.id: s for s in solver(fresh, checker, VoteSettings(8, "sc")).solve(PROBLEMS)}
 
 
 @pytest.mark.parametrize("plans", [True, False])
@@ -284,7 +284,7 @@ def test_measuring_keeps_every_chain_as_it_arrives(plans: bool, checker: Checker
 def test_a_stop_is_resumed_to_the_same_stop(checker: Checker, tmp_path: Path) -> None:
     engine = Engine(a=["7"] * 8, b=["2", "3"] * 4)
     with ChainStore(tmp_path / "chains.sqlite") as store:
-        kept, ask = KeptSampler(engine, store, KEY, PROBLEMS), Ask(8, "sc", 0.95, 4)
+        kept, ask = CachedSampler(engine, store, KEY, PROBLEMS), VoteSettings(8, "sc", 0.95, 4)
         first = list(solver(kept, checker, ask).solve(PROBLEMS))
         calls = len(engine.calls)
         assert list(solver(kept, checker, ask).solve(PROBLEMS)) == first

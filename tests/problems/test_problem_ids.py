@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nsad_cli.pipeline.collect_stage import distinct
 from nsad_cli.store.rationales import Store
-from nsad_cli.store.records import Queue
+from nsad_cli.store.records import ReviewSource
 from nsad_cli.types import Draw, Problem, Verdict, problem_id
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_a_problem_stated_twice_counts_once_with_its_first_answer(tmp_path: Path
         store.add_problems(stated)
         store.add_draws([Draw(stated[0].id, "t", 0, "1")], "k")
         (drawn,) = store.ungraded("none")
-        store.review(drawn.key, Verdict.CORRECT, Queue.DISPUTED)
+        store.review(drawn.key, Verdict.CORRECT, ReviewSource.DISPUTED)
         reviews = "SELECT COUNT(*) FROM reviews"
         store.add_problems(stated)
         assert store._db.execute(reviews).fetchone()[0] == 1, "no gold answer has changed"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from nsad_cli.errors import NsadError
 from nsad_cli.store.pages import SHORT, UNGRADED, StorePages, Wanted
 from nsad_cli.store.rationales import Store
-from nsad_cli.store.records import Queue
-from nsad_cli.types import Draw, Judgement, Problem, Verdict
+from nsad_cli.store.records import ReviewSource
+from nsad_cli.types import Draw, Grade, Problem, Verdict
 
 SAID = st.none() | st.sampled_from(list(Verdict))
 DRAWN = st.tuples(SAID, st.sampled_from(["unseen", None, *Verdict]), st.sampled_from(["k", "k2"]))
@@ -34,9 +34,9 @@ def test_counts_and_filters_are_those_of_the_draws(drawn: list[list[tuple]], par
                     store.add_draws([Draw(f"p{i}", "teacher", n, f"text {n}")], key)
                     number = store.draw_keys("teacher", key)[f"p{i}", n]
                     if graded is not None:
-                        store.set_verdicts([(number, Judgement(graded, "9", "why"))], "1")
+                        store.set_verdicts([(number, Grade(graded, "9", "why"))], "1")
                     if said != "unseen":
-                        store.review(number, said, Queue.SAMPLE)
+                        store.review(number, said, ReviewSource.SAMPLE)
                     if params in (None, key):
                         expected[i].append((said if isinstance(said, Verdict) else None) or graded or UNGRADED)
         with StorePages(path) as pages:

@@ -11,7 +11,7 @@ import pytest
 
 from nsad_cli.errors import NsadError
 from nsad_cli.store.rationales import Store
-from nsad_cli.types import Draw, Finish, Judgement, Problem, Verdict
+from nsad_cli.types import Draw, Finish, Grade, Problem, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def test_rationales_come_in_the_order_of_problems_and_draws(tmp_path: Path) -> N
         store.add_problems(PROBLEMS)
         for problem in ("p2", "p1", "p3"):
             store.add_draws([draw(problem, 1), draw(problem, 0)], "k")
-        store.set_verdicts([(item.key, Judgement(Verdict.CORRECT, "1", "")) for item in store.ungraded("1")], "1")
+        store.set_verdicts([(item.key, Grade(Verdict.CORRECT, "1", "")) for item in store.ungraded("1")], "1")
         found = store.rationales(Verdict.CORRECT, teacher="teacher", params="k")
         assert [(item.problem.id, item.index) for item in found] == [
             ("p3", 0),
@@ -57,7 +57,7 @@ def test_a_new_grader_grades_again(tmp_path: Path) -> None:
         store.add_problems(PROBLEMS)
         store.add_draws([draw("p1", 0)], "k")
         (item,) = store.ungraded("1")
-        store.set_verdicts([(item.key, Judgement(Verdict.WRONG, "9", "differs"))], "1")
+        store.set_verdicts([(item.key, Grade(Verdict.WRONG, "9", "differs"))], "1")
         assert list(store.ungraded("1")) == []
         assert len(list(store.ungraded("2"))) == 1
         assert store.ledger() == [("teacher", "", "wrong", 1)]
@@ -67,7 +67,7 @@ def test_a_corrected_gold_answer_is_graded_again(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         store.add_problems(PROBLEMS)
         store.add_draws([draw("p1", 0), draw("p2", 0)], "k")
-        store.set_verdicts([(item.key, Judgement(Verdict.WRONG, "9", "")) for item in store.ungraded("1")], "1")
+        store.set_verdicts([(item.key, Grade(Verdict.WRONG, "9", "")) for item in store.ungraded("1")], "1")
         store.add_problems(PROBLEMS)
         assert list(store.ungraded("1")) == []
         store.add_problems([Problem("p1", "What is 1?", "one", "test")])

@@ -146,7 +146,7 @@ def test_interrupted_it_loses_nothing_that_is_paid(number: signal.Signals, serve
 
 
 def test_a_dead_process_leaves_no_claim_behind(tmp_path: Path) -> None:
-    from nsad_cli.store.claims import lives, me
+    from nsad_cli.store.claims import is_alive, this_process
 
     with Store(tmp_path / "store.sqlite") as store:
         (problem,) = questions(1)
@@ -156,12 +156,12 @@ def test_a_dead_process_leaves_no_claim_behind(tmp_path: Path) -> None:
         )
         owner = dead.communicate()[0].strip()
         wanted = [(problem.id, (0, 1))]
-        assert store.claim("t", "k", wanted, me(), lives) == [(0, 1)]
-        assert store.claim("t", "k", wanted, "other-host:1:1.0", lives) == [()]
-        store.release(me())
-        assert store.claim("t", "k", wanted, owner, lives) == [(0, 1)]
-        assert not lives(owner, time.time())
-        assert store.claim("t", "k", wanted, me(), lives) == [(0, 1)], "its owner is dead"
+        assert store.claim("t", "k", wanted, this_process(), is_alive) == [(0, 1)]
+        assert store.claim("t", "k", wanted, "other-host:1:1.0", is_alive) == [()]
+        store.release(this_process())
+        assert store.claim("t", "k", wanted, owner, is_alive) == [(0, 1)]
+        assert not is_alive(owner, time.time())
+        assert store.claim("t", "k", wanted, this_process(), is_alive) == [(0, 1)], "its owner is dead"
 
 
 @pytest.mark.parametrize("options", [(), ("--no-n",)])

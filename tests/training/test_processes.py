@@ -32,7 +32,13 @@ def run_in(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("NSAD_")}
     environment |= {"HOME": str(home), "NSAD_HOME": str(home / "runs"), "OMP_NUM_THREADS": "1", "NSAD_DEVICE": "cpu"}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=500
+        [sys.executable, *arguments],
+        check=False,
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
     )
 
 

@@ -39,7 +39,12 @@ def command(run: str, *arguments: str) -> list[str]:
 def collect(home: Path, run: str, *arguments: str) -> dict[str, Any]:
     """Run `nsad collect` in a process; its stdout must be one JSON object and nothing else."""
     done = subprocess.run(
-        [*command(run, *arguments), "--json"], env=environment(home), capture_output=True, text=True, timeout=900
+        [*command(run, *arguments), "--json"],
+        check=False,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)

@@ -15,8 +15,8 @@ from nsad_cli.errors import UsageError
 from nsad_cli.types import Chain
 from nsad_cli.voting.counterfactuals import WhatIf, kept, raised
 from nsad_cli.voting.minimal_flip import winning_class
-from nsad_cli.voting.problem_filters import QUEUES, Outcome, Won, became, ordered, outcome
-from nsad_cli.voting.rule_results import ALONE, Standing, standing, standings
+from nsad_cli.voting.problem_filters import QUEUES, ProblemResult, Won, became, ordered, outcome
+from nsad_cli.voting.rule_results import ALONE, RuleResult, standing, standings
 from nsad_cli.voting.rules import RULES, vote, winner_is_right
 from nsad_cli.voting.vectorised import Row, outcomes
 
@@ -173,7 +173,7 @@ def test_margins_and_how_near() -> None:
 
 def test_a_rule_that_cannot_be_held_says_why() -> None:
     found = standings(plain("ab", logprob=None))
-    assert isinstance(found["sc"], Standing)
+    assert isinstance(found["sc"], RuleResult)
     assert isinstance(found["wsc"], UsageError)
     assert "log-probabilities" in found["wsc"].what
     assert isinstance(found["asc"], UsageError)
@@ -211,4 +211,4 @@ def test_what_became() -> None:
         "both-wrong",
     ]
     assert became(right, unknown) == became(None, right) == "unknown"
-    assert Outcome("p", 1, True, {"sc": right}).by("asc") == right
+    assert ProblemResult("p", 1, True, {"sc": right}).by("asc") == right

@@ -14,17 +14,17 @@ from nsad_cli.types import Chain, Problem
 from nsad_cli.utils.terminal_text import printable, readable
 
 if TYPE_CHECKING:
-    from nsad_cli.inference.solver import Ask
+    from nsad_cli.inference.solver import VoteSettings
 
-MOST_VOTES = 6
+MAX_VOTES = 6
 AROUND = 10
 """Lines of headings, captions and the status."""
 
 
-class Watching:
+class LiveVotes:
     """Give it to Solver.solve as `watch`, and `tokens` as `on_tokens`; what it shows is gone when the context ends."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: VoteSettings) -> None:
         self.ask = ask
         self._chains: Sequence[Chain] = ()
         self._seen: set[int] = set()
@@ -43,7 +43,7 @@ class Watching:
                 vertical_overflow="crop",
             )
 
-    def __enter__(self) -> Watching:
+    def __enter__(self) -> LiveVotes:
         if self._live is not None:
             self._live.start()
         return self
@@ -81,7 +81,7 @@ class Watching:
         parts: list[Any] = []
         with contextlib.suppress(UsageError):  # a rule whose weights the engine does not give: told at the end
             ballot = vote(chains, possible_rule(chains, self.ask.rule))
-            most = min(MOST_VOTES, max(room // 2, 1))
+            most = min(MAX_VOTES, max(room // 2, 1))
             if chains:
                 parts.append(chains_table(chains, ballot, max(room - min(len(ballot.votes), most), 1)))
             if ballot.votes:

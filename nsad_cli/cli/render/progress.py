@@ -9,7 +9,7 @@ from typing import Any
 
 from nsad_cli.cli.console import say
 from nsad_cli.runs.run import Event, Run
-from nsad_cli.utils.distributed import leads
+from nsad_cli.utils.distributed import is_main_process
 
 SHOWN = (
     ("loss", "loss {:.3f}"),
@@ -36,7 +36,7 @@ class Display:
     """Listens to a run's events while the context lasts; `note` prints a line above the bars."""
 
     def __init__(self, run: Run) -> None:
-        self._live = sys.stderr.isatty() and leads()
+        self._live = sys.stderr.isatty() and is_main_process()
         self._stage = ""
         self._last = 0.0
         self._seen: dict[str, dict[str, Any]] = {}

@@ -12,10 +12,12 @@ from nsad_cli.voting.chain_steps import chain_steps
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nsad_cli.inference.solver import Ask, Solution
+    from nsad_cli.inference.solver import Solution, VoteSettings
 
 
-def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False, console: Console | None = None) -> None:
+def print_solution(
+    solution: Solution, ask: VoteSettings, *, verbose: bool = False, console: Console | None = None
+) -> None:
     """Chains with their weights, votes as bars, the answer, its share, and how near it was to another one."""
     from nsad_cli.cli.render.votes import ballot_table, chains_table
 
@@ -30,7 +32,7 @@ def print_solution(solution: Solution, ask: Ask, *, verbose: bool = False, conso
         console.print(line)
 
 
-def conclusion(solution: Solution, ask: Ask) -> list[str]:
+def conclusion(solution: Solution, ask: VoteSettings) -> list[str]:
     """The answer, how near the vote was, and what stopping early made of it; a line each, in rich's markup."""
     from nsad_cli.cli.render.votes import shown
 
@@ -104,7 +106,7 @@ def steps(chain: Chain) -> list[tuple[str, float | None]]:
     return [(chain.text[step.start : step.end].strip(), step.likely) for step in chain_steps(chain)]
 
 
-def solution_json(solution: Solution, ask: Ask | None = None) -> dict[str, Any]:
+def solution_json(solution: Solution, ask: VoteSettings | None = None) -> dict[str, Any]:
     """The object of `nsad solve --json`: share is of the weight, logprob the mean per token, finish as the API says it.
 
     Where it was asked to stop early, `stopped` says how many chains were drawn and how sure that made the leader.

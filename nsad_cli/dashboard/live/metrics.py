@@ -36,7 +36,7 @@ _LAYER = re.compile(r"(?:^|\.)(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class MetricSpec:
     """A title and the metrics under it; `layered` ones are a heat map, `spread` are a distribution's quantiles."""
 
     title: str
@@ -50,28 +50,28 @@ def named(metric: str) -> str:
     return NAMES.get(metric, metric.replace("_", " ").replace("beta.", "β "))
 
 
-def figures(log: EventLog, stage: str) -> list[Figure]:
+def figures(log: EventLog, stage: str) -> list[MetricSpec]:
     """A stage's figures: losses, what the method is about, then the rest as it came."""
     left = dict.fromkeys(log.metrics(stage))
     found = []
     for title, metrics in TOGETHER:
         if own := tuple(metric for metric in metrics if metric in left):
-            found.append(Figure(title, own))
+            found.append(MetricSpec(title, own))
     if betas := tuple(log.group(stage, "beta")):
-        found.append(Figure("β quantiles", betas, spread=True))
+        found.append(MetricSpec("β quantiles", betas, spread=True))
     kinds: dict[str, list[str]] = {}
     for metric in log.group(stage, "alpha"):
         kinds.setdefault(layer_of(metric)[1], []).append(metric)
-    found += [Figure(f"α {kind}", tuple(own), layered=True) for kind, own in kinds.items()]
+    found += [MetricSpec(f"α {kind}", tuple(own), layered=True) for kind, own in kinds.items()]
     for figure in found:
         for metric in figure.metrics:
             del left[metric]
     first = [name for name in ("pair_accuracy", *EVERY_STAGE) if name in left]
     rest = [name for name in left if name not in first and not _once(log, stage, name)]
-    return [*found, *(Figure(named(name), (name,)) for name in [*first, *rest])]
+    return [*found, *(MetricSpec(named(name), (name,)) for name in [*first, *rest])]
 
 
-def now(log: EventLog, stage: str, figure: Figure) -> str:
+def now(log: EventLog, stage: str, figure: MetricSpec) -> str:
     """A figure's newest value in a few characters.
 
     Of a heat map the largest, of quantiles the median with their range, of the loss its own (the held-out one is told
@@ -101,16 +101,16 @@ def layer_of(metric: str) -> tuple[int, str]:
     return (int(found[1]) if found else 0), metric.rsplit(".", 1)[-1]
 
 
-def every_stage(log: EventLog, stages: Sequence[str]) -> list[Figure]:
+def every_stage(log: EventLog, stages: Sequence[str]) -> list[MetricSpec]:
     """The figures that compare the stages: those told by two of them at least."""
     told = [set(log.metrics(stage)) for stage in stages]
-    return [Figure(named(name), (name,)) for name in EVERY_STAGE if sum(name in metrics for metrics in told) > 1]
+    return [MetricSpec(named(name), (name,)) for name in EVERY_STAGE if sum(name in metrics for metrics in told) > 1]
 
 
-def apart(found: Sequence[Figure]) -> list[Figure]:
+def apart(found: Sequence[MetricSpec]) -> list[MetricSpec]:
     """Each metric a figure of its own, but for the heat maps: what compares runs."""
     return [
         one
         for figure in found
-        for one in ([figure] if figure.layered else [Figure(named(metric), (metric,)) for metric in figure.metrics])
+        for one in ([figure] if figure.layered else [MetricSpec(named(metric), (metric,)) for metric in figure.metrics])
     ]

@@ -28,7 +28,7 @@ RULES = ("asc", "sc", None)
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Headline:
     """A number by which a run is known: what kind it is, of what, and its value (of an accuracy, a fraction)."""
 
     kind: str
@@ -65,7 +65,7 @@ class RunRow:
     left: float | None = None
     silent: float | None = None
     latest: float | None = None
-    figure: Figure | None = None
+    figure: Headline | None = None
     why: str = ""
     created: float | None = None
     version: str = ""
@@ -168,7 +168,7 @@ def _left(mine: Sequence[Heard], silent: float) -> float | None:
     return max((last.total - last.step) * took / done - silent, 0.0)
 
 
-def _figure(stages: Sequence[Stage], heard: Sequence[Heard], stage: str) -> Figure | None:
+def _figure(stages: Sequence[Stage], heard: Sequence[Heard], stage: str) -> Headline | None:
     """The student's accuracy, else the latest loss on held-out data, else the latest loss, else the base's accuracy."""
     by_name = {item.name: item for item in stages}
     accuracy = _accuracy(by_name.get("eval"))
@@ -179,15 +179,15 @@ def _figure(stages: Sequence[Stage], heard: Sequence[Heard], stage: str) -> Figu
     losses = [event.loss for event in of_stage if event.loss is not None]
     for name, values in (("held-out loss", held_out), ("loss", losses)):
         if values:
-            return Figure(name, stage, values[-1])
+            return Headline(name, stage, values[-1])
     for item in sorted(stages, key=lambda item: item.started, reverse=True):
         value = item.result.get("held_out_loss")
         if isinstance(value, int | float):
-            return Figure("held-out loss", item.name, float(value))
+            return Headline("held-out loss", item.name, float(value))
     return _accuracy(by_name.get("eval-before"))
 
 
-def _accuracy(stage: Stage | None) -> Figure | None:
+def _accuracy(stage: Stage | None) -> Headline | None:
     """Of the student (else of the model measured last) on the first benchmark, by the first of RULES that is there."""
     found = [row for row in accuracies(stage.result) if row["rule"] in RULES] if stage else []
     models = [row["model"] for row in found]
@@ -198,7 +198,7 @@ def _accuracy(stage: Stage | None) -> Figure | None:
     row = min(
         (row for row in mine if row["benchmark"] == mine[0]["benchmark"]), key=lambda row: RULES.index(row["rule"])
     )
-    return Figure("accuracy", f"{model}, {row['rule'] or 'greedy'}, {row['benchmark']}", row["accuracy"])
+    return Headline("accuracy", f"{model}, {row['rule'] or 'greedy'}, {row['benchmark']}", row["accuracy"])
 
 
 def accuracies(result: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError
 from nsad_cli.voting.chain_sets import ChainSet, chain_sets, default_set, open_store, shared, survey
-from nsad_cli.voting.problem_filters import Outcome
+from nsad_cli.voting.problem_filters import ProblemResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,10 +30,10 @@ class Opened:
 class Part:
     """Some more problems' votes."""
 
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, ProblemResult]
 
 
-Pairs = dict[str, tuple[Outcome, Outcome]]
+Pairs = dict[str, tuple[ProblemResult, ProblemResult]]
 """Problems' votes on both sides of a comparison, over the chains that are set against each other."""
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
 
-    from nsad_cli.dashboard.context import HasReader, Reader
+    from nsad_cli.dashboard.context import DashboardContext, HasReader
     from nsad_cli.dashboard.export import Data
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class View(Screen[None]):
         self._behind: dict[str, Background[Any]] = {}
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> DashboardContext:
         """What the screens have in common."""
         return cast("HasReader", self.app).reader
 

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from nsad_cli.dashboard.live.event_log import BUDGET, EventLog
 from nsad_cli.dashboard.live.event_logs import FollowedLogs
-from nsad_cli.dashboard.live.metrics import Figure, now
+from nsad_cli.dashboard.live.metrics import MetricSpec, now
 from nsad_cli.dashboard.live.smoothing import WEIGHTS, Averages
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.screens.curves_drawing import curves, layers
@@ -31,7 +31,7 @@ from nsad_cli.dashboard.widgets.legend import legend
 from nsad_cli.dashboard.widgets.line_chart import Chart
 from nsad_cli.dashboard.widgets.row_list import Column, RowList
 from nsad_cli.dashboard.widgets.stage_bar import StageBar
-from nsad_cli.dashboard.widgets.viewport import Sight
+from nsad_cli.dashboard.widgets.viewport import Viewport
 from nsad_cli.utils.terminal_text import printable
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from nsad_cli.dashboard.export import Data
     from nsad_cli.dashboard.live.series import Series
-    from nsad_cli.dashboard.widgets.step_plot import Plane
+    from nsad_cli.dashboard.widgets.step_plot import StepPlot
 
 AGAIN = 0.01
 """Seconds between two parts of a log that is being read: the keys stay alive."""
@@ -77,7 +77,7 @@ class CurvesView(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sight = Sight()
+        self.sight = Viewport()
         self.bar = StageBar(id="stages")
         self.rows = RowList([Column("figure"), Column("now", 14, number=True)], id="figures")
         self.chart, self.heat = Chart(self.sight, id="chart"), HeatMap(self.sight, id="heat")
@@ -93,7 +93,7 @@ class CurvesView(View):
         self._logs, self._averages = FollowedLogs(), Averages()
         self._layered = 0
         """Whose heat map is in sight, as the run's place among those overlaid."""
-        self._figures: list[Figure] = []
+        self._figures: list[MetricSpec] = []
         self._sources: list[Source] = []
         self._looked: tuple[object, ...] = ()
         self._reading = self._live = False
@@ -194,7 +194,7 @@ class CurvesView(View):
         return printable(figure.title), "" if stage == ALL else now(self._runs[0][1], stage, figure)
 
     @property
-    def _figure(self) -> Figure:
+    def _figure(self) -> MetricSpec:
         return self._figures[self._place]
 
     def _show_picture(self) -> None:
@@ -218,7 +218,7 @@ class CurvesView(View):
     # --- keys and mouse -------------------------------------------------------------------------------------------
 
     @property
-    def _plane(self) -> Plane:
+    def _plane(self) -> StepPlot:
         return self.heat if self._figures and self._figure.layered else self.chart
 
     def _put_cursor(self, step: float | None) -> None:
@@ -243,16 +243,16 @@ class CurvesView(View):
         self.stage = message.stage
         self.draw()
 
-    def on_plane_zoomed(self, message: Plane.Zoomed) -> None:
+    def on_plane_zoomed(self, message: StepPlot.Zoomed) -> None:
         """The wheel."""
         self.sight.zoom(message.factor, message.step)
         self._redraw()
 
-    def on_plane_panned(self, message: Plane.Panned) -> None:
+    def on_plane_panned(self, message: StepPlot.Panned) -> None:
         """A drag."""
         self.action_pan(message.share)
 
-    def on_plane_pointed(self, message: Plane.Pointed) -> None:
+    def on_plane_pointed(self, message: StepPlot.Pointed) -> None:
         """A click sets the cursor, on a heat map on a layer."""
         self.heat.pointed = message.row if self._plane is self.heat and self.heat.row_layers(message.row) else None
         series = self._longest()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.live.event_log import EventLog
-from nsad_cli.dashboard.live.metrics import Figure, apart, every_stage, figures, named
+from nsad_cli.dashboard.live.metrics import MetricSpec, apart, every_stage, figures, named
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.live.series import Series
@@ -48,7 +48,7 @@ def newest_stage(runs: Runs, stages: Sequence[str]) -> str:
     return [*stages[:1], *([str(log.latest)] if log.latest in stages else []), *trained][-1]
 
 
-def stage_figures(runs: Runs, stage: str, stages: Sequence[str]) -> list[Figure]:
+def stage_figures(runs: Runs, stage: str, stages: Sequence[str]) -> list[MetricSpec]:
     """What there is to see of a stage; of several runs each metric alone."""
     if stage == ALL:
         return every_stage(runs[0][1], stages[1:])
@@ -56,7 +56,7 @@ def stage_figures(runs: Runs, stage: str, stages: Sequence[str]) -> list[Figure]
     return figures(log, stage) if len(runs) == 1 else apart(figures(log, stage))
 
 
-def sources(runs: Runs, stage: str, stages: Sequence[str], figure: Figure, layered: int = 0) -> list[Source]:
+def sources(runs: Runs, stage: str, stages: Sequence[str], figure: MetricSpec, layered: int = 0) -> list[Source]:
     """A figure's curves; a heat map shows one run alone, `layered` by its place."""
     return [
         Source(name if len(runs) > 1 else own if stage == ALL else named(metric), name, own, metric, series)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from nsad_cli.grading.review_session import Settling
-    from nsad_cli.store.records import Doubt
+    from nsad_cli.store.records import ReviewItem
 
-PATIENCE = 5.0
+LOCK_TIMEOUT_SECONDS = 5.0
 """Seconds to wait for another process's write."""
 UNDO = "u"
 
@@ -68,7 +68,7 @@ class SettleView(View):
         """file: the store's, by which one that took its place is told from it."""
         super().__init__()
         self.path, self.file, self.settling = path, file, settling
-        self.doubt: Doubt | None = None
+        self.doubt: ReviewItem | None = None
         self.writing = self.raw = False
 
     def body(self) -> ComposeResult:
@@ -108,7 +108,7 @@ class SettleView(View):
         self.query_one("#doubt", Static).update(self._text(self.doubt))
         self.query_one("#scroll").scroll_home(animate=False)
 
-    def _text(self, doubt: Doubt) -> Group:
+    def _text(self, doubt: ReviewItem) -> Group:
         colours = tints(self.app)
         rows: list[tuple[str, str | Text]] = [
             ("gold", Text(line(doubt.problem.answer, raw=self.raw), "bold")),
@@ -138,7 +138,7 @@ class SettleView(View):
         try:
             if file_id(self.path) != self.file:
                 raise NsadError("not kept", "the store is another file than the one shown", "go back and open it anew")
-            with Store(self.path, patience=PATIENCE) as store:
+            with Store(self.path, patience=LOCK_TIMEOUT_SECONDS) as store:
                 if key == UNDO:
                     self.settling.undo(store)
                 else:

@@ -43,7 +43,7 @@ REDRAW = 0.4
 """Seconds between two drawings of a list that is still being read."""
 REST = 5.0
 """How many times its own duration a reading rests before the next, where the store keeps growing."""
-MOST_RUNS = 12
+MAX_RUNS = 12
 """Runs that are offered for a comparison."""
 
 
@@ -444,4 +444,4 @@ class VotesView(View):
         first = [run.path for run in self.reader.overlaid()]
         others = [path for path in self.reader.home.iterdir() if (path / "chains.sqlite").is_file()]
         others.sort(key=lambda path: (path / "chains.sqlite").stat().st_mtime_ns, reverse=True)
-        return list(dict.fromkeys([*first, *others]))[:MOST_RUNS]
+        return list(dict.fromkeys([*first, *others]))[:MAX_RUNS]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ALL_RULES = 86
 """Cells from which on every rule has its bars."""
-MOST_ANSWERS = 40
+MAX_ANSWERS = 40
 LOW = 0.2
 """A token less likely than this is marked."""
 OPEN, CLOSE = "‹", "›"
@@ -40,12 +40,12 @@ def bars(opened: OpenProblem, listed: ProblemList, width: int, lines: int, tints
     parts: list[RenderableType] = [
         Text(question if len(question) <= room else question[: room - 1] + "…", tints["text"]),
         Text(f"gold answer: {gold}" if gold else "no gold answer", "bold"),
-        drawn(draw(found, width, first=listed.rule, before=opened.before, most=MOST_ANSWERS), tints),
+        drawn(draw(found, width, first=listed.rule, before=opened.before, most=MAX_ANSWERS), tints),
     ]
     if listed.other:
         there = fitting(standings(opened.there, wanted), width, listed.rule)
         parts.append(Text(f"there: {one_line(listed.other.title)}", f"bold {tints['accent']}"))
-        parts.append(drawn(draw(there, width, first=listed.rule, most=MOST_ANSWERS), tints))
+        parts.append(drawn(draw(there, width, first=listed.rule, most=MAX_ANSWERS), tints))
     return Group(*parts)
 
 

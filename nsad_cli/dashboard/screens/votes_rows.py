@@ -17,7 +17,7 @@ from nsad_cli.voting.bar_chart import mark, one_line
 if TYPE_CHECKING:
     from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
     from nsad_cli.types import Problem
-    from nsad_cli.voting.problem_filters import Outcome, Won
+    from nsad_cli.voting.problem_filters import ProblemResult, Won
 
 CHAIN_COLUMNS = (
     Column("  #", 5),
@@ -77,7 +77,7 @@ def _question(problem: Problem) -> str:
     return one_line(problem.question[:400])
 
 
-def _decided(found: Outcome, rule: str, colours: dict[str, str]) -> Cell:
+def _decided(found: ProblemResult, rule: str, colours: dict[str, str]) -> Cell:
     """The winner by the rule that decides; where `sc` stands in for it, that is said."""
     return _won(found.by(rule), colours, "" if rule in found.won else "sc ")
 

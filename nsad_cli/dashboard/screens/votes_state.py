@@ -12,8 +12,8 @@ from nsad_cli.errors import UsageError
 from nsad_cli.voting.bar_chart import one_line
 from nsad_cli.voting.chain_sets import ChainSet, chains_of, open_store
 from nsad_cli.voting.counterfactuals import WhatIf, kept
-from nsad_cli.voting.problem_filters import COMPARED, QUEUES, SHOWN, Outcome, Won, became, ordered
-from nsad_cli.voting.rule_results import Standing, standings
+from nsad_cli.voting.problem_filters import COMPARED, QUEUES, SHOWN, ProblemResult, Won, became, ordered
+from nsad_cli.voting.rule_results import RuleResult, standings
 from nsad_cli.voting.rules import RULES
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 POWERS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Exponents of the weights, from counting to the heaviest alone."""
-Found = Mapping[str, Standing | UsageError]
+Found = Mapping[str, RuleResult | UsageError]
 
 
 class ProblemList:
@@ -35,7 +35,7 @@ class ProblemList:
         self.problems: list[Problem] = []
         self.places: dict[str, int] = {}
         """Each problem's number, from 1."""
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, ProblemResult] = {}
         self.rule = "sc"
         self.queue = "all"
         self.search, self.hits = "", set[str]()
@@ -149,7 +149,7 @@ class OpenProblem:
         self.what_if = WhatIf()
         self.ranker: str | None = None
         """Another ranker whose weights count; None: the list's own."""
-        self.found: dict[str, Standing | UsageError] = {}
+        self.found: dict[str, RuleResult | UsageError] = {}
         self.before: dict[str, tuple[int | None, str]] = {}
 
     def read(self, listed: ProblemList, problem: Problem | None) -> None:
@@ -177,7 +177,7 @@ class OpenProblem:
         self.before = {
             rule: (item.winner, one_line(item.ballot.answer or ""))
             for rule, item in base.items()
-            if isinstance(item, Standing)
+            if isinstance(item, RuleResult)
         }
         self.count()
 
@@ -209,18 +209,18 @@ class OpenProblem:
         place = POWERS.index(self.what_if.power) + by
         self.assume(power=POWERS[min(max(place, 0), len(POWERS) - 1)])
 
-    def standing(self, rule: str) -> Standing | None:
+    def standing(self, rule: str) -> RuleResult | None:
         """A rule's vote, or that of `sc` where it cannot be held."""
         found = self.found.get(rule)
-        found = found if isinstance(found, Standing) else self.found.get("sc")
-        return found if isinstance(found, Standing) else None
+        found = found if isinstance(found, RuleResult) else self.found.get("sc")
+        return found if isinstance(found, RuleResult) else None
 
     def changed(self) -> list[str]:
         """The rules whose winner is another one now."""
         return [
             rule
             for rule, (winner, _) in self.before.items()
-            if isinstance(item := self.found.get(rule), Standing) and item.winner != winner
+            if isinstance(item := self.found.get(rule), RuleResult) and item.winner != winner
         ]
 
     def assumed(self) -> list[str]:

@@ -14,7 +14,7 @@ from textual.strip import Strip
 from nsad_cli.dashboard.axis_ticks import number
 from nsad_cli.dashboard.live.series import Floats, Series, decimate
 from nsad_cli.dashboard.themes import LINE, on, tints
-from nsad_cli.dashboard.widgets.step_plot import Plane
+from nsad_cli.dashboard.widgets.step_plot import StepPlot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Layer:
     series: Series
 
 
-class HeatMap(Plane):
+class HeatMap(StepPlot):
     """A row a layer, the first at the top; where there is no room, neighbours share one and the strongest is shown."""
 
     stack: Sequence[Layer] = ()

@@ -15,13 +15,13 @@ from nsad_cli.dashboard.widgets.line_chart import Chart, Curve
 from nsad_cli.utils.terminal_text import printable
 
 if TYPE_CHECKING:
-    from nsad_cli.dashboard.widgets.step_plot import Plane
+    from nsad_cli.dashboard.widgets.step_plot import StepPlot
 
 FIXED = "\u00a0"
 """A space at which no line is broken."""
 
 
-def legend(plane: Plane, smoothing: float, whose: str) -> Text:
+def legend(plane: StepPlot, smoothing: float, whose: str) -> Text:
     """The cursor's step, the values, and how they are shown; whose a heat map is where there are several runs."""
     tint, text = tints(plane.app), Text(overflow="ellipsis")
     if plane.cursor is not None:

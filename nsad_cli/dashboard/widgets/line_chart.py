@@ -15,7 +15,7 @@ from nsad_cli.dashboard.live.event_log import LARGEST
 from nsad_cli.dashboard.live.series import Columns, Series, decimate
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.braille import BLANK, cells, spans
-from nsad_cli.dashboard.widgets.step_plot import Plane
+from nsad_cli.dashboard.widgets.step_plot import StepPlot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Curve:
     """The curve itself, dim, where the line is its average."""
 
 
-class Chart(Plane):
+class Chart(StepPlot):
     """Several curves on one scale, which fits what is in sight."""
 
     logarithmic = False

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from textual import events
 
-    from nsad_cli.dashboard.widgets.viewport import Sight
+    from nsad_cli.dashboard.widgets.viewport import Viewport
 
 
-class Plane(Widget):
+class StepPlot(Widget):
     """What line charts and heat maps have in common; subclasses give `paint`.
 
     The picture is made when something has changed, as a whole; the lines that are drawn come from it.
@@ -54,7 +54,7 @@ class Plane(Widget):
             super().__init__()
             self.step, self.row = step, row
 
-    def __init__(self, sight: Sight, *, id: str | None = None) -> None:
+    def __init__(self, sight: Viewport, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.sight = sight
         self.cursor: float | None = None

@@ -6,7 +6,7 @@ CLOSEST = 4.0
 """Steps that are in sight at least."""
 
 
-class Sight:
+class Viewport:
     """A range of steps within all that there are; where it reaches the newest step it goes along with it."""
 
     def __init__(self) -> None:

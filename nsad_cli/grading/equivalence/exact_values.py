@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from nsad_cli.grading.equivalence.formula_parser import (
     ABOVE_ZERO,
     POINTS,
+    FormulaParser,
     Number,
-    Reader,
     UnclearError,
     is_letter,
     tokens_of,
@@ -102,7 +102,7 @@ def value_of(text: str) -> Value | None:
 
 
 def _read(tokens: Sequence[str], point: int) -> tuple[Number | None, float]:
-    reader = Reader(tokens, point)
+    reader = FormulaParser(tokens, point)
     try:
         return reader.whole(), reader.size
     except (UnclearError, ArithmeticError, ValueError):

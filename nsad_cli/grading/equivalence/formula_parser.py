@@ -77,7 +77,7 @@ def is_letter(token: str) -> bool:
     return (token[0].isalpha() and token not in _PI) or token in _GREEK
 
 
-class Reader:
+class FormulaParser:
     """Recursive descent over tokens that computes as it reads; `size` bounds what rounding errors are relative to.
 
     Raises UnclearError, ArithmeticError or ValueError where there is no one value.

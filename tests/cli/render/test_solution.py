@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from nsad_cli.cli.render.evaluation import comparison_tables, group_tables, results_table, stopping_table
-from nsad_cli.cli.render.live_votes import Watching
+from nsad_cli.cli.render.live_votes import LiveVotes
 from nsad_cli.cli.render.solution import conclusion, solution_json, steps
 from nsad_cli.cli.render.votes import BAR, ballot_table, bar, chains_table
 from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.report import report_on
-from nsad_cli.inference.solver import Ask, Solution
+from nsad_cli.inference.solver import Solution, VoteSettings
 from nsad_cli.problems.question_files import asked
 from nsad_cli.types import Chain, Finish, Problem
 from nsad_cli.voting.rules import RULES, vote
@@ -95,7 +95,7 @@ def test_under_best_a_bar_is_the_score_that_decides() -> None:
     assert "0.800" in rows[1]
     assert "best score" in "".join(lines)
     assert "%" not in "".join(lines)
-    assert "%" not in " ".join(conclusion(solution(chains, "best"), Ask(6, "best")))
+    assert "%" not in " ".join(conclusion(solution(chains, "best"), VoteSettings(6, "best")))
     by_weight = [line for line in printed(ballot_table(vote(chains, "asc"), chains)) if "█" in line]
     assert by_weight[0].lstrip().startswith("▸ b")
     assert "82%" in by_weight[0]
@@ -108,18 +108,18 @@ def test_chains_that_were_cut_off_are_told() -> None:
     chains[1] = dataclasses.replace(chains[1], finish=Finish.LENGTH)
     table = printed(chains_table(chains, vote(chains, "sc")), width=60)
     assert ["cut 1" in line for line in table if "a" in line.split()[2:3]] == [False, True, False], table
-    (line,) = [line for line in conclusion(solution(chains, "sc"), Ask(3, "sc")) if "cut off" in line]
+    (line,) = [line for line in conclusion(solution(chains, "sc"), VoteSettings(3, "sc")) if "cut off" in line]
     assert "1 of 3 chains" in line
     assert "sampling.max_new_tokens" in line
     assert [chain["finish"] for chain in solution_json(solution(chains, "sc"))["chains"]] == ["stop", "length", "stop"]
     silent = [dataclasses.replace(chains[1], answer=None, answer_class=None)]
-    assert "sampling.max_new_tokens" in conclusion(solution(silent, "sc"), Ask(1, "sc"))[-1]
+    assert "sampling.max_new_tokens" in conclusion(solution(silent, "sc"), VoteSettings(1, "sc"))[-1]
 
 
 def test_chains_are_numbered_one_way(capsys: pytest.CaptureFixture[str]) -> None:
     """As they arrive, by steps, in the table and for programs: by index."""
     chains = made([("a", 0.5, -1.0), ("b", 0.25, -1.0), (None, 0.125, -1.0)])
-    watching = Watching(Ask(3, "asc"))
+    watching = LiveVotes(VoteSettings(3, "asc"))
     watching(asked("?"), chains[2:])
     watching(asked("?"), chains)
     told = capsys.readouterr().err.splitlines()
@@ -146,17 +146,17 @@ def test_steps_have_their_own_probabilities() -> None:
 
 def test_how_near_it_was_is_told() -> None:
     close = made([("a", 0.5, -1.0)] * 3 + [("b", 0.5, -1.0)] * 2 + [(None, 0.5, -1.0)])
-    lines = conclusion(solution(close, "sc"), Ask(6, "sc"))
+    lines = conclusion(solution(close, "sc"), VoteSettings(6, "sc"))
     assert "60% of the chains that answer; b has 40%" in lines[1]
     assert "had 1 of its 3 chains said b" in lines[2]
     assert "1 of 6 chains state no answer" in lines[3]
-    assert "no chain states another" in conclusion(solution(close[:3], "asc"), Ask(3, "asc"))[1]
-    assert "a tie" in conclusion(solution(made([("a", 1, -1.0), ("b", 1, -1.0)]), "sc"), Ask(2, "sc"))[2]
+    assert "no chain states another" in conclusion(solution(close[:3], "asc"), VoteSettings(3, "asc"))[1]
+    assert "a tie" in conclusion(solution(made([("a", 1, -1.0), ("b", 1, -1.0)]), "sc"), VoteSettings(2, "sc"))[2]
     best = made([("a", 0.9, -1.0), ("b", 0.8, -1.0)])
-    assert "scores 0.900, the best that says b 0.800" in conclusion(solution(best, "best"), Ask(2, "best"))[1]
-    early = conclusion(solution(close[:3], "sc", 0.9375), Ask(8, "sc", 0.95, 3))
+    assert "scores 0.900, the best that says b 0.800" in conclusion(solution(best, "best"), VoteSettings(2, "best"))[1]
+    early = conclusion(solution(close[:3], "sc", 0.9375), VoteSettings(8, "sc", 0.95, 3))
     assert "3 of 8 chains drawn: 93.8% sure that it stays ahead, not 95%" in early[-1]
-    assert "no answer" in conclusion(solution(made([(None, 1, -1.0)]), "sc"), Ask(1, "sc"))[0]
+    assert "no answer" in conclusion(solution(made([(None, 1, -1.0)]), "sc"), VoteSettings(1, "sc"))[0]
 
 
 @given(
@@ -167,7 +167,7 @@ def test_how_near_it_was_is_told() -> None:
 )
 def test_any_ballot_can_be_told(items: list[tuple[str | None, float, float]], rule: str) -> None:
     found = solution(made(items), rule, 0.9)
-    printed(*conclusion(found, Ask(9, rule, 0.95, 1)))
+    printed(*conclusion(found, VoteSettings(9, rule, 0.95, 1)))
     assert json.loads(json.dumps(solution_json(found)))["answer"] == found.ballot.answer
 
 

@@ -16,7 +16,7 @@ from nsad_cli.dashboard.screens.data import DataView
 from nsad_cli.dashboard.screens.problem_pane import BLOCK
 from nsad_cli.store.pages import ProblemRow, StorePages
 from nsad_cli.store.rationales import Store
-from nsad_cli.types import Draw, Judgement, Verdict
+from nsad_cli.types import Draw, Grade, Verdict
 from tests.helpers.rationale_stores import EVIL, PARAMS, fill, make_big, make_run
 from tests.helpers.screens import check_snapshot, dashboard, drive, screen_text
 
@@ -181,7 +181,7 @@ def test_the_counts_grow_while_others_write(home: Path) -> None:
             for number in range(4, 7):
                 store.add_draws([Draw("p2", "gpt", number, "one more")], PARAMS)
             key = store.draw_keys("gpt", PARAMS)["p2", 6]
-            store.set_verdicts([(key, Judgement(Verdict.WRONG, "9", "differs"))], "5")
+            store.set_verdicts([(key, Grade(Verdict.WRONG, "9", "differs"))], "5")
             store.add_draws([Draw("p2", "gpt", 0, "of other settings")], "k2")
             view._next_count = 0.0  # no matter how long the first count took
             text = await look(pilot)
