@@ -65,7 +65,7 @@ def compare_runs(
 
 def _side(name: str, engine: str) -> Side:
     """RUN[:MODEL][@ENGINE]; without a model the best one that the run has."""
-    from nsad_cli.config.schema import MODELS
+    from nsad_cli.config.stages import models as known_models
     from nsad_cli.errors import UsageError
     from nsad_cli.evaluation.stored_chains import Side
     from nsad_cli.generation.engine_spec import parse_engine
@@ -76,8 +76,8 @@ def _side(name: str, engine: str) -> Side:
     run_name, _, model = what.partition(":")
     sampled_by = parse_engine(own if at else engine, reached=False)
     run = Run.open(run_name)
-    if model and model not in MODELS:
-        raise UsageError(f"unknown model `{model}`", f"`{what}` is RUN:MODEL", f"models: {', '.join(MODELS)}")
+    if model and model not in known_models():
+        raise UsageError(f"unknown model `{model}`", f"`{what}` is RUN:MODEL", f"models: {', '.join(known_models())}")
     model = model or best_model(run)
     require_model(run, model)
     return Side(run, model, sampled_by)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.console import out, print_json, say
 from nsad_cli.cli.options import AsJson, Device, Settings, parse_settings
+from nsad_cli.config.stages import STUDENT
 
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
@@ -24,10 +25,11 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     from nsad_cli.cli.run_selection import execute
     from nsad_cli.cli.solve import make_ask, solve_with
     from nsad_cli.config.recipes import find_recipe, load_recipe
-    from nsad_cli.runs.run import STAGES, Run
+    from nsad_cli.config.stages import RUN_ORDER
+    from nsad_cli.runs.run import Run
 
     run = Run.create("demo", load_recipe(find_recipe("demo"), {"student.device": device, **parse_settings(settings)}))
-    results = execute(run, STAGES)
+    results = execute(run, RUN_ORDER)
     rows = results["eval-before"]["results"] + results["eval"]["results"]
     problem = _unsolved(run)
     say(f"\nsolving one held-out problem:\n  {problem.question}")
@@ -60,12 +62,14 @@ def _unsolved(run: Run) -> Problem:
 def _verdict(rows: list[dict[str, Any]]) -> str:
     """What was measured, gain or none, in a sentence."""
     found = {(row["model"], row["rule"] or row["method"]): row for row in rows}
-    before, after = found[("base", "greedy")], found.get(("nce", "greedy"))
+    before, after = found[("base", "greedy")], found.get((STUDENT.name, "greedy"))
     if after is None:
         return "The NCE student was not measured: evaluation.models leaves it out."
     parts = [
         f"Greedy answers: {_share(before)} right before training, {_share(after)} after.",
-        " ".join(f"{rule}: {_share(found[('nce', rule)])}." for rule in ("sc", "asc") if ("nce", rule) in found),
+        " ".join(
+            f"{rule}: {_share(found[(STUDENT.name, rule)])}." for rule in ("sc", "asc") if (STUDENT.name, rule) in found
+        ),
     ]
     if after["ci95"][0] > before["ci95"][1]:
         parts.append("The intervals do not overlap: a gain.")

@@ -61,12 +61,12 @@ def evaluate(
 
 
 def _known_models(models: Sequence[str] | None) -> None:
-    from nsad_cli.config.schema import MODELS
+    from nsad_cli.config.stages import models as known_models
     from nsad_cli.errors import UsageError
 
-    unknown = [name for name in models or [] if name not in MODELS]
+    unknown = [name for name in models or [] if name not in known_models()]
     if unknown:
-        raise UsageError(f"unknown model `{unknown[0]}`", "a run has others", f"models: {', '.join(MODELS)}")
+        raise UsageError(f"unknown model `{unknown[0]}`", "a run has others", f"models: {', '.join(known_models())}")
 
 
 def _specs(run: Run, problems: Sequence[str] | None) -> Sequence[str]:

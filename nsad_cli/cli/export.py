@@ -33,7 +33,7 @@ def export(
 ) -> None:
     """Write a run's student as a model folder that transformers loads anywhere, or its LoRA as one for PEFT."""
     from nsad_cli.config.recipes import load_recipe
-    from nsad_cli.config.schema import MODELS, UNTRAINED
+    from nsad_cli.config.stages import NAT, UNTRAINED, models
     from nsad_cli.errors import UsageError
     from nsad_cli.runs.run import Run
 
@@ -41,7 +41,7 @@ def export(
         raise UsageError("--model goes with --for", "without it, the NCE student is exported", "add --for vllm")
     if server is not None and lora:
         raise UsageError("--lora and --for exclude each other", "both say what to write", "give one of them")
-    trained = [name for name in MODELS if name not in UNTRAINED]
+    trained = [name for name in models() if name not in UNTRAINED]
     if model is not None and model not in trained:
         raise UsageError(
             f"no model `{model}` to export", "it is not one that a run trains", f"models: {', '.join(trained)}"
@@ -53,7 +53,7 @@ def export(
 
     session = Session(run, load_recipe(run.path / "recipe.yaml", {"student.device": device}), say)
     if server is not None:
-        notes = export_for_vllm(session, folder, model or "nat")
+        notes = export_for_vllm(session, folder, model or NAT.name)
     else:
         notes = (export_lora if lora else export_merged)(session, folder)
     path = folder.expanduser().resolve()

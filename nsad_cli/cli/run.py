@@ -27,7 +27,8 @@ def run(
     from nsad_cli.cli.render.evaluation import results_table
     from nsad_cli.cli.run_selection import execute
     from nsad_cli.config.recipes import find_recipe, load_recipe
-    from nsad_cli.runs.run import STAGES, Run
+    from nsad_cli.config.stages import RUN_ORDER
+    from nsad_cli.runs.run import Run
 
     path = find_recipe(recipe)
     overrides = {"student.model": student, "student.device": device, "student.dtype": dtype, **parse_settings(settings)}
@@ -41,7 +42,7 @@ def run(
         return
     target = Run.create(name, loaded)
     say(f"run: {target.name}")
-    results = execute(target, STAGES, force=force)
+    results = execute(target, RUN_ORDER, force=force)
     rows = [row for stage in ("eval-before", "eval") for row in results[stage]["results"]]
     if as_json:
         print_json({"run": target.name, "results": rows})

@@ -9,6 +9,7 @@ import typer
 
 from nsad_cli.cli.console import print_json, say
 from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
+from nsad_cli.config.stages import trained_by
 
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
@@ -19,8 +20,6 @@ BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Sequences p
 Tokens = Annotated[
     int | None, typer.Option("--tokens", min=1, help="A budget of trained tokens a stage, in place of epochs.")
 ]
-ALSO = {"redi": ["cot-kd"], "nat-control": ["positive"]}
-"""What a baseline builds on, trained before it where it is not there."""
 
 
 def train_nat(
@@ -38,7 +37,7 @@ def train_nat(
 ) -> None:
     """Train the negative adapter on D−, then NAT (positive adapter and integration unit) on D+."""
     _train(
-        ["negative", "nat"],
+        trained_by("train-nat"),
         run_name,
         student,
         device,
@@ -69,7 +68,7 @@ def train_nce(
 ) -> None:
     """Train the student, an ordinary LoRA, with NAT as its calibrated teacher."""
     _train(
-        ["nce"],
+        trained_by("train-nce"),
         run_name,
         student,
         device,
@@ -113,7 +112,7 @@ def train_ranker(
     if kind is not None and kind != "encoder" and model is None:
         model = ""  # an encoder that the run had before
     _train(
-        ["ranker"],
+        trained_by("train-ranker"),
         run_name,
         student,
         device,
@@ -183,20 +182,20 @@ def train_baseline(
 ) -> None:
     """Train rivals of NAT and NCE on the same rationales, with NAT's settings (or your own for all of them)."""
     from nsad_cli.cli.run_selection import existing_run
-    from nsad_cli.config.schema import BASELINES
+    from nsad_cli.config.stages import baselines, prerequisites
     from nsad_cli.errors import UsageError, did_you_mean
 
     for name in methods:
-        if name not in BASELINES:
-            hint = did_you_mean(name, BASELINES)
-            fix = f"{hint + ' ' if hint else ''}baselines: {', '.join(BASELINES)}"
+        if name not in baselines():
+            hint = did_you_mean(name, baselines())
+            fix = f"{hint + ' ' if hint else ''}baselines: {', '.join(baselines())}"
             raise UsageError(f"unknown baseline `{name}`", "no method has this name", fix)
     run = existing_run(run_name, {"student.device": device, **parse_settings(settings)})
     flags = {"epochs": epochs, "tokens": tokens, "learning_rate": learning_rate, "batch_size": batch_size}
     given = {key: value for key, value in flags.items() if value is not None}
     if given:
         existing_run(run.name, {"training.baseline": {**run.recipe.training.baseline, **given}})
-    stages = list(dict.fromkeys(stage for name in methods for stage in (*ALSO.get(name, []), name)))
+    stages = list(dict.fromkeys(stage for name in methods for stage in (*prerequisites(name), name)))
     _report(run, stages, force, as_json, "nsad eval --model " + " --model ".join(methods))
 
 

@@ -11,20 +11,14 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from nsad_cli.config.stages import NAT, NCE, UNTRAINED, models, stages
 from nsad_cli.errors import UsageError, did_you_mean
 
 INSTRUCTION = "{question}\n\nSolve this step by step, briefly. End with one line of the form: The answer is X."
 TEMPLATE = "Question: {question}\nAnswer:\n"
 Rule = Literal["sc", "wsc", "asc", "asc-add", "best"]
-Baseline = Literal["ft", "cot-kd", "mix", "nt", "ul", "cl", "redi", "nat-control", "self-distillation"]
-BASELINES: tuple[Baseline, ...] = get_args(Baseline)
-"""The rivals that train-baseline trains, by the names of the paper's table."""
-ModelName = Literal["base", "few-shot", "negative", "nat", "nce", Baseline]
-MODELS = ("base", "few-shot", "negative", "nat", "nce", *BASELINES)
 RankerKind = Literal["head", "probe", "encoder"]
 RankerObjective = Literal["power", "bradley-terry", "bce"]
-UNTRAINED = ("base", "few-shot")
-"""What needs no training: the student itself, and with demonstrations in its prompt."""
 
 
 class Section(BaseModel):
@@ -235,11 +229,6 @@ class RankerConfig(StageConfig):
     pairs_per_problem: int = Field(default=4, ge=1)
 
 
-def section(stage: str) -> str:
-    """The part of `training` that a stage's settings stand in."""
-    return stage if stage in ("negative", "nat", "nce", "ranker") else "baseline"
-
-
 class TrainingConfig(Section):
     """One section a stage; `held_out` is the share of training problems that only choose the checkpoint."""
 
@@ -266,11 +255,12 @@ class TrainingConfig(Section):
 
     def of(self, stage: str) -> StageConfig:
         """The settings of a stage, the rivals among them."""
-        if section(stage) == stage:
+        entry = stages()[stage]
+        if entry.section == stage:
             settings: StageConfig = getattr(self, stage)
             return settings
-        own = self.nce if stage == "self-distillation" else self.nat
-        return own.model_copy(update=self.baseline)
+        defaults: StageConfig = getattr(self, entry.defaults)
+        return defaults.model_copy(update=self.baseline)
 
 
 class SamplingConfig(Section):
@@ -297,9 +287,18 @@ class EvaluationConfig(Section):
     limit: int | None = Field(default=None, ge=1)
     samples: int = Field(default=4, ge=0)
     """Chains per problem for the votes; 0 measures greedy answers only."""
-    models: list[ModelName] = ["base", "nat", "nce"]
+    models: list[str] = [UNTRAINED[0], NAT.name, NCE.name]
     demonstrations: list[Demonstration] | None = None
     """Shown to the untrained student by `few-shot`; unset, four built-in ones."""
+
+    @field_validator("models")
+    @classmethod
+    def _models_are_known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in models():
+                hint = did_you_mean(name, models())
+                raise ValueError(f"unknown model `{name}`; {hint + '; ' if hint else ''}models: {', '.join(models())}")
+        return names
 
     @field_validator("demonstrations")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.schema import UNTRAINED
+from nsad_cli.config.stages import UNTRAINED
 from nsad_cli.evaluation.outcomes import is_scored, rules_for
 from nsad_cli.voting.rules import BY_RANKER
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config import prompts
-from nsad_cli.config.schema import UNTRAINED, Recipe
+from nsad_cli.config.stages import RANKER, UNTRAINED
 from nsad_cli.errors import NsadError
 from nsad_cli.evaluation.report import STOP_AT, report_on
 from nsad_cli.generation.engine_spec import parse_engine
@@ -24,6 +24,7 @@ from nsad_cli.utils.hashing import content_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nsad_cli.config.schema import Recipe
     from nsad_cli.inference.session import Session
     from nsad_cli.runs.run import Run
     from nsad_cli.utils.reporting import Note
@@ -39,7 +40,8 @@ def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, be
     used = [name for name in models if name not in UNTRAINED]
     shown = [prompts.few_shot(recipe.evaluation)] if prompts.FEW_SHOT in models else []
     weights = {
-        name: stages.get(name, {}).get("result", {}).get("weights") for name in (*used, *(["ranker"] if used else []))
+        name: stages.get(name, {}).get("result", {}).get("weights")
+        for name in (*used, *([RANKER.name] if used else []))
     }
     student = recipe.student.model_dump(exclude={"device"})
     shared = [recipe.sampling, student, recipe.seed, GRADER_VERSION]

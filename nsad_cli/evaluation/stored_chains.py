@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.schema import UNTRAINED
+from nsad_cli.config.stages import UNTRAINED
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
 from nsad_cli.grading.chains import complete
 from nsad_cli.inference.current_ranker import present_ranker

@@ -7,6 +7,7 @@ import shlex
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.config.stages import STUDENT
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.model_folders import lora_room, save_model, save_nat
 from nsad_cli.models.nat.adapters import CONFIG, WEIGHTS
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 NOTES = "nsad.json"
 """How to prompt the model, and where it comes from."""
-STUDENT = "nce"
 
 
 def export_merged(session: Session, folder: Path) -> dict[str, Any]:
@@ -30,18 +30,18 @@ def export_merged(session: Session, folder: Path) -> dict[str, Any]:
     The generation config says what the run does: greedy, to the run's end tokens and length. Raises NsadError where
     the run has no NCE student, it cannot be merged, or the folder is not empty or cannot be written.
     """
-    session.need(STUDENT)
+    session.need(STUDENT.name)
     with new_folder(folder) as temporary:
-        session.load(STUDENT)
+        session.load(STUDENT.name)
         student = session.student
-        notes = _notes(session, STUDENT, "merged", dtype=_dtype(session))
-        model = session.adapters.merge(STUDENT)
+        notes = _notes(session, STUDENT.name, "merged", dtype=_dtype(session))
+        model = session.adapters.merge(STUDENT.name)
         save_model(student, model, temporary, session.recipe.sampling.max_new_tokens)
         _write(temporary, notes)
     return notes
 
 
-def export_lora(session: Session, folder: Path, name: str = STUDENT, **more: Any) -> dict[str, Any]:
+def export_lora(session: Session, folder: Path, name: str = STUDENT.name, **more: Any) -> dict[str, Any]:
     """Write a LoRA as a folder that stock PEFT loads, and vLLM; returns what nsad.json says, `more` among it.
 
     Raises NsadError where the run has not trained it, or the folder is not empty or cannot be written.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.config.recipes import load_recipe
+from nsad_cli.config.stages import STUDENT
 from nsad_cli.generation.cached_sampler import CachedSampler
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.sampler import Sampling
@@ -68,7 +69,7 @@ def open_solver(
     with ChainStore(run.chains_path) as store, Checker() as checker:
         sampler = CachedSampler(session.sampler(model, engine), store, key, problems, ranker.name if ranker else None)
         solver = Solver(sampler, sampling, ranker, checker, ask, seed=str(recipe.seed))
-        missing = "" if model == "nce" else " (no NCE student in this run)"
+        missing = "" if model == STUDENT.name else " (no NCE student in this run)"
         early = "" if ask.stop_at is None else f" at most, {ask.wave} at a time until {ask.stop_at:.0%} sure"
         note(f"model: {model}{missing}; {ask.samples} chains{early}, rule {solver.ask.rule}")
         for line in solver.notes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nsad_cli.config.prompts import FEW_SHOT, few_shot
-from nsad_cli.config.schema import UNTRAINED, Recipe
+from nsad_cli.config.stages import RANKER, UNTRAINED, stages
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
@@ -27,24 +27,22 @@ from nsad_cli.rankers.metadata import PROBE, READS, described
 from nsad_cli.rankers.storage import load_ranker
 from nsad_cli.runs.models import best_model, has_model, model_key, require_model
 from nsad_cli.utils.files import new_folder
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
+    from nsad_cli.config.schema import Recipe
     from nsad_cli.generation.sampler import Sampler
     from nsad_cli.rankers.base import TrainedRanker
     from nsad_cli.runs.run import Run
-
-BESIDE = {"nat": "negative", "nat-control": "positive"}
-"""The frozen adapter that a NAT adapter weighs."""
 
 
 class Session:
     """One run's student with its adapters on one copy of the base weights."""
 
-    def __init__(self, run: Run, recipe: Recipe | None = None, note: Callable[[str], None] = lambda _: None) -> None:
-        self.run, self._note = run, note
+    def __init__(self, run: Run, recipe: Recipe | None = None) -> None:
+        self.run = run
         self.recipe = recipe or run.recipe
         self._loaded: set[str] = set()
 
@@ -65,7 +63,7 @@ class Session:
             device=settings.device,
             dtype=settings.dtype,
             template=settings.template,
-            say=self._note,
+            say=note,
             **more,
         )
 
@@ -118,9 +116,10 @@ class Session:
         if name in self._loaded:
             return
         self.need(name)
-        if name in BESIDE:
-            self.load(BESIDE[name])
-            self.adapters.load(name, self.run.adapter_path(name), negative=BESIDE[name])
+        companion = stages()[name].companion
+        if companion is not None:
+            self.load(companion)
+            self.adapters.load(name, self.run.adapter_path(name), negative=companion)
         else:
             self.adapters.load(name, self.run.adapter_path(name))
         self._loaded.add(name)
@@ -133,7 +132,7 @@ class Session:
 
     def trained(self, name: str) -> None:
         """An adapter was trained in this session: it is in memory already. A ranker is read back with its head."""
-        if name == "ranker":
+        if name == RANKER.name:
             self.drop(name)
         else:
             self._loaded.add(name)
@@ -159,7 +158,7 @@ class Session:
         if chosen.kind == "server":
             self.need(name)
             served = chosen.served or (self.recipe.student.model if name in UNTRAINED else name)
-            return ServerSampler(self._shown(self.reader, name), chosen.urls, served, note=self._note)
+            return ServerSampler(self._shown(self.reader, name), chosen.urls, served, note=note)
         adapter = None if name in UNTRAINED else name
         if adapter is not None:
             self.load(adapter)
@@ -184,12 +183,12 @@ class Session:
                 "student.load_in_4bit keeps it in bitsandbytes' form, and its answers would be those of another base",
                 "use --engine hf",
             )
-        source, revision = resolve(settings.model, self._note)
+        source, revision = resolve(settings.model, note)
         base = Model(source, revision, settings.device, str(self.reader.model.dtype).removeprefix("torch."))
         if name in UNTRAINED:
             return base
         self.need(name)
-        if name in BESIDE:
+        if stages()[name].companion is not None:
             return dataclasses.replace(base, model=str(self._nat_folder(name)), revision=None)
         lora = self.run.adapter_path(name)
         return dataclasses.replace(base, lora=str(lora), lora_rank=lora_room(lora))
@@ -197,10 +196,10 @@ class Session:
     def _nat_folder(self, name: str) -> Path:
         folder = self.run.path / "served" / f"{name}-{self.model_key(name)}"
         if not folder.is_dir():
-            self._note(f"writing {name} for vLLM, once …")
+            note(f"writing {name} for vLLM, once …")
             for old in folder.parent.glob(f"{name}-*"):
                 shutil.rmtree(old, ignore_errors=True)
-            apart = Session(self.run, self.recipe, self._note)  # what is written leaves no adapter in memory
+            apart = Session(self.run, self.recipe)  # what is written leaves no adapter in memory
             apart.load(name)
             with new_folder(folder) as temporary:
                 save_nat(apart.student, apart.adapters, name, temporary, self.recipe.sampling.max_new_tokens)
@@ -208,18 +207,18 @@ class Session:
 
     def ranker(self) -> TrainedRanker | None:
         """The run's ranker; None where it has none, or a probe of states that the student no longer has."""
-        if not self.has("ranker"):
+        if not self.has(RANKER.name):
             return None
-        if "ranker" not in self._loaded:
+        if RANKER.name not in self._loaded:
             self._ranker = self._load_ranker()
-            self._loaded.add("ranker")
+            self._loaded.add(RANKER.name)
         return self._ranker
 
     def _load_ranker(self) -> TrainedRanker | None:
-        self.drop("ranker")
-        folder = self.run.adapter_path("ranker")
+        self.drop(RANKER.name)
+        folder = self.run.adapter_path(RANKER.name)
         if outlived(self.run, self.recipe):
-            self._note(f"ranker: it reads another {READS} student's states; train it again with `nsad train-ranker`")
+            note(f"ranker: it reads another {READS} student's states; train it again with `nsad train-ranker`")
             return None
         if described(folder)["kind"] == PROBE:
             self.load(READS)

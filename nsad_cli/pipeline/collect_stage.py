@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.collection.collect import LEFT_OVER, params_key
-from nsad_cli.errors import UsageError
-from nsad_cli.grading.grade import GRADER_VERSION
+from nsad_cli.collection.budget import Budget, price_of
+from nsad_cli.collection.collect import LEFT_OVER, CollectSummary, collect, collect_until, params_key
+from nsad_cli.config import prompts
+from nsad_cli.config.stages import COLLECT, GRADE, stages
+from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.grading.checker import Checker
+from nsad_cli.grading.grade import GRADER_VERSION, grade, ledger
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.store.rationales import LABEL, Store
-from nsad_cli.teachers import Teacher, labels_of, source_stamp
-from nsad_cli.types import Grade, Problem, Verdict
+from nsad_cli.teachers import Teacher, labels_of, make_teacher, source_stamp
+from nsad_cli.types import Grade, Problem, Rationale, Verdict
 from nsad_cli.utils.files import file_stamp, first_few
 from nsad_cli.utils.hashing import content_key
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nsad_cli.config.schema import Recipe
     from nsad_cli.runs.run import Run
-    from nsad_cli.utils.reporting import Note
 
 
 HOW_ASKED = {
@@ -60,7 +65,7 @@ def graded(run: Run) -> bool:
     return collection.get("state") == "finished" and run.done("grade", grade_key(collection))
 
 
-def training_problems(recipe: Recipe, teacher: Teacher, note: Note) -> list[Problem]:
+def training_problems(recipe: Recipe, teacher: Teacher) -> list[Problem]:
     """The problems that a recipe names, else those that its teacher brings.
 
     Raises UsageError where there are neither.
@@ -78,7 +83,7 @@ def training_problems(recipe: Recipe, teacher: Teacher, note: Note) -> list[Prob
     return load_problems(recipe.problems.train, limit=limit, on_corrupt=first_few(note))
 
 
-def distinct(problems: Sequence[Problem], note: Note) -> list[Problem]:
+def distinct(problems: Sequence[Problem]) -> list[Problem]:
     """Problems without those that are stated before them; of several gold answers the first one counts."""
     found: dict[str, Problem] = {}
     for problem in problems:
@@ -112,3 +117,174 @@ def keep_labels(problems: Sequence[Problem], teacher: Teacher, store: Store) -> 
         ],
         LABEL,
     )
+
+
+def collect_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
+    """Collect the rationales of a run's recipe from its teacher into the store.
+
+    Returns:
+        The stage's result.
+
+    Raises:
+        NsadError: the teacher answered nothing, or it cannot be reached.
+    """
+    recipe, settings = run.recipe, run.recipe.teacher
+    key = collect_key(recipe)
+    if not force and collected(run, key):
+        note("collect: already done with these settings")
+        return dict(run.stages()[COLLECT.name]["result"])
+    with run.stage(COLLECT.name, key) as result:
+        teacher = make_teacher(settings.spec, settings, on_corrupt=first_few(note))
+        problems = distinct(training_problems(recipe, teacher))
+        prompt = prompts.text(settings.demonstrations, settings.prompt, "{question}")
+        budget = Budget(price_of(settings), settings.max_cost, prompt, settings.max_tokens)
+        with Store(run.store_path) as store:
+            problems = with_known_answers(problems, store)
+            summary = _collect(run, problems, teacher, store, budget)
+            keep_labels(problems, teacher, store)
+        _report(run, summary, budget)
+        result.update(
+            teacher=teacher.name,
+            params=params_key(teacher),
+            problems=len(problems),
+            problem_ids=[item.id for item in problems],
+            draws=summary.stored,
+            new=summary.new,
+            failed=len(summary.failures),
+            out_of_money=summary.out_of_money,
+            in_batches=summary.in_batches,
+            tokens=summary.tokens,
+            cost=budget.spent if budget.price is not None else None,
+            cost_unsure=budget.unsure,
+        )
+    return dict(result)
+
+
+def _collect(run: Run, problems: list[Problem], teacher: Teacher, store: Store, budget: Budget) -> CollectSummary:
+    settings, progress = run.recipe.teacher, run.progress(COLLECT.name)
+    gather: Callable[..., CollectSummary] = functools.partial(_collect_batches, run) if settings.batch else collect
+    if settings.until is None:
+        return gather(problems, teacher, settings.draws, store, progress, budget=budget)
+    with Checker() as checker:
+        return collect_until(
+            problems,
+            teacher,
+            settings.draws,
+            settings.until,
+            store,
+            lambda: grade(store, checker, params=params_key(teacher)),
+            progress,
+            budget=budget,
+            gather=gather,
+        )
+
+
+def _collect_batches(
+    run: Run, problems: Sequence[Problem], teacher: Teacher, draws: int, store: Store, *rest: Any, **more: Any
+) -> CollectSummary:
+    """Call collect_batches; after an interrupt, say how to fetch the batches that the API goes on with."""
+    from nsad_cli.collection.batch_collect import collect_batches
+    from nsad_cli.teachers.openai import OpenAITeacher
+
+    try:
+        assert isinstance(teacher, OpenAITeacher)  # make_teacher sees to it
+        return collect_batches(problems, teacher, draws, store, *rest, **more)
+    except KeyboardInterrupt:
+        held = store.in_batches(teacher.name, params_key(teacher))
+        if held:
+            note(
+                f"collect: {sum(map(len, held.values()))} draws stay with the API, in batches that go on without "
+                f"us; fetch them with `{_fetch_command(run)}`"
+            )
+        raise
+
+
+def _report(run: Run, summary: CollectSummary, budget: Budget) -> None:
+    """Note what a collection lacks.
+
+    Raises:
+        NsadError: nothing was collected.
+    """
+    failures = [f"{problem}: {why}" for problem, why in summary.failures.items()]
+    for failure in failures[:5]:
+        note(f"collect: {failure}")
+    if summary.out_of_money:
+        note(
+            f"collect: stopped before teacher.max_cost (${run.recipe.teacher.max_cost:g} for each command) could be "
+            f"passed; ${budget.spent:.4f} spent"
+        )
+    if budget.unsure:
+        note(f"collect: up to ${budget.unsure:.4f} more for replies that were lost or did not state their usage")
+    if summary.in_batches:
+        note(
+            f"collect: {summary.in_batches} draws are in batches under way, and were not asked for; "
+            f"fetch them with `{_fetch_command(run)}`"
+        )
+    if failures and not summary.stored:
+        raise NsadError(
+            "collect: the teacher answered nothing",
+            failures[0],
+            "mend that and run the same command again: draws that arrived are kept",
+        )
+
+
+def _fetch_command(run: Run) -> str:
+    return f"nsad collect --batch --run {run.name}"
+
+
+def grade_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
+    """Give every sample of a run's collection a verdict.
+
+    Args:
+        run: a run whose collection has finished.
+        force: grade again what has a verdict.
+
+    Returns:
+        The stage's result: the counts of verdicts.
+    """
+    collection = finished_stage(run, COLLECT.name)
+    key, params = grade_key(collection), collection["result"]["params"]
+    if not force and run.done(GRADE.name, key):
+        note("grade: already done with these settings")
+        with Store(run.store_path) as store:  # people may have reviewed since
+            return {"ledger": ledger(store, params).as_dict()}
+    with run.stage(GRADE.name, key) as result, Store(run.store_path) as store, Checker() as checker:
+        if force:
+            store.forget_verdicts(params)
+        found = grade(store, checker, run.progress(GRADE.name), params=params)
+        result.update(ledger=found.as_dict())
+    return dict(result)
+
+
+def graded_rationales(run: Run) -> tuple[list[Rationale], list[Rationale]]:
+    """D+ and D− of a run's problems and teacher."""
+    finished_stage(run, GRADE.name)
+    collection, settings = finished_stage(run, COLLECT.name)["result"], run.recipe.teacher
+    mine = set(collection["problem_ids"])
+    most = max(settings.draws, settings.until.max_draws if settings.until else 0)
+    with Store(run.store_path) as store:
+        positive, negative = (
+            [
+                item
+                for item in store.rationales(verdict, teacher=collection["teacher"], params=collection["params"])
+                if item.problem.id in mine and item.index < most
+            ]
+            for verdict in (Verdict.CORRECT, Verdict.WRONG)
+        )
+    return positive, negative
+
+
+def finished_stage(run: Run, name: str) -> dict[str, Any]:
+    """A finished stage's entry in the manifest.
+
+    Raises:
+        UsageError: the run has not finished it.
+    """
+    state = run.stages().get(name, {})
+    if state.get("state") != "finished":
+        raise UsageError(
+            f"run `{run.name}` has not finished `{name}`",
+            "a later stage needs what it makes",
+            f"run `{stages()[name].command_line} --run {run.name}` first",
+        )
+    return dict(state)

@@ -17,10 +17,9 @@ from nsad_cli.utils.files import write_atomic
 
 if TYPE_CHECKING:
     from nsad_cli.config.schema import Recipe
-    from nsad_cli.utils.reporting import Note
 
 
-def quote_collection(name: str | None, recipe: Recipe, store: Path | None, say: Note) -> Quote:
+def quote_collection(name: str | None, recipe: Recipe, store: Path | None) -> Quote:
     """Quote a run's collection as `make_quote` does; None is a new run, and `store` the one that it would share.
 
     Raises what the collection would raise before it asks for anything, but for a missing key.
@@ -31,7 +30,7 @@ def quote_collection(name: str | None, recipe: Recipe, store: Path | None, say: 
         source = Run(runs_home() / name if name is not None else Path(folder) / "none" / "new")
         run = copy_of_records(source, recipe, Path(folder), store=store, chains=False)
         teacher = planned_teacher(recipe.teacher)
-        problems = training_problems(recipe, teacher, say)
+        problems = training_problems(recipe, teacher)
         with Store(run.store_path) as records:
             return make_quote(recipe.teacher, teacher, problems, records)
 

@@ -13,19 +13,18 @@ from nsad_cli.collection.collect import params_key
 from nsad_cli.collection.quote import Quote, make_quote
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.verdicts import judge
-from nsad_cli.pipeline.collect_stage import collect_key, collected, grade_key, training_problems
-from nsad_cli.pipeline.pipeline import Pipeline
+from nsad_cli.pipeline.collect_stage import collect_key, collected, grade_key, graded_rationales, training_problems
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import RECORDED, Teacher, labels_of, make_teacher
 from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem, Rationale, Verdict
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from nsad_cli.config.schema import TeacherConfig
     from nsad_cli.runs.run import Run
-    from nsad_cli.utils.reporting import Note
 
 SAMPLE = 1000
 """Draws that are judged for a forecast, at most; of whole problems."""
@@ -79,7 +78,7 @@ class Ahead:
         return sum(known) / len(known) if known else RATIONALE_CHARS
 
 
-def look_ahead(run: Run, say: Note, *, force: bool = False) -> Ahead:
+def look_ahead(run: Run, *, force: bool = False) -> Ahead:
     """What a run's rationales are, or will be; with `force` no stage counts as done, though stored draws do.
 
     Raises NsadError where the teacher's file or the problems are missing.
@@ -95,7 +94,7 @@ def look_ahead(run: Run, say: Note, *, force: bool = False) -> Ahead:
         else:
             teacher = planned_teacher(settings)
             name, params = teacher.name, params_key(teacher)
-            problems = training_problems(recipe, teacher, say)
+            problems = training_problems(recipe, teacher)
             mine = {problem.id for problem in problems}
         stored = [draw for draw in store.draws(name, params) if draw.problem_id in mine and draw.index < settings.draws]
         quote = None
@@ -111,10 +110,10 @@ def look_ahead(run: Run, say: Note, *, force: bool = False) -> Ahead:
         calls = wanted - len(stored)
     graded = done and run.done("grade", grade_key(run.stages()["collect"]))
     if graded:
-        positive, negative = Pipeline(run, say).rationales()
+        positive, negative = graded_rationales(run)
         forecast = Forecast(tuple(positive), tuple(negative), 1.0, "")
     elif draws:
-        say("judging a sample of the rationales …")
+        note("judging a sample of the rationales …")
         forecast = judged_forecast(problems, draws, wanted, seed, f"the draws of {name}", labels)
     else:
         forecast = assumed_forecast(problems, settings.draws, seed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from nsad_cli.config.stages import RANKER, STUDENT, Stage
 from nsad_cli.models.lm_head import CHUNK
 from nsad_cli.models.nat.adapters import Adapters
 
@@ -20,8 +21,8 @@ FLOAT32 = 4
 """Bytes: adapters, their gradients and the optimizer's two moments are in float32 whatever the base is in."""
 LOGIT_COPIES = 3
 """Logits, their log-softmax and its gradient are in memory at once, in float32."""
-LORAS = {"negative": 1, "nat": 2, "nce": 3, "ranker": 4}
-"""LoRAs in memory when a stage of one process after the other trains; from NAT on the unit is beside them."""
+TEACHER_COPIES = 3
+"""Copies of the logits that the frozen models beside a student need together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +46,41 @@ class Footprint:
     """Numbers that one token keeps in one layer's cache: keys and values."""
     vocabulary: int
 
-    def trained(self, stage: str) -> tuple[int, int]:
-        """LoRA parameters (the ranker's with its head) and unit parameters that a stage trains."""
-        return self.lora + (self.head if stage == "ranker" else 0), self.unit if stage == "nat" else 0
+    def trained(self, stage: Stage) -> tuple[int, int]:
+        """LoRA parameters (a scorer's with its head) and unit parameters that a stage trains."""
+        return self.lora + (self.head if stage.adapter == "scorer" else 0), self.unit if stage.adapter == "nat" else 0
+
+    def adapters(self, stage: Stage) -> int:
+        """Parameters of all adapters that are in memory while a stage trains."""
+        return stage.cost.loras * self.lora + (self.unit if stage.cost.unit else 0)
 
     def weights_gib(self) -> float:
         """The base alone."""
         return self.base_bytes / GIB
 
-    def training_gib(self, stage: str, tokens: float) -> float:
+    def training_gib(self, stage: Stage, tokens: float) -> float:
         """An estimate for a stage that trains on packs of `tokens`.
 
         Weights, adapters, gradient, optimizer, and what the backward pass keeps: about 9 hidden and 4 inner widths a
         layer and token, the unit's own, and one chunk of logits.
         """
-        adapters = LORAS[stage] * self.lora + (self.unit if stage != "negative" else 0)
-        width = self.layers * (9 * self.hidden + 4 * self.inner) + (self.unit_kept if stage == "nat" else 0)
+        cost, adapters = stage.cost, self.adapters(stage)
+        width = self.layers * (9 * self.hidden + 4 * self.inner) + (self.unit_kept if stage.adapter == "nat" else 0)
         kept = tokens * width * self.bytes_each
-        copies = {"ranker": 0, "nce": LOGIT_COPIES + 3}.get(stage, LOGIT_COPIES)  # NCE's two teachers have theirs
+        copies = (LOGIT_COPIES + (TEACHER_COPIES if cost.teachers else 0)) if cost.logits else 0
         logits = copies * min(tokens, CHUNK) * self.vocabulary * FLOAT32
         return self.weights_gib() + (FLOAT32 * (adapters + 3 * sum(self.trained(stage))) + kept + logits) / GIB
 
     def reading_gib(self, tokens: float) -> float:
         """An estimate for a probe, which only reads: weights, adapters, and what one layer makes of `tokens`."""
-        adapters = LORAS["nce"] * self.lora + self.unit
         made = tokens * (9 * self.hidden + 4 * self.inner) * self.bytes_each
-        return self.weights_gib() + (FLOAT32 * adapters + made) / GIB
+        return self.weights_gib() + (FLOAT32 * self.adapters(STUDENT) + made) / GIB
 
     def sampling_gib(self, rows: int, tokens: float) -> float:
         """An estimate for writing `rows` chains of `tokens` each, prompts included, at once."""
         cache = rows * tokens * self.layers * self.cached * self.bytes_each
-        adapters = LORAS["ranker"] * self.lora + self.unit
-        return self.weights_gib() + (cache + FLOAT32 * (adapters + rows * self.vocabulary)) / GIB
+        numbers = self.adapters(RANKER) + rows * self.vocabulary
+        return self.weights_gib() + (cache + FLOAT32 * numbers) / GIB
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from nsad_cli.config.stages import NAT, NCE, NEGATIVE
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.models.nat.adapters import Adapters
@@ -62,9 +64,9 @@ def probe(
     if device.type == "cpu":
         rows = max(1, min(rows, CPU_TOKENS // (prompt + completion)))
     adapters = Adapters(student.model)
-    adapters.add_lora("negative", settings, 0)
-    adapters.add_nat("nat", settings, "negative", 1)
-    adapters.add_lora("nce", settings, 2)
+    adapters.add_lora(NEGATIVE.name, settings, 0)
+    adapters.add_nat(NAT.name, settings, NEGATIVE.name, 1)
+    adapters.add_lora(NCE.name, settings, 2)
     # Which tokens they are makes no difference to the time.
     ids = torch.randint(student.model.config.get_text_config().vocab_size, (rows, prompt + completion)).tolist()
     examples = [Example(tuple(row[:prompt]), tuple(row[prompt:])) for row in ids]
@@ -84,14 +86,20 @@ def probe(
         with torch.no_grad():
             lora.loss(lora.packs(examples, tokens)[0].to(device))
 
-    lora, nat = CompletionObjective(adapters, "negative"), CompletionObjective(adapters, "nat")
+    lora, nat = CompletionObjective(adapters, NEGATIVE.name), CompletionObjective(adapters, NAT.name)
     nce = NceObjective(adapters, lam=0.5, beta="sequence")
+    objectives: dict[str, CompletionObjective] = {
+        NEGATIVE.cost.step: lora,
+        NAT.cost.step: nat,
+        NCE.cost.step: nce,
+    }
     forward()  # the first pass of a process is slower than any other
     speed = {
         "forward": _per_second(forward, tokens, device),
-        "lora": _per_second(lambda: step(lora), tokens, device),
-        "nat": _per_second(lambda: step(nat), tokens, device),
-        "nce": _per_second(lambda: step(nce), tokens, device),
+        **{
+            kind: _per_second(functools.partial(step, objective), tokens, device)
+            for kind, objective in objectives.items()
+        },
     }
     sampling = _sampling(student, adapters, questions, batch_size)
     return Speeds(**speed, sampling=sampling, seconds=time.perf_counter() - started)
@@ -119,7 +127,7 @@ def _sampling(student: Student, adapters: Adapters, questions: Sequence[str], ba
         seen.append((time.perf_counter(), tokens))
 
     started = time.perf_counter()
-    sampler = HFSampler(student, adapters, "nce", batch_size)
+    sampler = HFSampler(student, adapters, NCE.name, batch_size)
     list(sampler.sample(tasks, Sampling(1.0, 1.0, WRITTEN), seed="probe", on_tokens=wrote))
     if len(seen) > 1:
         return sum(tokens for _, tokens in seen[1:]) / (seen[-1][0] - seen[0][0])

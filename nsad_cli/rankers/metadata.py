@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.stages import RANKER, STUDENT
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.utils.files import weights_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ADAPTER = "ranker"
+ADAPTER = RANKER.name
 """The stage's name, its folder's, and the name of the head ranker's LoRA."""
 HEAD_FILE = "head.safetensors"
 ABOUT = "ranker"
 HEAD, PROBE = "head", "probe"
-READS = "nce"
+READS = STUDENT.name
 """The model whose states a probe reads: the one that answers."""
 
 

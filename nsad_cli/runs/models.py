@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nsad_cli.config.prompts import FEW_SHOT, few_shot
-from nsad_cli.config.schema import UNTRAINED, Recipe
+from nsad_cli.config.stages import BEST_FIRST, UNTRAINED, stages
 from nsad_cli.errors import NsadError
 from nsad_cli.utils.hashing import content_key
 
 if TYPE_CHECKING:
+    from nsad_cli.config.schema import Recipe
     from nsad_cli.runs.run import Run
-
-BEST_FIRST = ("nce", "nat", "base")
-"""Which model answers, where the run has it."""
-HOW_TO_TRAIN = {"negative": "nsad train-nat", "nat": "nsad train-nat", "nce": "nsad train-nce"}
 
 
 def has_model(run: Run, name: str) -> bool:
@@ -33,7 +30,7 @@ def require_model(run: Run, name: str) -> None:
         raise NsadError(
             f"run `{run.name}` has no {name} adapter",
             "that stage has not finished",
-            f"train it with `{HOW_TO_TRAIN.get(name, f'nsad train-baseline {name}')} --run {run.name}`",
+            f"train it with `{stages()[name].command_line} --run {run.name}`",
         )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from nsad_cli.config.stages import STUDENT
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
 from nsad_cli.utils.distributed import barrier, is_main_process
 from nsad_cli.utils.files import write_atomic, write_error
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # recipes take long to import, and who lists runs needs none
 
 FORMAT = 2
 """Version of the folder's layout; a run of another one is refused, never misread."""
-STAGES = ("collect", "grade", "eval-before", "negative", "nat", "nce", "ranker", "eval")
 LIBRARIES = ("torch", "transformers", "peft", "accelerate")
 
 
@@ -202,7 +202,7 @@ class Run:
     def finished(self) -> bool:
         """Whether the run has a student to solve with."""
         try:
-            return self.stages().get("nce", {}).get("state") == "finished"
+            return self.stages().get(STUDENT.name, {}).get("state") == "finished"
         except NsadError:
             return False
 

@@ -14,10 +14,11 @@ likelihood of D+; NT and UL weigh tokens, not whole batches, so that their loss 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nsad_cli.grading.extract import Marker, extract
 from nsad_cli.models.packing import Example, Pack, fill, hidden_states, pack
@@ -37,21 +38,27 @@ from nsad_cli.types import Rationale, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nsad_cli.config.schema import StageConfig
+    from nsad_cli.config.stages import Stage
+    from nsad_cli.inference.session import Session
     from nsad_cli.models.nat.adapters import Adapters
 
-BOTH_SIDES = ("mix", "nt", "ul", "redi")
+TokenLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 class BothSidesObjective(CompletionObjective):
-    """NT, UL or REDI: the likelihood of right rationales, and against that of wrong ones."""
+    """NT, UL or REDI: the likelihood of right rationales, and against that of wrong ones.
+
+    loss: from the token losses [N] and which tokens are of wrong rationales [N], the loss of each token.
+    """
+
+    def __init__(self, adapters: Adapters, name: str, loss: TokenLoss, *, share: bool = False) -> None:
+        super().__init__(adapters, name, share=share)
+        self.token_loss = loss
 
     def measured(self, held_out: Sequence[Example]) -> list[Example]:
         """Right rationales alone: a wrong one's likelihood can fall for ever, and the most broken weights would win."""
         return [example for example in held_out if not example.wrong]
-
-    def items(self, examples: Sequence[Example]) -> int:
-        """Completion tokens; REDI counts sequences."""
-        return len(examples) if self.name == "redi" else super().items(examples)
 
     def loss(self, batch: Pack) -> BatchLoss:
         """The summed loss."""
@@ -59,18 +66,31 @@ class BothSidesObjective(CompletionObjective):
             hidden = hidden_states(self.adapters.base, batch)
         (nll,) = self.token_losses(hidden, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
         wrong = torch.tensor([example.wrong for example in batch.examples], device=nll.device)
-        if self.name == "redi":
-            return BatchLoss(redi_loss(mean_by_sequence(nll, batch.rows, len(wrong)), wrong).sum())
-        each = negative_training_loss if self.name == "nt" else unlikelihood_loss
-        return BatchLoss(each(nll, wrong[batch.rows]).sum())
+        return self.from_tokens(nll, wrong, batch)
+
+    def from_tokens(self, nll: Tensor, wrong: Tensor, batch: Pack) -> BatchLoss:
+        """The summed loss from token losses [N] and which sequences are wrong [S]."""
+        return BatchLoss(self.token_loss(nll, wrong[batch.rows]).sum())
+
+
+class RediObjective(BothSidesObjective):
+    """REDI: a loss of whole sequences."""
+
+    def items(self, examples: Sequence[Example]) -> int:
+        """Sequences."""
+        return len(examples)
+
+    def from_tokens(self, nll: Tensor, wrong: Tensor, batch: Pack) -> BatchLoss:
+        """The summed loss of sequences."""
+        return BatchLoss(self.token_loss(mean_by_sequence(nll, batch.rows, len(wrong)), wrong).sum())
 
 
 class ContrastiveObjective(Objective[Pair]):
     """CL: the likelihood of a right rationale, and its margin over a wrong one of the same problem."""
 
-    def __init__(self, adapters: Adapters, *, share: bool) -> None:
+    def __init__(self, adapters: Adapters, name: str, *, share: bool) -> None:
         super().__init__()
-        self.inner = CompletionObjective(adapters, "cl", share=share)
+        self.inner = CompletionObjective(adapters, name, share=share)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The adapter's own parameters."""
@@ -88,7 +108,7 @@ class ContrastiveObjective(Objective[Pair]):
     def loss(self, batch: Pack) -> BatchLoss:
         """The summed loss."""
         inner = self.inner
-        with inner.adapters.use("cl"):
+        with inner.adapters.use(inner.name):
             hidden = hidden_states(inner.adapters.base, batch)
         (nll,) = inner.token_losses(hidden, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
         right, wrong = mean_by_sequence(nll, batch.rows, len(batch.examples)).view(-1, 2).unbind(1)
@@ -113,3 +133,24 @@ def start_from(adapters: Adapters, name: str, other: str) -> None:
         source = dict(adapters.parameters_of(other))
         for key, parameter in adapters.parameters_of(name):
             parameter.copy_(source[key.replace(f".{name}.", f".{other}.")])
+
+
+def build_negative_training(session: Session, stage: Stage, settings: StageConfig) -> BothSidesObjective:
+    """NT."""
+    return BothSidesObjective(session.adapters, stage.name, negative_training_loss, share=settings.share_prompts)
+
+
+def build_unlikelihood(session: Session, stage: Stage, settings: StageConfig) -> BothSidesObjective:
+    """UL."""
+    return BothSidesObjective(session.adapters, stage.name, unlikelihood_loss, share=settings.share_prompts)
+
+
+def build_redi(session: Session, stage: Stage, settings: StageConfig) -> RediObjective:
+    """REDI, from the weights of the stage that it requires."""
+    start_from(session.adapters, stage.name, stage.requires[0])
+    return RediObjective(session.adapters, stage.name, redi_loss, share=settings.share_prompts)
+
+
+def build_contrastive(session: Session, stage: Stage, settings: StageConfig) -> ContrastiveObjective:
+    """CL."""
+    return ContrastiveObjective(session.adapters, stage.name, share=settings.share_prompts)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from nsad_cli.config.schema import StageConfig
+    from nsad_cli.config.stages import Stage
+    from nsad_cli.inference.session import Session
     from nsad_cli.models.nat.adapters import Adapters
 
 
@@ -63,3 +66,8 @@ class CompletionObjective(Objective[Example]):
     def token_losses(self, hidden: Tensor, batch: Pack, losses: RowLosses) -> list[Tensor]:
         """Losses of the completion tokens [N] from the pack's hidden states [T,d], without ever holding all logits."""
         return row_losses(self.head, hidden[batch.before], losses)
+
+
+def build(session: Session, stage: Stage, settings: StageConfig) -> CompletionObjective:
+    """The likelihood of completions by a stage's adapter."""
+    return CompletionObjective(session.adapters, stage.name, share=settings.share_prompts)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from nsad_cli.config.stages import NAT, NCE, NEGATIVE, stages
 from nsad_cli.models.packing import Example, Pack, hidden_states
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.losses import calibration, nce_loss, nce_row_losses, token_nll
@@ -22,6 +23,9 @@ from nsad_cli.utils.distributed import world_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nsad_cli.config.schema import StageConfig
+    from nsad_cli.config.stages import Stage
+    from nsad_cli.inference.session import Session
     from nsad_cli.models.nat.adapters import Adapters
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -31,10 +35,18 @@ class NceObjective(CompletionObjective):
     """(1−λ)·CE + λ·(1/2 + β)·H(p_NAT, p_student), summed over completion tokens; β `fixed` is 1/2 for all."""
 
     def __init__(
-        self, adapters: Adapters, *, lam: float, beta: str, name: str = "nce", teacher: str = "nat", share: bool = False
+        self,
+        adapters: Adapters,
+        *,
+        lam: float,
+        beta: str,
+        name: str = NCE.name,
+        teacher: str = NAT.name,
+        negative: str = NEGATIVE.name,
+        share: bool = False,
     ) -> None:
         super().__init__(adapters, name, share=share)
-        self.lam, self.beta, self.teacher = lam, beta, teacher
+        self.lam, self.beta, self.teacher, self.negative = lam, beta, teacher, negative
         self._numbers: dict[int, int] = {}
         self._kl: dict[int, Tensor] = {}
 
@@ -60,7 +72,7 @@ class NceObjective(CompletionObjective):
             return BatchLoss(nll.sum(), {})
         nat = self._teacher(self.teacher, batch)
         beta = self._known_beta(batch, torch.promote_types(nat.dtype, torch.float32))
-        negative = self._teacher("negative", batch) if beta is None else None
+        negative = self._teacher(self.negative, batch) if beta is None else None
 
         def losses(logits: Tensor, part: slice) -> list[Tensor]:
             with torch.no_grad():
@@ -119,3 +131,28 @@ class NceObjective(CompletionObjective):
 def _quantiles(beta: Tensor) -> dict[str, float]:
     values = torch.quantile(beta.float(), torch.tensor(QUANTILES, device=beta.device)).tolist()
     return {f"q{int(100 * q):02d}": round(value, 4) for q, value in zip(QUANTILES, values, strict=True)}
+
+
+def build(session: Session, stage: Stage, settings: StageConfig) -> NceObjective:
+    """NCE with the recipe's λ and β."""
+    nce = session.recipe.training.nce
+    return _objective(session, stage, settings, nce.beta)
+
+
+def build_fixed_beta(session: Session, stage: Stage, settings: StageConfig) -> NceObjective:
+    """Self-distillation: NCE with β = 1/2 for every example."""
+    return _objective(session, stage, settings, "fixed")
+
+
+def _objective(session: Session, stage: Stage, settings: StageConfig, beta: str) -> NceObjective:
+    teacher = stages()[stage.requires[0]]
+    assert teacher.companion is not None
+    return NceObjective(
+        session.adapters,
+        lam=session.recipe.training.nce.lam,
+        beta=beta,
+        name=stage.name,
+        teacher=teacher.name,
+        negative=teacher.companion,
+        share=settings.share_prompts,
+    )

@@ -15,18 +15,19 @@ from nsad_cli.types import Chain, Problem, Rationale, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nsad_cli.config.stages import Stage
     from nsad_cli.inference.session import Session
     from nsad_cli.training.stage_data import Corpus
 
 
-def own_candidates(session: Session, corpus: Corpus) -> list[Candidates]:
+def own_candidates(session: Session, stage: Stage, corpus: Corpus) -> list[Candidates]:
     """Sample chains with the NCE student, and sort each problem's into right and wrong.
 
     Problems are drawn by seed from all training problems, the held-out ones among them.
     """
     settings = session.recipe.training.ranker
     problems = choose(corpus.problems(), settings.problems, session.recipe.seed)
-    chains = _sampled(session, "nce", problems, settings.samples, "ranker-chains")
+    chains = _sampled(session, stage, problems, settings.samples)
     candidates = []
     for problem in problems:
         own = chains[problem.id]
@@ -36,10 +37,10 @@ def own_candidates(session: Session, corpus: Corpus) -> list[Candidates]:
     return candidates
 
 
-def own_rationales(session: Session, corpus: Corpus) -> list[Rationale]:
+def own_rationales(session: Session, stage: Stage, corpus: Corpus) -> list[Rationale]:
     """Sample NAT's chains on all training problems but the held-out ones, and keep each right text once."""
     problems = [problem for problem in corpus.problems() if problem.id not in corpus.held_out]
-    chains = _sampled(session, "nat", problems, session.recipe.training.nce.self_samples, "nce-chains")
+    chains = _sampled(session, stage, problems, session.recipe.training.nce.self_samples)
     found = []
     for problem in problems:
         texts = dict.fromkeys(chain.text.strip() for chain in chains[problem.id] if chain.correct)
@@ -47,14 +48,13 @@ def own_rationales(session: Session, corpus: Corpus) -> list[Rationale]:
     return found
 
 
-def _sampled(
-    session: Session, name: str, problems: Sequence[Problem], samples: int, stage: str
-) -> dict[str, list[Chain]]:
+def _sampled(session: Session, stage: Stage, problems: Sequence[Problem], samples: int) -> dict[str, list[Chain]]:
     """A model's chains for each problem; those that the run has already are not sampled again."""
-    run, recipe = session.run, session.recipe
+    run, recipe, name = session.run, session.recipe, stage.samples_from
+    assert name is not None
     subject = Subject(name, session.model_key(name), session.sampler(name))
     sampling = Sampling.of(recipe.sampling)
     with ChainStore(run.chains_path) as store, Checker() as checker:
-        progress = run.progress(stage)
+        progress = run.progress(stage.sampling_event)
         both = sample_all(subject, problems, sampling, samples, False, recipe.seed, store, checker, progress)
     return {key: sampled for key, (_, sampled) in both.items()}

@@ -6,20 +6,21 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.schema import StageConfig, section
+from nsad_cli.config.stages import LearnsFrom, Stage
 from nsad_cli.errors import NsadError
-from nsad_cli.training.baselines import BOTH_SIDES
+from nsad_cli.training.baselines import human_solutions
 from nsad_cli.training.data import choose, encode, held_out_problems, short_enough
 from nsad_cli.training.ranker import Candidates, Encode, encode_for, make_pairs
 from nsad_cli.training.ranker_calibration import Graded
 from nsad_cli.types import Problem, Rationale, Verdict
 from nsad_cli.utils.hashing import content_key
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nsad_cli.config.schema import StageConfig
     from nsad_cli.inference.session import Session
-    from nsad_cli.utils.reporting import Note
 
 CALIBRATION_SHARE = 0.2
 """Of the problems that the ranker's chains are sampled for: it learns from the others."""
@@ -66,13 +67,28 @@ def make_corpus(positive: Sequence[Rationale], negative: Sequence[Rationale], *,
     return Corpus(tuple(positive), tuple(negative), held_out_problems(ids, share, seed))
 
 
+def rationales_for(stage: Stage, corpus: Corpus) -> list[Rationale]:
+    """The rationales that a stage learns from, held-out problems among them."""
+    both = [*corpus.positive, *corpus.negative]
+    if stage.learns_from is LearnsFrom.SOLUTIONS:
+        return human_solutions(both)
+    sides = {LearnsFrom.RIGHT: corpus.positive, LearnsFrom.WRONG: corpus.negative}
+    return list(sides.get(stage.learns_from, both)) if stage.learns_from is not None else []
+
+
 def rationale_data(
-    session: Session, stage: str, settings: StageConfig, rationales: Sequence[Rationale], corpus: Corpus, note: Note
+    session: Session, stage: Stage, settings: StageConfig, rationales: Sequence[Rationale], corpus: Corpus
 ) -> StageData:
+    """Cut a stage's rationales to length, choose among them by seed, and tokenise them.
+
+    Raises:
+        NsadError: none is left, or only right or only wrong ones for a stage that needs both.
+    """
+    name = stage.name
     kept = short_enough(rationales, settings.max_chars)
     if len(kept) < len(rationales):
         note(
-            f"{stage}: {len(rationales) - len(kept)} of {len(rationales)} rationales are longer than "
+            f"{name}: {len(rationales) - len(kept)} of {len(rationales)} rationales are longer than "
             f"{settings.max_chars} characters with their question, and left out"
         )
     train_part = choose(
@@ -85,14 +101,14 @@ def rationale_data(
     )
     if not train_part:
         raise _empty(stage, len(rationales), settings.max_chars)
-    if stage in BOTH_SIDES and len({item.verdict for item in train_part}) < 2:
+    if stage.learns_from is LearnsFrom.BOTH and len({item.verdict for item in train_part}) < 2:
         raise NsadError(
-            f"{stage}: it needs right and wrong rationales",
+            f"{name}: it needs right and wrong rationales",
             "only one kind is left to train on",
             "see the ledger with `nsad grade`; collect more draws, or raise training.baseline.max_chars",
         )
     if not held_part:
-        note(f"{stage}: no held-out rationale, so the last step's weights are kept")
+        note(f"{name}: no held-out rationale, so the last step's weights are kept")
     return StageData(
         encode(train_part, session.student),
         encode(held_part, session.student),
@@ -100,7 +116,7 @@ def rationale_data(
     )
 
 
-def contrastive_data(session: Session, settings: StageConfig, corpus: Corpus) -> StageData:
+def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus: Corpus) -> StageData:
     """One pair of the teacher's a right rationale: as many as the other rivals' examples."""
     seed = session.recipe.seed
     candidates = [item for item in _teacher_candidates(corpus) if item.right and item.wrong]
@@ -123,7 +139,7 @@ def contrastive_data(session: Session, settings: StageConfig, corpus: Corpus) ->
     train_pairs = pairs(False, settings.max_examples)
     if not train_pairs:
         raise NsadError(
-            "cl: no problem has a right and a wrong rationale",
+            f"{stage}: no problem has a right and a wrong rationale",
             "the method compares the two",
             "collect more draws with a higher --draws or --temperature",
         )
@@ -131,7 +147,7 @@ def contrastive_data(session: Session, settings: StageConfig, corpus: Corpus) ->
     return StageData(train_pairs, held_pairs, sorted({item.problem.id for item in candidates}))
 
 
-def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], corpus: Corpus, note: Note) -> StageData:
+def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], corpus: Corpus) -> StageData:
     """Pairs to learn from, pairs that choose the checkpoint, and whole problems' chains that calibrate the scores.
 
     encode: as the ranker reads chains. The student's own chains for a share of the problems, set apart by hash,
@@ -205,22 +221,23 @@ def _teacher_candidates(corpus: Corpus) -> list[Candidates]:
     return list(found.values())
 
 
-def _empty(stage: str, total: int, max_chars: int) -> NsadError:
-    if stage == "ft" and not total:
+def _empty(stage: Stage, total: int, max_chars: int) -> NsadError:
+    name = stage.name
+    if stage.learns_from is LearnsFrom.SOLUTIONS and not total:
         return NsadError(
-            "ft: no problem has a human solution",
+            f"{name}: no problem has a human solution",
             "its benchmark or recording brings none",
             "use problems that have one (gsm8k, math), or another baseline",
         )
-    side = "D− (wrong rationales)" if stage == "negative" else "D+ (right rationales)"
+    side = "D− (wrong rationales)" if stage.learns_from is LearnsFrom.WRONG else "D+ (right rationales)"
     if total:
         return NsadError(
-            f"{stage}: nothing of {side} is left to train on",
+            f"{name}: nothing of {side} is left to train on",
             f"all {total} are longer than {max_chars} characters or belong to held-out problems",
-            f"raise training.{section(stage)}.max_chars, or collect more problems",
+            f"raise training.{stage.section}.max_chars, or collect more problems",
         )
     return NsadError(
-        f"{stage}: {side} is empty",
+        f"{name}: {side} is empty",
         "no graded rationale has that verdict",
         "see the ledger with `nsad grade`; collect more draws with a higher --draws or --temperature",
     )

@@ -1,280 +1,151 @@
-"""The training stages and their rivals: what each learns from, and where its adapter goes.
+"""Training a stage of the table: its data, its objective, the steps, and what is saved and recorded.
 
-What deviates from the paper stands at the head of each objective's file (completion, nce, ranker, baselines) and of
-nsad_cli/models/nat/layer.py.
+Deviations from the paper are listed at the head of each objective's file (likelihood, nce, ranker, baselines) and of
+models/nat/layer.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol
 
-from nsad_cli.rankers.base import ScoreHead, Scorer
-from nsad_cli.rankers.encoder import open_encoder
-from nsad_cli.rankers.head import HeadScorer
-from nsad_cli.rankers.linear_probe import ProbeScorer
-from nsad_cli.rankers.metadata import ADAPTER, READS
-from nsad_cli.rankers.storage import save_ranker
-from nsad_cli.training.baselines import (
-    BOTH_SIDES,
-    BothSidesObjective,
-    ContrastiveObjective,
-    human_solutions,
-    start_from,
-)
-from nsad_cli.training.likelihood import CompletionObjective
-from nsad_cli.training.linear_probe import fit_probe
-from nsad_cli.training.nce import NceObjective
-from nsad_cli.training.ranker import Candidates, RankerObjective
-from nsad_cli.training.ranker_calibration import calibrate, unseen_report
+from nsad_cli.config import stages
+from nsad_cli.training.ranker_stage import RankerTraining
+from nsad_cli.training.self_generated import own_rationales
 from nsad_cli.training.sharding import shard_base
-from nsad_cli.training.stage_data import Corpus, StageData, contrastive_data, ranker_data, rationale_data
-from nsad_cli.training.trainer import Objective, TrainResult, forget_checkpoints, train
+from nsad_cli.training.stage_data import Corpus, StageData, contrastive_data, rationale_data, rationales_for
+from nsad_cli.training.steps import train_by_steps
+from nsad_cli.training.trainer import Objective, TrainResult, forget_checkpoints
 from nsad_cli.utils.distributed import SHARDED, barrier, is_main_process, world_size
 from nsad_cli.utils.files import weights_digest
 from nsad_cli.utils.hashing import content_key
+from nsad_cli.utils.logs import logger, note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from nsad_cli.config.schema import StageConfig
+    from nsad_cli.config.stages import Stage
     from nsad_cli.inference.session import Session
-    from nsad_cli.types import Rationale
-    from nsad_cli.utils.reporting import Note
-
-BEFORE = {
-    "nat": "negative",
-    "nce": "nat",
-    ADAPTER: "nce",
-    "redi": "cot-kd",
-    "nat-control": "positive",
-    "self-distillation": "nat",
-}
-"""The stage whose weights a stage builds on."""
 
 
-def train_negative(session: Session, corpus: Corpus, note: Note, *, force: bool = False) -> dict[str, Any]:
-    """Train the negative adapter on D−.
+class StageTraining(Protocol):
+    """The parts of a stage's training that depend on what it trains."""
 
-    Raises NsadError where D− is empty.
+    def data(self) -> StageData:
+        """Build the training and held-out data; it may sample chains, which other processes then find in the run."""
+
+    def build(self) -> Objective[Any]:
+        """Add what is trained to the model and return its objective."""
+
+    def shards_base(self, objective: Objective[Any]) -> bool:
+        """Whether the objective runs on the student's base, which FSDP can shard."""
+
+    def learn(self, objective: Objective[Any], data: StageData) -> TrainResult:
+        """Train the objective."""
+
+    def save(self, objective: Objective[Any], data: StageData, steps: int) -> dict[str, Any]:
+        """Save what was trained after `steps` steps; return what else the stage reports."""
+
+
+def train_stage(session: Session, stage: Stage, corpus: Corpus, *, force: bool = False) -> dict[str, Any]:
+    """Train a stage of the table, or return its result if it has finished with these settings and inputs.
+
+    Args:
+        session: the run's models.
+        stage: entry of the table of stages.
+        corpus: right and wrong rationales of the run.
+        force: train again even if nothing has changed.
+
+    Returns:
+        The stage's result, as the manifest records it.
+
+    Raises:
+        NsadError: no training data is left, or an adapter that the stage builds on is missing.
     """
-    settings = session.recipe.training.negative
-
-    def build() -> Objective[Any]:
-        session.adapters.add_lora("negative", session.adapter_settings, session.recipe.seed)
-        return CompletionObjective(session.adapters, "negative", share=settings.share_prompts)
-
-    return _train_stage(session, "negative", settings, corpus.negative, corpus, build, note, force)
-
-
-def train_nat(session: Session, corpus: Corpus, note: Note, *, force: bool = False) -> dict[str, Any]:
-    """Train the positive adapter and the integration unit on D+, beside the frozen negative adapter.
-
-    Raises NsadError where D+ is empty or the negative adapter is not there.
-    """
-    settings = session.recipe.training.nat
-
-    def build() -> Objective[Any]:
-        session.load("negative")
-        session.adapters.add_nat("nat", session.adapter_settings, "negative", session.recipe.seed + 1)
-        return CompletionObjective(session.adapters, "nat", share=settings.share_prompts)
-
-    return _train_stage(session, "nat", settings, corpus.positive, corpus, build, note, force)
-
-
-def train_nce(
-    session: Session,
-    sample: Callable[[], Sequence[Rationale]],
-    corpus: Corpus,
-    note: Note,
-    *,
-    force: bool = False,
-) -> dict[str, Any]:
-    """Train a fresh LoRA student on D+ and NAT's own right chains, with NAT as its calibrated teacher.
-
-    sample: draws those chains, called only where the settings ask for some and there is training to do. Raises
-    NsadError where D+ is empty or NAT is not there.
-    """
-    settings = session.recipe.training.nce
-
-    def build() -> Objective[Any]:
-        session.load("negative")
-        session.load("nat")
-        session.adapters.add_lora("nce", session.adapter_settings, session.recipe.seed + 2)
-        return NceObjective(session.adapters, lam=settings.lam, beta=settings.beta, share=settings.share_prompts)
-
-    more = sample if settings.self_samples else None
-    return _train_stage(session, "nce", settings, corpus.positive, corpus, build, note, force, more)
-
-
-def train_baseline(
-    session: Session,
-    method: str,
-    sample: Callable[[], Sequence[Rationale]],
-    corpus: Corpus,
-    note: Note,
-    *,
-    force: bool = False,
-) -> dict[str, Any]:
-    """Train a rival, or `positive`, the adapter that nat-control needs; see training.baselines.
-
-    sample: as for train_nce, whose data self-distillation shares.
-    Raises NsadError where its side of the rationales is empty, or what it builds on is not there.
-    """
-    recipe, settings = session.recipe, session.recipe.training.of(method)
-    share, before = settings.share_prompts, BEFORE.get(method)
-
-    def build() -> Objective[Any]:
-        if before is not None:
-            session.load(before)
-        if method == "nat-control":
-            session.adapters.add_nat(method, session.adapter_settings, "positive", recipe.seed + 1)
-        else:
-            session.adapters.add_lora(
-                method, session.adapter_settings, recipe.seed + (0 if method == "positive" else 2)
-            )
-        if method == "redi":
-            start_from(session.adapters, method, "cot-kd")
-        if method == "cl":
-            return ContrastiveObjective(session.adapters, share=share)
-        if method == "self-distillation":
-            lam = recipe.training.nce.lam
-            return NceObjective(session.adapters, lam=lam, beta="fixed", name=method, share=share)
-        kind = BothSidesObjective if method in ("nt", "ul", "redi") else CompletionObjective
-        return kind(session.adapters, method, share=share)
-
-    sides = (*corpus.positive, *corpus.negative)
-    rationales = human_solutions(sides) if method == "ft" else sides if method in BOTH_SIDES else corpus.positive
-    more = sample if method == "self-distillation" and recipe.training.nce.self_samples else None
-    return _train_stage(session, method, settings, rationales, corpus, build, note, force, more)
-
-
-def train_ranker(
-    session: Session, sample: Callable[[], Sequence[Candidates]], corpus: Corpus, note: Note, *, force: bool = False
-) -> dict[str, Any]:
-    """Train the ranker on the student's own right and wrong chains, the teacher's beside them where they are few.
-
-    sample: draws the student's own chains, called only where there is training to do. Its scores are calibrated on
-    problems that it has not learned from. Raises NsadError where neither source gives a pair.
-    """
-    settings = session.recipe.training.ranker
-    key = stage_key(session, ADAPTER, corpus)
-    if not force and session.run.done(ADAPTER, key):
-        return _already(session, ADAPTER, note)
-    scorers: list[Scorer] = []
-
-    def data() -> StageData:
-        if settings.kind == "encoder":  # a missing one is told before anything is sampled
-            scorers.append(untrained_ranker(session))
-        own = sample()
-        if settings.kind != "encoder":  # sampling loads the adapter that writes, and that freezes all others
-            scorers.append(untrained_ranker(session))
-        return ranker_data(session, scorers[0].example, own, corpus, note)
-
-    def finish(objective: RankerObjective, found: StageData, steps: int) -> dict[str, Any]:
-        calibration, report = calibrate(objective.scorer, found.graded, settings.pack_tokens)
-        report["unseen"] = unseen_report(objective.scorer, calibration, found.unseen, settings.pack_tokens)
-        session.run.emit(ADAPTER, steps, steps, **report)
-        if is_main_process():
-            reads = _made(session, READS) or ""
-            save_ranker(objective.scorer, calibration, session.run.adapter_path(ADAPTER), reads=reads)
-        return {"kind": settings.kind, "objective": settings.objective, "calibration": report}
-
-    return _run(
-        session,
-        ADAPTER,
-        key,
-        settings,
-        data,
-        lambda: RankerObjective(scorers.pop(), settings.objective),  # held nowhere else: it holds the student
-        note,
-        finish=finish,
-    )
-
-
-def untrained_ranker(session: Session) -> Scorer:
-    """A ranker of the recipe's kind, before its training."""
-    settings, seed = session.recipe.training.ranker, session.recipe.seed
-    adapters, student = session.adapters, session.student
-    if settings.kind == "encoder":
-        return open_encoder(settings.model, adapters.model.device, seed)
-    head = ScoreHead(student.model.config.get_text_config().hidden_size, seed)
-    if settings.kind == "probe":
-        session.load(READS)
-        adapters.train_only(None)
-        return ProbeScorer(student, adapters, head)
-    adapters.add_lora(ADAPTER, session.adapter_settings, seed + 3)
-    adapters.train_only(ADAPTER)
-    return HeadScorer(student, adapters, head)
-
-
-def _train_stage(
-    session: Session,
-    stage: str,
-    settings: StageConfig,
-    rationales: Sequence[Rationale],
-    corpus: Corpus,
-    build: Callable[[], Objective[Any]],
-    note: Note,
-    force: bool,
-    more: Callable[[], Sequence[Rationale]] | None = None,
-) -> dict[str, Any]:
     key = stage_key(session, stage, corpus)
-    if not force and session.run.done(stage, key):
-        return _already(session, stage, note)
+    logger.debug("%s: stage key %s", stage.name, key)
+    if not force and session.run.done(stage.name, key):
+        note(f"{stage.name}: already done with these settings")
+        return dict(session.run.stages()[stage.name]["result"])
+    training: StageTraining
+    if stage.adapter == "scorer":
+        training = RankerTraining(session, stage, corpus)
+    else:
+        training = AdapterTraining(session, stage, corpus)
+    return _run(session, stage.name, key, training)
 
-    def save(objective: Objective[Any], data: StageData, steps: int) -> dict[str, Any]:
+
+def load_objective(stage: Stage) -> Any:
+    """Import the function that builds a stage's objective."""
+    module, _, name = stage.objective.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+class AdapterTraining:
+    """Training of a LoRA, or of a LoRA with NAT's integration unit, on rationales."""
+
+    def __init__(self, session: Session, stage: Stage, corpus: Corpus) -> None:
+        self.session, self.stage, self.corpus = session, stage, corpus
+        self.settings = session.recipe.training.of(stage.name)
+
+    def data(self) -> StageData:
+        """See StageTraining.data."""
+        session, stage = self.session, self.stage
+        if stage.learns_from is stages.LearnsFrom.PAIRS:
+            return contrastive_data(session, stage.name, self.settings, self.corpus)
+        rationales = rationales_for(stage, self.corpus)
+        if stage.samples_from and session.recipe.training.nce.self_samples:
+            rationales += own_rationales(session, stage, self.corpus)
+        return rationale_data(session, stage, self.settings, rationales, self.corpus)
+
+    def build(self) -> Objective[Any]:
+        """See StageTraining.build."""
+        session, stage = self.session, self.stage
+        for name in stage.requires:
+            session.load(name)
+        seed = session.recipe.seed + stage.seed_offset
+        if stage.companion is not None:
+            session.adapters.add_nat(stage.name, session.adapter_settings, stage.companion, seed)
+        else:
+            session.adapters.add_lora(stage.name, session.adapter_settings, seed)
+        objective: Objective[Any] = load_objective(stage)(session, stage, self.settings)
+        return objective
+
+    def shards_base(self, _objective: Objective[Any]) -> bool:
+        """See StageTraining.shards_base."""
+        return True
+
+    def learn(self, objective: Objective[Any], data: StageData) -> TrainResult:
+        """See StageTraining.learn."""
+        return train_by_steps(self.session, self.stage.name, objective, data)
+
+    def save(self, _objective: Objective[Any], _data: StageData, _steps: int) -> dict[str, Any]:
+        """See StageTraining.save."""
         if is_main_process():
-            session.adapters.save(stage, session.run.adapter_path(stage))
+            self.session.adapters.save(self.stage.name, self.session.run.adapter_path(self.stage.name))
         return {}
 
-    return _run(
-        session,
-        stage,
-        key,
-        settings,
-        lambda: (
-            contrastive_data(session, settings, corpus)
-            if stage == "cl"
-            else rationale_data(session, stage, settings, [*rationales, *(more() if more else [])], corpus, note)
-        ),
-        build,
-        note,
-        finish=save,
-    )
 
-
-def _run(
-    session: Session,
-    stage: str,
-    key: str,
-    settings: StageConfig,
-    make_data: Callable[[], StageData],
-    build: Callable[[], Any],
-    note: Note,
-    *,
-    finish: Callable[[Any, StageData, int], dict[str, Any]],
-) -> dict[str, Any]:
-    """Train a stage in every process; `finish` saves what was learned, after so many steps, and has more to report."""
+def _run(session: Session, stage: str, key: str, training: StageTraining) -> dict[str, Any]:
+    """Train a stage in every process; the main process saves what was learned and records the result."""
     run = session.run
     stale = run.stages().get(stage, {}).get("key") != key or run.done(stage, key)
-    barrier()  # before the leading process writes what the others have just read
+    barrier()  # before the main process writes what the others have just read
     if stale and is_main_process():
         forget_checkpoints(run, stage)
     with run.stage(stage, key) as result:
         session.drop(stage)
-        data = make_data() if is_main_process() else None  # it may sample chains, which the others then find
+        data = training.data() if is_main_process() else None
         barrier()
-        data = data or make_data()
-        objective = build()
-        if SHARDED and not (isinstance(objective, RankerObjective) and not objective.scorer.on_base):
-            kept, whole = shard_base(session.adapters, objective)
+        data = data or training.data()
+        objective = training.build()
+        if SHARDED and training.shards_base(objective):
+            local_bytes, total_bytes = shard_base(session.adapters, objective)
             note(
-                f"{stage}: the base is shared out over {world_size()} processes; "
-                f"each keeps {kept / 1e6:.2f} of {whole / 1e6:.2f} MB"
+                f"{stage}: the base is sharded over {world_size()} processes; "
+                f"each holds {local_bytes / 1e6:.2f} of {total_bytes / 1e6:.2f} MB"
             )
-        outcome = _learn(session, stage, settings, objective, data, note)
-        more = finish(objective, data, outcome.steps)
+        outcome = training.learn(objective, data)
+        more = training.save(objective, data, outcome.steps)
         if is_main_process():
             result.update(
                 dataclasses.asdict(outcome),
@@ -285,7 +156,7 @@ def _run(
                 weights=weights_digest(run.adapter_path(stage)),
                 problem_ids=data.problem_ids,
             )
-    barrier()  # others may still read the best checkpoint
+    barrier()  # other processes may still read the best checkpoint
     if is_main_process():
         forget_checkpoints(run, stage)
     barrier()
@@ -299,46 +170,18 @@ def _run(
     return dict(result)
 
 
-def _learn(
-    session: Session, stage: str, settings: StageConfig, objective: Objective[Any], data: StageData, note: Note
-) -> TrainResult:
-    """Train an objective by steps, or fit a probe."""
-    run = session.run
-    if isinstance(objective, RankerObjective) and isinstance(objective.scorer, ProbeScorer):
-        return fit_probe(
-            objective.scorer,
-            data.train,
-            data.held_out,
-            objective=objective.objective,
-            tokens=settings.pack_tokens,
-            run=run,
-            stage=stage,
-        )
-    return train(
-        objective,
-        data.train,
-        data.held_out,
-        stage=stage,
-        run=run,
-        settings=settings,
-        seed=session.recipe.seed,
-        on_cpu=session.student.model.device.type == "cpu",
-        bf16=session.bf16,
-        note=note,
-    )
-
-
-def stage_key(session: Session, stage: str, corpus: Corpus) -> str:
-    """The key of a training stage with the run's recipe, its rationales, and the weights of the stage before it."""
+def stage_key(session: Session, stage: Stage, corpus: Corpus) -> str:
+    """Hash the settings and inputs of a training stage: it is trained again when one of them changes."""
     recipe = session.recipe
-    settings = recipe.training.of(stage)
-    before = BEFORE.get(stage)
-    made = _made(session, before) if before else None
-    if stage == ADAPTER or (stage in ("nce", "self-distillation") and recipe.training.nce.self_samples):
-        return content_key(stage, _shared(session), settings, recipe.sampling, corpus.key, made)
-    unit = recipe.adapter.unit if stage in ("nat", "nat-control") else None
-    lam = [recipe.training.nce.lam, recipe.training.nce.self_samples] if stage == "self-distillation" else None
-    return content_key(stage, _shared(session), unit, lam, settings, corpus.key, made)
+    settings = recipe.training.of(stage.name)
+    built_on = _weights(session, stage.requires[0]) if stage.requires else None
+    own_chains = stage.adapter == "scorer" or recipe.training.nce.self_samples
+    if stage.samples_from and own_chains:
+        return content_key(stage.name, _shared(session), settings, recipe.sampling, corpus.key, built_on)
+    unit = recipe.adapter.unit if stage.adapter == "nat" else None
+    distilled = stage.section != stage.name and stage.samples_from
+    lam = [recipe.training.nce.lam, recipe.training.nce.self_samples] if distilled else None
+    return content_key(stage.name, _shared(session), unit, lam, settings, corpus.key, built_on)
 
 
 def _shared(session: Session) -> list[Any]:
@@ -355,12 +198,7 @@ def _shared(session: Session) -> list[Any]:
     ]
 
 
-def _made(session: Session, stage: str) -> str | None:
-    """The digest of a finished stage's weights: what was trained on them is stale once they change."""
+def _weights(session: Session, stage: str) -> str | None:
+    """The digest of a finished stage's weights."""
     weights: str | None = session.run.stages().get(stage, {}).get("result", {}).get("weights")
     return weights
-
-
-def _already(session: Session, stage: str, note: Note) -> dict[str, Any]:
-    note(f"{stage}: already done with these settings")
-    return dict(session.run.stages()[stage]["result"])

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
-from nsad_cli.config.schema import StageConfig, section
+from nsad_cli.config.schema import StageConfig
+from nsad_cli.config.stages import stages
 from nsad_cli.errors import NsadError
 from nsad_cli.training.data import batch_plan, within_tokens
 from nsad_cli.utils.distributed import any_process, barrier, is_main_process, world_size
@@ -127,7 +128,7 @@ def train(
     steps = len(plan)
     if settings.warmup_steps >= steps:
         note(
-            f"{stage}: all {steps} steps are warm-up (training.{section(stage)}.warmup_steps = "
+            f"{stage}: all {steps} steps are warm-up (training.{stages()[stage].section}.warmup_steps = "
             f"{settings.warmup_steps}): the learning rate never reaches its value"
         )
     every = max(1, math.ceil(steps / settings.checks))
@@ -258,7 +259,7 @@ class StageTrainer(Trainer):
         return NsadError(
             f"{self.stage}: the loss is not finite at step {self.state.global_step + 1}",
             "training has diverged",
-            f"lower training.{section(self.stage)}.learning_rate; the last good checkpoint is kept",
+            f"lower training.{stages()[self.stage].section}.learning_rate; the last good checkpoint is kept",
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:

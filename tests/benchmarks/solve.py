@@ -25,6 +25,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from nsad_cli.config.schema import Recipe, validate_recipe
+from nsad_cli.config.stages import RUN_ORDER
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.session import Session
@@ -32,7 +33,7 @@ from nsad_cli.inference.solver import Ranker, Solver, VoteSettings
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.problems import arithmetic
 from nsad_cli.rankers.linear_probe import ProbeRanker
-from nsad_cli.runs.run import STAGES, Run
+from nsad_cli.runs.run import Run
 from tests.benchmarks.report import at_most, finish
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def opened(name: str | None, kind: str) -> Session:
     if name is not None:
         return Session(Run.open(name))
     run = Run.create("solve", quick_recipe(KINDS[kind]))
-    run_stages(run, [stage for stage in STAGES if not stage.startswith("eval")], note=lambda _: None)
+    run_stages(run, [stage for stage in RUN_ORDER if not stage.startswith("eval")], note=lambda _: None)
     return Session(run)
 
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from nsad_cli.cli.render.plan import duration, short, show_plan
+from nsad_cli.config.stages import RUN_ORDER
 from nsad_cli.pipeline.plan import Plan, StagePlan
-from nsad_cli.runs.run import STAGES
 from tests.cli.test_commands import failure, run_nsad
 from tests.training.test_stages import recipe
 
@@ -37,7 +37,7 @@ def test_a_plan_makes_no_run_and_prints_one_json_object(tiny_llama: Path, tmp_pa
     assert result.returncode == 0, result.stderr
     value = json.loads(result.stdout)
     assert value["run"] == "tiny"
-    assert [stage["stage"] for stage in value["stages"]] == list(STAGES)
+    assert [stage["stage"] for stage in value["stages"]] == list(RUN_ORDER)
     assert all(set(stage) >= KEYS and stage["state"] == "to do" for stage in value["stages"])
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
     table = run_nsad(tmp_path, "run", "tiny.yaml", "--plan", "--set", "seed=1", NO_COLOR="1", COLUMNS="80")

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 from nsad_cli.collection.collect import params_key
 from nsad_cli.config import prompts
 from nsad_cli.config.schema import TEMPLATE, Demonstration, TeacherConfig, validate_recipe
+from nsad_cli.config.stages import RUN_ORDER
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.generation.chain_record import has_run_on
@@ -28,7 +29,7 @@ from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.student import Student, load_student
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.pipeline.plan import make_plan
-from nsad_cli.runs.run import STAGES, Run
+from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.base import Request
@@ -243,7 +244,7 @@ def test_training_sampling_and_export_prompt_alike_by_chat(tiny_chat: Path, tmp_
     evaluation["demonstrations"] = [item.model_dump() for item in SHOWN]
     student = {"model": str(tiny_chat), "device": "cpu", "template": "chat"}
     run = Run.create("chat", recipe(tiny_chat, student=student, evaluation=evaluation))
-    results = run_stages(run, STAGES, note=lambda _: None)
+    results = run_stages(run, RUN_ORDER, note=lambda _: None)
     session, problem = Session(run), Problem("p", "3 + 3?", "6", "test")
     (example,) = encode([Rationale(problem, "6", Verdict.CORRECT, 0)], session.student)
     assert session.student.tokenizer.decode(example.prompt) == "[user] 3 + 3?\n[assistant] "

@@ -11,6 +11,7 @@ import pytest
 
 from nsad_cli.collection.collect import collect, params_key
 from nsad_cli.config.schema import RankerConfig, Recipe
+from nsad_cli.config.stages import RUN_ORDER
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import load_student
@@ -19,7 +20,7 @@ from nsad_cli.pipeline.memory import measure
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.pipeline.plan import Plan, StagePlan, expected_pairs, make_plan
 from nsad_cli.pipeline.throughput import Speeds
-from nsad_cli.runs.run import STAGES, Run, runs_home
+from nsad_cli.runs.run import Run, runs_home
 from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw, Problem
 from tests.training.test_stages import recipe
@@ -51,7 +52,7 @@ def story(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     before, stages = planned("whole", recipe(tiny_llama))
     made_nothing = not any(runs_home().iterdir())
     run = Run.create("whole", recipe(tiny_llama))
-    results = run_stages(run, STAGES, note=lambda _: None)
+    results = run_stages(run, RUN_ORDER, note=lambda _: None)
     return {
         "before": before,
         "stages": stages,
@@ -64,7 +65,7 @@ def story(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 def test_planning_makes_no_run(story: dict[str, Any]) -> None:
     assert story["made_nothing"]
-    assert [stage.stage for stage in story["before"].stages] == list(STAGES)
+    assert [stage.stage for stage in story["before"].stages] == list(RUN_ORDER)
     assert {stage.state for stage in story["before"].stages} == {"to do"}
 
 

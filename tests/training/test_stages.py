@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from nsad_cli.config.schema import AdapterConfig, Recipe, validate_recipe
+from nsad_cli.config.stages import RUN_ORDER
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.generation.sampler import Sampling
@@ -25,7 +26,7 @@ from nsad_cli.inference.sampling import sampling_key
 from nsad_cli.inference.session import Session
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.problems import arithmetic
-from nsad_cli.runs.run import STAGES, Run
+from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.sharding import shard_base
@@ -81,13 +82,13 @@ def finished(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     os.environ["NSAD_HOME"] = str(home)
     run = Run.create("whole", recipe(tiny_llama))
     notes: list[str] = []
-    results = run_stages(run, STAGES, note=notes.append)
+    results = run_stages(run, RUN_ORDER, note=notes.append)
     return run, results, notes
 
 
 def test_every_stage_leaves_what_the_next_one_needs(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
     run, results, notes = finished
-    assert list(run.stages()) == list(STAGES)
+    assert list(run.stages()) == list(RUN_ORDER)
     assert all(state["state"] == "finished" for state in run.stages().values())
     names = {"negative", "nat", "nce", "ranker"}
     assert {path.name for path in (run.path / "adapters").iterdir()} == names
@@ -139,9 +140,9 @@ def test_running_again_does_nothing(finished: tuple[Run, dict[str, Any], list[st
     run, results, _ = finished
     before = (run.path / "events.jsonl").read_bytes()
     notes: list[str] = []
-    assert run_stages(run, STAGES, note=notes.append)["nce"] == results["nce"]
+    assert run_stages(run, RUN_ORDER, note=notes.append)["nce"] == results["nce"]
     assert (run.path / "events.jsonl").read_bytes() == before
-    assert sum("already done" in note for note in notes) == len(STAGES)
+    assert sum("already done" in note for note in notes) == len(RUN_ORDER)
 
 
 def test_the_same_seed_gives_the_same_adapters_and_another_seed_others(
@@ -149,7 +150,7 @@ def test_the_same_seed_gives_the_same_adapters_and_another_seed_others(
 ) -> None:
     first = weights(finished[0])
     run = Run.create("twin", recipe(tiny_llama))
-    run_stages(run, STAGES[:-1], note=lambda _: None)
+    run_stages(run, RUN_ORDER[:-1], note=lambda _: None)
     again = weights(run)
     assert first.keys() == again.keys()
     assert all(torch.equal(first[key], again[key]) for key in first)
@@ -163,7 +164,8 @@ RESUME = """
 import sys
 from pathlib import Path
 from nsad_cli.pipeline.pipeline import run_stages
-from nsad_cli.runs.run import STAGES, Run
+from nsad_cli.config.stages import RUN_ORDER
+from nsad_cli.runs.run import Run
 if len(sys.argv) > 3:
     # Slow steps down, so that the kill falls between two of them.
     import time
@@ -197,7 +199,7 @@ def test_smollm2_killed_resumes_to_the_same_adapter() -> None:
 def killed_in_turn(run: Run, stages: Sequence[str], *, longest: float) -> None:
     """SIGKILL in every stage, up to `longest` seconds after its first checkpoint, and resume to the end at last."""
     random_ = random.Random()
-    command = [sys.executable, "-c", RESUME, run.name, " ".join(STAGES[: STAGES.index(stages[-1]) + 1])]
+    command = [sys.executable, "-c", RESUME, run.name, " ".join(RUN_ORDER[: RUN_ORDER.index(stages[-1]) + 1])]
     for i, stage in enumerate(stages):
         process = subprocess.Popen([*command, "slowly"], stdout=subprocess.PIPE, text=True)
         checkpoints = run.path / "checkpoints" / stage
@@ -371,7 +373,7 @@ def test_a_loss_that_is_not_finite_stops_and_is_told(tiny_llama: Path) -> None:
 def test_a_bfloat16_base_trains_every_stage_with_float32_adapters(tiny_llama: Path) -> None:
     student = {"model": str(tiny_llama), "device": "cpu", "dtype": "bfloat16"}
     run = Run.create("half", recipe(tiny_llama, student=student))
-    results = run_stages(run, STAGES, note=lambda _: None)
+    results = run_stages(run, RUN_ORDER, note=lambda _: None)
     assert all(results[stage]["held_out_loss"] > 0 for stage in ("negative", "nat", "nce", "ranker"))
     assert {value.dtype for value in weights(run).values()} == {torch.float32}
 

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.config.stages import STUDENT, TRAINING
 from nsad_cli.dashboard.durations import AHEAD
 from nsad_cli.dashboard.live.run_files import Heard, RunFiles, Stage, shown
 
@@ -21,7 +22,7 @@ PACE = 24
 """Events from which a stage's pace is taken, at most."""
 BREAK = 20.0
 """A pause so many times the usual one was no part of the pace: the process was stopped, and went on later."""
-PARTS = {"ranker-chains": "ranker", "nce-chains": "nce"}
+PARTS = {stage.sampling_event: stage.name for stage in TRAINING if stage.samples_from}
 """Stages of the event log that are a part of a manifest's stage."""
 RULES = ("asc", "sc", None)
 """Which of a student's accuracies is a run's figure, the first that was measured; None is greedy."""
@@ -193,7 +194,7 @@ def _accuracy(stage: Stage | None) -> Headline | None:
     models = [row["model"] for row in found]
     if not found:
         return None
-    model = "nce" if "nce" in models else models[-1]
+    model = STUDENT.name if STUDENT.name in models else models[-1]
     mine = [row for row in found if row["model"] == model]
     row = min(
         (row for row in mine if row["benchmark"] == mine[0]["benchmark"]), key=lambda row: RULES.index(row["rule"])

@@ -7,22 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.config.stages import EVAL_BEFORE, RUN_ORDER, stages, table_entry
 from nsad_cli.dashboard.live.run_status import RunRow, accuracies
 from nsad_cli.utils.terminal_text import printable
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.live.run_files import Stage
 
-COMMANDS = {
-    "collect": "collect",
-    "grade": "grade",
-    "negative": "train-nat",
-    "nat": "train-nat",
-    "nce": "train-nce",
-    "ranker": "train-ranker",
-    "eval": "eval",
-}
-"""Of a stage of the method, in their order, the command that runs it."""
 SHOWN = ("sc", "asc")
 """Rules whose accuracy is shown beside greedy's."""
 
@@ -89,19 +80,20 @@ def next_steps(row: RunRow) -> list[str]:
     if row.state != "finished":
         return ["the same command again: it resumes", _command(row.stages, again, row.name)]
     finished = {stage.name for stage in row.stages if stage.state == "finished"}
-    missing = next((command for stage, command in COMMANDS.items() if stage not in finished), None)
+    table = stages()
+    missing = next((name for name in RUN_ORDER if name not in finished and table[name] is not EVAL_BEFORE), None)
     if missing is not None:
-        return [f"nsad {missing} --run {row.name}"]
+        return [f"{table[missing].command_line} --run {row.name}"]
     return [f'nsad solve "…" --run {row.name}', "4 takes its votes apart"]
 
 
 def _command(stages: Sequence[Stage], whole: str, name: str) -> str:
     """The command that goes on with the stage started last."""
     last = max(stages, key=lambda stage: stage.started, default=None)
-    if last is None or last.name == "eval-before":
+    if last is None or last.name == EVAL_BEFORE.name:
         return whole
-    command = COMMANDS.get(last.name)
-    return f"nsad {command} --run {name}" if command else f"nsad train-baseline {last.name} --run {name}"
+    stage = table_entry(last.name)
+    return f"{stage.command_line} --run {name}"
 
 
 def as_typed(path: Path) -> str:

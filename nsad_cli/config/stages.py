@@ -1,0 +1,271 @@
+"""The table of stages and baselines: what each one requires, learns from, trains and costs.
+
+Pipeline, plan, memory estimates, model session, commands and dashboard read this table and name no stage themselves. A
+new baseline is one entry here and one file with its objective; packages add theirs by the entry-point group
+`nsad.objectives`, whose objects are `Stage` instances.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+from nsad_cli.utils.logs import logger
+from nsad_cli.utils.plugins import plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GROUP = "nsad.objectives"
+"""Entry-point group of baselines that other packages add."""
+
+
+class Kind(StrEnum):
+    """The part of a run that a stage belongs to."""
+
+    COLLECTION = "collection"
+    TRAINING = "training"
+    """A stage of the method; `training` in the recipe has a section of its name."""
+    BASELINE = "baseline"
+    AUXILIARY = "auxiliary"
+    """Trained only because a baseline requires it."""
+    EVALUATION = "evaluation"
+
+
+class LearnsFrom(StrEnum):
+    """The training data of a stage."""
+
+    RIGHT = "D+"
+    WRONG = "D−"
+    BOTH = "D+ and D−"
+    PAIRS = "pairs of a right and a wrong rationale of one problem"
+    SOLUTIONS = "human solutions"
+    OWN_PAIRS = "pairs of the student's own chains"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a plan counts for a stage.
+
+    Attributes:
+        step: kind of training step whose speed is measured: plain LoRA, NAT, or NCE.
+        loras: LoRA adapters in memory while it trains.
+        unit: whether the integration unit is in memory.
+        teachers: frozen models that run beside the trained one.
+        logits: whether it computes logits over the vocabulary.
+    """
+
+    step: Literal["lora", "nat", "nce"] = "lora"
+    loras: int = 1
+    unit: bool = False
+    teachers: int = 0
+    logits: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a run, or one baseline.
+
+    Attributes:
+        name: name of the stage, of its adapter, and (of a training stage) of its section in the recipe.
+        kind: part of a run that it belongs to.
+        command: command that runs it, without `nsad`; of a baseline `train-baseline NAME`.
+        requires: stages that must have finished; the key of a training stage holds the first one's weights.
+        learns_from: training data; None for a stage that trains nothing.
+        objective: `MODULE:FUNCTION` that builds the training objective from (session, stage, settings), imported when
+            the stage trains; for a scorer from (scorer, name of the ranker's loss).
+        adapter: what is trained: a LoRA, a LoRA with NAT's integration unit, or a scorer of chains.
+        companion: frozen adapter that a NAT adapter weighs against its own.
+        seed_offset: added to the recipe's seed for the initial weights.
+        samples_from: model whose own chains on training problems are sampled as (additional) training data.
+        defaults: section of the recipe whose settings a baseline starts from.
+        answers: whether its adapter is a model that solves problems.
+        cost: what a plan counts.
+    """
+
+    name: str
+    kind: Kind
+    command: str = ""
+    requires: tuple[str, ...] = ()
+    learns_from: LearnsFrom | None = None
+    objective: str = ""
+    adapter: Literal["lora", "nat", "scorer"] = "lora"
+    companion: str | None = None
+    seed_offset: int = 2
+    samples_from: str | None = None
+    defaults: str = "nat"
+    answers: bool = True
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def trains(self) -> bool:
+        """Whether the stage trains an adapter."""
+        return self.learns_from is not None
+
+    @property
+    def section(self) -> str:
+        """The section of `training` in the recipe that holds its settings."""
+        return self.name if self.kind is Kind.TRAINING else "baseline"
+
+    @property
+    def command_line(self) -> str:
+        """The command that runs it, as typed."""
+        return f"nsad {self.command or f'train-baseline {self.name}'}"
+
+    @property
+    def sampling_event(self) -> str:
+        """Name in the event log of the sampling of its own chains."""
+        return f"{self.name if self.kind is Kind.TRAINING else self.defaults}-chains"
+
+
+LIKELIHOOD = "nsad_cli.training.likelihood:build"
+COLLECT = Stage("collect", Kind.COLLECTION, "collect", answers=False)
+GRADE = Stage("grade", Kind.COLLECTION, "grade", requires=("collect",), answers=False)
+EVAL_BEFORE = Stage("eval-before", Kind.EVALUATION, "eval", answers=False)
+NEGATIVE = Stage(
+    "negative",
+    Kind.TRAINING,
+    "train-nat",
+    learns_from=LearnsFrom.WRONG,
+    objective=LIKELIHOOD,
+    seed_offset=0,
+)
+NAT = Stage(
+    "nat",
+    Kind.TRAINING,
+    "train-nat",
+    requires=("negative",),
+    learns_from=LearnsFrom.RIGHT,
+    objective=LIKELIHOOD,
+    adapter="nat",
+    companion="negative",
+    seed_offset=1,
+    cost=Cost("nat", loras=2, unit=True),
+)
+NCE = Stage(
+    "nce",
+    Kind.TRAINING,
+    "train-nce",
+    requires=("nat",),
+    learns_from=LearnsFrom.RIGHT,
+    objective="nsad_cli.training.nce:build",
+    samples_from="nat",
+    cost=Cost("nce", loras=3, unit=True, teachers=2),
+)
+RANKER = Stage(
+    "ranker",
+    Kind.TRAINING,
+    "train-ranker",
+    requires=("nce",),
+    learns_from=LearnsFrom.OWN_PAIRS,
+    objective="nsad_cli.training.ranker:RankerObjective",
+    adapter="scorer",
+    seed_offset=3,
+    samples_from="nce",
+    answers=False,
+    cost=Cost(loras=4, unit=True, logits=False),
+)
+EVAL = Stage("eval", Kind.EVALUATION, "eval", answers=False)
+
+
+_baseline = functools.partial(Stage, kind=Kind.BASELINE, objective=LIKELIHOOD)
+
+# The baselines of the paper's table and a newer one, on NAT's data, settings and budget.
+_BUILT_IN = (
+    COLLECT,
+    GRADE,
+    EVAL_BEFORE,
+    NEGATIVE,
+    NAT,
+    NCE,
+    RANKER,
+    EVAL,
+    Stage(
+        "positive",
+        Kind.AUXILIARY,
+        learns_from=LearnsFrom.RIGHT,
+        objective=LIKELIHOOD,
+        seed_offset=0,
+        answers=False,
+    ),
+    _baseline(name="ft", learns_from=LearnsFrom.SOLUTIONS),
+    _baseline(name="cot-kd", learns_from=LearnsFrom.RIGHT),
+    _baseline(name="mix", learns_from=LearnsFrom.BOTH),
+    _baseline(name="nt", learns_from=LearnsFrom.BOTH, objective="nsad_cli.training.baselines:build_negative_training"),
+    _baseline(name="ul", learns_from=LearnsFrom.BOTH, objective="nsad_cli.training.baselines:build_unlikelihood"),
+    _baseline(name="cl", learns_from=LearnsFrom.PAIRS, objective="nsad_cli.training.baselines:build_contrastive"),
+    _baseline(
+        name="redi",
+        learns_from=LearnsFrom.BOTH,
+        objective="nsad_cli.training.baselines:build_redi",
+        requires=("cot-kd",),
+    ),
+    _baseline(
+        name="nat-control",
+        learns_from=LearnsFrom.RIGHT,
+        adapter="nat",
+        requires=("positive",),
+        companion="positive",
+        seed_offset=1,
+        cost=NAT.cost,
+    ),
+    _baseline(
+        name="self-distillation",
+        learns_from=LearnsFrom.RIGHT,
+        objective="nsad_cli.training.nce:build_fixed_beta",
+        requires=("nat",),
+        samples_from="nat",
+        defaults="nce",
+        cost=NCE.cost,
+    ),
+)
+RUN_ORDER = tuple(stage.name for stage in _BUILT_IN if stage.kind not in (Kind.BASELINE, Kind.AUXILIARY))
+"""The stages of `nsad run`, in order."""
+TRAINING = tuple(stage for stage in _BUILT_IN if stage.kind is Kind.TRAINING)
+"""The training stages of `nsad run`, in order."""
+STUDENT = NCE
+"""The stage whose adapter is the run's student."""
+UNTRAINED = ("base", "few-shot")
+"""Models that need no training: the student's base, and the base with demonstrations in its prompt."""
+BEST_FIRST = (NCE.name, NAT.name, UNTRAINED[0])
+"""The model that answers is the first of these that the run has."""
+
+
+@functools.cache
+def stages() -> Mapping[str, Stage]:
+    """Every stage by name: built-in ones in the order of a run, then baselines, then those of plugins."""
+    table = {stage.name: stage for stage in _BUILT_IN}
+    for name, stage in plugins(GROUP).items():
+        if isinstance(stage, Stage) and stage.name not in table:
+            table[stage.name] = stage
+        else:
+            logger.warning("plugin `%s` (%s) is no Stage with a new name; it is ignored", name, GROUP)
+    return table
+
+
+def table_entry(name: str) -> Stage:
+    """The entry of a stage by name; a baseline of that name if the table has none (its plugin is gone)."""
+    return stages().get(name) or Stage(name, Kind.BASELINE)
+
+
+def baselines() -> tuple[str, ...]:
+    """The names that `nsad train-baseline` takes."""
+    return tuple(stage.name for stage in stages().values() if stage.kind is Kind.BASELINE)
+
+
+def models() -> tuple[str, ...]:
+    """Every model that can answer problems: the untrained ones, those of the method, the baselines."""
+    return (*UNTRAINED, *(stage.name for stage in stages().values() if stage.answers and stage.trains))
+
+
+def trained_by(command: str) -> tuple[str, ...]:
+    """The stages that a command trains, in order."""
+    return tuple(stage.name for stage in TRAINING if stage.command == command)
+
+
+def prerequisites(name: str) -> tuple[str, ...]:
+    """The baselines and auxiliary stages that a baseline requires; `train-baseline` trains them first."""
+    table = stages()
+    return tuple(other for other in table[name].requires if table[other].kind is not Kind.TRAINING)

@@ -1,0 +1,158 @@
+"""Plans of the training stages: their data, steps, parameters and memory."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from nsad_cli.config.stages import GRADE, LearnsFrom, Stage
+from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, sequences_at_once
+from nsad_cli.training.data import choose, short_enough
+from nsad_cli.training.stage_data import CALIBRATION_SHARE, rationales_for
+from nsad_cli.training.stages import stage_key
+
+if TYPE_CHECKING:
+    from nsad_cli.config.schema import RankerConfig, StageConfig
+
+BOTH = ("samples", "tokens")
+FULL_STEP = 1.5
+"""Cost of a step that trains all weights, in LoRA steps: the weights' gradient is a third matrix product."""
+
+
+def plan_training(context: PlanContext, stage: Stage) -> StageDraft:
+    """Draft a training stage.
+
+    Args:
+        context: the plan so far, with the drafts of the stages that this one requires.
+        stage: a stage that `nsad run` trains.
+
+    Returns:
+        The stage's draft.
+    """
+    key = stage_key(context.session, stage, context.corpus)
+    required = context.drafts[stage.requires[0] if stage.requires else GRADE.name]
+    settings = context.recipe.training.of(stage.name)
+    scores = stage.adapter == "scorer"
+    tokens = sequences_at_once(settings, context.length) * (2 if scores else 1) * context.length
+    lora, unit = context.footprint.trained(stage)
+    memory = context.footprint.training_gib(stage, tokens)
+    if scores:
+        lora, memory = _ranker_size(context, lora, memory, tokens)
+    more = {"lora_parameters": lora, "unit_parameters": unit, "memory_gib": round(memory, 2)}
+    if required.done and not context.force and context.run.done(stage.name, key):
+        result = context.run.stages()[stage.name]["result"]
+        return StageDraft(stage.name, True, result["examples"], result["tokens"], more=more)
+    draft = _ranker_draft(context, stage) if scores else _adapter_draft(context, stage, settings)
+    if not draft.samples:
+        context.notes.append(f"{stage.name}: nothing to train on: the run would stop here")
+    _resume(context, draft, stage, settings, key)
+    draft.more |= more
+    return draft
+
+
+def _adapter_draft(context: PlanContext, stage: Stage, settings: StageConfig) -> StageDraft:
+    """An adapter that learns from rationales."""
+    recipe, corpus, scale = context.recipe, context.corpus, context.scale
+    usable = short_enough(rationales_for(stage, corpus), settings.max_chars)
+    parts = []
+    for held, limit in ((False, settings.max_examples), (True, recipe.training.max_held_out)):
+        part = [item for item in usable if (item.problem.id in corpus.held_out) == held]
+        chosen = choose(part, limit, recipe.seed)
+        count = min(len(part) * scale, limit or math.inf)
+        mean = sum(context.tokens(item.problem.question, item.text) for item in chosen) / max(len(chosen), 1)
+        parts.append((count, mean))
+    (examples, mean), (held_out, held_mean) = parts
+    tokens = settings.tokens or examples * mean * settings.epochs
+    sampled = 0.0
+    if stage.samples_from is not None:
+        problems = len(corpus.problems()) * scale * (1 - recipe.training.held_out)
+        sampled = problems * recipe.training.nce.self_samples * context.chain_tokens(stage.samples_from)
+    work = {
+        stage.cost.step: tokens,
+        "sampling": sampled,
+        "forward": held_out * held_mean * settings.checks * (1 + stage.cost.teachers),
+    }
+    return StageDraft(
+        stage.name, False, examples, tokens, work, {"estimated": BOTH if context.ahead.forecast.estimated else ()}
+    )
+
+
+def _ranker_size(context: PlanContext, parameters: int, memory: float, tokens: float) -> tuple[int, float]:
+    """Parameters that the ranker trains, and its memory in GiB, by its kind."""
+    footprint, settings = context.footprint, context.recipe.training.ranker
+    if context.encoder is not None:
+        return context.encoder.parameters, footprint.sampling_gib(0, 0) + context.encoder.training_gib(tokens)
+    if settings.kind == "probe":
+        return footprint.head, footprint.reading_gib(settings.pack_tokens)
+    return parameters, memory
+
+
+def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:
+    """A ranker: the student's own chains, half of them assumed to be right, then pairs of them."""
+    recipe, settings = context.recipe, context.recipe.training.ranker
+    share, known, student = 1 - recipe.training.held_out, context.corpus.problems(), stage.samples_from or ""
+    problems = min(settings.problems, len(known) * context.scale)
+    calibrating = problems * share * CALIBRATION_SHARE
+    pairs = _ranker_pairs(context, problems * share, calibrating)
+    held_out = min(recipe.training.max_held_out, pairs * (1 - share) / share)
+    probe = settings.kind == "probe"  # it reads every chain once
+    tokens = pairs * 2 * context.length * (1 if probe else settings.epochs)
+    tokens = tokens if probe else settings.tokens or tokens
+    read = held_out * 2 * context.length * (1 if probe else settings.checks)
+    read += calibrating * settings.samples * context.length + (tokens if probe else 0)
+    chosen = choose(known, settings.problems, recipe.seed)
+    cached = context.cached_chains(student, chosen, range(settings.samples))
+    sampled = max(0.0, problems * settings.samples - cached)
+    if cached:
+        context.notes.append(f"{stage.name}: {cached} of the student's own chains are kept")
+    step = context.ranker_pass() * (FULL_STEP if context.encoder else 1)
+    work = {
+        "sampling": sampled * context.chain_tokens(student),
+        stage.cost.step: 0.0 if probe else tokens * step,
+        "forward": sampled / settings.samples * context.prompt + read * context.ranker_pass(),
+    }
+    return StageDraft(stage.name, False, pairs, tokens, work, {"estimated": BOTH})
+
+
+def _ranker_pairs(context: PlanContext, problems: float, calibrating: float) -> float:
+    """Pairs to learn from: the student's own, and the teacher's if these are few."""
+    settings, scale = context.recipe.training.ranker, context.scale
+    pairs = (problems - calibrating) * expected_pairs(settings)
+    if pairs < settings.min_pairs:
+        texts: dict[str, tuple[set[str], set[str]]] = {}
+        for side, items in enumerate((context.corpus.positive, context.corpus.negative)):
+            for item in items:
+                texts.setdefault(item.problem.id, (set(), set()))[side].add(item.text)
+        found = sum(
+            min(settings.pairs_per_problem, len(right) * len(wrong))
+            for name, (right, wrong) in texts.items()
+            if name not in context.corpus.held_out
+        )
+        pairs += found * scale * (1 - calibrating / max(len(texts) * scale, 1))
+    return min(pairs, settings.max_examples or math.inf)
+
+
+def _resume(context: PlanContext, draft: StageDraft, stage: Stage, settings: StageConfig, key: str) -> None:
+    """Subtract what a checkpoint under the same settings saves."""
+    state = context.run.stages().get(stage.name, {})
+    folder = context.source.path / "checkpoints" / stage.name
+    steps = [int(path.parent.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*/complete")]
+    if context.force or not steps or state.get("key") != key:
+        return
+    seen = draft.samples * settings.epochs
+    if settings.tokens and draft.tokens:
+        seen = settings.tokens / max(context.length, 1)
+    total = math.ceil(seen / settings.batch_size)
+    draft.work[stage.cost.step] *= max(0.0, 1 - max(steps) / max(total, 1))
+    if stage.learns_from is LearnsFrom.OWN_PAIRS:
+        draft.work["sampling"] = 0.0
+    context.notes.append(f"{stage.name}: resumes at step {max(steps)} of {total}")
+
+
+def expected_pairs(settings: RankerConfig) -> float:
+    """Pairs that a problem gives on average if each of its chains is right with probability one half.
+
+    Of two chains one is right and one wrong half of the time: 0.5 pairs.
+    """
+    n, most = settings.samples, settings.pairs_per_problem
+    return sum(math.comb(n, right) * min(most, right * (n - right)) for right in range(n + 1)) / 2**n

@@ -1,0 +1,103 @@
+"""The ranker's stage: the student's own chains, pairs of them, the training of a scorer, and its calibration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.config.stages import RANKER
+from nsad_cli.rankers.base import ScoreHead, Scorer
+from nsad_cli.rankers.encoder import open_encoder
+from nsad_cli.rankers.head import HeadScorer
+from nsad_cli.rankers.linear_probe import ProbeScorer
+from nsad_cli.rankers.metadata import ADAPTER, READS
+from nsad_cli.rankers.storage import save_ranker
+from nsad_cli.training.linear_probe import fit_probe
+from nsad_cli.training.ranker import RankerObjective
+from nsad_cli.training.ranker_calibration import calibrate, unseen_report
+from nsad_cli.training.self_generated import own_candidates
+from nsad_cli.training.stage_data import Corpus, StageData, ranker_data
+from nsad_cli.training.steps import train_by_steps
+from nsad_cli.utils.distributed import is_main_process
+
+if TYPE_CHECKING:
+    from nsad_cli.config.stages import Stage
+    from nsad_cli.inference.session import Session
+    from nsad_cli.training.trainer import Objective, TrainResult
+
+
+class RankerTraining:
+    """Training of a ranker on pairs of the student's own chains; see stages.StageTraining.
+
+    The teacher's rationales join the student's chains if these give too few pairs. The scores are calibrated on
+    problems that the ranker has not learned from.
+    """
+
+    def __init__(self, session: Session, stage: Stage, corpus: Corpus) -> None:
+        self.session, self.stage, self.corpus = session, stage, corpus
+        self.settings = session.recipe.training.ranker
+        self._scorer: Scorer | None = None
+
+    def data(self) -> StageData:
+        """Sample the student's chains and pair them; a missing encoder is reported before anything is sampled."""
+        encoder = self.settings.kind == "encoder"
+        if encoder:
+            self._scorer = untrained_ranker(self.session)
+        own = own_candidates(self.session, self.stage, self.corpus)
+        if not encoder:  # sampling loads the adapter that writes, and that freezes all others
+            self._scorer = untrained_ranker(self.session)
+        assert self._scorer is not None
+        return ranker_data(self.session, self._scorer.example, own, self.corpus)
+
+    def build(self) -> RankerObjective:
+        """The objective of the scorer; only the objective holds the scorer, which holds the student."""
+        scorer, self._scorer = self._scorer, None
+        assert scorer is not None
+        return RankerObjective(scorer, self.settings.objective)
+
+    def shards_base(self, objective: Objective[Any]) -> bool:
+        """Whether the scorer runs on the student's base; an encoder has weights of its own."""
+        assert isinstance(objective, RankerObjective)
+        return objective.scorer.on_base
+
+    def learn(self, objective: Objective[Any], data: StageData) -> TrainResult:
+        """Train by steps; a probe is fitted to its optimum instead."""
+        assert isinstance(objective, RankerObjective)
+        if not isinstance(objective.scorer, ProbeScorer):
+            return train_by_steps(self.session, self.stage.name, objective, data)
+        return fit_probe(
+            objective.scorer,
+            data.train,
+            data.held_out,
+            objective=objective.objective,
+            tokens=self.settings.pack_tokens,
+            run=self.session.run,
+            stage=self.stage.name,
+        )
+
+    def save(self, objective: Objective[Any], data: StageData, steps: int) -> dict[str, Any]:
+        """Calibrate the scores, save the ranker, and report how well it ranks."""
+        assert isinstance(objective, RankerObjective)
+        run, scorer, tokens = self.session.run, objective.scorer, self.settings.pack_tokens
+        calibration, report = calibrate(scorer, data.graded, tokens)
+        report["unseen"] = unseen_report(scorer, calibration, data.unseen, tokens)
+        run.emit(self.stage.name, steps, steps, **report)
+        if is_main_process():
+            reads = run.stages().get(READS, {}).get("result", {}).get("weights") or ""
+            save_ranker(scorer, calibration, run.adapter_path(self.stage.name), reads=reads)
+        return {"kind": self.settings.kind, "objective": self.settings.objective, "calibration": report}
+
+
+def untrained_ranker(session: Session) -> Scorer:
+    """A ranker of the recipe's kind, before its training."""
+    settings, seed = session.recipe.training.ranker, session.recipe.seed
+    adapters, student = session.adapters, session.student
+    if settings.kind == "encoder":
+        return open_encoder(settings.model, adapters.model.device, seed)
+    head = ScoreHead(student.model.config.get_text_config().hidden_size, seed)
+    if settings.kind == "probe":
+        session.load(READS)
+        adapters.train_only(None)
+        return ProbeScorer(student, adapters, head)
+    adapters.add_lora(ADAPTER, session.adapter_settings, seed + RANKER.seed_offset)
+    adapters.train_only(ADAPTER)
+    return HeadScorer(student, adapters, head)
