@@ -16,7 +16,6 @@ import typer
 
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson
-from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.errors import NsadError
 from nsad_cli.runs.run import runs_home
 from nsad_cli.utils.hub import hub_reachable
@@ -138,6 +137,8 @@ def _disk() -> Check:
 
 
 def _key() -> Check:
+    from nsad_cli.config.schema import TeacherConfig  # pydantic takes its time to import
+
     name = TeacherConfig().api_key_env
     if os.environ.get(name):
         return Check("key", "ok", f"{name} is set")

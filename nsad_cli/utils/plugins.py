@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import first_line
@@ -25,8 +24,10 @@ def plugins(group: str) -> Mapping[str, Any]:
     Returns:
         The loaded objects by the names of their entry points, in the order of names.
     """
+    from importlib.metadata import entry_points  # `nsad --help` needs none
+
     found = {}
-    for entry in sorted(importlib.metadata.entry_points(group=group), key=lambda entry: entry.name):
+    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         try:
             found[entry.name] = entry.load()
         except Exception as error:  # whatever the plugin's own code raises
