@@ -1,48 +1,21 @@
-"""A run that version 0.1.0 recorded, before the modules moved: everything opens, and nothing is done again.
-
-The archive holds a tiny student, the run trained on it, its exports (for vLLM, and as a plain LoRA), and what the commands
-printed then.
-"""
+"""A run that version 0.1.0 recorded, before the modules moved: everything opens, and nothing is done again."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tarfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-ARCHIVE = Path(__file__).parent.parent / "fixtures" / "run_0.1.0.tar.xz"
-QUESTION = "Sara has 3 apples and buys 4 more. How many apples does Sara have now?"
+from tests.helpers.recorded_run import QUESTION, nsad, recorded_output, unpack
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The unpacked archive: recipe.yaml, student, runs/recorded, exported_nat, exported_lora, out."""
-    folder = tmp_path_factory.mktemp("recorded")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
-
-
-def nsad(folder: Path, *arguments: str) -> tuple[Any, str]:
-    """What a command prints on stdout (its one JSON object), and on stderr."""
-    environment = {**os.environ, "NSAD_HOME": "runs", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "nsad_cli", *arguments, "--json"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
-
-
-def then(folder: Path, name: str) -> Any:
-    """What the command printed when the run was recorded."""
-    return json.loads((folder / "out" / f"{name}.json").read_text(encoding="utf-8"))
+    return unpack(tmp_path_factory.mktemp("recorded"))
 
 
 def close(value: Any, other: Any) -> bool:
@@ -57,7 +30,7 @@ def close(value: Any, other: Any) -> bool:
 def test_running_the_recipe_again_trains_and_samples_nothing(recorded: Path) -> None:
     manifest = (recorded / "runs/recorded/manifest.json").read_text(encoding="utf-8")
     printed, notes = nsad(recorded, "run", "recipe.yaml")
-    assert close(printed, then(recorded, "run"))
+    assert close(printed, recorded_output(recorded, "run"))
     for stage in ("collect", "grade", "eval-before", "negative", "nat", "nce", "ranker", "eval"):
         assert f"{stage}: already done with these settings" in notes
     before, after = json.loads(manifest)["stages"], json.loads((recorded / "runs/recorded/manifest.json").read_text())
@@ -73,18 +46,18 @@ def test_a_baseline_is_still_done(recorded: Path) -> None:
 def test_stored_chains_give_the_same_evaluation(recorded: Path) -> None:
     models = [part for model in ("nce", "nat", "cot-kd") for part in ("--model", model)]
     printed, _ = nsad(recorded, "eval", "--run", "recorded", *models)
-    assert close(printed, then(recorded, "eval"))
+    assert close(printed, recorded_output(recorded, "eval"))
 
 
 def test_a_solved_problem_keeps_its_chains(recorded: Path) -> None:
     printed, _ = nsad(recorded, "solve", QUESTION, "--run", "recorded", "--samples", "4")
-    assert close(printed, then(recorded, "solve"))
+    assert close(printed, recorded_output(recorded, "solve"))
 
 
 @pytest.mark.parametrize("name", ["stats", "vote"])
 def test_the_stores_read_as_they_did(recorded: Path, name: str) -> None:
     printed, _ = nsad(recorded, name, "--run", "recorded")
-    assert close(printed, then(recorded, name))
+    assert close(printed, recorded_output(recorded, name))
 
 
 def test_exported_folders_hold_the_runs_own_weights(recorded: Path) -> None:
