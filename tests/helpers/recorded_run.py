@@ -37,7 +37,9 @@ def nsad(folder: Path, *arguments: str, variables: Mapping[str, str] | None = No
     """
     environment = {**os.environ, "NSAD_HOME": "runs", "OMP_NUM_THREADS": "1", **(variables or {})}
     command = [sys.executable, "-m", "nsad_cli", *arguments, "--json"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 

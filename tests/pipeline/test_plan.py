@@ -18,7 +18,9 @@ from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.forecast import planned_teacher
 from nsad_cli.pipeline.memory import measure
 from nsad_cli.pipeline.pipeline import run_stages
-from nsad_cli.pipeline.plan import Plan, StagePlan, expected_pairs, make_plan
+from nsad_cli.pipeline.plan import Plan, make_plan
+from nsad_cli.pipeline.plan_draft import StagePlan
+from nsad_cli.pipeline.plan_training import expected_pairs
 from nsad_cli.pipeline.throughput import Speeds
 from nsad_cli.runs.run import Run, runs_home
 from nsad_cli.store.rationales import Store

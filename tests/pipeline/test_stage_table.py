@@ -77,7 +77,7 @@ def test_a_new_baseline_is_treated_like_the_others(home: Path, toy: dict[str, st
     assert shown.state == "finished"
     assert outcome(shown)[0].startswith("held-out loss")
     runs, _ = nsad(home, "runs", variables=toy)
-    assert runs["runs"][0]["name"] == "recorded"
+    assert [(run["run"], run["stage"]) for run in runs["runs"]] == [("recorded", "toy")]
 
     planned, _ = nsad(
         home, "run", "recipe.yaml", "--plan", "--set", "evaluation.models=[base, nce, toy]", variables=toy

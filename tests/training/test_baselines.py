@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from nsad_cli.config.schema import BASELINES
+from nsad_cli.config.stages import baselines
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
 from nsad_cli.inference.session import Session
 from nsad_cli.models.packing import Example
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
-from nsad_cli.training.baselines import BothSidesObjective, ContrastiveObjective, human_solutions
-from nsad_cli.training.losses import token_nll
+from nsad_cli.training.baselines import BothSidesObjective, ContrastiveObjective, RediObjective, human_solutions
+from nsad_cli.training.losses import negative_training_loss, redi_loss, token_nll, unlikelihood_loss
 from nsad_cli.training.ranker import Pair
 from nsad_cli.types import Problem, Rationale, Verdict
 from tests.models.nat.test_layer import QV, make, shake
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from nsad_cli.models.nat.adapters import Adapters
 
 
+TOKEN_LOSSES = {"nt": negative_training_loss, "ul": unlikelihood_loss, "redi": redi_loss}
+
+
 def adapted(name: str) -> Adapters:
     adapters = make("llama")
     adapters.add_lora(name, QV, 0)
@@ -39,7 +42,8 @@ def adapted(name: str) -> Adapters:
 @pytest.mark.parametrize("method", ["nt", "ul", "redi"])
 def test_both_sides_against_a_literal_loop(method: str) -> None:
     adapters = adapted(method)
-    objective = BothSidesObjective(adapters, method)
+    kind = RediObjective if method == "redi" else BothSidesObjective
+    objective = kind(adapters, method, TOKEN_LOSSES[method])
     objective.eval()
     (batch,) = objective.packs(EXAMPLES, 1000)
     ours = objective.loss(batch).total
@@ -63,7 +67,7 @@ def test_both_sides_against_a_literal_loop(method: str) -> None:
 
 def test_the_contrastive_loss_against_a_literal_one() -> None:
     adapters = adapted("cl")
-    objective = ContrastiveObjective(adapters, share=True)
+    objective = ContrastiveObjective(adapters, "cl", share=True)
     objective.eval()
     first, second = (1, 5, 9), (1, 30)
     pairs = [
@@ -104,22 +108,22 @@ def rivals(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     os.environ["NSAD_HOME"] = str(tmp_path_factory.mktemp("rivals"))
     training = {**recipe(tiny_llama).training.model_dump(), "baseline": {"tokens": 1200, "warmup_steps": 0}}
     run = Run.create("rivals", recipe(tiny_llama, training=training))
-    stages = ["collect", "grade", "negative", "nat", "positive", *BASELINES]
+    stages = ["collect", "grade", "negative", "nat", "positive", *baselines()]
     return run, run_stages(run, stages, note=lambda _: None)
 
 
 def test_every_rival_trains_on_the_same_budget(rivals: tuple[Run, dict[str, Any]]) -> None:
     run, results = rivals
-    assert set(BASELINES) <= results.keys()
-    for name in BASELINES:
+    assert set(baselines()) <= results.keys()
+    for name in baselines():
         assert 1200 <= results[name]["tokens"] < 1200 + 8 * 120, name
         assert results[name]["trained_parameters"] > 0
     lora = results["cot-kd"]["trained_parameters"]
     assert results["nat-control"]["trained_parameters"] == results["nat"]["trained_parameters"] > lora
-    digests = [results[name]["weights"] for name in BASELINES]
+    digests = [results[name]["weights"] for name in baselines()]
     assert len(set(digests)) == len(digests), "each method learned something of its own"
     assert results["ft"]["examples"] < results["cot-kd"]["examples"] < results["mix"]["examples"]
-    assert not weights(run).keys() & set(BASELINES)
+    assert not weights(run).keys() & set(baselines())
 
 
 def test_rivals_are_loaded_and_evaluated(rivals: tuple[Run, dict[str, Any]]) -> None:

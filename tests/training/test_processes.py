@@ -87,7 +87,7 @@ def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one(tiny_llama: Path, tm
     sharded = run_in(tmp_path, *SHARED_LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
     assert one.returncode == 0, one.stderr
     assert sharded.returncode == 0, sharded.stderr
-    told = re.findall(r"shared out over 2 processes; each keeps (.*) of (.*) MB", sharded.stderr)
+    told = re.findall(r"sharded over 2 processes; each holds (.*) of (.*) MB", sharded.stderr)
     assert len(told) == 4, "negative, NAT, NCE and ranker"
     model = load_student(str(tiny_llama), device="cpu").model
     whole, layers = (sum(p.nbytes for p in part.parameters()) for part in (model, model.model.layers))
@@ -149,7 +149,7 @@ def test_two_processes_train_the_rankers_of_one(
         shutil.copytree(run.path, tmp_path / "runs" / name)
         done = run_in(tmp_path, *launcher, "-m", "nsad_cli", "train-ranker", "--run", name, "--json", *flags)
         assert done.returncode == 0, done.stderr
-        assert ("shared out" in done.stderr) == (launcher is SHARED_LAUNCH)
+        assert ("sharded over" in done.stderr) == (launcher is SHARED_LAUNCH)
         trained[name] = json.loads(done.stdout)["stages"]["ranker"]
         assert trained[name]["processes"] == (2 if launcher else 1)
     for name, one in (("encoder-two", "encoder-one"), ("probe-two", "probe-one"), ("probe-shared", "probe-one")):

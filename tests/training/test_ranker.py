@@ -172,8 +172,8 @@ def test_no_problem_that_calibrates_is_learned_from(
     from nsad_cli.training.linear_probe import fit_probe as fit
 
     monkeypatch.setattr("nsad_cli.training.linear_probe._cross_validated", crossed)
-    monkeypatch.setattr("nsad_cli.training.stages.fit_probe", watch)
-    monkeypatch.setattr("nsad_cli.training.stages.calibrate", graded)
+    monkeypatch.setattr("nsad_cli.training.ranker_stage.fit_probe", watch)
+    monkeypatch.setattr("nsad_cli.training.ranker_stage.calibrate", graded)
     settings = ranking(tiny_llama, tiny_encoders, "probe", min_pairs=1000, max_examples=None)
     run = copy_of(taught, "apart", settings)
     result = run_stages(run, ["ranker"], note=lambda _: None)["ranker"]
@@ -346,7 +346,7 @@ def test_rankers_of_a_bfloat16_student_are_in_float32(tiny_llama: Path, tiny_enc
 def test_a_missing_encoder_is_told_before_chains_are_sampled(
     taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsad_cli.training.self_generated.own_candidates", lambda *_: pytest.fail("it samples"))
+    monkeypatch.setattr("nsad_cli.training.ranker_stage.own_candidates", lambda *_: pytest.fail("it samples"))
     settings = ranking(tiny_llama, {"t5": tmp_path / "nowhere"}, "t5")
     with pytest.raises(NsadError, match="not there"):
         run_stages(copy_of(taught, "missing", settings), ["ranker"], note=lambda _: None)

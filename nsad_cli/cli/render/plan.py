@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.console import out, print_json
 
 if TYPE_CHECKING:
-    from nsad_cli.pipeline.plan import Plan, StagePlan
+    from nsad_cli.pipeline.plan import Plan
+    from nsad_cli.pipeline.plan_draft import StagePlan
 
 
 def show_plan(plan: Plan, as_json: bool) -> None:
