@@ -134,7 +134,7 @@ def _what_became(store_path: Path, teacher: Any) -> dict[str, Any]:
     from nsad_cli.types import Verdict
 
     with Store(store_path) as store:
-        verdicts = store.verdicts(teacher.name, params_key(teacher))
+        verdicts = store.verdicts.of_teacher(teacher.name, params_key(teacher))
         blank = {problem.id for problem in store.problems() if not problem.answer}
     sides = {True: Verdict.CORRECT, False: Verdict.WRONG}
     against = sum(

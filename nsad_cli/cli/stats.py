@@ -39,7 +39,7 @@ def stats(
             names = ("teacher", "subject", "verdict", "draws")
             ledger = [
                 dict(zip(names, row, strict=True))
-                for row in store.ledger(run.stages().get("collect", {}).get("result", {}).get("params"))
+                for row in store.verdicts.counts(run.stages().get("collect", {}).get("result", {}).get("params"))
             ]
     sets: list[dict[str, object]] = []
     if run.chains_path.is_file():

@@ -128,10 +128,10 @@ class _BatchCollection(Collection):
             pause = min(MAX_POLL_SECONDS, 1.5 * pause)
 
     def _open(self) -> list[Batch]:
-        return self.store.open_batches(self.teacher.name, self.params, self.api.base_url)
+        return self.store.batches.unfinished(self.teacher.name, self.params, self.api.base_url)
 
     def _held(self) -> dict[str, dict[int, str]]:
-        return self.store.in_batches(self.teacher.name, self.params)
+        return self.store.batches.held_draws(self.teacher.name, self.params)
 
     def _reserve(self) -> None:
         """Batches of earlier commands will be paid now."""
@@ -157,7 +157,7 @@ class _BatchCollection(Collection):
                 if self.most < MAX_REQUESTS:
                     break
         finally:
-            self.store.release(this_process())
+            self.store.claims.release(this_process())
             self._settle()
         return made
 
@@ -177,15 +177,15 @@ class _BatchCollection(Collection):
     def _send(self, lines: list[_Line]) -> None:
         batch = Batch(UNSENT + uuid.uuid4().hex, tuple(line.key for line in lines), this_process(), time.time())
         draws = [(line.problem, number) for line in lines for number in line.numbers]
-        self.store.plan_batch(batch, self.teacher.name, self.params, self.api.base_url, draws)
+        self.store.batches.add(batch, self.teacher.name, self.params, self.api.base_url, draws)
         try:
             known = self.api.submit(b"".join(line.blob for line in lines), batch.id, self.params)
         except UnreachableError:
             raise  # it may have been made: that is looked up before anything else is
         except NsadError:
-            self.store.close_batch(batch.id)
+            self.store.batches.close(batch.id)
             raise
-        self.store.name_batch(batch.id, known)
+        self.store.batches.change_id(batch.id, known)
 
     # --- taking in ------------------------------------------------------------------------------------------------
 
@@ -203,10 +203,10 @@ class _BatchCollection(Collection):
             if not batch.sent:
                 known = self.api.find(batch.id, batch.created)
                 if known is None:  # whoever planned it died, or gave up, before the API heard of it
-                    self.store.close_batch(batch.id)
+                    self.store.batches.close(batch.id)
                     self._settle()
                     continue
-                self.store.name_batch(batch.id, known)
+                self.store.batches.change_id(batch.id, known)
                 batch = replace(batch, id=known)
             state = self.api.state(batch.id)
             if state is None:
@@ -234,7 +234,7 @@ class _BatchCollection(Collection):
             (pid, number) for pid, numbers in self._held().items() for number in numbers if numbers[number] == batch.id
         }
         taken = self._read(batch, state, held)
-        self.store.close_batch(batch.id)
+        self.store.batches.close(batch.id)
         self._settle()
         too_much = state.code == TOO_MUCH_WAITS and len(batch.lines) > 1
         if too_much:

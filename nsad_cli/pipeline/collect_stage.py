@@ -8,7 +8,8 @@ from nsad_cli.collection.collect import LEFT_OVER, params_key
 from nsad_cli.errors import UsageError
 from nsad_cli.grading.grade import GRADER_VERSION
 from nsad_cli.problems import load_problems, parse_spec
-from nsad_cli.store.rationales import LABEL, Store
+from nsad_cli.store.rationales import Store
+from nsad_cli.store.verdicts import LABEL
 from nsad_cli.teachers import Teacher, labels_of, source_stamp
 from nsad_cli.types import Grade, Problem, Verdict
 from nsad_cli.utils.files import file_stamp, first_few
@@ -104,7 +105,7 @@ def keep_labels(problems: Sequence[Problem], teacher: Teacher, store: Store) -> 
     """Take the labels that a recording brings for verdicts, where no gold answer is known to grade by."""
     labels, unknown = labels_of(teacher), {problem.id for problem in problems if not problem.answer}
     keys = store.draw_keys(teacher.name, params_key(teacher)) if labels and unknown else {}
-    store.set_verdicts(
+    store.verdicts.record(
         [
             (keys[draw], Grade(Verdict.CORRECT if right else Verdict.WRONG, None, "labelled so in the recording"))
             for draw, right in labels.items()

@@ -148,7 +148,7 @@ class Pipeline:
         return dict(result)
 
     def _collect(self, problems: list[Problem], teacher: Teacher, store: Store, budget: Budget) -> CollectSummary:
-        settings, progress = self.recipe.teacher, self.run.progress("collect")
+        settings, progress = self.recipe.teacher, self.run.events.progress("collect")
         gather: Callable[..., CollectSummary] = self._collect_batches if settings.batch else collect
         if settings.until is None:
             return gather(problems, teacher, settings.draws, store, progress, budget=budget)
@@ -176,7 +176,7 @@ class Pipeline:
             assert isinstance(teacher, OpenAITeacher)  # make_teacher sees to it
             return collect_batches(problems, teacher, draws, store, *rest, **more)
         except KeyboardInterrupt:
-            held = store.in_batches(teacher.name, params_key(teacher))
+            held = store.batches.held_draws(teacher.name, params_key(teacher))
             if held:
                 self.note(
                     f"collect: {sum(map(len, held.values()))} draws stay with the API, in batches that go on without "
@@ -197,8 +197,8 @@ class Pipeline:
                 return {"ledger": ledger(store, params).as_dict()}
         with self.run.stage("grade", key) as result, Store(self.run.store_path) as store, Checker() as checker:
             if self.force:
-                store.forget_verdicts(params)
-            found = grade(store, checker, self.run.progress("grade"), params=params)
+                store.verdicts.clear(params)
+            found = grade(store, checker, self.run.events.progress("grade"), params=params)
             result.update(ledger=found.as_dict())
         return dict(result)
 

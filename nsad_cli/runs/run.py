@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
+from nsad_cli.runs.event_log import EventLog
+from nsad_cli.runs.lock import hold_lock, is_locked
 from nsad_cli.utils.distributed import barrier, is_main_process
-from nsad_cli.utils.files import write_atomic, write_error
+from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.version import __version__
 
 if TYPE_CHECKING:  # recipes take long to import, and who lists runs needs none
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from nsad_cli.config.schema import Recipe
 
@@ -28,17 +29,6 @@ FORMAT = 2
 """Version of the folder's layout; a run of another one is refused, never misread."""
 STAGES = ("collect", "grade", "eval-before", "negative", "nat", "nce", "ranker", "eval")
 LIBRARIES = ("torch", "transformers", "peft", "accelerate")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of a run's event log: `step` of `total` in `stage`, with named metrics."""
-
-    time: float
-    stage: str
-    step: int
-    total: int
-    metrics: dict[str, Any]
 
 
 def runs_home() -> Path:
@@ -52,7 +42,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
-        self._listeners: list[Callable[[Event], None]] = []
+        self.events = EventLog(path / "events.jsonl")
 
     # --- finding and making ---------------------------------------------------------------------------------------
 
@@ -240,111 +230,19 @@ class Run:
         manifest["versions"] = _versions()
         write_atomic(self.path / "manifest.json", json.dumps(manifest, indent=1))
 
-    # --- events ---------------------------------------------------------------------------------------------------
-
-    def listen(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener` with every event of this process, after it is written."""
-        self._listeners.append(listener)
-
-    def emit(self, stage: str, step: int, total: int, **metrics: Any) -> None:
-        """Append one event to events.jsonl; a non-finite number is written as null.
-
-        Raises NsadError where the disk is full.
-        """
-        if not is_main_process():
-            return
-        event = Event(time.time(), stage, step, total, metrics)
-        line = json.dumps(
-            {"time": round(event.time, 3), "stage": stage, "step": step, "total": total, "metrics": _finite(metrics)},
-            ensure_ascii=False,
-            allow_nan=False,
-        )
-        path = self.path / "events.jsonl"
-        try:
-            # One write of a whole line in append mode; a line that a killed process left half-written is closed first.
-            with path.open("ab+") as file:
-                if file.tell() and _last_byte(path) != b"\n":
-                    file.write(b"\n")
-                file.write(line.encode() + b"\n")
-        except OSError as error:
-            raise write_error(path, error) from error
-        for listener in self._listeners:
-            listener(event)
-
-    def progress(self, stage: str, **labels: str) -> Callable[..., None]:
-        """A progress callback (done, total, tokens = 0, more metrics): two events a second at most, and the last."""
-        started = last = time.monotonic()
-
-        def report(done: int, total: int, tokens: int = 0, **more: float) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if done < total and now - last < 0.5:
-                return
-            last = now
-            speed = {"tokens": tokens, "tokens_per_second": round(tokens / max(now - started, 1e-9), 1)}
-            self.emit(stage, done, total, **labels, **(speed if tokens else {}), **more)
-
-        return report
-
-    def events(self) -> Iterator[Event]:
-        """Read the events back, in order; a half-written line is passed over."""
-        path = self.path / "events.jsonl"
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            for raw in file:
-                try:
-                    value = json.loads(raw)
-                    yield Event(value["time"], value["stage"], value["step"], value["total"], value["metrics"])
-                except (ValueError, KeyError, TypeError):
-                    continue
-
     # --- lock -----------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run against other writers; the lock goes with the process that holds it.
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the run's folder against other writers; see `hold_lock`.
 
-        Of several processes that train together the first one holds it for all. Raises NsadError where another process
-        holds it.
+        Raises:
+            NsadError: Another process holds it.
         """
-        if not is_main_process():
-            yield
-            return
-        file: TextIO
-        with (self.path / "lock").open("a+") as file:
-            if not _locked(file, fcntl.LOCK_EX):
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise NsadError(
-                    f"run `{self.name}` is in use",
-                    f"process {holder} is writing to it",
-                    "wait for it to end, or use another run with --run NAME",
-                )
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+        return hold_lock(self.path / "lock", self.name)
 
     def busy(self) -> bool:
         """Whether a process is writing to the run."""
-        path = self.path / "lock"
-        if not path.exists():
-            return False
-        with path.open() as file:
-            return not _locked(file, fcntl.LOCK_SH, tries=1)
-
-
-def _locked(file: TextIO, kind: int, tries: int = 5) -> bool:
-    """Take a lock, with a moment's patience: `busy` takes it for an instant too."""
-    for left in reversed(range(tries)):
-        try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if left:
-                time.sleep(0.02)
-    return False
+        return is_locked(self.path / "lock")
 
 
 def check_name(name: str) -> None:
@@ -384,22 +282,6 @@ def chosen_run() -> Run | None:
         return None
     run = Run(runs_home() / marker.read_text(encoding="utf-8").strip())
     return run if (run.path / "manifest.json").is_file() else None
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1)
 
 
 def _versions() -> dict[str, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nsad_cli.store.rationales import JUDGED, PROBLEM, SKIPPED, VERDICT, Store
+from nsad_cli.store.rationales import Store
 from nsad_cli.store.sqlite import holding
+from nsad_cli.store.tables import GRADED_DRAWS, PROBLEM_COLUMNS, SKIPPED, VERDICT
 from nsad_cli.types import Problem
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class StorePages(Store):
             values += [] if wanted.verdict == UNGRADED else [wanted.verdict]
             of = "" if wanted.params is None else " AND d.params = ?"
             values += [] if wanted.params is None else [wanted.params]
-            where.append(f"p.id IN (SELECT d.problem_id FROM {JUDGED} WHERE {is_it}{of})")
+            where.append(f"p.id IN (SELECT d.problem_id FROM {GRADED_DRAWS} WHERE {is_it}{of})")
         sql = f"SELECT p.rowid FROM problems p WHERE {' AND '.join(where)} ORDER BY p.position"
         return [row[0] for row in self._db.execute(sql, values)]
 
@@ -116,7 +117,7 @@ class StorePages(Store):
         found = {row[0]: row[1:] for row in rows}
         ids = [row[0] for row in found.values()]
         counted = self._db.execute(
-            f"SELECT d.problem_id, COUNT(*), SUM({VERDICT} IS 'correct'), SUM({VERDICT} IS 'wrong') FROM {JUDGED}"
+            f"SELECT d.problem_id, COUNT(*), SUM({VERDICT} IS 'correct'), SUM({VERDICT} IS 'wrong') FROM {GRADED_DRAWS}"
             f" WHERE d.problem_id IN ({_marks(ids)}) AND (? IS NULL OR d.params = ?) GROUP BY 1",
             (*ids, params, params),
         )
@@ -133,14 +134,14 @@ class StorePages(Store):
 
     def problem(self, problem_id: str) -> Problem | None:
         """A problem whole."""
-        row = self._db.execute(f"SELECT {PROBLEM} FROM problems p WHERE p.id = ?", (problem_id,)).fetchone()
+        row = self._db.execute(f"SELECT {PROBLEM_COLUMNS} FROM problems p WHERE p.id = ?", (problem_id,)).fetchone()
         return row and Problem(*row)
 
     def draws_of(self, problem_id: str, params: str | None = None) -> list[DrawRow]:
         """A problem's draws, by teacher and number."""
         rows = self._db.execute(
             "SELECT d.id, d.teacher, d.number, d.finish, v.verdict, v.answer, COALESCE(v.reason, ''), r.verdict"
-            f" FROM {JUDGED} WHERE d.problem_id = ? AND (? IS NULL OR d.params = ?) ORDER BY d.teacher, d.number, d.id",
+            f" FROM {GRADED_DRAWS} WHERE d.problem_id = ? AND (? IS NULL OR d.params = ?) ORDER BY d.teacher, d.number, d.id",
             (problem_id, params, params),
         )
         return [DrawRow(*row) for row in rows]

@@ -67,7 +67,7 @@ def fit_probe(
     for step, penalty in enumerate(penalties, 1):
         losses, hits = _cross_validated(features, folds, objective, penalty)
         crossed.append(losses.mean().item())
-        run.emit(stage, step, steps, loss=crossed[-1], pair_accuracy=hits.mean().item(), penalty=penalty)
+        run.events.emit(stage, step, steps, loss=crossed[-1], pair_accuracy=hits.mean().item(), penalty=penalty)
     best = crossed.index(min(crossed))
     line = fit_line(features, objective, penalties[best])
     losses, hits = line.losses(features, objective)
@@ -76,7 +76,7 @@ def fit_probe(
     if held_out:
         held_loss = line.losses(pair_features(scorer, held_out, tokens), objective)[0].mean().item()
         numbers["held_out_loss"] = held_loss
-    run.emit(stage, steps, steps, **numbers)
+    run.events.emit(stage, steps, steps, **numbers)
     with torch.no_grad():
         scorer.head.weight.copy_(line.weight[None])
         scorer.head.bias.copy_(line.bias[None])

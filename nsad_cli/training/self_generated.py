@@ -55,6 +55,6 @@ def _sampled(
     subject = Subject(name, session.model_key(name), session.sampler(name))
     sampling = Sampling.of(recipe.sampling)
     with ChainStore(run.chains_path) as store, Checker() as checker:
-        progress = run.progress(stage)
+        progress = run.events.progress(stage)
         both = sample_all(subject, problems, sampling, samples, False, recipe.seed, store, checker, progress)
     return {key: sampled for key, (_, sampled) in both.items()}

@@ -174,7 +174,7 @@ def train_ranker(
     def finish(objective: RankerObjective, found: StageData, steps: int) -> dict[str, Any]:
         calibration, report = calibrate(objective.scorer, found.graded, settings.pack_tokens)
         report["unseen"] = unseen_report(objective.scorer, calibration, found.unseen, settings.pack_tokens)
-        session.run.emit(ADAPTER, steps, steps, **report)
+        session.run.events.emit(ADAPTER, steps, steps, **report)
         if is_main_process():
             reads = _made(session, READS) or ""
             save_ranker(objective.scorer, calibration, session.run.adapter_path(ADAPTER), reads=reads)

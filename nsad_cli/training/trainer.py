@@ -335,7 +335,7 @@ class StageTrainer(Trainer):
         else:
             return
         if self.is_world_process_zero():
-            self.run.emit(self.stage, self.state.global_step, self.state.max_steps, **metrics)
+            self.run.events.emit(self.stage, self.state.global_step, self.state.max_steps, **metrics)
 
 
 def _weighted_mean(values: Sequence[tuple[int, Any]]) -> Any:

@@ -109,7 +109,7 @@ def finished(process: subprocess.Popen[str]) -> list[str]:
 
 
 def texts(store: Store) -> list[str]:
-    return sorted(item.draw.text for item in store.ungraded("none"))
+    return sorted(item.draw.text for item in store.verdicts.ungraded("none"))
 
 
 def test_draws_of_a_problem_share_a_request_and_every_draw_arrives(serve: Serve, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_killed_before_the_batch_was_made_it_is_made_anew(
         with pytest.raises(KeyboardInterrupt):
             collect_batches(asked, teacher(server.url), 2, store)
         key = params_key(teacher(server.url))
-        assert sum(map(len, store.in_batches("m", key).values())) == 4
+        assert sum(map(len, store.batches.held_draws("m", key).values())) == 4
         assert collect(asked, teacher(server.url, batch=False), 2, store).in_batches == 4
         monkeypatch.undo()
         monkeypatch.setattr("nsad_cli.collection.batch_collect.FIRST_POLL_SECONDS", 0.01)
@@ -352,8 +352,8 @@ def test_a_batch_that_is_gone_or_was_cancelled_is_told_and_not_paid_again(serve:
                         collect_batches(asked, teacher(server.url), 2, store)
                     assert "its 2 draws may be paid" in error.value.why
                     assert batch["id"] in error.value.fix
-                assert store.give_up_batch(batch["id"])
-                assert not store.give_up_batch(batch["id"])
+                assert store.batches.abandon(batch["id"])
+                assert not store.batches.abandon(batch["id"])
             else:
                 summary = collect_batches(asked, teacher(server.url), 2, store)
                 assert "cancelled" in summary.failures[asked[0].id]
@@ -375,6 +375,6 @@ def test_what_cannot_be_asked_by_batches(serve: Serve, tmp_path: Path, monkeypat
         with pytest.raises(NsadError, match="offers no batches") as error:
             collect_batches(problems("q"), teacher(f"{server.url}/elsewhere"), 1, store)
         assert "--no-batch" in error.value.fix
-        assert not store.in_batches("m", params_key(teacher(server.url))), "nothing is left claimed"
+        assert not store.batches.held_draws("m", params_key(teacher(server.url))), "nothing is left claimed"
         with pytest.raises(NsadError, match="cannot be asked about batches"):
             collect_batches(problems("q"), teacher("http://127.0.0.1:9"), 1, store)

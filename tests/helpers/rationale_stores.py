@@ -56,8 +56,8 @@ def fill(path: Path, *, graded: bool = True, draws: bool = True) -> dict[tuple[s
         keys = store.draw_keys("gpt", PARAMS)
         if graded:
             told = [(keys[pid, i], v) for pid, verdicts in VERDICTS.items() for i, v in enumerate(verdicts) if v]
-            store.set_verdicts([(key, Grade(v, str(key), f"because {v.value}")) for key, v in told], "5")
-            store.review(keys["p0", 2], C, ReviewSource.SAMPLE)
+            store.verdicts.record([(key, Grade(v, str(key), f"because {v.value}")) for key, v in told], "5")
+            store.reviews.record(keys["p0", 2], C, ReviewSource.SAMPLE)
         return keys
 
 

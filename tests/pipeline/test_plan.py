@@ -150,7 +150,7 @@ def test_a_checkpoint_saves_its_part(tiny_llama: Path) -> None:
         if event.stage == "negative" and event.step == 2:
             raise KeyboardInterrupt
 
-    run.listen(interrupt)
+    run.events.listen(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_stages(run, ["negative"], note=lambda _: None)
     folder = run.path / "checkpoints" / "negative" / "checkpoint-2"

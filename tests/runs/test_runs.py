@@ -55,22 +55,22 @@ def test_a_stage_whose_process_died_is_shown_as_stopped_and_its_seconds_add_up()
 def test_events_survive_a_half_written_line_and_odd_numbers() -> None:
     run = Run.create("one", Recipe())
     heard: list[int] = []
-    run.listen(lambda event: heard.append(event.step))
-    run.emit("nat", 1, 3, loss=float("nan"), alpha={"q": 0.5})
+    run.events.listen(lambda event: heard.append(event.step))
+    run.events.emit("nat", 1, 3, loss=float("nan"), alpha={"q": 0.5})
     with (run.path / "events.jsonl").open("ab") as file:
         file.write(b'{"time": 1, "stage": "na')
-    run.emit("nat", 2, 3, loss=1.5)
-    events = list(run.events())
+    run.events.emit("nat", 2, 3, loss=1.5)
+    events = list(run.events.read())
     assert [event.step for event in events] == [1, 2] == heard
     assert events[0].metrics == {"loss": None, "alpha": {"q": 0.5}}
 
 
 def test_progress_is_told_at_the_end_whatever_the_hurry() -> None:
     run = Run.create("one", Recipe())
-    report = run.progress("eval", model="nce")
+    report = run.events.progress("eval", model="nce")
     for done in range(101):
         report(done, 100)
-    events = list(run.events())
+    events = list(run.events.read())
     assert events[-1].step == 100
     assert len(events) < 10
     assert events[-1].metrics["model"] == "nce"
@@ -133,7 +133,7 @@ def test_a_full_disk_under_the_event_log() -> None:
     run = Run.create("one", Recipe())
     (run.path / "events.jsonl").symlink_to("/dev/full")
     with pytest.raises(NsadError) as error:
-        run.emit("nat", 1, 1, loss=1.0)
+        run.events.emit("nat", 1, 1, loss=1.0)
     assert error.value.why == "the disk is full"
 
 

@@ -34,9 +34,9 @@ def test_counts_and_filters_are_those_of_the_draws(drawn: list[list[tuple]], par
                     store.add_draws([Draw(f"p{i}", "teacher", n, f"text {n}")], key)
                     number = store.draw_keys("teacher", key)[f"p{i}", n]
                     if graded is not None:
-                        store.set_verdicts([(number, Grade(graded, "9", "why"))], "1")
+                        store.verdicts.record([(number, Grade(graded, "9", "why"))], "1")
                     if said != "unseen":
-                        store.review(number, said, ReviewSource.SAMPLE)
+                        store.reviews.record(number, said, ReviewSource.SAMPLE)
                     if params in (None, key):
                         expected[i].append((said if isinstance(said, Verdict) else None) or graded or UNGRADED)
         with StorePages(path) as pages:

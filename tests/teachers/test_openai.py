@@ -59,7 +59,7 @@ def test_every_kind_of_reply(server: Server, tmp_path: Path) -> None:
     )
     with Store(tmp_path / "store.sqlite") as store:
         summary = collect(asked, make_teacher("m", settings(server)), 1, store)
-        draws = {item.draw.problem_id: item.draw for item in store.ungraded("1")}
+        draws = {item.draw.problem_id: item.draw for item in store.verdicts.ungraded("1")}
     by_question = {problem.question: draws.get(problem.id) for problem in asked}
     assert summary.new == 5
     assert len(summary.failures) == 2

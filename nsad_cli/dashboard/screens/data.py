@@ -171,7 +171,7 @@ class DataView(View):
         started = time.monotonic()
         try:
             with StorePages(path) as pages:
-                ledger, beside = pages.ledger(params), pages.draws_beside(params)
+                ledger, beside = pages.verdicts.counts(params), pages.draws_beside(params)
                 self.post_message(Counted((path, params), ledger, beside, time.monotonic() - started))
         except NsadError as error:
             self.post_message(Failed(error))
@@ -299,7 +299,7 @@ class DataView(View):
 
         try:
             with StorePages(path) as pages:
-                found, file = items(pages.labels(params, [Verdict.DISPUTED])), file_id(path)
+                found, file = items(pages.reviews.labels(params, [Verdict.DISPUTED])), file_id(path)
         except (NsadError, OSError) as error:
             self.post_message(Failed(error if isinstance(error, NsadError) else NsadError("no store", str(error), "")))
             return

@@ -98,7 +98,7 @@ class SettleView(View):
             return
         try:
             with StorePages(self.path) as pages:
-                self.doubt = pages.doubt(item.key)
+                self.doubt = pages.reviews.item(item.key)
         except NsadError as error:
             self.say(str(error))
             return
