@@ -8,7 +8,6 @@ from nsad_cli.collection.collect import LEFT_OVER, params_key
 from nsad_cli.errors import UsageError
 from nsad_cli.grading.grade import GRADER_VERSION
 from nsad_cli.problems import load_problems, parse_spec
-from nsad_cli.store.rationales import Store
 from nsad_cli.store.verdicts import LABEL
 from nsad_cli.teachers import Teacher, labels_of, source_stamp
 from nsad_cli.types import Grade, Problem, Verdict
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from nsad_cli.config.schema import Recipe
     from nsad_cli.runs.run import Run
+    from nsad_cli.store.rationales import Store
     from nsad_cli.utils.reporting import Note
 
 

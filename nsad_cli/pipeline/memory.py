@@ -116,7 +116,7 @@ def measure(model: Any, settings: AdapterSettings, load_in_4bit: bool = False) -
     head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     units = [
         (inputs, outputs)
-        for path, inputs, outputs in adapters.shapes()
+        for path, inputs, outputs in adapters.layers.shapes()
         if settings.unit_targets is None or path.rpartition(".")[2] in settings.unit_targets
     ]
     return Footprint(

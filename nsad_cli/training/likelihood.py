@@ -31,7 +31,7 @@ class CompletionObjective(Objective[Example]):
         self.share = enable_packing(adapters.base) and share
         self.model = adapters.model
         adapters.train_only(name)
-        adapters.record_alphas(True)
+        adapters.layers.record_alphas(True)
         if isinstance(adapters.base.get_output_embeddings(), NatLinear):
             raise NsadError(
                 f"{name}: the vocabulary head cannot be trained",
@@ -57,7 +57,7 @@ class CompletionObjective(Objective[Example]):
         with self.adapters.use(self.name):
             hidden = hidden_states(self.adapters.base, batch)
         (nll,) = self.token_losses(hidden, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
-        alphas = self.adapters.alphas(self.name) if self.training else {}
+        alphas = self.adapters.layers.alphas(self.name) if self.training else {}
         return BatchLoss(nll.sum(), {"alpha": alphas} if alphas else {})
 
     def token_losses(self, hidden: Tensor, batch: Pack, losses: RowLosses) -> list[Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.models.nat.adapter_files import save_adapter
 from nsad_cli.rankers.base import ScoreHead, Scorer
 from nsad_cli.rankers.encoder import open_encoder
 from nsad_cli.rankers.head import HeadScorer
@@ -225,7 +226,7 @@ def _train_stage(
 
     def save(objective: Objective[Any], data: StageData, steps: int) -> dict[str, Any]:
         if is_main_process():
-            session.adapters.save(stage, session.run.adapter_path(stage))
+            save_adapter(session.adapters, stage, session.run.adapter_path(stage))
         return {}
 
     return _run(
@@ -293,7 +294,7 @@ def _run(
         del objective  # it holds the student
         session.reload()  # one process alone can neither sample from shards nor adapt them further
     else:
-        session.adapters.record_alphas(False)
+        session.adapters.layers.record_alphas(False)
         session.adapters.model.eval()
         session.trained(stage)
     return dict(result)
