@@ -134,6 +134,17 @@ def load_student(
             first_line(error),
             "give smollm2, a folder with config.json, tokenizer and safetensors weights, or a Hub id",
         ) from error
+    _check_usable(spec, model, tokenizer, template)
+    if weights and load_in_4bit:
+        _keep_packing(model)
+    elif weights:
+        model.to(where)
+    model.eval()
+    return Student(model, tokenizer, spec, template)
+
+
+def _check_usable(spec: str, model: Any, tokenizer: Any, template: str) -> None:
+    """Raise NsadError for a model that loads but cannot answer questions as the settings ask."""
     quantised = getattr(model.config, "quantization_config", None)
     if isinstance(quantised, dict) and quantised.get("quant_method") == METHOD:
         raise NsadError(
@@ -153,12 +164,6 @@ def load_student(
             "its tokenizer names none",
             "use a model whose tokenizer has one: chains could never end",
         )
-    if weights and load_in_4bit:
-        _keep_packing(model)
-    elif weights:
-        model.to(where)
-    model.eval()
-    return Student(model, tokenizer, spec, template)
 
 
 def four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

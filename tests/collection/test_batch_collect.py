@@ -20,6 +20,7 @@ from nsad_cli.collection.budget import Budget, price_of
 from nsad_cli.collection.collect import CollectSummary, collect, params_key
 from nsad_cli.config.schema import PriceConfig, TeacherConfig
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.store.batches import Batches
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.openai import OpenAITeacher
@@ -32,13 +33,15 @@ COLLECT = """
 import os, signal, sys
 from pathlib import Path
 from nsad_cli.collection import batch_collect as batches
+from nsad_cli.store.batches import Batches
 from nsad_cli.store.rationales import Store
 from tests.collection.test_batch_collect import problems, teacher
-batches.FIRST_LOOK = batches.LAST_LOOK = 0.05
+batches.FIRST_POLL_SECONDS = batches.MAX_POLL_SECONDS = 0.05
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[4]:
-    setattr(Store, sys.argv[4], die)
+    owner, _, method = sys.argv[4].partition(".")
+    setattr({"Batches": Batches, "Store": Store}[owner], method, die)
 asked = problems(*(f"question number {i}" for i in range(int(sys.argv[3]))))
 with Store(Path(sys.argv[2])) as store:
     summary = batches.collect_batches(asked, teacher(sys.argv[1]), 4, store)
@@ -149,7 +152,7 @@ def test_killed_in_every_state_it_goes_on_and_pays_once(serve: Serve, tmp_path: 
 
 @pytest.mark.parametrize(
     ("dies_at", "batches"),
-    [("plan_batch", 1), ("name_batch", 1), ("close_batch", 1), ("add_draws", 1)],
+    [("Batches.add", 1), ("Batches.change_id", 1), ("Batches.close", 1), ("Store.add_draws", 1)],
     ids=["before the API hears of it", "between create and record", "with all stored", "with the replies fetched"],
 )
 def test_killed_at_any_step_it_pays_once(serve: Serve, tmp_path: Path, dies_at: str, batches: int) -> None:
@@ -241,7 +244,7 @@ def test_the_apis_limits_split_batches(serve: Serve, tmp_path: Path, monkeypatch
     with Store(tmp_path / "store.sqlite") as store:
         assert collect_batches(asked, teacher(server.url), 1, store).new == 10
         assert len(server.told()["batches"]) == 3
-        monkeypatch.setattr("nsad_cli.collection.batch_collect.MAX_BYTES", 1)
+        monkeypatch.setattr("nsad_cli.collection.batch_lines.MAX_BYTES", 1)
         assert collect_batches(asked, teacher(server.url), 2, store).new == 10
     assert len(server.told()["batches"]) == 13
 
@@ -303,7 +306,7 @@ def test_replies_that_are_read_twice_count_once(serve: Serve, tmp_path: Path, mo
     made = teacher(server.url, price=PriceConfig(input=1, output=2))
     with Store(tmp_path / "store.sqlite") as store:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Store, "close_batch", _interrupt)
+            patch.setattr(Batches, "close", _interrupt)
             with pytest.raises(KeyboardInterrupt):
                 collect_batches(asked, made, 2, store)
         assert store.counts()["draws"] == 4
