@@ -89,9 +89,9 @@ def collect_until(
     for number in range(draws, max(draws, until.max_draws) + 1):
         gather(asked, teacher, number, store, report, budget=budget, summary=summary)
         grade_new()
-        lacking = store.lacking(teacher.name, params, until.positives, until.negatives)
+        lacking = store.needing_draws(teacher.name, params, until.positives, until.negatives)
         asked = [item for item in asked if item.id in lacking and item.id not in summary.failures]
-        drawn = store.drawn(teacher.name, params)
+        drawn = store.draw_counts(teacher.name, params)
         settled = sum(drawn.get(item.id, 0) for item in problems) - sum(drawn.get(item.id, 0) for item in asked)
         if not asked or summary.out_of_money or summary.in_batches:
             break

@@ -436,7 +436,7 @@ class _Planner:
             "sampling": sampling_key(how, self.recipe.seed),
         }
         with ChainStore(self.run.chains_path) as store:
-            return sum(len(store.whole(problem.id, indices, **key)) for problem in problems)
+            return sum(len(store.get_if_complete(problem.id, indices, **key)) for problem in problems)
 
     def _read(self, model: str) -> float:
         """Tokens of one prompt: few-shot's has the demonstrations in it."""

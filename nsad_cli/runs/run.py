@@ -1,4 +1,4 @@
-"""A run's folder: manifest, resolved recipe, event log, artifacts, lock."""
+"""A run's folder: manifest, resolved recipe, event log, stores, adapters and lock."""
 
 from __future__ import annotations
 
@@ -19,38 +19,45 @@ from nsad_cli.utils.distributed import barrier, is_main_process
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.version import __version__
 
-if TYPE_CHECKING:  # recipes take long to import, and who lists runs needs none
+if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need them
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from nsad_cli.config.schema import Recipe
 
 FORMAT = 2
-"""Version of the folder's layout; a run of another one is refused, never misread."""
+"""Version of the folder's layout; a run with another one is refused."""
 STAGES = ("collect", "grade", "eval-before", "negative", "nat", "nce", "ranker", "eval")
 LIBRARIES = ("torch", "transformers", "peft", "accelerate")
 
 
 def runs_home() -> Path:
-    """Where runs live: NSAD_HOME, else ./runs."""
+    """The folder of all runs: the variable NSAD_HOME, else ./runs."""
     return Path(os.environ.get("NSAD_HOME") or "runs")
 
 
 class Run:
-    """A run's folder; reads never change it, writes are atomic or append-only."""
+    """A run's folder; reading never changes it, and writes are atomic or append-only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
         self.events = EventLog(path / "events.jsonl")
 
-    # --- finding and making ---------------------------------------------------------------------------------------
+    # --- creating and opening -------------------------------------------------------------------------------------
 
     @classmethod
     def create(cls, name: str, recipe: Recipe, *, store: Path | None = None) -> Run:
-        """Make a run's folder, or open it where it exists, and write its resolved recipe.
+        """Create a run, or open it if it exists, and write its resolved recipe.
 
-        Raises NsadError where the folder belongs to another version or cannot be written.
+        Args:
+            name: The run's name.
+            recipe: Its settings.
+            store: The store of rationales to use; None for the run's own.
+
+        Raises:
+            UsageError: The name is not valid, or the run has another store.
+            NsadError: Another version made the run, or the folder cannot be written.
         """
         check_name(name)
         run = cls(runs_home() / name)
@@ -72,11 +79,15 @@ class Run:
 
     @classmethod
     def open(cls, name: str | None = None, *, finished: bool = False) -> Run:
-        """Open a run by name; without one the chosen one (`nsad runs use`), else the newest.
+        """Open a run.
 
-        finished: what has a student to answer with goes before what is newer and has none.
+        Args:
+            name: The run's name; None for the default run (`nsad runs use`), else the newest one.
+            finished: Prefer the newest run that has a trained student.
 
-        Raises UsageError where there is none, NsadError where another version made it.
+        Raises:
+            UsageError: There is no such run.
+            NsadError: Another version made it.
         """
         runs = list_runs()
         if name is not None:
@@ -107,7 +118,8 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         """Read the manifest.
 
-        Raises NsadError where it is damaged or another version of NSAD made it.
+        Raises:
+            NsadError: It is damaged, or another version of NSAD made it.
         """
         path = self.path / "manifest.json"
         try:
@@ -130,15 +142,16 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The resolved recipe, every setting written out."""
+        """The resolved recipe, which names every setting."""
         from nsad_cli.config.recipes import load_recipe
 
         return load_recipe(self.path / "recipe.yaml")
 
     def write_recipe(self, recipe: Recipe) -> None:
-        """Write the resolved recipe, where it says something new.
+        """Write the resolved recipe if it differs from the stored one.
 
-        Raises NsadError where another process is at work on the run: its settings stay as they are.
+        Raises:
+            NsadError: Another process is writing to the run; the stored recipe is not changed.
         """
         from nsad_cli.config.recipes import recipe_yaml
 
@@ -150,12 +163,16 @@ class Run:
 
     @property
     def store_path(self) -> Path:
-        """The store of problems, draws and verdicts: the run's own, or a shared one."""
+        """The store of rationales: the run's own, or a shared one."""
         shared = self.manifest().get("store")
         return Path(shared) if shared else self.path / "store.sqlite"
 
     def check_store(self, store: Path | None) -> None:
-        """Raise UsageError where the run keeps its rationales in another store; None is any."""
+        """Check that the run uses a store of rationales; None accepts any.
+
+        Raises:
+            UsageError: It uses another one.
+        """
         if store is not None and store.resolve() != self.store_path.resolve():
             raise UsageError(
                 f"run `{self.name}` has another store",
@@ -176,21 +193,21 @@ class Run:
     # --- stages ---------------------------------------------------------------------------------------------------
 
     def stages(self) -> dict[str, dict[str, Any]]:
-        """Each stage that was started: its state (running, finished, failed, interrupted), key, times and result."""
+        """Read the record of each started stage: state (running, finished, failed, interrupted), key, times, result."""
         return dict(self.manifest()["stages"])
 
-    def shown_state(self, stage: str) -> str:
-        """A stage's state for people: one that says running without a process behind it was stopped."""
+    def display_state(self, stage: str) -> str:
+        """The state of a stage to display: `stopped` for a stage recorded as running that no process works on."""
         state = str(self.stages()[stage]["state"])
         return "stopped" if state == "running" and not self.busy() else state
 
     def done(self, stage: str, key: str) -> bool:
-        """Whether the stage has finished with these settings and inputs."""
+        """Whether the stage has finished with the settings and inputs that `key` hashes."""
         state = self.stages().get(stage, {})
         return state.get("state") == "finished" and state.get("key") == key
 
     def finished(self) -> bool:
-        """Whether the run has a student to solve with."""
+        """Whether the run has a trained student to solve with."""
         try:
             return self.stages().get("nce", {}).get("state") == "finished"
         except NsadError:
@@ -198,42 +215,42 @@ class Run:
 
     @contextlib.contextmanager
     def stage(self, name: str, key: str) -> Iterator[dict[str, Any]]:
-        """Run a stage: its state goes to the manifest; what the body puts in the dict is its result.
+        """Record a stage in the manifest while the body runs it; the body fills the dict with the stage's result.
 
-        Its seconds add up over interruptions, but for what a killed process spent.
+        The recorded seconds add up over interruptions, except the time of a process that was killed.
         """
         result: dict[str, Any] = {}
-        started, began = time.time(), time.monotonic()  # a clock that is set meanwhile changes no length of time
-        before = self.stages().get(name, {})
-        resumed = before.get("key") == key and before.get("state") != "finished"
-        earlier = before.get("seconds", 0.0) if resumed else 0.0
+        started, start = time.time(), time.monotonic()  # durations must not depend on changes of the clock
+        previous = self.stages().get(name, {})
+        resumed = previous.get("key") == key and previous.get("state") != "finished"
+        earlier_seconds = previous.get("seconds", 0.0) if resumed else 0.0
 
-        def told(state: str, **more: Any) -> dict[str, Any]:
-            seconds = earlier + time.monotonic() - began
+        def record(state: str, **more: Any) -> dict[str, Any]:
+            seconds = earlier_seconds + time.monotonic() - start
             return {"state": state, "key": key, "started": started, "seconds": seconds, **more}
 
-        self._set_stage(name, told("running"))
+        self._write_stage(name, record("running"))
         try:
             yield result
         except BaseException as error:
             state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with contextlib.suppress(NsadError):
-                self._set_stage(name, told(state, ended=time.time(), error=str(error)[:500]))
+                self._write_stage(name, record(state, ended=time.time(), error=str(error)[:500]))
             raise
-        self._set_stage(name, told("finished", ended=time.time(), result=result))
+        self._write_stage(name, record("finished", ended=time.time(), result=result))
 
-    def _set_stage(self, name: str, state: dict[str, Any]) -> None:
+    def _write_stage(self, name: str, record: dict[str, Any]) -> None:
         if not is_main_process():
             return
         manifest = self.manifest()
-        manifest["stages"][name] = state
+        manifest["stages"][name] = record
         manifest["versions"] = _versions()
         write_atomic(self.path / "manifest.json", json.dumps(manifest, indent=1))
 
     # --- lock -----------------------------------------------------------------------------------------------------
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold the run's folder against other writers; see `hold_lock`.
+        """Hold the lock of the run's folder, so that no other process writes to it; see `hold_lock`.
 
         Raises:
             NsadError: Another process holds it.
@@ -246,17 +263,21 @@ class Run:
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError for what cannot name a run."""
+    """Check a run's name.
+
+    Raises:
+        UsageError: It is not valid.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(
-            f"`{name}` cannot name a run",
-            "a name is letters, digits, `.`, `_` and `-`",
+            f"`{name}` is not a valid name of a run",
+            "a name consists of letters, digits, `.`, `_` and `-`, and starts with a letter or digit",
             "choose another with --run",
         )
 
 
 def list_runs() -> list[Run]:
-    """Every run here, the most recently started stage first."""
+    """List all runs, the one with the most recent change of a stage first."""
     home = runs_home()
     if not home.is_dir():
         return []
@@ -267,7 +288,7 @@ def list_runs() -> list[Run]:
 
 
 def choose_run(name: str | None) -> None:
-    """Make a run the default of `solve` and the others; None goes back to the newest finished one."""
+    """Make a run the default of the commands; None restores the newest finished run as the default."""
     marker = runs_home() / ".chosen"
     if name is None:
         marker.unlink(missing_ok=True)
@@ -276,7 +297,7 @@ def choose_run(name: str | None) -> None:
 
 
 def chosen_run() -> Run | None:
-    """The run set by `nsad runs use`, if it is still there."""
+    """The default run set by `nsad runs use`, if it still exists."""
     marker = runs_home() / ".chosen"
     if not marker.is_file():
         return None

@@ -31,7 +31,7 @@ class Batches:
             draws: Problem ids and numbers of the batch's draws.
         """
         requests = json.dumps({"owner": batch.owner, "lines": batch.lines})
-        with self._db.writing() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO batches VALUES (?,?,?,?,'open',?,?)",
                 (batch.id, teacher, params, base_url, requests, batch.created),
@@ -43,13 +43,13 @@ class Batches:
 
     def change_id(self, old: str, new: str) -> None:
         """Replace a batch's local id by the one that its API has given it."""
-        with self._db.writing() as db:
+        with self._db.transaction() as db:
             db.execute("UPDATE batches SET id = ? WHERE id = ?", (new, old))
             db.execute("UPDATE claims SET owner = ? WHERE owner = ?", (BATCH + new, BATCH + old))
 
     def close(self, batch_id: str) -> None:
         """Mark a batch as closed, because nothing more will come from it, and release its claims."""
-        with self._db.writing() as db:
+        with self._db.transaction() as db:
             db.execute("UPDATE batches SET state = 'closed' WHERE id = ?", (batch_id,))
             db.execute("DELETE FROM claims WHERE owner = ?", (BATCH + batch_id,))
 

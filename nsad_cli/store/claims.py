@@ -1,4 +1,7 @@
-"""Who is at work on a claimed draw: a process, and whether it still lives, or a batch, which outlives its process."""
+"""Claims on draws: several processes may collect into one store without requesting the same draw twice.
+
+The owner of a claim is a process, whose claims lapse when it ends, or a batch, whose claims last until it is closed.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +23,22 @@ IsAlive = Callable[[str, float], bool]
 """Whether the owner of a claim, made at a Unix time, may still be at work on it."""
 
 CLAIM_LEASE_SECONDS = 3600.0
-"""Seconds after which a claim from another machine, whose processes cannot be seen from here, has lapsed."""
+"""Seconds after which a claim from another machine lapses, since its processes cannot be checked from here."""
 
 BATCH = "batch:"
-"""Before a batch's id in the owner of a claim."""
+"""Prefix of a batch's id in the owner of a claim."""
 
 
 @cache
 def this_process() -> str:
-    """This process's name as an owner: host, process number, and when it started."""
+    """The name of this process as an owner: host, process id, and start time."""
     return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 
 def is_alive(owner: str, since: float) -> bool:
-    """Whether the process or batch behind a claim made at `since` may still be at work on it."""
+    """Whether the owner of a claim made at the Unix time `since` may still be at work on it."""
     if owner.startswith(BATCH):
-        return True  # until somebody closes it
+        return True  # until the batch is closed
     host, number, started = owner.rsplit(":", 2)
     if host != socket.gethostname():
         return time.time() - since < CLAIM_LEASE_SECONDS
@@ -69,7 +72,7 @@ class Claims:
             For each problem of `wanted` the numbers that the owner has now claimed.
         """
         granted = []
-        with self._db.writing() as db:
+        with self._db.transaction() as db:
             for problem_id, numbers in wanted:
                 key = (problem_id, teacher, params)
                 where = "WHERE problem_id = ? AND teacher = ? AND params = ?"
@@ -85,5 +88,5 @@ class Claims:
 
     def release(self, owner: str) -> None:
         """Release all claims of an owner."""
-        with self._db.writing() as db:
+        with self._db.transaction() as db:
             db.execute("DELETE FROM claims WHERE owner = ?", (owner,))

@@ -1,4 +1,7 @@
-"""The store: problems, draws and verdicts in SQLite; each draw exactly once, committed the moment it arrives."""
+"""The store of rationales: problems, the teacher's draws, and their verdicts, in one SQLite file.
+
+A draw is one sample of a teacher. Its key is (problem, teacher, parameters, number), so it is stored at most once.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,24 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """One SQLite file; several processes may write to it at once."""
+    """Problems and draws of one store, and as attributes its claims, batches, verdicts and reviews.
 
-    def __init__(self, path: Path, *, read_only: bool = False, patience: float = LOCK_TIMEOUT_SECONDS) -> None:
-        """Open or make the store, or only read one that is there.
+    Several processes may write to the same store.
+    """
 
-        patience: seconds to wait for another process's write.
-        Raises NsadError for a file that cannot be opened, is no store, or has another version's format.
+    def __init__(self, path: Path, *, read_only: bool = False, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
+        """Open the store, or create it.
+
+        Args:
+            path: The SQLite file.
+            read_only: Open an existing file without ever changing it.
+            lock_timeout: Seconds to wait while another process writes.
+
+        Raises:
+            NsadError: The file cannot be opened, is not a store, or has a newer version's format.
         """
         self.path = path
-        self._db = (connect_to_read if read_only else connect)(path, FORMATS, "store", patience)
+        self._db = (connect_to_read if read_only else connect)(path, FORMATS, "store", lock_timeout)
         self.claims = Claims(self._db)
         self.batches = Batches(self._db)
         self.verdicts = Verdicts(self._db)
@@ -46,16 +57,17 @@ class Store:
     # --- writing --------------------------------------------------------------------------------------------------
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
-        """Add problems that are not there yet, in order; a corrected gold answer takes its verdicts with it, also
-        those of people.
+        """Add problems that are not stored yet, in order.
+
+        If the gold answer of a stored problem has changed, its verdicts and reviews are deleted.
         """
-        with self._db.writing() as db:
-            known = dict(db.execute("SELECT id, answer FROM problems"))
-            stated: dict[str, Problem] = {}
+        with self._db.transaction() as db:
+            stored_answers = dict(db.execute("SELECT id, answer FROM problems"))
+            by_id: dict[str, Problem] = {}
             for problem in problems:
-                stated.setdefault(problem.id, problem)
-            problems = [problem for problem in stated.values() if known.get(problem.id) != problem.answer]
-            corrected = [(problem.id,) for problem in problems if problem.id in known]
+                by_id.setdefault(problem.id, problem)
+            problems = [problem for problem in by_id.values() if stored_answers.get(problem.id) != problem.answer]
+            corrected = [(problem.id,) for problem in problems if problem.id in stored_answers]
             for table in ("verdicts", "reviews"):
                 db.executemany(
                     f"DELETE FROM {table} WHERE draw_id IN (SELECT id FROM draws WHERE problem_id = ?)", corrected
@@ -71,8 +83,12 @@ class Store:
             )
 
     def add_draws(self, draws: Iterable[Draw], params: str) -> int:
-        """Add draws in one commit; one that is there already stays as it is. Returns how many are new."""
-        with self._db.writing() as db:
+        """Add draws in one transaction and release the claims on them; a draw that is stored already is not replaced.
+
+        Returns:
+            The number of new draws.
+        """
+        with self._db.transaction() as db:
             draws = list(draws)
             db.executemany(
                 "DELETE FROM claims WHERE problem_id = ? AND teacher = ? AND params = ? AND number = ?",
@@ -103,44 +119,61 @@ class Store:
     # --- reading --------------------------------------------------------------------------------------------------
 
     def missing(self, problem_ids: Iterable[str], draws: int, teacher: str, params: str) -> dict[str, tuple[int, ...]]:
-        """The draw numbers below `draws` that each problem still lacks; a problem that lacks none is left out."""
+        """Find the draws that are not stored.
+
+        Args:
+            problem_ids: The problems.
+            draws: How many draws each problem should have.
+            teacher: The teacher's name.
+            params: The key of the teacher's parameters.
+
+        Returns:
+            The missing draw numbers below `draws` by problem id; complete problems are left out.
+        """
         where = "teacher = ? AND params = ? AND number < ?"
         rows = self._db.execute(
             f"SELECT problem_id, COUNT(*), MAX(number) FROM draws WHERE {where} GROUP BY problem_id",
             (teacher, params, draws),
         )
-        drawn = {pid: (count, last) for pid, count, last in rows}
-        everything, found = tuple(range(draws)), {}
+        stored_draws = {pid: (count, last) for pid, count, last in rows}
+        wanted, found = tuple(range(draws)), {}
         for pid in problem_ids:
-            count, last = drawn.get(pid, (0, -1))
-            if count == last + 1:  # the first ones, as most often
-                lacking = everything[count:]
+            count, last = stored_draws.get(pid, (0, -1))
+            if count == last + 1:  # the usual case: numbers 0 to `last` without a gap
+                missing = wanted[count:]
             else:
                 rows = self._db.execute(
                     f"SELECT number FROM draws WHERE problem_id = ? AND {where}", (pid, teacher, params, draws)
                 )
                 stored = {row[0] for row in rows}
-                lacking = tuple(number for number in everything if number not in stored)
-            if lacking:
-                found[pid] = lacking
+                missing = tuple(number for number in wanted if number not in stored)
+            if missing:
+                found[pid] = missing
         return found
 
-    def drawn(self, teacher: str, params: str) -> dict[str, int]:
-        """How many draws each problem has of a teacher with its parameters."""
+    def draw_counts(self, teacher: str, params: str) -> dict[str, int]:
+        """Count a teacher's draws with these parameters, by problem id."""
         where = "WHERE teacher = ? AND params = ? GROUP BY problem_id"
         return dict(self._db.execute(f"SELECT problem_id, COUNT(*) FROM draws {where}", (teacher, params)).fetchall())
 
     def mean_tokens(self, teacher: str, params: str) -> tuple[float, int]:
-        """The mean of the tokens that a teacher wrote for a draw, and of how many: with these parameters, else any."""
+        """Average the completion tokens of a teacher's draws: those with these parameters, or all if there are none.
+
+        Returns:
+            The mean and the number of draws that it is taken over.
+        """
         query = "SELECT AVG(completion_tokens), COUNT(*) FROM draws WHERE teacher = ? AND completion_tokens > 0"
-        for more, values in ((" AND params = ?", (teacher, params)), ("", (teacher,))):
-            mean, count = self._db.execute(query + more, values).fetchone()
+        for condition, values in ((" AND params = ?", (teacher, params)), ("", (teacher,))):
+            mean, count = self._db.execute(query + condition, values).fetchone()
             if count:
                 break
         return float(mean or 0), int(count)
 
-    def lacking(self, teacher: str, params: str, positives: int, negatives: int) -> set[str]:
-        """Problems that have draws, a usable gold answer, and too few right or wrong rationales."""
+    def needing_draws(self, teacher: str, params: str, positives: int, negatives: int) -> set[str]:
+        """Find problems with fewer than `positives` correct or `negatives` wrong rationales.
+
+        Only problems that have draws and no `bad_gold` verdict count.
+        """
         rows = self._db.execute(
             f"SELECT problem_id FROM (SELECT d.problem_id, {VERDICT} AS verdict FROM {GRADED_DRAWS}"
             " WHERE d.teacher = ? AND d.params = ?) GROUP BY problem_id"
@@ -151,13 +184,13 @@ class Store:
         return {row[0] for row in rows}
 
     def problems(self) -> list[Problem]:
-        """All problems, in the order in which they came."""
+        """List all problems in the order in which they were added."""
         return [
             Problem(*row) for row in self._db.execute(f"SELECT {PROBLEM_COLUMNS} FROM problems p ORDER BY p.position")
         ]
 
     def draws(self, teacher: str, params: str) -> list[Draw]:
-        """All draws of a teacher with its parameters: by problem in order, then by number."""
+        """List a teacher's draws with these parameters: by problem in order, then by number."""
         rows = self._db.execute(
             "SELECT d.problem_id, d.teacher, d.number, d.text, d.finish, d.prompt_tokens, d.completion_tokens"
             " FROM draws d JOIN problems p ON p.id = d.problem_id WHERE d.teacher = ? AND d.params = ?"
@@ -167,7 +200,7 @@ class Store:
         return [Draw(row[0], row[1], row[2], row[3], Finish(row[4]), row[5], row[6]) for row in rows]
 
     def rationales(self, verdict: Verdict, *, teacher: str, params: str) -> list[Rationale]:
-        """Rationales of one verdict by a teacher and its parameters: by problem in order, then by draw."""
+        """List rationales by verdict, teacher and parameters, in the order of problems and then of numbers."""
         rows = self._db.execute(
             f"SELECT {PROBLEM_COLUMNS}, d.text, d.number FROM {GRADED_DRAWS} JOIN problems p ON p.id = d.problem_id"
             f" WHERE {VERDICT} = ? AND d.teacher = ? AND d.params = ? ORDER BY p.position, d.number",
@@ -176,14 +209,14 @@ class Store:
         return [Rationale(Problem(*row[:8]), row[8], verdict, row[9]) for row in rows]
 
     def counts(self) -> dict[str, int]:
-        """How many problems, draws and verdicts there are."""
+        """Count the problems, draws and verdicts, by table."""
         return {
             table: self._db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
             for table in ("problems", "draws", "verdicts")
         }
 
     def draw_keys(self, teacher: str, params: str) -> dict[tuple[str, int], int]:
-        """The keys of a teacher's draws with its parameters, by problem id and number."""
+        """Read the keys of a teacher's draws with these parameters, by problem id and draw number."""
         rows = self._db.execute(
             "SELECT problem_id, number, id FROM draws WHERE teacher = ? AND params = ?", (teacher, params)
         )

@@ -29,7 +29,7 @@ class Reviews:
             verdict: The verdict; None records that the draw was skipped, so that the grader's verdict holds.
             source: The list that the draw was shown from.
         """
-        with self._db.writing() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO reviews (draw_id, verdict, created, queue) VALUES (?,?,?,?)",
                 (key, SKIPPED if verdict is None else verdict.value, time.time(), source.value),
@@ -37,7 +37,7 @@ class Reviews:
 
     def remove(self, key: int) -> None:
         """Remove a person's verdict on a draw; the grader's holds again."""
-        with self._db.writing() as db:
+        with self._db.transaction() as db:
             db.execute("DELETE FROM reviews WHERE draw_id = ?", (key,))
 
     def labels(

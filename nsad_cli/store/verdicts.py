@@ -31,7 +31,7 @@ class Verdicts:
             grades: Keys of draws and their grades.
             grader: The version of the grader, or LABEL.
         """
-        with self._db.writing() as db:
+        with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO verdicts VALUES (?,?,?,?,?)",
                 [(key, grade.verdict.value, grade.answer, grade.reason, grader) for key, grade in grades],
@@ -39,7 +39,7 @@ class Verdicts:
 
     def clear(self, params: str) -> None:
         """Delete the verdicts on draws made with these parameters, except labels, so that they are graded again."""
-        with self._db.writing() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "DELETE FROM verdicts WHERE grader <> ? AND draw_id IN (SELECT id FROM draws WHERE params = ?)",
                 (LABEL, params),

@@ -82,11 +82,11 @@ def test_a_review_changes_its_own_draw_alone_and_outlives_every_regrading(
 def test_a_problem_lacks_what_people_say_it_lacks(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         keys = list(fill(store, [Verdict.CORRECT, Verdict.WRONG, Verdict.WRONG]))
-        assert store.lacking("teacher", "k", 1, 0) == {"p1", "p2"}
+        assert store.needing_draws("teacher", "k", 1, 0) == {"p1", "p2"}
         store.reviews.record(keys[0], Verdict.WRONG, ReviewSource.DISPUTED)
         store.reviews.record(keys[1], Verdict.CORRECT, ReviewSource.SAMPLE)
         store.reviews.record(keys[2], Verdict.BAD_GOLD, ReviewSource.SAMPLE)
-        assert store.lacking("teacher", "k", 1, 0) == {"p0"}
+        assert store.needing_draws("teacher", "k", 1, 0) == {"p0"}
 
 
 def test_a_corrected_gold_answer_takes_its_review_with_it(tmp_path: Path) -> None:

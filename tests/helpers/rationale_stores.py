@@ -63,7 +63,7 @@ def fill(path: Path, *, graded: bool = True, draws: bool = True) -> dict[tuple[s
 
 def make_big(path: Path, problems: int, draws: int = 1) -> None:
     """Many problems, fast."""
-    with Store(path) as store, store._db.writing() as db:
+    with Store(path) as store, store._db.transaction() as db:
         db.executemany(
             "INSERT INTO problems VALUES (?,?,'b','train',?,?,NULL,?,'')",
             ((f"{i:06}", i, f"Problem {i}?", str(i), f"subject {i % 7}") for i in range(problems)),

@@ -285,7 +285,7 @@ def test_a_bfloat16_student_is_timed_too(tiny_llama: Path) -> None:
 
 
 def test_bad_input_is_told(tiny_llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot name a run"):
+    with pytest.raises(UsageError, match="is not a valid name of a run"):
         planned("../up", recipe(tiny_llama))
     with pytest.raises(NsadError, match="has no data"):
         planned("none", recipe(tiny_llama, teacher={"spec": f"jsonl:{tmp_path / 'none'}"}))

@@ -36,15 +36,15 @@ def test_a_stage_whose_process_died_is_shown_as_stopped_and_its_seconds_add_up()
     assert not run.busy()
     with run.lock(), run.stage("collect", "key"):
         assert run.busy()
-        assert run.shown_state("collect") == "running"
+        assert run.display_state("collect") == "running"
     assert not run.busy()
-    assert run.shown_state("collect") == "finished"
+    assert run.display_state("collect") == "finished"
     with pytest.raises(KeyboardInterrupt), run.stage("nat", "key"):
         time.sleep(0.03)
         raise KeyboardInterrupt
     first = run.stages()["nat"]["seconds"]
     with run.stage("nat", "key"):
-        assert run.shown_state("nat") == "stopped", "it says running, and no process holds the run"
+        assert run.display_state("nat") == "stopped", "it says running, and no process holds the run"
     assert first >= 0.03
     assert run.stages()["nat"]["seconds"] >= first
     with run.stage("nat", "other settings"):
@@ -109,7 +109,7 @@ def test_other_versions_and_damage_are_told() -> None:
     path.write_text(path.read_text()[:40])
     with pytest.raises(NsadError, match="cannot be read"):
         Run.open("one")
-    with pytest.raises(UsageError, match="cannot name a run"):
+    with pytest.raises(UsageError, match="is not a valid name of a run"):
         Run.create("../escape", Recipe())
 
 

@@ -60,7 +60,7 @@ def test_a_shared_store_is_of_no_run(tmp_path: Path) -> None:
     older(tmp_path / "shared.sqlite", tables.FORMATS, 1)
     with pytest.raises(NsadError) as error:
         Store(tmp_path / "shared.sqlite", read_only=True)
-    assert error.value.fix == "`nsad stats --run NAME` brings it up to date, of any run that uses it"
+    assert error.value.fix == "`nsad stats --run NAME` brings it up to date, with any run that uses it"
 
 
 @pytest.mark.parametrize("read_only", [False, True])

@@ -152,7 +152,9 @@ def test_a_dead_process_leaves_no_claim_behind(tmp_path: Path) -> None:
         (problem,) = questions(1)
         store.add_problems([problem])
         dead = subprocess.Popen(
-            [sys.executable, "-c", "from nsad_cli.store.claims import this_process; print(this_process())"], stdout=-1, text=True
+            [sys.executable, "-c", "from nsad_cli.store.claims import this_process; print(this_process())"],
+            stdout=-1,
+            text=True,
         )
         owner = dead.communicate()[0].strip()
         wanted = [(problem.id, (0, 1))]

@@ -122,15 +122,15 @@ def test_a_full_disk_is_told_and_nothing_is_lost(path: Path, monkeypatch: pytest
     class CrowdedReviews(Reviews):
         def record(self, *arguments: Any) -> None:
             if full[0]:
-                with self._db.writing() as db:  # what fills the disk, in the same moment
+                with self._db.transaction() as db:  # what fills the disk, in the same moment
                     db.execute("CREATE TABLE filler AS SELECT zeroblob(1000000)")
             super().record(*arguments)
 
     class Crowded(Store):
         """A store without room for another page: SQLite's own way to a full disk."""
 
-        def __init__(self, path: Path, *, patience: float) -> None:
-            super().__init__(path, patience=patience)
+        def __init__(self, path: Path, *, lock_timeout: float) -> None:
+            super().__init__(path, lock_timeout=lock_timeout)
             self.reviews = CrowdedReviews(self._db)
             if full[0]:
                 (pages,) = self._db.execute("PRAGMA page_count").fetchone()
