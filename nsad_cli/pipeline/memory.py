@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from nsad_cli.models.lm_head import CHUNK
+from nsad_cli.models.lm_head import CHUNK_TOKENS
 from nsad_cli.models.nat.adapters import Adapters
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Footprint:
         width = self.layers * (9 * self.hidden + 4 * self.inner) + (self.unit_kept if stage == "nat" else 0)
         kept = tokens * width * self.bytes_each
         copies = {"ranker": 0, "nce": LOGIT_COPIES + 3}.get(stage, LOGIT_COPIES)  # NCE's two teachers have theirs
-        logits = copies * min(tokens, CHUNK) * self.vocabulary * FLOAT32
+        logits = copies * min(tokens, CHUNK_TOKENS) * self.vocabulary * FLOAT32
         return self.weights_gib() + (FLOAT32 * (adapters + 3 * sum(self.trained(stage))) + kept + logits) / GIB
 
     def reading_gib(self, tokens: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.errors import NsadError
 from nsad_cli.models.lm_head import RowLosses, row_losses, vocabulary_head
 from nsad_cli.models.nat.layer import NatLinear
-from nsad_cli.models.packing import Example, Pack, enable_packing, fill, hidden_states, pack
+from nsad_cli.models.packing import Example, Pack, enable_packing, group_by_tokens, hidden_states, pack
 from nsad_cli.training.losses import token_nll
 from nsad_cli.training.trainer import BatchLoss, Objective
 
@@ -46,7 +46,7 @@ class CompletionObjective(Objective[Example]):
 
     def packs(self, examples: Sequence[Example], budget: int) -> list[Pack]:
         """Packs of at most `budget` tokens."""
-        return [pack(part, share=self.share) for part in fill(examples, budget)]
+        return [pack(part, share=self.share) for part in group_by_tokens(examples, budget)]
 
     def items(self, examples: Sequence[Example]) -> int:
         """Completion tokens."""

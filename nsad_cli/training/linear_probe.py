@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nsad_cli.models.packing import fill
+from nsad_cli.models.packing import group_by_tokens
 from nsad_cli.training.ranker import Pair, pair_losses
 from nsad_cli.training.trainer import TrainResult
 from nsad_cli.utils.distributed import world_size
@@ -102,7 +102,9 @@ def _cross_validated(features: Tensor, folds: Tensor, objective: str, penalty: f
 
 def pair_features(scorer: ProbeScorer, pairs: Sequence[Pair], tokens: int) -> Tensor:
     """The features of each pair's right and wrong chain: [P,2,d], in float64 on the CPU."""
-    parts = [scorer.pack([side for pair in part for side in pair.sides()]).values for part in fill(pairs, tokens)]
+    parts = [
+        scorer.pack([side for pair in part for side in pair.sides()]).values for part in group_by_tokens(pairs, tokens)
+    ]
     return torch.cat(parts).cpu().double().unflatten(0, (-1, 2))
 
 
