@@ -106,7 +106,7 @@ def _give_up(run: Run, batch: str) -> None:
     from nsad_cli.store.rationales import Store
 
     with Store(run.store_path) as store:
-        if not store.give_up_batch(batch):
+        if not store.batches.abandon(batch):
             raise UsageError(
                 f"the store of run `{run.name}` has no batch `{batch}` under way",
                 "none is open under that id",

@@ -30,7 +30,7 @@ def export(
     from nsad_cli.cli.run_selection import existing_run
     from nsad_cli.errors import NsadError
     from nsad_cli.pipeline.pipeline import Pipeline
-    from nsad_cli.store.trl_format import FORMATS, rows_of
+    from nsad_cli.store.trl_format import FORMATS, rationales_to_rows
     from nsad_cli.utils.row_files import write_rows
 
     chosen = _one_of(format_, FORMATS, "--format")
@@ -39,7 +39,7 @@ def export(
     positive, negative = Pipeline(run, say).rationales()
     if chosen == "prompt-completion":
         positive, negative = (positive, []) if right else ([], negative)
-    rows = rows_of(positive, negative, chosen, run.recipe.student.template)
+    rows = rationales_to_rows(positive, negative, chosen, run.recipe.student.template)
     if not rows:
         raise NsadError(
             f"run `{run.name}` has nothing to export as {chosen}",
@@ -134,7 +134,7 @@ def _what_became(store_path: Path, teacher: Any) -> dict[str, Any]:
     from nsad_cli.types import Verdict
 
     with Store(store_path) as store:
-        verdicts = store.verdicts(teacher.name, params_key(teacher))
+        verdicts = store.verdicts.of_teacher(teacher.name, params_key(teacher))
         blank = {problem.id for problem in store.problems() if not problem.answer}
     sides = {True: Verdict.CORRECT, False: Verdict.WRONG}
     against = sum(

@@ -50,7 +50,7 @@ def grade(
     with Store(run.store_path) as store:
         if by_hand:
             review(store, params, sample or 0)
-        counted, labels = ledger(store, params).as_dict(), store.labels(params)
+        counted, labels = ledger(store, params).as_dict(), store.reviews.labels(params)
     wrong, disputed = findings(labels, ReviewSource.SAMPLE), findings(labels, ReviewSource.DISPUTED)
     if as_json:
         print_json({"run": run.name, **counted, "reviews": {"wrong": wrong.as_dict(), "disputed": disputed.as_dict()}})

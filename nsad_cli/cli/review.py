@@ -33,7 +33,7 @@ def require_terminal() -> None:
 
 def review(store: Store, params: str, sample: int) -> None:
     """Have the disputed draws settled, then `sample` random ones of D−; every key is kept at once."""
-    found = items(store.labels(params), sample)
+    found = items(store.reviews.labels(params), sample)
     if found:
         _Reviewer(store, Settling(found)).run()
     else:
@@ -71,7 +71,7 @@ class _Reviewer:
         if item is None:
             lines = wrapped("That was the last one: u takes it back, q ends.", width)
         else:
-            lines = screen(item, self.store.doubt(item.key), width, None if whole else height - len(keys) - 2)
+            lines = screen(item, self.store.reviews.item(item.key), width, None if whole else height - len(keys) - 2)
         self.console.clear()
         for line in (*lines, Text(), *keys):
             self.console.print(line, no_wrap=True, overflow="crop", crop=True)

@@ -29,7 +29,7 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
             manifest = run.manifest()
             stages = manifest["stages"]
             last = max(stages, key=lambda name: stages[name].get("started", 0), default=None)
-            state = run.shown_state(last) if last else "empty"
+            state = run.display_state(last) if last else "empty"
             rows.append(
                 {
                     "run": run.name,

@@ -39,7 +39,7 @@ def stats(
             names = ("teacher", "subject", "verdict", "draws")
             ledger = [
                 dict(zip(names, row, strict=True))
-                for row in store.ledger(run.stages().get("collect", {}).get("result", {}).get("params"))
+                for row in store.verdicts.counts(run.stages().get("collect", {}).get("result", {}).get("params"))
             ]
     sets: list[dict[str, object]] = []
     if run.chains_path.is_file():
@@ -48,7 +48,7 @@ def stats(
             sets = [dict(zip(fields, row, strict=True)) for row in chains.sets()]
     stages = run.stages()
     for name, state in stages.items():
-        state["state"] = run.shown_state(name)
+        state["state"] = run.display_state(name)
         state.get("result", {}).pop("problem_ids", None)
     if as_json:
         print_json({"run": run.name, "ledger": ledger, "chains": sets, "stages": stages})

@@ -89,9 +89,9 @@ def collect_until(
     for number in range(draws, max(draws, until.max_draws) + 1):
         gather(asked, teacher, number, store, report, budget=budget, summary=summary)
         grade_new()
-        lacking = store.lacking(teacher.name, params, until.positives, until.negatives)
+        lacking = store.needing_draws(teacher.name, params, until.positives, until.negatives)
         asked = [item for item in asked if item.id in lacking and item.id not in summary.failures]
-        drawn = store.drawn(teacher.name, params)
+        drawn = store.draw_counts(teacher.name, params)
         settled = sum(drawn.get(item.id, 0) for item in problems) - sum(drawn.get(item.id, 0) for item in asked)
         if not asked or summary.out_of_money or summary.in_batches:
             break
@@ -109,7 +109,7 @@ def unasked(
 ) -> tuple[int, int, dict[str, tuple[int, ...]]]:
     """How many of the draws wanted are stored, how many are left to open batches, and which are neither."""
     params = params_key(teacher)
-    lacking, held = store.missing(problems, draws, teacher.name, params), store.in_batches(teacher.name, params)
+    lacking, held = store.missing(problems, draws, teacher.name, params), store.batches.held_draws(teacher.name, params)
     left = {pid: tuple(n for n in numbers if n not in held.get(pid, {})) for pid, numbers in lacking.items()}
     unstored, free = (sum(map(len, found.values())) for found in (lacking, left))
     return len(problems) * draws - unstored, unstored - free, left
@@ -143,7 +143,7 @@ class Collection:
                 if (first := next(requests, None)) is not None:  # a teacher may take long to start
                     self.teacher.draw(chain([first], requests), self._keep, self._fail)
             finally:
-                self.store.release(this_process())
+                self.store.claims.release(this_process())
             if self.budget is not None:
                 self.budget.settle()
             if not self.others and (not self.summary.out_of_money or self.summary.new == before):
@@ -165,7 +165,7 @@ class Collection:
         """Requests for what nobody else is at work on, claimed as they are taken, for as long as the money lasts."""
         waiting = iter(missing.items())
         while part := list(islice(waiting, CLAIMED_AT_ONCE)):
-            granted = self.store.claim(self.teacher.name, self.params, part, this_process(), is_alive)
+            granted = self.store.claims.acquire(self.teacher.name, self.params, part, this_process(), is_alive)
             for (pid, wanted), numbers in zip(part, granted, strict=True):
                 self.others += len(wanted) - len(numbers)
                 problem = self.problems[pid]

@@ -68,7 +68,7 @@ def evaluate_models(
             key = parse_engine(engine).key(session.model_key(model))
             subject = Subject(model, key, session.sampler(model, engine))
             for label, problems in benchmarks:
-                progress = run.progress(stage, model=model, benchmark=label)
+                progress = run.events.progress(stage, model=model, benchmark=label)
                 chains = sample_all(subject, problems, sampling, samples, True, recipe.seed, store, checker, progress)
                 ranker = session.ranker() if samples and model not in UNTRAINED else None
                 if ranker is not None:

@@ -71,7 +71,7 @@ def stored_chains(side: Side, problems: Sequence[Problem]) -> Measured:
                 c for c in store.get(problem.id, sampling=others, ranker=ranker, **key) if c.index != GREEDY_INDEX
             ]
             sampled = [chain for place, chain in enumerate(chains) if chain.index == place]
-            found[problem.id] = (store.whole(problem.id, (GREEDY_INDEX,), sampling=first, **key), sampled)
+            found[problem.id] = (store.get_if_complete(problem.id, (GREEDY_INDEX,), sampling=first, **key), sampled)
     return found
 
 

@@ -17,7 +17,7 @@ from nsad_cli.generation.chain_record import Ending, chain_of, has_run_on
 from nsad_cli.generation.kv_cache import Prompt, Slots, prompts_of
 from nsad_cli.generation.sampler import Sampling, Task, require_context
 from nsad_cli.generation.token_sampling import choose
-from nsad_cli.models.packing import enable_packing, stepping
+from nsad_cli.models.packing import enable_packing, step_attention
 from nsad_cli.utils.hashing import seed_of
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class _Batch:
         """The logits of every row's next token; a finished one that is still there repeats its last to no effect."""
         places = [[len(self.prompts[row.task.problem_id]) + len(row.tokens) - 1] for row in self.rows]
         inputs, positions = torch.tensor([[[row.tokens[-1]] for row in self.rows], places]).to(self.model.device)
-        with stepping(self.slots.spans()):
+        with step_attention(self.slots.spans()):
             logits: Tensor = self.model(
                 input_ids=inputs,
                 attention_mask=self.slots.mask(),

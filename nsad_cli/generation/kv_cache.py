@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from nsad_cli.models.packing import Span
+from nsad_cli.models.packing import RowSpan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,12 +111,12 @@ class Slots:
         """The columns of each row's own tokens, with the one written next [B,end+1]."""
         return self._mask[:, : self.end + 1]
 
-    def spans(self) -> tuple[Span, ...]:
+    def spans(self) -> tuple[RowSpan, ...]:
         """Rows that attend together; a GPU does best with all of them at once."""
         count = len(self.starts)
         size = CPU_SPAN if self._mask.device.type == "cpu" else count
         bounds = [(start, min(start + size, count)) for start in range(0, count, size)]
-        return tuple(Span(start, stop, min(self.starts[start:stop])) for start, stop in bounds)
+        return tuple(RowSpan(start, stop, min(self.starts[start:stop])) for start, stop in bounds)
 
 
 def _arranged(

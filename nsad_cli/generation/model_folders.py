@@ -9,12 +9,14 @@ from safetensors import SafetensorError
 from transformers import GenerationConfig
 
 from nsad_cli.errors import NsadError
-from nsad_cli.models.nat.adapters import CONFIG, Adapters
+from nsad_cli.models.nat.adapter_export import served_adapter
+from nsad_cli.models.nat.adapter_files import CONFIG
 from nsad_cli.models.nat.serving import METHOD, VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nsad_cli.models.nat.adapters import Adapters
     from nsad_cli.models.student import Student
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -47,8 +49,8 @@ def save_nat(student: Student, adapters: Adapters, name: str, folder: Path, max_
 
     No adapter is left in memory. Raises NsadError where vLLM could not compute it, OSError where writing fails.
     """
-    tensors = adapters.served(name)
-    base = adapters.bare()
+    tensors = served_adapter(adapters, name)
+    base = adapters.remove_all()
     save_model(student, base, folder, max_new_tokens, state_dict={**base.state_dict(), **tensors})
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))

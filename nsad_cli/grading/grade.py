@@ -47,7 +47,7 @@ class VerdictCounts:
 
 def ledger(store: Store, params: str | None = None) -> VerdictCounts:
     """What became of the draws made with `params`, or of all of the store's, as it is now."""
-    return VerdictCounts(tuple(store.ledger(params)))
+    return VerdictCounts(tuple(store.verdicts.counts(params)))
 
 
 def grade(
@@ -61,11 +61,11 @@ def grade(
 
     The ledger counts the draws made with `params`, or all of the store's.
     """
-    waiting = store.ungraded(GRADER_VERSION)
+    waiting = store.verdicts.ungraded(GRADER_VERSION)
     total, done = store.counts()["draws"], 0
     while chunk := list(islice(waiting, CHUNK)):
         judged = judge([(item.draw.text, item.gold, item.draw.finish) for item in chunk], checker)
-        store.set_verdicts(zip((item.key for item in chunk), judged, strict=True), GRADER_VERSION)
+        store.verdicts.record(zip((item.key for item in chunk), judged, strict=True), GRADER_VERSION)
         done += len(chunk)
         on_progress(done, total)
     return ledger(store, params)

@@ -77,7 +77,7 @@ class Settling:
     def settle(self, store: Store, key: str) -> None:
         """Say one of VERDICTS' keys of the draw, and go on."""
         if self.item is not None:
-            store.review(self.item.key, VERDICTS[key], self.item.queue)
+            store.reviews.record(self.item.key, VERDICTS[key], self.item.queue)
             self.settled.append((self.place, key))
             self.place += 1
 
@@ -85,7 +85,7 @@ class Settling:
         """Take the last verdict back, and go back to its draw."""
         if self.settled:
             place, _ = self.settled[-1]
-            store.forget_review(self.items[place].key)
+            store.reviews.remove(self.items[place].key)
             self.settled.pop()
             self.place = place
 

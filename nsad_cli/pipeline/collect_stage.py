@@ -13,7 +13,8 @@ from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.grade import GRADER_VERSION, grade, ledger
 from nsad_cli.problems import load_problems, parse_spec
-from nsad_cli.store.rationales import LABEL, Store
+from nsad_cli.store.rationales import Store
+from nsad_cli.store.verdicts import LABEL
 from nsad_cli.teachers import Teacher, labels_of, make_teacher, source_stamp
 from nsad_cli.types import Grade, Problem, Rationale, Verdict
 from nsad_cli.utils.files import file_stamp, first_few
@@ -109,7 +110,7 @@ def keep_labels(problems: Sequence[Problem], teacher: Teacher, store: Store) -> 
     """Take the labels that a recording brings for verdicts, where no gold answer is known to grade by."""
     labels, unknown = labels_of(teacher), {problem.id for problem in problems if not problem.answer}
     keys = store.draw_keys(teacher.name, params_key(teacher)) if labels and unknown else {}
-    store.set_verdicts(
+    store.verdicts.record(
         [
             (keys[draw], Grade(Verdict.CORRECT if right else Verdict.WRONG, None, "labelled so in the recording"))
             for draw, right in labels.items()
@@ -161,7 +162,7 @@ def collect_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
 
 
 def _collect(run: Run, problems: list[Problem], teacher: Teacher, store: Store, budget: Budget) -> CollectSummary:
-    settings, progress = run.recipe.teacher, run.progress(COLLECT.name)
+    settings, progress = run.recipe.teacher, run.events.progress(COLLECT.name)
     gather: Callable[..., CollectSummary] = functools.partial(_collect_batches, run) if settings.batch else collect
     if settings.until is None:
         return gather(problems, teacher, settings.draws, store, progress, budget=budget)
@@ -190,7 +191,7 @@ def _collect_batches(
         assert isinstance(teacher, OpenAITeacher)  # make_teacher sees to it
         return collect_batches(problems, teacher, draws, store, *rest, **more)
     except KeyboardInterrupt:
-        held = store.in_batches(teacher.name, params_key(teacher))
+        held = store.batches.held_draws(teacher.name, params_key(teacher))
         if held:
             note(
                 f"collect: {sum(map(len, held.values()))} draws stay with the API, in batches that go on without "
@@ -250,8 +251,8 @@ def grade_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
             return {"ledger": ledger(store, params).as_dict()}
     with run.stage(GRADE.name, key) as result, Store(run.store_path) as store, Checker() as checker:
         if force:
-            store.forget_verdicts(params)
-        found = grade(store, checker, run.progress(GRADE.name), params=params)
+            store.verdicts.clear(params)
+        found = grade(store, checker, run.events.progress(GRADE.name), params=params)
         result.update(ledger=found.as_dict())
     return dict(result)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from nsad_cli.config.stages import RANKER, STUDENT, Stage
-from nsad_cli.models.lm_head import CHUNK
+from nsad_cli.models.lm_head import CHUNK_TOKENS
 from nsad_cli.models.nat.adapters import Adapters
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Footprint:
         width = self.layers * (9 * self.hidden + 4 * self.inner) + (self.unit_kept if stage.adapter == "nat" else 0)
         kept = tokens * width * self.bytes_each
         copies = (LOGIT_COPIES + (TEACHER_COPIES if cost.teachers else 0)) if cost.logits else 0
-        logits = copies * min(tokens, CHUNK) * self.vocabulary * FLOAT32
+        logits = copies * min(tokens, CHUNK_TOKENS) * self.vocabulary * FLOAT32
         return self.weights_gib() + (FLOAT32 * (adapters + 3 * sum(self.trained(stage))) + kept + logits) / GIB
 
     def reading_gib(self, tokens: float) -> float:
@@ -120,7 +120,7 @@ def measure(model: Any, settings: AdapterSettings, load_in_4bit: bool = False) -
     head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     units = [
         (inputs, outputs)
-        for path, inputs, outputs in adapters.shapes()
+        for path, inputs, outputs in adapters.layers.shapes()
         if settings.unit_targets is None or path.rpartition(".")[2] in settings.unit_targets
     ]
     return Footprint(

@@ -185,7 +185,7 @@ class PlanContext:
             "sampling": sampling_key(greedy_of(sampling) if greedy else sampling, self.recipe.seed),
         }
         with ChainStore(self.run.chains_path) as store:
-            return sum(len(store.whole(problem.id, indices, **key)) for problem in problems)
+            return sum(len(store.get_if_complete(problem.id, indices, **key)) for problem in problems)
 
     def ranker_pass(self) -> float:
         """Cost of a token in the ranker, in passes of the student."""

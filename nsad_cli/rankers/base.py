@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nsad_cli.models.packing import Example, enable_packing, fill
+from nsad_cli.models.packing import Example, enable_packing, group_by_tokens
 from nsad_cli.types import Chain, Finish, Problem
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def mean_rows(values: Tensor, rows: Tensor, count: int) -> Tensor:
 def logits_of(scorer: Scorer, examples: Sequence[Example], tokens: int) -> list[float]:
     """The logit of each example, in order, at most `tokens` of them at once."""
     scorer.eval()
-    parts = fill(examples, tokens)
+    parts = group_by_tokens(examples, tokens)
     return [logit for part in parts for logit in scorer.logits(scorer.pack(part).to(scorer.device)).tolist()]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nsad_cli.models.nat.adapter_files import save_adapter
 from nsad_cli.models.packing import Example, Pack, hidden_states, pack
 from nsad_cli.rankers.base import StudentScorer, mean_rows
 from nsad_cli.rankers.metadata import ADAPTER, HEAD
@@ -46,4 +47,4 @@ class HeadScorer(StudentScorer):
 
     def save(self, folder: Path) -> None:
         """Save the LoRA."""
-        self.adapters.save(ADAPTER, folder)
+        save_adapter(self.adapters, ADAPTER, folder)

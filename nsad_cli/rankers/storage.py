@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file, save
 
+from nsad_cli.models.nat.adapter_files import load_adapter
 from nsad_cli.rankers.base import ScoreHead, Scorer, TrainedRanker
 from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
@@ -55,5 +56,5 @@ def load_ranker(student: Student, adapters: Adapters, folder: Path) -> TrainedRa
     head.load_state_dict(tensors)
     if kind == ProbeScorer.kind:
         return ProbeRanker(ProbeScorer(student, adapters, head), calibration, name)
-    adapters.load(ADAPTER, folder)
+    load_adapter(adapters, ADAPTER, folder)
     return TrainedRanker(HeadScorer(student, adapters, head), calibration, name)

@@ -1,4 +1,4 @@
-"""What a run has collected."""
+"""Reading what a run has collected."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def collected_problems(run: Run) -> list[Problem]:
-    """The problems of the run's finished collection; none without one."""
+    """List the problems of the run's finished collection; empty if it has none."""
     state = run.stages().get("collect", {})
-    mine = set(state.get("result", {}).get("problem_ids", []))
-    if not mine:
+    problem_ids = set(state.get("result", {}).get("problem_ids", []))
+    if not problem_ids:
         return []
     with Store(run.store_path) as store:
-        return [problem for problem in store.problems() if problem.id in mine]
+        return [problem for problem in store.problems() if problem.id in problem_ids]

@@ -1,66 +1,63 @@
-"""A run's folder: manifest, resolved recipe, event log, artifacts, lock."""
+"""A run's folder: manifest, resolved recipe, event log, stores, adapters and lock."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import STUDENT
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
+from nsad_cli.runs.event_log import EventLog
+from nsad_cli.runs.lock import hold_lock, is_locked
 from nsad_cli.utils.distributed import barrier, is_main_process
-from nsad_cli.utils.files import write_atomic, write_error
+from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.version import __version__
 
-if TYPE_CHECKING:  # recipes take long to import, and who lists runs needs none
-    from collections.abc import Callable, Iterator
+if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need them
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from nsad_cli.config.schema import Recipe
 
 FORMAT = 2
-"""Version of the folder's layout; a run of another one is refused, never misread."""
+"""Version of the folder's layout; a run with another one is refused."""
 LIBRARIES = ("torch", "transformers", "peft", "accelerate")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of a run's event log: `step` of `total` in `stage`, with named metrics."""
-
-    time: float
-    stage: str
-    step: int
-    total: int
-    metrics: dict[str, Any]
-
-
 def runs_home() -> Path:
-    """Where runs live: NSAD_HOME, else ./runs."""
+    """The folder of all runs: the variable NSAD_HOME, else ./runs."""
     return Path(os.environ.get("NSAD_HOME") or "runs")
 
 
 class Run:
-    """A run's folder; reads never change it, writes are atomic or append-only."""
+    """A run's folder; reading never changes it, and writes are atomic or append-only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
-        self._listeners: list[Callable[[Event], None]] = []
+        self.events = EventLog(path / "events.jsonl")
 
-    # --- finding and making ---------------------------------------------------------------------------------------
+    # --- creating and opening -------------------------------------------------------------------------------------
 
     @classmethod
     def create(cls, name: str, recipe: Recipe, *, store: Path | None = None) -> Run:
-        """Make a run's folder, or open it where it exists, and write its resolved recipe.
+        """Create a run, or open it if it exists, and write its resolved recipe.
 
-        Raises NsadError where the folder belongs to another version or cannot be written.
+        Args:
+            name: The run's name.
+            recipe: Its settings.
+            store: The store of rationales to use; None for the run's own.
+
+        Raises:
+            UsageError: The name is not valid, or the run has another store.
+            NsadError: Another version made the run, or the folder cannot be written.
         """
         check_name(name)
         run = cls(runs_home() / name)
@@ -82,11 +79,15 @@ class Run:
 
     @classmethod
     def open(cls, name: str | None = None, *, finished: bool = False) -> Run:
-        """Open a run by name; without one the chosen one (`nsad runs use`), else the newest.
+        """Open a run.
 
-        finished: what has a student to answer with goes before what is newer and has none.
+        Args:
+            name: The run's name; None for the default run (`nsad runs use`), else the newest one.
+            finished: Prefer the newest run that has a trained student.
 
-        Raises UsageError where there is none, NsadError where another version made it.
+        Raises:
+            UsageError: There is no such run.
+            NsadError: Another version made it.
         """
         runs = list_runs()
         if name is not None:
@@ -117,7 +118,8 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         """Read the manifest.
 
-        Raises NsadError where it is damaged or another version of NSAD made it.
+        Raises:
+            NsadError: It is damaged, or another version of NSAD made it.
         """
         path = self.path / "manifest.json"
         try:
@@ -140,15 +142,16 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The resolved recipe, every setting written out."""
+        """The resolved recipe, which names every setting."""
         from nsad_cli.config.recipes import load_recipe
 
         return load_recipe(self.path / "recipe.yaml")
 
     def write_recipe(self, recipe: Recipe) -> None:
-        """Write the resolved recipe, where it says something new.
+        """Write the resolved recipe if it differs from the stored one.
 
-        Raises NsadError where another process is at work on the run: its settings stay as they are.
+        Raises:
+            NsadError: Another process is writing to the run; the stored recipe is not changed.
         """
         from nsad_cli.config.recipes import recipe_yaml
 
@@ -160,12 +163,16 @@ class Run:
 
     @property
     def store_path(self) -> Path:
-        """The store of problems, draws and verdicts: the run's own, or a shared one."""
+        """The store of rationales: the run's own, or a shared one."""
         shared = self.manifest().get("store")
         return Path(shared) if shared else self.path / "store.sqlite"
 
     def check_store(self, store: Path | None) -> None:
-        """Raise UsageError where the run keeps its rationales in another store; None is any."""
+        """Check that the run uses a store of rationales; None accepts any.
+
+        Raises:
+            UsageError: It uses another one.
+        """
         if store is not None and store.resolve() != self.store_path.resolve():
             raise UsageError(
                 f"run `{self.name}` has another store",
@@ -186,21 +193,21 @@ class Run:
     # --- stages ---------------------------------------------------------------------------------------------------
 
     def stages(self) -> dict[str, dict[str, Any]]:
-        """Each stage that was started: its state (running, finished, failed, interrupted), key, times and result."""
+        """Read the record of each started stage: state (running, finished, failed, interrupted), key, times, result."""
         return dict(self.manifest()["stages"])
 
-    def shown_state(self, stage: str) -> str:
-        """A stage's state for people: one that says running without a process behind it was stopped."""
+    def display_state(self, stage: str) -> str:
+        """The state of a stage to display: `stopped` for a stage recorded as running that no process works on."""
         state = str(self.stages()[stage]["state"])
         return "stopped" if state == "running" and not self.busy() else state
 
     def done(self, stage: str, key: str) -> bool:
-        """Whether the stage has finished with these settings and inputs."""
+        """Whether the stage has finished with the settings and inputs that `key` hashes."""
         state = self.stages().get(stage, {})
         return state.get("state") == "finished" and state.get("key") == key
 
     def finished(self) -> bool:
-        """Whether the run has a student to solve with."""
+        """Whether the run has a trained student to solve with."""
         try:
             return self.stages().get(STUDENT.name, {}).get("state") == "finished"
         except NsadError:
@@ -208,157 +215,69 @@ class Run:
 
     @contextlib.contextmanager
     def stage(self, name: str, key: str) -> Iterator[dict[str, Any]]:
-        """Run a stage: its state goes to the manifest; what the body puts in the dict is its result.
+        """Record a stage in the manifest while the body runs it; the body fills the dict with the stage's result.
 
-        Its seconds add up over interruptions, but for what a killed process spent.
+        The recorded seconds add up over interruptions, except the time of a process that was killed.
         """
         result: dict[str, Any] = {}
-        started, began = time.time(), time.monotonic()  # a clock that is set meanwhile changes no length of time
-        before = self.stages().get(name, {})
-        resumed = before.get("key") == key and before.get("state") != "finished"
-        earlier = before.get("seconds", 0.0) if resumed else 0.0
+        started, start = time.time(), time.monotonic()  # durations must not depend on changes of the clock
+        previous = self.stages().get(name, {})
+        resumed = previous.get("key") == key and previous.get("state") != "finished"
+        earlier_seconds = previous.get("seconds", 0.0) if resumed else 0.0
 
-        def told(state: str, **more: Any) -> dict[str, Any]:
-            seconds = earlier + time.monotonic() - began
+        def record(state: str, **more: Any) -> dict[str, Any]:
+            seconds = earlier_seconds + time.monotonic() - start
             return {"state": state, "key": key, "started": started, "seconds": seconds, **more}
 
-        self._set_stage(name, told("running"))
+        self._write_stage(name, record("running"))
         try:
             yield result
         except BaseException as error:
             state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with contextlib.suppress(NsadError):
-                self._set_stage(name, told(state, ended=time.time(), error=str(error)[:500]))
+                self._write_stage(name, record(state, ended=time.time(), error=str(error)[:500]))
             raise
-        self._set_stage(name, told("finished", ended=time.time(), result=result))
+        self._write_stage(name, record("finished", ended=time.time(), result=result))
 
-    def _set_stage(self, name: str, state: dict[str, Any]) -> None:
+    def _write_stage(self, name: str, record: dict[str, Any]) -> None:
         if not is_main_process():
             return
         manifest = self.manifest()
-        manifest["stages"][name] = state
+        manifest["stages"][name] = record
         manifest["versions"] = _versions()
         write_atomic(self.path / "manifest.json", json.dumps(manifest, indent=1))
 
-    # --- events ---------------------------------------------------------------------------------------------------
-
-    def listen(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener` with every event of this process, after it is written."""
-        self._listeners.append(listener)
-
-    def emit(self, stage: str, step: int, total: int, **metrics: Any) -> None:
-        """Append one event to events.jsonl; a non-finite number is written as null.
-
-        Raises NsadError where the disk is full.
-        """
-        if not is_main_process():
-            return
-        event = Event(time.time(), stage, step, total, metrics)
-        line = json.dumps(
-            {"time": round(event.time, 3), "stage": stage, "step": step, "total": total, "metrics": _finite(metrics)},
-            ensure_ascii=False,
-            allow_nan=False,
-        )
-        path = self.path / "events.jsonl"
-        try:
-            # One write of a whole line in append mode; a line that a killed process left half-written is closed first.
-            with path.open("ab+") as file:
-                if file.tell() and _last_byte(path) != b"\n":
-                    file.write(b"\n")
-                file.write(line.encode() + b"\n")
-        except OSError as error:
-            raise write_error(path, error) from error
-        for listener in self._listeners:
-            listener(event)
-
-    def progress(self, stage: str, **labels: str) -> Callable[..., None]:
-        """A progress callback (done, total, tokens = 0, more metrics): two events a second at most, and the last."""
-        started = last = time.monotonic()
-
-        def report(done: int, total: int, tokens: int = 0, **more: float) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if done < total and now - last < 0.5:
-                return
-            last = now
-            speed = {"tokens": tokens, "tokens_per_second": round(tokens / max(now - started, 1e-9), 1)}
-            self.emit(stage, done, total, **labels, **(speed if tokens else {}), **more)
-
-        return report
-
-    def events(self) -> Iterator[Event]:
-        """Read the events back, in order; a half-written line is passed over."""
-        path = self.path / "events.jsonl"
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            for raw in file:
-                try:
-                    value = json.loads(raw)
-                    yield Event(value["time"], value["stage"], value["step"], value["total"], value["metrics"])
-                except (ValueError, KeyError, TypeError):
-                    continue
-
     # --- lock -----------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run against other writers; the lock goes with the process that holds it.
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the lock of the run's folder, so that no other process writes to it; see `hold_lock`.
 
-        Of several processes that train together the first one holds it for all. Raises NsadError where another process
-        holds it.
+        Raises:
+            NsadError: Another process holds it.
         """
-        if not is_main_process():
-            yield
-            return
-        file: TextIO
-        with (self.path / "lock").open("a+") as file:
-            if not _locked(file, fcntl.LOCK_EX):
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise NsadError(
-                    f"run `{self.name}` is in use",
-                    f"process {holder} is writing to it",
-                    "wait for it to end, or use another run with --run NAME",
-                )
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+        return hold_lock(self.path / "lock", self.name)
 
     def busy(self) -> bool:
         """Whether a process is writing to the run."""
-        path = self.path / "lock"
-        if not path.exists():
-            return False
-        with path.open() as file:
-            return not _locked(file, fcntl.LOCK_SH, tries=1)
-
-
-def _locked(file: TextIO, kind: int, tries: int = 5) -> bool:
-    """Take a lock, with a moment's patience: `busy` takes it for an instant too."""
-    for left in reversed(range(tries)):
-        try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if left:
-                time.sleep(0.02)
-    return False
+        return is_locked(self.path / "lock")
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError for what cannot name a run."""
+    """Check a run's name.
+
+    Raises:
+        UsageError: It is not valid.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(
-            f"`{name}` cannot name a run",
-            "a name is letters, digits, `.`, `_` and `-`",
+            f"`{name}` is not a valid name of a run",
+            "a name consists of letters, digits, `.`, `_` and `-`, and starts with a letter or digit",
             "choose another with --run",
         )
 
 
 def list_runs() -> list[Run]:
-    """Every run here, the most recently started stage first."""
+    """List all runs, the one with the most recent change of a stage first."""
     home = runs_home()
     if not home.is_dir():
         return []
@@ -369,7 +288,7 @@ def list_runs() -> list[Run]:
 
 
 def choose_run(name: str | None) -> None:
-    """Make a run the default of `solve` and the others; None goes back to the newest finished one."""
+    """Make a run the default of the commands; None restores the newest finished run as the default."""
     marker = runs_home() / ".chosen"
     if name is None:
         marker.unlink(missing_ok=True)
@@ -378,28 +297,12 @@ def choose_run(name: str | None) -> None:
 
 
 def chosen_run() -> Run | None:
-    """The run set by `nsad runs use`, if it is still there."""
+    """The default run set by `nsad runs use`, if it still exists."""
     marker = runs_home() / ".chosen"
     if not marker.is_file():
         return None
     run = Run(runs_home() / marker.read_text(encoding="utf-8").strip())
     return run if (run.path / "manifest.json").is_file() else None
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1)
 
 
 def _versions() -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""store."""
+"""SQLite stores of a run: problems with the teacher's draws and verdicts, and candidate chains with their weights."""

@@ -1,4 +1,4 @@
-"""The store of candidate chains, whole: text, token offsets and log-probabilities, answer, class, weights, gold."""
+"""The store of candidate chains: text, token offsets and log-probabilities, answer and its class, rankers' weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from array import array
 from typing import TYPE_CHECKING
 
-from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read, damaged, holding
+from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read, database_error, like_pattern
 from nsad_cli.types import Chain, Finish, Problem
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-Row = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
-"""A chain without its text: problem, index, answer, class, whether it is right, log-probabilities, a weight."""
+ChainRow = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
+"""A chain without its text: problem id, index, answer, answer class, correct (0 or 1), log-probabilities, weight."""
 
 FORMATS = (
     """
@@ -35,22 +35,29 @@ CREATE TABLE weights (
 );
 """,
 )
-"""What each format of the file adds to the one before; see database.connect."""
+"""The migrations of the file: each one leads from the previous format to the next; see `sqlite.connect`."""
 
 
 class ChainStore:
-    """Chains by (model, its key, sampling, problem, index); kept as they arrive, read by votes and by the dashboard.
+    """Chains by model, model key, sampling parameters, problem and index.
 
-    offsets are 32-bit integers, logprobs 32-bit floats, both little-endian blobs.
+    A set is all chains of one model, model key and sampling parameters. The file holds offsets as 32-bit integers and
+    log-probabilities as 32-bit floats, both in little-endian blobs.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, patience: float = LOCK_TIMEOUT_SECONDS) -> None:
-        """Open or make the store, or only read one that is there; see the functions of database for errors.
+    def __init__(self, path: Path, *, read_only: bool = False, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
+        """Open the store, or create it.
 
-        patience: seconds that a store which is only read waits for another process's write.
+        Args:
+            path: The SQLite file.
+            read_only: Open an existing file without ever changing it.
+            lock_timeout: Seconds that a read-only store waits while another process writes.
+
+        Raises:
+            NsadError: The file cannot be opened, is not a store, or has another version's format.
         """
         if read_only:
-            self._db = connect_to_read(path, FORMATS, "chain store", patience)
+            self._db = connect_to_read(path, FORMATS, "chain store", lock_timeout)
         else:
             self._db = connect(path, FORMATS, "chain store")
 
@@ -63,12 +70,12 @@ class ChainStore:
         self._db.close()
 
     def put(self, problem: Problem, chains: Iterable[Chain], *, model: str, model_key: str, sampling: str) -> None:
-        """Keep chains of a problem, in place of earlier ones with the same key, in one commit.
+        """Store chains of a problem in one transaction, in place of earlier ones with the same key.
 
-        What is known stays: a problem put without a gold answer, or a chain without a verdict, forgets neither; but a
-        verdict goes with the answer that it was on.
+        A stored gold answer is not replaced by an empty one. A stored `correct` is not replaced by None, unless the
+        chain's text or answer changes.
         """
-        with self._db.writing() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "INSERT INTO problems VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET question = excluded.question,"
                 " gold = excluded.gold, benchmark = excluded.benchmark, subject = excluded.subject,"
@@ -76,7 +83,7 @@ class ChainStore:
                 (problem.id, problem.question, problem.answer, problem.benchmark, problem.subject, problem.level),
             )
             chains = list(chains)
-            # A chain with another text under the same key is another chain: scores of the old one go.
+            # A chain with another text under the same key is another chain: the old one's weights are deleted.
             db.executemany(
                 "DELETE FROM weights WHERE chain_id IN (SELECT id FROM chains WHERE model = ? AND model_key = ?"
                 " AND sampling = ? AND problem_id = ? AND number = ? AND text <> ?)",
@@ -119,8 +126,8 @@ class ChainStore:
         model_key: str,
         sampling: str,
     ) -> None:
-        """Keep a ranker's scores by chain index."""
-        with self._db.writing() as db:
+        """Store a ranker's weights of a problem's chains, by chain index."""
+        with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO weights SELECT id, ?, ? FROM chains WHERE model = ? AND model_key = ?"
                 " AND sampling = ? AND problem_id = ? AND number = ?",
@@ -130,7 +137,7 @@ class ChainStore:
     def get(
         self, problem_id: str, *, model: str, model_key: str, sampling: str, ranker: str | None = None
     ) -> list[Chain]:
-        """A problem's chains by index, with a ranker's weights where it has scored them."""
+        """Read a problem's chains in the order of their index, with the weights that a ranker gave them."""
         rows = self._db.execute(
             "SELECT c.number, c.text, c.answer, c.finish, c.offsets, c.logprobs, c.answer_class, c.correct, w.weight"
             " FROM chains c LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
@@ -153,10 +160,10 @@ class ChainStore:
                 )
                 for row in rows
             ]
-        except (ValueError, TypeError) as error:  # no database error: a value that no version of ours writes
-            raise damaged(self._db.path, "chain store", error) from error
+        except (ValueError, TypeError) as error:  # a value that no version of NSAD writes
+            raise database_error(self._db.path, "chain store", error) from error
 
-    def whole(
+    def get_if_complete(
         self,
         problem_id: str,
         indices: Sequence[int],
@@ -166,14 +173,14 @@ class ChainStore:
         sampling: str,
         ranker: str | None = None,
     ) -> list[Chain]:
-        """A problem's chains with these indices where all of them are here, else none; see `get`."""
+        """Read a problem's chains with these indices if all of them are stored, else none; see `get`."""
         found = self.get(problem_id, model=model, model_key=model_key, sampling=sampling, ranker=ranker)
         chains = [chain for chain in found if chain.index in indices]
         return chains if len(chains) == len(indices) else []
 
     def sets(self) -> list[tuple[str, str, str, int, int]]:
-        """What is stored: (model, its key, sampling, problems, chains), the latest set last."""
-        # The newest chain by its id, not by `created`: an index holds all of this, and no chain's text is passed over.
+        """List the sets: model, model key, sampling, number of problems and of chains; the latest set last."""
+        # Ordered by id, not by `created`: an index covers the whole query, so that no chain's text is read.
         rows = self._db.execute(
             "SELECT model, model_key, sampling, COUNT(DISTINCT problem_id), COUNT(*) FROM chains"
             " GROUP BY 1, 2, 3 ORDER BY MAX(id)"
@@ -181,15 +188,15 @@ class ChainStore:
         return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
 
     def counts(self, *, model: str, model_key: str, sampling: str) -> dict[str, int]:
-        """How many chains each problem of a set has."""
+        """Count the chains of a set, by problem id."""
         rows = self._db.execute(
             "SELECT problem_id, COUNT(*) FROM chains WHERE model = ? AND model_key = ? AND sampling = ? GROUP BY 1",
             (model, model_key, sampling),
         )
         return {row[0]: row[1] for row in rows}
 
-    def greedy(self, *, model: str, model_key: str, sampling: str) -> bool:
-        """Whether a set holds greedy chains: their index is below 0."""
+    def has_greedy_chains(self, *, model: str, model_key: str, sampling: str) -> bool:
+        """Whether the chains of a set are greedy ones, whose index is below 0."""
         row = self._db.execute(
             "SELECT MAX(number) FROM chains WHERE model = ? AND model_key = ? AND sampling = ?",
             (model, model_key, sampling),
@@ -197,7 +204,7 @@ class ChainStore:
         return row[0] is not None and row[0] < 0
 
     def problems(self, *, model: str, model_key: str, sampling: str) -> list[Problem]:
-        """The problems of a set, in the order in which their chains were first kept."""
+        """List the problems of a set, in the order in which their first chains were stored."""
         rows = self._db.execute(
             "SELECT p.id, p.question, p.gold, p.benchmark, p.subject, p.level FROM problems p JOIN chains c"
             " ON c.problem_id = p.id WHERE c.model = ? AND c.model_key = ? AND c.sampling = ?"
@@ -206,8 +213,10 @@ class ChainStore:
         )
         return [Problem(row[0], row[1], row[2], row[3], subject=row[4], level=row[5]) for row in rows]
 
-    def light(self, *, model: str, model_key: str, sampling: str, ranker: str | None = None) -> Iterator[Row]:
-        """Every chain of a set without its text, by problem and index (see ballots.tally), with a ranker's weights."""
+    def rows_without_text(
+        self, *, model: str, model_key: str, sampling: str, ranker: str | None = None
+    ) -> Iterator[ChainRow]:
+        """Iterate over the chains of a set by problem and index, without their text, with a ranker's weights."""
         yield from self._db.execute(
             "SELECT c.problem_id, c.number, c.answer, c.answer_class, c.correct, c.logprobs, w.weight FROM chains c"
             " LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
@@ -215,19 +224,19 @@ class ChainStore:
             (ranker, model, model_key, sampling),
         )
 
-    def holding(self, text: str, *, model: str, model_key: str, sampling: str) -> set[str]:
-        """Ids of a set's problems whose question, or one of whose chains, holds a text; either case of a–z."""
-        like = holding(text)
+    def problems_containing(self, text: str, *, model: str, model_key: str, sampling: str) -> set[str]:
+        """Find the ids of a set's problems whose question or chains contain a text; the case of a–z is ignored."""
+        pattern = like_pattern(text)
         rows = self._db.execute(
             "SELECT DISTINCT c.problem_id FROM chains c JOIN problems p ON p.id = c.problem_id"
             " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ?"
             " AND (c.text LIKE ? ESCAPE '\\' OR p.question LIKE ? ESCAPE '\\')",
-            (model, model_key, sampling, like, like),
+            (model, model_key, sampling, pattern, pattern),
         )
         return {row[0] for row in rows}
 
     def rankers_of(self, *, model: str, model_key: str, sampling: str) -> list[str]:
-        """Names of the rankers that have scored chains of a set, the latest last."""
+        """List the rankers that have scored chains of a set, the latest last."""
         rows = self._db.execute(
             "SELECT w.ranker FROM chains c JOIN weights w ON w.chain_id = c.id"
             " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? GROUP BY 1 ORDER BY MAX(w.rowid)",
@@ -236,7 +245,7 @@ class ChainStore:
         return [row[0] for row in rows]
 
     def rankers(self) -> Sequence[str]:
-        """Names of the rankers that have scored chains here, the latest last."""
+        """List the rankers that have scored any chains, the latest last."""
         return [row[0] for row in self._db.execute("SELECT ranker FROM weights GROUP BY 1 ORDER BY MAX(rowid)")]
 
 

@@ -1,4 +1,4 @@
-"""Rows of the store of rationales."""
+"""Records of the store of rationales."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredDraw:
-    """A draw with its key in the store and the gold answer of its problem."""
+    """A draw, its key in the store, and the gold answer of its problem."""
 
     key: int
     draw: Draw
@@ -21,25 +21,25 @@ class StoredDraw:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Draws that were handed to a batch API together: `lines` are its requests by their custom ids.
-
-    An `id` that starts with UNSENT is ours: the API's own is not known yet, and whether there is one neither.
-    """
+    """Requests that are submitted to a batch API together."""
 
     id: str
+    """The API's id; a local one that starts with UNSENT until the API's is known."""
     lines: tuple[str, ...]
+    """The custom ids of its requests."""
     owner: str
-    """The process that hands it over."""
+    """The process that submits it."""
     created: float
+    """Unix time in seconds."""
 
     @property
     def sent(self) -> bool:
-        """Whether the API has taken it, as far as we know."""
+        """Whether the API is known to have accepted the batch."""
         return not self.id.startswith(UNSENT)
 
 
 class ReviewSource(StrEnum):
-    """Where a review came from: the random sample alone says something of draws that nobody has reviewed."""
+    """The list that a reviewed draw was shown from; only the random sample allows estimates for unreviewed draws."""
 
     DISPUTED = "disputed"
     SAMPLE = "sample"
@@ -47,28 +47,31 @@ class ReviewSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReviewedLabel:
-    """What the grader and a person say of one draw."""
+    """The verdicts of the grader and of a reviewer on one draw."""
 
     key: int
     name: str
-    """Problem, teacher, parameters and number: the same wherever the draw is stored."""
+    """Problem, teacher, parameters and number: identifies the draw in any store."""
     graded: Verdict
+    """The grader's verdict."""
     queue: ReviewSource | None = None
-    """None where nobody has seen it."""
+    """None if the draw has not been reviewed."""
     reviewed: Verdict | None = None
-    """None where nobody has seen it, or who saw it skipped it."""
+    """None if the draw has not been reviewed, or was skipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewItem:
-    """A draw as a person needs it to settle its verdict."""
+    """What a reviewer needs to see of a draw."""
 
     problem: Problem
     teacher: str
     text: str
     answer: str | None
-    """What the grader read as its answer."""
+    """The answer that the grader extracted."""
     reason: str
+    """The grader's reason for its verdict."""
 
 
 UNSENT = "unsent-"
+"""Prefix of a batch's local id."""

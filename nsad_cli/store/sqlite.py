@@ -1,4 +1,4 @@
-"""SQLite files that several processes may write: versioned, in WAL mode, with errors a user can act on."""
+"""SQLite files that several processes may write: versioned, in WAL mode, with NsadError for every failure."""
 
 from __future__ import annotations
 
@@ -15,75 +15,81 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_TIMEOUT_SECONDS = 30.0
-"""Seconds to wait for another process's write, unless told otherwise."""
+"""Default time in seconds to wait while another process writes."""
 
 
-class Rows:
-    """What a statement gives, row by row; a file that is damaged further in is told of when a row is taken."""
+class ResultRows:
+    """An iterator over a statement's rows; a file that is damaged in a later page fails only when that row is read."""
 
     def __init__(self, database: Database, cursor: sqlite3.Cursor) -> None:
         self._database, self._cursor = database, cursor
 
-    def __iter__(self) -> Rows:
+    def __iter__(self) -> ResultRows:
         return self
 
     def __next__(self) -> tuple[Any, ...]:
         try:
             row: tuple[Any, ...] = next(self._cursor)
         except sqlite3.Error as error:
-            raise damaged(self._database.path, self._database.kind, error) from error
+            raise database_error(self._database.path, self._database.kind, error) from error
         return row
 
     def fetchone(self) -> Any:
-        """The next row; None where there is none."""
+        """Return the next row, or None."""
         return next(self, None)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows that are left."""
+        """Return all remaining rows."""
         return list(self)
 
 
 class Database:
-    """A connection whose writes are transactions and whose failures are told in three lines."""
+    """A connection that writes in transactions and raises NsadError."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, kind: str) -> None:
         self.path, self.kind, self._connection = path, kind, connection
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> Rows:
-        """Run a reading statement."""
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> ResultRows:
+        """Run a statement that reads."""
         try:
-            return Rows(self, self._connection.execute(sql, values))
+            return ResultRows(self, self._connection.execute(sql, values))
         except sqlite3.Error as error:
-            raise damaged(self.path, self.kind, error) from error
+            raise database_error(self.path, self.kind, error) from error
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing."""
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write in one transaction, which is committed at the end, or rolled back if the body raises."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
             except BaseException:
-                if self._connection.in_transaction:  # a full disk has rolled it back already
+                if self._connection.in_transaction:  # SQLite itself rolls back if the disk is full
                     self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise damaged(self.path, self.kind, error) from error
+            raise database_error(self.path, self.kind, error) from error
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
 
-def connect(path: Path, formats: Sequence[str], kind: str, patience: float = LOCK_TIMEOUT_SECONDS) -> Database:
-    """Open or make a database file, and bring an older one up to date.
+def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> Database:
+    """Open or create a database file, and migrate one of an older format.
 
-    formats: the statements that lead from each format to the next, the first from an empty file.
-    Raises NsadError for a file that cannot be opened, is no database, or has a newer version's format.
+    Args:
+        path: The file.
+        formats: The statements that lead from each format to the next; the first ones start from an empty file.
+        kind: What to call the file in errors.
+        lock_timeout: Seconds to wait while another process writes.
+
+    Raises:
+        NsadError: The file cannot be opened, is not a database, or has a newer version's format.
     """
-    with _opening(path, kind, patience, "rwc") as connection:
-        _write_ahead(connection, patience)
+    with _opening(path, kind, lock_timeout, "rwc") as connection:
+        _enable_wal(connection, lock_timeout)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
         found = _format(connection)
@@ -94,47 +100,55 @@ def connect(path: Path, formats: Sequence[str], kind: str, patience: float = LOC
             connection.execute(f"PRAGMA user_version = {len(formats)}")
         connection.execute("COMMIT")
         if found > len(formats):
-            raise _newer(path, kind, found, formats)
+            raise _newer_format(path, kind, found, formats)
     return Database(path, connection, kind)
 
 
-def connect_to_read(path: Path, formats: Sequence[str], kind: str, patience: float = LOCK_TIMEOUT_SECONDS) -> Database:
-    """Open a database file without ever changing it, while others may write to it.
+def connect_to_read(
+    path: Path, formats: Sequence[str], kind: str, lock_timeout: float = LOCK_TIMEOUT_SECONDS
+) -> Database:
+    """Open a database file without ever changing it, while other processes may write to it.
 
-    patience: seconds to wait for another process's write. Raises NsadError for a file that is not there, is no
-    database, or has another version's format.
+    Args:
+        path: The file.
+        formats: As for `connect`; nothing is migrated.
+        kind: What to call the file in errors.
+        lock_timeout: Seconds to wait while another process writes.
+
+    Raises:
+        NsadError: The file does not exist, is not a database, or has another version's format.
     """
-    with _opening(path, kind, patience, "ro") as connection:
+    with _opening(path, kind, lock_timeout, "ro") as connection:
         found = _format(connection)
         if found > len(formats):
-            raise _newer(path, kind, found, formats)
+            raise _newer_format(path, kind, found, formats)
         if found < len(formats):
-            known = (path.parent / "manifest.json").is_file()
+            in_run_folder = (path.parent / "manifest.json").is_file()
             raise NsadError(
                 f"the {kind} {path} has format {found}, this version reads {len(formats)}",
                 "an older version of NSAD made it",
                 f"`nsad stats --run {path.parent.name}` brings it up to date"
-                if known
-                else "`nsad stats --run NAME` brings it up to date, of any run that uses it",
+                if in_run_folder
+                else "`nsad stats --run NAME` brings it up to date, with any run that uses it",
             )
     return Database(path, connection, kind)
 
 
 @contextlib.contextmanager
-def _opening(path: Path, kind: str, patience: float, mode: str) -> Iterator[sqlite3.Connection]:
-    """A connection in SQLite's mode `ro` or `rwc` (makes the file); where the body fails, it is closed again."""
+def _opening(path: Path, kind: str, lock_timeout: float, mode: str) -> Iterator[sqlite3.Connection]:
+    """Connect in SQLite's mode `ro`, or `rwc` to create the file; the connection is closed only if the body raises."""
     connection: sqlite3.Connection | None = None
     try:
         if mode == "rwc":
             path.parent.mkdir(parents=True, exist_ok=True)
-        address = f"{path.resolve().as_uri()}?mode={mode}"
-        connection = sqlite3.connect(address, timeout=patience, isolation_level=None, uri=True)
+        uri = f"{path.resolve().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(uri, timeout=lock_timeout, isolation_level=None, uri=True)
         yield connection
     except BaseException as error:
         if connection is not None:
             connection.close()
         if isinstance(error, sqlite3.Error | OSError):
-            raise damaged(path, kind, error) from error
+            raise database_error(path, kind, error) from error
         raise
 
 
@@ -143,7 +157,7 @@ def _format(connection: sqlite3.Connection) -> int:
     return int(found)
 
 
-def _newer(path: Path, kind: str, found: int, formats: Sequence[str]) -> NsadError:
+def _newer_format(path: Path, kind: str, found: int, formats: Sequence[str]) -> NsadError:
     return NsadError(
         f"the {kind} {path} has format {found}, this version reads up to {len(formats)}",
         "a newer version of NSAD made it",
@@ -151,18 +165,18 @@ def _newer(path: Path, kind: str, found: int, formats: Sequence[str]) -> NsadErr
     )
 
 
-def holding(text: str) -> str:
-    r"""A pattern for `LIKE ? ESCAPE '\'` that finds the text anywhere, its own % and _ taken as they stand."""
+def like_pattern(text: str) -> str:
+    r"""Make a pattern for `LIKE ? ESCAPE '\'` that matches the text anywhere, with its % and _ taken literally."""
     return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
 
 
-def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
-    """Switch to WAL mode, once per file, with patience.
+def _enable_wal(connection: sqlite3.Connection, lock_timeout: float) -> None:
+    """Switch to WAL mode, which needs to be done once per file; retry while another process does the same.
 
-    SQLite does not wait where waiting could deadlock: of two processes that switch a new file at the same moment, one
-    is told "database is locked" at once, whatever its timeout.
+    SQLite's own timeout does not help here: if two processes switch a new file at the same moment, one of them gets
+    "database is locked" at once, because waiting could deadlock.
     """
-    end = time.monotonic() + patience
+    end = time.monotonic() + lock_timeout
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -173,8 +187,8 @@ def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
             time.sleep(0.01)
 
 
-def damaged(path: Path, kind: str, error: Exception) -> NsadError:
-    """Tell a failure of a database file; a full disk is named as one."""
+def database_error(path: Path, kind: str, error: Exception) -> NsadError:
+    """Make the NsadError for a failure of a database file: a full disk, a lock, or damage."""
     text = str(error)
     if "full" in text or "No space left" in text:
         return NsadError(

@@ -1,8 +1,8 @@
-"""Rationales as rows that TRL reads, and back: prompt-completion, preference, unpaired preference; pure.
+"""Conversion of rationales to rows of TRL's dataset formats and back: prompt-completion, preference, unpaired.
 
-The columns are those of TRL's dataset formats (https://huggingface.co/docs/trl/dataset_formats), standard, or
-conversational for a student with a chat template. Beside them stand `question`, `answer` (the gold one), `benchmark`,
-`split` and `subject`, which TRL passes over: with them a set comes back as it was.
+The columns are those of https://huggingface.co/docs/trl/dataset_formats: standard, or conversational for a student
+with a chat template. The columns `question`, `answer` (gold), `benchmark`, `split` and `subject` are added, which TRL
+ignores, so that reading the rows restores the problems.
 """
 
 from __future__ import annotations
@@ -23,57 +23,60 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 COLUMNS = (
     "question, answer, generated_answer (a list); or prompt and completion, with a label; or prompt, chosen, rejected"
 )
-"""What a row of rationales is made of."""
+"""The columns of a row of rationales, for error messages."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One row as it is read: a problem with texts, and for each its label where the row says which side it is of."""
+class RationaleRow:
+    """One row as it is read: a problem and rationales, each with its label if the row has one."""
 
     problem: Problem
     texts: tuple[str, ...]
     labels: tuple[bool | None, ...]
     paired: bool = False
-    """Pairs repeat a text for each partner that it has."""
+    """Whether the row is a pair of the preference format, which repeats a text for each of its partners."""
 
 
-# --- out ---------------------------------------------------------------------------------------------------------
+# --- writing ------------------------------------------------------------------------------------------------------
 
 
-def rows_of(positive: Sequence[Rationale], negative: Sequence[Rationale], format: Format, template: str) -> list[Row]:
-    """D+ and D− as rows of a format, by problem in order; prompts are the student's own.
+def rationales_to_rows(
+    positive: Sequence[Rationale], negative: Sequence[Rationale], row_format: Format, template: str
+) -> list[Row]:
+    """Convert D+ and D− to rows of a format, by problem in order.
 
-    prompt-completion has no place for a label: one side is to be given empty.
+    Args:
+        positive: D+.
+        negative: D−.
+        row_format: The format; `prompt-completion` has no label, so one of the two sides should be empty.
+        template: The student's prompt template, or `chat`.
     """
-    if format == "preference":
+    if row_format == "preference":
         return _pairs(positive, negative, template)
     order = {problem: number for number, problem in enumerate(_by_problem([*positive, *negative]))}
-    both = sorted([(item, True) for item in positive] + [(item, False) for item in negative], key=_place(order))
+    labelled = [(item, True) for item in positive] + [(item, False) for item in negative]
+    labelled.sort(key=lambda pair: (order[pair[0].problem.id], pair[0].index))
     rows = []
-    for item, right in both:
+    for item, label in labelled:
         row = {"prompt": _prompt(item.problem, template), "completion": _completion(item.text, template)}
-        rows.append({**row, **({"label": right} if format == "unpaired" else {}), **_about(item.problem)})
+        rows.append({**row, **({"label": label} if row_format == "unpaired" else {}), **_problem_columns(item.problem)})
     return rows
 
 
-def _place(order: dict[str, int]) -> Any:
-    return lambda pair: (order[pair[0].problem.id], pair[0].index)
-
-
 def _pairs(positive: Sequence[Rationale], negative: Sequence[Rationale], template: str) -> list[Row]:
-    """Every text of a problem with both sides in as few pairs as can be: the shorter side goes round."""
-    right, wrong = _by_problem(positive), _by_problem(negative)
+    """Pair every text of a problem that has both sides, in as few pairs as possible: the shorter side is repeated."""
+    chosen_by_problem, rejected_by_problem = _by_problem(positive), _by_problem(negative)
     rows = []
-    for name, chosen in right.items():
-        rejected = wrong.get(name, [])
+    for id_, chosen in chosen_by_problem.items():
+        rejected = rejected_by_problem.get(id_, [])
         for i in range(max(len(chosen), len(rejected)) if rejected else 0):
-            one, other = chosen[i % len(chosen)], rejected[i % len(rejected)]
+            better, worse = chosen[i % len(chosen)], rejected[i % len(rejected)]
             rows.append(
                 {
-                    "prompt": _prompt(one.problem, template),
-                    "chosen": _completion(one.text, template),
-                    "rejected": _completion(other.text, template),
-                    **_about(one.problem),
+                    "prompt": _prompt(better.problem, template),
+                    "chosen": _completion(better.text, template),
+                    "rejected": _completion(worse.text, template),
+                    **_problem_columns(better.problem),
                 }
             )
     return rows
@@ -96,18 +99,19 @@ def _completion(text: str, template: str) -> Any:
     return [{"role": "assistant", "content": text}] if template == "chat" else text
 
 
-def _about(problem: Problem) -> Row:
+def _problem_columns(problem: Problem) -> Row:
     names = ("question", "answer", "benchmark", "split", "subject")
     return {name: getattr(problem, name) for name in names}
 
 
-# --- in ----------------------------------------------------------------------------------------------------------
+# --- reading ------------------------------------------------------------------------------------------------------
 
 
-def entry_of(row: Row) -> Entry:
+def read_rationale_row(row: Row) -> RationaleRow:
     """Read a row of any of the formats, or of {"question", "answer", "generated_answer": [...]}.
 
-    A row without an `answer` must have labels. Raises ValueError that says what is missing.
+    Raises:
+        ValueError: A column is missing or has another type; a row without `answer` must have labels.
     """
     texts, labels = _texts(row)
     answer = row.get("answer")
@@ -117,10 +121,9 @@ def entry_of(row: Row) -> Entry:
     if not gold and None in labels and "generated_answer" not in row:
         raise ValueError("it has neither an `answer` to grade by nor a `label`")
     question = _question(row)
-    kept = ("benchmark", "split", "subject")
-    about = {name: row[name] for name in kept if isinstance(row.get(name), str)}
-    problem = Problem(problem_id(question), question, gold, **{"benchmark": "jsonl", "split": "train", **about})
-    return Entry(problem, tuple(texts), tuple(labels), paired="chosen" in row)
+    optional = {name: row[name] for name in ("benchmark", "split", "subject") if isinstance(row.get(name), str)}
+    problem = Problem(problem_id(question), question, gold, **{"benchmark": "jsonl", "split": "train", **optional})
+    return RationaleRow(problem, tuple(texts), tuple(labels), paired="chosen" in row)
 
 
 def _texts(row: Row) -> tuple[list[str], list[bool | None]]:
@@ -129,21 +132,21 @@ def _texts(row: Row) -> tuple[list[str], list[bool | None]]:
         if not isinstance(texts, list) or row.get("answer") is None:
             raise ValueError("needs question, answer and generated_answer (a list)")
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("`generated_answer` is a list of something else than texts")
+            raise ValueError("`generated_answer` is not a list of texts")
         return texts, [None] * len(texts)
     if "chosen" in row or "rejected" in row:
-        return [_said(row, "chosen"), _said(row, "rejected")], [True, False]
+        return [_completion_text(row, "chosen"), _completion_text(row, "rejected")], [True, False]
     if "completion" not in row:
         columns = ", ".join(map(str, row)) or "none"
         raise ValueError(f"it has no `completion`, `chosen` or `generated_answer`; its columns: {columns}")
     label = row.get("label")
     if label not in (None, True, False):
         raise ValueError("`label` is neither true nor false")
-    return [_said(row, "completion")], [None if label is None else bool(label)]
+    return [_completion_text(row, "completion")], [None if label is None else bool(label)]
 
 
-def _said(row: Row, name: str) -> str:
-    """A completion: text, or a conversation that ends in the assistant's message."""
+def _completion_text(row: Row, name: str) -> str:
+    """Read a completion: text, or a conversation that ends with the assistant's message."""
     value = row.get(name)
     if isinstance(value, list) and value and isinstance(value[-1], dict) and value[-1].get("role") == "assistant":
         value = value[-1].get("content")
@@ -153,13 +156,13 @@ def _said(row: Row, name: str) -> str:
 
 
 def _question(row: Row) -> str:
-    """The question itself, else the prompt, else the conversation before the chosen answer: one message of a user."""
+    """Read `question`, else `prompt`, else the messages before the chosen answer; one user message is required."""
     value = next((row[name] for name in ("question", "prompt") if row.get(name)), None)
     if value is None and isinstance(row.get("chosen"), list):
         value = row["chosen"][:-1]
     if isinstance(value, list):
-        asked = [item.get("content") for item in value if isinstance(item, dict) and item.get("role") != "system"]
-        value = asked[0] if len(asked) == 1 else None
+        messages = [item.get("content") for item in value if isinstance(item, dict) and item.get("role") != "system"]
+        value = messages[0] if len(messages) == 1 else None
     if not isinstance(value, str) or not value.strip():
         raise ValueError("needs a `question` or a `prompt`: text, or a conversation of one user message")
     return value.strip()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nsad_cli.errors import NsadError
 from nsad_cli.problems.gsm8k import strip_annotations
-from nsad_cli.store.trl_format import COLUMNS, entry_of
+from nsad_cli.store.trl_format import COLUMNS, read_rationale_row
 from nsad_cli.types import Draw, Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
 from nsad_cli.utils.latex import last_boxed
@@ -133,7 +133,7 @@ def read_rationales(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded]:
     seen: set[tuple[str, str, bool | None]] = set()
     for place, row in read_rows(path, on_corrupt):
         try:
-            entry = entry_of(row)
+            entry = read_rationale_row(row)
         except ValueError as error:
             on_corrupt(f"{place}: {error}; skipped")
             continue

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from nsad_cli.grading.extract import Marker, extract
-from nsad_cli.models.packing import Example, Pack, fill, hidden_states, pack
+from nsad_cli.models.packing import Example, Pack, group_by_tokens, hidden_states, pack
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.losses import (
     contrastive_loss,
@@ -98,7 +98,7 @@ class ContrastiveObjective(Objective[Pair]):
 
     def packs(self, examples: Sequence[Pair], budget: int) -> list[Pack]:
         """Packs in which a pair's two rationales follow each other."""
-        runs = fill(examples, budget)
+        runs = group_by_tokens(examples, budget)
         return [pack([side for pair in run for side in pair.sides()], share=self.inner.share) for run in runs]
 
     def items(self, examples: Sequence[Pair]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.errors import NsadError
 from nsad_cli.models.lm_head import RowLosses, row_losses, vocabulary_head
 from nsad_cli.models.nat.layer import NatLinear
-from nsad_cli.models.packing import Example, Pack, enable_packing, fill, hidden_states, pack
+from nsad_cli.models.packing import Example, Pack, enable_packing, group_by_tokens, hidden_states, pack
 from nsad_cli.training.losses import token_nll
 from nsad_cli.training.trainer import BatchLoss, Objective
 
@@ -34,7 +34,7 @@ class CompletionObjective(Objective[Example]):
         self.share = enable_packing(adapters.base) and share
         self.model = adapters.model
         adapters.train_only(name)
-        adapters.record_alphas(True)
+        adapters.layers.record_alphas(True)
         if isinstance(adapters.base.get_output_embeddings(), NatLinear):
             raise NsadError(
                 f"{name}: the vocabulary head cannot be trained",
@@ -49,7 +49,7 @@ class CompletionObjective(Objective[Example]):
 
     def packs(self, examples: Sequence[Example], budget: int) -> list[Pack]:
         """Packs of at most `budget` tokens."""
-        return [pack(part, share=self.share) for part in fill(examples, budget)]
+        return [pack(part, share=self.share) for part in group_by_tokens(examples, budget)]
 
     def items(self, examples: Sequence[Example]) -> int:
         """Completion tokens."""
@@ -60,7 +60,7 @@ class CompletionObjective(Objective[Example]):
         with self.adapters.use(self.name):
             hidden = hidden_states(self.adapters.base, batch)
         (nll,) = self.token_losses(hidden, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
-        alphas = self.adapters.alphas(self.name) if self.training else {}
+        alphas = self.adapters.layers.alphas(self.name) if self.training else {}
         return BatchLoss(nll.sum(), {"alpha": alphas} if alphas else {})
 
     def token_losses(self, hidden: Tensor, batch: Pack, losses: RowLosses) -> list[Tensor]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nsad_cli.models.packing import fill
+from nsad_cli.models.packing import group_by_tokens
 from nsad_cli.training.ranker import Pair, pair_losses
 from nsad_cli.training.trainer import TrainResult
 from nsad_cli.utils.distributed import world_size
@@ -67,7 +67,7 @@ def fit_probe(
     for step, penalty in enumerate(penalties, 1):
         losses, hits = _cross_validated(features, folds, objective, penalty)
         crossed.append(losses.mean().item())
-        run.emit(stage, step, steps, loss=crossed[-1], pair_accuracy=hits.mean().item(), penalty=penalty)
+        run.events.emit(stage, step, steps, loss=crossed[-1], pair_accuracy=hits.mean().item(), penalty=penalty)
     best = crossed.index(min(crossed))
     line = fit_line(features, objective, penalties[best])
     losses, hits = line.losses(features, objective)
@@ -76,7 +76,7 @@ def fit_probe(
     if held_out:
         held_loss = line.losses(pair_features(scorer, held_out, tokens), objective)[0].mean().item()
         numbers["held_out_loss"] = held_loss
-    run.emit(stage, steps, steps, **numbers)
+    run.events.emit(stage, steps, steps, **numbers)
     with torch.no_grad():
         scorer.head.weight.copy_(line.weight[None])
         scorer.head.bias.copy_(line.bias[None])
@@ -102,7 +102,9 @@ def _cross_validated(features: Tensor, folds: Tensor, objective: str, penalty: f
 
 def pair_features(scorer: ProbeScorer, pairs: Sequence[Pair], tokens: int) -> Tensor:
     """The features of each pair's right and wrong chain: [P,2,d], in float64 on the CPU."""
-    parts = [scorer.pack([side for pair in part for side in pair.sides()]).values for part in fill(pairs, tokens)]
+    parts = [
+        scorer.pack([side for pair in part for side in pair.sides()]).values for part in group_by_tokens(pairs, tokens)
+    ]
     return torch.cat(parts).cpu().double().unflatten(0, (-1, 2))
 
 

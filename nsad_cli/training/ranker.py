@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from nsad_cli.models.packing import Example, fill
+from nsad_cli.models.packing import Example, group_by_tokens
 from nsad_cli.training.losses import bradley_terry_loss, pair_cross_entropy, pairwise_power_loss
 from nsad_cli.training.trainer import BatchLoss, Objective
 
@@ -98,7 +98,10 @@ class RankerObjective(Objective[Pair]):
 
     def packs(self, examples: Sequence[Pair], budget: int) -> list[Any]:
         """Batches in which a pair's two chains follow each other."""
-        return [self.scorer.pack([side for pair in part for side in pair.sides()]) for part in fill(examples, budget)]
+        return [
+            self.scorer.pack([side for pair in part for side in pair.sides()])
+            for part in group_by_tokens(examples, budget)
+        ]
 
     def items(self, examples: Sequence[Pair]) -> int:
         """Pairs."""

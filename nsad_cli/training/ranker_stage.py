@@ -80,7 +80,7 @@ class RankerTraining:
         run, scorer, tokens = self.session.run, objective.scorer, self.settings.pack_tokens
         calibration, report = calibrate(scorer, data.graded, tokens)
         report["unseen"] = unseen_report(scorer, calibration, data.unseen, tokens)
-        run.emit(self.stage.name, steps, steps, **report)
+        run.events.emit(self.stage.name, steps, steps, **report)
         if is_main_process():
             reads = run.stages().get(READS, {}).get("result", {}).get("weights") or ""
             save_ranker(scorer, calibration, run.adapter_path(self.stage.name), reads=reads)

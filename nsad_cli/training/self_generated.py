@@ -55,6 +55,6 @@ def _sampled(session: Session, stage: Stage, problems: Sequence[Problem], sample
     subject = Subject(name, session.model_key(name), session.sampler(name))
     sampling = Sampling.of(recipe.sampling)
     with ChainStore(run.chains_path) as store, Checker() as checker:
-        progress = run.progress(stage.sampling_event)
+        progress = run.events.progress(stage.sampling_event)
         both = sample_all(subject, problems, sampling, samples, False, recipe.seed, store, checker, progress)
     return {key: sampled for key, (_, sampled) in both.items()}

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nsad_cli.config import stages
+from nsad_cli.models.nat.adapter_files import save_adapter
 from nsad_cli.training.ranker_stage import RankerTraining
 from nsad_cli.training.self_generated import own_rationales
 from nsad_cli.training.sharding import shard_base
@@ -121,7 +122,7 @@ class AdapterTraining:
     def save(self, _objective: Objective[Any], _data: StageData, _steps: int) -> dict[str, Any]:
         """See StageTraining.save."""
         if is_main_process():
-            self.session.adapters.save(self.stage.name, self.session.run.adapter_path(self.stage.name))
+            save_adapter(self.session.adapters, self.stage.name, self.session.run.adapter_path(self.stage.name))
         return {}
 
 
@@ -164,7 +165,7 @@ def _run(session: Session, stage: str, key: str, training: StageTraining) -> dic
         del objective  # it holds the student
         session.reload()  # one process alone can neither sample from shards nor adapt them further
     else:
-        session.adapters.record_alphas(False)
+        session.adapters.layers.record_alphas(False)
         session.adapters.model.eval()
         session.trained(stage)
     return dict(result)

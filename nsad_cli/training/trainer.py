@@ -6,12 +6,10 @@ import contextlib
 import itertools
 import math
 import shutil
-import signal
-import threading
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -20,24 +18,28 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+from transformers import Trainer, TrainerControl, TrainingArguments, set_seed
 
 from nsad_cli.config.schema import StageConfig
 from nsad_cli.config.stages import stages
 from nsad_cli.errors import NsadError
+from nsad_cli.training.arguments import training_arguments
+from nsad_cli.training.checkpoints import (
+    STATE,
+    WEIGHTS,
+    checkpoint_errors,
+    checkpoint_folder,
+    keep_newest_and_best,
+    newest_checkpoint,
+)
 from nsad_cli.training.data import batch_plan, within_tokens
-from nsad_cli.utils.distributed import any_process, barrier, is_main_process, world_size
+from nsad_cli.training.interrupts import InterruptCallback
+from nsad_cli.utils.distributed import barrier, is_main_process, world_size
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.system_load import machine_load
 
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
-
-WEIGHTS = "trained.safetensors"
-STATE = "objective.safetensors"
-COMPLETE = "complete"
-"""Written last into a checkpoint: one without it was cut short and is never resumed from."""
-
 
 E = TypeVar("E", bound=Sized)
 
@@ -121,10 +123,7 @@ def train(
     """
     lengths = [len(example) for example in train_set]
     epochs = settings.epochs if settings.tokens is None else math.ceil(settings.tokens / max(1, sum(lengths)))
-    together = [example.prompt for example in train_set] if settings.share_prompts else None
-    plan = batch_plan(len(train_set), settings.batch_size, epochs, seed, together)
-    if settings.tokens is not None:
-        plan = within_tokens(plan, lengths, settings.tokens)
+    plan = _plan(train_set, lengths, settings, epochs, seed)
     steps = len(plan)
     if settings.warmup_steps >= steps:
         note(
@@ -137,7 +136,7 @@ def train(
     set_seed(seed)
     trainer = StageTrainer(
         objective,
-        _arguments(folder, settings, steps, every, seed, on_cpu, bf16, bool(held_out)),
+        training_arguments(folder, settings, steps, every, seed, on_cpu, bf16, bool(held_out)),
         _Planned(train_set, plan),
         held_out,
         stage=stage,
@@ -145,15 +144,15 @@ def train(
         budget=settings.pack_tokens,
     )
     objective.prepare(train_set, epochs)
-    resume = _newest_checkpoint(folder)
+    resume = newest_checkpoint(folder)
     if resume is not None:
         note(f"{stage}: resuming at step {resume.name.rpartition('-')[2]} of {steps}")
     started = time.monotonic()
-    with _interruptible(trainer), _disk_errors(stage), warnings.catch_warnings():
+    with trainer.interrupts.handling_signals(), checkpoint_errors(stage), warnings.catch_warnings():
         # torch warns of a scheduler stepped before its optimizer whenever a resumed schedule is rebuilt
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*", category=UserWarning)
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    if trainer.interrupted:
+    if trainer.interrupts.interrupted:
         raise KeyboardInterrupt
     return TrainResult(
         steps=steps,
@@ -164,6 +163,15 @@ def train(
         best_step=trainer.state.best_global_step or steps,
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def _plan(
+    train_set: Sequence[Any], lengths: Sequence[int], settings: StageConfig, epochs: float, seed: int
+) -> list[list[int]]:
+    """Plan the steps, each a list of indices into the training set."""
+    prompts = [example.prompt for example in train_set] if settings.share_prompts else None
+    plan = batch_plan(len(train_set), settings.batch_size, epochs, seed, prompts)
+    return plan if settings.tokens is None else within_tokens(plan, lengths, settings.tokens)
 
 
 def forget_checkpoints(run: Run, stage: str) -> None:
@@ -189,17 +197,17 @@ class StageTrainer(Trainer):
         run: Run,
         budget: int,
     ) -> None:
+        self.interrupts = InterruptCallback()
         super().__init__(
             model=objective,
             args=args,
             train_dataset=train_set,
             eval_dataset=held_out or None,
             data_collator=list,
-            callbacks=[_Quiet()],
+            callbacks=[self.interrupts],
         )
         self.objective, self.held_out, self.budget = objective, held_out, budget
         self.stage, self.run = stage, run
-        self.interrupted = False
         self._metrics: list[tuple[int, dict[str, Any]]] = []
         self._tokens, self._since = 0, time.monotonic()
         self.control: TrainerControl
@@ -289,17 +297,12 @@ class StageTrainer(Trainer):
         super()._save_checkpoint(model, trial)
         barrier()  # each process writes the state of its own random numbers
         if is_main_process():
-            self._keep_newest_and_best()
-
-    def _keep_newest_and_best(self) -> None:
-        newest = self._checkpoint(self.state.global_step)
-        (newest / COMPLETE).touch()
-        for old in set(newest.parent.glob("checkpoint-*")) - {newest, self._checkpoint(self.state.best_global_step)}:
-            (old / COMPLETE).unlink(missing_ok=True)  # first: one that is half gone must not count as whole
-            shutil.rmtree(old, ignore_errors=True)
+            keep_newest_and_best(
+                self._checkpoint(self.state.global_step), self._checkpoint(self.state.best_global_step)
+            )
 
     def _checkpoint(self, step: int | None) -> Path:
-        return Path(str(self.args.output_dir)) / f"checkpoint-{step}"
+        return checkpoint_folder(Path(str(self.args.output_dir)), step)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         self._load_weights(Path(resume_from_checkpoint))
@@ -336,7 +339,7 @@ class StageTrainer(Trainer):
         else:
             return
         if self.is_world_process_zero():
-            self.run.emit(self.stage, self.state.global_step, self.state.max_steps, **metrics)
+            self.run.events.emit(self.stage, self.state.global_step, self.state.max_steps, **metrics)
 
 
 def _weighted_mean(values: Sequence[tuple[int, Any]]) -> Any:
@@ -365,105 +368,3 @@ class _Planned(Dataset[Any]):
 
     def __getitem__(self, index: int) -> list[Any]:
         return [self.examples[number] for number in self.plan[index]]
-
-
-class _Quiet(TrainerCallback):
-    """Stops after the step in which an interrupt came, with a checkpoint."""
-
-    trainer: StageTrainer | None = None
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        """Ask for a checkpoint and the end where an interrupt came, to whichever process."""
-        if self.trainer is not None and any_process(self.trainer.interrupted):
-            self.trainer.interrupted = True
-            control.should_save = control.should_training_stop = True
-        return control
-
-
-def _arguments(
-    folder: Path,
-    settings: StageConfig,
-    steps: int,
-    every: int,
-    seed: int,
-    on_cpu: bool,
-    bf16: bool,
-    evaluate: bool,
-) -> TrainingArguments:
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=1,
-        learning_rate=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-        lr_scheduler_type="linear",
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        seed=seed,
-        bf16=bf16,
-        use_cpu=on_cpu,
-        train_sampling_strategy="sequential",
-        remove_unused_columns=False,
-        dataloader_pin_memory=not on_cpu,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        eval_strategy="steps" if evaluate else "no",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        save_total_limit=None,  # see _keep_newest_and_best
-        load_best_model_at_end=evaluate,
-        metric_for_best_model="loss" if evaluate else None,
-        greater_is_better=False if evaluate else None,
-        ddp_find_unused_parameters=False,
-        report_to=[],
-        disable_tqdm=True,
-    )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs take a launcher, never torch's DataParallel
-    return arguments
-
-
-def _newest_checkpoint(folder: Path) -> Path | None:
-    whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-@contextlib.contextmanager
-def _interruptible(trainer: StageTrainer) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM lets the step end and a checkpoint be written; the second one stops at once."""
-    callback = next(item for item in trainer.callback_handler.callbacks if isinstance(item, _Quiet))
-    callback.trainer = trainer
-
-    def interrupt(*_: Any) -> None:
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        trainer.interrupted = True
-
-    if threading.current_thread() is not threading.main_thread():  # the caller's own handling stands
-        yield
-        return
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _disk_errors(stage: str) -> Iterator[None]:
-    """Tell a full disk in three lines: torch and safetensors wrap it in errors of their own."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        text = f"{error} {error.__context__}"
-        full = any(mark in text for mark in ("No space left", "os error 28"))
-        if full or any(mark in text for mark in ("PytorchStreamWriter", "inline_container", "iostream error")):
-            raise NsadError(
-                f"{stage}: a checkpoint could not be written",
-                "the disk is full" if full else "torch could not finish the file, most likely because the disk is full",
-                "free some space and run the same command again: it resumes from the last whole checkpoint",
-            ) from error
-        raise

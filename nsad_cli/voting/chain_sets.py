@@ -72,7 +72,7 @@ class ChainSet:
 
 def open_store(path: Path, patience: float = READ_TIMEOUT_SECONDS) -> ChainStore:
     """Open a run's chain store to read, with little patience. Raises NsadError as ChainStore does."""
-    return ChainStore(path, read_only=True, patience=patience)
+    return ChainStore(path, read_only=True, lock_timeout=patience)
 
 
 def chain_sets(store: ChainStore) -> list[ChainSet]:
@@ -90,7 +90,7 @@ def _chain_set(store: ChainStore, model: str, model_key: str, sampling: str, pro
         chains=chains,
         fewest=fewest,
         most=most,
-        greedy=store.greedy(**key),
+        greedy=store.has_greedy_chains(**key),
         rankers=tuple(store.rankers_of(**key)),
     )
 
@@ -113,7 +113,7 @@ def survey(
     """
     rows: list[Row] = []
     seen, taken, last = 0, 0, ""
-    for row in store.light(ranker=ranker, **chosen.key):
+    for row in store.rows_without_text(ranker=ranker, **chosen.key):
         if first is not None and row[0] not in first:
             continue
         if row[0] != last:

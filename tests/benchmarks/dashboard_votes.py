@@ -98,7 +98,7 @@ def _without_a_screen(run: Path) -> dict[str, float]:
         listed = time.perf_counter()
         found = {key: value for part in survey(store, chosen, chosen.ranker, SHOWN) for key, value in part.items()}
         counted = time.perf_counter()
-        assert len(found) == len(problems) == len(store.holding("problem", **chosen.key))
+        assert len(found) == len(problems) == len(store.problems_containing("problem", **chosen.key))
     return {
         "votes_list": listed - started,
         "votes_count": counted - listed,

@@ -76,7 +76,7 @@ class Bench:
     def choose(self, form: str) -> None:
         """Activate a form and let gradients reach its weights alone."""
         name = "lora" if form == "lora" else "nat"
-        self.adapters._activate(name)
+        self.adapters.layers.activate(name)
         self.adapters.train_only(name)
         for layer in self.layers:
             layer.lora_variant["nat"] = LiteralVariant() if form == "literal" else NatVariant()

@@ -129,8 +129,8 @@ def test_nothing_to_review_is_said(home: Path) -> None:
     run = home / "runs" / "mine"
     with Store(run / "store.sqlite") as store:
         params = json.loads((run / "manifest.json").read_text())["stages"]["collect"]["result"]["params"]
-        for label in store.labels(params):
-            store.review(label.key, label.graded, ReviewSource.DISPUTED)
+        for label in store.reviews.labels(params):
+            store.reviews.record(label.key, label.graded, ReviewSource.DISPUTED)
     with Terminal(home, "grade", "--review") as terminal:
         assert terminal.end("")[0] == 0
     assert "nothing is disputed" in terminal.raw

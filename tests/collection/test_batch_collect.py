@@ -20,6 +20,7 @@ from nsad_cli.collection.budget import Budget, price_of
 from nsad_cli.collection.collect import CollectSummary, collect, params_key
 from nsad_cli.config.schema import PriceConfig, TeacherConfig
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.store.batches import Batches
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.openai import OpenAITeacher
@@ -32,13 +33,15 @@ COLLECT = """
 import os, signal, sys
 from pathlib import Path
 from nsad_cli.collection import batch_collect as batches
+from nsad_cli.store.batches import Batches
 from nsad_cli.store.rationales import Store
 from tests.collection.test_batch_collect import problems, teacher
-batches.FIRST_LOOK = batches.LAST_LOOK = 0.05
+batches.FIRST_POLL_SECONDS = batches.MAX_POLL_SECONDS = 0.05
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[4]:
-    setattr(Store, sys.argv[4], die)
+    owner, _, method = sys.argv[4].partition(".")
+    setattr({"Batches": Batches, "Store": Store}[owner], method, die)
 asked = problems(*(f"question number {i}" for i in range(int(sys.argv[3]))))
 with Store(Path(sys.argv[2])) as store:
     summary = batches.collect_batches(asked, teacher(sys.argv[1]), 4, store)
@@ -109,7 +112,7 @@ def finished(process: subprocess.Popen[str]) -> list[str]:
 
 
 def texts(store: Store) -> list[str]:
-    return sorted(item.draw.text for item in store.ungraded("none"))
+    return sorted(item.draw.text for item in store.verdicts.ungraded("none"))
 
 
 def test_draws_of_a_problem_share_a_request_and_every_draw_arrives(serve: Serve, tmp_path: Path) -> None:
@@ -149,7 +152,7 @@ def test_killed_in_every_state_it_goes_on_and_pays_once(serve: Serve, tmp_path: 
 
 @pytest.mark.parametrize(
     ("dies_at", "batches"),
-    [("plan_batch", 1), ("name_batch", 1), ("close_batch", 1), ("add_draws", 1)],
+    [("Batches.add", 1), ("Batches.change_id", 1), ("Batches.close", 1), ("Store.add_draws", 1)],
     ids=["before the API hears of it", "between create and record", "with all stored", "with the replies fetched"],
 )
 def test_killed_at_any_step_it_pays_once(serve: Serve, tmp_path: Path, dies_at: str, batches: int) -> None:
@@ -175,7 +178,7 @@ def test_killed_before_the_batch_was_made_it_is_made_anew(
         with pytest.raises(KeyboardInterrupt):
             collect_batches(asked, teacher(server.url), 2, store)
         key = params_key(teacher(server.url))
-        assert sum(map(len, store.in_batches("m", key).values())) == 4
+        assert sum(map(len, store.batches.held_draws("m", key).values())) == 4
         assert collect(asked, teacher(server.url, batch=False), 2, store).in_batches == 4
         monkeypatch.undo()
         monkeypatch.setattr("nsad_cli.collection.batch_collect.FIRST_POLL_SECONDS", 0.01)
@@ -241,7 +244,7 @@ def test_the_apis_limits_split_batches(serve: Serve, tmp_path: Path, monkeypatch
     with Store(tmp_path / "store.sqlite") as store:
         assert collect_batches(asked, teacher(server.url), 1, store).new == 10
         assert len(server.told()["batches"]) == 3
-        monkeypatch.setattr("nsad_cli.collection.batch_collect.MAX_BYTES", 1)
+        monkeypatch.setattr("nsad_cli.collection.batch_lines.MAX_BYTES", 1)
         assert collect_batches(asked, teacher(server.url), 2, store).new == 10
     assert len(server.told()["batches"]) == 13
 
@@ -303,7 +306,7 @@ def test_replies_that_are_read_twice_count_once(serve: Serve, tmp_path: Path, mo
     made = teacher(server.url, price=PriceConfig(input=1, output=2))
     with Store(tmp_path / "store.sqlite") as store:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Store, "close_batch", _interrupt)
+            patch.setattr(Batches, "close", _interrupt)
             with pytest.raises(KeyboardInterrupt):
                 collect_batches(asked, made, 2, store)
         assert store.counts()["draws"] == 4
@@ -352,8 +355,8 @@ def test_a_batch_that_is_gone_or_was_cancelled_is_told_and_not_paid_again(serve:
                         collect_batches(asked, teacher(server.url), 2, store)
                     assert "its 2 draws may be paid" in error.value.why
                     assert batch["id"] in error.value.fix
-                assert store.give_up_batch(batch["id"])
-                assert not store.give_up_batch(batch["id"])
+                assert store.batches.abandon(batch["id"])
+                assert not store.batches.abandon(batch["id"])
             else:
                 summary = collect_batches(asked, teacher(server.url), 2, store)
                 assert "cancelled" in summary.failures[asked[0].id]
@@ -375,6 +378,6 @@ def test_what_cannot_be_asked_by_batches(serve: Serve, tmp_path: Path, monkeypat
         with pytest.raises(NsadError, match="offers no batches") as error:
             collect_batches(problems("q"), teacher(f"{server.url}/elsewhere"), 1, store)
         assert "--no-batch" in error.value.fix
-        assert not store.in_batches("m", params_key(teacher(server.url))), "nothing is left claimed"
+        assert not store.batches.held_draws("m", params_key(teacher(server.url))), "nothing is left claimed"
         with pytest.raises(NsadError, match="cannot be asked about batches"):
             collect_batches(problems("q"), teacher("http://127.0.0.1:9"), 1, store)

@@ -95,7 +95,7 @@ def test_a_batch_is_half_and_what_it_holds_is_not_asked(tmp_path: Path, monkeypa
         assert "half" in batch.price.source
         held = [(asked[0].id, number) for number in range(3)]
         key = params_key(planned_teacher(TeacherConfig(spec="gpt-4", prompt="{question}", max_tokens=20)))
-        store.plan_batch(Batch(UNSENT + "x", (), "h:1:1.0", 0.0), "gpt-4", key, "u", held)
+        store.batches.add(Batch(UNSENT + "x", (), "h:1:1.0", 0.0), "gpt-4", key, "u", held)
         left = quoted(store, asked, spec="gpt-4", draws=4, batch=True)
         assert (left.in_batches, left.to_ask, left.stored, left.draws) == (3, 9, 0, 12)
 

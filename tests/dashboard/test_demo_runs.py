@@ -28,7 +28,7 @@ def test_what_is_shipped_is_whole_and_names_no_place() -> None:
             assert run.finished()
             assert run.store_path.parent == folder
             assert all(state["state"] == "finished" for state in run.stages().values())
-            stages = {event.stage for event in run.events() if "loss" in event.metrics}
+            stages = {event.stage for event in run.events.read() if "loss" in event.metrics}
             assert stages == {"negative", "nat", "nce", "ranker"}
             with Store(run.store_path, read_only=True) as store, ChainStore(run.chains_path, read_only=True) as chains:
                 assert store.counts()["draws"] == store.counts()["verdicts"] == 960
@@ -48,7 +48,7 @@ def test_a_recording_says_the_same_each_time_and_nothing_private(tmp_path: Path)
     path = make_run(tmp_path, "one")
     fill(path)
     with Store(path) as store:
-        store.claim("gpt", PARAMS, [("p3", (0,))], "4711@some-host", lambda owner, since: True)
+        store.claims.acquire("gpt", PARAMS, [("p3", (0,))], "4711@some-host", lambda owner, since: True)
     (path.parent / "recipe.yaml").write_text("name: one\n")
     (path.parent / "events.jsonl").write_text("")
     with ChainStore(path.parent / "chains.sqlite"):

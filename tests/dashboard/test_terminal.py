@@ -25,7 +25,7 @@ LOSS = re.compile(r"^loss +([\d.]+)", re.MULTILINE)
 
 def started(run: Run, stage: str) -> bool:
     """Whether the run has told of a step of a stage."""
-    return any(event.stage == stage for event in run.events())
+    return any(event.stage == stage for event in run.events.read())
 
 
 @pytest.mark.slow

@@ -24,8 +24,10 @@ DRAWS = [Verdict.DISPUTED, Verdict.WRONG, Verdict.DISPUTED, Verdict.CORRECT, Ver
 def test_any_keys(keys: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
         fill(store, DRAWS)
-        before = store.labels("k")
-        assert store.labels("k", [Verdict.DISPUTED]) == [label for label in before if label.graded is Verdict.DISPUTED]
+        before = store.reviews.labels("k")
+        assert store.reviews.labels("k", [Verdict.DISPUTED]) == [
+            label for label in before if label.graded is Verdict.DISPUTED
+        ]
         settling = Settling(items(before, sample=1))
         assert [item.queue for item in settling.items] == [ReviewSource.DISPUTED] * 2 + [ReviewSource.SAMPLE]
         said: list[tuple[int, str]] = []
@@ -41,19 +43,19 @@ def test_any_keys(keys: list[str]) -> None:
                 settling.settle(store, key)
                 said += [(place, key)] if place < 3 else []
                 assert settling.place == min(place + 1, 3)
-            assert {label.key: label.reviewed for label in store.labels("k") if label.queue} == {
+            assert {label.key: label.reviewed for label in store.reviews.labels("k") if label.queue} == {
                 settling.items[place].key: VERDICTS[key] for place, key in said
             }
         while settling.settled:
             settling.undo(store)
-        assert store.labels("k") == before
+        assert store.reviews.labels("k") == before
 
 
 def test_a_store_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     with Store(path) as store:
         fill(store, DRAWS)
-        settling = Settling(items(store.labels("k")))
+        settling = Settling(items(store.reviews.labels("k")))
         settling.settle(store, "c")
     with Store(path, read_only=True) as store:
         for act in (lambda: settling.settle(store, "w"), lambda: settling.undo(store)):

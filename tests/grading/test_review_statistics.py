@@ -34,8 +34,8 @@ def fill(store: Store, verdicts: list[Verdict]) -> dict[int, Verdict]:
 
 
 def regrade(store: Store, verdicts: list[Verdict], grader: str) -> dict[int, Verdict]:
-    keys = [item.key for item in store.ungraded(grader)]
-    store.set_verdicts([(k, Grade(v, "9", "why")) for k, v in zip(keys, verdicts, strict=True)], grader)
+    keys = [item.key for item in store.verdicts.ungraded(grader)]
+    store.verdicts.record([(k, Grade(v, "9", "why")) for k, v in zip(keys, verdicts, strict=True)], grader)
     return dict(zip(keys, verdicts, strict=True))
 
 
@@ -61,13 +61,13 @@ def test_a_review_changes_its_own_draw_alone_and_outlives_every_regrading(
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
         keys = list(fill(store, graded))
         for place, verdict in reviews.items():
-            store.review(keys[place], verdict, ReviewSource.DISPUTED)
+            store.reviews.record(keys[place], verdict, ReviewSource.DISPUTED)
 
         def expected(by_grader: list[Verdict]) -> dict[str, Verdict]:
             return {f"p{i}": reviews.get(i) or verdict for i, verdict in enumerate(by_grader)}
 
         assert effective(store) == expected(graded)
-        store.forget_verdicts("k")
+        store.verdicts.clear("k")
         again = data.draw(st.lists(st.sampled_from(list(Verdict)), min_size=len(graded), max_size=len(graded)))
         regrade(store, again, "2")
         assert effective(store) == expected(again)
@@ -75,24 +75,24 @@ def test_a_review_changes_its_own_draw_alone_and_outlives_every_regrading(
         assert sum(counted.values()) == len(graded)
         assert counted == {v.value: list(expected(again).values()).count(v) for v in expected(again).values()}
         for key in keys:
-            store.forget_review(key)
+            store.reviews.remove(key)
         assert effective(store) == {f"p{i}": verdict for i, verdict in enumerate(again)}
 
 
 def test_a_problem_lacks_what_people_say_it_lacks(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         keys = list(fill(store, [Verdict.CORRECT, Verdict.WRONG, Verdict.WRONG]))
-        assert store.lacking("teacher", "k", 1, 0) == {"p1", "p2"}
-        store.review(keys[0], Verdict.WRONG, ReviewSource.DISPUTED)
-        store.review(keys[1], Verdict.CORRECT, ReviewSource.SAMPLE)
-        store.review(keys[2], Verdict.BAD_GOLD, ReviewSource.SAMPLE)
-        assert store.lacking("teacher", "k", 1, 0) == {"p0"}
+        assert store.needing_draws("teacher", "k", 1, 0) == {"p1", "p2"}
+        store.reviews.record(keys[0], Verdict.WRONG, ReviewSource.DISPUTED)
+        store.reviews.record(keys[1], Verdict.CORRECT, ReviewSource.SAMPLE)
+        store.reviews.record(keys[2], Verdict.BAD_GOLD, ReviewSource.SAMPLE)
+        assert store.needing_draws("teacher", "k", 1, 0) == {"p0"}
 
 
 def test_a_corrected_gold_answer_takes_its_review_with_it(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         for key in fill(store, [Verdict.WRONG, Verdict.WRONG]):
-            store.review(key, Verdict.CORRECT, ReviewSource.SAMPLE)
+            store.reviews.record(key, Verdict.CORRECT, ReviewSource.SAMPLE)
         store.add_problems([Problem("p1", "What is 1?", "one", "test")])
         regrade(store, [Verdict.WRONG], "1")
         assert effective(store) == {"p0": Verdict.CORRECT, "p1": Verdict.WRONG}
@@ -101,7 +101,7 @@ def test_a_corrected_gold_answer_takes_its_review_with_it(tmp_path: Path) -> Non
 def test_a_store_of_the_format_before_gains_the_column(tmp_path: Path) -> None:
     import sqlite3
 
-    from nsad_cli.store.rationales import FORMATS
+    from nsad_cli.store.tables import FORMATS
 
     path = tmp_path / "store.sqlite"
     db = sqlite3.connect(path)
@@ -112,8 +112,8 @@ def test_a_store_of_the_format_before_gains_the_column(tmp_path: Path) -> None:
     db.close()
     with Store(path) as store:
         (key,) = fill(store, [Verdict.WRONG])
-        store.review(key, Verdict.CORRECT, ReviewSource.SAMPLE)
-        assert [label.queue for label in store.labels("k")] == [ReviewSource.SAMPLE]
+        store.reviews.record(key, Verdict.CORRECT, ReviewSource.SAMPLE)
+        assert [label.queue for label in store.reviews.labels("k")] == [ReviewSource.SAMPLE]
 
 
 # --- estimates -----------------------------------------------------------------------------------------------------
@@ -237,10 +237,10 @@ def test_training_after_a_review_trains_again(tiny_llama: Path, tmp_path: Path) 
     before, _ = negative()
     assert negative()[1]
     with Store(run.store_path) as store:
-        first, second, *_ = waiting(store.labels(params), ReviewSource.DISPUTED)
-        store.review(first.key, None, ReviewSource.DISPUTED)
+        first, second, *_ = waiting(store.reviews.labels(params), ReviewSource.DISPUTED)
+        store.reviews.record(first.key, None, ReviewSource.DISPUTED)
         assert negative()[1], "who skips changes nothing"
-        store.review(second.key, Verdict.WRONG, ReviewSource.DISPUTED)
+        store.reviews.record(second.key, Verdict.WRONG, ReviewSource.DISPUTED)
     after, done = negative()
     assert not done
     assert after["weights"] != before["weights"]
@@ -254,7 +254,7 @@ def test_real_grading_leaves_a_review_alone(tmp_path: Path) -> None:
         store.add_problems([Problem("p", "1+1?", "2", "test")])
         store.add_draws([Draw("p", "teacher", 0, "The answer is 2."), Draw("p", "teacher", 1, "The answer is 3.")], "k")
         assert grade(store, checker).by_verdict() == {"correct": 1, "wrong": 1}
-        (label,) = store.labels("k")
-        store.review(label.key, Verdict.CORRECT, ReviewSource.SAMPLE)
-        store.forget_verdicts("k")
+        (label,) = store.reviews.labels("k")
+        store.reviews.record(label.key, Verdict.CORRECT, ReviewSource.SAMPLE)
+        store.verdicts.clear("k")
         assert grade(store, checker).by_verdict() == {"correct": 2}

@@ -56,14 +56,14 @@ def fill(path: Path, *, graded: bool = True, draws: bool = True) -> dict[tuple[s
         keys = store.draw_keys("gpt", PARAMS)
         if graded:
             told = [(keys[pid, i], v) for pid, verdicts in VERDICTS.items() for i, v in enumerate(verdicts) if v]
-            store.set_verdicts([(key, Grade(v, str(key), f"because {v.value}")) for key, v in told], "5")
-            store.review(keys["p0", 2], C, ReviewSource.SAMPLE)
+            store.verdicts.record([(key, Grade(v, str(key), f"because {v.value}")) for key, v in told], "5")
+            store.reviews.record(keys["p0", 2], C, ReviewSource.SAMPLE)
         return keys
 
 
 def make_big(path: Path, problems: int, draws: int = 1) -> None:
     """Many problems, fast."""
-    with Store(path) as store, store._db.writing() as db:
+    with Store(path) as store, store._db.transaction() as db:
         db.executemany(
             "INSERT INTO problems VALUES (?,?,'b','train',?,?,NULL,?,'')",
             ((f"{i:06}", i, f"Problem {i}?", str(i), f"subject {i % 7}") for i in range(problems)),

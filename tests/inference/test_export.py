@@ -19,6 +19,7 @@ from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.server import ServerSampler
 from nsad_cli.inference.export import export_for_vllm, export_lora, export_merged
 from nsad_cli.inference.session import Session
+from nsad_cli.models.nat.adapter_export import merge_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.pipeline import run_stages
@@ -233,12 +234,12 @@ def test_what_no_weight_equals_is_not_merged(tiny_llama: Path) -> None:
     adapters = Adapters(AutoModelForCausalLM.from_config(config))
     adapters.add_lora("head", AdapterSettings(targets=("lm_head",)), 0)
     with pytest.raises(NsadError, match="shares its weight"):
-        adapters.merge("head")
+        merge_adapter(adapters, "head")
     adapters = Adapters(AutoModelForCausalLM.from_pretrained(tiny_llama))
     adapters.add_lora("negative", AdapterSettings(), 0)
     adapters.add_nat("nat", AdapterSettings(), "negative", 1)
     with pytest.raises(NsadError, match="depends on the input"):
-        adapters.merge("nat")
+        merge_adapter(adapters, "nat")
 
 
 def _student(run: Run, values: dict[str, Any]) -> Any:

@@ -49,8 +49,10 @@ def test_a_run_in_four_bits_trains_on_what_it_answers_with(tiny_llama: Path, tmp
         run, ["collect", "grade", "eval-before", "negative", "nat", "nce", "ranker", "eval"], note=print
     )
     for stage in ("negative", "nat", "nce"):
-        losses = [event.metrics["loss"] for event in run.events() if event.stage == stage and "loss" in event.metrics]
-        norms = [event.metrics["grad_norm"] for event in run.events() if "grad_norm" in event.metrics]
+        losses = [
+            event.metrics["loss"] for event in run.events.read() if event.stage == stage and "loss" in event.metrics
+        ]
+        norms = [event.metrics["grad_norm"] for event in run.events.read() if "grad_norm" in event.metrics]
         assert losses[-1] < losses[0] and min(norms) > 0, stage
         assert results[stage]["trained_parameters"] > 0
     export_lora(Session(run), tmp_path / "lora")
@@ -64,7 +66,7 @@ def test_interrupted_in_four_bits_it_resumes_to_the_same_adapter(tiny_llama: Pat
     settings = values.model_copy(update={"student": values.student.model_copy(update=STUDENT)})
     whole, stopped = Run.create("whole", settings), Run.create("stopped", settings)
     run_stages(whole, ["collect", "grade", "negative"], note=lambda _: None)
-    stopped.listen(lambda event: signal.raise_signal(signal.SIGINT) if event.step == 2 else None)
+    stopped.events.listen(lambda event: signal.raise_signal(signal.SIGINT) if event.step == 2 else None)
     with pytest.raises(KeyboardInterrupt):
         run_stages(stopped, ["collect", "grade", "negative"], note=lambda _: None)
     notes: list[str] = []

@@ -15,7 +15,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.models import lm_head as heads
 from nsad_cli.models.lm_head import row_losses, vocabulary_head
 from nsad_cli.models.nat.adapters import Adapters
-from nsad_cli.models.packing import ATTENTION, Example, enable_packing, fill, hidden_states, pack
+from nsad_cli.models.packing import ATTENTION, Example, enable_packing, group_by_tokens, hidden_states, pack
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.losses import calibration, nce_loss, token_cross_entropy, token_kl, token_nll
 from nsad_cli.training.nce import NceObjective
@@ -140,7 +140,7 @@ def test_a_pack_holds_every_token_in_its_place(shapes: list[tuple[int, int, int]
     ]
     made = pack(examples, share=share, whole=True)
     flat = made.input_ids[0].tolist()
-    assert sum(piece.length for piece in made.pieces) == len(flat)
+    assert sum(segment.length for segment in made.segments) == len(flat)
     for row, example in enumerate(examples):
         mine = made.rows == row
         assert made.targets[mine].tolist() == list(example.completion)
@@ -154,7 +154,7 @@ def test_a_pack_holds_every_token_in_its_place(shapes: list[tuple[int, int, int]
 @given(st.lists(st.integers(1, 9), max_size=20), st.integers(1, 12))
 def test_filling_keeps_order_and_budget(lengths: list[int], budget: int) -> None:
     items = [Example((1,) * n, ()) for n in lengths]
-    runs = fill(items, budget)
+    runs = group_by_tokens(items, budget)
     assert [item for run in runs for item in run] == items
     assert all(len(run) == 1 or sum(map(len, run)) <= budget for run in runs)
 
@@ -179,7 +179,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = torch.randn(2, 7, dtype=torch.float64)
     results = []
     for chunk in (3, 100):
-        monkeypatch.setattr(heads, "CHUNK", chunk)
+        monkeypatch.setattr(heads, "CHUNK_TOKENS", chunk)
         first, second, third = row_losses(linear, hidden, losses)
         assert not third.requires_grad
         gradients = torch.autograd.grad((weights[0] * first + weights[1] * second * third).sum(), [hidden])
@@ -221,7 +221,7 @@ def three(seed: int = 5) -> Adapters:
 @pytest.mark.parametrize("share", [False, True])
 @pytest.mark.parametrize("beta", ["sequence", "token", "fixed"])
 def test_nce_equals_the_literal_loss(beta: str, share: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "CHUNK", 4)
+    monkeypatch.setattr(heads, "CHUNK_TOKENS", 4)
     adapters = three()
     objective = NceObjective(adapters, lam=0.3, beta=beta, share=share)
     objective.eval()

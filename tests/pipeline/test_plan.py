@@ -153,7 +153,7 @@ def test_a_checkpoint_saves_its_part(tiny_llama: Path) -> None:
         if event.stage == "negative" and event.step == 2:
             raise KeyboardInterrupt
 
-    run.listen(interrupt)
+    run.events.listen(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_stages(run, ["negative"], note=lambda _: None)
     folder = run.path / "checkpoints" / "negative" / "checkpoint-2"
@@ -288,7 +288,7 @@ def test_a_bfloat16_student_is_timed_too(tiny_llama: Path) -> None:
 
 
 def test_bad_input_is_told(tiny_llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot name a run"):
+    with pytest.raises(UsageError, match="is not a valid name of a run"):
         planned("../up", recipe(tiny_llama))
     with pytest.raises(NsadError, match="has no data"):
         planned("none", recipe(tiny_llama, teacher={"spec": f"jsonl:{tmp_path / 'none'}"}))

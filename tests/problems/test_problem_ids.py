@@ -51,8 +51,8 @@ def test_a_problem_stated_twice_counts_once_with_its_first_answer(tmp_path: Path
     with Store(tmp_path / "store.sqlite") as store:
         store.add_problems(stated)
         store.add_draws([Draw(stated[0].id, "t", 0, "1")], "k")
-        (drawn,) = store.ungraded("none")
-        store.review(drawn.key, Verdict.CORRECT, ReviewSource.DISPUTED)
+        (drawn,) = store.verdicts.ungraded("none")
+        store.reviews.record(drawn.key, Verdict.CORRECT, ReviewSource.DISPUTED)
         reviews = "SELECT COUNT(*) FROM reviews"
         store.add_problems(stated)
         assert store._db.execute(reviews).fetchone()[0] == 1, "no gold answer has changed"

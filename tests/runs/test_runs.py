@@ -36,15 +36,15 @@ def test_a_stage_whose_process_died_is_shown_as_stopped_and_its_seconds_add_up()
     assert not run.busy()
     with run.lock(), run.stage("collect", "key"):
         assert run.busy()
-        assert run.shown_state("collect") == "running"
+        assert run.display_state("collect") == "running"
     assert not run.busy()
-    assert run.shown_state("collect") == "finished"
+    assert run.display_state("collect") == "finished"
     with pytest.raises(KeyboardInterrupt), run.stage("nat", "key"):
         time.sleep(0.03)
         raise KeyboardInterrupt
     first = run.stages()["nat"]["seconds"]
     with run.stage("nat", "key"):
-        assert run.shown_state("nat") == "stopped", "it says running, and no process holds the run"
+        assert run.display_state("nat") == "stopped", "it says running, and no process holds the run"
     assert first >= 0.03
     assert run.stages()["nat"]["seconds"] >= first
     with run.stage("nat", "other settings"):
@@ -55,22 +55,22 @@ def test_a_stage_whose_process_died_is_shown_as_stopped_and_its_seconds_add_up()
 def test_events_survive_a_half_written_line_and_odd_numbers() -> None:
     run = Run.create("one", Recipe())
     heard: list[int] = []
-    run.listen(lambda event: heard.append(event.step))
-    run.emit("nat", 1, 3, loss=float("nan"), alpha={"q": 0.5})
+    run.events.listen(lambda event: heard.append(event.step))
+    run.events.emit("nat", 1, 3, loss=float("nan"), alpha={"q": 0.5})
     with (run.path / "events.jsonl").open("ab") as file:
         file.write(b'{"time": 1, "stage": "na')
-    run.emit("nat", 2, 3, loss=1.5)
-    events = list(run.events())
+    run.events.emit("nat", 2, 3, loss=1.5)
+    events = list(run.events.read())
     assert [event.step for event in events] == [1, 2] == heard
     assert events[0].metrics == {"loss": None, "alpha": {"q": 0.5}}
 
 
 def test_progress_is_told_at_the_end_whatever_the_hurry() -> None:
     run = Run.create("one", Recipe())
-    report = run.progress("eval", model="nce")
+    report = run.events.progress("eval", model="nce")
     for done in range(101):
         report(done, 100)
-    events = list(run.events())
+    events = list(run.events.read())
     assert events[-1].step == 100
     assert len(events) < 10
     assert events[-1].metrics["model"] == "nce"
@@ -109,7 +109,7 @@ def test_other_versions_and_damage_are_told() -> None:
     path.write_text(path.read_text()[:40])
     with pytest.raises(NsadError, match="cannot be read"):
         Run.open("one")
-    with pytest.raises(UsageError, match="cannot name a run"):
+    with pytest.raises(UsageError, match="is not a valid name of a run"):
         Run.create("../escape", Recipe())
 
 
@@ -133,7 +133,7 @@ def test_a_full_disk_under_the_event_log() -> None:
     run = Run.create("one", Recipe())
     (run.path / "events.jsonl").symlink_to("/dev/full")
     with pytest.raises(NsadError) as error:
-        run.emit("nat", 1, 1, loss=1.0)
+        run.events.emit("nat", 1, 1, loss=1.0)
     assert error.value.why == "the disk is full"
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsad_cli.errors import NsadError
-from nsad_cli.store.pages import SHORT, UNGRADED, StorePages, Wanted
+from nsad_cli.store.pages import MAX_QUESTION_LENGTH, UNGRADED, ProblemQuery, StorePages
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewSource
 from nsad_cli.types import Draw, Grade, Problem, Verdict
@@ -34,13 +34,13 @@ def test_counts_and_filters_are_those_of_the_draws(drawn: list[list[tuple]], par
                     store.add_draws([Draw(f"p{i}", "teacher", n, f"text {n}")], key)
                     number = store.draw_keys("teacher", key)[f"p{i}", n]
                     if graded is not None:
-                        store.set_verdicts([(number, Grade(graded, "9", "why"))], "1")
+                        store.verdicts.record([(number, Grade(graded, "9", "why"))], "1")
                     if said != "unseen":
-                        store.review(number, said, ReviewSource.SAMPLE)
+                        store.reviews.record(number, said, ReviewSource.SAMPLE)
                     if params in (None, key):
                         expected[i].append((said if isinstance(said, Verdict) else None) or graded or UNGRADED)
         with StorePages(path) as pages:
-            numbers = pages.find(Wanted(params=params))
+            numbers = pages.find(ProblemQuery(params=params))
             rows = list(pages.pages(numbers, params))
             assert [row.id for row in rows] == [f"p{i}" for i in range(len(drawn))]
             assert [(row.draws, row.right, row.wrong) for row in rows] == [
@@ -49,7 +49,7 @@ def test_counts_and_filters_are_those_of_the_draws(drawn: list[list[tuple]], par
             for i, row in enumerate(rows):
                 assert [draw.verdict for draw in pages.draws_of(row.id, params)] == expected[i]
             for verdict in (*Verdict, UNGRADED):
-                found = pages.pages(pages.find(Wanted(verdict=verdict, params=params)))
+                found = pages.pages(pages.find(ProblemQuery(verdict=verdict, params=params)))
                 assert [row.id for row in found] == [f"p{i}" for i, said in enumerate(expected) if verdict in said]
 
 
@@ -60,7 +60,7 @@ def test_words_are_searched_as_they_are(tmp_path: Path) -> None:
     with StorePages(tmp_path / "store.sqlite") as pages:
 
         def ids(words: str, subject: str | None = None) -> list[int]:
-            return [int(row.id[1:]) for row in pages.pages(pages.find(Wanted(words, subject)))]
+            return [int(row.id[1:]) for row in pages.pages(pages.find(ProblemQuery(words, subject)))]
 
         assert ids("") == ids("   ") == [0, 1, 2, 3, 4]
         assert ids("%") == [0]
@@ -90,7 +90,7 @@ def test_what_has_gone_is_missing_not_wrong(tmp_path: Path) -> None:
             assert first
             assert second
             assert gone is None
-            assert len(first.question) == SHORT
+            assert len(first.question) == MAX_QUESTION_LENGTH
             assert second.id == "p1"
             assert pages.problem("p7") is None
             assert pages.text(7) == ""

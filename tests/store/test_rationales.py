@@ -30,7 +30,7 @@ def test_a_draw_is_kept_once_and_never_overwritten(tmp_path: Path) -> None:
         assert store.add_draws([draw("p1", 0, "second"), draw("p1", 2)], "k") == 1
         assert store.add_draws([draw("p1", 0, "other parameters")], "k2") == 1
         assert store.missing(["p1", "p2"], 4, "teacher", "k") == {"p1": (3,), "p2": (0, 1, 2, 3)}
-        assert [item.draw.text for item in store.ungraded("1")][:1] == ["first"]
+        assert [item.draw.text for item in store.verdicts.ungraded("1")][:1] == ["first"]
 
 
 def test_rationales_come_in_the_order_of_problems_and_draws(tmp_path: Path) -> None:
@@ -39,7 +39,9 @@ def test_rationales_come_in_the_order_of_problems_and_draws(tmp_path: Path) -> N
         store.add_problems(PROBLEMS)
         for problem in ("p2", "p1", "p3"):
             store.add_draws([draw(problem, 1), draw(problem, 0)], "k")
-        store.set_verdicts([(item.key, Grade(Verdict.CORRECT, "1", "")) for item in store.ungraded("1")], "1")
+        store.verdicts.record(
+            [(item.key, Grade(Verdict.CORRECT, "1", "")) for item in store.verdicts.ungraded("1")], "1"
+        )
         found = store.rationales(Verdict.CORRECT, teacher="teacher", params="k")
         assert [(item.problem.id, item.index) for item in found] == [
             ("p3", 0),
@@ -56,22 +58,22 @@ def test_a_new_grader_grades_again(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         store.add_problems(PROBLEMS)
         store.add_draws([draw("p1", 0)], "k")
-        (item,) = store.ungraded("1")
-        store.set_verdicts([(item.key, Grade(Verdict.WRONG, "9", "differs"))], "1")
-        assert list(store.ungraded("1")) == []
-        assert len(list(store.ungraded("2"))) == 1
-        assert store.ledger() == [("teacher", "", "wrong", 1)]
+        (item,) = store.verdicts.ungraded("1")
+        store.verdicts.record([(item.key, Grade(Verdict.WRONG, "9", "differs"))], "1")
+        assert list(store.verdicts.ungraded("1")) == []
+        assert len(list(store.verdicts.ungraded("2"))) == 1
+        assert store.verdicts.counts() == [("teacher", "", "wrong", 1)]
 
 
 def test_a_corrected_gold_answer_is_graded_again(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         store.add_problems(PROBLEMS)
         store.add_draws([draw("p1", 0), draw("p2", 0)], "k")
-        store.set_verdicts([(item.key, Grade(Verdict.WRONG, "9", "")) for item in store.ungraded("1")], "1")
+        store.verdicts.record([(item.key, Grade(Verdict.WRONG, "9", "")) for item in store.verdicts.ungraded("1")], "1")
         store.add_problems(PROBLEMS)
-        assert list(store.ungraded("1")) == []
+        assert list(store.verdicts.ungraded("1")) == []
         store.add_problems([Problem("p1", "What is 1?", "one", "test")])
-        (item,) = store.ungraded("1")
+        (item,) = store.verdicts.ungraded("1")
         assert item.draw.problem_id == "p1"
         assert item.gold == "one"
 

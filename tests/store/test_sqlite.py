@@ -13,8 +13,7 @@ from nsad_cli.cli.main import app
 from nsad_cli.config.schema import Recipe
 from nsad_cli.errors import NsadError
 from nsad_cli.runs.run import Run
-from nsad_cli.store import chains
-from nsad_cli.store import rationales as store
+from nsad_cli.store import chains, tables
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.store.rationales import Store
 
@@ -36,8 +35,8 @@ def older(path: Path, formats: tuple[str, ...], found: int) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "formats", "found"),
     [
-        ("store.sqlite", Store, store.FORMATS, 1),
-        ("store.sqlite", Store, store.FORMATS, len(store.FORMATS) - 1),
+        ("store.sqlite", Store, tables.FORMATS, 1),
+        ("store.sqlite", Store, tables.FORMATS, len(tables.FORMATS) - 1),
         ("chains.sqlite", ChainStore, chains.FORMATS, 0),
     ],
 )
@@ -58,14 +57,14 @@ def test_the_command_that_is_named_brings_an_older_store_up_to_date(
 
 
 def test_a_shared_store_is_of_no_run(tmp_path: Path) -> None:
-    older(tmp_path / "shared.sqlite", store.FORMATS, 1)
+    older(tmp_path / "shared.sqlite", tables.FORMATS, 1)
     with pytest.raises(NsadError) as error:
         Store(tmp_path / "shared.sqlite", read_only=True)
-    assert error.value.fix == "`nsad stats --run NAME` brings it up to date, of any run that uses it"
+    assert error.value.fix == "`nsad stats --run NAME` brings it up to date, with any run that uses it"
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-@pytest.mark.parametrize(("kind", "latest"), [(Store, len(store.FORMATS)), (ChainStore, len(chains.FORMATS))])
+@pytest.mark.parametrize(("kind", "latest"), [(Store, len(tables.FORMATS)), (ChainStore, len(chains.FORMATS))])
 def test_a_newer_store_is_left_as_it_is(tmp_path: Path, kind: Opener, latest: int, read_only: bool) -> None:
     path = tmp_path / "store.sqlite"
     kind(path).__exit__(None, None, None)

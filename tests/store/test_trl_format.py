@@ -20,7 +20,7 @@ from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.pipeline.pipeline import Pipeline, run_stages
 from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import Store
-from nsad_cli.store.trl_format import entry_of, rows_of
+from nsad_cli.store.trl_format import rationales_to_rows, read_rationale_row
 from nsad_cli.teachers.recorded import TOLD, RecordedTeacher
 from nsad_cli.types import Problem, Rationale, Verdict, problem_id
 from nsad_cli.utils.row_files import read_rows, write_rows
@@ -70,7 +70,7 @@ def real(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Sides:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_unpaired_comes_back_as_it_was(real: Sides, kind: str, tmp_path: Path) -> None:
-    write_rows(rows_of(*real, "unpaired", TEMPLATE), tmp_path / kind)
+    write_rows(rationales_to_rows(*real, "unpaired", TEMPLATE), tmp_path / kind)
     back = Pipeline(collected(tmp_path / kind, "back"), lambda _: None).rationales()
     assert all(len(side) > 150 for side in real)
     assert [content(side) for side in back] == [content(side) for side in real]
@@ -80,14 +80,14 @@ def test_unpaired_comes_back_as_it_was(real: Sides, kind: str, tmp_path: Path) -
 @pytest.mark.parametrize("side", [0, 1])
 def test_prompt_completion_carries_one_side(real: Sides, side: int, kind: str, tmp_path: Path) -> None:
     both: tuple[list[Rationale], list[Rationale]] = (real[0], []) if side == 0 else ([], real[1])
-    write_rows(rows_of(*both, "prompt-completion", TEMPLATE), tmp_path / kind)
+    write_rows(rationales_to_rows(*both, "prompt-completion", TEMPLATE), tmp_path / kind)
     back = Pipeline(collected(tmp_path / kind, "back"), lambda _: None).rationales()
     assert [content(one) for one in back] == [content(one) for one in both]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_preference_carries_each_text_of_problems_with_both_sides(real: Sides, kind: str, tmp_path: Path) -> None:
-    rows = rows_of(*real, "preference", TEMPLATE)
+    rows = rationales_to_rows(*real, "preference", TEMPLATE)
     write_rows(rows, tmp_path / kind)
     back = Pipeline(collected(tmp_path / kind, "back"), lambda _: None).rationales()
     ids = [{item.problem.id for item in side} for side in real]
@@ -101,7 +101,8 @@ def test_preference_carries_each_text_of_problems_with_both_sides(real: Sides, k
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_stand_where_no_gold_answer_is_known(real: Sides, kind: str, tmp_path: Path) -> None:
     rows = [
-        {name: row[name] for name in ("prompt", "completion", "label")} for row in rows_of(*real, "unpaired", TEMPLATE)
+        {name: row[name] for name in ("prompt", "completion", "label")}
+        for row in rationales_to_rows(*real, "unpaired", TEMPLATE)
     ]
     write_rows(rows, tmp_path / kind)
     run = collected(tmp_path / kind, "back")
@@ -145,8 +146,8 @@ def test_any_text_survives(
         [item for item in items if (item.verdict is Verdict.CORRECT) == side] for side in (True, False)
     )
     path = tmp_path_factory.mktemp("any") / kind
-    write_rows(rows_of(positive, negative, "unpaired", template), path)
-    entries = [entry_of(row) for _, row in read_rows(path, pytest.fail)]
+    write_rows(rationales_to_rows(positive, negative, "unpaired", template), path)
+    entries = [read_rationale_row(row) for _, row in read_rows(path, pytest.fail)]
     back = Counter(
         (entry.problem, text, label) for entry in entries for text, label in zip(entry.texts, entry.labels, strict=True)
     )
@@ -161,21 +162,23 @@ def test_the_columns_are_trls() -> None:
     right, wrong = [rationale("1+1?", "2", True)], [rationale("1+1?", "3", False, 1)]
     about = {"question": "1+1?", "answer": "1", "benchmark": "svamp", "split": "all", "subject": "s"}
     prompt = "Question: 1+1?\nAnswer:\n"
-    assert rows_of(right, [], "prompt-completion", TEMPLATE) == [{"prompt": prompt, "completion": "2", **about}]
-    assert rows_of(right, wrong, "preference", TEMPLATE) == [
+    assert rationales_to_rows(right, [], "prompt-completion", TEMPLATE) == [
+        {"prompt": prompt, "completion": "2", **about}
+    ]
+    assert rationales_to_rows(right, wrong, "preference", TEMPLATE) == [
         {"prompt": prompt, "chosen": "2", "rejected": "3", **about}
     ]
-    assert rows_of(right, wrong, "unpaired", TEMPLATE) == [
+    assert rationales_to_rows(right, wrong, "unpaired", TEMPLATE) == [
         {"prompt": prompt, "completion": "2", "label": True, **about},
         {"prompt": prompt, "completion": "3", "label": False, **about},
     ]
-    (row,) = rows_of(right, wrong, "preference", "chat")
+    (row,) = rationales_to_rows(right, wrong, "preference", "chat")
     assert row["prompt"] == [{"role": "user", "content": "1+1?"}]
     assert row["rejected"] == [{"role": "assistant", "content": "3"}]
 
 
 def test_datasets_reads_what_is_written(tmp_path: Path) -> None:
-    rows = rows_of([rationale("1+1?", "2", True)], [rationale("1+1?", "3", False, 1)], "unpaired", "chat")
+    rows = rationales_to_rows([rationale("1+1?", "2", True)], [rationale("1+1?", "3", False, 1)], "unpaired", "chat")
     for kind in KINDS:
         write_rows(rows, tmp_path / "new" / kind)
     assert datasets.load_from_disk(str(tmp_path / "new" / "rows")).to_list() == rows
@@ -214,7 +217,7 @@ def test_datasets_reads_what_is_written(tmp_path: Path) -> None:
     ],
 )
 def test_rows_that_are_read(row: dict[str, Any], question: str, labels: tuple[bool | None, ...]) -> None:
-    entry = entry_of(row)
+    entry = read_rationale_row(row)
     assert (entry.problem.question, entry.labels) == (question, labels)
     assert entry.texts == ("2", "3")[: len(labels)]
 
@@ -224,7 +227,7 @@ def test_rows_that_are_read(row: dict[str, Any], question: str, labels: tuple[bo
     [(0.00001, "0.00001"), (1e22, "1" + "0" * 22), (18.0, "18.0"), (-2.5, "-2.5"), (7, "7"), (" 7 ", "7")],
 )
 def test_numbers_are_gold_answers_without_an_exponent(answer: Any, gold: str) -> None:
-    assert entry_of({"prompt": "1+1?", "completion": "2", "answer": answer}).problem.answer == gold
+    assert read_rationale_row({"prompt": "1+1?", "completion": "2", "answer": answer}).problem.answer == gold
 
 
 TURN = {"role": "user", "content": "And now?"}
@@ -247,13 +250,13 @@ TURN = {"role": "user", "content": "And now?"}
         ({"prompt": "1+1?", "completion": [TURN], "label": True}, "ends with the assistant"),
         ({"question": "1+1?", "answer": ["2"], "completion": "2"}, "neither text nor a number"),
         ({"question": "1+1?", "answer": "2", "generated_answer": "2"}, "a list"),
-        ({"question": "1+1?", "answer": "2", "generated_answer": ["2", None]}, "else than texts"),
-        ({"question": "1+1?", "answer": "2", "generated_answer": [2]}, "else than texts"),
+        ({"question": "1+1?", "answer": "2", "generated_answer": ["2", None]}, "not a list of texts"),
+        ({"question": "1+1?", "answer": "2", "generated_answer": [2]}, "not a list of texts"),
     ],
 )
 def test_rows_that_are_not(row: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        entry_of(row)
+        read_rationale_row(row)
 
 
 # --- bad files ---------------------------------------------------------------------------------------------------
@@ -347,7 +350,7 @@ def test_folders_of_splits_and_of_files(tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten_and_no_part_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = rows_of([rationale("1+1?", "2", True)], [], "unpaired", TEMPLATE)
+    rows = rationales_to_rows([rationale("1+1?", "2", True)], [], "unpaired", TEMPLATE)
     for kind in KINDS:
         write_rows(rows, tmp_path / kind)
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

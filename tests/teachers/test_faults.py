@@ -103,7 +103,7 @@ def test_ten_thousand_draws_with_faults_and_kills(serve: object, tmp_path: Path)
     replies = sent(log)
     texts = {text for _, _, text in replies if text}
     with Store(path) as store:
-        stored = [item.draw for item in store.ungraded("none")]
+        stored = [item.draw for item in store.verdicts.ungraded("none")]
     assert len(stored) == 10_000 == len({(draw.problem_id, draw.index) for draw in stored})
     full = [draw for draw in stored if draw.text]
     assert len({draw.text for draw in full}) == len(full), "no reply is two draws"
@@ -152,16 +152,18 @@ def test_a_dead_process_leaves_no_claim_behind(tmp_path: Path) -> None:
         (problem,) = questions(1)
         store.add_problems([problem])
         dead = subprocess.Popen(
-            [sys.executable, "-c", "from nsad_cli.store.claims import me; print(me())"], stdout=-1, text=True
+            [sys.executable, "-c", "from nsad_cli.store.claims import this_process; print(this_process())"],
+            stdout=-1,
+            text=True,
         )
         owner = dead.communicate()[0].strip()
         wanted = [(problem.id, (0, 1))]
-        assert store.claim("t", "k", wanted, this_process(), is_alive) == [(0, 1)]
-        assert store.claim("t", "k", wanted, "other-host:1:1.0", is_alive) == [()]
-        store.release(this_process())
-        assert store.claim("t", "k", wanted, owner, is_alive) == [(0, 1)]
+        assert store.claims.acquire("t", "k", wanted, this_process(), is_alive) == [(0, 1)]
+        assert store.claims.acquire("t", "k", wanted, "other-host:1:1.0", is_alive) == [()]
+        store.claims.release(this_process())
+        assert store.claims.acquire("t", "k", wanted, owner, is_alive) == [(0, 1)]
         assert not is_alive(owner, time.time())
-        assert store.claim("t", "k", wanted, this_process(), is_alive) == [(0, 1)], "its owner is dead"
+        assert store.claims.acquire("t", "k", wanted, this_process(), is_alive) == [(0, 1)], "its owner is dead"
 
 
 @pytest.mark.parametrize("options", [(), ("--no-n",)])
@@ -173,7 +175,7 @@ def test_draws_of_one_problem_share_a_request_where_the_server_can(
     settings = TeacherConfig(base_url=[url], prompt="{question}", concurrency=8)
     with Store(tmp_path / "store.sqlite") as store:
         summary = collect(questions(5), make_teacher("m", settings), 6, store)
-        draws = [item.draw for item in store.ungraded("none")]
+        draws = [item.draw for item in store.verdicts.ungraded("none")]
     assert summary.new == 30 == len(sent(log))
     paid = sum(draw.prompt_tokens for draw in draws), sum(draw.completion_tokens for draw in draws)
     assert paid[1] == 5 * 30
@@ -244,7 +246,7 @@ def test_replies_that_only_their_own_problem_pays_for(serve: object, tmp_path: P
         with Store(tmp_path / f"{kind}.sqlite") as store:
             settings = TeacherConfig(base_url=[url], prompt="{question}")
             assert collect(questions(2), make_teacher("m", settings), 2, store).new == 4
-            found[kind] = next(iter(store.ungraded("none"))).draw
+            found[kind] = next(iter(store.verdicts.ungraded("none"))).draw
         assert len([line for line in sent(log) if line[0] == "came"]) == 2
     assert found["surrogate"].text == "half ? of it"
     assert found["surrogate"].finish is Finish.STOP

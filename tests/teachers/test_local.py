@@ -49,7 +49,7 @@ def test_a_local_model_answers_and_resumes_identically(tmp_path: Path, tiny_llam
                 collect(PROBLEMS, teacher, 1, store)
             collect(PROBLEMS, teacher, 2, store)
             texts.append(
-                sorted((item.draw.problem_id, item.draw.index, item.draw.text) for item in store.ungraded("1"))
+                sorted((item.draw.problem_id, item.draw.index, item.draw.text) for item in store.verdicts.ungraded("1"))
             )
     assert len(texts[0]) == 4
     assert texts[0] == texts[1]

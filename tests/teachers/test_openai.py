@@ -59,7 +59,7 @@ def test_every_kind_of_reply(server: Server, tmp_path: Path) -> None:
     )
     with Store(tmp_path / "store.sqlite") as store:
         summary = collect(asked, make_teacher("m", settings(server)), 1, store)
-        draws = {item.draw.problem_id: item.draw for item in store.ungraded("1")}
+        draws = {item.draw.problem_id: item.draw for item in store.verdicts.ungraded("1")}
     by_question = {problem.question: draws.get(problem.id) for problem in asked}
     assert summary.new == 5
     assert len(summary.failures) == 2
@@ -110,7 +110,7 @@ def test_a_refused_key_is_never_repeated(server: Server, tmp_path: Path, monkeyp
 
 
 def test_an_unknown_model_and_a_dead_server(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsad_cli.teachers.openai_workers.RETRIES", 1)
+    monkeypatch.setattr("nsad_cli.teachers.openai_failures.MAX_RETRIES", 1)
     with Store(tmp_path / "store.sqlite") as store:
         with pytest.raises(NsadError, match="does not know the model"):
             collect(problems("missing"), make_teacher("m", settings(server)), 1, store)
@@ -141,7 +141,7 @@ def test_what_is_no_api_and_what_is_no_key(server: Server, tmp_path: Path, monke
 
 
 def test_one_dead_server_of_two_stops_nothing(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsad_cli.teachers.openai_workers.RETRIES", 0)
+    monkeypatch.setattr("nsad_cli.teachers.openai_failures.MAX_RETRIES", 0)
     both = settings(server, base_url=["http://127.0.0.1:9/v1", server.url], concurrency=1)
     asked = problems(*(f"question {i}" for i in range(6)))
     with Store(tmp_path / "store.sqlite") as store:

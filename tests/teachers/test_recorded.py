@@ -28,8 +28,8 @@ def test_gsm8k_solutions(data: Path, tmp_path: Path) -> None:
         ledger = grade(store, checker).by_verdict()
         assert ledger["correct"] > 50
         assert ledger["wrong"] > 80
-        assert not any("<<" in item.draw.text for item in store.ungraded("none"))
-        assert list(store.ungraded(GRADER_VERSION)) == []
+        assert not any("<<" in item.draw.text for item in store.verdicts.ungraded("none"))
+        assert list(store.verdicts.ungraded(GRADER_VERSION)) == []
 
 
 def test_tdg(data: Path) -> None:

@@ -44,7 +44,7 @@ def run_in(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def curves(home: Path, name: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
-    for event in Run(home / "runs" / name).events():
+    for event in Run(home / "runs" / name).events.read():
         for key in ("loss", "held_out_loss"):
             if key in event.metrics:
                 found.setdefault(f"{event.stage} {key}", []).append(event.metrics[key])

@@ -107,9 +107,9 @@ def test_every_kind_learns_and_is_calibrated(
     unseen = report["unseen"]
     assert unseen["chains"] == unseen["problems"] * SAMPLES == 2 * unseen["right"] > 0
     assert 0 <= unseen["ece"] <= 0.6
-    told = [event.metrics for event in run.events() if "ranking_accuracy" in event.metrics]
+    told = [event.metrics for event in run.events.read() if "ranking_accuracy" in event.metrics]
     assert told == [report]
-    mine = [event.metrics for event in run.events() if event.stage == "ranker"]
+    mine = [event.metrics for event in run.events.read() if event.stage == "ranker"]
     assert result["held_out_loss"] == pytest.approx(min(m["held_out_loss"] for m in mine if "held_out_loss" in m))
     session = Session(run)
     ranker = session.ranker()
@@ -258,7 +258,7 @@ def test_a_probe_interrupted_is_fitted_to_the_same_ranker(
         if event.stage == "ranker" and event.step == 2:
             raise KeyboardInterrupt
 
-    stopped.listen(interrupt)
+    stopped.events.listen(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_stages(stopped, ["ranker"], note=lambda _: None)
     assert stopped.stages()["ranker"]["state"] == "interrupted"

@@ -112,8 +112,12 @@ def test_every_stage_leaves_what_the_next_one_needs(finished: tuple[Run, dict[st
 def test_it_learns(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
     run, results, _ = finished
     for stage in ("negative", "nat", "nce"):
-        losses = [event.metrics["loss"] for event in run.events() if event.stage == stage and "loss" in event.metrics]
-        held = [e.metrics["held_out_loss"] for e in run.events() if e.stage == stage and "held_out_loss" in e.metrics]
+        losses = [
+            event.metrics["loss"] for event in run.events.read() if event.stage == stage and "loss" in event.metrics
+        ]
+        held = [
+            e.metrics["held_out_loss"] for e in run.events.read() if e.stage == stage and "held_out_loss" in e.metrics
+        ]
         assert len(losses) == results[stage]["steps"]
         assert losses[-1] < losses[0] - 0.05
         assert results[stage]["held_out_loss"] == pytest.approx(min(held))
@@ -259,7 +263,7 @@ def test_interrupted_it_keeps_a_checkpoint(
         if event.stage == "negative" and event.step == 2:
             signal.raise_signal(number)
 
-    run.listen(interrupt)
+    run.events.listen(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_stages(run, ["negative"], note=lambda _: None)
     assert run.stages()["negative"]["state"] == "interrupted"
@@ -287,7 +291,7 @@ def test_what_fits_into_a_pack_does_not_matter(tiny_llama: Path) -> None:
         run = Run.create(name, with_negative(tiny_llama, pack_tokens=tokens, learning_rate=1e-3))
         run.write_recipe(run.recipe.model_copy(update={"adapter": AdapterConfig(dropout=0)}))
         run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
-        losses.append([e.metrics["loss"] for e in run.events() if e.stage == "negative" and "loss" in e.metrics])
+        losses.append([e.metrics["loss"] for e in run.events.read() if e.stage == "negative" and "loss" in e.metrics])
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
@@ -434,7 +438,7 @@ def test_a_full_disk_under_a_checkpoint_is_told_and_the_run_resumes(tiny_llama: 
             planted[0].parent.mkdir(parents=True)
             planted[0].symlink_to("/dev/full")
 
-    run.listen(fill_the_disk)
+    run.events.listen(fill_the_disk)
     with pytest.raises(NsadError) as error:
         run_stages(run, ["negative"], note=lambda _: None)
     assert "the disk is full" in error.value.why

@@ -131,7 +131,7 @@ def all_draws(home: Path) -> dict[tuple[str, int], Draw]:
     if not path.exists():
         return {}
     with Store(path) as store:
-        return {(item.draw.problem_id, item.draw.index): item.draw for item in store.ungraded("")}
+        return {(item.draw.problem_id, item.draw.index): item.draw for item in store.verdicts.ungraded("")}
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from nsad_cli.generation.model_folders import lora_room
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import Model
+from nsad_cli.models.nat.adapter_files import save_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import load_student
 from nsad_cli.types import Chain, Finish
@@ -47,7 +48,7 @@ def engines(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         for _, parameter in adapters.parameters_of("nce"):
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator) * parameter.shape[1] ** -0.5)
     folder = tmp_path_factory.mktemp("lora")
-    adapters.save("nce", folder)
+    save_adapter(adapters, "nce", folder)
     light = load_student("smollm2", device="cpu", dtype="float32", weights=False)
     there = Model(str(model), dtype="float32", lora=str(folder), lora_rank=lora_room(folder))
     ours = VllmSampler(light, there)

@@ -75,12 +75,12 @@ def test_an_empty_set(path: Path) -> None:
 def test_a_text_is_found_in_questions_and_chains(path: Path) -> None:
     with open_store(path) as store:
         found = {name: problem.id for name, problem in PROBLEMS.items()}
-        assert store.holding("DOZEN", **SAMPLED) == {found["lost"]}
-        assert store.holding("answer is 24", **SAMPLED) == {found["lost"]}
-        assert not store.holding("is 24", **GREEDY)
-        assert store.holding("\\frac", **SAMPLED) == set(found.values())
+        assert store.problems_containing("DOZEN", **SAMPLED) == {found["lost"]}
+        assert store.problems_containing("answer is 24", **SAMPLED) == {found["lost"]}
+        assert not store.problems_containing("is 24", **GREEDY)
+        assert store.problems_containing("\\frac", **SAMPLED) == set(found.values())
         for wild in ("%", "_", "100%", "\\%"):
-            assert store.holding(wild, **SAMPLED) == set(), wild
+            assert store.problems_containing(wild, **SAMPLED) == set(), wild
 
 
 def test_a_problem_by_its_number_or_its_id() -> None:

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from nsad_cli.cli.console import say
-from nsad_cli.runs.run import Event, Run
+from nsad_cli.runs.event_log import Event
+from nsad_cli.runs.run import Run
 from nsad_cli.utils.distributed import is_main_process
 
 SHOWN = (
@@ -40,7 +41,7 @@ class Display:
         self._stage = ""
         self._last = 0.0
         self._seen: dict[str, dict[str, Any]] = {}
-        run.listen(self._event)
+        run.events.listen(self._event)
         if self._live:
             from rich.console import Console
             from rich.progress import (

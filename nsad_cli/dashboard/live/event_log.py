@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.dashboard.live.file_tail import Tail
 from nsad_cli.dashboard.live.growable_array import Growing
-from nsad_cli.runs.run import Event
+from nsad_cli.runs.event_log import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable

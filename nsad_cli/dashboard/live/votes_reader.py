@@ -78,7 +78,7 @@ def read_pairs(here: Side, there: Side, rules: Sequence[str]) -> Iterator[Pairs]
 def read_hits(here: Side, text: str) -> Iterator[set[str]]:
     """Ids of the problems whose question or chains hold a text."""
     with open_store(here.path) as store:
-        yield store.holding(text, **here.chosen.key)
+        yield store.problems_containing(text, **here.chosen.key)
 
 
 def sides(homes: Sequence[Path], here: Side) -> list[Side]:

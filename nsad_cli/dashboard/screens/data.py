@@ -18,7 +18,7 @@ from nsad_cli.dashboard.screens.problem_pane import Failed, ProblemPane
 from nsad_cli.dashboard.widgets.filter_box import FilterBox
 from nsad_cli.dashboard.widgets.row_list import Cell, Column, RowList
 from nsad_cli.errors import NsadError
-from nsad_cli.store.pages import StorePages, Wanted
+from nsad_cli.store.pages import ProblemQuery, StorePages
 from nsad_cli.types import Verdict
 from nsad_cli.utils.terminal_text import RIGHT, WRONG
 
@@ -43,7 +43,7 @@ TOTALS = (
 class Found(Message):
     """A worker has found the problems wanted."""
 
-    def __init__(self, wanted: Wanted, numbers: list[int], subjects: list[str]) -> None:
+    def __init__(self, wanted: ProblemQuery, numbers: list[int], subjects: list[str]) -> None:
         super().__init__()
         self.wanted, self.numbers, self.subjects = wanted, numbers, subjects
 
@@ -91,7 +91,7 @@ class DataView(View):
         super().__init__()
         self.store = StoreFollower()
         self.pane = ProblemPane(self.store)
-        self.wanted = Wanted()
+        self.wanted = ProblemQuery()
         self.ledger: Ledger | None = None
         """None until it is counted."""
         self.totals: list[Total] = []
@@ -137,7 +137,7 @@ class DataView(View):
             self.failure = error
             self.store.close()
         else:
-            wanted = Wanted(self.wanted.words, self.wanted.subject, self.wanted.verdict, params)
+            wanted = ProblemQuery(self.wanted.words, self.wanted.subject, self.wanted.verdict, params)
             if changed or wanted != self.wanted:
                 self._stale = True
                 self.look_for(wanted)
@@ -147,19 +147,19 @@ class DataView(View):
         self.say_empty(f"{self.failure.what}\n{self.failure.why}\n\n{self.failure.fix}" if self.failure else None)
 
     def _forget(self, run: str) -> None:
-        self._run, self.wanted, self.failure = run, Wanted(), None
+        self._run, self.wanted, self.failure = run, ProblemQuery(), None
         self.store.close()
         self.ledger, self.totals = None, []
         self.pane.forget()
 
-    def look_for(self, wanted: Wanted) -> None:
+    def look_for(self, wanted: ProblemQuery) -> None:
         """Show the problems wanted, as soon as they are found."""
         self.wanted, self.failure = wanted, None
         if self.store.path is not None:
             self._find(self.store.path, wanted)
 
     @work(thread=True, group="find", exclusive=True)
-    def _find(self, path: Path, wanted: Wanted) -> None:
+    def _find(self, path: Path, wanted: ProblemQuery) -> None:
         try:
             with StorePages(path) as pages:
                 self.post_message(Found(wanted, pages.find(wanted), pages.subjects()))
@@ -171,7 +171,7 @@ class DataView(View):
         started = time.monotonic()
         try:
             with StorePages(path) as pages:
-                ledger, beside = pages.ledger(params), pages.draws_beside(params)
+                ledger, beside = pages.verdicts.counts(params), pages.draws_with_other_params(params)
                 self.post_message(Counted((path, params), ledger, beside, time.monotonic() - started))
         except NsadError as error:
             self.post_message(Failed(error))
@@ -242,7 +242,7 @@ class DataView(View):
         if self.has_class("-totals"):
             self.action_totals()
         kept = {"words": self.wanted.words, "subject": self.wanted.subject, "verdict": self.wanted.verdict}
-        self.look_for(Wanted(**(kept | changed), params=self.wanted.params))  # type: ignore[arg-type]
+        self.look_for(ProblemQuery(**(kept | changed), params=self.wanted.params))  # type: ignore[arg-type]
 
     def action_search(self) -> None:
         """Type words to look for."""
@@ -299,7 +299,7 @@ class DataView(View):
 
         try:
             with StorePages(path) as pages:
-                found, file = items(pages.labels(params, [Verdict.DISPUTED])), file_id(path)
+                found, file = items(pages.reviews.labels(params, [Verdict.DISPUTED])), file_id(path)
         except (NsadError, OSError) as error:
             self.post_message(Failed(error if isinstance(error, NsadError) else NsadError("no store", str(error), "")))
             return

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nsad_cli.store.pages import UNGRADED, DrawRow
-from nsad_cli.store.rationales import SKIPPED
+from nsad_cli.store.tables import SKIPPED
 from nsad_cli.types import Problem, Verdict
 from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, printable, readable
 

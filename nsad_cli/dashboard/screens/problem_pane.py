@@ -15,7 +15,7 @@ from nsad_cli.dashboard.screens.data_text import about, by_hand, line, marked
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.row_list import Cell, Column, RowList
 from nsad_cli.errors import NsadError
-from nsad_cli.store.pages import DrawRow, ProblemRow, Wanted
+from nsad_cli.store.pages import DrawRow, ProblemQuery, ProblemRow
 from nsad_cli.utils.terminal_text import RIGHT, WRONG
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class ProblemPane(Container):
     def __init__(self, store: StoreFollower) -> None:
         super().__init__()
         self.store = store
-        self.wanted, self.numbers, self.subjects = Wanted(), list[int](), list[str]()
+        self.wanted, self.numbers, self.subjects = ProblemQuery(), list[int](), list[str]()
         self.problem: ProblemRow | None = None
         self.draws: list[DrawRow] = []
         self._shown = self.wanted
@@ -114,7 +114,7 @@ class ProblemPane(Container):
         """The list of problems."""
         return self.query_one("#problems", RowList)
 
-    def show(self, wanted: Wanted, numbers: list[int], subjects: list[str]) -> None:
+    def show(self, wanted: ProblemQuery, numbers: list[int], subjects: list[str]) -> None:
         """Show problems by their numbers (see StorePages.find), the cursor on the same one as before."""
         here = self.numbers[self.problems.cursor] if self.numbers else None
         self.wanted, self.numbers, self.subjects = wanted, numbers, subjects

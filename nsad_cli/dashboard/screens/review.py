@@ -98,7 +98,7 @@ class SettleView(View):
             return
         try:
             with StorePages(self.path) as pages:
-                self.doubt = pages.doubt(item.key)
+                self.doubt = pages.reviews.item(item.key)
         except NsadError as error:
             self.say(str(error))
             return
@@ -138,7 +138,7 @@ class SettleView(View):
         try:
             if file_id(self.path) != self.file:
                 raise NsadError("not kept", "the store is another file than the one shown", "go back and open it anew")
-            with Store(self.path, patience=LOCK_TIMEOUT_SECONDS) as store:
+            with Store(self.path, lock_timeout=LOCK_TIMEOUT_SECONDS) as store:
                 if key == UNDO:
                     self.settling.undo(store)
                 else:

@@ -14,15 +14,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from nsad_cli.grading.equivalence.formula_parser import (
-    ABOVE_ZERO,
-    POINTS,
-    FormulaParser,
-    Number,
-    UnclearError,
-    is_letter,
-    tokens_of,
-)
+from nsad_cli.grading.equivalence.formula_arithmetic import POINTS, POSITIVE_POINTS, Number, UnclearError
+from nsad_cli.grading.equivalence.formula_parser import FormulaParser
+from nsad_cli.grading.equivalence.formula_tokens import is_letter, tokens_of
 from nsad_cli.grading.equivalence.normalise import CACHE, LONGEST
 
 if TYPE_CHECKING:
@@ -93,7 +87,7 @@ def value_of(text: str) -> Value | None:
     if tokens is None:
         return None
     letters = frozenset(token for token in tokens if is_letter(token)) - {"i", "e"}
-    read = [_read(tokens, point) for point in range(ABOVE_ZERO if letters else 1)]
+    read = [_read(tokens, point) for point in range(POSITIVE_POINTS if letters else 1)]
     points = [value for value, _ in read if value is not None]
     if len(points) < len(read):
         return None
@@ -104,7 +98,7 @@ def value_of(text: str) -> Value | None:
 def _read(tokens: Sequence[str], point: int) -> tuple[Number | None, float]:
     reader = FormulaParser(tokens, point)
     try:
-        return reader.whole(), reader.size
+        return reader.parse(), reader.size
     except (UnclearError, ArithmeticError, ValueError):
         return None, 0.0
 
@@ -114,7 +108,7 @@ def same(x: Value, y: Value) -> bool | None:
 
     Irrational formulas without decimals that agree in 13 digits are equal: such short ones do not come that close.
     """
-    pairs = list(zip(x.points * ABOVE_ZERO, y.points * ABOVE_ZERO, strict=False))
+    pairs = list(zip(x.points * POSITIVE_POINTS, y.points * POSITIVE_POINTS, strict=False))
     above = _same(x, y, pairs[: max(len(x.points), len(y.points))])
     if not above or not (_rooted(x) or _rooted(y)):
         return above
@@ -131,8 +125,8 @@ def _rooted(value: Value) -> bool:
 def _below(value: Value) -> list[Number | None]:
     """A formula's numbers at points where letters are below zero; None where it has none there."""
     if not value.letters:
-        return [value.points[0]] * (POINTS - ABOVE_ZERO)
-    return [_read(value.tokens, point)[0] for point in range(ABOVE_ZERO, POINTS)]
+        return [value.points[0]] * (POINTS - POSITIVE_POINTS)
+    return [_read(value.tokens, point)[0] for point in range(POSITIVE_POINTS, POINTS)]
 
 
 def _same(x: Value, y: Value, pairs: list[tuple[Number, Number]]) -> bool | None:

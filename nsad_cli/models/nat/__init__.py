@@ -1,6 +1,6 @@
-"""NAT, negative assistant training: a PEFT adapter whose unit weighs a positive LoRA against a negative one."""
+"""NAT, negative assistant training: a PEFT adapter whose integration unit weighs a positive against a negative LoRA."""
 
 import logging
 
-# PEFT imports bitsandbytes where it is there, which warns of kernels that we do not call.
+# PEFT imports bitsandbytes if it is installed, which warns of kernels that are not used here.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""NAT's settings, as PEFT keeps them in adapter_config.json."""
+"""Settings of adapters, and NAT's config as PEFT stores it in adapter_config.json."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from peft import LoraConfig
 
 @dataclass(frozen=True, slots=True)
 class AdapterSettings:
-    """The shape of every adapter of a run; `unit_*` matter to NAT alone."""
+    """The shape of every adapter of a run; `unit_*` apply to NAT only."""
 
     targets: tuple[str, ...] | str = ("q_proj", "v_proj")
-    """Names of linear layers, or `all-linear`: every one but the output head."""
+    """Names of linear layers, or `all-linear` for all except the output head."""
     r: int = 8
     alpha: float = 16
     dropout: float = 0.05
     unit_size: int = 128
     unit_value: Literal["mlp", "identity"] = "mlp"
     unit_targets: tuple[str, ...] | None = None
-    """Those of the targets that get the unit; the others get the positive LoRA alone. None: all."""
+    """The targets with an integration unit; the others get only the positive LoRA. None: all targets."""
 
 
 @dataclass
 class NatConfig(LoraConfig):
-    """A LoRA (the positive adapter) with an integration unit over a negative LoRA on the same base."""
+    """A LoRA (the positive adapter) with an integration unit that combines it with a negative LoRA on the same base."""
 
-    nsad_kind: str = field(default="nat", metadata={"help": "Marks the folder as NAT's."})
-    unit_size: int = field(default=128, metadata={"help": "Width d of Q, K and V's hidden layer."})
-    unit_value: str = field(default="mlp", metadata={"help": "V: `mlp`, or `identity` to keep the gate alone."})
+    nsad_kind: str = field(default="nat", metadata={"help": "Marks the folder as a NAT adapter's."})
+    unit_size: int = field(default=128, metadata={"help": "Width of Q, K and V's hidden layer."})
+    unit_value: str = field(default="mlp", metadata={"help": "V: `mlp`, or `identity` for a unit with the gate only."})
     unit_targets: list[str] | None = field(default=None, metadata={"help": "Targets with a unit; None: all."})
     negative: str = field(default="negative", metadata={"help": "Name of the negative adapter in the model."})
     negative_hash: str = field(default="", metadata={"help": "SHA-256 of the negative adapter's weights, 16 digits."})

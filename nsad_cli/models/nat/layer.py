@@ -1,4 +1,4 @@
-"""The integration unit, in a rearranged form that is exact and costs a third of the literal one.
+"""NAT's linear layer, whose integration unit is computed in an exact rearranged form at a third of the cost.
 
 Literal form (section 3.1 of the paper; s = alpha / r, base = Wx with W's bias, exact GELU):
 
@@ -6,16 +6,18 @@ Literal form (section 3.1 of the paper; s = alpha / r, base = Wx with W's bias, 
     a   = softmax([Qx·Kh+, Qx·Kh−])_neg − 1/2
     out = base + (1−a)·V(h+) + a·V(h−),   V(h) = C2·gelu(C1·h)
 
-Rearranged, exactly equal, with z± = A±x (r wide):
-    the softmax of two is a sigmoid of their difference, in which base cancels, and the difference has rank 2r:
-    a = σ(E x · [z+, z−]) − 1/2, where E = (s·K·[−B+, B−])ᵀ·Q is multiplied first, so that no token meets Q or K;
-    C1·h± = C1·base + (s·C1·B±)·z± shares C1·base;
-    C2 is linear and is applied once, to (1−a)·gelu(u+) + a·gelu(u−).
-What the backward pass needs beyond x, base, C1·base, z± and Ex it computes again, because that is nearly free.
-With `unit_value: identity`, V drops out: out = base + (1−a)·s·B+A+x + a·s·B−A−x.
+Rearranged form, which is exactly equal, with z± = A±x of width r:
 
-Deviation from the reference code: with dropout, A+ and A− see one mask (it draws two), and Q sees x itself.
-The gradients of the unit cannot be differentiated again.
+- The softmax of two scores is the sigmoid of their difference. base cancels in the difference, which has rank 2r:
+  a = σ(E x · [z+, z−]) − 1/2. E = (s·K·[−B+, B−])ᵀ·Q is computed first, so Q and K are not applied to tokens.
+- C1·h± = C1·base + (s·C1·B±)·z±, so C1·base is computed once.
+- C2 is linear, so it is applied once, to (1−a)·gelu(u+) + a·gelu(u−), where u± = C1·h±.
+
+The backward pass keeps x, base, C1·base, z± and Ex, and recomputes all else at little cost.
+With `unit_value: identity` there is no V: out = base + (1−a)·s·B+A+x + a·s·B−A−x.
+
+Deviation from the reference code: with dropout, A+ and A− use the same mask (there they use two), and Q gets x without
+dropout. The unit does not support second derivatives.
 """
 
 from __future__ import annotations
@@ -30,21 +32,21 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from nsad_cli.models.nat.config import NatConfig
-from nsad_cli.models.nat.unit import chosen, gate, hidden, mixed
+from nsad_cli.models.nat.unit import gate, hidden, mix_hidden, weigh_projections
 
 UNIT_LAYERS = ("lora_unit_q", "lora_unit_k", "lora_unit_c1", "lora_unit_c2")
-# Below this many tokens without gradients, the products of weights cost more than they spare: a step of generation.
+# For fewer tokens without gradients, as in a step of generation, the products of weights cost more than they save.
 FEW_TOKENS = 48
 
 
 class NatLinear(lora.Linear):
-    """A linear layer with ordinary LoRA adapters and NAT adapters on one base weight."""
+    """A linear layer with LoRA and NAT adapters on one base weight."""
 
-    # One flat ModuleDict a matrix: PEFT cuts `.NAME` out of the keys it saves and puts it back before `.weight`.
+    # One flat ModuleDict per matrix: PEFT removes `.NAME` from the keys it saves and inserts it before `.weight`.
     adapter_layer_names: tuple[str, ...] = (*lora.Linear.adapter_layer_names, *UNIT_LAYERS)
 
     def update_layer(self, adapter_name: str, *args: Any, **kwargs: Any) -> None:
-        """Add an adapter; PEFT calls this from the constructor too."""
+        """Add an adapter; PEFT also calls this from the constructor."""
         if not hasattr(self, UNIT_LAYERS[0]):
             for name in UNIT_LAYERS:
                 setattr(self, name, nn.ModuleDict())
@@ -55,7 +57,7 @@ class NatLinear(lora.Linear):
         super().update_layer(adapter_name, *args, **kwargs)
 
     def resolve_lora_variant(self, *, config: Any, **kwargs: Any) -> LoraVariant | None:
-        """NAT for a NatConfig on a layer that gets the unit, PEFT's own choice for the rest."""
+        """Return NatVariant for a NatConfig on a layer with an integration unit, else PEFT's own choice."""
         if isinstance(config, NatConfig) and (
             config.unit_targets is None or self._path.rpartition(".")[2] in config.unit_targets
         ):
@@ -63,7 +65,11 @@ class NatLinear(lora.Linear):
         return super().resolve_lora_variant(config=config, **kwargs)
 
     def merge(self, *args: Any, **kwargs: Any) -> None:
-        """Refuse where a NAT adapter is active: its gate depends on the input, so no weight equals it."""
+        """Merge LoRA adapters into the base weight.
+
+        Raises:
+            ValueError: One of them is NAT's, whose gate depends on the input, so that no weight equals it.
+        """
         names = kwargs.get("adapter_names") or (args[1] if len(args) > 1 else None) or self.active_adapters
         if any(name in self.nat_negative for name in names):
             raise ValueError("a NAT adapter cannot be merged: its output is not linear in the input")
@@ -71,15 +77,15 @@ class NatLinear(lora.Linear):
 
 
 class NatVariant(LoraVariant):
-    """PEFT's seam for LoRA variants: how a NAT adapter starts and what it computes."""
+    """Initialisation and forward pass of a NAT adapter, by PEFT's interface for LoRA variants."""
 
     def supports_lora_conversion(self) -> bool:
-        """No LoRA equals it."""
+        """Return False: no LoRA is equal to a NAT adapter."""
         return False
 
     @staticmethod
     def init(module: NatLinear, adapter_name: str, config: NatConfig, **_: Any) -> None:
-        """Add the unit; it starts as nothing: C2 = 0 (or Q = 0 for `identity`) and, by PEFT, B+ = 0."""
+        """Add the unit, which at first has no effect: C2 = 0 (or Q = 0 for `identity`), and PEFT sets B+ = 0."""
         if config.negative not in module.lora_A:
             raise ValueError(f"the negative adapter `{config.negative}` does not cover this layer")
         size, like = config.unit_size, module.lora_A[adapter_name].weight
@@ -96,7 +102,7 @@ class NatVariant(LoraVariant):
 
     @staticmethod
     def forward(module: NatLinear, active_adapter: str, x: Tensor, result: Tensor, **_: Any) -> Tensor:
-        """NAT's output for inputs x [..., d_in] and base outputs `result` [..., d_out]."""
+        """Compute NAT's output [..., d_out] for inputs x [..., d_in] and base outputs `result` [..., d_out]."""
         m = unit_matrices(module, active_adapter)
         s_pos, s_neg = module.scaling[active_adapter], module.scaling[module.nat_negative[active_adapter]]
         dropout = module.lora_dropout[active_adapter]
@@ -107,7 +113,7 @@ class NatVariant(LoraVariant):
         kind = x.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else m["a_pos"].dtype
         x_flat, result_flat = x.reshape(-1, x.shape[-1]).to(dtype), result.reshape(-1, result.shape[-1])
-        with torch.autocast(kind, enabled=False):  # weights are multiplied in their own precision, then cast
+        with torch.autocast(kind, enabled=False):  # products of weights are computed in their own dtype, then cast
             a_pos, a_neg, b_pos, b_neg = m["a_pos"], m["a_neg"], s_pos * m["b_pos"].T, s_neg * m["b_neg"].T
             b, ranks = torch.cat([b_pos, b_neg]), [len(b_pos), len(b_neg)]
             k_pos, k_neg = F.linear(b, m["k"]).split(ranks)
@@ -125,9 +131,9 @@ class NatVariant(LoraVariant):
 
 
 def unit_matrices(module: NatLinear, adapter: str) -> dict[str, Tensor]:
-    """A NAT adapter's weights by `literal_output`'s names; c1 and c2 are missing for `unit_value: identity`.
+    """Collect a NAT adapter's weights by the names of `literal_output`.
 
-    Where the layer gets no unit, a_pos and b_pos are all.
+    c1 and c2 are missing for `unit_value: identity`; a layer without a unit has only a_pos and b_pos.
     """
     layers = {"a_pos": module.lora_A[adapter], "b_pos": module.lora_B[adapter]}
     if adapter in module.nat_negative:
@@ -139,10 +145,10 @@ def unit_matrices(module: NatLinear, adapter: str) -> dict[str, Tensor]:
 
 
 class _Unit(torch.autograd.Function):
-    """The unit with V, for N tokens: x [N, d_in], result [N, d_out] → output [N, d_out] and gate a [N, 1].
+    """The unit with V for N tokens: x [N, d_in] and result [N, d_out] → output [N, d_out] and gate a [N, 1].
 
-    a_pos, a_neg and e_rows are A+, A− and E; p_pos and p_neg [size, r] are s·C1·B±; c1 and c2 are layers' weights.
-    All but result have one dtype; rate is the dropout's. The gate carries no gradient.
+    a_pos, a_neg and e_rows are A+, A− and E; p_pos and p_neg [size, r] are s·C1·B±; c1 and c2 are weights of layers.
+    All except result have the same dtype; rate is that of the dropout. The gate has no gradient.
     """
 
     @staticmethod
@@ -165,7 +171,7 @@ class _Unit(torch.autograd.Function):
         base = result.to(x.dtype)
         shared = base @ c1.T
         u_pos, u_neg = hidden(shared, z.split([len(a_pos), len(a_neg)], -1), p_pos, p_neg)
-        out = _add_product(result, mixed(u_pos, u_neg, a.to(x.dtype)), c2.T)
+        out = _add_product(result, mix_hidden(u_pos, u_neg, a.to(x.dtype)), c2.T)
         ctx.save_for_backward(x, mask, base, low, shared, a, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2)
         ctx.rate = rate
         ctx.mark_non_differentiable(a)
@@ -211,16 +217,16 @@ class _Unit(torch.autograd.Function):
 def _identity_unit(
     x: Tensor, result: Tensor, down: Tensor, b_pos: Tensor, b_neg: Tensor, rate: float
 ) -> tuple[Tensor, Tensor]:
-    """The unit without V, as _Unit; down holds A+, A− and E, b_pos and b_neg [r, d_out] are s·B± transposed."""
+    """The unit without V, like _Unit; down is A+, A− and E, and b_pos and b_neg [r, d_out] are (s·B±)ᵀ."""
     low, _ = _project(x, down, rate)
     z, e = low.chunk(2, -1)
     a = gate(z, e)
-    parts = chosen(z.split([len(b_pos), len(b_neg)], -1), a.to(x.dtype))
+    parts = weigh_projections(z.split([len(b_pos), len(b_neg)], -1), a.to(x.dtype))
     return result + parts @ torch.cat([b_pos, b_neg]), a
 
 
 def _project(x: Tensor, down: Tensor, rate: float) -> tuple[Tensor, Tensor | None]:
-    """[z+, z−, Ex], with x's dropout mask where there is one; only z+ and z− see it."""
+    """Compute [z+, z−, Ex], and x's dropout mask if there is dropout, which applies to z+ and z− only."""
     if not rate:
         return x @ down.T, None
     dropped, mask = torch.native_dropout(x, rate, True)
@@ -243,12 +249,12 @@ def _gradient_of_down(g_low: Tensor, x: Tensor, mask: Tensor | None, rate: float
 
 
 def _dropped(values: Tensor, mask: Tensor, rate: float) -> Tensor:
-    """What dropout with this mask makes of the values: the mask alone is kept, at a byte each."""
+    """Apply dropout with a stored mask, which takes one byte per value."""
     return (values * mask).mul_(1 / (1 - rate))
 
 
 def _add_product(start: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Start + left·right, in one pass over memory where the types allow it."""
+    """Compute start + left·right, in one pass over memory if the dtypes allow it."""
     return torch.addmm(start, left, right) if start.dtype == left.dtype else start + left @ right
 
 
@@ -260,10 +266,18 @@ def literal_output(
     s_neg: float,
     dropped: Tensor | None = None,
 ) -> Tensor:
-    """The design's equations word for word: the reference for tests and benchmarks, and quickest for a few tokens.
+    """Compute the unit by its literal form: the reference for tests and benchmarks, and fastest for a few tokens.
 
-    x [..., d_in], base [..., d_out]; matrices a_pos, b_pos, a_neg, b_neg, q, k and, unless `unit_value: identity`, c1
-    and c2, each as its layer's weight [out, in]. dropped: x after dropout, for A+ and A−; the same as x for None.
+    Args:
+        x: Inputs [..., d_in].
+        base: The base layer's outputs [..., d_out].
+        matrices: a_pos, b_pos, a_neg, b_neg, q, k and, unless `unit_value: identity`, c1 and c2: weights [out, in].
+        s_pos: alpha / r of the positive adapter.
+        s_neg: alpha / r of the negative adapter.
+        dropped: x after dropout, for A+ and A−; None for x itself.
+
+    Returns:
+        Outputs [..., d_out].
     """
     m, dropped = matrices, x if dropped is None else dropped
     h_pos = base + s_pos * (dropped @ m["a_pos"].T @ m["b_pos"].T)

@@ -1,9 +1,10 @@
-"""NAT as a server computes it: frozen, so that all that meets x is one matrix below the base's own.
+"""NAT as a server computes it: frozen weights, so that a single matrix is applied to x.
 
-With the names of nat/layer.py, and W's bias b: A+, A−, E and C1·W are multiplied once, at export. A server appends them
-to W, and one product gives base, z+, z−, Ex and C1·base. What is left to add to base are the unit's few lines and one
-product with `up`: C2, or s·B± where there is no V, or s·B+ where a projection has no unit.
-No more than torch is imported here, since the plugin for vLLM loads this module into every process of vLLM.
+With the names of `layer`, and W's bias b: A+, A−, E and C1·W are computed once, at export. A server appends them to W,
+so that one product gives base, z+, z−, Ex and C1·base. Then only the gate and one product with `up` are left: C2, or
+s·B± if there is no V, or s·B+ for a layer without a unit.
+
+This module imports only torch, since the plugin for vLLM loads it into every process of vLLM.
 """
 
 from __future__ import annotations
@@ -11,26 +12,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nsad_cli.models.nat.unit import chosen, gate, hidden, mixed
+from nsad_cli.models.nat.unit import gate, hidden, mix_hidden, weigh_projections
 
 METHOD = "nsad"
 """The name of the quantization method in an exported folder's config.json."""
 VERSION = 1
-"""Of the tensors below: a server refuses another one."""
+"""The version of the tensors below; a server refuses any other."""
 PREFIX = "nsad_"
-"""Before the name of each tensor, after the path of its projection."""
+"""The prefix of each tensor's name, after the path of its layer."""
 BELOW = ("a_pos", "a_neg", "e", "c1w")
-"""What is appended to W, in this order: [r+, d_in], [r−, d_in], [r+ + r−, d_in], [size, d_in]."""
+"""The rows appended to W, in this order: [r+, d_in], [r−, d_in], [r+ + r−, d_in], [size, d_in]."""
 REST = ("c1b", "mix", "up", "check")
-"""C1·b [size]; [P+, P−] [size, r+ + r−]; what leads back [d_out, …]; W times `probe`, [d_out]."""
+"""C1·b [size]; [P+, P−] [size, r+ + r−]; the output matrix [d_out, …]; W times `probe`, [d_out]."""
 
 
 def served_tensors(
     matrices: dict[str, Tensor], s_pos: float, s_neg: float, weight: Tensor, bias: Tensor | None
 ) -> dict[str, Tensor]:
-    """One projection's tensors for a server, in the dtype of its weight; worked out in float64.
+    """Compute one layer's tensors for a server, in float64, and convert them to the dtype of its weight.
 
-    matrices: as nat/layer.py's `unit_matrices`; a_pos and b_pos alone for a projection that has a LoRA and no unit.
+    Args:
+        matrices: See `unit_matrices`; only a_pos and b_pos for a layer with a LoRA and no unit.
+        s_pos: alpha / r of the positive adapter.
+        s_neg: alpha / r of the negative adapter.
+        weight: The layer's weight W, [d_out, d_in].
+        bias: The layer's bias, [d_out].
     """
     m = {name: value.detach().double() for name, value in matrices.items()}
     w, b_pos = weight.detach().double(), s_pos * m["b_pos"]
@@ -49,12 +55,12 @@ def served_tensors(
 
 
 def probe(weight: Tensor) -> Tensor:
-    """A fixed vector as wide as W's input: W times it tells whether a server's W is the one that we know."""
+    """Return a fixed vector [d_in]: W times this vector shows whether a server's W is the expected one."""
     return torch.linspace(-1, 1, weight.shape[1], dtype=weight.dtype, device=weight.device)
 
 
 class ServedUnit(nn.Module):
-    """One projection's adapter, frozen."""
+    """One layer's adapter, frozen."""
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         super().__init__()
@@ -63,9 +69,9 @@ class ServedUnit(nn.Module):
         self.widths = [sum(self.ranks), *(len(tensors[name]) for name in BELOW[2:] if name in tensors)]
         self.gated = "e" in tensors
         self.below: Tensor | None = torch.cat(below)
-        """[sum of widths, d_in]: what goes below W; whoever has put it there sets it to None."""
+        """[sum of widths, d_in]: the rows to append to W; the caller sets it to None afterwards."""
         self.bias: Tensor | None = torch.zeros(sum(self.widths), dtype=below[0].dtype, device=below[0].device)
-        """[sum of widths]: what goes below W's bias, where it has one; None as `below`."""
+        """[sum of widths]: the values to append to W's bias, if it has one; then also set to None."""
         if "c1b" in tensors:
             self.bias[-len(tensors["c1b"]) :] = tensors["c1b"]
         self.register_buffer("up", tensors["up"], persistent=False)
@@ -74,12 +80,12 @@ class ServedUnit(nn.Module):
                 self.register_buffer(name, part.contiguous(), persistent=False)
 
     def forward(self, base: Tensor, low: Tensor) -> Tensor:
-        """The adapted output: base [N, d_out] and low [N, sum of widths], what `below` and its bias made of x."""
+        """Compute the adapted output from base [N, d_out] and low [N, sum of widths], the product of `below` with x."""
         if not self.gated:
             return torch.addmm(base, low, self.up.T)
         z, e, *shared = low.split(self.widths, -1)
         a, parts = gate(z, e).to(z.dtype), z.split(self.ranks, -1)
         if shared:
             u_pos, u_neg = hidden(shared[0], parts, self.p_pos, self.p_neg)
-            return torch.addmm(base, mixed(u_pos, u_neg, a), self.up.T)
-        return torch.addmm(base, chosen(parts, a), self.up.T)
+            return torch.addmm(base, mix_hidden(u_pos, u_neg, a), self.up.T)
+        return torch.addmm(base, weigh_projections(parts, a), self.up.T)

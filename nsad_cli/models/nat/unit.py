@@ -1,4 +1,4 @@
-"""The parts of the unit's rearranged form (nat/layer.py) that training and serving share: pure tensor functions."""
+"""Pure tensor functions of the integration unit's rearranged form (see `layer`), shared by training and serving."""
 
 from __future__ import annotations
 
@@ -13,23 +13,41 @@ if TYPE_CHECKING:
 
 
 def gate(z: Tensor, e: Tensor) -> Tensor:
-    """A of each token, in float32 or wider; z = [z+, z−] and Ex, [N, r+ + r−] each → [N, 1]."""
+    """Compute the gate a of each token in at least float32.
+
+    Args:
+        z: [z+, z−], [N, r+ + r−].
+        e: Ex, [N, r+ + r−].
+
+    Returns:
+        The gate, [N, 1].
+    """
     wide = torch.promote_types(z.dtype, torch.float32)
     return torch.sigmoid((z.to(wide) * e.to(wide)).sum(-1, keepdim=True)) - 0.5
 
 
 def hidden(shared: Tensor, parts: Sequence[Tensor], p_pos: Tensor, p_neg: Tensor) -> tuple[Tensor, Tensor]:
-    """u+ and u−, V's hidden layer before its GELU: C1·base [N, size] and z± [N, r] → [N, size] each; p± are s·C1·B±."""
+    """Compute V's hidden layer before its GELU, for both adapters.
+
+    Args:
+        shared: C1·base, [N, size].
+        parts: z+ and z−, [N, r] each.
+        p_pos: s·C1·B+, [size, r].
+        p_neg: s·C1·B−, [size, r].
+
+    Returns:
+        u+ and u−, [N, size] each.
+    """
     z_pos, z_neg = parts
     return torch.addmm(shared, z_pos, p_pos.T), torch.addmm(shared, z_neg, p_neg.T)
 
 
-def mixed(u_pos: Tensor, u_neg: Tensor, a: Tensor) -> Tensor:
-    """(1−a)·gelu(u+) + a·gelu(u−), with a [N, 1] in their dtype."""
+def mix_hidden(u_pos: Tensor, u_neg: Tensor, a: Tensor) -> Tensor:
+    """Compute (1−a)·gelu(u+) + a·gelu(u−), with a [N, 1] in their dtype."""
     return torch.lerp(F.gelu(u_pos), F.gelu(u_neg), a)
 
 
-def chosen(parts: Sequence[Tensor], a: Tensor) -> Tensor:
-    """[(1−a)·z+, a·z−]: what B+ and B− take where `unit_value` is `identity`; parts are z±."""
+def weigh_projections(parts: Sequence[Tensor], a: Tensor) -> Tensor:
+    """Compute [(1−a)·z+, a·z−], the input of B+ and B− if `unit_value` is `identity`; `parts` are z+ and z−."""
     z_pos, z_neg = parts
     return torch.cat([(1 - a) * z_pos, a * z_neg], -1)

@@ -37,11 +37,13 @@ def curve(log: EventLog, stage: str, metric: str) -> list[tuple[float, float]]:
 
 def test_what_a_run_emits_is_read_back(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    run.emit(
+    run.events.emit(
         "nat", 1, 2, loss=2.5, alpha={"layers.0.q": 0.1, "layers.0.v": -0.2}, gpus=[{"percent": None}, {"percent": 7}]
     )
-    run.emit("nat", 2, 2, loss=float("nan"), alpha={"layers.0.q": 0.3, "layers.0.v": 0.0}, gpus=[{"percent": 1}, {}])
-    run.emit("nat", 2, 2, held_out_loss=2.0, calibrated=True)
+    run.events.emit(
+        "nat", 2, 2, loss=float("nan"), alpha={"layers.0.q": 0.3, "layers.0.v": 0.0}, gpus=[{"percent": 1}, {}]
+    )
+    run.events.emit("nat", 2, 2, held_out_loss=2.0, calibrated=True)
     log = read(tmp_path / "events.jsonl")
     assert log.stages == ["nat"]
     assert log.latest == "nat"
@@ -318,7 +320,7 @@ def test_reading_a_log_needs_no_numpy() -> None:
         "from nsad_cli.dashboard.live.event_log import EventLog\n"
         "from nsad_cli.runs.run import Run\n"
         "run = Run(pathlib.Path(tempfile.mkdtemp()))\n"
-        "run.emit('nat', 2, 2, loss=1.0); run.emit('nat', 1, 2, loss=1.0)\n"
+        "run.events.emit('nat', 2, 2, loss=1.0); run.events.emit('nat', 1, 2, loss=1.0)\n"
         "log = EventLog(run.path / 'events.jsonl'); log.poll()\n"
         "assert log.last.step == 1\n"
         "print('numpy' in sys.modules)"

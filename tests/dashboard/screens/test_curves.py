@@ -230,7 +230,7 @@ def test_the_stage_that_a_process_works_on_is_marked(log: Path) -> None:
         await settle(pilot)
         assert "▸" not in shown(pilot)
         with run.lock():
-            run.emit("ranker", 1, 9, loss=0.5)
+            run.events.emit("ranker", 1, 9, loss=0.5)
             await settle(pilot)
         assert "▸ranker" in shown(pilot)
 
@@ -507,8 +507,8 @@ def test_names_from_a_log_steer_no_terminal(tmp_path: Path) -> None:
 def test_results_told_once_are_no_curves(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for step in (1, 2, 3):
-        run.emit("ranker", step, 3, loss=0.5, pair_accuracy=0.5, gpus=[{"percent": 3}])
-    run.emit("ranker", 3, 3, ece_before=0.2, chains=104)
+        run.events.emit("ranker", step, 3, loss=0.5, pair_accuracy=0.5, gpus=[{"percent": 3}])
+    run.events.emit("ranker", 3, 3, ece_before=0.2, chains=104)
     log = EventLog(tmp_path / "events.jsonl")
     log.poll()
     assert [figure.title for figure in figures(log, "ranker")] == ["loss", "pair accuracy", "gpus.0.percent"]

@@ -181,7 +181,7 @@ def test_the_counts_grow_while_others_write(home: Path) -> None:
             for number in range(4, 7):
                 store.add_draws([Draw("p2", "gpt", number, "one more")], PARAMS)
             key = store.draw_keys("gpt", PARAMS)["p2", 6]
-            store.set_verdicts([(key, Grade(Verdict.WRONG, "9", "differs"))], "5")
+            store.verdicts.record([(key, Grade(Verdict.WRONG, "9", "differs"))], "5")
             store.add_draws([Draw("p2", "gpt", 0, "of other settings")], "k2")
             view._next_count = 0.0  # no matter how long the first count took
             text = await look(pilot)

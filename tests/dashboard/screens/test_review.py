@@ -11,6 +11,7 @@ from nsad_cli.dashboard.screens import review as settle_view
 from nsad_cli.grading.review_statistics import waiting
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewSource
+from nsad_cli.store.reviews import Reviews
 from tests.dashboard.screens.test_data import look, show, steady
 from tests.helpers.rationale_stores import PARAMS, fill, make_run
 from tests.helpers.screens import check_snapshot
@@ -40,7 +41,7 @@ def reviews(path: Path) -> dict[int, str]:
 def order(path: Path) -> list[int]:
     """The keys of the disputed draws, in the order of `nsad grade --review`."""
     with Store(path) as store:
-        return [label.key for label in waiting(store.labels(PARAMS), ReviewSource.DISPUTED)]
+        return [label.key for label in waiting(store.reviews.labels(PARAMS), ReviewSource.DISPUTED)]
 
 
 @pytest.mark.parametrize("size", [(50, 20), (80, 24), (120, 36), (200, 50)])
@@ -118,20 +119,22 @@ def test_a_locked_store_is_told_and_nothing_is_lost(path: Path, monkeypatch: pyt
 def test_a_full_disk_is_told_and_nothing_is_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys, full = order(path), [True]
 
+    class CrowdedReviews(Reviews):
+        def record(self, *arguments: Any) -> None:
+            if full[0]:
+                with self._db.transaction() as db:  # what fills the disk, in the same moment
+                    db.execute("CREATE TABLE filler AS SELECT zeroblob(1000000)")
+            super().record(*arguments)
+
     class Crowded(Store):
         """A store without room for another page: SQLite's own way to a full disk."""
 
-        def __init__(self, path: Path, *, patience: float) -> None:
-            super().__init__(path, patience=patience)
+        def __init__(self, path: Path, *, lock_timeout: float) -> None:
+            super().__init__(path, lock_timeout=lock_timeout)
+            self.reviews = CrowdedReviews(self._db)
             if full[0]:
                 (pages,) = self._db.execute("PRAGMA page_count").fetchone()
                 self._db.execute(f"PRAGMA max_page_count = {pages}")
-
-        def review(self, *arguments: Any) -> None:
-            if full[0]:
-                with self._db.writing() as db:  # what fills the disk, in the same moment
-                    db.execute("CREATE TABLE filler AS SELECT zeroblob(1000000)")
-            super().review(*arguments)
 
     monkeypatch.setattr(settle_view, "Store", Crowded)
 

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from nsad_cli.errors import NsadError
+from nsad_cli.models.nat.adapter_files import load_adapter, save_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.nat.layer import NatLinear, literal_output
 
@@ -228,10 +229,10 @@ def test_alphas_are_means_over_tokens_and_cost_nothing_unless_asked() -> None:
     adapters = make()
     shake(adapters, "nat", 3)
     logits(adapters, "nat")
-    assert adapters.alphas("nat") == {}
-    adapters.record_alphas(True)
+    assert adapters.layers.alphas("nat") == {}
+    adapters.layers.record_alphas(True)
     logits(adapters, "nat")
-    found = adapters.alphas("nat")
+    found = adapters.layers.alphas("nat")
     assert len(found) == 4
     assert all(-0.5 <= value <= 0.5 for value in found.values())
     assert any(abs(value) > 1e-4 for value in found.values())
@@ -243,7 +244,7 @@ def test_a_negative_or_nce_folder_is_stock_peft(tmp_path: Path, tiny_llama: Path
     adapters.add_lora("negative", QV, 0)
     shake(adapters, "negative", 1)
     expected = logits(adapters, "negative")
-    adapters.save("negative", tmp_path / "negative")
+    save_adapter(adapters, "negative", tmp_path / "negative")
     stock = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_llama).eval(), tmp_path / "negative")
     with torch.no_grad():
         assert torch.equal(stock(input_ids=torch.arange(1, 13).view(2, 6)).logits, expected)
@@ -259,28 +260,28 @@ def test_nat_refuses_to_be_merged() -> None:
 
 def test_nat_with_another_negative_adapter_is_refused(tmp_path: Path) -> None:
     adapters = make()
-    adapters.save("nat", tmp_path / "nat")
+    save_adapter(adapters, "nat", tmp_path / "nat")
     shake(adapters, "negative", 99)
     adapters.delete("nat")
     with pytest.raises(NsadError, match="another negative adapter"):
-        adapters.load("nat", tmp_path / "nat")
+        load_adapter(adapters, "nat", tmp_path / "nat")
 
 
 def test_what_is_no_adapter_is_refused(tmp_path: Path) -> None:
     adapters = make()
     with pytest.raises(NsadError, match="holds no usable adapter"):
-        adapters.load("nce", tmp_path)
-    adapters.save("negative", tmp_path / "negative")
+        load_adapter(adapters, "nce", tmp_path)
+    save_adapter(adapters, "negative", tmp_path / "negative")
     (tmp_path / "negative" / "adapter_model.safetensors").write_bytes(b"cut short")
     with pytest.raises(NsadError, match="holds no usable adapter"):
-        adapters.load("nce", tmp_path / "negative")
+        load_adapter(adapters, "nce", tmp_path / "negative")
 
 
 def test_an_adapter_of_another_shape_is_refused(tmp_path: Path) -> None:
-    make().save("negative", tmp_path / "negative")
+    save_adapter(make(), "negative", tmp_path / "negative")
     other = Adapters(LlamaForCausalLM(LlamaConfig(**{**SHAPE, "hidden_size": 64})))
     with pytest.raises(NsadError, match="does not fit"):
-        other.load("negative", tmp_path / "negative")
+        load_adapter(other, "negative", tmp_path / "negative")
     assert other.names() == []
 
 

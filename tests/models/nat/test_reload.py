@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import AutoModelForCausalLM
 
+from nsad_cli.models.nat.adapter_files import save_adapter
 from nsad_cli.models.nat.adapters import Adapters
 from tests.models.nat.test_layer import QV, logits, shake
 
@@ -19,12 +20,13 @@ LOAD = """
 import sys, torch
 from pathlib import Path
 from transformers import AutoModelForCausalLM
+from nsad_cli.models.nat.adapter_files import load_adapter
 from nsad_cli.models.nat.adapters import Adapters
 model, folder = sys.argv[1], Path(sys.argv[2])
 adapters = Adapters(AutoModelForCausalLM.from_pretrained(model).eval())
-adapters.load("negative", folder / "negative")
-adapters.load("nce", folder / "nce")
-adapters.load("nat", folder / "nat", negative="negative")
+load_adapter(adapters, "negative", folder / "negative")
+load_adapter(adapters, "nce", folder / "nce")
+load_adapter(adapters, "nat", folder / "nat", negative="negative")
 found = {}
 for name in ("negative", "nat", "nce"):
     with torch.no_grad(), adapters.use(name):
@@ -46,7 +48,7 @@ def test_a_new_process_computes_identical_logits(tmp_path: Path, tiny_llama: Pat
     storages = {p.data_ptr() for p in adapters.base.parameters()}
     assert len(storages) == len(list(adapters.base.parameters()))  # one copy of everything, the base included
     for name in ("negative", "nat", "nce"):
-        adapters.save(name, tmp_path / name)
+        save_adapter(adapters, name, tmp_path / name)
     subprocess.run([sys.executable, "-c", LOAD, str(tiny_llama), str(tmp_path)], check=True, timeout=120)
     found = torch.load(tmp_path / "logits.pt")
     for name in ("negative", "nat", "nce"):

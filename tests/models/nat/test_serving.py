@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from nsad_cli.errors import NsadError
+from nsad_cli.models.nat.adapter_export import served_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.nat.layer import literal_output, unit_matrices
 from nsad_cli.models.nat.serving import PREFIX, ServedUnit, probe, served_tensors
@@ -46,7 +47,7 @@ def test_it_equals_the_equations(d_in: int, d_out: int, value: str, negative_r: 
 
 def test_a_projection_without_a_unit_is_its_lora() -> None:
     adapters = adapted(unit_targets=("q_proj",))
-    (layer,) = [layer for path, layer in adapters._nat_layers if path.endswith("0.self_attn.v_proj")]
+    (layer,) = [layer for path, layer in adapters.layers if path.endswith("0.self_attn.v_proj")]
     matrices = unit_matrices(layer, "nat")
     assert set(matrices) == {"a_pos", "b_pos"}
     plain = layer.get_base_layer()
@@ -59,21 +60,21 @@ def test_a_projection_without_a_unit_is_its_lora() -> None:
 
 def test_every_projection_is_named_by_its_path() -> None:
     adapters = adapted(unit_targets=("q_proj",))
-    found = adapters.served("nat")
+    found = served_adapter(adapters, "nat")
     paths = {key.rpartition(f".{PREFIX}")[0] for key in found}
     assert paths == {f"model.layers.{i}.self_attn.{name}_proj" for i in (0, 1) for name in "qv"}
     weights = dict(adapters.base.named_parameters())
     for path in paths:
         w = weights[f"{path}.base_layer.weight"]
         assert torch.allclose(found[f"{path}.{PREFIX}check"], w @ probe(w))
-    assert not [name for name, _ in adapters.bare().named_parameters() if "lora" in name or "base_layer" in name]
+    assert not [name for name, _ in adapters.remove_all().named_parameters() if "lora" in name or "base_layer" in name]
 
 
 def test_what_no_server_can_compute_is_refused() -> None:
     config = LlamaConfig(**SHAPE, tie_word_embeddings=True)
     adapters = adapted(LlamaForCausalLM(config).double(), targets=("q_proj", "lm_head"))
     with pytest.raises(NsadError, match="cannot be served") as error:
-        adapters.served("nat")
+        served_adapter(adapters, "nat")
     assert "`lm_head`" in error.value.why
 
 

@@ -44,7 +44,7 @@ def make(
         for _, parameter in adapters.parameters_of(name):
             nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
     adapters.train_only("nat")
-    adapters._activate("nat")
+    adapters.layers.activate("nat")
     (layer,) = [module for module in model.modules() if isinstance(module, NatLinear)]
     return layer.to(dtype).train()
 

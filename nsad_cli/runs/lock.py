@@ -1,0 +1,63 @@
+"""The lock of a run's folder; the operating system releases it when the process that holds it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from nsad_cli.errors import NsadError
+from nsad_cli.utils.distributed import is_main_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RETRY_SECONDS = 0.02
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, run_name: str) -> Iterator[None]:
+    """Hold the lock file exclusively; of several processes that train together only the main one does.
+
+    Raises:
+        NsadError: Another process holds the lock.
+    """
+    if not is_main_process():
+        yield
+        return
+    with path.open("a+") as file:
+        # `is_locked` takes the lock for an instant: a busy lock is tried again.
+        if not _try_lock(file, fcntl.LOCK_EX, attempts=5):
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise NsadError(
+                f"run `{run_name}` is in use",
+                f"process {holder} is writing to it",
+                "wait for it to end, or use another run with --run NAME",
+            )
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock file exclusively."""
+    if not path.exists():
+        return False
+    with path.open() as file:
+        return not _try_lock(file, fcntl.LOCK_SH, attempts=1)
+
+
+def _try_lock(file: TextIO, kind: int, attempts: int) -> bool:
+    for left in reversed(range(attempts)):
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if left:
+                time.sleep(RETRY_SECONDS)
+    return False

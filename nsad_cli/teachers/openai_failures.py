@@ -1,0 +1,130 @@
+"""What a failed request to an OpenAI-compatible server means: retry it, give its draws up, or stop altogether."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.errors import NsadError
+from nsad_cli.utils.api_keys import NO_CONNECTION
+from nsad_cli.utils.rate_limit import MAX_RETRIES, retry_after
+
+if TYPE_CHECKING:
+    from nsad_cli.teachers.base import Usage
+    from nsad_cli.teachers.openai_chat import ChatModel
+    from nsad_cli.teachers.openai_servers import Server, Servers
+
+REFUSAL_TIMEOUT_SECONDS = 600.0
+"""Seconds without a usable reply from any server after which a request that gets 429 fails for good."""
+MAX_INVALID_REPLIES = 2
+"""Attempts after which a server that has never returned a chat completion is taken for some other service."""
+
+
+class RetryError(Exception):
+    """The request failed, but another attempt may succeed."""
+
+    def __init__(
+        self, reason: str, *, wait: bool = True, counts: bool = True, paid: bool = False, usage: Usage = None
+    ) -> None:
+        """Describe the failure.
+
+        Args:
+            reason: Why the request failed.
+            wait: Whether to back off before the next attempt.
+            counts: Whether it counts as an attempt.
+            paid: Whether the failed request may have been charged for.
+            usage: The tokens charged, if known.
+        """
+        super().__init__(reason)
+        self.reason, self.wait, self.counts, self.paid, self.usage = reason, wait, counts, paid, usage
+
+
+class PermanentError(Exception):
+    """The request failed, and so would every further attempt."""
+
+
+class SingleSamplesOnlyError(Exception):
+    """The server rejects a request for several draws; it may not support the parameter `n`."""
+
+
+class FailureClassifier:
+    """Turns the errors of the openai client into RetryError, PermanentError, SingleSamplesOnlyError or NsadError."""
+
+    def __init__(self, teacher: ChatModel, servers: Servers) -> None:
+        self.teacher, self.servers = teacher, servers
+
+    def classify(self, error: Exception, server: Server, draws: int, sent: dict[str, Any], attempt: int) -> Exception:
+        """Classify a failed request; an NsadError concerns all requests.
+
+        Args:
+            error: The client's error, or ValueError for a body that is no chat completion.
+            server: The server that the request was sent to.
+            draws: How many draws it was for.
+            sent: The sampling parameters that it was sent with.
+            attempt: How many attempts failed before.
+        """
+        import openai
+
+        teacher, url = self.teacher, server.client.base_url
+        text = teacher.scrub(error)
+        if isinstance(error, openai.BadRequestError):
+            if teacher.give_way(error, sent):
+                return RetryError(text, wait=False)
+            return SingleSamplesOnlyError() if draws > 1 else PermanentError(text)
+        if isinstance(error, openai.AuthenticationError):
+            return NsadError(
+                f"{url} refused the API key",
+                "the server answered 401",
+                f"check the variable {teacher.settings.api_key_env}",
+            )
+        if isinstance(error, openai.NotFoundError):
+            return NsadError(f"{url} does not know the model `{teacher.name}`", text, "check --teacher and --base-url")
+        if isinstance(error, openai.RateLimitError):
+            return self._rate_limited(error, server, text)
+        if isinstance(error, openai.APIConnectionError):
+            return self._unconnected(error, server, text)
+        if isinstance(error, openai.APIStatusError):
+            if error.status_code == 503 and retry_after(error.response.headers):
+                return self._rate_limited(error, server, text)
+            temporary = error.status_code >= 500 or error.status_code in (408, 409)
+            return RetryError(text) if temporary else PermanentError(text)
+        if not server.answered and attempt == MAX_INVALID_REPLIES:
+            return NsadError(f"what {url} answers is no chat completion", text, "check --base-url (most end in /v1)")
+        return RetryError(text, paid=True)
+
+    def _rate_limited(self, error: Any, server: Server, text: str) -> Exception:
+        """Classify 429, or 503 with a time to wait: slow down, without limit on attempts while any server answers."""
+        if error.code == "insufficient_quota":
+            return NsadError(
+                f"{server.client.base_url} answers no more: the account's quota is used up",
+                text,
+                "add credit, and run the same command again: draws that arrived are kept",
+            )
+        if asyncio.get_running_loop().time() - self.servers.last_answer > REFUSAL_TIMEOUT_SECONDS:
+            return PermanentError(
+                f"nothing but refusals ({error.status_code}) for {REFUSAL_TIMEOUT_SECONDS / 60:.0f} minutes: {text}"
+            )
+        server.limiter.refused(error.response.headers)
+        return RetryError(text, wait=False, counts=False)
+
+    def _unconnected(self, error: Any, server: Server, text: str) -> Exception:
+        """Classify a broken, refused or timed-out connection; a server that accepts none is dropped."""
+        import openai
+
+        cause = error.__cause__
+        if type(cause).__name__ not in NO_CONNECTION:
+            timed_out = isinstance(error, openai.APITimeoutError)
+            reason = f"no answer within {self.teacher.settings.timeout:.0f} s" if timed_out else text
+            return RetryError(reason, wait=not timed_out, paid=True)
+        server.misses += 1
+        is_only = len(self.servers.reachable) == 1
+        if server.misses <= MAX_RETRIES:
+            return RetryError(text, wait=is_only, counts=is_only)
+        self.servers.drop(server)
+        if self.servers.reachable:
+            return RetryError(text, wait=False, counts=False)
+        return NsadError(
+            f"cannot reach {server.client.base_url}",
+            self.teacher.scrub(cause or error),
+            "check --base-url and that the server runs; draws that arrived are kept",
+        )

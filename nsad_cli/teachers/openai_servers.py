@@ -1,0 +1,70 @@
+"""The servers of an OpenAI-compatible teacher: one client and rate limiter for each base URL."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nsad_cli.utils.rate_limit import RateLimiter
+
+if TYPE_CHECKING:
+    from nsad_cli.teachers.openai_chat import ChatModel
+
+
+@dataclass
+class Server:
+    """One base URL."""
+
+    client: Any
+    limiter: RateLimiter
+    answered: bool = False
+    """Whether it has returned a usable reply yet."""
+    misses: int = 0
+    """Connections in a row that it has refused."""
+
+
+class Servers:
+    """The servers that can still be reached."""
+
+    def __init__(self, teacher: ChatModel) -> None:
+        from openai import AsyncOpenAI, DefaultAioHttpClient
+
+        settings = teacher.settings
+        urls: list[str | None] = [*settings.base_url] or [None]
+        self.reachable = [
+            Server(
+                AsyncOpenAI(
+                    api_key=teacher.key or "none",
+                    base_url=url,
+                    max_retries=0,  # the client's own retries would slow down one request, ours slow down all
+                    timeout=settings.timeout,
+                    http_client=DefaultAioHttpClient(),
+                ),
+                RateLimiter(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute),
+            )
+            for url in urls
+        ]
+        self._clients = [server.client for server in self.reachable]
+        self.last_answer = asyncio.get_running_loop().time()
+        """The event loop's time, in seconds, of the last usable reply of any server."""
+
+    def least_busy(self) -> Server:
+        """The server to send the next request to."""
+        return min(self.reachable, key=lambda server: (server.misses, server.limiter.under_way))
+
+    def record_answer(self, server: Server) -> None:
+        """Note that a server has returned a usable reply."""
+        server.answered, server.misses = True, 0
+        server.limiter.answered()
+        self.last_answer = asyncio.get_running_loop().time()
+
+    def drop(self, server: Server) -> None:
+        """Send no more requests to a server."""
+        if server in self.reachable:
+            self.reachable.remove(server)
+
+    async def close(self) -> None:
+        """Close all clients."""
+        for client in self._clients:
+            await client.close()

@@ -1,0 +1,67 @@
+"""The arguments that a stage's settings mean for transformers' Trainer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transformers import TrainingArguments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nsad_cli.config.schema import StageConfig
+
+
+def training_arguments(
+    folder: Path,
+    settings: StageConfig,
+    steps: int,
+    every: int,
+    seed: int,
+    on_cpu: bool,
+    bf16: bool,
+    evaluate: bool,
+) -> TrainingArguments:
+    """Make the arguments of transformers' Trainer, which saves and evaluates every `every` steps.
+
+    Args:
+        folder: Where checkpoints go.
+        settings: The stage's settings.
+        steps: The number of steps.
+        every: Steps between checkpoints, and between evaluations.
+        seed: The seed of the random numbers.
+        on_cpu: Whether to train on the CPU.
+        bf16: Whether to compute in bfloat16.
+        evaluate: Whether there are held-out examples.
+    """
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=1,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        lr_scheduler_type="linear",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        seed=seed,
+        bf16=bf16,
+        use_cpu=on_cpu,
+        train_sampling_strategy="sequential",
+        remove_unused_columns=False,
+        dataloader_pin_memory=not on_cpu,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=None,  # see keep_newest_and_best
+        load_best_model_at_end=evaluate,
+        metric_for_best_model="loss" if evaluate else None,
+        greater_is_better=False if evaluate else None,
+        ddp_find_unused_parameters=False,
+        report_to=[],
+        disable_tqdm=True,
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs take a launcher, never torch's DataParallel
+    return arguments
