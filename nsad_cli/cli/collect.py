@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsad_cli.cli.console import print_json, say
+from nsad_cli.cli.console import print_json
 from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings
 from nsad_cli.errors import UsageError
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
@@ -85,7 +86,7 @@ def collect(
         from nsad_cli.pipeline.dry_run import quote_collection
 
         recipe = recipe_of(run_name, overrides)
-        show_quote(quote_collection(run_name or stopped_run(recipe), recipe, store, say), as_json)
+        show_quote(quote_collection(run_name or stopped_run(recipe), recipe, store), as_json)
         return
     run = new_or_existing_run(run_name, overrides, store)
     if give_up is not None:
@@ -94,12 +95,12 @@ def collect(
     if as_json:
         print_json({"run": run.name, **{key: value for key, value in result.items() if key != "problem_ids"}})
         return
-    say(
+    note(
         f"{result['draws']} draws of {result['problems']} problems by {result['teacher']}, {result['new']} of them new"
         + (f"; {result['failed']} failed" if result["failed"] else "")
         + (f"; ${result['cost']:.4f}" if result.get("cost") else "")
     )
-    say(f"next: nsad grade --run {run.name}")
+    note(f"next: nsad grade --run {run.name}")
 
 
 def _give_up(run: Run, batch: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.console import out, print_json, say
+from nsad_cli.cli.console import out, print_json
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.evaluation.stored_chains import Side
@@ -53,7 +54,7 @@ def compare_runs(
             " and ".join(f"`{side.command(samples, how)}`" for side in (a, b)) + " measure them",
         )
     for item in left:
-        say(f"{item['benchmark']}: {', '.join(item['what'])} left out: {item['why']}")
+        note(f"{item['benchmark']}: {', '.join(item['what'])} left out: {item['why']}")
     if as_json:
         print_json({"a": a.name, "b": b.name, "comparison": rows, "left_out": left})
         return
@@ -91,9 +92,9 @@ def _compared(
     from nsad_cli.grading.checker import Checker
 
     a, b = (side.run for side in sides)
-    ((label, problems),) = load_benchmarks(a, [spec], limit, say)
+    ((label, problems),) = load_benchmarks(a, [spec], limit)
     if b.name != a.name:  # what either run was trained on is left out for both
-        ((_, others),) = load_benchmarks(b, [spec], limit, say)
+        ((_, others),) = load_benchmarks(b, [spec], limit)
         known = {problem.id for problem in others}
         problems = [problem for problem in problems if problem.id in known]
     with Checker() as checker:

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from nsad_cli.cli.console import print_json, say
-from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings
+from nsad_cli.cli.console import print_json
+from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings, with_log_options
+from nsad_cli.utils.logs import note
 
 app = typer.Typer(help="Rationales out to files that TRL reads, and in from them.", no_args_is_help=True)
 
 
 @app.command("export")
+@with_log_options
 def export(
     path: Annotated[Path, typer.Argument(help="FILE.jsonl, FILE.parquet, or a new folder (of the datasets library).")],
     format_: Annotated[
@@ -29,14 +31,14 @@ def export(
     """Write a run's right (D+) and wrong (D−) rationales in a format that TRL's trainers read."""
     from nsad_cli.cli.run_selection import existing_run
     from nsad_cli.errors import NsadError
-    from nsad_cli.pipeline.pipeline import Pipeline
+    from nsad_cli.pipeline.collect_stage import graded_rationales
     from nsad_cli.store.trl_format import FORMATS, rationales_to_rows
     from nsad_cli.utils.row_files import write_rows
 
     chosen = _one_of(format_, FORMATS, "--format")
     right = _one_of(side, ("right", "wrong"), "--side") == "right"
     run = existing_run(run_name)
-    positive, negative = Pipeline(run, say).rationales()
+    positive, negative = graded_rationales(run)
     if chosen == "prompt-completion":
         positive, negative = (positive, []) if right else ([], negative)
     rows = rationales_to_rows(positive, negative, chosen, run.recipe.student.template)
@@ -54,12 +56,13 @@ def export(
     if as_json:
         print_json({"run": run.name, "path": where, "format": chosen, **held, "problems_left_out": left_out})
         return
-    say(f"{held['rows']} rows of {chosen} from {held['right']} right and {held['wrong']} wrong rationales → {where}")
+    note(f"{held['rows']} rows of {chosen} from {held['right']} right and {held['wrong']} wrong rationales → {where}")
     if left_out:
-        say(f"{left_out} problems have right or wrong rationales alone: no pair holds them; --format unpaired does")
+        note(f"{left_out} problems have right or wrong rationales alone: no pair holds them; --format unpaired does")
 
 
 @app.command("import")
+@with_log_options
 def import_(
     path: Annotated[Path, typer.Argument(help="A JSON-lines or Parquet file, or a folder of the datasets library.")],
     store: Annotated[Path | None, typer.Option("--store", help="Share a store between runs.")] = None,
@@ -89,14 +92,14 @@ def import_(
         return
     verdicts = found["verdicts"]
     other = sum(count for name, count in verdicts.items() if name not in ("correct", "wrong"))
-    say(
+    note(
         f"{found['rationales']} rationales of {found['problems']} problems: {found['graded']} graded against a gold "
         f"answer, {found['labelled']} with the label that they brought"
     )
     if found["against_label"]:
-        say(f"{found['against_label']} of those graded are on the other side than their label says: the grade counts")
-    say(f"D+ {verdicts.get('correct', 0)}, D− {verdicts.get('wrong', 0)}, neither {other}")
-    say(f"next: nsad train-nat --run {run.name}")
+        note(f"{found['against_label']} of those graded are on the other side than their label says: the grade counts")
+    note(f"D+ {verdicts.get('correct', 0)}, D− {verdicts.get('wrong', 0)}, neither {other}")
+    note(f"next: nsad train-nat --run {run.name}")
 
 
 def _one_of(value: str, known: tuple[Any, ...], option: str) -> Any:

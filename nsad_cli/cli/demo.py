@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.console import out, print_json, say
+from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, Device, Settings, parse_settings
 from nsad_cli.config.stages import STUDENT
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def demo(device: Device = None, settings: Settings = None, as_json: AsJson = False) -> None:
     """Do the whole job offline with SmolLM2-135M, in about a quarter of an hour on two cores; resumable."""
-    say(
+    note(
         "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run it "
         "again to resume."
     )
@@ -32,7 +33,7 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     results = execute(run, RUN_ORDER)
     rows = results["eval-before"]["results"] + results["eval"]["results"]
     problem = _unsolved(run)
-    say(f"\nsolving one held-out problem:\n  {problem.question}")
+    note(f"\nsolving one held-out problem:\n  {problem.question}")
     ask = make_ask(run.recipe.solve.samples, run.recipe.solve.rule)
     solution = solve_with(run, problem, ask)
     if as_json:

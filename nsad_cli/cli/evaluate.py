@@ -9,6 +9,7 @@ import typer
 
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, Device, EngineName, ProblemSpecs, RunName
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
@@ -91,18 +92,18 @@ def _measure(
     from nsad_cli.cli.render.progress import Display
 
     settings = run.recipe.evaluation
-    with Display(run) as display:
-        display.note("loading the student …")
+    with Display(run):
+        note("loading the student …")
         from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
         from nsad_cli.inference.session import Session
 
-        session = Session(run, note=display.note)
+        session = Session(run)
         with run.lock():
             return evaluate_models(
                 session,
                 stage="eval",
                 models=models or [name for name in settings.models if session.has(name)],
-                benchmarks=load_benchmarks(run, specs, settings.limit if limit is None else limit, display.note),
+                benchmarks=load_benchmarks(run, specs, settings.limit if limit is None else limit),
                 samples=settings.samples if samples is None else samples,
                 engine=engine,
                 stop_at=stop_at,

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from nsad_cli.cli.console import print_json, say
+from nsad_cli.cli.console import print_json
 from nsad_cli.cli.options import AsJson, Device, RunName
+from nsad_cli.utils.logs import note
 
 
 class Server(StrEnum):
@@ -47,11 +48,11 @@ def export(
             f"no model `{model}` to export", "it is not one that a run trains", f"models: {', '.join(trained)}"
         )
     run = Run.open(run_name, finished=True)
-    say(f"run: {run.name}")
+    note(f"run: {run.name}")
     from nsad_cli.inference.export import NOTES, export_for_vllm, export_lora, export_merged
     from nsad_cli.inference.session import Session
 
-    session = Session(run, load_recipe(run.path / "recipe.yaml", {"student.device": device}), say)
+    session = Session(run, load_recipe(run.path / "recipe.yaml", {"student.device": device}))
     if server is not None:
         notes = export_for_vllm(session, folder, model or NAT.name)
     else:
@@ -61,11 +62,11 @@ def export(
         print_json({"folder": str(path), **notes})
         return
     if server is not None:
-        say(f"{notes['model']} of run {run.name} → {path}; its prompt stands in {NOTES}")
-        say(f"serve it: {notes['serve']}")
+        note(f"{notes['model']} of run {run.name} → {path}; its prompt stands in {NOTES}")
+        note(f"serve it: {notes['serve']}")
         return
-    say(f"the {'LoRA' if lora else 'merged student'} of run {run.name} → {path}; its prompt stands in {NOTES}")
+    note(f"the {'LoRA' if lora else 'merged student'} of run {run.name} → {path}; its prompt stands in {NOTES}")
     if lora:
-        say(f'load it: PeftModel.from_pretrained(base, "{path}"), with base = {notes["student"]}')
+        note(f'load it: PeftModel.from_pretrained(base, "{path}"), with base = {notes["student"]}')
     else:
-        say(f'load it: AutoModelForCausalLM.from_pretrained("{path}"), or nsad … --student {path}')
+        note(f'load it: AutoModelForCausalLM.from_pretrained("{path}"), or nsad … --student {path}')

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsad_cli.cli.console import out, print_json, say
+from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, Force, RunName
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.grading.review_statistics import Findings
@@ -58,7 +59,7 @@ def grade(
     out().print(ledger_table(counted["rows"]))
     for line in (*_about_wrong(wrong), *_about_disputed(disputed)):
         out().print(line, markup=False)
-    say(f"next: nsad train-nat --run {run.name}")
+    note(f"next: nsad train-nat --run {run.name}")
 
 
 def _about_wrong(found: Findings) -> list[str]:

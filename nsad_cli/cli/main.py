@@ -26,7 +26,8 @@ from nsad_cli.cli import (
     train,
     vote,
 )
-from nsad_cli.cli.console import print_error
+from nsad_cli.cli.console import print_error, set_up_logging
+from nsad_cli.cli.options import with_log_options
 from nsad_cli.errors import NsadError
 from nsad_cli.utils.version import __version__
 
@@ -66,21 +67,21 @@ def _root(
 START = "Start here"
 STAGES = "Stages"
 RESULTS = "Results"
-app.command("demo", rich_help_panel=START)(demo.demo)
-app.command("run", rich_help_panel=START)(run.run)
-app.command("doctor", rich_help_panel=START)(doctor.doctor)
-app.command("collect", rich_help_panel=STAGES)(collect.collect)
-app.command("grade", rich_help_panel=STAGES)(grade.grade)
-app.command("train-nat", rich_help_panel=STAGES)(train.train_nat)
-app.command("train-nce", rich_help_panel=STAGES)(train.train_nce)
-app.command("train-ranker", rich_help_panel=STAGES)(train.train_ranker)
-app.command("train-baseline", rich_help_panel=STAGES)(train.train_baseline)
-app.command("solve", rich_help_panel=RESULTS)(solve.solve)
-app.command("vote", rich_help_panel=RESULTS)(vote.vote)
-app.command("eval", rich_help_panel=RESULTS)(evaluate.evaluate)
-app.command("export", rich_help_panel=RESULTS)(export.export)
-app.command("dashboard", rich_help_panel=RESULTS)(dashboard.dashboard)
-app.command("stats", rich_help_panel=RESULTS)(stats.stats)
+app.command("demo", rich_help_panel=START)(with_log_options(demo.demo))
+app.command("run", rich_help_panel=START)(with_log_options(run.run))
+app.command("doctor", rich_help_panel=START)(with_log_options(doctor.doctor))
+app.command("collect", rich_help_panel=STAGES)(with_log_options(collect.collect))
+app.command("grade", rich_help_panel=STAGES)(with_log_options(grade.grade))
+app.command("train-nat", rich_help_panel=STAGES)(with_log_options(train.train_nat))
+app.command("train-nce", rich_help_panel=STAGES)(with_log_options(train.train_nce))
+app.command("train-ranker", rich_help_panel=STAGES)(with_log_options(train.train_ranker))
+app.command("train-baseline", rich_help_panel=STAGES)(with_log_options(train.train_baseline))
+app.command("solve", rich_help_panel=RESULTS)(with_log_options(solve.solve))
+app.command("vote", rich_help_panel=RESULTS)(with_log_options(vote.vote))
+app.command("eval", rich_help_panel=RESULTS)(with_log_options(evaluate.evaluate))
+app.command("export", rich_help_panel=RESULTS)(with_log_options(export.export))
+app.command("dashboard", rich_help_panel=RESULTS)(with_log_options(dashboard.dashboard))
+app.command("stats", rich_help_panel=RESULTS)(with_log_options(stats.stats))
 app.add_typer(data.app, name="data", rich_help_panel=RESULTS)
 app.add_typer(runs.app, name="runs", rich_help_panel=RESULTS)
 
@@ -94,6 +95,7 @@ def main() -> NoReturn:
         sys.exit(2)
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
+    set_up_logging()
     # Beside another busy process, torch's threads that spin while they wait run many times slower, alone no faster.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's notice is an interrupt like Ctrl-C

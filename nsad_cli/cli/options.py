@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import typing
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from nsad_cli.cli.console import set_up_logging
 from nsad_cli.generation.engine_spec import HOW
 
 RunName = Annotated[
@@ -49,6 +54,41 @@ ProblemSpecs = Annotated[
         help="math, gsm8k, asdiv, multiarith, svamp, jsonl or arithmetic; repeatable.",
     ),
 ]
+
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print neither notes nor progress; results still go to stdout.")
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, show_default=False, help="Log more: -v details, -vv also what helps to debug."
+    ),
+]
+
+
+def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --quiet and --verbose; one that has a parameter `verbose` of its own also gets its value."""
+    signature = inspect.signature(command)
+    own = "verbose" in signature.parameters
+    hints = typing.get_type_hints(command, include_extras=True)
+    parameters = [
+        parameter.replace(annotation=hints.get(name, parameter.annotation))
+        for name, parameter in signature.parameters.items()
+    ]
+    added = [inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)]
+    if not own:
+        added.append(inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose))
+
+    @functools.wraps(command)
+    def run(*arguments: Any, quiet: bool = False, **named: Any) -> None:
+        verbose = named["verbose"] if own else named.pop("verbose", 0)
+        set_up_logging(quiet=quiet, verbose=verbose)
+        command(*arguments, **named)
+
+    run.__signature__ = signature.replace(parameters=[*parameters, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {item.name: item.annotation for item in (*parameters, *added)}
+    return run
 
 
 def parse_settings(items: list[str] | None) -> dict[str, Any]:

@@ -8,11 +8,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from nsad_cli.cli.console import err, say
+from nsad_cli.cli.console import err
 from nsad_cli.errors import UsageError
 from nsad_cli.grading.review_session import VERDICTS, Item, Settling, items
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewItem, ReviewSource
+from nsad_cli.utils.logs import note
 from nsad_cli.utils.terminal_text import printable
 
 KEYS = "c right  w wrong  n no answer  g bad gold answer  s skip  u undo  m all  q quit"
@@ -37,7 +38,7 @@ def review(store: Store, params: str, sample: int) -> None:
     if found:
         _Reviewer(store, Settling(found)).run()
     else:
-        say(
+        note(
             "nothing to review"
             if sample
             else "nothing is disputed; for a sample of D− there is `nsad grade --review --sample 50`"

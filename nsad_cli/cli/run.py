@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from nsad_cli.cli.console import out, print_json, say
+from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
+from nsad_cli.utils.logs import note
 
 
 def run(
@@ -38,14 +39,14 @@ def run(
         from nsad_cli.cli.render.plan import show_plan
         from nsad_cli.pipeline.plan import make_plan
 
-        show_plan(make_plan(name, loaded, say, force=force), as_json)
+        show_plan(make_plan(name, loaded, force=force), as_json)
         return
     target = Run.create(name, loaded)
-    say(f"run: {target.name}")
+    note(f"run: {target.name}")
     results = execute(target, RUN_ORDER, force=force)
     rows = [row for stage in ("eval-before", "eval") for row in results[stage]["results"]]
     if as_json:
         print_json({"run": target.name, "results": rows})
     elif rows:
         out().print(results_table(rows))
-        say(f'next: nsad solve "…" --run {target.name}')
+        note(f'next: nsad solve "…" --run {target.name}')

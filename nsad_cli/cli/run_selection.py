@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.console import say
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.config.schema import Recipe
@@ -22,7 +22,7 @@ def existing_run(name: str | None, overrides: Mapping[str, Any] | None = None, *
     from nsad_cli.runs.run import Run
 
     run = Run.open(name, finished=finished)
-    say(f"run: {run.name}")
+    note(f"run: {run.name}")
     if overrides and any(value is not None for value in overrides.values()):
         run.write_recipe(load_recipe(run.path / "recipe.yaml", overrides))
     return run
@@ -35,7 +35,7 @@ def new_or_existing_run(name: str | None, overrides: Mapping[str, Any], store: P
     recipe = recipe_of(name, overrides)
     name = name or stopped_run(recipe) or time.strftime("run-%Y%m%d-%H%M%S")
     run = Run.create(name, recipe, store=store)
-    say(f"run: {run.name}")
+    note(f"run: {run.name}")
     return run
 
 
@@ -71,9 +71,9 @@ def execute(run: Run, stages: Sequence[str], *, force: bool = False) -> dict[str
     """Run stages with the live display; the first line appears before anything heavy is imported."""
     from nsad_cli.cli.render.progress import Display
 
-    with Display(run) as display:
-        display.note(f"{run.path}: {', '.join(stages)}")
+    with Display(run):
+        note(f"{run.path}: {', '.join(stages)}")
         sys.stderr.flush()
         from nsad_cli.pipeline.pipeline import run_stages
 
-        return run_stages(run, stages, note=display.note, force=force)
+        return run_stages(run, stages, force=force)

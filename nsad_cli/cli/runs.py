@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from nsad_cli.cli.console import out, print_json, say
-from nsad_cli.cli.options import AsJson
+from nsad_cli.cli.console import out, print_json
+from nsad_cli.cli.options import AsJson, with_log_options
+from nsad_cli.utils.logs import note
 
 app = typer.Typer(help="List runs, or choose the one that other commands use.", invoke_without_command=True)
 
 
 @app.callback()
+@with_log_options
 def runs(context: typer.Context, as_json: AsJson = False) -> None:
     """List runs, the newest first."""
     if context.invoked_subcommand is not None:
@@ -55,7 +57,7 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
         print_json({"runs": rows})
         return
     if not rows:
-        say(f"no runs in {runs_home().resolve()}; make one with `nsad demo` or `nsad run RECIPE`")
+        note(f"no runs in {runs_home().resolve()}; make one with `nsad demo` or `nsad run RECIPE`")
         return
     table = new_table(f"Runs in {runs_home()}", "run", "latest stage", "state", "created", left=4)
     for row in rows:
@@ -65,6 +67,7 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command("use")
+@with_log_options
 def use(
     name: Annotated[str | None, typer.Argument(help="The run; without one, back to the newest.")] = None,
     as_json: AsJson = False,
@@ -76,4 +79,4 @@ def use(
     if as_json:
         print_json({"run": name})
     else:
-        say(f"using run {name}" if name else "using the newest run")
+        note(f"using run {name}" if name else "using the newest run")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsad_cli.cli.console import print_json, say
+from nsad_cli.cli.console import print_json
 from nsad_cli.cli.options import RULES_TOLD, AsJson, Device, EngineName, RunName, StopAt
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.inference.solver import Solution, VoteSettings
@@ -28,7 +29,16 @@ def solve(
     samples: Annotated[int | None, typer.Option("--samples", min=1, help="Chains to draw.")] = None,
     stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 4,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every chain in full, by steps.")] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Print every chain in full, by steps; -vv also what helps to debug.",
+        ),
+    ] = 0,
     run_name: RunName = None,
     engine: EngineName = "hf",
     device: Device = None,
@@ -47,7 +57,7 @@ def solve(
     check_rule(rule)
     parse_engine(engine)
     if file is not None:
-        problems = read_asked(file.expanduser(), say)
+        problems = read_asked(file.expanduser(), note)
     else:
         text = given(question or "").strip()
         if not text:
@@ -63,13 +73,13 @@ def solve(
     if file is not None:
         from nsad_cli.cli.solve_list import solve_list
 
-        solve_list(run, problems, ask, device, engine, verbose=verbose, as_json=as_json)
+        solve_list(run, problems, ask, device, engine, verbose=verbose > 0, as_json=as_json)
         return
     solution = solve_with(run, problems[0], ask, device, engine)
     if as_json:
         print_json(solution_json(solution, ask))
     else:
-        print_solution(solution, ask, verbose=verbose)
+        print_solution(solution, ask, verbose=verbose > 0)
 
 
 def check_rule(rule: str | None, *more: str) -> None:
@@ -97,7 +107,7 @@ def solve_with(
     from nsad_cli.inference.run_solver import open_solver
 
     ask = ask or make_ask(run.recipe.solve.samples, run.recipe.solve.rule)
-    with open_solver(run, [problem], ask, device, engine, note=say) as asking, LiveVotes(asking.solver.ask) as watching:
+    with open_solver(run, [problem], ask, device, engine) as asking, LiveVotes(asking.solver.ask) as watching:
         (solution,) = asking.solver.solve([problem], watching, watching.tokens)
         asking.keep(solution)
     return solution

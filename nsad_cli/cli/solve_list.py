@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.console import err, out, print_json, say
+from nsad_cli.cli.console import err, out, print_json
 from nsad_cli.cli.render.progress import PLAIN_EVERY
 from nsad_cli.cli.render.solution import print_solution, solution_json
 from nsad_cli.inference.run_solver import open_solver
 from nsad_cli.types import Problem
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +39,7 @@ def solve_list(
     solutions: dict[str, Solution] = {}
     printed = 0
     with (
-        open_solver(run, problems, ask, device, engine, note=say) as asking,
+        open_solver(run, problems, ask, device, engine) as asking,
         progress(len(problems)) as (console, solved),
     ):
         for start in range(0, len(problems), asking.together):
@@ -123,7 +124,7 @@ def progress(total: int) -> Iterator[tuple[Console, Callable[[int], None]]]:
             nonlocal last
             if done == total or time.monotonic() - last >= PLAIN_EVERY:
                 last = time.monotonic()
-                say(f"solved {done}/{total}")
+                note(f"solved {done}/{total}")
 
         yield out(), tell
         return

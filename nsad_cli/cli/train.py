@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nsad_cli.cli.console import print_json, say
+from nsad_cli.cli.console import print_json
 from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
 from nsad_cli.config.stages import trained_by
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
@@ -211,14 +212,14 @@ def _report(run: Run, stages: Sequence[str], force: bool, as_json: bool, followi
         return
     for stage, result in results.items():
         held = result["held_out_loss"]
-        say(
+        note(
             f"{stage}: {result['examples']} examples, {result['tokens']} tokens in {result['steps']} steps, "
             f"{result['trained_parameters']:,} parameters, held-out loss {'–' if held is None else f'{held:.4f}'} "
             f"(step {result['best_step']} kept), {result['seconds']:.0f} s → {run.adapter_path(stage)}"
         )
         if "calibration" in result:
-            say(f"{stage}: {_ranks(result['calibration'])}")
-    say(f"next: {following} --run {run.name}")
+            note(f"{stage}: {_ranks(result['calibration'])}")
+    note(f"next: {following} --run {run.name}")
 
 
 def _ranks(report: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from nsad_cli.cli.console import out, print_json, say
+from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import RULES_TOLD, AsJson, StopAt
+from nsad_cli.utils.logs import note
 
 FORMATS = (
     '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, where an answer that is not given is read'
@@ -85,10 +86,10 @@ def _count(file: Path, rule: str, samples: int | None, stop_at: float | None, wa
 
     if stop_at is not None:
         require_stoppable(rule)
-    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file, first_few(say))]
+    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file, first_few(note))]
     require_results(problems, file)
     with Checker() as checker:
-        results = vote_results(problems, rule, checker, say)
+        results = vote_results(problems, rule, checker)
     early = {} if stop_at is None else stopped_early(results, stop_at, wave, rule)
     right, n = sum(item[2] for item in results), len(results)
     right_early = int(early.pop("right", 0))

@@ -20,6 +20,7 @@ from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.files import first_few
 from nsad_cli.utils.hashing import content_key
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from nsad_cli.config.schema import Recipe
     from nsad_cli.inference.session import Session
     from nsad_cli.runs.run import Run
-    from nsad_cli.utils.reporting import Note
 
 Benchmark = tuple[str, list[Problem]]
 """A benchmark's label and the problems of it that are measured."""
@@ -80,14 +80,12 @@ def evaluate_models(
     return report
 
 
-def load_benchmarks(
-    run: Run, specs: Sequence[str], limit: int | None, note: Note, leaks: Leaks | None = None
-) -> list[Benchmark]:
+def load_benchmarks(run: Run, specs: Sequence[str], limit: int | None, leaks: Leaks | None = None) -> list[Benchmark]:
     """Each spec's label with its first `limit` distinct problems, without those that any stage of the run learned
     from or chose by, those that few-shot shows, and those that have no gold answer.
     """
     seen = seen_problems(run, leaks or _known_leaks(run)) | demonstrated(run.recipe)
-    return [(parse_spec(spec).label, unseen_problems(spec, seen, limit, note)) for spec in specs]
+    return [(parse_spec(spec).label, unseen_problems(spec, seen, limit)) for spec in specs]
 
 
 def seen_problems(run: Run, leaks: Leaks) -> set[str]:
@@ -115,10 +113,10 @@ def demonstrated(recipe: Recipe) -> set[str]:
     return {problem_id(item.question) for item in prompts.few_shot(recipe.evaluation)}
 
 
-def unseen_problems(spec: str, seen: set[str], limit: int | None, note: Note) -> list[Problem]:
+def unseen_problems(spec: str, seen: set[str], limit: int | None) -> list[Problem]:
     """A benchmark's first `limit` distinct problems that have a gold answer and are not in `seen`.
 
-    Of problems with one question the first counts; those with another gold answer are told to `note`. Raises NsadError
+    Of problems with one question the first counts; those with another gold answer are noted. Raises NsadError
     where none is left.
     """
     problems = load_problems(spec, on_corrupt=first_few(note))

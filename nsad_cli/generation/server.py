@@ -20,6 +20,7 @@ from nsad_cli.types import Chain, Finish
 from nsad_cli.utils.api_keys import NO_CONNECTION, read_key, scrubbed
 from nsad_cli.utils.hashing import seed_of
 from nsad_cli.utils.logprobs import log_probability
+from nsad_cli.utils.logs import note
 from nsad_cli.utils.rate_limit import MAX_RETRIES, backoff
 
 if TYPE_CHECKING:
@@ -66,12 +67,11 @@ class ServerSampler:
         api_key_env: str = "OPENAI_API_KEY",
         concurrency: int = 64,
         timeout: float = 600.0,
-        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.student, self.base_urls, self.model = student, tuple(base_urls), model
         self.concurrency, self.timeout, self.key_name = concurrency, timeout, api_key_env
         self.key = read_key(api_key_env, f"the model `{model}`")
-        self.note, self._noted = note, False
+        self._noted = False
 
     def sample(
         self,
@@ -164,7 +164,7 @@ class ServerSampler:
         """Say once that a chain is kept without what the server told of its tokens."""
         if not self._noted:
             self._noted = True
-            self.note(f"`{self.model}`: log-probabilities that are none (not numbers, or above 0): kept without them")
+            note(f"`{self.model}`: log-probabilities that are none (not numbers, or above 0): kept without them")
 
 
 @dataclass

@@ -15,9 +15,10 @@ from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.sampling import sampling_key
 from nsad_cli.inference.solver import Solver
 from nsad_cli.store.chains import ChainStore
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from nsad_cli.inference.solver import Solution, VoteSettings
     from nsad_cli.runs.run import Run
@@ -49,15 +50,13 @@ def open_solver(
     ask: VoteSettings,
     device: str | None = None,
     engine: str = "hf",
-    *,
-    note: Callable[[str], None],
 ) -> Iterator[RunSolver]:
     """Load a run's best model and ranker; notes say which, and what the run lacks."""
     note(f"run: {run.name}; loading the student …")
     from nsad_cli.inference.session import Session  # torch takes its time: after the note
 
     recipe = load_recipe(run.path / "recipe.yaml", {"student.device": device})
-    session = Session(run, recipe, note)
+    session = Session(run, recipe)
     model = session.best_model()
     ranker = session.ranker()
     sampling = Sampling.of(recipe.sampling)

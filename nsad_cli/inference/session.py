@@ -64,7 +64,6 @@ class Session:
             device=settings.device,
             dtype=settings.dtype,
             template=settings.template,
-            say=note,
             **more,
         )
 
@@ -159,7 +158,7 @@ class Session:
         if chosen.kind == "server":
             self.need(name)
             served = chosen.served or (self.recipe.student.model if name in UNTRAINED else name)
-            return ServerSampler(self._shown(self.reader, name), chosen.urls, served, note=note)
+            return ServerSampler(self._shown(self.reader, name), chosen.urls, served)
         adapter = None if name in UNTRAINED else name
         if adapter is not None:
             self.load(adapter)
@@ -184,7 +183,7 @@ class Session:
                 "student.load_in_4bit keeps it in bitsandbytes' form, and its answers would be those of another base",
                 "use --engine hf",
             )
-        source, revision = resolve(settings.model, note)
+        source, revision = resolve(settings.model)
         base = Model(source, revision, settings.device, str(self.reader.model.dtype).removeprefix("torch."))
         if name in UNTRAINED:
             return base

@@ -11,6 +11,7 @@ from nsad_cli.grading.extract import extract
 from nsad_cli.types import Ballot, Chain, Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
 from nsad_cli.utils.logprobs import log_probability
+from nsad_cli.utils.logs import note
 from nsad_cli.voting.early_stopping import stopped
 from nsad_cli.voting.rules import BY_RANKER, any_right, chain_weights, of_problem, possible_rule, vote, winner_is_right
 
@@ -55,12 +56,11 @@ def vote_results(
     problems: Sequence[tuple[Problem, list[Chain]]],
     rule: str,
     checker: Checker,
-    note: Callable[[str], None] = lambda _: None,
 ) -> list[tuple[Problem, list[Chain], bool]]:
     """Hold every vote: (problem, completed chains, whether the winner is right); rule `any` is the upper bound.
 
-    Problems of whose chains none has the score that the rule needs are counted by `sc`, and `note` is told how many,
-    as of those without chains. Raises UsageError, naming the problem, where its vote cannot be held, and where no chain
+    Problems of whose chains none has the score that the rule needs are counted by `sc`; a note says how many, and
+    how many have no chains. Raises UsageError, naming the problem, where its vote cannot be held, and where no chain
     at all has a score.
     """
     unscored = sum(possible_rule(chains, rule) != rule for _, chains in problems if chains)

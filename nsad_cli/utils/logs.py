@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 logger = logging.getLogger("nsad")
-"""Silent in a program that sets up no logging; the commands attach a handler on stderr."""
+"""Silent in a program that sets up no logging; the commands attach a handler that prints on stderr."""
 NOTE = 25
 """Level of notes: above INFO, which -v adds, and below WARNING."""
 logging.addLevelName(NOTE, "NOTE")
@@ -14,3 +19,22 @@ logging.addLevelName(NOTE, "NOTE")
 def note(message: str) -> None:
     """Log a note."""
     logger.log(NOTE, "%s", message)
+
+
+def shows_notes() -> bool:
+    """Whether notes are logged; progress is shown only then."""
+    return logger.isEnabledFor(NOTE)
+
+
+@contextlib.contextmanager
+def muted_notes() -> Iterator[None]:
+    """Drop notes while the context lasts, for work whose notes were shown before."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return record.levelno != NOTE
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)

@@ -127,7 +127,7 @@ def opened(name: str | None, kind: str) -> Session:
     if name is not None:
         return Session(Run.open(name))
     run = Run.create("solve", quick_recipe(KINDS[kind]))
-    run_stages(run, [stage for stage in RUN_ORDER if not stage.startswith("eval")], note=lambda _: None)
+    run_stages(run, [stage for stage in RUN_ORDER if not stage.startswith("eval")])
     return Session(run)
 
 

@@ -100,7 +100,7 @@ def nat_folder(folder: Path, targets: Any) -> Path:
 
 def measure(rounds: int, chains: int, tokens: int) -> dict[str, Any]:
     """Every engine in turn, several times."""
-    base = smollm2_folder(print)
+    base = smollm2_folder()
     student = load_student("smollm2", device="cpu", dtype="float32", weights=False)
     student.__dict__["stop_ids"] = frozenset()  # every chain has the same length
     tasks = [Task(p.id, p.question, tuple(range(SHARED))) for p in problems("test", chains // SHARED)]

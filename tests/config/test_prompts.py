@@ -36,6 +36,7 @@ from nsad_cli.teachers.base import Request
 from nsad_cli.training.data import encode
 from nsad_cli.types import Draw, Finish, Problem, Rationale, Verdict, problem_id
 from tests.cli.test_commands import failure, run_nsad
+from tests.helpers.notes import recorded_notes
 from tests.training.test_stages import recipe
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def test_few_shot_is_an_eval_method_with_chains_of_its_own(tiny_llama: Path) -> 
     evaluation = {"benchmarks": ["arithmetic:test"], "limit": 3, "samples": 2, "models": ["few-shot"]}
     evaluation["demonstrations"] = [{"question": "1?", "solution": "1."}]  # the tiny model's context is short
     run = Run.create("shots", recipe(tiny_llama, evaluation=evaluation))
-    results = run_stages(run, ["collect", "grade", "eval-before", "eval"], note=lambda _: None)
+    results = run_stages(run, ["collect", "grade", "eval-before", "eval"])
     rows = results["eval"]["results"]
     assert {row["model"] for row in rows} == {"few-shot"}
     assert {row["n"] for row in rows} == {3}
@@ -212,8 +213,8 @@ def test_what_is_shown_is_never_measured(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
     evaluation = {"demonstrations": [item.model_dump() for item in SHOWN]}
     run = Run.create("shown", validate_recipe({"evaluation": evaluation}, "test"))
-    notes: list[str] = []
-    ((_, left),) = load_benchmarks(run, [f"jsonl@{tmp_path / 'p.jsonl'}"], None, notes.append)
+    notes = recorded_notes()
+    ((_, left),) = load_benchmarks(run, [f"jsonl@{tmp_path / 'p.jsonl'}"], None)
     assert [problem.answer for problem in left] == ["2", "6", "8", "10"]
     assert "1 problems were trained on or" in notes[0]
 
@@ -244,7 +245,7 @@ def test_training_sampling_and_export_prompt_alike_by_chat(tiny_chat: Path, tmp_
     evaluation["demonstrations"] = [item.model_dump() for item in SHOWN]
     student = {"model": str(tiny_chat), "device": "cpu", "template": "chat"}
     run = Run.create("chat", recipe(tiny_chat, student=student, evaluation=evaluation))
-    results = run_stages(run, RUN_ORDER, note=lambda _: None)
+    results = run_stages(run, RUN_ORDER)
     session, problem = Session(run), Problem("p", "3 + 3?", "6", "test")
     (example,) = encode([Rationale(problem, "6", Verdict.CORRECT, 0)], session.student)
     assert session.student.tokenizer.decode(example.prompt) == "[user] 3 + 3?\n[assistant] "
@@ -260,7 +261,7 @@ def test_training_sampling_and_export_prompt_alike_by_chat(tiny_chat: Path, tmp_
     messages = [{"role": "user", "content": problem.question}]
     assert elsewhere.apply_chat_template(messages, add_generation_prompt=True)["input_ids"] == list(example.prompt)
 
-    planned = {stage.stage: stage for stage in make_plan("chat", run.recipe, lambda _: None).stages}["eval"]
+    planned = {stage.stage: stage for stage in make_plan("chat", run.recipe).stages}["eval"]
     rows = results["eval"]["results"]
     assert planned.state == "done"
     assert planned.tokens == sum(r["tokens"] for r in rows if r["rule"] in (None, "sc"))

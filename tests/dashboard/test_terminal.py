@@ -33,7 +33,7 @@ def started(run: Run, stage: str) -> bool:
 def test_a_real_training_is_watched_to_its_end(tiny_llama: Path, tmp_path: Path) -> None:
     changed = {"negative": {**STAGE, "epochs": 100}, "nat": STAGE}
     run = Run.create("watched", recipe(tiny_llama, training={"held_out": 0.1, **changed}))
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    run_stages(run, ["collect", "grade"])
     nsad = [sys.executable, "-m", "nsad_cli"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (

@@ -28,6 +28,7 @@ from nsad_cli.runs.models import model_key
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
+from tests.helpers.notes import recorded_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -283,8 +284,8 @@ def test_a_question_with_two_gold_answers_keeps_the_first_and_says_so(tmp_path: 
     path = tmp_path / "p.jsonl"
     rows = [("1 + 1?", 2), ("1 + 2?", 3), ("1 + 1?", 3), ("1 + 2?", 3)]
     path.write_text("".join(json.dumps({"question": q, "answer": a}) + "\n" for q, a in rows))
-    notes: list[str] = []
-    problems = unseen_problems(f"jsonl@{path}", set(), None, notes.append)
+    notes = recorded_notes()
+    problems = unseen_problems(f"jsonl@{path}", set(), None)
     assert [problem.answer for problem in problems] == ["2", "3"]
     assert len(notes) == 1
     assert ": 1 problems ask again" in notes[0]

@@ -30,6 +30,7 @@ from nsad_cli.models.student import Student, load_student
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
+from tests.helpers.notes import recorded_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,8 +279,8 @@ def test_without_vllm_its_engine_is_told(server: Server, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("wrong", [float("nan"), 1000.0, float("-inf")])
 def test_log_probabilities_that_are_none_are_left_out_and_told(student: Student, wrong: float) -> None:
-    told: list[str] = []
-    sampler = ServerSampler(student, ["http://127.0.0.1:9/v1"], "tiny", note=told.append)
+    told = recorded_notes()
+    sampler = ServerSampler(student, ["http://127.0.0.1:9/v1"], "tiny")
     for values, kept in (([-0.5, 0.004], (-0.5, 0.0)), ([-0.5, wrong], ()), ([wrong, -0.5], ()), ([None, None], ())):
         choice = SimpleNamespace(
             text="ab", finish_reason="stop", logprobs=SimpleNamespace(tokens=["a", "b"], token_logprobs=values)

@@ -20,6 +20,7 @@ from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewedLabel, ReviewSource
 from nsad_cli.types import Draw, Grade, Problem, Verdict
+from tests.helpers.notes import recorded_notes
 from tests.training.test_stages import recipe
 
 REVIEWS = (Verdict.CORRECT, Verdict.WRONG, Verdict.NO_ANSWER, Verdict.BAD_GOLD, None)
@@ -221,7 +222,7 @@ def disputed_run(model: Path, folder: Path) -> Run:
     path = folder / "mine.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     run = Run.create("mine", recipe(model, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 3}))
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    run_stages(run, ["collect", "grade"])
     return run
 
 
@@ -230,8 +231,8 @@ def test_training_after_a_review_trains_again(tiny_llama: Path, tmp_path: Path) 
     params = run.stages()["collect"]["result"]["params"]
 
     def negative() -> tuple[dict[str, Any], bool]:
-        notes: list[str] = []
-        result = run_stages(run, ["grade", "negative"], note=notes.append)["negative"]
+        notes = recorded_notes()
+        result = run_stages(run, ["grade", "negative"])["negative"]
         return result, "negative: already done with these settings" in notes
 
     before, _ = negative()
@@ -244,8 +245,8 @@ def test_training_after_a_review_trains_again(tiny_llama: Path, tmp_path: Path) 
     after, done = negative()
     assert not done
     assert after["weights"] != before["weights"]
-    assert len(Pipeline(run, lambda _: None).corpus().negative) == 9
-    results = [run_stages(run, ["grade"], note=lambda _: None, force=force)["grade"] for force in (False, True)]
+    assert len(Pipeline(run).corpus().negative) == 9
+    results = [run_stages(run, ["grade"], force=force)["grade"] for force in (False, True)]
     assert [result["ledger"]["verdicts"] for result in results] == [{"correct": 8, "wrong": 9, "disputed": 7}] * 2
 
 

@@ -1,7 +1,7 @@
 """The run that version 0.1.0 recorded: unpacking it, and running commands on it.
 
-The archive holds a tiny student, the run trained on it, its exports (for vLLM, and as a plain LoRA), and what the commands
-printed then.
+The archive holds a tiny student, the run trained on it, its exports (for vLLM, and as a plain LoRA), and what the
+commands printed then.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def trained(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     training = recipe(tiny_llama).training.model_dump()
     training["nce"] |= {"learning_rate": 0.01, "epochs": 8}
     run = Run.create("export", recipe(tiny_llama, training=training, sampling={"max_new_tokens": 24}))
-    run_stages(run, ["collect", "grade", "negative", "nat", "nce"], note=lambda _: None)
+    run_stages(run, ["collect", "grade", "negative", "nat", "nce"])
     return run
 
 

@@ -12,6 +12,7 @@ from nsad_cli.errors import UsageError
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.vote_file import read_vote_file, stopped_early, vote_results
 from nsad_cli.utils.logprobs import log_probability
+from tests.helpers.notes import recorded_notes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,9 +122,9 @@ def test_problems_without_chains_or_scores_are_counted_and_told(tmp_path: Path) 
         {"id": "b", "gold": "7", "chains": []},
         {"id": "c", "gold": "7", "chains": [SEVEN, SEVEN]},
     )
-    told: list[str] = []
+    told = recorded_notes()
     with Checker() as checker:
-        results = vote_results(problems, "asc", checker, told.append)
+        results = vote_results(problems, "asc", checker)
         assert [right for _, _, right in results] == [True, False, True]
         assert told[0].startswith("1 of 3 problems have no chain with a score")
         assert "no chains" in told[1]

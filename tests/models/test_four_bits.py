@@ -17,6 +17,7 @@ from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.memory import NF4, measure
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
+from tests.helpers.notes import recorded_notes
 from tests.training.test_stages import recipe
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def test_a_run_in_four_bits_trains_on_what_it_answers_with(tiny_llama: Path, tmp
     values = recipe(tiny_llama)
     student = values.student.model_copy(update=STUDENT)
     run = Run.create("packed", values.model_copy(update={"student": student}))
-    results = run_stages(
-        run, ["collect", "grade", "eval-before", "negative", "nat", "nce", "ranker", "eval"], note=print
-    )
+    results = run_stages(run, ["collect", "grade", "eval-before", "negative", "nat", "nce", "ranker", "eval"])
     for stage in ("negative", "nat", "nce"):
         losses = [
             event.metrics["loss"] for event in run.events.read() if event.stage == stage and "loss" in event.metrics
@@ -65,12 +64,12 @@ def test_interrupted_in_four_bits_it_resumes_to_the_same_adapter(tiny_llama: Pat
     values = recipe(tiny_llama)
     settings = values.model_copy(update={"student": values.student.model_copy(update=STUDENT)})
     whole, stopped = Run.create("whole", settings), Run.create("stopped", settings)
-    run_stages(whole, ["collect", "grade", "negative"], note=lambda _: None)
+    run_stages(whole, ["collect", "grade", "negative"])
     stopped.events.listen(lambda event: signal.raise_signal(signal.SIGINT) if event.step == 2 else None)
     with pytest.raises(KeyboardInterrupt):
-        run_stages(stopped, ["collect", "grade", "negative"], note=lambda _: None)
-    notes: list[str] = []
-    run_stages(Run(stopped.path), ["negative"], note=notes.append)
+        run_stages(stopped, ["collect", "grade", "negative"])
+    notes = recorded_notes()
+    run_stages(Run(stopped.path), ["negative"])
     assert any("resuming at step" in note for note in notes)
     one, other = (load_file(run.adapter_path("negative") / "adapter_model.safetensors") for run in (whole, stopped))
     assert one.keys() == other.keys()

@@ -11,7 +11,7 @@ import pytest
 
 from nsad_cli.collection.collect import collect, params_key
 from nsad_cli.config.schema import RankerConfig, Recipe
-from nsad_cli.config.stages import RUN_ORDER
+from nsad_cli.config.stages import NAT, RUN_ORDER
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import load_student
@@ -35,7 +35,7 @@ TRAINED = ("negative", "nat", "nce", "ranker")
 
 def planned(name: str, settings: Recipe, **more: Any) -> tuple[Plan, dict[str, StagePlan]]:
     """A plan, and its stages by name."""
-    plan = make_plan(name, settings, lambda _: None, **more)
+    plan = make_plan(name, settings, **more)
     return plan, {stage.stage: stage for stage in plan.stages}
 
 
@@ -54,7 +54,7 @@ def story(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     before, stages = planned("whole", recipe(tiny_llama))
     made_nothing = not any(runs_home().iterdir())
     run = Run.create("whole", recipe(tiny_llama))
-    results = run_stages(run, RUN_ORDER, note=lambda _: None)
+    results = run_stages(run, RUN_ORDER)
     return {
         "before": before,
         "stages": stages,
@@ -147,7 +147,7 @@ def test_another_setting_redoes_its_stage_and_what_follows(
 def test_a_checkpoint_saves_its_part(tiny_llama: Path) -> None:
     settings = recipe(tiny_llama)
     run = Run.create("stopped", settings)
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    run_stages(run, ["collect", "grade"])
 
     def interrupt(event: Any) -> None:
         if event.stage == "negative" and event.step == 2:
@@ -155,7 +155,7 @@ def test_a_checkpoint_saves_its_part(tiny_llama: Path) -> None:
 
     run.events.listen(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_stages(run, ["negative"], note=lambda _: None)
+        run_stages(run, ["negative"])
     folder = run.path / "checkpoints" / "negative" / "checkpoint-2"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "complete").touch()
@@ -313,7 +313,7 @@ def test_parameters_and_memory_from_shapes_alone(tiny_llama: Path, value: Any) -
     assert found.unit == 2 * 4 * ((32 + 32) + (32 + 16) + (2 * (32 + 16) if value == "mlp" else 0))
     real = load_student(str(tiny_llama), device="cpu").model
     assert found.base == sum(parameter.numel() for parameter in real.parameters())
-    few, many = (found.training_gib("nat", tokens) for tokens in (100, 800))
+    few, many = (found.training_gib(NAT, tokens) for tokens in (100, 800))
     assert found.weights_gib() < few < many
     half = measure(load_student(str(tiny_llama), device="cpu", dtype="bfloat16", weights=False).model, settings)
     assert half.weights_gib() == found.weights_gib() / 2

@@ -16,6 +16,7 @@ from nsad_cli.problems import arithmetic
 from nsad_cli.problems.decontamination import find_leaks
 from nsad_cli.runs.run import Run
 from nsad_cli.types import Problem, problem_id
+from tests.helpers.notes import recorded_notes
 from tests.training.test_stages import recipe
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def with_overlap(settings: Recipe) -> Recipe:
 @pytest.mark.slow
 def test_training_leaves_them_out_and_says_so_unless_told_otherwise(leaking: Recipe) -> None:
     run = Run.create("leaking", leaking)
-    notes: list[str] = []
-    results = run_stages(run, ["collect", "grade", "eval-before", "negative", "nat"], note=notes.append)
+    notes = recorded_notes()
+    results = run_stages(run, ["collect", "grade", "eval-before", "negative", "nat"])
     (told,) = [note for note in notes if "overlap" in note]
     assert "5 of 20" in told
     assert "5 with jsonl" in told
@@ -78,19 +79,19 @@ def test_training_leaves_them_out_and_says_so_unless_told_otherwise(leaking: Rec
 
     run.write_recipe(with_overlap(leaking))
     notes.clear()
-    results = run_stages(Run(run.path), ["collect", "grade", "eval-before", "negative", "nat"], note=notes.append)
+    results = run_stages(Run(run.path), ["collect", "grade", "eval-before", "negative", "nat"])
     assert sum("already done" in note for note in notes) == 2, "collected and graded alone"
     assert len(results["nat"]["problem_ids"]) == 20
     assert any("3 problems were trained on" in note for note in notes)
     assert {row["n"] for row in results["eval-before"]["results"]} == {8 - COPIED}
 
     run.write_recipe(leaking)
-    benchmarks = load_benchmarks(run, leaking.evaluation.benchmarks, None, lambda _: None)
+    benchmarks = load_benchmarks(run, leaking.evaluation.benchmarks, None)
     assert len(benchmarks[0][1]) == 8 - COPIED, "the weights have seen them, whatever the recipe says now"
 
 
 def test_a_plan_counts_without_them(leaking: Recipe) -> None:
-    plans = [make_plan(name, one, lambda _: None) for name, one in (("a", leaking), ("b", with_overlap(leaking)))]
+    plans = [make_plan(name, one) for name, one in (("a", leaking), ("b", with_overlap(leaking)))]
     samples = [{stage.stage: stage.samples for stage in plan.stages} for plan in plans]
     assert samples[0]["nat"] < samples[1]["nat"]
     assert any("5 of 20" in note for note in plans[0].notes)
@@ -104,20 +105,20 @@ def test_where_nothing_is_left_it_is_told(leaking: Recipe, tmp_path: Path) -> No
     evaluation = leaking.evaluation.model_copy(update={"benchmarks": [f"jsonl@{other}"]})
     run = Run.create("none", leaking.model_copy(update={"evaluation": evaluation}))
     with pytest.raises(NsadError, match="no training problem is left") as error:
-        run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
+        run_stages(run, ["collect", "grade", "negative"])
     assert "20 of 20" in error.value.why
     assert "keep_overlap=true" in error.value.fix
 
 
 def test_a_benchmark_that_cannot_be_read(leaking: Recipe, tmp_path: Path) -> None:
     run = Run.create("gone", leaking)
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    run_stages(run, ["collect", "grade"])
     (tmp_path / "test.jsonl").unlink()
     with pytest.raises(NsadError, match="cannot be checked against") as error:
-        Pipeline(run, lambda _: None).corpus()
+        Pipeline(run).corpus()
     assert "keep_overlap=true" in error.value.fix
     other = write(tmp_path / "b.jsonl", [{"question": question, "answer": "1"} for question in questions(8)])
-    ((_, problems),) = load_benchmarks(run, [f"jsonl@{other}"], None, lambda _: None)
+    ((_, problems),) = load_benchmarks(run, [f"jsonl@{other}"], None)
     assert len(problems) == 8 - COPIED, "then all that was collected counts as seen"
 
 

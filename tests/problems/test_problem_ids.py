@@ -12,6 +12,7 @@ from nsad_cli.pipeline.collect_stage import distinct
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewSource
 from nsad_cli.types import Draw, Problem, Verdict, problem_id
+from tests.helpers.notes import recorded_notes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +44,8 @@ def test_case_and_spaces_do_not(question: str) -> None:
 
 def test_a_problem_stated_twice_counts_once_with_its_first_answer(tmp_path: Path) -> None:
     stated = [problem("one?", "1"), problem("two?", "2"), problem("One?", "11"), problem("two? ", "2")]
-    told: list[str] = []
-    assert [item.answer for item in distinct(stated, told.append)] == ["1", "2"]
+    told = recorded_notes()
+    assert [item.answer for item in distinct(stated)] == ["1", "2"]
     assert told == [
         "2 problems are stated twice and count once, 1 of them with another gold answer: the first one counts"
     ]

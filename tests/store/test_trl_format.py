@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 
 from nsad_cli.config.schema import TEMPLATE, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
-from nsad_cli.pipeline.pipeline import Pipeline, run_stages
+from nsad_cli.pipeline.collect_stage import graded_rationales
+from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.trl_format import rationales_to_rows, read_rationale_row
 from nsad_cli.teachers.recorded import TOLD, RecordedTeacher
 from nsad_cli.types import Problem, Rationale, Verdict, problem_id
 from nsad_cli.utils.row_files import read_rows, write_rows
+from tests.helpers.notes import recorded_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +53,7 @@ def collected(path: Path, name: str) -> Run:
     """A run whose teacher is a file, graded."""
     recipe = validate_recipe({"teacher": {"spec": f"jsonl:{path}", "draws": 64}}, "test")
     run = Run.create(name, recipe)
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    run_stages(run, ["collect", "grade"])
     return run
 
 
@@ -61,8 +63,8 @@ def real(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Sides:
     os.environ["NSAD_HOME"] = str(tmp_path_factory.mktemp("home"))
     source = {"spec": f"gsm8k-solutions:{data}/gsm8k/example_model_solutions.jsonl", "draws": 4}
     run = Run.create("real", validate_recipe({"teacher": source, "problems": {"limit": 150}}, "test"))
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
-    return Pipeline(run, lambda _: None).rationales()
+    run_stages(run, ["collect", "grade"])
+    return graded_rationales(run)
 
 
 # --- there and back ----------------------------------------------------------------------------------------------
@@ -71,7 +73,7 @@ def real(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Sides:
 @pytest.mark.parametrize("kind", KINDS)
 def test_unpaired_comes_back_as_it_was(real: Sides, kind: str, tmp_path: Path) -> None:
     write_rows(rationales_to_rows(*real, "unpaired", TEMPLATE), tmp_path / kind)
-    back = Pipeline(collected(tmp_path / kind, "back"), lambda _: None).rationales()
+    back = graded_rationales(collected(tmp_path / kind, "back"))
     assert all(len(side) > 150 for side in real)
     assert [content(side) for side in back] == [content(side) for side in real]
 
@@ -81,7 +83,7 @@ def test_unpaired_comes_back_as_it_was(real: Sides, kind: str, tmp_path: Path) -
 def test_prompt_completion_carries_one_side(real: Sides, side: int, kind: str, tmp_path: Path) -> None:
     both: tuple[list[Rationale], list[Rationale]] = (real[0], []) if side == 0 else ([], real[1])
     write_rows(rationales_to_rows(*both, "prompt-completion", TEMPLATE), tmp_path / kind)
-    back = Pipeline(collected(tmp_path / kind, "back"), lambda _: None).rationales()
+    back = graded_rationales(collected(tmp_path / kind, "back"))
     assert [content(one) for one in back] == [content(one) for one in both]
 
 
@@ -89,7 +91,7 @@ def test_prompt_completion_carries_one_side(real: Sides, side: int, kind: str, t
 def test_preference_carries_each_text_of_problems_with_both_sides(real: Sides, kind: str, tmp_path: Path) -> None:
     rows = rationales_to_rows(*real, "preference", TEMPLATE)
     write_rows(rows, tmp_path / kind)
-    back = Pipeline(collected(tmp_path / kind, "back"), lambda _: None).rationales()
+    back = graded_rationales(collected(tmp_path / kind, "back"))
     ids = [{item.problem.id for item in side} for side in real]
     expected = [{key for key in content(side) if key[0].id in ids[0] & ids[1]} for side in real]
     assert [set(content(side)) for side in back] == expected
@@ -108,14 +110,14 @@ def test_labels_stand_where_no_gold_answer_is_known(real: Sides, kind: str, tmp_
     run = collected(tmp_path / kind, "back")
     texts = [Counter(item.text for item in side) for side in real]
     for force in (False, True):  # a label outlives grading again
-        run_stages(run, ["grade"], note=lambda _: None, force=force)
-        assert [Counter(i.text for i in side) for side in Pipeline(run, lambda _: None).rationales()] == texts
+        run_stages(run, ["grade"], force=force)
+        assert [Counter(i.text for i in side) for side in graded_rationales(run)] == texts
 
 
 def test_a_gold_answer_goes_before_a_label(tmp_path: Path) -> None:
     row = {"prompt": "1+1?", "completion": "The answer is 2.", "label": False, "answer": 2}
     write_rows([row], tmp_path / "a.jsonl")
-    assert [len(side) for side in Pipeline(collected(tmp_path / "a.jsonl", "a"), lambda _: None).rationales()] == [1, 0]
+    assert [len(side) for side in graded_rationales(collected(tmp_path / "a.jsonl", "a"))] == [1, 0]
 
 
 def test_a_gold_answer_that_the_store_has_is_kept(tmp_path: Path) -> None:
@@ -125,8 +127,8 @@ def test_a_gold_answer_that_the_store_has_is_kept(tmp_path: Path) -> None:
     for name in ("gold", "labelled"):
         recipe = validate_recipe({"teacher": {"spec": f"jsonl:{tmp_path / name}.jsonl"}}, "test")
         run = Run.create(name, recipe, store=tmp_path / "shared.sqlite")
-        run_stages(run, ["collect", "grade"], note=lambda _: None)
-        assert [len(side) for side in Pipeline(run, lambda _: None).rationales()] == [1, 0]
+        run_stages(run, ["collect", "grade"])
+        assert [len(side) for side in graded_rationales(run)] == [1, 0]
     with Store(tmp_path / "shared.sqlite") as store:
         assert [problem.answer for problem in store.problems()] == ["2"]
 
@@ -330,7 +332,7 @@ def test_a_few_bad_rows_are_named_and_many_counted(tmp_path: Path) -> None:
     rows += [{"label": None, "prompt": f"{i}?", "completion": "2"} for i in range(TOLD + 4)]
     for kind in KINDS:
         write_rows(rows, tmp_path / kind)
-        notes: list[str] = []
+        notes = recorded_notes()
         assert RecordedTeacher("jsonl", tmp_path / kind, notes.append).most == 1
         assert len(notes) == TOLD + 1
         assert "2" in notes[0].removeprefix(str(tmp_path))

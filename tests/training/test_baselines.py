@@ -109,7 +109,7 @@ def rivals(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     training = {**recipe(tiny_llama).training.model_dump(), "baseline": {"tokens": 1200, "warmup_steps": 0}}
     run = Run.create("rivals", recipe(tiny_llama, training=training))
     stages = ["collect", "grade", "negative", "nat", "positive", *baselines()]
-    return run, run_stages(run, stages, note=lambda _: None)
+    return run, run_stages(run, stages)
 
 
 def test_every_rival_trains_on_the_same_budget(rivals: tuple[Run, dict[str, Any]]) -> None:
@@ -128,12 +128,11 @@ def test_every_rival_trains_on_the_same_budget(rivals: tuple[Run, dict[str, Any]
 
 def test_rivals_are_loaded_and_evaluated(rivals: tuple[Run, dict[str, Any]]) -> None:
     run, _ = rivals
-    notes: list[str] = []
     rows = evaluate_models(
         Session(run),
         stage="eval",
         models=["nat-control", "redi", "self-distillation"],
-        benchmarks=load_benchmarks(run, ["arithmetic:test"], 2, notes.append),
+        benchmarks=load_benchmarks(run, ["arithmetic:test"], 2),
         samples=0,
     )["results"]
     assert [row["model"] for row in rows] == ["nat-control", "redi", "self-distillation"]
@@ -158,14 +157,14 @@ def test_a_rival_of_both_sides_needs_both(tiny_llama: Path, tmp_path: Path) -> N
     run = Run.create("one-sided", recipe(tiny_llama, problems={}, teacher=teacher))
     for method, words in (("ul", "right and wrong"), ("ft", "human solution"), ("cl", "right and a wrong")):
         with pytest.raises(NsadError, match=words):
-            run_stages(run, ["collect", "grade", method], note=lambda _: None)
+            run_stages(run, ["collect", "grade", method])
 
 
 def test_what_a_rival_needs_is_told(tiny_llama: Path) -> None:
     run = Run.create("alone", recipe(tiny_llama))
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    run_stages(run, ["collect", "grade"])
     with pytest.raises(UsageError, match="nat"):
-        run_stages(run, ["self-distillation"], note=lambda _: None)
+        run_stages(run, ["self-distillation"])
     with pytest.raises(NsadError) as error:
-        run_stages(run, ["redi"], note=lambda _: None)
+        run_stages(run, ["redi"])
     assert "train-baseline cot-kd" in error.value.fix

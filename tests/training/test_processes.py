@@ -132,7 +132,7 @@ def test_two_processes_train_the_rankers_of_one(
     """But for dropout, which each process draws by itself. The probe also on a base that they share out."""
     monkeypatch.setenv("NSAD_HOME", str(tmp_path / "runs"))
     run = Run.create("taught", ranking(tiny_llama, tiny_encoders, "head", epochs=1))
-    run_stages(run, ["collect", "grade", "negative", "nat", "nce"], note=lambda _: None)
+    run_stages(run, ["collect", "grade", "negative", "nat", "nce"])
     answer_half_rightly(run)
     shutil.copytree(tiny_encoders["t5"], tmp_path / "t5")
     config = json.loads((tmp_path / "t5" / "config.json").read_text())

@@ -32,6 +32,7 @@ from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.linear_probe import fit_line
 from nsad_cli.training.ranker_calibration import ENOUGH, Graded, calibrate
 from nsad_cli.types import Chain
+from tests.helpers.notes import recorded_notes
 from tests.training.test_stages import STAGE, assert_same_weights, killed_in_turn, recipe, weights
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def taught(tiny_llama: Path, tiny_encoders: dict[str, Path], tmp_path_factory: p
     """A run up to its student, with chains for a ranker; copied by every test."""
     os.environ["NSAD_HOME"] = str(tmp_path_factory.mktemp("taught"))
     run = Run.create("taught", ranking(tiny_llama, tiny_encoders, "head"))
-    run_stages(run, ["collect", "grade", "negative", "nat", "nce"], note=lambda _: None)
+    run_stages(run, ["collect", "grade", "negative", "nat", "nce"])
     answer_half_rightly(run)
     return run
 
@@ -87,8 +88,8 @@ def test_every_kind_learns_and_is_calibrated(
     kind: str, taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path]
 ) -> None:
     run = copy_of(taught, kind, ranking(tiny_llama, tiny_encoders, kind))
-    planned = {stage.stage: stage for stage in make_plan(kind, run.recipe, lambda _: None).stages}["ranker"]
-    result = run_stages(run, ["ranker"], note=lambda _: None)["ranker"]
+    planned = {stage.stage: stage for stage in make_plan(kind, run.recipe).stages}["ranker"]
+    result = run_stages(run, ["ranker"])["ranker"]
     assert (planned.samples, planned.estimated) == (40, ("samples", "tokens"))
     assert result["examples"] == 40
     assert planned.lora_parameters == result["trained_parameters"]
@@ -123,7 +124,7 @@ def test_every_kind_learns_and_is_calibrated(
     assert wrong is not None
     assert right > wrong or kind == "probe"
     again = copy_of(taught, f"{kind}-again", run.recipe)
-    assert run_stages(again, ["ranker"], note=lambda _: None)["ranker"]["weights"] == result["weights"]
+    assert run_stages(again, ["ranker"])["ranker"]["weights"] == result["weights"]
 
 
 @pytest.mark.parametrize("objective", ["power", "bradley-terry", "bce"])
@@ -144,7 +145,7 @@ def test_the_probe_is_at_its_objectives_optimum(
     assert weight[0] > 0
     assert hits.mean() > 0.6
     run = copy_of(taught, objective, ranking(tiny_llama, tiny_encoders, "probe", objective=objective))
-    result = run_stages(run, ["ranker"], note=lambda _: None)["ranker"]
+    result = run_stages(run, ["ranker"])["ranker"]
     assert result["objective"] == objective
     assert result["calibration"]["ranking_accuracy"] > 0.7
 
@@ -176,7 +177,7 @@ def test_no_problem_that_calibrates_is_learned_from(
     monkeypatch.setattr("nsad_cli.training.ranker_stage.calibrate", graded)
     settings = ranking(tiny_llama, tiny_encoders, "probe", min_pairs=1000, max_examples=None)
     run = copy_of(taught, "apart", settings)
-    result = run_stages(run, ["ranker"], note=lambda _: None)["ranker"]
+    result = run_stages(run, ["ranker"])["ranker"]
     assert result["teacher_pairs"] > 0
     assert len(seen["calibrating"]) == result["calibration"]["problems"] >= 3
     assert len(seen["learned"]) > 10
@@ -190,7 +191,7 @@ def test_a_probe_scores_fresh_chains_without_a_pass_and_kept_ones_with_one(
     taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = copy_of(taught, "heard", ranking(tiny_llama, tiny_encoders, "probe"))
-    run_stages(run, ["ranker"], note=lambda _: None)
+    run_stages(run, ["ranker"])
     passes: list[int] = []
     pack = ProbeScorer.pack
 
@@ -199,7 +200,7 @@ def test_a_probe_scores_fresh_chains_without_a_pass_and_kept_ones_with_one(
         return pack(scorer, examples)
 
     monkeypatch.setattr(ProbeScorer, "pack", counted)
-    benchmarks = load_benchmarks(run, ["arithmetic:test"], 3, lambda _: None)
+    benchmarks = load_benchmarks(run, ["arithmetic:test"], 3)
     session = Session(run)
     assert isinstance(session.sampler("nce"), ListeningSampler)
     assert not isinstance(session.sampler("nat"), ListeningSampler)
@@ -225,11 +226,11 @@ def test_a_probe_of_another_student_is_done_without(
     taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path]
 ) -> None:
     run = copy_of(taught, "outdated", ranking(tiny_llama, tiny_encoders, "probe"))
-    run_stages(run, ["ranker"], note=lambda _: None)
+    run_stages(run, ["ranker"])
     run.write_recipe(run.recipe.model_copy(update={"seed": 5}))
-    run_stages(Run(run.path), ["nce"], note=lambda _: None, force=True)
-    notes: list[str] = []
-    session = Session(run, note=notes.append)
+    run_stages(Run(run.path), ["nce"], force=True)
+    notes = recorded_notes()
+    session = Session(run)
     assert session.ranker() is None
     assert "train-ranker" in notes[0]
     assert not isinstance(session.sampler("nce"), ListeningSampler)
@@ -241,7 +242,7 @@ def test_an_encoder_killed_resumes_to_the_same_ranker(
 ) -> None:
     settings = ranking(tiny_llama, tiny_encoders, "t5")
     whole, killed = copy_of(taught, "whole", settings), copy_of(taught, "killed", settings)
-    run_stages(whole, ["ranker"], note=lambda _: None)
+    run_stages(whole, ["ranker"])
     killed_in_turn(killed, ["ranker"], longest=0.3)
     assert_same_weights(whole, killed)
 
@@ -252,7 +253,7 @@ def test_a_probe_interrupted_is_fitted_to_the_same_ranker(
     """It has no checkpoints: it takes seconds, and depends on nothing but its data."""
     settings = ranking(tiny_llama, tiny_encoders, "probe")
     whole, stopped = copy_of(taught, "whole-probe", settings), copy_of(taught, "stopped-probe", settings)
-    run_stages(whole, ["ranker"], note=lambda _: None)
+    run_stages(whole, ["ranker"])
 
     def interrupt(event: Any) -> None:
         if event.stage == "ranker" and event.step == 2:
@@ -260,10 +261,10 @@ def test_a_probe_interrupted_is_fitted_to_the_same_ranker(
 
     stopped.events.listen(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_stages(stopped, ["ranker"], note=lambda _: None)
+        run_stages(stopped, ["ranker"])
     assert stopped.stages()["ranker"]["state"] == "interrupted"
     assert Session(stopped).ranker() is None
-    run_stages(Run(stopped.path), ["ranker"], note=lambda _: None)
+    run_stages(Run(stopped.path), ["ranker"])
     assert_same_weights(whole, stopped)
 
 
@@ -332,12 +333,12 @@ def test_rankers_of_a_bfloat16_student_are_in_float32(tiny_llama: Path, tiny_enc
     half = {"model": str(tiny_llama), "device": "cpu", "dtype": "bfloat16"}
     settings = ranking(tiny_llama, tiny_encoders, "head").model_dump()
     run = Run.create("half", validate_recipe({**settings, "student": half}, "test"))
-    run_stages(run, ["collect", "grade", "negative", "nat", "nce"], note=lambda _: None)
+    run_stages(run, ["collect", "grade", "negative", "nat", "nce"])
     answer_half_rightly(run)
     for kind in ("probe", "t5"):
         settings = ranking(tiny_llama, tiny_encoders, kind).model_dump()
         copy = copy_of(run, f"half-{kind}", validate_recipe({**settings, "student": half}, "test"))
-        result = run_stages(copy, ["ranker"], note=lambda _: None)["ranker"]
+        result = run_stages(copy, ["ranker"])["ranker"]
         assert result["calibration"]["calibrated"]
         assert result["held_out_loss"] > 0
         assert {value.dtype for name, value in weights(copy).items() if "ranker" in name} == {torch.float32}
@@ -349,9 +350,9 @@ def test_a_missing_encoder_is_told_before_chains_are_sampled(
     monkeypatch.setattr("nsad_cli.training.ranker_stage.own_candidates", lambda *_: pytest.fail("it samples"))
     settings = ranking(tiny_llama, {"t5": tmp_path / "nowhere"}, "t5")
     with pytest.raises(NsadError, match="not there"):
-        run_stages(copy_of(taught, "missing", settings), ["ranker"], note=lambda _: None)
+        run_stages(copy_of(taught, "missing", settings), ["ranker"])
     with pytest.raises(NsadError, match="not there"):
-        make_plan("missing", settings, lambda _: None)
+        make_plan("missing", settings)
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.sharding import shard_base
 from nsad_cli.types import Chain
+from tests.helpers.notes import recorded_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,8 +82,8 @@ def finished(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     home = tmp_path_factory.mktemp("home")
     os.environ["NSAD_HOME"] = str(home)
     run = Run.create("whole", recipe(tiny_llama))
-    notes: list[str] = []
-    results = run_stages(run, RUN_ORDER, note=notes.append)
+    notes = recorded_notes()
+    results = run_stages(run, RUN_ORDER)
     return run, results, notes
 
 
@@ -143,8 +144,8 @@ def test_events_hold_what_a_dashboard_needs(finished: tuple[Run, dict[str, Any],
 def test_running_again_does_nothing(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
     run, results, _ = finished
     before = (run.path / "events.jsonl").read_bytes()
-    notes: list[str] = []
-    assert run_stages(run, RUN_ORDER, note=notes.append)["nce"] == results["nce"]
+    notes = recorded_notes()
+    assert run_stages(run, RUN_ORDER)["nce"] == results["nce"]
     assert (run.path / "events.jsonl").read_bytes() == before
     assert sum("already done" in note for note in notes) == len(RUN_ORDER)
 
@@ -154,12 +155,12 @@ def test_the_same_seed_gives_the_same_adapters_and_another_seed_others(
 ) -> None:
     first = weights(finished[0])
     run = Run.create("twin", recipe(tiny_llama))
-    run_stages(run, RUN_ORDER[:-1], note=lambda _: None)
+    run_stages(run, RUN_ORDER[:-1])
     again = weights(run)
     assert first.keys() == again.keys()
     assert all(torch.equal(first[key], again[key]) for key in first)
     other = Run.create("other", recipe(tiny_llama, seed=1))
-    run_stages(other, ["collect", "grade", "negative"], note=lambda _: None)
+    run_stages(other, ["collect", "grade", "negative"])
     theirs = weights(other)
     assert any(not torch.equal(first[key], value) for key, value in theirs.items())
 
@@ -168,15 +169,16 @@ RESUME = """
 import sys
 from pathlib import Path
 from nsad_cli.pipeline.pipeline import run_stages
-from nsad_cli.config.stages import RUN_ORDER
+from nsad_cli.cli.console import set_up_logging
 from nsad_cli.runs.run import Run
+set_up_logging()
 if len(sys.argv) > 3:
     # Slow steps down, so that the kill falls between two of them.
     import time
     from nsad_cli.training.trainer import StageTrainer
     plain = StageTrainer.training_step
     StageTrainer.training_step = lambda self, *args, **kwargs: (time.sleep(0.1), plain(self, *args, **kwargs))[1]
-run_stages(Run.open(sys.argv[1]), sys.argv[2].split(), note=lambda text: print(text, flush=True))
+run_stages(Run.open(sys.argv[1]), sys.argv[2].split())
 """
 
 
@@ -195,7 +197,7 @@ def test_smollm2_killed_resumes_to_the_same_adapter() -> None:
     adapter = {"targets": ["q_proj", "v_proj"], "dropout": 0.1}
     settings = recipe(Path("smollm2"), training={"max_held_out": 1, "negative": stage, "nat": stage}, adapter=adapter)
     whole, killed = Run.create("whole", settings), Run.create("killed", settings)
-    run_stages(whole, ["collect", "grade", "negative", "nat"], note=lambda _: None)
+    run_stages(whole, ["collect", "grade", "negative", "nat"])
     killed_in_turn(killed, ["nat"], longest=1.0)
     assert_same_weights(whole, killed)
 
@@ -230,7 +232,7 @@ def test_killed_while_an_old_checkpoint_goes_it_resumes_from_a_whole_one(
     finished: tuple[Run, dict[str, Any], list[str]], tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run.create("halved", recipe(tiny_llama))
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    run_stages(run, ["collect", "grade"])
     half: list[Path] = []
 
     def stop_half_way(folder: Path, **_: Any) -> None:
@@ -241,11 +243,11 @@ def test_killed_while_an_old_checkpoint_goes_it_resumes_from_a_whole_one(
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr("shutil.rmtree", stop_half_way)
-        run_stages(run, ["negative"], note=lambda _: None)
+        run_stages(run, ["negative"])
     assert half
     assert not (half[0] / "complete").exists()
-    notes: list[str] = []
-    run_stages(Run(run.path), ["negative"], note=notes.append)
+    notes = recorded_notes()
+    run_stages(Run(run.path), ["negative"])
     assert any("resuming at step" in note for note in notes)
     expected = load_file(finished[0].adapter_path("negative") / "adapter_model.safetensors")
     found = load_file(run.adapter_path("negative") / "adapter_model.safetensors")
@@ -257,7 +259,7 @@ def test_interrupted_it_keeps_a_checkpoint(
     finished: tuple[Run, dict[str, Any], list[str]], tiny_llama: Path, number: signal.Signals
 ) -> None:
     run = Run.create("stopped", recipe(tiny_llama))
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    run_stages(run, ["collect", "grade"])
 
     def interrupt(event: Any) -> None:
         if event.stage == "negative" and event.step == 2:
@@ -265,13 +267,13 @@ def test_interrupted_it_keeps_a_checkpoint(
 
     run.events.listen(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_stages(run, ["negative"], note=lambda _: None)
+        run_stages(run, ["negative"])
     assert run.stages()["negative"]["state"] == "interrupted"
     (checkpoint,) = (run.path / "checkpoints" / "negative").glob("checkpoint-*")
     assert checkpoint.name in ("checkpoint-2", "checkpoint-3")
     assert (checkpoint / "complete").exists()
-    notes: list[str] = []
-    run_stages(Run(run.path), ["negative"], note=notes.append)
+    notes = recorded_notes()
+    run_stages(Run(run.path), ["negative"])
     assert any("resuming at step" in note for note in notes)
     expected = load_file(finished[0].adapter_path("negative") / "adapter_model.safetensors")
     found = load_file(run.adapter_path("negative") / "adapter_model.safetensors")
@@ -290,7 +292,7 @@ def test_what_fits_into_a_pack_does_not_matter(tiny_llama: Path) -> None:
     for name, tokens in (("whole-batches", 10_000), ("one-by-one", 1)):
         run = Run.create(name, with_negative(tiny_llama, pack_tokens=tokens, learning_rate=1e-3))
         run.write_recipe(run.recipe.model_copy(update={"adapter": AdapterConfig(dropout=0)}))
-        run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
+        run_stages(run, ["collect", "grade", "negative"])
         losses.append([e.metrics["loss"] for e in run.events.read() if e.stage == "negative" and "loss" in e.metrics])
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
@@ -298,11 +300,11 @@ def test_what_fits_into_a_pack_does_not_matter(tiny_llama: Path) -> None:
 def test_what_a_model_was_trained_on_is_never_evaluated(tiny_llama: Path) -> None:
     """Not even after a later collection into the run has failed."""
     run = Run.create("leak", recipe(tiny_llama))
-    run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
+    run_stages(run, ["collect", "grade", "negative"])
     with pytest.raises(NsadError), run.stage("collect", "another"):
         raise NsadError("a", "b", "c")
-    notes: list[str] = []
-    ((label, problems),) = load_benchmarks(run, ["arithmetic:train"], None, notes.append)
+    notes = recorded_notes()
+    ((label, problems),) = load_benchmarks(run, ["arithmetic:train"], None)
     assert label == "arithmetic:train"
     assert "trained on" in notes[0]
     assert problems
@@ -313,17 +315,17 @@ def test_what_a_model_was_trained_on_is_never_evaluated(tiny_llama: Path) -> Non
 
 def test_retraining_upstream_makes_what_follows_stale(tiny_llama: Path) -> None:
     run = Run.create("stale", recipe(tiny_llama))
-    run_stages(run, ["collect", "grade", "negative", "nat"], note=lambda _: None)
+    run_stages(run, ["collect", "grade", "negative", "nat"])
     run.write_recipe(with_negative(tiny_llama, epochs=1))
-    notes: list[str] = []
-    run_stages(Run(run.path), ["negative", "nat"], note=notes.append)
+    notes = recorded_notes()
+    run_stages(Run(run.path), ["negative", "nat"])
     assert not any("already done" in note for note in notes)
 
 
 def test_nats_own_right_chains_join_nces_data(tiny_llama: Path) -> None:
     training = recipe(tiny_llama).training.model_dump()
     run = Run.create("own", recipe(tiny_llama))
-    results = run_stages(run, ["collect", "grade", "negative", "nat", "nce"], note=lambda _: None)
+    results = run_stages(run, ["collect", "grade", "negative", "nat", "nce"])
     run.write_recipe(recipe(tiny_llama, training={**training, "nce": {**STAGE, "self_samples": 2}}))
     problems = list(arithmetic.problems("train", 20))
     key = {"model": "nat", "model_key": Session(run).model_key("nat")}
@@ -333,8 +335,8 @@ def test_nats_own_right_chains_join_nces_data(tiny_llama: Path) -> None:
             texts = [f"So it is. The answer is {problem.answer if i < 9 else 'none'}.", "The answer is -1."]
             chains = [Chain(problem.id, j, text, None, logprobs=(-1.0,)) for j, text in enumerate(texts)]
             store.put(problem, chains, **key, sampling=sampling)
-    notes: list[str] = []
-    again = run_stages(Run(run.path), ["negative", "nat", "nce"], note=notes.append)
+    notes = recorded_notes()
+    again = run_stages(Run(run.path), ["negative", "nat", "nce"])
     assert sum("already done" in note for note in notes) == 2
     joined = again["nce"]["examples"] - results["nce"]["examples"]
     assert 6 <= joined <= 9, "each right text once, those of held-out problems left out"
@@ -345,9 +347,9 @@ def test_an_edited_recording_is_collected_again(tiny_llama: Path, tmp_path: Path
     line = {"question": "1+1?", "answer": "2", "generated_answer": ["The answer is 2."]}
     path.write_text(json.dumps(line))
     run = Run.create("edited", recipe(tiny_llama, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 2}))
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    run_stages(run, ["collect", "grade"])
     path.write_text(json.dumps({**line, "answer": "3", "generated_answer": ["The answer is 2.", "The answer is 3."]}))
-    ledger = run_stages(run, ["collect", "grade"], note=lambda _: None)["grade"]["ledger"]
+    ledger = run_stages(run, ["collect", "grade"])["grade"]["ledger"]
     assert ledger["verdicts"] == {"wrong": 1, "correct": 1}
 
 
@@ -361,7 +363,7 @@ def test_empty_sides_are_told(tiny_llama: Path, tmp_path: Path) -> None:
         path.write_text("\n".join(map(json.dumps, rows)))
         run = Run.create(name, recipe(tiny_llama, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 1}))
         with pytest.raises(NsadError, match="is empty") as error:
-            run_stages(run, ["collect", "grade", "negative", "nat"], note=lambda _: None)
+            run_stages(run, ["collect", "grade", "negative", "nat"])
         assert error.value.what.startswith(stage)
 
 
@@ -369,7 +371,7 @@ def test_a_loss_that_is_not_finite_stops_and_is_told(tiny_llama: Path) -> None:
     changes = {**recipe(tiny_llama).training.model_dump(), "negative": {**STAGE, "learning_rate": 1e30}}
     run = Run.create("diverged", recipe(tiny_llama, training=changes))
     with pytest.raises(NsadError, match="not finite") as error:
-        run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
+        run_stages(run, ["collect", "grade", "negative"])
     assert "learning_rate" in error.value.fix
     assert run.stages()["negative"]["state"] == "failed"
 
@@ -377,7 +379,7 @@ def test_a_loss_that_is_not_finite_stops_and_is_told(tiny_llama: Path) -> None:
 def test_a_bfloat16_base_trains_every_stage_with_float32_adapters(tiny_llama: Path) -> None:
     student = {"model": str(tiny_llama), "device": "cpu", "dtype": "bfloat16"}
     run = Run.create("half", recipe(tiny_llama, student=student))
-    results = run_stages(run, RUN_ORDER, note=lambda _: None)
+    results = run_stages(run, RUN_ORDER)
     assert all(results[stage]["held_out_loss"] > 0 for stage in ("negative", "nat", "nce", "ranker"))
     assert {value.dtype for value in weights(run).values()} == {torch.float32}
 
@@ -389,7 +391,7 @@ def test_what_cannot_be_trained_is_told_before_anything_is_collected(
     monkeypatch.setattr("nsad_cli.pipeline.pipeline.SHARDED", True)
     run = Run.create("never", recipe(tiny_llama, student={"model": str(tiny_llama), "device": "cpu", **student}))
     with pytest.raises(NsadError, match=r"float16|4 bits"):
-        run_stages(run, ["collect", "grade", "negative"], note=lambda _: None)
+        run_stages(run, ["collect", "grade", "negative"])
     assert "collect" not in run.stages()
 
 
@@ -416,20 +418,20 @@ def test_a_session_that_forgets_its_student_lets_go_of_its_memory(
 def test_a_stage_before_its_time_names_the_command(tiny_llama: Path) -> None:
     run = Run.create("early", recipe(tiny_llama))
     with pytest.raises(UsageError) as error:
-        run_stages(run, ["nce"], note=lambda _: None)
+        run_stages(run, ["nce"])
     assert "nsad" in error.value.fix
 
 
 def test_two_processes_do_not_write_one_run(tiny_llama: Path) -> None:
     run = Run.create("busy", recipe(tiny_llama))
     with run.lock(), pytest.raises(NsadError, match="in use"):
-        run_stages(Run(run.path), ["collect"], note=lambda _: None)
+        run_stages(Run(run.path), ["collect"])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_a_checkpoint_is_told_and_the_run_resumes(tiny_llama: Path) -> None:
     run = Run.create("full", recipe(tiny_llama))
-    run_stages(run, ["collect", "grade"], note=lambda _: None)
+    run_stages(run, ["collect", "grade"])
     planted: list[Path] = []
 
     def fill_the_disk(event: Any) -> None:
@@ -440,12 +442,12 @@ def test_a_full_disk_under_a_checkpoint_is_told_and_the_run_resumes(tiny_llama: 
 
     run.events.listen(fill_the_disk)
     with pytest.raises(NsadError) as error:
-        run_stages(run, ["negative"], note=lambda _: None)
+        run_stages(run, ["negative"])
     assert "the disk is full" in error.value.why
     assert "same command" in error.value.fix
     assert run.stages()["negative"]["state"] == "failed"
     planted[0].unlink()
-    notes: list[str] = []
-    run_stages(Run(run.path), ["negative"], note=notes.append)
+    notes = recorded_notes()
+    run_stages(Run(run.path), ["negative"])
     assert any("resuming at step" in note for note in notes)
     assert run.stages()["negative"]["state"] == "finished"

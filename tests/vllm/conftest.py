@@ -62,4 +62,4 @@ def model() -> Path:
     """SmolLM2 as a plain model folder."""
     from nsad_cli.models.student import smollm2_folder
 
-    return smollm2_folder(print)
+    return smollm2_folder()

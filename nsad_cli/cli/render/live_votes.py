@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.console import err, say
+from nsad_cli.cli.console import err
 from nsad_cli.types import Chain, Problem
+from nsad_cli.utils.logs import note, shows_notes
 from nsad_cli.utils.terminal_text import printable, readable
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class LiveVotes:
         self._seen: set[int] = set()
         self._tokens, self._started = 0, time.monotonic()
         self._live: Any = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and shows_notes():
             from rich.live import Live
 
             self._console = err()
@@ -67,7 +68,7 @@ class LiveVotes:
             if self._live is None:
                 score = "" if chain.weight is None else f" (scores {chain.weight:.3f})"
                 answer = "no answer" if chain.answer is None else printable(readable(chain.answer))
-                say(f"  {len(self._seen)} of {self.ask.samples}: chain {chain.index} says {answer}{score}")
+                note(f"  {len(self._seen)} of {self.ask.samples}: chain {chain.index} says {answer}{score}")
 
     def _screen(self) -> Any:
         from rich.console import Group

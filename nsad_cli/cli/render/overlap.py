@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.console import out, print_json, say
+from nsad_cli.cli.console import out, print_json
+from nsad_cli.utils.logs import note
 from nsad_cli.utils.terminal_text import printable
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def show_overlap(run: Run, specs: Sequence[str], as_json: bool) -> None:
         )
     rows: list[dict[str, Any]] = []
     for spec, label in zip(specs, labels, strict=True):
-        problems = load_problems(spec, on_corrupt=first_few(say))
+        problems = load_problems(spec, on_corrupt=first_few(note))
         pairs = [
             {
                 "id": item.problem.id,

@@ -7,10 +7,11 @@ import time
 from types import TracebackType
 from typing import Any
 
-from nsad_cli.cli.console import say
+from nsad_cli.cli.console import StderrHandler
 from nsad_cli.runs.event_log import Event
 from nsad_cli.runs.run import Run
 from nsad_cli.utils.distributed import is_main_process
+from nsad_cli.utils.logs import shows_notes
 
 SHOWN = (
     ("loss", "loss {:.3f}"),
@@ -34,14 +35,15 @@ PLAIN_EVERY = 10.0
 
 
 class Display:
-    """Listens to a run's events while the context lasts; `note` prints a line above the bars."""
+    """Listens to a run's events while the context lasts; notes are printed above the bars. Silent with --quiet."""
 
     def __init__(self, run: Run) -> None:
-        self._live = sys.stderr.isatty() and is_main_process()
+        self._live = sys.stderr.isatty() and is_main_process() and shows_notes()
         self._stage = ""
         self._last = 0.0
         self._seen: dict[str, dict[str, Any]] = {}
-        run.events.listen(self._event)
+        if shows_notes():
+            run.events.listen(self._event)
         if self._live:
             from rich.console import Console
             from rich.progress import (
@@ -68,20 +70,15 @@ class Display:
     def __enter__(self) -> Display:
         if self._live:
             self._progress.start()
+            StderrHandler.bars = self._progress.console
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
+            StderrHandler.bars = None
             self._progress.stop()
-
-    def note(self, text: str) -> None:
-        """Print a line."""
-        if self._live:
-            self._progress.console.print(text, markup=False)
-        else:
-            say(text)
 
     def _event(self, event: Event) -> None:
         name = " ".join([event.stage, *filter(None, [event.metrics.get("model")])])
