@@ -173,7 +173,7 @@ def test_what_cannot_be_exported_is_told_as_it_is(tmp_path: Path) -> None:
 def test_the_first_screen_imports_nothing_that_takes_long() -> None:
     slow = {"numpy", "yaml", "psutil", "pynvml", "pydantic", "sqlite3", "torch", "transformers", "pandas"}
     code = (
-        "import sys, nsad_cli.cli.main\nfrom nsad_cli.dashboard import app, reader, runs_view\n"
+        "import sys, nsad_cli.cli.main\nfrom nsad_cli.dashboard import app, context\nfrom nsad_cli.dashboard.screens import runs\n"
         f"print(sorted({slow} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -116,13 +116,13 @@ class CurvesView(View):
 
     def follow(self) -> None:
         """Read what is new of each run's log, and draw where there is something."""
-        runs = self.reader.overlaid()
+        runs = self.context.overlaid()
         self._logs.follow(runs)
         if not runs:
             self._sources = []
-            self.say("")
-            self.say_empty(
-                self.without_run("There is no run here yet.\n\nMake one with  nsad demo  or  nsad run RECIPE")
+            self.show_notice("")
+            self.show_empty(
+                self.no_run_text("There is no run here yet.\n\nMake one with  nsad demo  or  nsad run RECIPE")
             )
             return
         new = self._logs.poll(BUDGET)
@@ -133,7 +133,7 @@ class CurvesView(View):
             self._live = runs[0].busy()
             self.draw()
         self._read_on_soon()
-        self.say("; ".join(self._logs.notes))
+        self.show_notice("; ".join(self._logs.notes))
 
     def _read_on_soon(self) -> None:
         if self._logs.pending and not self._reading:
@@ -165,11 +165,11 @@ class CurvesView(View):
         if not stages:
             self._sources = []
             name = printable(runs[0][0]) if runs else ""
-            self.say_empty(
+            self.show_empty(
                 f"{name} has told no numbers yet.\n\nThey come while it trains:  nsad run RECIPE --run {name}"
             )
             return
-        self.say_empty(None)
+        self.show_empty(None)
         stage = self.stage if self.stage in stages else newest_stage(runs, stages)
         if stage != self._drawn:
             self.sight.show_all()
@@ -243,16 +243,16 @@ class CurvesView(View):
         self.stage = message.stage
         self.draw()
 
-    def on_plane_zoomed(self, message: StepPlot.Zoomed) -> None:
+    def on_step_plot_zoomed(self, message: StepPlot.Zoomed) -> None:
         """The wheel."""
         self.sight.zoom(message.factor, message.step)
         self._redraw()
 
-    def on_plane_panned(self, message: StepPlot.Panned) -> None:
+    def on_step_plot_panned(self, message: StepPlot.Panned) -> None:
         """A drag."""
         self.action_pan(message.share)
 
-    def on_plane_pointed(self, message: StepPlot.Pointed) -> None:
+    def on_step_plot_pointed(self, message: StepPlot.Pointed) -> None:
         """A click sets the cursor, on a heat map on a layer."""
         self.heat.pointed = message.row if self._plane is self.heat and self.heat.row_layers(message.row) else None
         series = self._longest()

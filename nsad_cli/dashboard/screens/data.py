@@ -116,18 +116,18 @@ class DataView(View):
 
     def follow(self) -> None:
         """See whether the store has grown; what takes long is done by threads."""
-        run = self.reader.run
+        run = self.context.run
         if run is None:
             self.store.close()
             otherwise = "There is no run to look at.\n\n`nsad demo` makes one; screen 1 lists what is there."
-            self.say_empty(self.without_run(otherwise))
+            self.show_empty(self.no_run_text(otherwise))
             return
         if run.name != self._run:
             self._forget(run.name)
         path, params = self.store.of(run)
         if not path.is_file():
             self.store.close()
-            self.say_empty(
+            self.show_empty(
                 f"{run.name} has no problems and rationales yet.\n\n`nsad collect --run {run.name}` gets them."
             )
             return
@@ -144,7 +144,7 @@ class DataView(View):
             if self._stale and not self._counting and time.monotonic() >= self._next_count:
                 self._stale, self._counting = False, True
                 self._count(path, params)
-        self.say_empty(f"{self.failure.what}\n{self.failure.why}\n\n{self.failure.fix}" if self.failure else None)
+        self.show_empty(f"{self.failure.what}\n{self.failure.why}\n\n{self.failure.fix}" if self.failure else None)
 
     def _forget(self, run: str) -> None:
         self._run, self.wanted, self.failure = run, Wanted(), None
@@ -181,7 +181,7 @@ class DataView(View):
         """Told, and looked at anew at the next tick: it may have been a moment's lock."""
         self._counting, self.failure = False, message.error
         self.store.close()
-        self.say_empty(f"{self.failure.what}\n{self.failure.why}\n\n{self.failure.fix}")
+        self.show_empty(f"{self.failure.what}\n{self.failure.why}\n\n{self.failure.fix}")
 
     @on(Counted)
     def _show_counts(self, message: Counted) -> None:
@@ -220,7 +220,7 @@ class DataView(View):
             elif draws == ungraded:
                 told = f"Nothing is graded yet: `nsad grade --run {self._run}` does it."
         self.query_one("#head", Static).update(" · ".join(parts))
-        self.say(told)
+        self.show_notice(told)
 
     def _total(self, index: int) -> Sequence[Cell]:
         total = self.totals[index]

@@ -93,7 +93,7 @@ class RunsView(View):
 
     def on_mount(self) -> None:
         """Read before the first picture, so that it shows the rows."""
-        self._runs = RunList(self.reader.home)
+        self._runs = RunList(self.context.home)
         self._all: list[RunRow] = []
         self._rows: list[RunRow] = []
         self._rest_until = 0.0
@@ -107,19 +107,19 @@ class RunsView(View):
         """List the runs, the cursor on the same one as before."""
         started = time.monotonic()
         if started >= self._rest_until:
-            self._all = self._runs.refresh(self.reader.clock())
+            self._all = self._runs.refresh(self.context.clock())
             took = time.monotonic() - started
             self._rest_until = started + REST * took if took > FRAME and not self._runs.pending else 0.0
-        if self.reader.run_name is None and self._all:
-            self.reader.run_name = self._all[0].path.name
-        self.say_empty(None if self._all else self._nothing())
+        if self.context.run_name is None and self._all:
+            self.context.run_name = self._all[0].path.name
+        self.show_empty(None if self._all else self._nothing())
         self._list()
         if self._runs.pending:
             self.call_after_refresh(self.tick)
 
     def _nothing(self) -> str:
         return (
-            f"There are no runs in {printable(str(self.reader.home))} yet.\n\nIn another terminal:\n"
+            f"There are no runs in {printable(str(self.context.home))} yet.\n\nIn another terminal:\n"
             "nsad demo\nteaches a small model arithmetic, without a network\n\n"
             "nsad run RECIPE\nruns a recipe of yours\n\n"
             "nsad dashboard --demo shows a run that was recorded."
@@ -129,15 +129,15 @@ class RunsView(View):
         under, rows, box = self.under, self.query_one(RowList), self.query_one(FilterBox)
         self._rows = [row for row in self._all if box.matches(row.name, row.state, row.stage)]
         place = next((index for index, row in enumerate(self._rows) if under and row.path == under.path), None)
-        overlaid = [run.name for run in self.reader.overlaid()]
+        overlaid = [run.name for run in self.context.overlaid()]
         rows.show(len(self._rows), lambda index: self._cells(self._rows[index], overlaid), cursor=place)
-        lost = self.reader.run_name is not None and self.reader.run is None
+        lost = self.context.run_name is not None and self.context.run is None
         if self._all and not self._rows:
-            self.say(f"no run matches `{box.value}`: Escape shows all")
+            self.show_notice(f"no run matches `{box.value}`: Escape shows all")
         elif lost:
-            self.say(f"{self.reader.run_name} is gone: Enter looks at another run")
+            self.show_notice(f"{self.context.run_name} is gone: Enter looks at another run")
         else:
-            self.say("")
+            self.show_notice("")
         self._tell()
 
     @property
@@ -150,7 +150,7 @@ class RunsView(View):
         name = row.path.name
         place = overlaid.index(name) if name in overlaid else None
         mark = Text("" if place is None else GLYPHS[place % len(GLYPHS)], CURVES[(place or 0) % len(CURVES)])
-        looked_at = "bold" if name == self.reader.run_name else ""
+        looked_at = "bold" if name == self.context.run_name else ""
         title = Text(row.name, looked_at).append(" (chosen)" if row.chosen else "", "dim")
         if row.state in ("unreadable", "gone"):
             return mark, title, self._state(row), row.why
@@ -178,7 +178,7 @@ class RunsView(View):
     def _tell(self) -> None:
         """Describe the run under the cursor, where there is something new to say."""
         row = self.under
-        shown = (row, self.has_class("-normal"), self.reader.clock() // 60)  # how long ago it was made is told too
+        shown = (row, self.has_class("-normal"), self.context.clock() // 60)  # how long ago it was made is told too
         if shown != self._shown:
             self._shown = shown
             self.query_one("#about", Static).update(self._about(row) if row else "")
@@ -204,7 +204,7 @@ class RunsView(View):
         if self._ahead(row):
             said.append("\n! ", tints(self.app)["warning"])
             said.append(
-                f"it tells of times {ago(self.reader.clock() - (row.latest or 0.0))}: one of the clocks is wrong"
+                f"it tells of times {ago(self.context.clock() - (row.latest or 0.0))}: one of the clocks is wrong"
             )
             if row.silent is not None:
                 said.append("; whether it has stalled goes by what is seen from here")
@@ -212,7 +212,7 @@ class RunsView(View):
 
     def _ahead(self, row: RunRow) -> bool:
         """Whether its clock and this machine's do not agree: it tells of times to come."""
-        return row.latest is not None and row.latest > self.reader.clock() + AHEAD
+        return row.latest is not None and row.latest > self.context.clock() + AHEAD
 
     def _stages(self, row: RunRow) -> Table:
         """Each stage's state, duration and result."""
@@ -231,16 +231,16 @@ class RunsView(View):
         """Seconds; of one at work up to now, of one whose process was killed none is known."""
         if stage.state != "running":
             return stage.seconds
-        if row.state not in ("running", "stalled") or stage.started > self.reader.clock() + AHEAD:
+        if row.state not in ("running", "stalled") or stage.started > self.context.clock() + AHEAD:
             return None
-        return (stage.seconds or 0.0) + max(self.reader.clock() - stage.started, 0.0)
+        return (stage.seconds or 0.0) + max(self.context.clock() - stage.started, 0.0)
 
     def _more(self, row: RunRow) -> Text:
         """What to run next, and where it lies."""
         more = Text("next\n")
         for line in next_steps(row):
             more.append(f"  {line}\n", "bold" if line.startswith("nsad") else "")
-        made = "" if row.created is None else f"\nmade {ago(self.reader.clock() - row.created)}"
+        made = "" if row.created is None else f"\nmade {ago(self.context.clock() - row.created)}"
         version = f" by NSAD {printable(row.version)}" if row.version else ""
         return more.append(f"{printable(as_typed(row.path))}{made}{version}", tints(self.app)["dim"])
 
@@ -265,12 +265,12 @@ class RunsView(View):
         if row.state in ("unreadable", "gone"):
             self.notify(row.why, severity="warning", markup=False)
             return
-        self.reader.run_name = row.path.name
+        self.context.run_name = row.path.name
         self.app.switch_mode("curves")
 
     def action_mark(self) -> None:
         """Mark the run under the cursor, or take its mark away, and go on to the next."""
-        row, marked = self.under, self.reader.marked
+        row, marked = self.under, self.context.marked
         if row is None or row.state in ("unreadable", "gone"):
             return
         if row.path.name in marked:
@@ -286,7 +286,7 @@ class RunsView(View):
 
         row = self.under
         by_name = {other.path.name: other for other in self._all}
-        names = [*self.reader.marked, *([self.reader.run_name] if self.reader.run_name else [])]
+        names = [*self.context.marked, *([self.context.run_name] if self.context.run_name else [])]
         others = [by_name[name] for name in names if name in by_name and row and name != row.path.name]
         if row is None or not others:
             self.notify("Mark one run with space and stand on another: d compares their recipes")

@@ -30,7 +30,7 @@ class StepPlot(Widget):
     The picture is made when something has changed, as a whole; the lines that are drawn come from it.
     """
 
-    DEFAULT_CSS = "Plane { height: 1fr; }"
+    DEFAULT_CSS = "StepPlot { height: 1fr; }"
     ALLOW_SELECT = False  # a drag moves the picture
 
     class Zoomed(Message):

@@ -179,7 +179,7 @@ def test_beta_is_shown_by_quantiles(log: Path) -> None:
 def test_runs_are_laid_over_each_other(log: Path) -> None:
     make_run(log.parent.parent, "second", stage_lines("nce", 3.0, beta=beta))
     app = curves(log)
-    app.reader.marked = ["second", "first", "gone"]
+    app.context.marked = ["second", "first", "gone"]
 
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
@@ -190,7 +190,7 @@ def test_runs_are_laid_over_each_other(log: Path) -> None:
         await pilot.press("left", "down", "down")
         await pilot.pause()
         assert "first alone" in told(pilot)  # the heat map is of the run looked at
-        app.reader.marked = []
+        app.context.marked = []
         await settle(pilot)
         assert titles(pilot)[0] == "loss"
         assert len(view(pilot)._sources) == 6
@@ -310,7 +310,7 @@ def test_empty_states_say_what_to_run(tmp_path: Path) -> None:
         await pilot.press("left", "down", "comma", "s", "l", "plus", "minus", "less_than_sign", "0", "f", "escape")
         assert view(pilot).data() is None
         log = make_run(runs, "new", [line("collect", 1, 2)])
-        app.reader.run_name = "new"
+        app.context.run_name = "new"
         await settle(pilot)
         assert "new has told no numbers yet" in screen_text(app)
         assert "--run new" in screen_text(app)

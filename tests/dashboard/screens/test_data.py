@@ -198,7 +198,7 @@ def test_another_run_is_shown_anew(home: Path) -> None:
 
     async def script(pilot: Pilot[Any]) -> None:
         await look(pilot, "v", "v")
-        pilot.app.reader.run_name = "other"  # type: ignore[attr-defined]
+        pilot.app.context.run_name = "other"  # type: ignore[attr-defined]
         text = await look(pilot)
         assert "4 problems · 0 draws" in text
         assert "disputed" not in text
