@@ -78,7 +78,7 @@ class CurvesView(View):
         runs = self.context.overlaid()
         new = self.reading.poll(runs)
         if not runs:
-            self.picture.clear()
+            self.picture.sources = ()
             self.show_notice("")
             self.show_empty(
                 self.no_run_text("There is no run here yet.\n\nMake one with  nsad demo  or  nsad run RECIPE")
@@ -98,7 +98,7 @@ class CurvesView(View):
         runs, selection = list(self.reading.logs), self.selection
         before = selection.stage
         if not selection.update(runs):
-            self.picture.clear()
+            self.picture.sources = ()
             name = printable(runs[0][0]) if runs else ""
             self.show_empty(
                 f"{name} has told no numbers yet.\n\nThey come while it trains:  nsad run RECIPE --run {name}"

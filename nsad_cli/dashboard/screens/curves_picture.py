@@ -69,11 +69,7 @@ class CurvesPicture(Vertical):
             self.heat_map.show(layers(sources))
         else:
             self.chart.show(curves(sources, curve_colours(self.app), self.smoothing, self.averages, self._logs))
-        self._show_legend()
-
-    def clear(self) -> None:
-        """Forget the sources: there is nothing to draw."""
-        self.sources = ()
+        self._redraw()
 
     def reset_range(self) -> None:
         """Show all steps, without a cursor."""
@@ -123,7 +119,7 @@ class CurvesPicture(Vertical):
 
     def move_cursor(self, by: int) -> None:
         """Move the cursor by columns; the range follows it."""
-        series = self._longest()
+        series = _longest(self.sources)
         if series is None:
             return
         first, last = self.viewport.bounds
@@ -143,17 +139,10 @@ class CurvesPicture(Vertical):
         if step is None:
             self.heat_map.pointed = None
 
-    def _longest(self) -> Series | None:
-        return max((source.series for source in self.sources), key=len, default=None)
-
     # --- drawing and the mouse ----------------------------------------------------------------------------------------
 
     def _redraw(self) -> None:
-        if self.sources:
-            self.plot.changed()
-            self._show_legend()
-
-    def _show_legend(self) -> None:
+        self.plot.changed()
         self.legend.update(legend(self.plot, self.smoothing, self._owner))
 
     def on_step_plot_zoomed(self, message: StepPlot.Zoomed) -> None:
@@ -168,6 +157,10 @@ class CurvesPicture(Vertical):
     def on_step_plot_pointed(self, message: StepPlot.Pointed) -> None:
         """Set the cursor to the step clicked on, in a heat map also the layers."""
         self.heat_map.pointed = message.row if self._layered and self.heat_map.row_layers(message.row) else None
-        series = self._longest()
+        series = _longest(self.sources)
         self._set_cursor(message.step if series is None else snapped(series, message.step))
         self._redraw()
+
+
+def _longest(sources: Sequence[Source]) -> Series | None:
+    return max((source.series for source in sources), key=len, default=None)

@@ -9,9 +9,9 @@ from textual.widgets import Input, Static
 
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.screens.votes_comparison import ChainChoices
-from nsad_cli.dashboard.screens.votes_presenter import VotesPresenter
 from nsad_cli.dashboard.screens.votes_follower import VotesFollower
 from nsad_cli.dashboard.screens.votes_panes import VotesPanes
+from nsad_cli.dashboard.screens.votes_presenter import VotesPresenter
 from nsad_cli.dashboard.screens.votes_rows import chain_data, problem_data
 from nsad_cli.dashboard.screens.votes_search import ProblemSearch
 from nsad_cli.dashboard.screens.votes_state import VotesState
