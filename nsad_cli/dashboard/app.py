@@ -92,10 +92,10 @@ class Dashboard(App[None]):
         Binding("ctrl+c", "quit", show=False, priority=True),
     ]
 
-    def __init__(self, reader: DashboardContext, first: str = "runs", exports: Path | None = None) -> None:
+    def __init__(self, context: DashboardContext, first: str = "runs", exports: Path | None = None) -> None:
         """exports: where `e` writes; the folder in which it was started, unless told."""
         super().__init__()
-        self.reader, self.first, self.exports = reader, first, exports or Path.cwd()
+        self.context, self.first, self.exports = context, first, exports or Path.cwd()
         self._writing = ""
         """The name under which a view is being written at the moment."""
 
@@ -139,7 +139,7 @@ class Dashboard(App[None]):
         except NsadError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        self._writing = free_name(self.exports, f"nsad-{view.NAME}", self.reader.clock())
+        self._writing = free_name(self.exports, f"nsad-{view.NAME}", self.context.clock())
         self.run_worker(self._write(self._writing, svg, taken))
 
     async def _write(self, name: str, svg: str, data: Data | None) -> None:

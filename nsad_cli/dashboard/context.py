@@ -37,9 +37,9 @@ class DashboardContext:
         return [run for name in names if (run := Run(self.home / name)).path.is_dir()]
 
 
-class HasReader(Protocol):
+class HasContext(Protocol):
     """The app as its screens see it."""
 
-    reader: DashboardContext
+    context: DashboardContext
     MODES: Iterable[str]
     """The screens by name, in order."""

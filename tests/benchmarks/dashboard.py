@@ -141,7 +141,7 @@ async def framed(home: Path, points: int, size: tuple[int, int]) -> tuple[float,
         view = app.screen
         assert isinstance(view, CurvesView)
         view.tick()
-        while view._logs.pending:
+        while view.reading.logs.pending:
             await asyncio.sleep(0.01)
         loaded = time.perf_counter() - begun
         await pilot.press("s", "s")
@@ -153,7 +153,7 @@ async def framed(home: Path, points: int, size: tuple[int, int]) -> tuple[float,
             await asyncio.sleep(0.08)
             spent.append((time.thread_time() - busy) * 1e3)
             by_clock.append((app.drawn - clock) * 1e3)
-        last = view.chart.curves[0].series.steps[-1]
+        last = view.picture.chart.curves[0].series.steps[-1]
         assert last == points + (FRAMES + 3) * ARRIVING, "the last frame does not show what arrived"
     return loaded, spent[3:], by_clock[3:]
 

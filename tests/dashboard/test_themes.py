@@ -92,7 +92,7 @@ def test_the_ends_of_a_heat_map_are_told_from_its_middle_in_every_theme(tmp_path
 
     def look(name: str) -> None:
         assert isinstance(app.screen, CurvesView)
-        styles = app.screen.heat._styles()[:-1]
+        styles = app.screen.picture.heat_map._styles()[:-1]
         grounds = [Color.from_rich_color(style.bgcolor) for style in styles if style.bgcolor is not None]
         middle, levels = heat_map.LEVELS, 2 * heat_map.LEVELS + 1
         assert len(grounds) == levels == len(set(grounds))

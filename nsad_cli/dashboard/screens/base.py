@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
 
-    from nsad_cli.dashboard.context import DashboardContext, HasReader
+    from nsad_cli.dashboard.context import DashboardContext, HasContext
     from nsad_cli.dashboard.export import Data
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Bar(Static):
 
     def show(self, run: str | None, marked: int) -> None:
         """Draw it anew."""
-        app = cast("HasReader", self.app)
+        app = cast("HasContext", self.app)
         text = Text(" ", no_wrap=True, overflow="ellipsis", end="")
         self._places: list[tuple[int, int, str]] = []
         names = [(str(i), name) for i, name in enumerate(app.MODES, 1)]
@@ -68,12 +68,12 @@ class View(Screen[None]):
 
     def __init__(self, *, classes: str | None = None) -> None:
         super().__init__(classes=classes)
-        self._behind: dict[str, Background[Any]] = {}
+        self._background: dict[str, Background[Any]] = {}
 
     @property
-    def reader(self) -> DashboardContext:
+    def context(self) -> DashboardContext:
         """What the screens have in common."""
-        return cast("HasReader", self.app).reader
+        return cast("HasContext", self.app).context
 
     def compose(self) -> ComposeResult:
         """The frame around the body."""
@@ -96,22 +96,22 @@ class View(Screen[None]):
         """What is shown, as a table for CSV."""
         return None
 
-    def say_empty(self, text: str | None) -> None:
+    def show_empty(self, text: str | None) -> None:
         """Show what to run in place of the body, where there is nothing to show yet; None shows the body."""
         self.query_one("#empty", Static).update(text or "")
         self.set_class(text is not None, "-empty")
 
-    def without_run(self, otherwise: str) -> str:
+    def no_run_text(self, otherwise: str) -> str:
         """What to say where there is no run to look at: that it has gone, or `otherwise`."""
-        gone = self.reader.run_name
+        gone = self.context.run_name
         return f"The run {gone} is not there any more; choose another on screen 1." if gone else otherwise
 
-    def say(self, text: str) -> None:
+    def show_notice(self, text: str) -> None:
         """Show what is amiss in the line above the keys; an empty text clears it."""
         self.query_one("#notice", Static).update(text)
         self.set_class(bool(text), "-notice")
 
-    def behind(
+    def run_in_background(
         self,
         name: str,
         make: Callable[[], Iterator[T]],
@@ -122,36 +122,36 @@ class View(Screen[None]):
 
         Of one name only the latest runs: the one before is given up.
         """
-        self.give_up(name)
-        self._behind[name] = Background(self, make, take, end)
+        self.cancel_background(name)
+        self._background[name] = Background(self, make, take, end)
 
     def busy(self, *names: str) -> bool:
         """Whether any of these (of all, without names) runs behind the screen."""
-        return any(self._behind[name].running for name in names or self._behind if name in self._behind)
+        return any(self._background[name].running for name in names or self._background if name in self._background)
 
-    def give_up(self, *names: str) -> None:
+    def cancel_background(self, *names: str) -> None:
         """Want nothing more of these works, or (without names) of any."""
-        for name in names or list(self._behind):
-            if name in self._behind:
-                self._behind.pop(name).cancel()
+        for name in names or list(self._background):
+            if name in self._background:
+                self._background.pop(name).cancel()
 
     def on_unmount(self) -> None:
         """Want nothing more of what runs behind."""
-        self.give_up()
+        self.cancel_background()
 
     def tick(self) -> None:
         """Follow the files; a failure is told, and the next tick tries again."""
         if not (self.is_mounted and self.is_attached and self.is_running):  # not all there yet, or on its way out
             return
         self.query_one(Bar).show(
-            self.reader.run_name, len([n for n in self.reader.marked if n != self.reader.run_name])
+            self.context.run_name, len([n for n in self.context.marked if n != self.context.run_name])
         )
         try:
             self.follow()
         except NsadError as error:
-            self.say(str(error))
+            self.show_notice(str(error))
         except OSError as error:
-            self.say(f"cannot read: {error}")
+            self.show_notice(f"cannot read: {error}")
 
     def on_screen_resume(self) -> None:
         """Catch up at once."""

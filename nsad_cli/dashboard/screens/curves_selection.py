@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.live.event_log import EventLog
-from nsad_cli.dashboard.live.metrics import MetricSpec, apart, every_stage, figures, named
+from nsad_cli.dashboard.live.metrics import MetricSpec, apart, every_stage, figures, named, now
+from nsad_cli.utils.terminal_text import printable
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.live.series import Series
@@ -65,6 +66,79 @@ def sources(runs: Runs, stage: str, stages: Sequence[str], figure: MetricSpec, l
         for metric in figure.metrics
         if len(series := log.series(own, metric))
     ]
+
+
+class Selection:
+    """The stage, the figure and the heat map's run that are chosen, and what they mean for the logs as they are."""
+
+    def __init__(self) -> None:
+        self.chosen_stage: str | None = None
+        """The stage that the user chose; None follows the newest."""
+        self.stage = ""
+        """The visible stage."""
+        self.stages: list[str] = []
+        self.figures: list[MetricSpec] = []
+        self.place = 0
+        """The visible figure's place in the list."""
+        self._title = ""
+        self._runs: Runs = ()
+        self._run_place = 0
+
+    def update(self, runs: Runs) -> bool:
+        """Apply the choice to these logs; whether there is anything to show."""
+        stages = told_stages(runs) if runs else []
+        if not stages:
+            return False
+        self._runs, self.stages = runs, stages
+        self.stage = self.chosen_stage if self.chosen_stage in stages else newest_stage(runs, stages)
+        self.figures = stage_figures(runs, self.stage, stages)
+        titles = [figure.title for figure in self.figures]
+        self.place = titles.index(self._title) if self._title in titles else 0
+        return True
+
+    @property
+    def figure(self) -> MetricSpec:
+        """The visible figure."""
+        return self.figures[self.place]
+
+    @property
+    def owner(self) -> str:
+        """What the legend says about the run of a heat map; empty if there is only one run."""
+        if len(self._runs) < 2:
+            return ""
+        return f"{printable(self._runs[self._run_place % len(self._runs)][0])} alone, n: the next run"
+
+    def sources(self) -> list[Source]:
+        """The visible figure's curves, as far as the logs are read."""
+        run_place = self._run_place % len(self._runs)
+        return sources(self._runs, self.stage, told_stages(self._runs), self.figure, run_place)
+
+    def row(self, place: int) -> tuple[str, str]:
+        """A figure's title and its latest value."""
+        figure = self.figures[place]
+        return printable(figure.title), "" if self.stage == ALL else now(self._runs[0][1], self.stage, figure)
+
+    def choose_figure(self, place: int) -> bool:
+        """Choose a figure by its place in the list; whether it is another one."""
+        if place == self.place or place >= len(self.figures):
+            return False
+        self._title = self.figures[place].title
+        return True
+
+    def move_stage(self, runs: Runs, by: int) -> bool:
+        """Choose the next or previous stage; whether there is any."""
+        stages = told_stages(runs) if runs else []
+        if stages:
+            current = stages.index(self.stage) if self.stage in stages else 0
+            self.chosen_stage = stages[max(0, min(current + by, len(stages) - 1))]
+        return bool(stages)
+
+    def next_run(self) -> bool:
+        """Choose the next run for the heat map; whether there is one, and a heat map is visible."""
+        if not self.figures or not self.figure.layered or len(self._runs) < 2:
+            return False
+        self._run_place = (self._run_place + 1) % len(self._runs)
+        return True
 
 
 def table(shown: Sequence[Source], first: float, last: float) -> Data | None:

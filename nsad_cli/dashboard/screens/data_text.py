@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nsad_cli.store.pages import UNGRADED, DrawRow
+from nsad_cli.store.pages import UNGRADED, DrawRow, ProblemQuery
 from nsad_cli.store.tables import SKIPPED
 from nsad_cli.types import Problem, Verdict
 from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, printable, readable
@@ -118,3 +118,36 @@ def totals(ledger: Ledger) -> list[Total]:
         for subject in subjects if any(subjects) else ():
             found.append(Total(teacher, subject, whole([row for row in mine if row[1] == subject]).verdicts))
     return found
+
+
+def head_parts(wanted: ProblemQuery, problems: int, ledger: Ledger | None, other_draws: int) -> list[str]:
+    """The line above the problems: how many there are, and how many draws by verdict.
+
+    Args:
+        wanted: How the problems are restricted.
+        problems: How many were found.
+        ledger: The counts of draws, if they are known.
+        other_draws: Draws that are not shown, because they were made with other parameters.
+    """
+    limits = [f"“{wanted.words}”"] if wanted.words else []
+    limits += [f"with {word(wanted.verdict)}"] if wanted.verdict else []
+    limits += [line(wanted.subject) or "no subject"] if wanted.subject is not None else []
+    limited = f" ({', '.join(limits)}; esc: all)" if limits else ""
+    parts = [f"{problems:,} problem{'' if problems == 1 else 's'}{limited}"]
+    if ledger is not None:
+        draws, right, wrong, disputed, ungraded, _ = whole(ledger).numbers
+        parts += [f"{draws:,} draws", f"{RIGHT} D+ {right:,}", f"{WRONG} D− {wrong:,}"]
+        parts += [f"? {disputed:,} disputed"] if disputed else []
+        parts += [f"{ungraded:,} ungraded"] if ungraded else []
+        parts += [f"{other_draws:,} made otherwise are not shown"] if other_draws else []
+    return parts
+
+
+def missing_step(ledger: Ledger | None, run_name: str | None) -> str:
+    """The command to run if there are no draws, or none is graded; empty otherwise."""
+    if ledger is None:
+        return ""
+    draws, *_, ungraded, _ = whole(ledger).numbers
+    if not draws:
+        return f"No draws yet: `nsad collect --run {run_name}` asks the teacher."
+    return f"Nothing is graded yet: `nsad grade --run {run_name}` does it." if draws == ungraded else ""

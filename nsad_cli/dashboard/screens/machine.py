@@ -114,7 +114,7 @@ class MachineView(View):
     def follow(self) -> None:
         """Read the run's events, and look at this machine."""
         self._sample()
-        run = self.reader.run
+        run = self.context.run
         if self._run != (run.name if run else None):
             self._run = run.name if run else None
             self._log = EventLog(run.path / "events.jsonl") if run else None
@@ -137,7 +137,7 @@ class MachineView(View):
         finally:
             self._sampled, self._sampling = time.monotonic(), False
         self._names["this"] = [str(gpu.get("name") or "") for gpu in load.get("gpus", ())]
-        self._samples.append((self._sampled, self.reader.clock(), dict(_numbers(load))))
+        self._samples.append((self._sampled, self.context.clock(), dict(_numbers(load))))
         while self._samples and self._samples[0][0] < self._sampled - WINDOW:
             self._samples.popleft()
 
@@ -146,16 +146,16 @@ class MachineView(View):
         self.query_one("#this", Pane).show(*self._this())
         notes = self._log.notes if self._log else []
         reading = ["reading the log …"] if self._log and self._log.pending else []
-        self.say("; ".join(filter(None, [*reading, self._failure, *notes])))
+        self.show_notice("; ".join(filter(None, [*reading, self._failure, *notes])))
         pane = self.query_one("#theirs", Pane)
-        drawn = (self._run, self._stage, pane.room, self.app.theme, int(self.reader.clock()) // AGO)
+        drawn = (self._run, self._stage, pane.room, self.app.theme, int(self.context.clock()) // AGO)
         if not new and drawn == self._drawn:
             return
         self._drawn = drawn
         stages = self._stages()
         self.query_one(StageBar).display = bool(stages)
         if stages:
-            run, log = self.reader.run, self._log
+            run, log = self.context.run, self._log
             live = log.latest if run and log and run.busy() else None
             self.query_one(StageBar).show(stages, self._here(stages), live)
         pane.show(*self._theirs(stages))
@@ -200,7 +200,7 @@ class MachineView(View):
         gauges = _gauges({name: series.values for name, series in told.items()}, None, self._their_names())
         last = told["cpu_percent"]
         title = f"{printable(self._run or '')} · {printable(stage)}"
-        heard = ago(self.reader.clock() - float(last.times[-1]))
+        heard = ago(self.context.clock() - float(last.times[-1]))
         note = f"steps {last.steps[0]:.0f} to {last.steps[-1]:.0f}, the last {heard}"
         return (
             title,

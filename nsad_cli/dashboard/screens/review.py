@@ -79,13 +79,13 @@ class SettleView(View):
 
     def on_mount(self) -> None:
         """Show the first one."""
-        self._run = self.reader.run_name
+        self._run = self.context.run_name
         self._show()
         self.query_one("#scroll").focus()
 
     def follow(self) -> None:
         """The queue stays what it was when it was opened; it ends where the user looks at another run."""
-        if self.reader.run_name != self._run and self.is_current:
+        if self.context.run_name != self._run and self.is_current:
             self.dismiss()
 
     def _show(self) -> None:
@@ -100,7 +100,7 @@ class SettleView(View):
             with StorePages(self.path) as pages:
                 self.doubt = pages.reviews.item(item.key)
         except NsadError as error:
-            self.say(str(error))
+            self.show_notice(str(error))
             return
         about = (self.doubt.teacher, self.doubt.problem.subject, self.doubt.problem.level)
         place = f"{item.queue.value} {item.number:,} of {item.total:,}{before}"
@@ -154,10 +154,10 @@ class SettleView(View):
     def _written(self, message: Written) -> None:
         self.writing = False
         if message.error is None:
-            self.say("")
+            self.show_notice("")
             self._show()
         else:
-            self.say(f"Not kept: {message.error.why} ({message.error.what}); {message.error.fix}")
+            self.show_notice(f"Not kept: {message.error.why} ({message.error.what}); {message.error.fix}")
 
     def data(self) -> Data | None:
         """The draw that is shown."""

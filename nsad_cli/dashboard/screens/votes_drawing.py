@@ -29,23 +29,25 @@ LOW = 0.2
 OPEN, CLOSE = "‹", "›"
 
 
-def bars(opened: OpenProblem, listed: ProblemList, width: int, lines: int, tints: dict[str, str]) -> RenderableType:
+def bars(
+    open_problem: OpenProblem, problem_list: ProblemList, width: int, lines: int, tints: dict[str, str]
+) -> RenderableType:
     """The question (in so many lines), the gold answer, every rule's bars, and the other side's where there is one."""
-    if opened.problem is None:
+    if open_problem.problem is None:
         return ""
-    wanted = RULES if width >= ALL_RULES else listed.rules
-    found = fitting({rule: opened.found[rule] for rule in wanted}, width, listed.rule)
-    question, room = one_line(opened.problem.question), (width - 8) * lines
-    gold = one_line(opened.problem.answer)
+    wanted = RULES if width >= ALL_RULES else problem_list.rules
+    found = fitting({rule: open_problem.found[rule] for rule in wanted}, width, problem_list.rule)
+    question, room = one_line(open_problem.problem.question), (width - 8) * lines
+    gold = one_line(open_problem.problem.answer)
     parts: list[RenderableType] = [
         Text(question if len(question) <= room else question[: room - 1] + "…", tints["text"]),
         Text(f"gold answer: {gold}" if gold else "no gold answer", "bold"),
-        drawn(draw(found, width, first=listed.rule, before=opened.before, most=MAX_ANSWERS), tints),
+        drawn(draw(found, width, first=problem_list.rule, before=open_problem.before, most=MAX_ANSWERS), tints),
     ]
-    if listed.other:
-        there = fitting(standings(opened.there, wanted), width, listed.rule)
-        parts.append(Text(f"there: {one_line(listed.other.title)}", f"bold {tints['accent']}"))
-        parts.append(drawn(draw(there, width, first=listed.rule, most=MAX_ANSWERS), tints))
+    if problem_list.other:
+        there = fitting(standings(open_problem.there, wanted), width, problem_list.rule)
+        parts.append(Text(f"there: {one_line(problem_list.other.title)}", f"bold {tints['accent']}"))
+        parts.append(drawn(draw(there, width, first=problem_list.rule, most=MAX_ANSWERS), tints))
     return Group(*parts)
 
 

@@ -11,7 +11,6 @@ from textual.widgets import Static
 
 from nsad_cli.dashboard.screens.votes_drawing import bars, chain_text
 from nsad_cli.dashboard.screens.votes_rows import CHAIN_COLUMNS, chain_rows, problem_rows
-from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.row_list import RowList
 from nsad_cli.voting.bar_chart import one_line
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
 
+    from nsad_cli.dashboard.screens.votes_state import VotesState
     from nsad_cli.types import Chain
 
 LEVELS = {"list": "#problems", "problem": "#chains", "text": "#text"}
@@ -81,9 +81,9 @@ class VotesPanes(Container):
     }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, state: VotesState) -> None:
         super().__init__(id="votes", classes="-at-list")
-        self.listed, self.opened = ProblemList(), OpenProblem()
+        self.state = state
         self.level, self.latex = "list", False
 
     def compose(self) -> ComposeResult:
@@ -115,26 +115,22 @@ class VotesPanes(Container):
     @property
     def chain(self) -> Chain | None:
         """The chain under the cursor, where it is in sight."""
-        place, chains = self.chains.cursor, self.opened.chains
+        place, chains = self.chains.cursor, self.state.open_problem.chains
         return chains[place] if place < len(chains) and (self.wide or self.level != "list") else None
-
-    def forget(self) -> None:
-        """Show nothing, until there is something of another run."""
-        self.listed, self.opened = ProblemList(), OpenProblem()
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
     def show_list(self, cursor: int) -> None:
         """Show the rows that were found."""
         rows = self.problems
-        columns, row = problem_rows(self.listed, rows.size.width, tints(self.app))
+        columns, row = problem_rows(self.state.problem_list, rows.size.width, tints(self.app))
         rows.columns = tuple(columns)
-        rows.show(len(self.listed.rows), row, cursor=cursor)
+        rows.show(len(self.state.problem_list.rows), row, cursor=cursor)
 
     def show_problem(self, cursor: int | None = None) -> None:
         """Show the open problem: chains, bars, text."""
-        chains = self.opened.chains
-        rows = chain_rows(self.opened, self.listed.rule, tints(self.app))
+        chains = self.state.open_problem.chains
+        rows = chain_rows(self.state.open_problem, self.state.problem_list.rule, tints(self.app))
         self.chains.show(len(chains), rows, cursor=cursor)
         self.fit_chains()
         self.draw_bars()
@@ -142,23 +138,25 @@ class VotesPanes(Container):
 
     def fit_chains(self) -> None:
         """Beside the list of problems the chains take no more room than they need."""
-        self.chains.styles.height = len(self.opened.chains) + 2 if self.wide else "1fr"
+        self.chains.styles.height = len(self.state.open_problem.chains) + 2 if self.wide else "1fr"
 
     def draw_bars(self) -> None:
         """Draw the question, the gold answer and every rule's bars."""
         width = max(self.query_one("#bars").scrollable_content_region.width, 20)
         lines = 4 if self.screen.size.height >= 30 else 1 if self.screen.has_class("-narrow") else 2
-        self.query_one("#bars-drawn", Static).update(bars(self.opened, self.listed, width, lines, tints(self.app)))
+        self.query_one("#bars-drawn", Static).update(
+            bars(self.state.open_problem, self.state.problem_list, width, lines, tints(self.app))
+        )
 
     def draw_text(self) -> None:
         """Draw the text of the chain under the cursor; where it is read, the whole question in front of it."""
         place, colours = self.chains.cursor, tints(self.app)
-        problem, chains = self.opened.problem, self.opened.chains
+        problem, chains = self.state.open_problem.problem, self.state.open_problem.chains
         parts: list[RenderableType] = []
         if problem is not None and self.level == "text":
             parts.append(Text(one_line(problem.question), colours["dim"]))
         if place < len(chains):
-            parts.append(chain_text(chains[place], colours, self.listed.search, self.latex))
+            parts.append(chain_text(chains[place], colours, self.state.problem_list.search, self.latex))
         self.query_one("#text-drawn", Static).update(Group(*parts))
 
     # --- moving about -----------------------------------------------------------------------------------------------

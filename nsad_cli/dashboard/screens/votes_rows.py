@@ -33,24 +33,24 @@ ROOMY = 76
 Row = Callable[[int], list[Cell]]
 
 
-def problem_rows(listed: ProblemList, width: int, colours: dict[str, str]) -> tuple[list[Column], Row]:
+def problem_rows(problem_list: ProblemList, width: int, colours: dict[str, str]) -> tuple[list[Column], Row]:
     """The list's columns, and what gives a row."""
-    return _compared(listed, colours) if listed.other else _voted(listed, width, colours)
+    return _compared(problem_list, colours) if problem_list.other else _voted(problem_list, width, colours)
 
 
-def _compared(listed: ProblemList, colours: dict[str, str]) -> tuple[list[Column], Row]:
+def _compared(problem_list: ProblemList, colours: dict[str, str]) -> tuple[list[Column], Row]:
     columns = [Column("problem"), Column("gold", 8, drop=1), Column("here", 10), Column("there", 10), Column("", 3)]
 
     def row(index: int) -> list[Cell]:
-        problem = listed.rows[index]
-        sides = [_decided(found, listed.rule, colours) for found in listed.pairs[problem.id]]
-        return [_question(problem), one_line(problem.answer), *sides, BECAME[listed.became(problem.id)]]
+        problem = problem_list.rows[index]
+        sides = [_decided(found, problem_list.rule, colours) for found in problem_list.pairs[problem.id]]
+        return [_question(problem), one_line(problem.answer), *sides, BECAME[problem_list.became(problem.id)]]
 
     return columns, row
 
 
-def _voted(listed: ProblemList, width: int, colours: dict[str, str]) -> tuple[list[Column], Row]:
-    names = listed.rules if width >= ROOMY else [listed.rule]
+def _voted(problem_list: ProblemList, width: int, colours: dict[str, str]) -> tuple[list[Column], Row]:
+    names = problem_list.rules if width >= ROOMY else [problem_list.rule]
     columns = [
         Column("#", 5, number=True, drop=4),
         Column("problem"),
@@ -60,15 +60,17 @@ def _voted(listed: ProblemList, width: int, colours: dict[str, str]) -> tuple[li
     ]
 
     def row(index: int) -> list[Cell]:
-        problem = listed.rows[index]
-        decided = listed.won(problem.id)
-        if problem.id in listed.outcomes:
-            cells: list[Cell] = [_won(listed.won(problem.id, name), colours) for name in names]
-            cells[names.index(listed.rule)] = _decided(listed.outcomes[problem.id], listed.rule, colours)
+        problem = problem_list.rows[index]
+        decided = problem_list.won(problem.id)
+        if problem.id in problem_list.outcomes:
+            cells: list[Cell] = [_won(problem_list.won(problem.id, name), colours) for name in names]
+            cells[names.index(problem_list.rule)] = _decided(
+                problem_list.outcomes[problem.id], problem_list.rule, colours
+            )
         else:
             cells = [Text("…", colours["dim"])] * len(names)
         margin = "" if decided is None or decided.margin is None else f"{decided.margin:.0%}"
-        return [str(listed.places[problem.id]), _question(problem), one_line(problem.answer), *cells, margin]
+        return [str(problem_list.places[problem.id]), _question(problem), one_line(problem.answer), *cells, margin]
 
     return columns, row
 
@@ -94,14 +96,14 @@ def judged(right: bool | None, colours: dict[str, str]) -> str:
     return colours["text"] if right is None else colours["right"] if right else colours["wrong"]
 
 
-def chain_rows(opened: OpenProblem, rule: str, colours: dict[str, str]) -> Row:
+def chain_rows(open_problem: OpenProblem, rule: str, colours: dict[str, str]) -> Row:
     """What gives a chain's row: ▸ voted for the winner, ⊘ is left out."""
-    held, left = opened.standing(rule), opened.left
+    held, left = open_problem.standing(rule), open_problem.left
     weights = held.weights if held else {}
     winning = set(held.ballot.votes[0].chains) if held and held.ballot.votes else set()
 
     def row(index: int) -> list[Cell]:
-        chain = opened.chains[index]
+        chain = open_problem.chains[index]
         inside, mean, weight = chain.index in left, chain.logprob, weights.get(chain.index)
         glyph = "▸" if chain.index in winning else " " if inside else "⊘"
         style = judged(chain.correct, colours) if inside else f"strike {colours['dim']}"
@@ -117,36 +119,46 @@ def chain_rows(opened: OpenProblem, rule: str, colours: dict[str, str]) -> Row:
     return row
 
 
-def state(listed: ProblemList, opened: OpenProblem, reading: bool, searching: bool, colours: dict[str, str]) -> Text:
+def status_text(
+    problem_list: ProblemList, open_problem: OpenProblem, reading: bool, searching: bool, colours: dict[str, str]
+) -> Text:
     """What is looked at, what it is compared with, and what is assumed; a line each."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    if reading and len(listed.outcomes) < len(listed.problems):
-        text.append(f"reading {len(listed.outcomes):,} of {len(listed.problems):,} · ", colours["dim"])
-    text.append(f"{listed.queue}: {len(listed.rows):,}", "bold")
-    text.append(f" ({listed.queue_means})" if listed.queue != "all" else "")
-    text.append(f" · {listed.rule} decides")
-    if listed.search:
-        found = "…" if searching else f"{len(listed.hits):,}"
-        text.append(f" · “{printable(listed.search)}” in {found}", f"bold {colours['accent']}")
-    if listed.chosen:
-        scored = f" · {one_line(listed.ranker)}" if listed.ranker else " · no ranker"
-        text.append(f" · {one_line(listed.chosen.title)}{scored}", colours["dim"])
-    if listed.other:
-        said = ", ".join(f"{name} {listed.counts[name]:,}" for name in ("fixed", "broke", "both-right", "both-wrong"))
-        here, there = listed.stood_in()
-        stood_in = f"sc for {listed.rule} of {here:,} here, {there:,} there" if here or there else ""
-        parts = [f"there: {said}", listed.against() or "reading", stood_in, one_line(listed.other.title), "c stops"]
+    if reading and len(problem_list.outcomes) < len(problem_list.problems):
+        text.append(f"reading {len(problem_list.outcomes):,} of {len(problem_list.problems):,} · ", colours["dim"])
+    text.append(f"{problem_list.queue}: {len(problem_list.rows):,}", "bold")
+    text.append(f" ({problem_list.queue_means})" if problem_list.queue != "all" else "")
+    text.append(f" · {problem_list.rule} decides")
+    if problem_list.search:
+        found = "…" if searching else f"{len(problem_list.hits):,}"
+        text.append(f" · “{printable(problem_list.search)}” in {found}", f"bold {colours['accent']}")
+    if problem_list.chosen:
+        scored = f" · {one_line(problem_list.ranker)}" if problem_list.ranker else " · no ranker"
+        text.append(f" · {one_line(problem_list.chosen.title)}{scored}", colours["dim"])
+    if problem_list.other:
+        said = ", ".join(
+            f"{name} {problem_list.counts[name]:,}" for name in ("fixed", "broke", "both-right", "both-wrong")
+        )
+        here, there = problem_list.stood_in()
+        stood_in = f"sc for {problem_list.rule} of {here:,} here, {there:,} there" if here or there else ""
+        parts = [
+            f"there: {said}",
+            problem_list.against() or "reading",
+            stood_in,
+            one_line(problem_list.other.title),
+            "c stops",
+        ]
         text.append("\n" + " · ".join(filter(None, parts)), f"bold {colours['accent']}")
-    if assumed := opened.assumed():
-        changed = opened.changed()
+    if assumed := open_problem.assumed():
+        changed = open_problem.changed()
         result = f"◂ another winner by {', '.join(changed)}" if changed else "the same winners"
         text.append(f"\nwhat if {', '.join(assumed)}: {result} · r resets", f"bold {colours['warning']}")
     return text
 
 
-def chain_data(opened: OpenProblem, rule: str) -> Data:
+def chain_data(open_problem: OpenProblem, rule: str) -> Data:
     """The open problem's chains."""
-    held, left = opened.standing(rule), opened.left
+    held, left = open_problem.standing(rule), open_problem.left
     weights = held.weights if held else {}
     columns = ("problem", "chain", "answer", "class", "right", "weight", "logprob", "tokens", "left_in", "text")
     rows: list[Sequence[object]] = [
@@ -162,35 +174,37 @@ def chain_data(opened: OpenProblem, rule: str) -> Data:
             chain.index in left,
             chain.text,
         )
-        for chain in opened.chains
+        for chain in open_problem.chains
     ]
     return Data(columns, rows)
 
 
-def problem_data(listed: ProblemList) -> Data:
+def problem_data(problem_list: ProblemList) -> Data:
     """The list's problems, with each rule's winner; of a comparison with both sides' and what became of them."""
     columns = ["problem", "question", "gold"]
-    if listed.other:
+    if problem_list.other:
         columns += [f"{side}_{what}" for side in ("here", "there") for what in ("chains", "rule", "answer", "right")]
-        return Data([*columns, "became", "here", "there"], [_pair_data(listed, problem) for problem in listed.rows])
-    columns += ["chains", *(f"{rule}_{what}" for rule in listed.rules for what in ("answer", "right", "margin"))]
-    return Data(columns, [_problem_data(listed, problem) for problem in listed.rows])
+        return Data(
+            [*columns, "became", "here", "there"], [_pair_data(problem_list, problem) for problem in problem_list.rows]
+        )
+    columns += ["chains", *(f"{rule}_{what}" for rule in problem_list.rules for what in ("answer", "right", "margin"))]
+    return Data(columns, [_problem_data(problem_list, problem) for problem in problem_list.rows])
 
 
-def _problem_data(listed: ProblemList, problem: Problem) -> list[object]:
-    found = listed.outcomes.get(problem.id)
+def _problem_data(problem_list: ProblemList, problem: Problem) -> list[object]:
+    found = problem_list.outcomes.get(problem.id)
     row: list[object] = [problem.id, problem.question, problem.answer, found.chains if found else None]
-    for rule in listed.rules:
-        won = listed.won(problem.id, rule)
+    for rule in problem_list.rules:
+        won = problem_list.won(problem.id, rule)
         row += [won.answer, won.right, won.margin] if won else [None] * 3
     return row
 
 
-def _pair_data(listed: ProblemList, problem: Problem) -> list[object]:
+def _pair_data(problem_list: ProblemList, problem: Problem) -> list[object]:
     row: list[object] = [problem.id, problem.question, problem.answer]
-    for found in listed.pairs[problem.id]:
-        won = found.by(listed.rule)
-        rule = listed.rule if listed.rule in found.won else "sc"
+    for found in problem_list.pairs[problem.id]:
+        won = found.by(problem_list.rule)
+        rule = problem_list.rule if problem_list.rule in found.won else "sc"
         row += [found.chains, *((rule, won.answer, won.right) if won else [None] * 3)]
-    sides = [side.title if side else None for side in (listed.here, listed.other)]
-    return [*row, listed.became(problem.id), *sides]
+    sides = [side.title if side else None for side in (problem_list.here, problem_list.other)]
+    return [*row, problem_list.became(problem.id), *sides]

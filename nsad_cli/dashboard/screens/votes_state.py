@@ -152,7 +152,7 @@ class OpenProblem:
         self.found: dict[str, RuleResult | UsageError] = {}
         self.before: dict[str, tuple[int | None, str]] = {}
 
-    def read(self, listed: ProblemList, problem: Problem | None) -> None:
+    def read(self, problem_list: ProblemList, problem: Problem | None) -> None:
         """Read a problem's chains. What was assumed of another problem's chains goes, what holds of any stays.
 
         Raises NsadError where the store cannot be read (at once: a screen waits for it): then no problem is open.
@@ -162,15 +162,15 @@ class OpenProblem:
         own: list[Chain] = []
         self.problem, self.chains, self.there, self.found, self.before = None, [], [], {}, {}
         self.compared = None
-        if problem is not None and listed.chosen is not None:
-            with open_store(listed.path, patience=0) as store:
-                own = chains_of(store, listed.chosen, problem.id, listed.ranker)
-                self.chains = chains_of(store, listed.chosen, problem.id, self.ranker) if self.ranker else own
-            if listed.other and problem.id in listed.pairs:
-                here, there = listed.pairs[problem.id]
+        if problem is not None and problem_list.chosen is not None:
+            with open_store(problem_list.path, patience=0) as store:
+                own = chains_of(store, problem_list.chosen, problem.id, problem_list.ranker)
+                self.chains = chains_of(store, problem_list.chosen, problem.id, self.ranker) if self.ranker else own
+            if problem_list.other and problem.id in problem_list.pairs:
+                here, there = problem_list.pairs[problem.id]
                 self.compared = here.chains
-                with open_store(listed.other.path, patience=0) as store:
-                    others = chains_of(store, listed.other.chosen, problem.id, listed.other.ranker)
+                with open_store(problem_list.other.path, patience=0) as store:
+                    others = chains_of(store, problem_list.other.chosen, problem.id, problem_list.other.ranker)
                 self.there = others[: there.chains]
         self.problem = problem
         base = standings(own[: self.compared])
@@ -238,3 +238,14 @@ class OpenProblem:
         if what_if.power != 1:
             said.append("weights count as 1" if what_if.power == 0 else f"weights to the power {what_if.power:g}")
         return said + ([f"weights of {self.ranker}"] if self.ranker else [])
+
+
+class VotesState:
+    """The list of problems and the open problem of the run that the votes screen shows."""
+
+    def __init__(self) -> None:
+        self.problem_list, self.open_problem = ProblemList(), OpenProblem()
+
+    def reset(self) -> None:
+        """Forget everything about the run."""
+        self.problem_list, self.open_problem = ProblemList(), OpenProblem()

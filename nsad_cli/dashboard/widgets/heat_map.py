@@ -14,7 +14,7 @@ from textual.strip import Strip
 from nsad_cli.dashboard.axis_ticks import number
 from nsad_cli.dashboard.live.series import Floats, Series, decimate
 from nsad_cli.dashboard.themes import LINE, on, tints
-from nsad_cli.dashboard.widgets.step_plot import StepPlot
+from nsad_cli.dashboard.widgets.step_plot import StepPlot, segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,14 +77,14 @@ class HeatMap(StepPlot):
             level = np.rint(np.nan_to_num(row) / (largest or 1.0) * LEVELS).astype(np.intp)
             codes = np.where(level >= SIGNED, ord("+"), np.where(level <= -SIGNED, ord("−"), ord(" ")))
             kinds = np.where(np.isnan(row), 2 * LEVELS + 1, level + LEVELS)
-            cursor = self.column(self.cursor) if self.cursor is not None else -1
+            cursor = self.scale.column(self.cursor) if self.cursor is not None else -1
             if 0 <= cursor < self.columns:
                 codes[cursor] = ord("│")
-            segments = [
+            parts = [
                 Segment(f"{name:>{self.label_width - 1}} ", dim),
-                *self.line(codes.astype(np.uint32), kinds, table),
+                *segments(codes.astype(np.uint32), kinds, table),
             ]
-            lines.append(Strip(segments, self.size.width))
+            lines.append(Strip(parts, self.size.width))
         return [*lines, self.axis(), self._legend(largest, table)]
 
     def _values(self, rows: int) -> Floats:

@@ -15,7 +15,7 @@ from nsad_cli.dashboard.live.event_log import LARGEST
 from nsad_cli.dashboard.live.series import Columns, Series, decimate
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.braille import BLANK, cells, spans
-from nsad_cli.dashboard.widgets.step_plot import StepPlot
+from nsad_cli.dashboard.widgets.step_plot import StepPlot, segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +119,7 @@ class Chart(StepPlot):
         self._draw_cursor(codes, styles, table)
         label = self.ink(tint["dim"])
         lines = [
-            [Segment(f"{rows.get(y, ''):>{self.label_width - 1}} ", label), *self.line(codes[y], styles[y], table)]
+            [Segment(f"{rows.get(y, ''):>{self.label_width - 1}} ", label), *segments(codes[y], styles[y], table)]
             for y in range(self.rows)
         ]
         return [*(Strip(line, self.size.width) for line in lines), self.axis()]
@@ -172,7 +172,7 @@ class Chart(StepPlot):
 
     def _draw_cursor(self, codes: NDArray[np.uint32], styles: NDArray[np.intp], table: list[Style]) -> None:
         """A line through the column of the cursor's step; what it crosses stays."""
-        if self.cursor is None or not 0 <= (column := self.column(self.cursor)) < self.columns:
+        if self.cursor is None or not 0 <= (column := self.scale.column(self.cursor)) < self.columns:
             return
         tint = tints(self.app)
         empty = np.isin(codes[:, column], (ord(" "), ord("┈")))

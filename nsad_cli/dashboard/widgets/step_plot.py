@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,13 +25,45 @@ if TYPE_CHECKING:
     from nsad_cli.dashboard.widgets.viewport import Viewport
 
 
+@dataclass(frozen=True, slots=True)
+class StepScale:
+    """The linear mapping of a range of steps to columns of characters."""
+
+    bounds: tuple[float, float]
+    columns: int
+
+    def column(self, step: float) -> int:
+        """The column of a step; below 0 or at least `columns` if the step is not visible."""
+        first, last = self.bounds
+        place = int(np.floor((step - first) / (last - first) * self.columns))
+        return self.columns - 1 if step == last else place
+
+    def step(self, column: float) -> float:
+        """The step in the middle of a column."""
+        first, last = self.bounds
+        return first + (column + 0.5) / self.columns * (last - first)
+
+    def labels(self) -> str:
+        """Round steps, each written around its column; whole numbers only."""
+        first, last = self.bounds
+        line = [" "] * self.columns
+        end = 0
+        for value in ticks(first, last, max(self.columns // 10, 2)):
+            text, place = count(value), self.column(value)
+            start = max(place - len(text) // 2, end)
+            if start + len(text) <= self.columns and value == int(value):
+                line[start : start + len(text)] = text
+                end = start + len(text) + 1
+        return "".join(line)
+
+
 class StepPlot(Widget):
     """What line charts and heat maps have in common; subclasses give `paint`.
 
     The picture is made when something has changed, as a whole; the lines that are drawn come from it.
     """
 
-    DEFAULT_CSS = "Plane { height: 1fr; }"
+    DEFAULT_CSS = "StepPlot { height: 1fr; }"
     ALLOW_SELECT = False  # a drag moves the picture
 
     class Zoomed(Message):
@@ -98,33 +131,18 @@ class StepPlot(Widget):
         """Another size is another picture."""
         self.changed()
 
-    # --- steps and columns ----------------------------------------------------------------------------------------
+    # --- steps, columns and colours -----------------------------------------------------------------------------------
 
-    def column(self, step: float) -> int:
-        """The column in which a step stands; below 0 or beyond the width where it is out of sight."""
-        first, last = self.sight.bounds
-        place = int(np.floor((step - first) / (last - first) * self.columns))
-        return self.columns - 1 if step == last else place
-
-    def step(self, column: float) -> float:
-        """The step in the middle of a column."""
-        first, last = self.sight.bounds
-        return first + (column + 0.5) / self.columns * (last - first)
+    @property
+    def scale(self) -> StepScale:
+        """The mapping of steps to columns at the present size."""
+        return StepScale(self.sight.bounds, self.columns)
 
     def axis(self) -> Strip:
         """The line of steps below the picture."""
-        first, last = self.sight.bounds
-        line = [" "] * self.columns
-        end = 0
-        for value in ticks(first, last, max(self.columns // 10, 2)):
-            text, place = count(value), self.column(value)
-            start = max(place - len(text) // 2, end)
-            if start + len(text) <= self.columns and value == int(value):
-                line[start : start + len(text)] = text
-                end = start + len(text) + 1
         title = "step" if self.label_width > 4 else ""
-        style = self.ink(tints(self.app)["dim"])
-        return Strip([Segment(f"{title:{self.label_width}}{''.join(line)}", style)], self.size.width)
+        text = f"{title:{self.label_width}}{self.scale.labels()}"
+        return Strip([Segment(text, self.ink(tints(self.app)["dim"]))], self.size.width)
 
     @property
     def base(self) -> Style:
@@ -138,18 +156,11 @@ class StepPlot(Widget):
             return self.base + Style(color=ink.rich_color, dim=faded > 0)
         return self.base + Style(color=ink.blend(ground, faded).rich_color)
 
-    def line(self, codes: NDArray[np.uint32], styles: NDArray[np.intp], table: Sequence[Style]) -> list[Segment]:
-        """Characters [c] in styles [c] of a table, as runs."""
-        text = codes.astype("<u4").tobytes().decode("utf-32-le")
-        bounds = [0, *(np.flatnonzero(styles[1:] != styles[:-1]) + 1).tolist(), len(text)]
-        kinds = styles[bounds[:-1]].tolist()
-        return [Segment(text[bounds[i] : bounds[i + 1]], table[kind]) for i, kind in enumerate(kinds)]
-
     # --- the mouse ------------------------------------------------------------------------------------------------
 
     def _on_wheel(self, event: events.MouseEvent, factor: float) -> None:
         event.stop()
-        self.post_message(self.Zoomed(factor, self.step(event.x - self.label_width)))
+        self.post_message(self.Zoomed(factor, self.scale.step(event.x - self.label_width)))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Zoom in."""
@@ -174,5 +185,19 @@ class StepPlot(Widget):
         """A click ends, or a drag."""
         self.release_mouse()
         if self._dragged is not None and not self._dragged[1] and 0 <= event.x - self.label_width < self.columns:
-            self.post_message(self.Pointed(self.step(event.x - self.label_width), event.y))
+            self.post_message(self.Pointed(self.scale.step(event.x - self.label_width), event.y))
         self._dragged = None
+
+
+def segments(codes: NDArray[np.uint32], styles: NDArray[np.intp], table: Sequence[Style]) -> list[Segment]:
+    """One line of a picture as segments of equal style.
+
+    Args:
+        codes: The characters' code points [columns].
+        styles: Each character's place in `table` [columns].
+        table: The styles.
+    """
+    text = codes.astype("<u4").tobytes().decode("utf-32-le")
+    bounds = [0, *(np.flatnonzero(styles[1:] != styles[:-1]) + 1).tolist(), len(text)]
+    kinds = styles[bounds[:-1]].tolist()
+    return [Segment(text[bounds[i] : bounds[i + 1]], table[kind]) for i, kind in enumerate(kinds)]

@@ -103,7 +103,7 @@ def shown(pilot: Pilot[Any]) -> str:
 
 
 def titles(pilot: Pilot[Any]) -> list[str]:
-    return [figure.title for figure in view(pilot)._figures]
+    return [figure.title for figure in view(pilot).selection.figures]
 
 
 async def settle(pilot: Pilot[Any]) -> None:
@@ -131,8 +131,8 @@ def test_snapshots(log: Path, size: tuple[int, int]) -> None:
 def test_the_newest_stage_with_a_loss_comes_first(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
-        assert told_stages(view(pilot)._runs) == [ALL, "negative", "nat", "nce"]
-        assert view(pilot)._drawn == "nce"
+        assert told_stages(list(view(pilot).reading.logs)) == [ALL, "negative", "nat", "nce"]
+        assert view(pilot).selection.stage == "nce"
         assert titles(pilot) == ["loss", "β quantiles", "learning rate", "gradient norm", "tokens/s", "CPU %"]
         assert told(pilot) == "● loss -0.031 ▲ held-out loss 0.2357 × 1 value not finite"
 
@@ -158,9 +158,9 @@ def test_stages_and_figures_are_chosen_by_keys(log: Path) -> None:
         assert len({(curve.glyph, curve.colour) for curve in view(pilot).query_one(Chart).curves}) == 3
         await pilot.press("right")
         await settle(pilot)
-        assert view(pilot)._drawn == "negative"
+        assert view(pilot).selection.stage == "negative"
         await pilot.press("f")
-        assert view(pilot)._drawn == "nce"
+        assert view(pilot).selection.stage == "nce"
 
     drive(curves(log), script)
 
@@ -179,7 +179,7 @@ def test_beta_is_shown_by_quantiles(log: Path) -> None:
 def test_runs_are_laid_over_each_other(log: Path) -> None:
     make_run(log.parent.parent, "second", stage_lines("nce", 3.0, beta=beta))
     app = curves(log)
-    app.reader.marked = ["second", "first", "gone"]
+    app.context.marked = ["second", "first", "gone"]
 
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
@@ -190,10 +190,10 @@ def test_runs_are_laid_over_each_other(log: Path) -> None:
         await pilot.press("left", "down", "down")
         await pilot.pause()
         assert "first alone" in told(pilot)  # the heat map is of the run looked at
-        app.reader.marked = []
+        app.context.marked = []
         await settle(pilot)
         assert titles(pilot)[0] == "loss"
-        assert len(view(pilot)._sources) == 6
+        assert len(view(pilot).picture.sources) == 6
 
     drive(app, script)
 
@@ -207,7 +207,7 @@ def test_new_events_appear_and_the_newest_stage_is_followed(log: Path) -> None:
         with log.open("a") as file:
             file.write(line("ranker", 1, 9, loss=0.7, pair_accuracy=0.5) + line("ranker", 2, 9, loss=0.6)[:30])
         await settle(pilot)
-        assert view(pilot)._drawn == "ranker"
+        assert view(pilot).selection.stage == "ranker"
         assert told(pilot) == "● loss 0.7"
         assert titles(pilot) == ["loss", "pair accuracy"]
         with log.open("a") as file:
@@ -218,7 +218,7 @@ def test_new_events_appear_and_the_newest_stage_is_followed(log: Path) -> None:
         with log.open("a") as file:
             file.write(line("ranker", 3, 9, loss=0.5))
         await settle(pilot)
-        assert view(pilot)._drawn == "nce"  # chosen: it stays
+        assert view(pilot).selection.stage == "nce"  # chosen: it stays
 
     drive(curves(log), script)
 
@@ -240,7 +240,7 @@ def test_the_stage_that_a_process_works_on_is_marked(log: Path) -> None:
 def test_a_part_in_sight_follows_the_newest_step(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
-        sight = view(pilot).sight
+        sight = view(pilot).picture.viewport
         await pilot.press("plus", "plus")
         first, last = sight.bounds
         assert last == STEPS
@@ -287,7 +287,7 @@ def test_what_becomes_of_the_log_is_told(log: Path, what: str) -> None:
         await settle(pilot)
         assert expected in shown(pilot)
         if what == "cut":
-            assert told_stages(view(pilot)._runs) == ["nat"]
+            assert told_stages(list(view(pilot).reading.logs)) == ["nat"]
             assert told(pilot) == "● loss 7"
         elif what == "run gone":
             assert view(pilot).data() is None
@@ -310,7 +310,7 @@ def test_empty_states_say_what_to_run(tmp_path: Path) -> None:
         await pilot.press("left", "down", "comma", "s", "l", "plus", "minus", "less_than_sign", "0", "f", "escape")
         assert view(pilot).data() is None
         log = make_run(runs, "new", [line("collect", 1, 2)])
-        app.reader.run_name = "new"
+        app.context.run_name = "new"
         await settle(pilot)
         assert "new has told no numbers yet" in screen_text(app)
         assert "--run new" in screen_text(app)
@@ -323,18 +323,18 @@ def test_empty_states_say_what_to_run(tmp_path: Path) -> None:
 
 
 def test_a_long_log_is_read_in_parts_and_shown_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsad_cli.dashboard.screens.curves.BUDGET", 0.0)
-    monkeypatch.setattr("nsad_cli.dashboard.screens.curves.AGAIN", 60.0)  # the test itself reads on
+    monkeypatch.setattr("nsad_cli.dashboard.screens.curves_reading.BUDGET", 0.0)
+    monkeypatch.setattr("nsad_cli.dashboard.screens.curves_reading.PAUSE_SECONDS", 60.0)  # the test itself reads on
     log = make_run(tmp_path / "runs", "long", [line("nat", i, 9000, loss=1.0) for i in range(1, 9001)])
 
     async def script(pilot: Pilot[Any]) -> None:
-        first = view(pilot)._sources[0].series
+        first = view(pilot).picture.sources[0].series
         assert 0 < len(first) < 9000
         assert "reading the log" in shown(pilot)
-        while view(pilot)._logs.pending:
-            view(pilot)._read_on()
+        while view(pilot).reading.logs.pending:
+            view(pilot).reading.read_part()
         await settle(pilot)
-        assert len(view(pilot)._sources[0].series) == 9000
+        assert len(view(pilot).picture.sources[0].series) == 9000
         assert "reading" not in shown(pilot)
 
     drive(curves(log), script)
@@ -382,7 +382,7 @@ def test_smoothing_keeps_the_curve_behind(log: Path) -> None:
         await pilot.press("s", "s")
         loss, held_out = view(pilot).query_one(Chart).curves
         assert loss.behind is not None
-        assert loss.behind.values[0] == view(pilot)._sources[0].series.values[0]
+        assert loss.behind.values[0] == view(pilot).picture.sources[0].series.values[0]
         assert loss.series.values[-1] != loss.behind.values[-1]
         assert "smoothed 0.9" in told(pilot)
         assert held_out.behind is None
@@ -411,7 +411,7 @@ def test_a_logarithmic_axis_leaves_out_what_is_not_above_zero_and_says_so(log: P
 def test_the_mouse_points_zooms_and_pans(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
-        chart, sight = view(pilot).query_one(Chart), view(pilot).sight
+        chart, sight = view(pilot).query_one(Chart), view(pilot).picture.viewport
         await pilot.click(chart, offset=(chart.label_width + chart.columns // 2, 4))
         await pilot.pause()
         assert chart.cursor in (20, 21)
@@ -427,7 +427,7 @@ def test_the_mouse_points_zooms_and_pans(log: Path) -> None:
         assert chart.cursor in (20, 21)
         await pilot.click("#stages", offset=(4, 0))
         await pilot.pause()
-        assert view(pilot)._drawn == ALL
+        assert view(pilot).selection.stage == ALL
 
     drive(curves(log), script)
 
@@ -565,18 +565,18 @@ def test_any_numbers_can_be_painted(log: Path, seed: int) -> None:
         for _ in range(40):
             found = [series() for _ in range(chance.randint(1, 3))]
             first, last = min(s.steps[0] for s in found), max(s.steps[-1] for s in found)
-            screen.sight.grow(float(first), float(last))
+            screen.picture.viewport.grow(float(first), float(last))
             for _ in range(chance.randint(0, 3)):
-                screen.sight.zoom(chance.choice((0.1, 0.5, 2)), chance.choice((None, 10.0)))
-            screen.chart.logarithmic = chance.random() < 0.5
-            screen.chart.cursor = screen.heat.cursor = chance.choice((None, 5.0))
+                screen.picture.viewport.zoom(chance.choice((0.1, 0.5, 2)), chance.choice((None, 10.0)))
+            screen.picture.chart.logarithmic = chance.random() < 0.5
+            screen.picture.chart.cursor = screen.picture.heat_map.cursor = chance.choice((None, 5.0))
             weight = chance.choice(WEIGHTS[1:])
-            screen.chart.show([Curve("c", Smoothed(weight).of(s), "●", "#56B4E9", behind=s) for s in found])
-            screen.heat.show([Layer(i, s) for i, s in enumerate(found)])
-            for plane in (screen.chart, screen.heat):
+            screen.picture.chart.show([Curve("c", Smoothed(weight).of(s), "●", "#56B4E9", behind=s) for s in found])
+            screen.picture.heat_map.show([Layer(i, s) for i, s in enumerate(found)])
+            for plane in (screen.picture.chart, screen.picture.heat_map):
                 picture = plane.paint()
                 assert {strip.cell_length for strip in picture} == {plane.size.width}
-            assert len(screen.chart.paint()) == screen.chart.size.height
-            chart_legend(screen.chart), heat_legend(screen.heat), left_out(screen.chart)
+            assert len(screen.picture.chart.paint()) == screen.picture.chart.size.height
+            chart_legend(screen.picture.chart), heat_legend(screen.picture.heat_map), left_out(screen.picture.chart)
 
     drive(curves(log), script, chance.choice(SIZES))

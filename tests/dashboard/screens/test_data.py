@@ -115,9 +115,9 @@ def test_only_what_is_asked_for(home: Path) -> None:
             return [str(row[0]) for row in data.rows]
 
         await look(pilot, "v")
-        assert view.wanted.verdict == "correct"
+        assert view.follower.wanted.verdict == "correct"
         assert ids() == ["p0", "p2"]
-        while view.wanted.verdict != "ungraded":
+        while view.follower.wanted.verdict != "ungraded":
             await look(pilot, "v")
         assert ids() == ["p1"]
         assert "(with ungraded; esc: all)" in screen_text(pilot.app)
@@ -131,7 +131,7 @@ def test_only_what_is_asked_for(home: Path) -> None:
         await look(pilot, "enter", "escape")
         assert ids() == ["p0", "p1", "p2", "p3"]
         await look(pilot, "v", "v")
-        assert view.wanted.verdict == "disputed"
+        assert view.follower.wanted.verdict == "disputed"
         assert "Draw 3 of p0" in await look(pilot, "home")
 
     show(home, script)
@@ -183,7 +183,7 @@ def test_the_counts_grow_while_others_write(home: Path) -> None:
             key = store.draw_keys("gpt", PARAMS)["p2", 6]
             store.verdicts.record([(key, Grade(Verdict.WRONG, "9", "differs"))], "5")
             store.add_draws([Draw("p2", "gpt", 0, "of other settings")], "k2")
-            view._next_count = 0.0  # no matter how long the first count took
+            view.follower.next_count = 0.0  # no matter how long the first count took
             text = await look(pilot)
         assert "15 draws" in text
         assert "D− 3" in text
@@ -198,7 +198,7 @@ def test_another_run_is_shown_anew(home: Path) -> None:
 
     async def script(pilot: Pilot[Any]) -> None:
         await look(pilot, "v", "v")
-        pilot.app.reader.run_name = "other"  # type: ignore[attr-defined]
+        pilot.app.context.run_name = "other"  # type: ignore[attr-defined]
         text = await look(pilot)
         assert "4 problems · 0 draws" in text
         assert "disputed" not in text

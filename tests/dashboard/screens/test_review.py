@@ -95,7 +95,7 @@ def test_latex_can_be_seen_as_it_was_written(path: Path) -> None:
 
 
 def test_a_locked_store_is_told_and_nothing_is_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settle_view, "PATIENCE", 0.05)
+    monkeypatch.setattr(settle_view, "LOCK_TIMEOUT_SECONDS", 0.05)
     keys = order(path)
 
     async def script(pilot: Pilot[Any]) -> None:
@@ -170,7 +170,7 @@ def test_another_run_ends_it(path: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         assert "disputed 1 of 4" in await look(pilot, "d")
         await look(pilot, "1")
-        pilot.app.reader.run_name = "other"  # type: ignore[attr-defined]
+        pilot.app.context.run_name = "other"  # type: ignore[attr-defined]
         await look(pilot, "5")
         text = await look(pilot)
         assert "4 problems · 0 draws" in text

@@ -133,7 +133,7 @@ def test_typing_filters_and_escape_shows_all(home: Path) -> None:
         await pilot.pause()
         assert rows.count == 2, "words of name, state and stage, in any case: training and ctrl-c"
         await pilot.press("enter", "down", "space")
-        assert rows.has_focus and app.reader.marked == ["ctrl-c"], "keys act on the list again"
+        assert rows.has_focus and app.context.marked == ["ctrl-c"], "keys act on the list again"
 
     drive(app, script)
 
@@ -166,13 +166,13 @@ def test_enter_looks_at_a_run_and_shows_its_curves(home: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await pilot.press("down", "enter")
         await pilot.pause()
-        assert app.reader.run_name == "quiet"
+        assert app.context.run_name == "quiet"
         assert app.current_mode == "curves"
         await pilot.press("1")
         await pilot.pause()
         await pilot.press("end", "enter")
         await pilot.pause()
-        assert app.reader.run_name == "quiet" and app.current_mode == "runs", "a damaged run has no curves"
+        assert app.context.run_name == "quiet" and app.current_mode == "runs", "a damaged run has no curves"
 
     drive(app, script)
 
@@ -183,14 +183,14 @@ def test_marks_are_set_and_taken_away(home: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await pilot.press("down", "space", "space")
         await pilot.pause()
-        assert app.reader.marked == ["quiet", "whole-method-on-smollm2"]
+        assert app.context.marked == ["quiet", "whole-method-on-smollm2"]
         lines = screen_text(app).splitlines()
         assert [line[0] for line in lines[2:5]] == ["●", "▲", "■"], "glyphs in the order in which curves are drawn"
         assert "training +2" in lines[0]
         await pilot.press("up", "space")
-        assert app.reader.marked == ["quiet"]
+        assert app.context.marked == ["quiet"]
         await pilot.press("end", "space")
-        assert app.reader.marked == ["quiet"], "what cannot be read cannot be marked"
+        assert app.context.marked == ["quiet"], "what cannot be read cannot be marked"
 
     drive(app, script)
 
@@ -203,7 +203,7 @@ def test_a_click_moves_the_cursor_and_a_second_one_chooses(home: Path) -> None:
         assert app.screen.query_one(RowList).cursor == 2
         await pilot.click(RowList, offset=(4, 3))
         await pilot.pause()
-        assert (app.reader.run_name, app.current_mode) == ("whole-method-on-smollm2", "curves")
+        assert (app.context.run_name, app.current_mode) == ("whole-method-on-smollm2", "curves")
 
     drive(app, script)
 
@@ -305,7 +305,7 @@ def test_no_runs_say_what_to_run_and_the_first_one_appears(tmp_path: Path) -> No
         await pilot.pause()
         assert "first" in screen_text(app)
         assert "nsad demo" not in screen_text(app)
-        assert app.reader.run_name == "first", "who began with none looks at the first"
+        assert app.context.run_name == "first", "who began with none looks at the first"
 
     drive(app, script, (80, 24))
 
@@ -323,7 +323,7 @@ def test_the_run_looked_at_may_vanish(home: Path) -> None:
         assert "its folder is gone" in text
         await pilot.press("up", "enter", "1")
         await pilot.pause()
-        assert app.reader.run_name == "ctrl-c"
+        assert app.context.run_name == "ctrl-c"
         assert "Enter looks at another" not in screen_text(app)
 
     drive(app, script)

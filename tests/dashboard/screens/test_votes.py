@@ -33,7 +33,7 @@ async def settled(pilot: Pilot[Any]) -> VotesView:
         if not isinstance(view, VotesView):
             continue
         busy = view.busy()
-        if not busy and (view.listed.problems or view.has_class("-empty")):
+        if not busy and (view.state.problem_list.problems or view.has_class("-empty")):
             await pilot.pause()
             return view
     raise AssertionError("it reads and reads")
@@ -53,21 +53,21 @@ async def press(pilot: Pilot[Any], *keys: str) -> str:
     return screen_text(pilot.app)
 
 
-def listed(view: VotesView) -> list[str]:
+def problem_names(view: VotesView) -> list[str]:
     names = {problem.id: name for name, problem in PROBLEMS.items()}
-    return [names[problem.id] for problem in view.listed.rows]
+    return [names[problem.id] for problem in view.state.problem_list.rows]
 
 
 def test_the_newest_set_with_votes_and_the_newest_ranker(tmp_path: Path) -> None:
     make_run(tmp_path)
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
-        assert view.listed.chosen
-        assert view.listed.chosen.key == SAMPLED
-        assert view.listed.chosen.chains == 20
-        assert view.listed.ranker == SECOND
-        assert view.listed.rule == "asc"
-        assert listed(view) == list(PROBLEMS)
+        assert view.state.problem_list.chosen
+        assert view.state.problem_list.chosen.key == SAMPLED
+        assert view.state.problem_list.chosen.chains == 20
+        assert view.state.problem_list.ranker == SECOND
+        assert view.state.problem_list.rule == "asc"
+        assert problem_names(view) == list(PROBLEMS)
         shown = screen_text(pilot.app)
         assert "There are 3 boxes" in shown
         assert "✗ 10" in shown
@@ -84,9 +84,9 @@ def test_queues(tmp_path: Path) -> None:
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
         found = {}
         for _ in range(5):
-            found[view.listed.queue] = listed(view)
+            found[view.state.problem_list.queue] = problem_names(view)
             await press(pilot, "f")
-        assert view.listed.queue == "all"
+        assert view.state.problem_list.queue == "all"
         assert found == {
             "all": list(PROBLEMS),
             "disagree": ["lost"],  # 12 by count, 6 by the second ranker
@@ -95,12 +95,12 @@ def test_queues(tmp_path: Path) -> None:
             "no-answer": ["silent"],
         }
         await press(pilot, "F")
-        assert view.listed.queue == "no-answer"
+        assert view.state.problem_list.queue == "no-answer"
         assert "no chain has an answer" in screen_text(pilot.app)
         await press(pilot, "f", "v")  # asc-add decides now: it is counted too
         await settled(pilot)
-        assert view.listed.rule == "asc-add"
-        assert "asc-add" in view.listed.outcomes[PROBLEMS["sure"].id].won
+        assert view.state.problem_list.rule == "asc-add"
+        assert "asc-add" in view.state.problem_list.outcomes[PROBLEMS["sure"].id].won
 
     look(tmp_path, script)
 
@@ -109,45 +109,45 @@ def test_what_if_is_counted_at_once(tmp_path: Path) -> None:
     make_run(tmp_path)
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
-        opened = view.opened
+        open_problem = view.state.open_problem
         await press(pilot, "j", "enter")
-        assert opened.problem == PROBLEMS["split"]
+        assert open_problem.problem == PROBLEMS["split"]
         shown = await press(pilot, "m")  # by the second ranker 22 wins, and rests on two chains: .9 > .2
-        assert opened.what_if.excluded == {0, 1, 4}
+        assert open_problem.what_if.excluded == {0, 1, 4}
         assert "another winner by sc" in shown
         assert "◂22" in shown
         assert "⊘" in shown
         assert "r resets" in shown
         shown = await press(pilot, "r")
-        assert opened.what_if.nothing
+        assert open_problem.what_if.nothing
         assert "what if" not in shown
         await press(pilot, "space", "down", "space")
-        assert opened.what_if.excluded == {0, 1}
-        assert "sc" in opened.changed()
+        assert open_problem.what_if.excluded == {0, 1}
+        assert "sc" in open_problem.changed()
         await press(pilot, "up", "space")
-        assert opened.what_if.excluded == {1}
+        assert open_problem.what_if.excluded == {1}
         await press(pilot, "r", "o")
-        assert opened.what_if.only == 0
-        assert opened.left == {0, 1, 4}
+        assert open_problem.what_if.only == 0
+        assert open_problem.left == {0, 1, 4}
         await press(pilot, "o", "[", "[")
-        assert opened.what_if.first == 3
-        assert opened.left == {0, 1, 2}
+        assert open_problem.what_if.first == 3
+        assert open_problem.left == {0, 1, 2}
         await press(pilot, "]", "]", "]", "minus", "minus", "minus")
-        assert opened.what_if.first is None
-        assert opened.what_if.power == 0
-        assert set(opened.standing("asc").weights.values()) == {1.0}
+        assert open_problem.what_if.first is None
+        assert open_problem.what_if.power == 0
+        assert set(open_problem.standing("asc").weights.values()) == {1.0}
         await press(pilot, "plus", "equals_sign", "plus")
-        assert opened.what_if.power == 2
+        assert open_problem.what_if.power == 2
         shown = await press(pilot, "r", "w")
-        assert opened.ranker == FIRST
+        assert open_problem.ranker == FIRST
         assert f"weights of {FIRST}" in shown
         assert "another winner by asc" in shown
         await press(pilot, "n")  # what holds of any problem stays, what was said of these chains goes
-        assert opened.problem == PROBLEMS["lost"]
-        assert opened.ranker == FIRST
+        assert open_problem.problem == PROBLEMS["lost"]
+        assert open_problem.ranker == FIRST
         await press(pilot, "space", "p")
-        assert opened.problem == PROBLEMS["split"]
-        assert not opened.what_if.excluded
+        assert open_problem.problem == PROBLEMS["split"]
+        assert not open_problem.what_if.excluded
 
     look(tmp_path, script)
 
@@ -158,7 +158,7 @@ def test_all_chains_left_out(tmp_path: Path) -> None:
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
         await press(pilot, "enter")
         shown = await press(pilot, "space", "j", "space", "j", "space", "j", "space", "j", "space")
-        assert view.opened.left == set()
+        assert view.state.open_problem.left == set()
         assert "no chain has an answer" in shown
         assert "needs scores" in shown
 
@@ -174,13 +174,13 @@ def test_search(tmp_path: Path) -> None:
             view.query_one("#votes-search", Input).value = text
             await pilot.press("enter")
             await settled(pilot)
-            return listed(view)
+            return problem_names(view)
 
         assert await search("dozen") == ["lost"]
         assert await search("ANSWER is 22") == ["split"], "in the chains' text, whatever the case"
-        assert await search("100%") == [] and view.opened.problem is None, "a wildcard is a character"
+        assert await search("100%") == [] and view.state.open_problem.problem is None, "a wildcard is a character"
         await press(pilot, "escape")
-        assert listed(view) == list(PROBLEMS)
+        assert problem_names(view) == list(PROBLEMS)
 
     look(tmp_path, script)
 
@@ -210,12 +210,12 @@ def test_comparison_with_another_ranker_and_another_run(tmp_path: Path) -> None:
         first = next(i for i, side in enumerate(shown.splitlines()) if FIRST in side)
         await press(pilot, *["down"] * (chosen - first), "enter")
         await settled(pilot)
-        became = {name: view.listed.became(problem.id) for name, problem in PROBLEMS.items()}
+        became = {name: view.state.problem_list.became(problem.id) for name, problem in PROBLEMS.items()}
         assert became["lost"] == "fixed"
         assert became["sure"] == "broke"
         assert became["silent"] == "both-wrong"
         shown = await press(pilot, "f")
-        assert listed(view) == ["lost"]
+        assert problem_names(view) == ["lost"]
         assert "✗→✓" in shown
         assert "there:" in shown
         assert "fixed 1" in shown
@@ -229,8 +229,8 @@ def test_comparison_with_another_ranker_and_another_run(tmp_path: Path) -> None:
         assert str(row["there"]).startswith("other · nce")
         assert str(row["here"]).startswith("taken · nce")
         await press(pilot, "c")
-        assert view.listed.other is None
-        assert listed(view) == list(PROBLEMS)
+        assert view.state.problem_list.other is None
+        assert problem_names(view) == list(PROBLEMS)
 
     look(tmp_path, script)
 
@@ -258,20 +258,25 @@ def test_a_comparison_is_over_as_many_chains_as_both_have(tmp_path: Path) -> Non
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
         await compare_with(pilot, "other · nce")
-        counts = {name: [side.chains for side in view.listed.pairs[problem.id]] for name, problem in PROBLEMS.items()}
+        counts = {
+            name: [side.chains for side in view.state.problem_list.pairs[problem.id]]
+            for name, problem in PROBLEMS.items()
+        }
         assert set(map(tuple, counts.values())) == {(3, 3)}
-        assert view.listed.counts["fixed"] == view.listed.counts["broke"] == 0, "the same chains say the same"
+        assert view.state.problem_list.counts["fixed"] == view.state.problem_list.counts["broke"] == 0, (
+            "the same chains say the same"
+        )
         shown = screen_text(pilot.app)
         assert "the first 3 chains of both" in shown
         assert "sc for asc of 2 here, 2 there" in shown
         shown = await press(pilot, "j", "enter")
-        assert view.opened.left == {0, 1, 2}
-        assert len(view.opened.chains) == 5
-        assert len(view.opened.there) == 3
+        assert view.state.open_problem.left == {0, 1, 2}
+        assert len(view.state.open_problem.chains) == 5
+        assert len(view.state.open_problem.there) == 3
         assert shown.count("⊘") == 2
         assert "what if" not in shown
         await press(pilot, "[")
-        assert view.opened.left == {0, 1}
+        assert view.state.open_problem.left == {0, 1}
         assert "the first 2 of 3" in screen_text(pilot.app)
 
     look(tmp_path, script, (200, 50))
@@ -283,9 +288,9 @@ def test_votes_are_compared_with_greedy_chains(tmp_path: Path) -> None:
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
         await compare_with(pilot, "taken · base")
-        found = view.listed.pairs[PROBLEMS["sure"].id]
+        found = view.state.problem_list.pairs[PROBLEMS["sure"].id]
         assert [side.chains for side in found] == [5, 1]
-        assert view.opened.left == set(range(5))
+        assert view.state.open_problem.left == set(range(5))
         assert "greedy there" in screen_text(pilot.app)
 
     look(tmp_path, script, (200, 50))
@@ -300,13 +305,13 @@ def test_a_comparison_follows_both_stores(tmp_path: Path) -> None:
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
         await compare_with(pilot, "other · nce")
-        assert PROBLEMS["lost"].id not in view.listed.pairs
+        assert PROBLEMS["lost"].id not in view.state.problem_list.pairs
         with ChainStore(other / "chains.sqlite") as store:
             store.put(PROBLEMS["lost"], chains_of("lost"), **SAMPLED)
-        view._rest_until = 0.0
+        view.follower.rest_until = 0.0
         view.tick()
         await settled(pilot)
-        assert PROBLEMS["lost"].id in view.listed.pairs
+        assert PROBLEMS["lost"].id in view.state.problem_list.pairs
 
     look(tmp_path, script)
 
@@ -317,11 +322,11 @@ def test_other_chains_of_the_run(tmp_path: Path) -> None:
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
         await press(pilot, "s", "down", "enter")
         await settled(pilot)
-        assert view.listed.chosen
-        assert view.listed.chosen.model == "base"
-        assert view.listed.rule == "sc"
-        assert view.opened.chains[0].index == -1
-        won = view.listed.won(PROBLEMS["sure"].id)
+        assert view.state.problem_list.chosen
+        assert view.state.problem_list.chosen.model == "base"
+        assert view.state.problem_list.rule == "sc"
+        assert view.state.open_problem.chains[0].index == -1
+        won = view.state.problem_list.won(PROBLEMS["sure"].id)
         assert won is not None
         assert won.right
 
@@ -389,13 +394,13 @@ def test_levels_take_turns_where_there_is_little_room(tmp_path: Path, size: tupl
 
         assert seen() == ["problems"]
         await press(pilot, "space", "o", "m")
-        assert view.opened.what_if.nothing, "no chain is in sight"
+        assert view.state.open_problem.what_if.nothing, "no chain is in sight"
         await press(pilot, "enter")
         assert seen() == (["chains", "bars"] if size[0] < 70 else ["chains", "bars", "text"])
         await press(pilot, "enter")
         assert seen() == ["text"]
         await press(pilot, "n")
-        assert view.opened.problem == PROBLEMS["split"]
+        assert view.state.open_problem.problem == PROBLEMS["split"]
         await press(pilot, "escape", "escape")
         assert seen() == ["problems"]
         assert view.panes.problems.cursor == 1
@@ -436,12 +441,12 @@ def test_the_store_grows_while_it_is_looked_at(tmp_path: Path) -> None:
         with ChainStore(run / "chains.sqlite") as store:
             new = Problem("f6" * 8, "One more?", "12", "made")
             store.put(new, chains_of("sure"), **SAMPLED)
-        view._rest_until = 0.0
+        view.follower.rest_until = 0.0
         view.tick()
         await settled(pilot)
-        assert [problem.id for problem in view.listed.rows][-1] == new.id
-        assert len(view.listed.outcomes) == 6
-        assert view.opened.problem == PROBLEMS["lost"], "the cursor stays where it was"
+        assert [problem.id for problem in view.state.problem_list.rows][-1] == new.id
+        assert len(view.state.problem_list.outcomes) == 6
+        assert view.state.open_problem.problem == PROBLEMS["lost"], "the cursor stays where it was"
 
     look(tmp_path, script)
 
@@ -465,11 +470,11 @@ def test_nothing_to_look_into(tmp_path: Path) -> None:
         assert "is empty" in screen_text(pilot.app)
         with ChainStore(tmp_path / "bare" / "chains.sqlite") as store:
             store.put(PROBLEMS["sure"], chains_of("sure"), **SAMPLED)
-        view._rest_until = 0.0
+        view.follower.rest_until = 0.0
         view.tick()
         await settled(pilot)
         await pilot.pause(0.1)
-        assert listed(view) == ["sure"]
+        assert problem_names(view) == ["sure"]
         assert not view.has_class("-empty")
 
     look(tmp_path, empty, run="bare")
@@ -506,18 +511,18 @@ def test_a_problem_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
     holder.execute("PRAGMA journal_mode = DELETE")
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
-        first = view.opened.problem
+        first = view.state.open_problem.problem
         holder.execute("BEGIN EXCLUSIVE")
         shown = await press(pilot, "j")
         assert "cannot use the chain store" in shown
-        assert view.opened.problem is None
+        assert view.state.open_problem.problem is None
         assert "gold answer" not in shown
         assert "rests on" not in shown
         holder.execute("ROLLBACK")
         view.tick()
         await settled(pilot)
         shown = screen_text(pilot.app)
-        assert view.opened.problem not in (None, first)
+        assert view.state.open_problem.problem not in (None, first)
         assert "rests on" in shown
         assert "cannot use" not in shown
 
@@ -559,11 +564,11 @@ def test_a_store_that_breaks_while_it_is_looked_at(tmp_path: Path) -> None:
         for name in run.glob("chains.sqlite*"):
             name.unlink()
         (run / "chains.sqlite").write_bytes(b"rubbish" * 1000)
-        view._rest_until = 0.0
+        view.follower.rest_until = 0.0
         view.tick()
         await settled(pilot)
         assert "cannot use the chain store" in screen_text(pilot.app)
-        assert listed(view) == list(PROBLEMS), "what was read stays"
+        assert problem_names(view) == list(PROBLEMS), "what was read stays"
         await press(pilot, "j")
         (run / "chains.sqlite").unlink()
         view.tick()

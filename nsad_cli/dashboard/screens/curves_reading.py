@@ -1,0 +1,51 @@
+"""How the curves screen reads the event logs: what is new at each tick, long logs in parts between the keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nsad_cli.dashboard.live.event_log import BUDGET
+from nsad_cli.dashboard.live.event_logs import FollowedLogs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nsad_cli.dashboard.screens.base import View
+    from nsad_cli.runs.run import Run
+
+PAUSE_SECONDS = 0.01
+"""Seconds between two parts of a long log, in which keys are handled."""
+
+
+class LogReading:
+    """Follows the logs of the runs that are shown."""
+
+    def __init__(self, screen: View) -> None:
+        self.screen, self.logs = screen, FollowedLogs()
+        self._scheduled = self._unseen = False
+
+    def poll(self, runs: Sequence[Run]) -> bool:
+        """Read what is new in these runs' logs; whether anything was read since the last call."""
+        self.logs.follow(runs)
+        if not runs:
+            return False
+        new = self.logs.poll(BUDGET) or self._unseen
+        self._unseen = False
+        return new
+
+    def schedule(self) -> None:
+        """Read the next part soon, if a log has more."""
+        if self.logs.pending and not self._scheduled:
+            self._scheduled = True
+            self.screen.set_timer(PAUSE_SECONDS, self.read_part)
+
+    def read_part(self) -> None:
+        """Read the next part of long logs while the screen is visible; when the last is read, it is shown at once."""
+        self._scheduled = False
+        if not self.logs.pending or not self.screen.is_current:
+            return
+        self.logs.poll(BUDGET, pending=True)
+        self._unseen = True
+        self.schedule()
+        if not self._scheduled:
+            self.screen.tick()

@@ -1,0 +1,33 @@
+"""How the data screen opens the review of the disputed draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nsad_cli.dashboard.live.store_follower import file_id
+from nsad_cli.errors import NsadError
+from nsad_cli.store.pages import StorePages
+from nsad_cli.types import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nsad_cli.dashboard.screens.base import View
+
+
+def find_disputed(path: Path, params: str) -> Callable[[], View] | None:
+    """What makes the review screen; None if no draw waits for a verdict.
+
+    Raises:
+        NsadError: The store cannot be read.
+    """
+    from nsad_cli.dashboard.screens.review import SettleView
+    from nsad_cli.grading.review_session import Settling, items
+
+    try:
+        with StorePages(path) as pages:
+            found, file = items(pages.reviews.labels(params, [Verdict.DISPUTED])), file_id(path)
+    except OSError as error:
+        raise NsadError("no store", str(error), "") from error
+    return (lambda: SettleView(path, file, Settling(found))) if found else None

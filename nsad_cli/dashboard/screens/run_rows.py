@@ -1,0 +1,106 @@
+"""The rows of the list of runs, and the same as a table for CSV."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from nsad_cli.dashboard.durations import span
+from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.themes import CURVES, GLYPHS
+from nsad_cli.dashboard.widgets.row_list import Cell, Column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nsad_cli.dashboard.context import DashboardContext
+    from nsad_cli.dashboard.live.run_status import RunRow
+
+STATES = {
+    "running": ("▶", "primary"),
+    "stalled": ("!", "warning"),
+    "finished": ("✓", "right"),
+    "failed": ("✗", "wrong"),
+    "interrupted": ("‖", "warning"),
+    "stopped": ("■", "warning"),
+    "empty": ("·", "dim"),
+    "unreadable": ("?", "wrong"),
+    "gone": ("-", "dim"),
+    "reading": ("…", "dim"),
+}
+"""Each state's glyph and the meaning of its colour."""
+COLUMNS = (
+    Column("", 1),
+    Column("run", least=12),
+    Column("state", 13),
+    Column("stage", 13, drop=4),
+    Column("step", 9, number=True, drop=2),
+    Column("left", 6, number=True, drop=1),
+    Column("figure", 19, drop=3),
+)
+
+
+def run_cells(row: RunRow, context: DashboardContext, overlaid: Sequence[str], tints: Mapping[str, str]) -> list[Cell]:
+    """The cells of a run.
+
+    Args:
+        row: The run.
+        context: The run in use is bold.
+        overlaid: Names of the runs whose curves are overlaid; each has its curve's glyph and colour.
+        tints: Colours by meaning.
+    """
+    name = row.path.name
+    place = overlaid.index(name) if name in overlaid else None
+    mark = Text("" if place is None else GLYPHS[place % len(GLYPHS)], CURVES[(place or 0) % len(CURVES)])
+    title = Text(row.name, "bold" if name == context.run_name else "").append(" (chosen)" if row.chosen else "", "dim")
+    if row.state in ("unreadable", "gone"):
+        return [mark, title, state_text(row, tints), row.why]
+    figure = row.figure
+    return [
+        mark,
+        title,
+        state_text(row, tints),
+        row.stage,
+        _progress(row),
+        span(row.left) if row.left is not None else "",
+        f"{figure.text} {figure.kind}" if figure else "",
+    ]
+
+
+def state_text(row: RunRow, tints: Mapping[str, str]) -> Text:
+    """A run's state with its glyph, in its colour."""
+    glyph, tint = STATES.get(row.state, ("·", "text"))
+    return Text(f"{glyph} {row.state}", tints[tint])
+
+
+def _progress(row: RunRow) -> str:
+    """Step and total, or a percentage if they are long."""
+    if row.step is None or not row.total or row.state == "finished":
+        return ""
+    steps = f"{row.step}/{row.total}"
+    return steps if len(steps) <= 9 else f"{row.step / row.total:.0%}"
+
+
+def runs_data(rows: Sequence[RunRow]) -> Data:
+    """The runs as a table."""
+    columns = ("run", "state", "stage", "part", "step", "total", "seconds_left", "figure", "value", "why", "path")
+    return Data(
+        columns,
+        [
+            (
+                row.name,
+                row.state,
+                row.stage,
+                row.part,
+                row.step,
+                row.total,
+                None if row.left is None else round(row.left, 1),
+                f"{row.figure.kind} {row.figure.of}" if row.figure else None,
+                row.figure.value if row.figure else None,
+                row.why,
+                row.path,
+            )
+            for row in rows
+        ],
+    )
