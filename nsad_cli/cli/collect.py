@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,47 +17,64 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
 
+TeacherSpec = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher",
+        envvar="NSAD_TEACHER",
+        help="A model's name (gpt-4), arithmetic, or hf:, vllm:, tdg:, gsm8k-solutions:, jsonl: and a path.",
+    ),
+]
+TrainingProblems = Annotated[
+    str | None, typer.Option("--problems", metavar="NAME[:SPLIT][@PATH]", help="The training problems.")
+]
+BaseUrls = Annotated[list[str] | None, typer.Option("--base-url", help="An OpenAI-compatible server; repeatable.")]
+Draws = Annotated[int | None, typer.Option("-k", "--draws", help="Rationales per problem.")]
+ProblemLimit = Annotated[int | None, typer.Option("--limit", help="The first N problems.")]
+Temperature = Annotated[float | None, typer.Option("--temperature")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Tokens per reply, at most.")]
+Until = Annotated[
+    str | None,
+    typer.Option("--until", metavar="positives=N,negatives=N", help="Draw on for problems that lack a side."),
+]
+MaxDraws = Annotated[int | None, typer.Option("--max-draws", help="With --until: draws per problem, at most.")]
+MaxCost = Annotated[float | None, typer.Option("--max-cost", help="US dollars for this command to spend, at most.")]
+BatchApi = Annotated[
+    bool | None,
+    typer.Option("--batch/--no-batch", help="By OpenAI's Batch API: half the price, within a day."),
+]
+AbandonBatch = Annotated[
+    str | None,
+    typer.Option("--abandon-batch", metavar="BATCH", help="Request (and pay) again what a lost batch was to bring."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and cost; ask for nothing.")]
+Concurrency = Annotated[int | None, typer.Option("--concurrency", help="Requests under way at once.")]
+RequestsPerMinute = Annotated[int | None, typer.Option("--rpm", help="Requests a minute, at most.")]
+TokensPerMinute = Annotated[int | None, typer.Option("--tpm", help="Tokens a minute, at most.")]
+SharedStore = Annotated[Path | None, typer.Option("--store", help="Share a store between runs.")]
+OldAbandonBatch = Annotated[str | None, typer.Option("--give-up", hidden=True)]
+"""The name of --abandon-batch in version 0.1."""
+
+
 def collect(
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            "--teacher",
-            envvar="NSAD_TEACHER",
-            help="A model's name (gpt-4), arithmetic, or hf:, vllm:, tdg:, gsm8k-solutions:, jsonl: and a path.",
-        ),
-    ] = None,
-    problems: Annotated[
-        str | None, typer.Option("--problems", metavar="NAME[:SPLIT][@PATH]", help="The training problems.")
-    ] = None,
-    base_url: Annotated[
-        list[str] | None, typer.Option("--base-url", help="An OpenAI-compatible server; repeatable.")
-    ] = None,
-    draws: Annotated[int | None, typer.Option("-k", "--draws", help="Rationales per problem.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="The first N problems.")] = None,
-    temperature: Annotated[float | None, typer.Option("--temperature")] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Tokens per reply, at most.")] = None,
-    until: Annotated[
-        str | None,
-        typer.Option("--until", metavar="positives=N,negatives=N", help="Draw on for problems that lack a side."),
-    ] = None,
-    max_draws: Annotated[
-        int | None, typer.Option("--max-draws", help="With --until: draws per problem, at most.")
-    ] = None,
-    max_cost: Annotated[
-        float | None, typer.Option("--max-cost", help="US dollars for this command to spend, at most.")
-    ] = None,
-    batch: Annotated[
-        bool | None,
-        typer.Option("--batch/--no-batch", help="By OpenAI's Batch API: half the price, within a day."),
-    ] = None,
-    give_up: Annotated[
-        str | None, typer.Option("--give-up", metavar="BATCH", help="Ask (and pay) anew for a batch that is lost.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and cost; ask for nothing.")] = False,
-    concurrency: Annotated[int | None, typer.Option("--concurrency", help="Requests under way at once.")] = None,
-    requests_per_minute: Annotated[int | None, typer.Option("--rpm", help="Requests a minute, at most.")] = None,
-    tokens_per_minute: Annotated[int | None, typer.Option("--tpm", help="Tokens a minute, at most.")] = None,
-    store: Annotated[Path | None, typer.Option("--store", help="Share a store between runs.")] = None,
+    teacher: TeacherSpec = None,
+    problems: TrainingProblems = None,
+    base_url: BaseUrls = None,
+    draws: Draws = None,
+    limit: ProblemLimit = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
+    until: Until = None,
+    max_draws: MaxDraws = None,
+    max_cost: MaxCost = None,
+    batch: BatchApi = None,
+    abandon_batch: AbandonBatch = None,
+    give_up: OldAbandonBatch = None,
+    dry_run: DryRun = False,
+    concurrency: Concurrency = None,
+    requests_per_minute: RequestsPerMinute = None,
+    tokens_per_minute: TokensPerMinute = None,
+    store: SharedStore = None,
     run_name: RunName = None,
     settings: Settings = None,
     force: Force = False,
@@ -89,12 +107,16 @@ def collect(
         show_quote(quote_collection(run_name or stopped_run(recipe), recipe, store), as_json)
         return
     run = new_or_existing_run(run_name, overrides, store)
-    if give_up is not None:
-        _give_up(run, give_up)
+    if lost := abandon_batch or give_up:
+        _abandon(run, lost)
     result = execute(run, ["collect"], force=force)["collect"]
     if as_json:
         print_json({"run": run.name, **{key: value for key, value in result.items() if key != "problem_ids"}})
         return
+    _report(run, result)
+
+
+def _report(run: Run, result: Mapping[str, Any]) -> None:
     note(
         f"{result['draws']} draws of {result['problems']} problems by {result['teacher']}, {result['new']} of them new"
         + (f"; {result['failed']} failed" if result["failed"] else "")
@@ -103,7 +125,7 @@ def collect(
     note(f"next: nsad grade --run {run.name}")
 
 
-def _give_up(run: Run, batch: str) -> None:
+def _abandon(run: Run, batch: str) -> None:
     from nsad_cli.store.rationales import Store
 
     with Store(run.store_path) as store:

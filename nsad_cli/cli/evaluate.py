@@ -96,13 +96,14 @@ def _measure(
         note("loading the student …")
         from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
         from nsad_cli.inference.session import Session
+        from nsad_cli.runs.models import has_model
 
         session = Session(run)
         with run.lock():
             return evaluate_models(
                 session,
                 stage="eval",
-                models=models or [name for name in settings.models if session.has(name)],
+                models=models or [name for name in settings.models if has_model(run, name)],
                 benchmarks=load_benchmarks(run, specs, settings.limit if limit is None else limit),
                 samples=settings.samples if samples is None else samples,
                 engine=engine,

@@ -46,25 +46,13 @@ def solve(
 ) -> None:
     """Answer a problem with the student: several chains, weighed by the ranker, vote. The run keeps all of them."""
     from nsad_cli.cli.render.solution import print_solution, solution_json
-    from nsad_cli.errors import UsageError
     from nsad_cli.generation.engine_spec import parse_engine
-    from nsad_cli.problems.question_files import asked, given, read_asked
     from nsad_cli.runs.run import Run
     from nsad_cli.voting.early_stopping import require_stoppable
 
-    if (question is None) == (file is None):
-        raise UsageError("PROBLEM or --file FILE, one of them", "there is one way to ask", 'write nsad solve "…"')
     check_rule(rule)
     parse_engine(engine)
-    if file is not None:
-        problems = read_asked(file.expanduser(), note)
-    else:
-        text = given(question or "").strip()
-        if not text:
-            raise UsageError(
-                "the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -'
-            )
-        problems = [asked(text)]
+    problems = _problems(question, file)
     run = Run.open(run_name, finished=True)
     settings = run.recipe.solve
     ask = make_ask(samples or settings.samples, rule or settings.rule, stop_at, wave)
@@ -80,6 +68,25 @@ def solve(
         print_json(solution_json(solution, ask))
     else:
         print_solution(solution, ask, verbose=verbose > 0)
+
+
+def _problems(question: str | None, file: Path | None) -> list[Problem]:
+    """The problems of the command line: one text, or those of a file.
+
+    Raises:
+        UsageError: neither is given, or both, or the text is empty.
+    """
+    from nsad_cli.errors import UsageError
+    from nsad_cli.problems.question_files import asked, given, read_asked
+
+    if (question is None) == (file is None):
+        raise UsageError("give either PROBLEM or --file FILE", "exactly one of them is needed", 'write nsad solve "…"')
+    if file is not None:
+        return read_asked(file.expanduser(), note)
+    text = given(question or "").strip()
+    if not text:
+        raise UsageError("the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -')
+    return [asked(text)]
 
 
 def check_rule(rule: str | None, *more: str) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, RunName
+
+if TYPE_CHECKING:
+    from nsad_cli.runs.run import Run
 
 
 def stats(
@@ -24,28 +28,13 @@ def stats(
 ) -> None:
     """Count a run's rationales by verdict and subject, its chains, and its trained stages; or find its leaks."""
     from nsad_cli.cli.render.overlap import show_overlap
-    from nsad_cli.cli.render.tables import ledger_table, new_table
     from nsad_cli.cli.run_selection import existing_run
-    from nsad_cli.store.chains import ChainStore
-    from nsad_cli.store.rationales import Store
 
     run = existing_run(run_name)
     if overlap is not None:
         show_overlap(run, [spec.strip() for spec in overlap.split(",")], as_json)
         return
-    ledger: list[dict[str, object]] = []
-    if run.store_path.is_file():
-        with Store(run.store_path) as store:
-            names = ("teacher", "subject", "verdict", "draws")
-            ledger = [
-                dict(zip(names, row, strict=True))
-                for row in store.verdicts.counts(run.stages().get("collect", {}).get("result", {}).get("params"))
-            ]
-    sets: list[dict[str, object]] = []
-    if run.chains_path.is_file():
-        with ChainStore(run.chains_path) as chains:
-            fields = ("model", "model_key", "sampling", "problems", "chains")
-            sets = [dict(zip(fields, row, strict=True)) for row in chains.sets()]
+    ledger, sets = _ledger(run), _chain_sets(run)
     stages = run.stages()
     for name, state in stages.items():
         state["state"] = run.display_state(name)
@@ -53,6 +42,39 @@ def stats(
     if as_json:
         print_json({"run": run.name, "ledger": ledger, "chains": sets, "stages": stages})
         return
+    _print(ledger, sets, stages)
+
+
+def _ledger(run: Run) -> list[dict[str, object]]:
+    """Counts of samples by teacher, subject and verdict."""
+    from nsad_cli.store.rationales import Store
+
+    if not run.store_path.is_file():
+        return []
+    params = run.stages().get("collect", {}).get("result", {}).get("params")
+    with Store(run.store_path) as store:
+        return [
+            dict(zip(("teacher", "subject", "verdict", "draws"), row, strict=True))
+            for row in store.verdicts.counts(params)
+        ]
+
+
+def _chain_sets(run: Run) -> list[dict[str, object]]:
+    """Counts of chains by model, training and sampling settings."""
+    from nsad_cli.store.chains import ChainStore
+
+    if not run.chains_path.is_file():
+        return []
+    with ChainStore(run.chains_path) as chains:
+        fields = ("model", "model_key", "sampling", "problems", "chains")
+        return [dict(zip(fields, row, strict=True)) for row in chains.sets()]
+
+
+def _print(
+    ledger: Sequence[dict[str, object]], sets: Sequence[dict[str, object]], stages: Mapping[str, Mapping[str, Any]]
+) -> None:
+    from nsad_cli.cli.render.tables import ledger_table, new_table
+
     console = out()
     console.print(ledger_table(ledger))
     table = new_table("Stages", "stage", "state", "examples", "tokens", "held-out loss", "seconds", left=2)

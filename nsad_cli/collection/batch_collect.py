@@ -177,7 +177,7 @@ class _BatchCollection(Collection):
         return NsadError(
             f"{self.api.base_url} does not know the batch {batch.id}",
             f"it was made with another account's key, or deleted there; its {draws} draws may be paid",
-            f"use the key that it was made with, or have them asked and paid anew with --give-up {batch.id}",
+            f"use the key that it was made with, or have them asked and paid anew with --abandon-batch {batch.id}",
         )
 
     def _take(self, batch: Batch, state: State) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from nsad_cli.utils.logs import logger
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -52,6 +54,7 @@ class CachedSampler:
             planned.append(dataclasses.replace(task, indices=missing or task.indices, kept=not missing))
             yield from stored.values()
         wanted = {(task.problem_id, index) for task in planned if not task.kept for index in task.indices}
+        logger.info("%d chains to sample, the others of %d tasks are stored", len(wanted), len(tasks))
         if not wanted:
             return
         for chain in self.engine.sample(planned, sampling, seed=seed, on_tokens=on_tokens):

@@ -13,6 +13,7 @@ from nsad_cli.generation.model_folders import lora_room, save_model, save_nat
 from nsad_cli.models.nat.adapter_export import merge_adapter
 from nsad_cli.models.nat.adapter_files import CONFIG, WEIGHTS
 from nsad_cli.models.student import resolve
+from nsad_cli.runs.models import require_model
 from nsad_cli.utils.files import new_folder
 from nsad_cli.utils.version import __version__
 
@@ -31,7 +32,7 @@ def export_merged(session: Session, folder: Path) -> dict[str, Any]:
     The generation config says what the run does: greedy, to the run's end tokens and length. Raises NsadError where
     the run has no NCE student, it cannot be merged, or the folder is not empty or cannot be written.
     """
-    session.need(STUDENT.name)
+    require_model(session.run, STUDENT.name)
     with new_folder(folder) as temporary:
         session.load(STUDENT.name)
         student = session.student
@@ -47,7 +48,7 @@ def export_lora(session: Session, folder: Path, name: str = STUDENT.name, **more
 
     Raises NsadError where the run has not trained it, or the folder is not empty or cannot be written.
     """
-    session.need(name)
+    require_model(session.run, name)
     source = session.run.adapter_path(name)
     missing = [file for file in (CONFIG, WEIGHTS) if not (source / file).is_file()]
     if missing:
@@ -69,7 +70,7 @@ def export_for_vllm(session: Session, folder: Path, name: str) -> dict[str, Any]
     (nat/served.py), which nsad's plugin for vLLM reads. A LoRA is one for vLLM too. Raises NsadError where the run has
     not trained it, vLLM could not compute it, or the folder is not empty or cannot be written.
     """
-    session.need(name)
+    require_model(session.run, name)
     path = shlex.quote(str(folder.expanduser().resolve()))
     dtype = _dtype(session)
     session.load(name)

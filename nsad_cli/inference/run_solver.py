@@ -14,6 +14,7 @@ from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.sampling import sampling_key
 from nsad_cli.inference.solver import Solver
+from nsad_cli.runs.models import best_model
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.utils.logs import note
 
@@ -57,7 +58,7 @@ def open_solver(
 
     recipe = load_recipe(run.path / "recipe.yaml", {"student.device": device})
     session = Session(run, recipe)
-    model = session.best_model()
+    model = best_model(run)
     ranker = session.ranker()
     sampling = Sampling.of(recipe.sampling)
     key = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import shutil
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,22 +11,20 @@ import torch
 
 from nsad_cli.config.prompts import FEW_SHOT, few_shot
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
-from nsad_cli.errors import NsadError
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
-from nsad_cli.generation.model_folders import lora_room, save_nat
+from nsad_cli.generation.model_folders import save_nat
 from nsad_cli.generation.server import ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
-from nsad_cli.generation.vllm_process import Model, require_vllm
 from nsad_cli.inference.current_ranker import outlived
+from nsad_cli.inference.vllm_models import vllm_model
 from nsad_cli.models.nat.adapter_files import load_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.models.student import Student, load_student, resolve
+from nsad_cli.models.student import Student, load_student
 from nsad_cli.rankers.linear_probe import ProbeRanker
 from nsad_cli.rankers.metadata import PROBE, READS, described
 from nsad_cli.rankers.storage import load_ranker
-from nsad_cli.runs.models import best_model, has_model, model_key, require_model
-from nsad_cli.utils.files import new_folder
+from nsad_cli.runs.models import has_model, model_key, require_model
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
@@ -92,21 +89,9 @@ class Session:
         """Whether training runs under bfloat16 autocast: where the base is in bfloat16."""
         return str(self.student.model.dtype) == "torch.bfloat16"
 
-    def has(self, name: str) -> bool:
-        """Whether the run has finished this model (base always)."""
-        return has_model(self.run, name)
-
-    def best_model(self) -> str:
-        """The model that answers: NCE, else NAT, else the untrained base."""
-        return best_model(self.run)
-
     def model_key(self, name: str) -> str:
         """What tells a model's chains from those of another training; see models.model_key."""
         return model_key(self.run, self.recipe, name)
-
-    def need(self, name: str) -> None:
-        """Raise NsadError where the run has not trained a model."""
-        require_model(self.run, name)
 
     def load(self, name: str) -> None:
         """Load a finished adapter (negative, nat or nce), once; NAT brings the negative one.
@@ -115,7 +100,7 @@ class Session:
         """
         if name in self._loaded:
             return
-        self.need(name)
+        require_model(self.run, name)
         companion = stages()[name].companion
         if companion is not None:
             self.load(companion)
@@ -154,9 +139,10 @@ class Session:
         """
         chosen = parse_engine(engine)
         if chosen.kind == "vllm":
-            return VllmSampler(self._shown(self.reader, name), self._for_vllm(name))
+            model = vllm_model(self.run, self.recipe, self.reader, name, self._write_nat)
+            return VllmSampler(self._shown(self.reader, name), model)
         if chosen.kind == "server":
-            self.need(name)
+            require_model(self.run, name)
             served = chosen.served or (self.recipe.student.model if name in UNTRAINED else name)
             return ServerSampler(self._shown(self.reader, name), chosen.urls, served)
         adapter = None if name in UNTRAINED else name
@@ -173,41 +159,15 @@ class Session:
             return student
         return dataclasses.replace(student, demonstrations=few_shot(self.recipe.evaluation))
 
-    def _for_vllm(self, name: str) -> Model:
-        """What vLLM loads for a model: the base, with a LoRA, or a NAT folder that is made here once."""
-        require_vllm("the engine vllm", "use --engine hf")
-        settings = self.recipe.student
-        if settings.load_in_4bit:
-            raise NsadError(
-                "vLLM does not answer for a base in 4 bits",
-                "student.load_in_4bit keeps it in bitsandbytes' form, and its answers would be those of another base",
-                "use --engine hf",
-            )
-        source, revision = resolve(settings.model)
-        base = Model(source, revision, settings.device, str(self.reader.model.dtype).removeprefix("torch."))
-        if name in UNTRAINED:
-            return base
-        self.need(name)
-        if stages()[name].companion is not None:
-            return dataclasses.replace(base, model=str(self._nat_folder(name)), revision=None)
-        lora = self.run.adapter_path(name)
-        return dataclasses.replace(base, lora=str(lora), lora_rank=lora_room(lora))
-
-    def _nat_folder(self, name: str) -> Path:
-        folder = self.run.path / "served" / f"{name}-{self.model_key(name)}"
-        if not folder.is_dir():
-            note(f"writing {name} for vLLM, once …")
-            for old in folder.parent.glob(f"{name}-*"):
-                shutil.rmtree(old, ignore_errors=True)
-            apart = Session(self.run, self.recipe)  # what is written leaves no adapter in memory
-            apart.load(name)
-            with new_folder(folder) as temporary:
-                save_nat(apart.student, apart.adapters, name, temporary, self.recipe.sampling.max_new_tokens)
-        return folder
+    def _write_nat(self, name: str, folder: Path) -> None:
+        """Write a NAT adapter on its base; a session of its own loads it, so that it does not stay in memory."""
+        apart = Session(self.run, self.recipe)
+        apart.load(name)
+        save_nat(apart.student, apart.adapters, name, folder, self.recipe.sampling.max_new_tokens)
 
     def ranker(self) -> TrainedRanker | None:
         """The run's ranker; None where it has none, or a probe of states that the student no longer has."""
-        if not self.has(RANKER.name):
+        if not has_model(self.run, RANKER.name):
             return None
         if RANKER.name not in self._loaded:
             self._ranker = self._load_ranker()

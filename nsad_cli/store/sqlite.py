@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
+from nsad_cli.utils.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,6 +102,7 @@ def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float =
         connection.execute("COMMIT")
         if found > len(formats):
             raise _newer_format(path, kind, found, formats)
+    logger.debug("opened %s (%s, format %d)", path, kind, len(formats))
     return Database(path, connection, kind)
 
 

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerControl, TrainingArguments, set_seed
 
-from nsad_cli.config.schema import StageConfig
 from nsad_cli.config.stages import stages
 from nsad_cli.errors import NsadError
 from nsad_cli.training.arguments import training_arguments
@@ -40,6 +39,7 @@ from nsad_cli.utils.logs import note
 from nsad_cli.utils.system_load import machine_load
 
 if TYPE_CHECKING:
+    from nsad_cli.config.schema import StageConfig
     from nsad_cli.runs.run import Run
 
 E = TypeVar("E", bound=Sized)

@@ -22,8 +22,8 @@ def note(message: str) -> None:
 
 
 def shows_notes() -> bool:
-    """Whether notes are logged; progress is shown only then."""
-    return logger.isEnabledFor(NOTE)
+    """Whether notes and progress are wanted: always, unless the level was raised above theirs (--quiet)."""
+    return logger.level <= NOTE
 
 
 @contextlib.contextmanager

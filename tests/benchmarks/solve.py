@@ -33,6 +33,7 @@ from nsad_cli.inference.solver import Ranker, Solver, VoteSettings
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.problems import arithmetic
 from nsad_cli.rankers.linear_probe import ProbeRanker
+from nsad_cli.runs.models import best_model
 from nsad_cli.runs.run import Run
 from tests.benchmarks.report import at_most, finish
 
@@ -141,7 +142,7 @@ def shares(session: Session, problems: Sequence[Problem], samples: int) -> dict[
     assert ranker is not None
     timed, recipe = Timed(ranker), session.recipe
     sampling = Sampling.of(recipe.sampling)
-    sampler = session.sampler(session.best_model())
+    sampler = session.sampler(best_model(session.run))
     scorer = getattr(ranker, "scorer", None)
     found: dict[str, list[float]] = {f"{what}_{way}": [] for what in ("outside", "ranker", "seconds") for way in WAYS}
     with forwards([session.adapters.model, *([scorer] if isinstance(scorer, nn.Module) else [])]) as watch:

@@ -35,13 +35,21 @@ def nsad(folder: Path, *arguments: str, variables: Mapping[str, str] | None = No
     Returns:
         What it printed on stdout (its one JSON object), and on stderr.
     """
+    done = run_command(folder, *arguments, "--json", variables=variables)
+    return json.loads(done.stdout), done.stderr
+
+
+def run_command(
+    folder: Path, *arguments: str, variables: Mapping[str, str] | None = None, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in the unpacked folder and check its exit code."""
     environment = {**os.environ, "NSAD_HOME": "runs", "OMP_NUM_THREADS": "1", **(variables or {})}
-    command = [sys.executable, "-m", "nsad_cli", *arguments, "--json"]
+    command = [sys.executable, "-m", "nsad_cli", *arguments]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
+    assert done.returncode == code, done.stderr
+    return done
 
 
 def recorded_output(folder: Path, name: str) -> Any:

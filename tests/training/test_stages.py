@@ -207,19 +207,19 @@ def killed_in_turn(run: Run, stages: Sequence[str], *, longest: float) -> None:
     random_ = random.Random()
     command = [sys.executable, "-c", RESUME, run.name, " ".join(RUN_ORDER[: RUN_ORDER.index(stages[-1]) + 1])]
     for i, stage in enumerate(stages):
-        process = subprocess.Popen([*command, "slowly"], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([*command, "slowly"], stderr=subprocess.PIPE, text=True)
         checkpoints = run.path / "checkpoints" / stage
         while process.poll() is None and not list(checkpoints.glob("checkpoint-*/complete")):
             time.sleep(0.02)
         time.sleep(random_.uniform(0, longest))
         assert process.poll() is None, f"ended before a checkpoint of {stage}"
         os.kill(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
+        _, said = process.communicate()
         assert run.stages()[stage]["state"] == "running"
         assert i == 0 or f"{stages[i - 1]}: resuming at step" in said
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert f"{stages[-1]}: resuming at step" in done.stdout
+    assert f"{stages[-1]}: resuming at step" in done.stderr
 
 
 def assert_same_weights(one: Run, other: Run) -> None:

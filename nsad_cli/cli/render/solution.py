@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.console import out
 from nsad_cli.types import Chain, Finish
+from nsad_cli.utils.logs import shows_notes
+from nsad_cli.utils.terminal_text import readable
 from nsad_cli.voting.chain_steps import chain_steps
 
 if TYPE_CHECKING:
@@ -18,10 +20,14 @@ if TYPE_CHECKING:
 def print_solution(
     solution: Solution, ask: VoteSettings, *, verbose: bool = False, console: Console | None = None
 ) -> None:
-    """Chains with their weights, votes as bars, the answer, its share, and how near it was to another one."""
+    """Print chains with weights, votes as bars, the answer and its share; with --quiet the answer alone."""
     from nsad_cli.cli.render.votes import ballot_table, chains_table
 
     console = console or out()
+    if not shows_notes():
+        answer = solution.ballot.answer
+        console.print("" if answer is None else readable(answer), markup=False)
+        return
     if verbose:
         for chain in solution.chains:
             _print_steps(console, chain)

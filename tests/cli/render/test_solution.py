@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from nsad_cli.cli.render.evaluation import comparison_tables, group_tables, results_table, stopping_table
+from nsad_cli.cli.console import set_up_logging
 from nsad_cli.cli.render.live_votes import LiveVotes
 from nsad_cli.cli.render.solution import conclusion, solution_json, steps
 from nsad_cli.cli.render.votes import BAR, ballot_table, bar, chains_table
@@ -119,6 +120,7 @@ def test_chains_that_were_cut_off_are_told() -> None:
 def test_chains_are_numbered_one_way(capsys: pytest.CaptureFixture[str]) -> None:
     """As they arrive, by steps, in the table and for programs: by index."""
     chains = made([("a", 0.5, -1.0), ("b", 0.25, -1.0), (None, 0.125, -1.0)])
+    set_up_logging()
     watching = LiveVotes(VoteSettings(3, "asc"))
     watching(asked("?"), chains[2:])
     watching(asked("?"), chains)
