@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.collection.collect import LEFT_OVER, params_key
+from nsad_cli.collection.collect import INCOMPLETE_KEYS, params_key
 from nsad_cli.errors import UsageError
 from nsad_cli.grading.grade import GRADER_VERSION
 from nsad_cli.problems import load_problems, parse_spec
@@ -47,7 +47,7 @@ def collect_key(recipe: Recipe) -> str:
 def collected(run: Run, key: str) -> bool:
     """Whether a run's collection is done with these settings, and no draw of it is still to be had."""
     result = run.stages().get("collect", {}).get("result", {})
-    return run.done("collect", key) and not any(result.get(name) for name in LEFT_OVER)
+    return run.done("collect", key) and not any(result.get(name) for name in INCOMPLETE_KEYS)
 
 
 def grade_key(collection: Mapping[str, Any]) -> str:
