@@ -201,7 +201,7 @@ class _BatchCollection(Collection):
         return NsadError(
             f"{self.api.base_url} does not know the batch {batch.id}",
             f"it was made with another account's key, or deleted there; its {draws} draws may have been charged",
-            f"use the key that it was made with, or request and pay for them again with --give-up {batch.id}",
+            f"use the key that it was made with, or request and pay for them again with --abandon-batch {batch.id}",
         )
 
     def _read(self, batch: Batch, state: BatchState) -> None:
