@@ -83,7 +83,7 @@ def import_(
     spec = f"jsonl:{path}"
     _not_another(run_name, spec)
     teacher = RecordedTeacher("jsonl", path, lambda _: None)  # what cannot be read is told when it is collected
-    overrides = {"teacher.spec": spec, "teacher.draws": teacher.most, **parse_settings(settings)}
+    overrides = {"teacher.spec": spec, "teacher.draws": teacher.max_draws, **parse_settings(settings)}
     run = new_or_existing_run(run_name, overrides, store)
     execute(run, ["collect", "grade"], force=force)
     found = _what_became(run.store_path, teacher)

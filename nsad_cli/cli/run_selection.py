@@ -53,7 +53,7 @@ def stopped_run(recipe: Recipe) -> str | None:
 
     The same command again must not pay again for what an unnamed run has in its store, or in a batch under way.
     """
-    from nsad_cli.collection.collect import LEFT_OVER
+    from nsad_cli.collection.collect import INCOMPLETE_KEYS
     from nsad_cli.errors import NsadError
     from nsad_cli.runs.run import list_runs
 
@@ -62,7 +62,7 @@ def stopped_run(recipe: Recipe) -> str | None:
             state = run.stages().get("collect")
             if state is None or run.busy() or run.recipe != recipe:
                 return None
-            if state["state"] != "finished" or any(state["result"].get(name) for name in LEFT_OVER):
+            if state["state"] != "finished" or any(state["result"].get(name) for name in INCOMPLETE_KEYS):
                 return run.name
     return None
 

@@ -1,1 +1,1 @@
-"""collection."""
+"""Collection: draws from a teacher into the store, by single requests or batches, within a budget."""

@@ -1,7 +1,7 @@
-"""Problems × batches of a teacher's API → store: handed over, waited for, and taken in once, whoever is killed when.
+"""Collecting draws by a teacher's batch API; a process may be killed at any time without paying for a draw twice.
 
-A batch is noted in the store, and holds the claims on its draws, before the API hears of it. The API is told our own
-token with it: whoever comes after a process that died in between looks for that token, and nothing is paid twice.
+A batch is recorded in the store, where it holds the claims on its draws, before it is submitted with its local id as a
+token. If a process ends in between, the next one looks for the token at the API to find out if the batch exists.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nsad_cli.collection.collect import Collection, CollectSummary, Progress
 from nsad_cli.errors import NsadError
 from nsad_cli.store.claims import is_alive, this_process
 from nsad_cli.store.records import UNSENT, Batch
-from nsad_cli.teachers.batch_api import MAX_REQUESTS, BatchApi, State, UnreachableError
+from nsad_cli.teachers.batch_api import MAX_REQUESTS, BatchApi, BatchState, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from nsad_cli.types import Problem
 
 MAX_ATTEMPTS = 3
-"""Batches that a draw may fail or expire in."""
+"""Number of batches in which a draw may fail or expire before its problem is reported as failed."""
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 1.0, 60.0
-"""Seconds between looks at the batches: at first, and in the end."""
+"""Shortest and longest time between polls of the batches."""
 MAX_MISSED_POLLS = 20
-"""Looks in a row at an API that does not answer."""
-TOO_MUCH_WAITS = "token_limit_exceeded"
-"""Why a batch fails where its prompts and those of others exceed what an account may have waiting."""
+"""Consecutive polls without an answer after which the API counts as unreachable."""
+QUEUE_LIMIT_CODE = "token_limit_exceeded"
+"""The error code of a batch that exceeds the account's limit of queued prompt tokens, together with other batches."""
 
 
 def collect_batches(
@@ -48,14 +48,26 @@ def collect_batches(
     budget: Budget | None = None,
     summary: CollectSummary | None = None,
 ) -> CollectSummary:
-    """As `collect`, by batches: first those under way are taken in, then what is missing is handed over.
+    """Collect as `collect` does, by batches: first read those in flight, then submit what is missing.
 
-    Interrupted, it leaves the batches to the API; called again it goes on with them. What fails or expires there is
-    handed over again, TRIES times in all. Raises NsadError where the API refuses, or does not answer for long.
+    If the call is interrupted, submitted batches continue at the API, and a later call reads them. Draws that fail or
+    expire are submitted again, in up to MAX_ATTEMPTS batches.
+
+    Args:
+        problems: The problems.
+        teacher: The teacher.
+        draws: Draws per problem.
+        store: The store that draws go to.
+        on_progress: Receives progress.
+        budget: Ends the collection before its limit could be exceeded.
+        summary: A summary to continue.
+
+    Raises:
+        NsadError: The API refuses a batch, or does not answer for a long time.
     """
     store.add_problems(problems)
-    work = _BatchCollection(problems, teacher, store, on_progress, budget, summary or CollectSummary())
-    return work.run(draws)
+    collection = _BatchCollection(problems, teacher, store, on_progress, budget, summary or CollectSummary())
+    return collection.run(draws)
 
 
 class _BatchCollection(Collection):
@@ -64,153 +76,168 @@ class _BatchCollection(Collection):
     teacher: OpenAITeacher
 
     def run(self, draws: int) -> CollectSummary:
-        """Look, hand over, wait, until nothing is under way and nothing more can be handed over."""
+        """Poll, submit and wait until no batch is in flight and nothing more can be submitted."""
         self.api = BatchApi(self.teacher)
         self.reader = ReplyReader(self.api, self.teacher, self.problems, self.budget)
-        self.tries: Counter[tuple[str, int]] = Counter()
-        self.most = MAX_REQUESTS
-        """Requests of one batch; fewer, and one batch at a time, once the API has had too many."""
-        self._reserve()
+        self.attempts: Counter[tuple[str, int]] = Counter()
+        """Failed attempts at a draw, by problem id and number."""
+        self.max_requests = MAX_REQUESTS
+        """Requests per batch; below MAX_REQUESTS after the queue limit was hit, and then one batch at a time."""
+        self._reserve_open_batches()
         self._missing(draws)
-        misses, pause, under_way, answered = 0, FIRST_POLL_SECONDS, 0, 0
+        misses, pause, in_flight, answered = 0, FIRST_POLL_SECONDS, 0, 0
         while True:
             try:
-                before = under_way
-                under_way, answered = self._look()
+                before = in_flight
+                in_flight, answered = self._poll()
                 missing = self._missing(draws)
-                if self.most == MAX_REQUESTS or not under_way:
-                    under_way += self._hand_over(missing)
+                if self.max_requests == MAX_REQUESTS or not in_flight:
+                    in_flight += self._submit_missing(missing)
                     self._missing(draws)
-                misses, pause = 0, pause if under_way == before else FIRST_POLL_SECONDS
+                misses, pause = 0, pause if in_flight == before else FIRST_POLL_SECONDS
             except UnreachableError:
                 misses += 1
                 if misses > MAX_MISSED_POLLS:
                     raise
-            self._report(batches=under_way, answered=answered)
-            if not (misses or under_way or self.others):
+            self._report(batches=in_flight, answered=answered)
+            if not (misses or in_flight or self.claimed_by_others):
                 return self.summary
             time.sleep(pause)
             pause = min(MAX_POLL_SECONDS, 1.5 * pause)
 
-    def _open(self) -> list[Batch]:
+    def _open_batches(self) -> list[Batch]:
         return self.store.batches.unfinished(self.teacher.name, self.params, self.api.base_url)
 
-    def _held(self) -> dict[str, dict[int, str]]:
+    def _held_draws(self) -> dict[str, dict[int, str]]:
         return self.store.batches.held_draws(self.teacher.name, self.params)
 
-    def _reserve(self) -> None:
-        """Batches of earlier commands will be paid now."""
-        if self.budget is not None and (held := self._held()):
+    def _reserve_open_batches(self) -> None:
+        """Reserve the cost of batches that earlier commands submitted: this command charges for them."""
+        if self.budget is not None and (held := self._held_draws()):
             questions = {problem.id: problem.question for problem in self.store.problems()}
             for pid, numbers in held.items():
                 self.budget.reserve(pid, numbers, questions.get(pid, ""))
 
-    def _settle(self) -> None:
-        """Nothing is under way but what batches hold."""
+    def _release_budget(self) -> None:
+        """Release what is reserved for draws that no open batch holds."""
         if self.budget is not None:
-            self.budget.keep_reserved({(pid, number) for pid, numbers in self._held().items() for number in numbers})
+            held = {(pid, number) for pid, numbers in self._held_draws().items() for number in numbers}
+            self.budget.release_except(held)
 
-    # --- handing over ---------------------------------------------------------------------------------------------
+    # --- submitting -----------------------------------------------------------------------------------------------
 
-    def _hand_over(self, missing: dict[str, tuple[int, ...]]) -> int:
-        """Make batches of what is missing, for as long as the money lasts; returns how many."""
-        self.others, self.summary.out_of_money, made = 0, False, 0
+    def _submit_missing(self, missing: dict[str, tuple[int, ...]]) -> int:
+        """Submit batches for missing draws until the budget allows no more; returns their number."""
+        self.claimed_by_others, self.summary.out_of_money, submitted = 0, False, 0
         try:
-            for part in split_into_batches(batch_lines(self._claimed(missing), self.teacher), self.most):
-                self._send(part)
-                made += 1
-                if self.most < MAX_REQUESTS:
+            for part in split_into_batches(batch_lines(self._claim(missing), self.teacher), self.max_requests):
+                self._submit(part)
+                submitted += 1
+                if self.max_requests < MAX_REQUESTS:
                     break
         finally:
             self.store.claims.release(this_process())
-            self._settle()
-        return made
+            self._release_budget()
+        return submitted
 
-    def _send(self, lines: list[BatchLine]) -> None:
+    def _submit(self, lines: list[BatchLine]) -> None:
         batch = Batch(UNSENT + uuid.uuid4().hex, tuple(line.custom_id for line in lines), this_process(), time.time())
         draws = [(line.problem_id, number) for line in lines for number in line.numbers]
         self.store.batches.add(batch, self.teacher.name, self.params, self.api.base_url, draws)
         try:
-            known = self.api.submit(b"".join(line.blob for line in lines), batch.id, self.params)
+            batch_id = self.api.submit(b"".join(line.blob for line in lines), batch.id, self.params)
         except UnreachableError:
-            raise  # it may have been made: that is looked up before anything else is
+            raise  # the batch may exist: the next poll looks for it
         except NsadError:
             self.store.batches.close(batch.id)
             raise
-        self.store.batches.change_id(batch.id, known)
+        self.store.batches.change_id(batch.id, batch_id)
 
-    # --- taking in ------------------------------------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------------------------------------------
 
-    def _look(self) -> tuple[int, int]:
-        """Take in the batches that have ended; how many have not, and how many requests these have answered.
+    def _poll(self) -> tuple[int, int]:
+        """Read the batches that have ended.
 
-        Raises NsadError, at the end, for one that the API does not know: its draws may be paid already.
+        Returns:
+            The number of batches in flight, and the number of their requests that have been answered.
+
+        Raises:
+            NsadError: The API does not know a batch, whose draws may have been charged for; raised after the other
+                batches were read.
         """
-        under_way = answered = 0
-        strange: list[Batch] = []
-        for batch in self._open():
-            if not batch.sent and batch.owner != this_process() and is_alive(batch.owner, batch.created):
-                under_way += 1  # another process is about to hand it over
+        in_flight = answered = 0
+        unknown: list[Batch] = []
+        for recorded in self._open_batches():
+            if not recorded.sent and recorded.owner != this_process() and is_alive(recorded.owner, recorded.created):
+                in_flight += 1  # another process is about to submit it
                 continue
-            if not batch.sent:
-                known = self.api.find(batch.id, batch.created)
-                if known is None:  # whoever planned it died, or gave up, before the API heard of it
-                    self.store.batches.close(batch.id)
-                    self._settle()
-                    continue
-                self.store.batches.change_id(batch.id, known)
-                batch = replace(batch, id=known)
+            batch = recorded if recorded.sent else self._find(recorded)
+            if batch is None:
+                continue
             state = self.api.state(batch.id)
             if state is None:
-                strange.append(batch)
+                unknown.append(batch)
             elif state.ended:
-                self._take(batch, state)
+                self._read(batch, state)
             else:
-                under_way += 1
+                in_flight += 1
                 answered += state.answered
-        if strange:
-            raise self._unknown(strange[0])
-        return under_way, answered
+        if unknown:
+            raise self._unknown_batch(unknown[0])
+        return in_flight, answered
 
-    def _unknown(self, batch: Batch) -> NsadError:
+    def _find(self, batch: Batch) -> Batch | None:
+        """Look for a batch at the API that may have been submitted; if it was not, close it and return None."""
+        batch_id = self.api.find(batch.id, batch.created)
+        if batch_id is None:
+            self.store.batches.close(batch.id)
+            self._release_budget()
+            return None
+        self.store.batches.change_id(batch.id, batch_id)
+        return replace(batch, id=batch_id)
+
+    def _unknown_batch(self, batch: Batch) -> NsadError:
         draws = sum(len(BatchLine.from_custom_id(key).numbers) for key in batch.lines)
         return NsadError(
             f"{self.api.base_url} does not know the batch {batch.id}",
-            f"it was made with another account's key, or deleted there; its {draws} draws may be paid",
-            f"use the key that it was made with, or have them asked and paid anew with --abandon-batch {batch.id}",
+            f"it was made with another account's key, or deleted there; its {draws} draws may have been charged",
+            f"use the key that it was made with, or request and pay for them again with --abandon-batch {batch.id}",
         )
 
-    def _take(self, batch: Batch, state: State) -> None:
-        """Store a batch's draws and close it; what it lacks is free to be asked again, or has failed."""
+    def _read(self, batch: Batch, state: BatchState) -> None:
+        """Store the draws of an ended batch and close it; missing draws are free to be requested again, or failed."""
         held = {
-            (pid, number) for pid, numbers in self._held().items() for number in numbers if numbers[number] == batch.id
+            (pid, number)
+            for pid, numbers in self._held_draws().items()
+            for number in numbers
+            if numbers[number] == batch.id
         }
-        outcome = self.reader.read(batch, state, held, self._keep)
+        outcome = self.reader.read(batch, state, held, self._add)
         self.store.batches.close(batch.id)
-        self._settle()
-        too_much = state.code == TOO_MUCH_WAITS and len(batch.lines) > 1
-        if too_much:
-            self.most = max(1, len(batch.lines) // 2)
+        self._release_budget()
+        over_queue_limit = state.code == QUEUE_LIMIT_CODE and len(batch.lines) > 1
+        if over_queue_limit:
+            self.max_requests = max(1, len(batch.lines) // 2)
         if outcome.error is not None:
             raise outcome.error
-        lost = state.status == "cancelled"
-        said = f"the batch {batch.id} {_ending(state)}"
+        cancelled = state.status == "cancelled"
+        default_reason = f"the batch {batch.id} {_ending(state)}"
         for line in map(BatchLine.from_custom_id, batch.lines):
-            lacking = [(line.problem_id, number) for number in line.numbers if (line.problem_id, number) in held]
-            if not (too_much or line.custom_id in outcome.uncounted):
-                self.tries.update(lacking)
-            tried = max((self.tries[draw] for draw in lacking), default=0)
+            missing = [(line.problem_id, number) for number in line.numbers if (line.problem_id, number) in held]
+            if not (over_queue_limit or line.custom_id in outcome.uncounted):
+                self.attempts.update(missing)
+            attempts = max((self.attempts[draw] for draw in missing), default=0)
             if (
                 line.problem_id in self.problems
-                and lacking
-                and (lost or line.custom_id in outcome.permanent or tried >= MAX_ATTEMPTS)
+                and missing
+                and (cancelled or line.custom_id in outcome.permanent or attempts >= MAX_ATTEMPTS)
             ):
-                self._fail(self.problems[line.problem_id], outcome.reasons.get(line.custom_id, said))
+                self._fail(self.problems[line.problem_id], outcome.reasons.get(line.custom_id, default_reason))
 
 
-def _ending(state: State) -> str:
+def _ending(state: BatchState) -> str:
     if state.status == "completed":
         return "was completed without a reply to this"
     if state.status == "failed":
-        return f"failed: {state.why}"
+        return f"failed: {state.reason}"
     return state.status if state.status == "expired" else f"was {state.status}"

@@ -40,7 +40,7 @@ class BatchLine:
 
 def batch_lines(requests: Iterable[Request], teacher: OpenAITeacher) -> Iterator[BatchLine]:
     """Turn requests into lines of consecutive numbers, each of as many draws as the teacher takes in one request."""
-    size = MAX_SAMPLES_PER_REQUEST if teacher.many else 1
+    size = MAX_SAMPLES_PER_REQUEST if teacher.supports_n else 1
     for request in requests:
         for _, group in groupby(enumerate(request.indices), key=lambda item: item[1] - item[0]):
             numbers = tuple(number for _, number in group)

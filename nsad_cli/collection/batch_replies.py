@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from nsad_cli.collection.budget import Budget
     from nsad_cli.store.records import Batch
-    from nsad_cli.teachers.batch_api import BatchApi, State
+    from nsad_cli.teachers.batch_api import BatchApi, BatchState
     from nsad_cli.teachers.openai import OpenAITeacher
     from nsad_cli.types import Draw, Problem
 
@@ -45,7 +45,7 @@ class ReplyReader:
         self.api, self.teacher, self.problems, self.budget = api, teacher, problems, budget
 
     def read(
-        self, batch: Batch, state: State, held: set[tuple[str, int]], keep: Callable[[list[Draw]], None]
+        self, batch: Batch, state: BatchState, held: set[tuple[str, int]], keep: Callable[[list[Draw]], None]
     ) -> BatchOutcome:
         """Read a batch's files; reading them a second time brings nothing new.
 
@@ -56,7 +56,7 @@ class ReplyReader:
             keep: Stores draws.
         """
         outcome, lines, arrived = BatchOutcome(), set(batch.lines), []
-        settings = dict(self.teacher.sent)  # as they were when the batch was made: an error may change them
+        settings = dict(self.teacher.request_params)  # as they were when the batch was made: an error may change them
         for value in self._replies(batch, state, outcome):
             custom_id = value.get("custom_id")
             if custom_id not in lines:
@@ -77,7 +77,7 @@ class ReplyReader:
             keep(arrived)
         return outcome
 
-    def _replies(self, batch: Batch, state: State, outcome: BatchOutcome) -> Iterator[dict[str, Any]]:
+    def _replies(self, batch: Batch, state: BatchState, outcome: BatchOutcome) -> Iterator[dict[str, Any]]:
         try:
             for name in state.files:
                 yield from self.api.replies(name)
@@ -104,10 +104,10 @@ class ReplyReader:
         if not draws:
             if self.budget is not None:
                 question = self.problems[line.problem_id].question if line.problem_id in self.problems else ""
-                self.budget.lose(question, len(line.numbers), usage_of(ChatCompletion.construct(**body)))
+                self.budget.charge(question, len(line.numbers), usage_of(ChatCompletion.construct(**body)))
             raise LineError(None, {"message": "an empty reply"})
         if len(draws) == 1 < len(line.numbers):
-            self.teacher.many = False
+            self.teacher.supports_n = False
         return draws
 
     def _classify(self, line: BatchLine, error: LineError, settings: dict[str, Any], outcome: BatchOutcome) -> None:
@@ -117,12 +117,12 @@ class ReplyReader:
         status = error.status or 0
         if status == 400:
             try:
-                gives_way = self.teacher.give_way(error, settings)
+                retry = self.teacher.adapt_params(error, settings)
             except NsadError as refused:
                 outcome.error = refused
                 return
-            if not gives_way and len(line.numbers) > 1:
-                self.teacher.many, gives_way = False, True  # the server may not support `n`
-            (outcome.uncounted if gives_way else outcome.permanent).add(custom_id)
+            if not retry and len(line.numbers) > 1:
+                self.teacher.supports_n, retry = False, True  # the server may not support `n`
+            (outcome.uncounted if retry else outcome.permanent).add(custom_id)
         elif 400 < status < 500 and status not in (408, 409, 429):
             outcome.permanent.add(custom_id)

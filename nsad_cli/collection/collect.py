@@ -1,4 +1,4 @@
-"""Problems × teacher → store: only the draws that are not there yet are asked for, each by one process alone."""
+"""Collecting draws of problems from a teacher into the store; only missing draws are requested, by one process each."""
 
 from __future__ import annotations
 
@@ -19,28 +19,35 @@ if TYPE_CHECKING:
     from nsad_cli.store.rationales import Store
     from nsad_cli.types import Draw, Problem
 
-CLAIMED_AT_ONCE = 16
-"""Problems whose draws are claimed in one commit."""
-PAUSE = 0.5
-"""Seconds between looks at what other processes are at work on."""
-LEFT_OVER = ("failed", "out_of_money", "in_batches")
-"""What the result of a run's collection says of draws that are still to be had."""
+PROBLEMS_PER_CLAIM = 16
+"""Problems whose draws are claimed in one transaction."""
+POLL_SECONDS = 0.5
+"""Time between checks of draws that other processes have claimed."""
+INCOMPLETE_KEYS = ("failed", "out_of_money", "in_batches")
+"""Keys of a collection's stored result that are set if draws are still missing."""
 Progress = Callable[..., None]
-"""Draws stored, draws wanted, tokens used now, and `spent` and `projected` where the price is known."""
+"""A callback with the draws stored, the draws wanted, the tokens used by this command, and further numbers by name.
+
+`spent` and `projected` are given if the price is known.
+"""
 
 
 @dataclass
 class CollectSummary:
-    """What a collection came to: draws in the store, how many of them are new, what they cost, problems that failed."""
+    """The result of a collection."""
 
     stored: int = 0
+    """Draws in the store."""
     new: int = 0
+    """Draws that this command added."""
     tokens: int = 0
+    """Prompt and completion tokens that this command used."""
     failures: dict[str, str] = field(default_factory=dict)
-    """Why, by a problem's id."""
+    """Reasons by problem id."""
     out_of_money: bool = False
+    """Whether the budget's limit ended the collection."""
     in_batches: int = 0
-    """Draws that are left to open batches."""
+    """Draws in open batches."""
 
 
 def collect(
@@ -53,15 +60,26 @@ def collect(
     budget: Budget | None = None,
     summary: CollectSummary | None = None,
 ) -> CollectSummary:
-    """Draw until every problem has `draws` rationales by this teacher and its parameters.
+    """Collect until every problem has `draws` draws by this teacher with its parameters.
 
-    A draw is claimed before it is asked for and committed when it arrives; running again asks for the missing ones
-    alone, and draws that another process is at work on are waited for. budget: stops before it could be overdrawn.
-    summary: one to go on with. Raises NsadError where the teacher cannot be used at all.
+    A draw is claimed before it is requested and stored as soon as it arrives. A later call requests only missing draws.
+    Draws that another process has claimed are waited for.
+
+    Args:
+        problems: The problems.
+        teacher: The teacher.
+        draws: Draws per problem.
+        store: The store that draws go to.
+        on_progress: Receives progress.
+        budget: Ends the collection before its limit could be exceeded.
+        summary: A summary to continue.
+
+    Raises:
+        NsadError: The teacher cannot be used at all.
     """
     store.add_problems(problems)
-    work = Collection(problems, teacher, store, on_progress, budget, summary or CollectSummary())
-    return work.run(draws)
+    collection = Collection(problems, teacher, store, on_progress, budget, summary or CollectSummary())
+    return collection.run(draws)
 
 
 def collect_until(
@@ -76,43 +94,58 @@ def collect_until(
     budget: Budget | None = None,
     gather: Callable[..., CollectSummary] = collect,
 ) -> CollectSummary:
-    """As `collect`; then one draw more at a time for every problem that lacks right or wrong rationales.
+    """Collect as `collect` does, then one more draw at a time for problems with too few correct or wrong rationales.
 
-    grade_new: gives every new draw its verdict. gather: `collect`, or what stands in for it. A problem whose gold
-    answer is no good, or some of whose draws are left to a batch, is not drawn on.
+    Problems with a bad gold answer are left out. The collection also ends while draws are in open batches.
+
+    Args:
+        problems: The problems.
+        teacher: The teacher.
+        draws: Draws per problem to start with.
+        until: The number of rationales of each side to reach, and the maximum number of draws.
+        store: The store that draws go to.
+        grade_new: Grades all new draws.
+        on_progress: Receives progress.
+        budget: Ends the collection before its limit could be exceeded.
+        gather: `collect`, or a function with the same signature.
     """
-    params, summary, asked, settled = params_key(teacher), CollectSummary(), list(problems), 0
+    params, summary, open_problems, finished = params_key(teacher), CollectSummary(), list(problems), 0
 
     def report(done: int, total: int, *rest: int, **money: float) -> None:
-        on_progress(settled + done, settled + total, *rest, **money)
+        on_progress(finished + done, finished + total, *rest, **money)
 
     for number in range(draws, max(draws, until.max_draws) + 1):
-        gather(asked, teacher, number, store, report, budget=budget, summary=summary)
+        gather(open_problems, teacher, number, store, report, budget=budget, summary=summary)
         grade_new()
-        lacking = store.needing_draws(teacher.name, params, until.positives, until.negatives)
-        asked = [item for item in asked if item.id in lacking and item.id not in summary.failures]
-        drawn = store.draw_counts(teacher.name, params)
-        settled = sum(drawn.get(item.id, 0) for item in problems) - sum(drawn.get(item.id, 0) for item in asked)
-        if not asked or summary.out_of_money or summary.in_batches:
+        needing = store.needing_draws(teacher.name, params, until.positives, until.negatives)
+        open_problems = [item for item in open_problems if item.id in needing and item.id not in summary.failures]
+        counts = store.draw_counts(teacher.name, params)
+        total = sum(counts.get(item.id, 0) for item in problems)
+        finished = total - sum(counts.get(item.id, 0) for item in open_problems)
+        if not open_problems or summary.out_of_money or summary.in_batches:
             break
-    summary.stored = sum(drawn.get(item.id, 0) for item in problems)
+    summary.stored = total
     return summary
 
 
 def params_key(teacher: Teacher) -> str:
-    """Hash of all that shapes a teacher's draws."""
+    """Hash everything that affects the content of a teacher's draws."""
     return content_key("draws", teacher.params)
 
 
-def unasked(
+def unrequested_draws(
     store: Store, problems: Mapping[str, Problem], draws: int, teacher: Teacher
 ) -> tuple[int, int, dict[str, tuple[int, ...]]]:
-    """How many of the draws wanted are stored, how many are left to open batches, and which are neither."""
+    """Find the draws that are neither stored nor in an open batch.
+
+    Returns:
+        The number of stored draws, the number of draws in open batches, and the numbers of all others by problem id.
+    """
     params = params_key(teacher)
-    lacking, held = store.missing(problems, draws, teacher.name, params), store.batches.held_draws(teacher.name, params)
-    left = {pid: tuple(n for n in numbers if n not in held.get(pid, {})) for pid, numbers in lacking.items()}
-    unstored, free = (sum(map(len, found.values())) for found in (lacking, left))
-    return len(problems) * draws - unstored, unstored - free, left
+    missing, held = store.missing(problems, draws, teacher.name, params), store.batches.held_draws(teacher.name, params)
+    unrequested = {pid: tuple(n for n in numbers if n not in held.get(pid, {})) for pid, numbers in missing.items()}
+    missing_count, unrequested_count = (sum(map(len, found.values())) for found in (missing, unrequested))
+    return len(problems) * draws - missing_count, missing_count - unrequested_count, unrequested
 
 
 class Collection:
@@ -130,52 +163,58 @@ class Collection:
         self.problems = {problem.id: problem for problem in problems}
         self.teacher, self.store, self.budget, self.summary = teacher, store, budget, summary
         self.params, self.on_progress = params_key(teacher), on_progress
-        self.total = self.others = 0
+        self.total = 0
+        """Draws wanted, over all problems."""
+        self.claimed_by_others = 0
+        """Missing draws that other processes had claimed when this one tried to."""
 
     def run(self, draws: int) -> CollectSummary:
-        """Rounds of asking, until nothing is missing that somebody could still bring."""
+        """Collect in rounds until no draw is missing that could still arrive."""
         missing = self._missing(draws)
         self._report()
         while missing:
-            self.others, self.summary.out_of_money, before = 0, False, self.summary.new
-            requests = self._claimed(missing)
+            self.claimed_by_others, self.summary.out_of_money, before = 0, False, self.summary.new
+            requests = self._claim(missing)
             try:
-                if (first := next(requests, None)) is not None:  # a teacher may take long to start
-                    self.teacher.draw(chain([first], requests), self._keep, self._fail)
+                if (first := next(requests, None)) is not None:  # a teacher may be slow to start
+                    self.teacher.draw(chain([first], requests), self._add, self._fail)
             finally:
                 self.store.claims.release(this_process())
             if self.budget is not None:
-                self.budget.settle()
-            if not self.others and (not self.summary.out_of_money or self.summary.new == before):
+                self.budget.release_all()
+            if not self.claimed_by_others and (not self.summary.out_of_money or self.summary.new == before):
                 break
             if first is None:
-                self._report(waiting=self.others)
-                time.sleep(PAUSE)
+                self._report(waiting=self.claimed_by_others)
+                time.sleep(POLL_SECONDS)
             missing = self._missing(draws)
             self._report(waiting=None)
         return self.summary
 
     def _missing(self, draws: int) -> dict[str, tuple[int, ...]]:
-        """What is neither stored nor left to a batch; brings the summary's counts up to date."""
+        """Find the draws to request, except those of failed problems, and update the summary's counts."""
         self.total = len(self.problems) * draws
-        self.summary.stored, self.summary.in_batches, left = unasked(self.store, self.problems, draws, self.teacher)
-        return {pid: numbers for pid, numbers in left.items() if numbers and pid not in self.summary.failures}
+        self.summary.stored, self.summary.in_batches, unrequested = unrequested_draws(
+            self.store, self.problems, draws, self.teacher
+        )
+        return {pid: numbers for pid, numbers in unrequested.items() if numbers and pid not in self.summary.failures}
 
-    def _claimed(self, missing: Mapping[str, tuple[int, ...]]) -> Iterator[Request]:
-        """Requests for what nobody else is at work on, claimed as they are taken, for as long as the money lasts."""
-        waiting = iter(missing.items())
-        while part := list(islice(waiting, CLAIMED_AT_ONCE)):
+    def _claim(self, missing: Mapping[str, tuple[int, ...]]) -> Iterator[Request]:
+        """Claim draws and yield requests for them, until all are claimed or the budget allows no more."""
+        remaining = iter(missing.items())
+        while part := list(islice(remaining, PROBLEMS_PER_CLAIM)):
             granted = self.store.claims.acquire(self.teacher.name, self.params, part, this_process(), is_alive)
             for (pid, wanted), numbers in zip(part, granted, strict=True):
-                self.others += len(wanted) - len(numbers)
+                self.claimed_by_others += len(wanted) - len(numbers)
                 problem = self.problems[pid]
                 if numbers and self.budget is not None and not self.budget.admit(pid, numbers, problem.question):
                     self.summary.out_of_money = True
                     return
                 if numbers:
-                    yield Request(problem, numbers, partial(self._again, problem))
+                    yield Request(problem, numbers, partial(self._may_retry, problem))
 
-    def _keep(self, arrived: list[Draw]) -> None:
+    def _add(self, arrived: list[Draw]) -> None:
+        """Store and charge draws that have arrived."""
         new = self.store.add_draws(arrived, self.params)
         self.summary.stored += new
         self.summary.new += new
@@ -184,27 +223,27 @@ class Collection:
             self.summary.tokens += sum(usage)
             if self.budget is not None:
                 question = self.problems[draw.problem_id].question if draw.problem_id in self.problems else ""
-                self.budget.pay(draw.problem_id, draw.index, question, usage if any(usage) else None)
+                self.budget.charge_draw(draw.problem_id, draw.index, question, usage if any(usage) else None)
         self._report()
 
-    def _again(self, problem: Problem, draws: int, usage: Usage) -> bool:
-        """See Request.again."""
+    def _may_retry(self, problem: Problem, draws: int, usage: Usage) -> bool:
+        """Charge a reply without draws; see Request.may_retry."""
         if self.budget is None:
             return True
-        self.budget.lose(problem.question, draws, usage)
+        self.budget.charge(problem.question, draws, usage)
         self.summary.out_of_money = self.summary.out_of_money or not self.budget.allows()
         return self.budget.allows()
 
-    def _fail(self, problem: Problem, why: str) -> None:
-        self.summary.failures[problem.id] = why
+    def _fail(self, problem: Problem, reason: str) -> None:
+        self.summary.failures[problem.id] = reason
 
     def _report(self, **more: float | None) -> None:
-        """Tell how far it is, and the money where its price is known."""
+        """Report progress, and costs if the price is known."""
         money: dict[str, float] = {}
         if self.budget is not None and self.budget.price is not None and self.summary.new:
             spent = self.budget.spent
-            lacking = self.total - self.summary.stored
-            money = {"spent": round(spent, 6), "projected": round(spent * (1 + lacking / self.summary.new), 6)}
+            missing = self.total - self.summary.stored
+            money = {"spent": round(spent, 6), "projected": round(spent * (1 + missing / self.summary.new), 6)}
             if self.budget.unsure:
                 money["unsure"] = round(self.budget.unsure, 6)
         self.on_progress(self.summary.stored, self.total, self.summary.tokens, **money, **more)

@@ -1,4 +1,4 @@
-"""How many tokens a text is to a model: by OpenAI's own encoding where it can be had, else by its bytes."""
+"""Counting a text's tokens: by OpenAI's encoding if it is available, else estimated from the text's bytes."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TOKENIZER_TIMEOUT_SECONDS = 10.0
-"""Seconds to wait for an encoding's file, which tiktoken downloads once, without a limit of its own."""
+"""Time to wait for an encoding's file, which tiktoken downloads once without a timeout of its own."""
 BYTES_PER_TOKEN = 3
-"""Word problems have 4.1 bytes a token, the questions of MATH 3.0 (OpenAI's encodings cl100k_base and o200k_base)."""
+"""Measured: word problems have 4.1 bytes per token, MATH's questions 3.0 (encodings cl100k_base and o200k_base)."""
 
 
-def counter(model: str) -> tuple[Callable[[str], int], str]:
-    """A function that counts a text's tokens, and in words how it does: never fails, whatever is not here."""
+def token_counter(model: str) -> tuple[Callable[[str], int], str]:
+    """Make a function that counts a text's tokens; it works offline too.
+
+    Returns:
+        The function, and a description of how it counts.
+    """
     encoding = _encoding(model)
     if encoding is None:
         return (
             lambda text: -(-len(text.encode()) // BYTES_PER_TOKEN),
-            f"estimated, a token for {BYTES_PER_TOKEN} bytes: the model's tokenizer is not here",
+            f"estimated at {BYTES_PER_TOKEN} bytes per token: the model's tokenizer is not available",
         )
     return lambda text: len(encoding.encode_ordinary(text)), f"counted by tiktoken's {encoding.name}"
 
 
 def _encoding(model: str) -> Any:
-    """A model's encoding; None for a model that tiktoken does not know, or a file that does not come in time."""
+    """Load a model's encoding; None if tiktoken does not know the model or cannot download the file in time."""
     import tiktoken
 
     found: list[Any] = []
@@ -34,7 +38,7 @@ def _encoding(model: str) -> Any:
     def load() -> None:
         try:
             found.append(tiktoken.encoding_for_model(model))
-        except Exception:  # unknown to it, offline, refused, damaged: then the bytes have to do
+        except Exception:  # unknown model, offline, refused or damaged: the caller estimates from bytes
             return
 
     thread = threading.Thread(target=load, daemon=True)

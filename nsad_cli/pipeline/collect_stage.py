@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.collection.budget import Budget, price_of
-from nsad_cli.collection.collect import LEFT_OVER, CollectSummary, collect, collect_until, params_key
+from nsad_cli.collection.collect import INCOMPLETE_KEYS, CollectSummary, collect, collect_until, params_key
 from nsad_cli.config import prompts
 from nsad_cli.config.stages import COLLECT, GRADE, stages
 from nsad_cli.errors import NsadError, UsageError
@@ -52,7 +52,7 @@ def collect_key(recipe: Recipe) -> str:
 def collected(run: Run, key: str) -> bool:
     """Whether a run's collection is done with these settings, and no draw of it is still to be had."""
     result = run.stages().get("collect", {}).get("result", {})
-    return run.done("collect", key) and not any(result.get(name) for name in LEFT_OVER)
+    return run.done("collect", key) and not any(result.get(name) for name in INCOMPLETE_KEYS)
 
 
 def grade_key(collection: Mapping[str, Any]) -> str:

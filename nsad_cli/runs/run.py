@@ -110,24 +110,7 @@ class Run:
         Raises:
             NsadError: It is damaged, or another version of NSAD made it.
         """
-        path = self.path / "manifest.json"
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            version = manifest["format"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NsadError(
-                f"run `{self.name}` cannot be read",
-                f"{path}: {error}",
-                "restore the file, or start again under another name with --run",
-            ) from error
-        if version != FORMAT:
-            maker = manifest.get("versions", {}).get("nsad", "unknown")
-            raise NsadError(
-                f"run `{self.name}` has format {version}, this version reads {FORMAT}",
-                f"NSAD {maker} made it, this is {__version__}",
-                f"use NSAD {maker} for it, or start a new run with --run NAME",
-            )
-        return dict(manifest)
+        return _read_manifest(self.path / "manifest.json", self.name)
 
     @property
     def recipe(self) -> Recipe:
@@ -308,6 +291,26 @@ def chosen_run() -> Run | None:
         return None
     run = Run(runs_home() / marker.read_text(encoding="utf-8").strip())
     return run if (run.path / "manifest.json").is_file() else None
+
+
+def _read_manifest(path: Path, run_name: str) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NsadError(
+            f"run `{run_name}` cannot be read",
+            f"{path}: {error}",
+            "restore the file, or start again under another name with --run",
+        ) from error
+    if version != FORMAT:
+        maker = manifest.get("versions", {}).get("nsad", "unknown")
+        raise NsadError(
+            f"run `{run_name}` has format {version}, this version reads {FORMAT}",
+            f"NSAD {maker} made it, this is {__version__}",
+            f"use NSAD {maker} for it, or start a new run with --run NAME",
+        )
+    return dict(manifest)
 
 
 def _versions() -> dict[str, str]:

@@ -54,7 +54,7 @@ class Batches:
             db.execute("DELETE FROM claims WHERE owner = ?", (BATCH + batch_id,))
 
     def abandon(self, batch_id: str) -> bool:
-        """Close a batch whatever its state at the API.
+        """Close an open batch, regardless of its state at the API.
 
         Returns:
             Whether there was an open batch with this id.

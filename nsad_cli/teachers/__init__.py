@@ -1,4 +1,4 @@
-"""Teachers: where rationales come from. A spec is a scheme with a path, `arithmetic`, or a model's name."""
+"""Teachers: sources of rationales. A teacher's spec is a scheme with a path, `arithmetic`, or a model's name."""
 
 from __future__ import annotations
 
@@ -21,27 +21,34 @@ SCHEMES = ("hf", "vllm", *RECORDED)
 
 
 def source_stamp(spec: str) -> list[tuple[str, int, int]]:
-    """The stamp of a recorded teacher's files: whether to read them again. Empty for other teachers."""
+    """Return a stamp that changes with a recorded teacher's files; empty for other teachers."""
     scheme, _, path = spec.partition(":")
     return file_stamp(Path(path).expanduser()) if scheme in RECORDED else []
 
 
 def labels_of(teacher: Teacher) -> dict[tuple[str, int], bool]:
-    """Which side each draw of a recorded teacher is of, by problem id and number, where its file says so."""
+    """Return the labels in a recorded teacher's file, by problem id and draw number: True for D+, False for D−."""
     return dict(getattr(teacher, "labels", {}))
 
 
 def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[str], None] = lambda _: None) -> Teacher:
-    """Make the teacher of a spec; only the known prefixes are schemes, so `ft:gpt-4o:x` is a model's name.
+    """Make the teacher of a spec.
 
-    Raises UsageError or NsadError where its file, model, key or server is missing.
+    Args:
+        spec: Only known prefixes are schemes, so `ft:gpt-4o:x` is a model's name.
+        settings: The recipe's settings.
+        on_corrupt: Receives a note for each row of a recording that cannot be read.
+
+    Raises:
+        UsageError: The spec or the settings are not valid.
+        NsadError: Its file, model, key or server is missing.
     """
     scheme, _, path = spec.partition(":")
     if settings.batch and (spec == "arithmetic" or scheme in SCHEMES or len(settings.base_url) > 1):
         raise UsageError(
-            f"the teacher `{spec}` cannot be asked by batches",
-            "batches are of OpenAI's API, or of one server that speaks it",
-            "leave --batch out (--no-batch, where the run's recipe says teacher.batch)",
+            f"the teacher `{spec}` does not support batches",
+            "only OpenAI's API, or one server that is compatible with it, has a batch API",
+            "omit --batch (or pass --no-batch if the run's recipe sets teacher.batch)",
         )
     if spec == "arithmetic":
         from nsad_cli.teachers.arithmetic import ArithmeticTeacher
@@ -59,12 +66,14 @@ def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[st
 
 
 def local_teacher(scheme: str, path: str, settings: TeacherConfig) -> Teacher:
-    """Make the teacher; its model is loaded when it is first asked.
+    """Make a teacher that runs on this machine; its model is loaded when the first draws are requested.
 
-    Raises UsageError for a scheme without a path, NsadError where vLLM is asked for and not installed.
+    Raises:
+        UsageError: The scheme has no path.
+        NsadError: vLLM is not installed.
     """
     if not path:
-        raise UsageError(f"the teacher `{scheme}:` has no model", "no path stands after the colon", f"{scheme}:PATH")
+        raise UsageError(f"the teacher `{scheme}:` has no model", "there is no path after the colon", f"{scheme}:PATH")
     if scheme == "hf":
         from nsad_cli.teachers.local import HfTeacher
 

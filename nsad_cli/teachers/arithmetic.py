@@ -1,4 +1,4 @@
-"""The built-in teacher: right and wrong solutions of the built-in problems, offline and seeded."""
+"""The built-in teacher: seeded correct and wrong solutions of the built-in problems, without any model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ArithmeticTeacher:
-    """Right in about three draws of five; the others carry one real slip to their answer."""
+    """Solves about three draws of five correctly; the others contain one realistic mistake."""
 
     name = "arithmetic"
 
@@ -22,20 +22,23 @@ class ArithmeticTeacher:
         self.params: dict[str, Any] = {"version": 1}
 
     def problems(self) -> list[Problem] | None:
-        """None: the recipe names its training problems (arithmetic:train)."""
+        """Return None: the recipe names the problems (arithmetic:train)."""
         return None
 
     def draw(
-        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self,
+        requests: Iterable[Request],
+        on_draws: Callable[[list[Draw]], None],
+        on_failure: Callable[[Problem, str], None],
     ) -> None:
-        """Solve each problem as often as asked; a problem that is not a built-in one fails."""
+        """Answer requests; see Teacher.draw. Problems that are not built-in ones fail."""
         for request in requests:
             try:
-                keep(
+                on_draws(
                     [
                         Draw(request.problem.id, self.name, index, arithmetic.solve(request.problem.question, index)[0])
                         for index in request.indices
                     ]
                 )
             except ValueError as error:
-                fail(request.problem, str(error))
+                on_failure(request.problem, str(error))

@@ -1,4 +1,4 @@
-"""What every teacher is."""
+"""The Teacher protocol and its requests; every source of rationales implements it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ if TYPE_CHECKING:
     from nsad_cli.types import Draw, Problem
 
 Usage = tuple[int, int] | None
-"""Tokens of prompt and answer that a reply says it was charged for; None where it says nothing."""
+"""Prompt and completion tokens that a reply was charged for; None if it does not state them."""
 
 
-def _at_no_cost(draws: int, usage: Usage) -> bool:
+def _always_retry(draws: int, usage: Usage) -> bool:  # noqa: ARG001  the signature of `may_retry`
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The draws that a problem still lacks."""
+    """A request for draws of one problem."""
 
     problem: Problem
     indices: tuple[int, ...]
-    again: Callable[[int, Usage], bool] = _at_no_cost
-    """Told of a reply to a request for so many draws that brought none; whether the money allows to ask once more."""
+    may_retry: Callable[[int, Usage], bool] = _always_retry
+    """Called after a reply without draws, with the number of draws requested and the reply's usage.
+
+    Returns whether the budget allows another attempt.
+    """
 
 
 class Teacher(Protocol):
@@ -33,16 +36,25 @@ class Teacher(Protocol):
 
     name: str
     params: dict[str, Any]
-    """All that shapes a draw (sampling parameters, prompt): part of a draw's key in the store."""
+    """Everything that affects the content of draws, such as sampling parameters and prompt; part of a draw's key."""
 
     def problems(self) -> list[Problem] | None:
-        """The problems that a recorded teacher brings; None where any may be asked."""
+        """Return the problems of a recorded teacher; None for a teacher that answers any problem."""
 
     def draw(
-        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self,
+        requests: Iterable[Request],
+        on_draws: Callable[[list[Draw]], None],
+        on_failure: Callable[[Problem, str], None],
     ) -> None:
-        """Answer the requests: every batch of draws goes to `keep` when it arrives, a lost problem to `fail`.
+        """Answer requests.
 
-        A request is taken from the iterable when there is room for it: whoever made it holds a claim on it from then.
-        Raises NsadError where nothing at all can be answered (no key, no server, no model).
+        Args:
+            requests: The requests. Taking one from the iterable claims its draws, so a teacher takes a request only
+                when it can start on it.
+            on_draws: Receives draws as soon as they arrive.
+            on_failure: Receives a problem whose draws cannot be had, and the reason.
+
+        Raises:
+            NsadError: No request can be answered: there is no key, server or model.
         """

@@ -1,4 +1,4 @@
-"""OpenAI's Batch API: requests handed over as a file, and replies fetched within a day, at half the price."""
+"""OpenAI's Batch API: requests are uploaded as a file and answered within a day, at half the price."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 ENDPOINT = "/v1/chat/completions"
 MAX_REQUESTS = 50_000
 MAX_BYTES = 190_000_000
-"""Of one batch; the API takes 200 MB."""
+"""Size limit of one batch; the API accepts 200 MB."""
 ENDED = ("completed", "failed", "expired", "cancelled")
-DAY = 86400.0
-"""Seconds; more than the clocks here and there can differ by."""
+CLOCK_TOLERANCE_SECONDS = 86400.0
+"""More than the clocks of this machine and of the API can differ by."""
 
 
 class UnreachableError(NsadError):
-    """The API does not answer; later it may."""
+    """The API does not answer; a later request may succeed."""
 
 
 class LineError(Exception):
-    """Why a batch's request has no reply, with the code and parameter that the API names."""
+    """A request of a batch has no reply; `code` and `param` are those of the API's error."""
 
     def __init__(self, status: int | None, error: dict[str, Any]) -> None:
         super().__init__(error.get("message") or error.get("code") or "no reply")
@@ -40,26 +40,27 @@ class LineError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What the API says of a batch."""
+class BatchState:
+    """The state of a batch at the API."""
 
     status: str
     answered: int = 0
-    """Requests that have a reply."""
+    """The number of requests that have a reply."""
     files: tuple[str, ...] = ()
-    """Of replies and of errors, where there are any."""
+    """The ids of the files of replies and of errors, if there are any."""
     code: str = ""
-    why: str = ""
-    """Of the whole batch's failure."""
+    """The error code of a batch that failed as a whole."""
+    reason: str = ""
+    """The error messages of a batch that failed as a whole."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether no more replies will arrive."""
         return self.status in ENDED
 
 
 class BatchApi:
-    """The files and batches of one account."""
+    """Client of the files and batches of one account."""
 
     def __init__(self, teacher: ChatModel) -> None:
         from openai import OpenAI
@@ -75,23 +76,32 @@ class BatchApi:
         self.base_url = str(self.client.base_url)
 
     def submit(self, requests: bytes, token: str, params: str) -> str:
-        """Hand over JSON lines of requests under a token of ours; returns the batch's id.
+        """Submit a batch.
 
-        Raises Unreachable where nobody can say whether the batch was made (`find` can, later), NsadError where it
-        was not.
+        Args:
+            requests: JSON lines of requests.
+            token: A unique token, stored as the batch's metadata, by which `find` finds the batch.
+            params: The key of the teacher's parameters, stored as metadata too.
+
+        Returns:
+            The batch's id at the API.
+
+        Raises:
+            UnreachableError: It is unknown whether the batch was created; `find` can say later.
+            NsadError: The batch was not created.
         """
         import openai
 
         started, attempt = time.time(), 0
-        with self._told():
+        with self._errors():
             file = self.client.files.create(file=("nsad.jsonl", requests), purpose="batch")
             if not hasattr(file, "id"):
-                raise NsadError(f"{self.base_url} offers no batches", "it answers with no JSON", "check --base-url")
-            # The client's own retries could make a second batch after an answer that was lost on its way.
-            once = self.client.with_options(max_retries=0).batches
+                raise NsadError(f"{self.base_url} has no batch API", "its reply is not JSON", "check --base-url")
+            # The client's own retries could create a second batch after a reply that was lost.
+            batches = self.client.with_options(max_retries=0).batches
             while True:
                 try:
-                    batch = once.create(
+                    batch = batches.create(
                         input_file_id=file.id,
                         endpoint=ENDPOINT,
                         completion_window="24h",
@@ -107,26 +117,34 @@ class BatchApi:
                     return found
 
     def find(self, token: str, since: float) -> str | None:
-        """The id of the batch that was made under a token, not long before `since`; None where there is none."""
-        with self._told():
-            for batch in self.client.batches.list(limit=100):  # the newest first
+        """Find a batch by its token.
+
+        Args:
+            token: The token that it was submitted with.
+            since: The Unix time before which it was not submitted.
+
+        Returns:
+            The batch's id, or None if there is none.
+        """
+        with self._errors():
+            for batch in self.client.batches.list(limit=100):  # newest first
                 if (batch.metadata or {}).get("nsad") == token:
                     return str(batch.id)
-                if batch.created_at < since - DAY:
+                if batch.created_at < since - CLOCK_TOLERANCE_SECONDS:
                     break
         return None
 
-    def state(self, batch_id: str) -> State | None:
-        """How a batch stands; None where the API does not know it."""
+    def state(self, batch_id: str) -> BatchState | None:
+        """Read the state of a batch; None if the API does not know it."""
         import openai
 
-        with self._told():
+        with self._errors():
             try:
                 batch = self.client.batches.retrieve(batch_id)
             except openai.NotFoundError:
                 return None
         counts, errors = batch.request_counts, (batch.errors.data if batch.errors else None) or []
-        return State(
+        return BatchState(
             batch.status,
             counts.completed if counts else 0,
             tuple(name for name in (batch.output_file_id, batch.error_file_id) if name),
@@ -135,15 +153,16 @@ class BatchApi:
         )
 
     def replies(self, file_id: str) -> Iterator[dict[str, Any]]:
-        """The lines of a file of replies or errors; what is no JSON object is passed over.
+        """Iterate over the lines of a file of replies or errors; lines that are not JSON objects are skipped.
 
-        Raises LookupError where the file is gone.
+        Raises:
+            LookupError: The file no longer exists.
         """
         import openai
 
         with tempfile.TemporaryDirectory(prefix="nsad-batch-") as folder:
             path = Path(folder) / "replies.jsonl"
-            with self._told():
+            with self._errors():
                 try:
                     with self.client.files.with_streaming_response.content(file_id) as response:
                         response.stream_to_file(path)
@@ -151,7 +170,7 @@ class BatchApi:
                     raise LookupError(file_id) from None
                 except openai.OpenAIError:
                     raise
-                except Exception as error:  # the transport's own: a connection that broke on the way
+                except Exception as error:  # the HTTP library's own errors, if the connection breaks
                     raise openai.APIConnectionError(message=str(error), request=None) from error
             with path.open("rb") as file:
                 for raw in file:
@@ -161,8 +180,8 @@ class BatchApi:
                             yield value
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tell the client's errors in three lines."""
+    def _errors(self) -> Iterator[None]:
+        """Turn the client's errors into NsadError."""
         import openai
 
         try:
@@ -173,23 +192,23 @@ class BatchApi:
     def _error(self, error: Any) -> NsadError:
         import openai
 
-        said = self.teacher.scrub(error.__cause__ or error)
+        text = self.teacher.scrub(error.__cause__ or error)
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
             return NsadError(
                 f"{self.base_url} refused the API key",
-                said,
+                text,
                 f"check the variable {self.teacher.settings.api_key_env}",
             )
         if isinstance(error, openai.NotFoundError):
             return NsadError(
-                f"{self.base_url} offers no batches",
-                said,
-                "ask it without a batch: --no-batch",
+                f"{self.base_url} has no batch API",
+                text,
+                "send plain requests: --no-batch",
             )
-        passing = isinstance(error, openai.APIConnectionError | openai.InternalServerError | openai.RateLimitError)
-        passing = passing and getattr(error, "code", None) != "insufficient_quota"
-        return (UnreachableError if passing else NsadError)(
-            f"{self.base_url} cannot be asked about batches" if passing else f"{self.base_url} refused a batch",
-            said,
-            "run the same command again: batches under way go on without it",
+        temporary = isinstance(error, openai.APIConnectionError | openai.InternalServerError | openai.RateLimitError)
+        temporary = temporary and getattr(error, "code", None) != "insufficient_quota"
+        return (UnreachableError if temporary else NsadError)(
+            f"the batch API of {self.base_url} does not answer" if temporary else f"{self.base_url} refused a batch",
+            text,
+            "run the same command again: submitted batches continue without it",
         )

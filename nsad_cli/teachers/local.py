@@ -1,4 +1,4 @@
-"""A teacher that runs here: a transformers model (hf:PATH), or vLLM (vllm:PATH, see teachers/vllm.py)."""
+"""Teachers that run on this machine: a transformers model (hf:PATH), or one that vLLM runs (see `teachers.vllm`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LocalTeacher:
-    """What both share: name, parameters, and how a problem is put to the model."""
+    """What the local teachers share: name, parameters, and prompt."""
 
     scheme: str
 
@@ -38,16 +38,16 @@ class LocalTeacher:
         }
 
     def problems(self) -> list[Problem] | None:
-        """None: any problem may be asked."""
+        """Return None: any problem is answered."""
         return None
 
     def question(self, problem: Problem) -> str:
-        """The problem in the prompt of the settings."""
+        """Insert a problem into the prompt of the settings."""
         return self.settings.prompt.replace("{question}", problem.question)
 
     @contextlib.contextmanager
-    def loading(self) -> Iterator[None]:
-        """Tell what keeps the model from loading as a teacher's trouble; a student has other flags."""
+    def load_errors(self) -> Iterator[None]:
+        """Turn errors while the model is loaded into an NsadError with the teacher's flags instead of a student's."""
         try:
             yield
         except (NsadError, OSError, ValueError, KeyError, RuntimeError) as error:
@@ -55,40 +55,44 @@ class LocalTeacher:
                 f"cannot load the teacher `{self.scheme}:{self.path}` (device: {self.settings.device})",
                 error.why if isinstance(error, NsadError) else first_line(error),
                 "give smollm2, a folder with config.json, tokenizer and safetensors weights, or a Hub id;"
-                " --set teacher.device=cpu where the device is the trouble",
+                " --set teacher.device=cpu if the device is the problem",
             ) from error
 
 
-def as_teacher(model: Student, settings: TeacherConfig) -> Student:
-    """A model that is asked through its chat template where it has one, else by a student's plain prompt."""
+def with_teacher_prompt(model: Student, settings: TeacherConfig) -> Student:
+    """Set a model's prompt format: its chat template if it has one, else a student's plain prompt."""
     template = "chat" if model.tokenizer.chat_template else model.template
     return replace(model, template=template, demonstrations=filled(settings.demonstrations, settings.prompt))
 
 
 class HfTeacher(LocalTeacher):
-    """Samples with the transformers engine, each draw seeded by (problem, index)."""
+    """Samples with the transformers engine; the seed of a draw is derived from its problem and number."""
 
     scheme = "hf"
 
     def draw(
-        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self,
+        requests: Iterable[Request],
+        on_draws: Callable[[list[Draw]], None],
+        on_failure: Callable[[Problem, str], None],  # noqa: ARG002  part of the protocol; sampling here cannot fail
     ) -> None:
-        """See Teacher.draw.
+        """Answer requests; see Teacher.draw.
 
-        Raises NsadError where the model cannot be loaded.
+        Raises:
+            NsadError: The model cannot be loaded.
         """
         from nsad_cli.generation.hf import HFSampler
         from nsad_cli.generation.sampler import Sampling, Task
         from nsad_cli.models.student import load_student
 
-        with self.loading():
-            model = as_teacher(load_student(self.path, device=self.settings.device), self.settings)
+        with self.load_errors():
+            model = with_teacher_prompt(load_student(self.path, device=self.settings.device), self.settings)
             sampler = HFSampler(model, None, None)
         sampling = Sampling(self.settings.temperature, self.settings.top_p, self.settings.max_tokens)
         tasks = [Task(request.problem.id, self.question(request.problem), request.indices) for request in requests]
         prompt_tokens = {task.problem_id: len(model.prompt_ids(task.question)) for task in tasks}
         for chain in sampler.sample(tasks, sampling, seed=f"teacher:{self.name}"):
-            keep(
+            on_draws(
                 [
                     Draw(
                         chain.problem_id,

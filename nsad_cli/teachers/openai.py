@@ -16,20 +16,24 @@ if TYPE_CHECKING:
 
 
 class OpenAITeacher(ChatModel):
-    """Asks `concurrency` requests at a time, each of the server with the fewest under way; see `pace` for limits.
+    """Sends `concurrency` requests at a time, each to the server with the fewest in flight.
 
-    Draws of one problem share a request (`n`) where the server can: the prompt is then paid once.
+    Draws of one problem share a request (`n`) if the server supports it: the prompt is then charged once.
     """
 
     def problems(self) -> list[Problem] | None:
-        """None: any problem may be asked."""
+        """Return None: any problem is answered."""
         return None
 
     def draw(
-        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self,
+        requests: Iterable[Request],
+        on_draws: Callable[[list[Draw]], None],
+        on_failure: Callable[[Problem, str], None],
     ) -> None:
-        """See Teacher.draw.
+        """Answer requests; see Teacher.draw.
 
-        Raises NsadError for a refused key, an unknown model, or servers of which none can be reached.
+        Raises:
+            NsadError: The key is refused, the model is unknown, or no server can be reached.
         """
-        asyncio.run(RequestWorkers(self, requests, keep, fail).run())
+        asyncio.run(RequestWorkers(self, requests, on_draws, on_failure).run())

@@ -53,14 +53,16 @@ class FailureClassifier:
     def __init__(self, teacher: ChatModel, servers: Servers) -> None:
         self.teacher, self.servers = teacher, servers
 
-    def classify(self, error: Exception, server: Server, draws: int, sent: dict[str, Any], attempt: int) -> Exception:
+    def classify(
+        self, error: Exception, server: Server, draws: int, sent_params: dict[str, Any], attempt: int
+    ) -> Exception:
         """Classify a failed request; an NsadError concerns all requests.
 
         Args:
             error: The client's error, or ValueError for a body that is no chat completion.
             server: The server that the request was sent to.
             draws: How many draws it was for.
-            sent: The sampling parameters that it was sent with.
+            sent_params: The sampling parameters that it was sent with.
             attempt: How many attempts failed before.
         """
         import openai
@@ -68,7 +70,7 @@ class FailureClassifier:
         teacher, url = self.teacher, server.client.base_url
         text = teacher.scrub(error)
         if isinstance(error, openai.BadRequestError):
-            if teacher.give_way(error, sent):
+            if teacher.adapt_params(error, sent_params):
                 return RetryError(text, wait=False)
             return SingleSamplesOnlyError() if draws > 1 else PermanentError(text)
         if isinstance(error, openai.AuthenticationError):
@@ -89,20 +91,22 @@ class FailureClassifier:
             temporary = error.status_code >= 500 or error.status_code in (408, 409)
             return RetryError(text) if temporary else PermanentError(text)
         if not server.answered and attempt == MAX_INVALID_REPLIES:
-            return NsadError(f"what {url} answers is no chat completion", text, "check --base-url (most end in /v1)")
+            return NsadError(
+                f"the replies of {url} are not chat completions", text, "check --base-url (most end in /v1)"
+            )
         return RetryError(text, paid=True)
 
     def _rate_limited(self, error: Any, server: Server, text: str) -> Exception:
         """Classify 429, or 503 with a time to wait: slow down, without limit on attempts while any server answers."""
         if error.code == "insufficient_quota":
             return NsadError(
-                f"{server.client.base_url} answers no more: the account's quota is used up",
+                f"{server.client.base_url} refuses further requests: the account's quota is used up",
                 text,
-                "add credit, and run the same command again: draws that arrived are kept",
+                "add credit, and run the same command again: draws that arrived are stored",
             )
         if asyncio.get_running_loop().time() - self.servers.last_answer > REFUSAL_TIMEOUT_SECONDS:
             return PermanentError(
-                f"nothing but refusals ({error.status_code}) for {REFUSAL_TIMEOUT_SECONDS / 60:.0f} minutes: {text}"
+                f"only refusals ({error.status_code}) for {REFUSAL_TIMEOUT_SECONDS / 60:.0f} minutes: {text}"
             )
         server.limiter.refused(error.response.headers)
         return RetryError(text, wait=False, counts=False)
@@ -126,5 +130,5 @@ class FailureClassifier:
         return NsadError(
             f"cannot reach {server.client.base_url}",
             self.teacher.scrub(cause or error),
-            "check --base-url and that the server runs; draws that arrived are kept",
+            "check --base-url and that the server is running; draws that arrived are stored",
         )

@@ -1,4 +1,4 @@
-"""One call of OpenAITeacher.draw: workers that take requests, ask servers, and hand over what arrives."""
+"""The workers of one call of OpenAITeacher.draw: they send requests to servers, retry, and pass draws on."""
 
 from __future__ import annotations
 
@@ -23,40 +23,46 @@ if TYPE_CHECKING:
 
 
 class RequestWorkers:
-    """Workers for as many requests as may be under way; see `run`."""
+    """One worker for each request that may be in flight; see `run`."""
 
     def __init__(
         self,
         teacher: ChatModel,
         requests: Iterable[Request],
-        keep: Callable[[list[Draw]], None],
-        fail: Callable[[Problem, str], None],
+        on_draws: Callable[[list[Draw]], None],
+        on_failure: Callable[[Problem, str], None],
     ) -> None:
         self.teacher, self.settings = teacher, teacher.settings
-        self.requests, self.keep, self.fail = iter(requests), keep, fail
-        self.waiting: deque[Request] = deque()
+        self.requests, self.on_draws, self.on_failure = iter(requests), on_draws, on_failure
+        self.pending: deque[Request] = deque()
+        """Requests, or parts of them, that were taken but are not in flight."""
         self.idle: set[asyncio.Task[None] | None] = set()
-        """Workers without a request under way: nothing is lost with them."""
+        """Workers without a request in flight: cancelling them loses nothing."""
         self.workers = 0
         self.interrupted = False
 
     async def run(self) -> None:
-        """Answer every request."""
+        """Answer every request.
+
+        Raises:
+            NsadError: An error that concerns all requests.
+            KeyboardInterrupt: After an interrupt, when the replies in flight have arrived.
+        """
         self.servers = Servers(self.teacher)
         self.failures = FailureClassifier(self.teacher, self.servers)
         try:
             with self._interruptible():
                 async with asyncio.TaskGroup() as self.group:
-                    self._hire()
+                    self._start_workers()
         except* Exception as errors:
-            told = errors.subgroup(NsadError)
-            error = _first(told or errors)
-            if told is not None:
+            known = errors.subgroup(NsadError)
+            error = _first(known or errors)
+            if known is not None:
                 raise error from None
             raise NsadError(
-                f"the teacher `{self.teacher.name}` cannot be asked",
+                f"requests to the teacher `{self.teacher.name}` failed",
                 f"{type(error).__name__}: {self.teacher.scrub(error)}",
-                "draws that arrived are kept; run it again with --debug and report what it shows",
+                "draws that arrived are stored; run it again with --debug and report the output",
             ) from error
         finally:
             await self.servers.close()
@@ -65,11 +71,13 @@ class RequestWorkers:
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM asks for nothing more and waits for replies that are paid already; the second
-        one does not.
+        """Handle Ctrl-C and SIGTERM.
+
+        After the first one no more requests are sent, but replies in flight, which are charged for, are awaited. The
+        second one stops immediately.
         """
         loop, main = asyncio.get_running_loop(), asyncio.current_task()
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a shell
             yield
             return
 
@@ -77,7 +85,7 @@ class RequestWorkers:
             if self.interrupted and main is not None:
                 main.cancel()
             self.interrupted, self.requests = True, iter(())
-            self.waiting.clear()
+            self.pending.clear()
             for worker in self.idle:
                 if worker is not None:
                     worker.cancel()
@@ -86,7 +94,7 @@ class RequestWorkers:
         try:
             loop.add_signal_handler(signal.SIGINT, interrupt)
             loop.add_signal_handler(signal.SIGTERM, interrupt)
-        except (ValueError, RuntimeError, NotImplementedError):  # no main thread, or Windows: asyncio's own way
+        except (ValueError, RuntimeError, NotImplementedError):  # not the main thread, or Windows: asyncio's handling
             yield
             return
         try:
@@ -100,76 +108,76 @@ class RequestWorkers:
             loop.remove_signal_handler(signal.SIGTERM)
             signal.signal(signal.SIGTERM, before)
 
-    def _hire(self) -> None:
-        """Have as many workers as requests may be under way, or as there is work for."""
-        while self.workers < self.settings.concurrency and (job := self._next()) is not None:
+    def _start_workers(self) -> None:
+        """Start workers until there are as many as requests may be in flight, or no more requests."""
+        while self.workers < self.settings.concurrency and (request := self._next()) is not None:
             self.workers += 1
-            self.group.create_task(self._work(job))
+            self.group.create_task(self._work(request))
 
-    async def _work(self, job: Request | None) -> None:
-        while job is not None:
-            await self._answer(job)
-            self._hire()  # others may take up what this reply lacked
-            job = self._next()
+    async def _work(self, request: Request | None) -> None:
+        while request is not None:
+            await self._answer(request)
+            self._start_workers()  # draws missing in this reply are pending again
+            request = self._next()
         self.workers -= 1
 
     def _next(self) -> Request | None:
-        """The next draws of one problem to ask for in one request."""
-        if not self.waiting and (request := next(self.requests, None)) is not None:
-            self.waiting.append(request)
-        if not self.waiting:
+        """Take the next request, with no more draws than one request to a server may ask for."""
+        if not self.pending and (request := next(self.requests, None)) is not None:
+            self.pending.append(request)
+        if not self.pending:
             return None
-        request = self.waiting.popleft()
-        size = MAX_SAMPLES_PER_REQUEST if self.teacher.many else 1
+        request = self.pending.popleft()
+        size = MAX_SAMPLES_PER_REQUEST if self.teacher.supports_n else 1
         if rest := request.indices[size:]:
-            self.waiting.appendleft(replace(request, indices=rest))
+            self.pending.appendleft(replace(request, indices=rest))
         return replace(request, indices=request.indices[:size])
 
     async def _answer(self, request: Request) -> None:
-        """Ask until there is a reply, no hope of one, or no money for another try."""
+        """Send a request until there is a reply, the attempts are used up, or the budget allows no further one."""
         problem, numbers, worker = request.problem, request.indices, asyncio.current_task()
-        attempt, why = 0, ""
+        attempt, reason = 0, ""
         while attempt <= MAX_RETRIES and not self.interrupted:
             self.idle.add(worker)
             try:
-                draws = await self._ask(self.servers.least_busy(), problem, numbers, attempt)
-            except RetryError as again:
+                draws = await self._send(self.servers.least_busy(), problem, numbers, attempt)
+            except RetryError as error:
                 self.idle.add(worker)
-                why = again.reason
-                if again.paid and not request.again(len(numbers), again.usage):
+                reason = error.reason
+                if error.paid and not request.may_retry(len(numbers), error.usage):
                     return
-                if again.wait and not self.interrupted:
+                if error.wait and not self.interrupted:
                     await asyncio.sleep(backoff(attempt))
-                attempt += again.counts
+                attempt += error.counts
             except SingleSamplesOnlyError:
-                self.teacher.many = False
-                self.waiting.append(request)
+                self.teacher.supports_n = False
+                self.pending.append(request)
                 return
-            except PermanentError as lost:
-                self.fail(problem, str(lost))
+            except PermanentError as error:
+                self.on_failure(problem, str(error))
                 return
             else:
-                self.keep(draws)
-                if (rest := numbers[len(draws) :]) and not self.interrupted and request.again(0, (0, 0)):
-                    self.teacher.many = self.teacher.many and len(draws) > 1
-                    self.waiting.append(replace(request, indices=rest))
+                self.on_draws(draws)
+                if (rest := numbers[len(draws) :]) and not self.interrupted and request.may_retry(0, (0, 0)):
+                    self.teacher.supports_n = self.teacher.supports_n and len(draws) > 1
+                    self.pending.append(replace(request, indices=rest))
                 return
         if not self.interrupted:
-            self.fail(problem, f"{why}, asked {attempt} times")
+            self.on_failure(problem, f"{reason}, after {attempt} attempts")
 
-    async def _ask(self, server: Server, problem: Problem, numbers: tuple[int, ...], attempt: int) -> list[Draw]:
-        """The draws of one reply, fewer than asked for perhaps; what concerns every draw is raised as NsadError."""
+    async def _send(self, server: Server, problem: Problem, numbers: tuple[int, ...], attempt: int) -> list[Draw]:
+        """Send one request and read its draws, which may be fewer than requested; see FailureClassifier for errors."""
         import openai
 
-        sent, body = dict(self.teacher.sent), self.teacher.body(problem, len(numbers))
-        prompt = sum(len(message["content"].encode()) for message in body["messages"])
-        async with server.limiter.request(prompt / 4 + self.settings.max_tokens * len(numbers)):
+        params, body = dict(self.teacher.request_params), self.teacher.body(problem, len(numbers))
+        prompt_bytes = sum(len(message["content"].encode()) for message in body["messages"])
+        async with server.limiter.request(prompt_bytes / 4 + self.settings.max_tokens * len(numbers)):
             self.idle.discard(asyncio.current_task())
             try:
                 reply = await server.client.chat.completions.create(**body)
                 draws = draws_of(reply, self.teacher.name, problem.id, numbers)
-            except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is no JSON
-                raise self.failures.classify(error, server, len(numbers), sent, attempt) from None
+            except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is not JSON
+                raise self.failures.classify(error, server, len(numbers), params, attempt) from None
         if not draws:
             raise RetryError("an empty reply", wait=False, paid=True, usage=usage_of(reply))
         self.servers.record_answer(server)

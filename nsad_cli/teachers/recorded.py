@@ -1,4 +1,4 @@
-"""Recorded teachers: files of rationales that somebody has collected; they bring their own problems."""
+"""Recorded teachers: files of rationales that were collected before, with their own problems."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ OnCorrupt = Callable[[str], None]
 SOLVERS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 """The models of GSM8K's example_model_solutions.jsonl, in the order of the draws."""
 
-ROWS = f"a row has {COLUMNS}; problems alone are for `nsad collect --problems jsonl@FILE`"
-TOLD = 5
-"""Rows that cannot be read and are told one by one; of others the number."""
+ROW_FORMAT = f"a row has {COLUMNS}; problems without rationales are for `nsad collect --problems jsonl@FILE`"
+MAX_REPORTED_ROWS = 5
+"""Rows that cannot be read are reported one by one up to this number; further ones are counted."""
 
 
-class Recorded(NamedTuple):
-    """A problem's rationales; a label says which side one is of where the source says so."""
+class RecordedRationales(NamedTuple):
+    """A problem with recorded rationales."""
 
     problem: Problem
     texts: list[str]
     labels: list[bool | None] | None = None
+    """For each text True for D+, False for D−, None if the source does not say."""
 
 
 class RecordedTeacher:
-    """Rationales read from files, each problem's in the order of the file."""
+    """Rationales read from files; a problem's draws are numbered in the order of the file."""
 
     def __init__(self, scheme: str, path: Path, on_corrupt: OnCorrupt) -> None:
         if not path.exists():
             raise NsadError(f"the teacher `{scheme}:{path}` has no data", "no such file or folder", "check the path")
         self.name = f"{scheme}:{path.name}"
         self.labels: dict[tuple[str, int], bool] = {}
-        """By problem and draw; where no gold answer is known, they are the verdicts."""
+        """Labels by problem id and draw number; for problems without a gold answer they become the verdicts."""
         self._rationales: dict[str, list[str]] = {}
         self._problems: dict[str, Problem] = {}
         digest, skipped = hashlib.sha256(), _Skipped(on_corrupt)
@@ -53,40 +54,43 @@ class RecordedTeacher:
             known = self._problems.get(problem.id)
             if known is None or not known.answer:
                 self._problems[problem.id] = problem
-            mine = self._rationales.setdefault(problem.id, [])
-            for index, label in enumerate(labels or (), len(mine)):
+            recorded = self._rationales.setdefault(problem.id, [])
+            for index, label in enumerate(labels or (), len(recorded)):
                 if label is not None:
                     self.labels[problem.id, index] = label
-            mine.extend(texts)
+            recorded.extend(texts)
         skipped.end(path)
-        # Two files of one name, or one file that was edited, are two sources.
+        # Two files with the same name, or a file before and after an edit, are different sources.
         self.params: dict[str, Any] = {"recorded": scheme, "content": digest.hexdigest()}
         if not self._problems:
             raise NsadError(
                 f"the teacher `{scheme}:{path}` has no rationale",
-                skipped.first or "there is nothing in it",
-                ROWS if scheme == "jsonl" else "check that the scheme fits the file",
+                skipped.first or "it is empty",
+                ROW_FORMAT if scheme == "jsonl" else "check that the scheme fits the file",
             )
 
     @property
-    def most(self) -> int:
-        """Rationales of the problem that has most."""
+    def max_draws(self) -> int:
+        """The largest number of rationales of a problem."""
         return max(map(len, self._rationales.values()))
 
     def problems(self) -> list[Problem] | None:
-        """The problems, in the order of the file."""
+        """List the problems in the order of the file."""
         return list(self._problems.values())
 
     def draw(
-        self, requests: Iterable[Request], keep: Callable[[list[Draw]], None], fail: Callable[[Problem, str], None]
+        self,
+        requests: Iterable[Request],
+        on_draws: Callable[[list[Draw]], None],
+        on_failure: Callable[[Problem, str], None],
     ) -> None:
-        """Hand out what is recorded; where fewer draws are recorded than asked, there are fewer."""
+        """Return recorded draws; see Teacher.draw. Draws beyond the recorded ones are left out."""
         for request in requests:
             texts = self._rationales.get(request.problem.id)
             if texts is None:
-                fail(request.problem, "not in the recording")
+                on_failure(request.problem, "not in the recording")
                 continue
-            keep(
+            on_draws(
                 [
                     Draw(request.problem.id, self.name, index, texts[index])
                     for index in request.indices
@@ -95,8 +99,8 @@ class RecordedTeacher:
             )
 
 
-def read_gsm8k_solutions(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded]:
-    """GSM8K's example_model_solutions.jsonl: four models' solutions a problem, without calculator annotations."""
+def read_gsm8k_solutions(path: Path, on_corrupt: OnCorrupt) -> Iterator[RecordedRationales]:
+    """Read GSM8K's example_model_solutions.jsonl: four models' solutions per problem; annotations are removed."""
     for number, row in read_jsonl(path, on_corrupt):
         try:
             gold = row["ground_truth"].rpartition("A:")[2].strip().replace(",", "")
@@ -106,11 +110,11 @@ def read_gsm8k_solutions(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded
         except (KeyError, TypeError, AttributeError) as error:
             on_corrupt(f"{path}:{number}: not a line of GSM8K's model solutions ({error!r}); line skipped")
             continue
-        yield Recorded(Problem(problem_id(question), question, gold, "gsm8k", "test", solution), texts)
+        yield RecordedRationales(Problem(problem_id(question), question, gold, "gsm8k", "test", solution), texts)
 
 
-def read_tdg(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded]:
-    """The paper's published rationales: folders of N.jsonl with question, answer and generated_answer."""
+def read_tdg(path: Path, on_corrupt: OnCorrupt) -> Iterator[RecordedRationales]:
+    """Read the paper's published rationales: folders of N.jsonl with question, answer and generated_answer."""
     files = [path] if path.is_file() else sorted(path.rglob("*.jsonl"), key=_numeric)
     for file in files:
         subject = file.parent.name.removeprefix("train_").partition("_")[2].rpartition("_")[0]
@@ -123,13 +127,13 @@ def read_tdg(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded]:
                 on_corrupt(f"{file}:{number}: no question, answer and generated_answer ({error!r}); line skipped")
                 continue
             solution = row["answer"].strip()
-            yield Recorded(
+            yield RecordedRationales(
                 Problem(problem_id(question), question, gold or "", "math", "train", solution, subject), texts
             )
 
 
-def read_rationales(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded]:
-    """One's own: rows of {"question", "answer", "generated_answer": [...]}, or of TRL's formats (see exchange)."""
+def read_rationales(path: Path, on_corrupt: OnCorrupt) -> Iterator[RecordedRationales]:
+    """Read rows of {"question", "answer", "generated_answer": [...]}, or of TRL's formats (see `store.trl_format`)."""
     seen: set[tuple[str, str, bool | None]] = set()
     for place, row in read_rows(path, on_corrupt):
         try:
@@ -144,11 +148,11 @@ def read_rationales(path: Path, on_corrupt: OnCorrupt) -> Iterator[Recorded]:
                 seen.add((entry.problem.id, text, label))
                 texts.append(text)
                 labels.append(label)
-        yield Recorded(entry.problem, texts, labels if any(label is not None for label in labels) else None)
+        yield RecordedRationales(entry.problem, texts, labels if any(label is not None for label in labels) else None)
 
 
 class _Skipped:
-    """Tells the first few rows that cannot be read, and how many more there are."""
+    """Reports the first rows that cannot be read, and the number of further ones."""
 
     def __init__(self, tell: OnCorrupt) -> None:
         self._tell, self._count, self.first = tell, 0, ""
@@ -156,19 +160,19 @@ class _Skipped:
     def __call__(self, text: str) -> None:
         self._count += 1
         self.first = self.first or text
-        if self._count <= TOLD:
+        if self._count <= MAX_REPORTED_ROWS:
             self._tell(text)
 
     def end(self, path: Path) -> None:
-        if self._count > TOLD:
-            self._tell(f"{path}: {self._count - TOLD} more that cannot be read, skipped")
+        if self._count > MAX_REPORTED_ROWS:
+            self._tell(f"{path}: {self._count - MAX_REPORTED_ROWS} more that cannot be read, skipped")
 
 
 def _numeric(file: Path) -> tuple[str, int, str]:
     return str(file.parent), int(file.stem) if file.stem.isdigit() else 0, file.name
 
 
-READERS: dict[str, Callable[[Path, OnCorrupt], Iterator[Recorded]]] = {
+READERS: dict[str, Callable[[Path, OnCorrupt], Iterator[RecordedRationales]]] = {
     "gsm8k-solutions": read_gsm8k_solutions,
     "tdg": read_tdg,
     "jsonl": read_rationales,

@@ -1,7 +1,8 @@
-"""The arguments that a stage's settings mean for transformers' Trainer."""
+"""Translation of a stage's settings to the arguments of transformers' Trainer."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from transformers import TrainingArguments
@@ -16,24 +17,23 @@ def training_arguments(
     folder: Path,
     settings: StageConfig,
     steps: int,
-    every: int,
     seed: int,
     on_cpu: bool,
     bf16: bool,
     evaluate: bool,
 ) -> TrainingArguments:
-    """Make the arguments of transformers' Trainer, which saves and evaluates every `every` steps.
+    """Make the arguments of transformers' Trainer, which saves and evaluates at every check.
 
     Args:
         folder: Where checkpoints go.
         settings: The stage's settings.
         steps: The number of steps.
-        every: Steps between checkpoints, and between evaluations.
         seed: The seed of the random numbers.
         on_cpu: Whether to train on the CPU.
         bf16: Whether to compute in bfloat16.
         evaluate: Whether there are held-out examples.
     """
+    steps_per_check = max(1, math.ceil(steps / settings.checks))
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
@@ -52,9 +52,9 @@ def training_arguments(
         logging_steps=1,
         logging_nan_inf_filter=False,
         eval_strategy="steps" if evaluate else "no",
-        eval_steps=every,
+        eval_steps=steps_per_check,
         save_strategy="steps",
-        save_steps=every,
+        save_steps=steps_per_check,
         save_total_limit=None,  # see keep_newest_and_best
         load_best_model_at_end=evaluate,
         metric_for_best_model="loss" if evaluate else None,
@@ -63,5 +63,5 @@ def training_arguments(
         report_to=[],
         disable_tqdm=True,
     )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs take a launcher, never torch's DataParallel
+    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs need a launcher; DataParallel is never used
     return arguments

@@ -23,12 +23,12 @@ class InterruptCallback(TrainerCallback):
 
     def on_step_end(
         self,
-        args: TrainingArguments,
-        state: TrainerState,
+        args: TrainingArguments,  # noqa: ARG002  TrainerCallback's signature
+        state: TrainerState,  # noqa: ARG002  TrainerCallback's signature
         control: TrainerControl,
-        **_: Any,  # noqa: ARG002
+        **_: Any,
     ) -> TrainerControl:
-        """Request a checkpoint and the end of training if any process was interrupted; required by TrainerCallback."""
+        """Request a checkpoint and the end of training if any process was interrupted."""
         if any_process(self.interrupted):
             self.interrupted = True
             control.should_save = control.should_training_stop = True

@@ -1,4 +1,4 @@
-"""One trainer for every stage: transformers' Trainer on a fixed plan, with our loss, checkpoints and events."""
+"""The trainer of every stage: transformers' Trainer on a fixed plan of steps, with an Objective as its loss."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from nsad_cli.training.checkpoints import (
     keep_newest_and_best,
     newest_checkpoint,
 )
-from nsad_cli.training.data import batch_plan, within_tokens
 from nsad_cli.training.interrupts import InterruptCallback
+from nsad_cli.training.step_plan import PlannedSteps, first_step, plan_steps
 from nsad_cli.utils.distributed import barrier, is_main_process, world_size
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.logs import note
@@ -47,60 +47,62 @@ E = TypeVar("E", bound=Sized)
 
 @dataclass
 class BatchLoss:
-    """What an objective says of one pack: its summed loss, and numbers for the event log."""
+    """The summed loss of one pack, and metrics for the event log."""
 
     total: Tensor
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
 class Objective(nn.Module, Generic[E]):
-    """A stage's loss over a student: what is trained, how examples are packed, what they count, and the loss itself."""
+    """A stage's loss over a student: the trained parameters, the packing of examples, and the loss of a pack."""
 
     @abstractmethod
     def trained(self) -> dict[str, nn.Parameter]:
-        """The parameters that the stage trains, by name."""
+        """Return the parameters that the stage trains, by name."""
 
     @abstractmethod
     def packs(self, examples: Sequence[E], budget: int) -> list[Any]:
-        """Lay examples into packs of at most `budget` tokens each: a Pack, or what also has its `tokens` and `to`."""
+        """Pack examples into packs of at most `budget` tokens: Pack, or any object with `tokens` and `to`."""
 
     @abstractmethod
     def items(self, examples: Sequence[E]) -> int:
-        """How many terms the examples' summed loss has: completion tokens, sequences, or pairs."""
+        """Count the terms of the examples' summed loss: completion tokens, sequences, or pairs."""
 
     @abstractmethod
     def loss(self, batch: Any) -> BatchLoss:
-        """The summed loss of a pack, with gradients to the trained parameters."""
+        """Compute the summed loss of a pack, with gradients to the trained parameters."""
 
     def measured(self, held_out: Sequence[E]) -> list[E]:
-        """The held-out examples that choose the checkpoint: all, unless the loss of some has no lower bound."""
+        """Select the held-out examples whose loss chooses the checkpoint: all, unless some losses are unbounded."""
         return list(held_out)
 
     def prepare(self, train_set: Sequence[E], epochs: float) -> None:
-        """See the training examples once, before the first step."""
+        """Prepare for the training examples; called once, before the first step."""
 
     def state(self) -> dict[str, Tensor]:
-        """What the objective has learned besides parameters, for checkpoints."""
+        """Return state other than parameters, for checkpoints."""
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take up a checkpoint's state."""
+        """Restore the state of a checkpoint."""
 
     def forward(self, batch: Any) -> BatchLoss:
-        """See `loss`; the Trainer calls modules, not methods."""
+        """Compute `loss`; transformers' Trainer calls the module itself."""
         return self.loss(batch)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a stage's training came to."""
+    """The result of a stage's training."""
 
     steps: int
     processes: int
     tokens: int
     trained_parameters: int
     held_out_loss: float | None
+    """The lowest held-out loss; None without held-out examples."""
     best_step: int
+    """The step whose weights are used."""
     seconds: float
 
 
@@ -116,28 +118,40 @@ def train(
     on_cpu: bool,
     bf16: bool,
 ) -> TrainResult:
-    """Train an objective in place and leave it with the weights of the lowest held-out loss.
+    """Train an objective in place, from the run's newest checkpoint, and keep the weights of lowest held-out loss.
 
-    Resumes from the newest whole checkpoint under the run's folder. Raises NsadError for a loss that is not finite
-    or a full disk, KeyboardInterrupt (after a checkpoint) when interrupted.
+    Args:
+        objective: The loss and its parameters.
+        train_set: The training examples.
+        held_out: Examples whose loss chooses the checkpoint; may be empty.
+        stage: The stage's name.
+        run: The run, for checkpoints and events.
+        settings: The stage's settings.
+        seed: Determines the order of examples and dropout.
+        on_cpu: Whether to train on the CPU.
+        bf16: Whether to compute in bfloat16.
+        note: Receives notes for the user.
+
+    Raises:
+        NsadError: A loss is not finite, or the disk is full.
+        KeyboardInterrupt: Training was interrupted; a checkpoint has been written.
     """
     lengths = [len(example) for example in train_set]
     epochs = settings.epochs if settings.tokens is None else math.ceil(settings.tokens / max(1, sum(lengths)))
-    plan = _plan(train_set, lengths, settings, epochs, seed)
+    plan = plan_steps(train_set, lengths, settings, epochs, seed)
     steps = len(plan)
     if settings.warmup_steps >= steps:
         note(
             f"{stage}: all {steps} steps are warm-up (training.{stages()[stage].section}.warmup_steps = "
             f"{settings.warmup_steps}): the learning rate never reaches its value"
         )
-    every = max(1, math.ceil(steps / settings.checks))
     folder = run.path / "checkpoints" / stage
     held_out = objective.measured(held_out)
     set_seed(seed)
     trainer = StageTrainer(
         objective,
-        training_arguments(folder, settings, steps, every, seed, on_cpu, bf16, bool(held_out)),
-        _Planned(train_set, plan),
+        training_arguments(folder, settings, steps, seed, on_cpu, bf16, bool(held_out)),
+        PlannedSteps(train_set, plan),
         held_out,
         stage=stage,
         run=run,
@@ -148,42 +162,43 @@ def train(
     if resume is not None:
         note(f"{stage}: resuming at step {resume.name.rpartition('-')[2]} of {steps}")
     started = time.monotonic()
-    with trainer.interrupts.handling_signals(), checkpoint_errors(stage), warnings.catch_warnings():
+    _fit(trainer, resume)
+    tokens = sum(lengths[index] for batch in plan for index in batch)
+    return _result(trainer, steps, tokens, time.monotonic() - started)
+
+
+def _fit(trainer: StageTrainer, checkpoint: Path | None) -> None:
+    """Train from a checkpoint or from the start, with interrupts and a full disk handled."""
+    with trainer.interrupts.handling_signals(), checkpoint_errors(trainer.stage), warnings.catch_warnings():
         # torch warns of a scheduler stepped before its optimizer whenever a resumed schedule is rebuilt
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*", category=UserWarning)
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.interrupts.interrupted:
         raise KeyboardInterrupt
+
+
+def _result(trainer: StageTrainer, steps: int, tokens: int, seconds: float) -> TrainResult:
     return TrainResult(
         steps=steps,
         processes=world_size(),
-        tokens=sum(lengths[index] for batch in plan for index in batch),
-        trained_parameters=sum(parameter.numel() for parameter in objective.trained().values()),
+        tokens=tokens,
+        trained_parameters=sum(parameter.numel() for parameter in trainer.objective.trained().values()),
         held_out_loss=trainer.state.best_metric,
         best_step=trainer.state.best_global_step or steps,
-        seconds=round(time.monotonic() - started, 1),
+        seconds=round(seconds, 1),
     )
 
 
-def _plan(
-    train_set: Sequence[Any], lengths: Sequence[int], settings: StageConfig, epochs: float, seed: int
-) -> list[list[int]]:
-    """Plan the steps, each a list of indices into the training set."""
-    prompts = [example.prompt for example in train_set] if settings.share_prompts else None
-    plan = batch_plan(len(train_set), settings.batch_size, epochs, seed, prompts)
-    return plan if settings.tokens is None else within_tokens(plan, lengths, settings.tokens)
-
-
 def forget_checkpoints(run: Run, stage: str) -> None:
-    """Remove a stage's checkpoints: it is finished, or starts afresh."""
+    """Delete a stage's checkpoints, when it has finished or starts from the beginning."""
     shutil.rmtree(run.path / "checkpoints" / stage, ignore_errors=True)
 
 
 class StageTrainer(Trainer):
-    """transformers' Trainer whose unit of data is a whole step, packed here and normalised by its exact count of items.
+    """transformers' Trainer with whole steps as batches, packed here and normalised by their exact number of items.
 
-    Every process sees the whole step and works on its share of it, so that the loss and its gradient do not depend on
-    how many processes there are or how much fits into a pack (but for dropout, whose masks each process draws itself).
+    Every process gets the whole step and works on its share. The loss and its gradient therefore do not depend on the
+    number of processes or the size of packs, except for dropout, whose masks each process samples itself.
     """
 
     def __init__(
@@ -215,53 +230,70 @@ class StageTrainer(Trainer):
     # --- loss -----------------------------------------------------------------------------------------------------
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """The steps in order; not dealt out to processes, which share each step instead."""
-        return DataLoader(self.train_dataset, batch_size=1, collate_fn=_only)
+        """Return a loader of the steps in order; they are not distributed to processes, which share each step."""
+        return DataLoader(self.train_dataset, batch_size=1, collate_fn=first_step)
 
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
-        """The next step."""
+    def get_batch_samples(
+        self,
+        epoch_iterator: Any,
+        num_batches: int,
+        device: torch.device,  # noqa: ARG002  the Trainer's signature
+    ) -> tuple[list[Any], Any]:
+        """Return the next steps, without a number of items: each step counts its own."""
         return list(itertools.islice(epoch_iterator, num_batches)), None
 
-    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Run a step's packs forward and backward; returns the step's mean loss, this process's part of it.
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        num_items_in_batch: Any = None,  # noqa: ARG002  the Trainer's signature
+    ) -> Tensor:
+        """Run the forward and backward pass of a step's packs.
 
-        Raises NsadError where it is not finite: the last checkpoint is kept.
+        Returns:
+            This process's part of the step's mean loss.
+
+        Raises:
+            NsadError: The loss is not finite; the last checkpoint is kept.
         """
         examples: list[Any] = inputs
         model.train()
         items, total = self.objective.items(examples), torch.zeros((), device=self.args.device)
         packs = self._own_packs(examples)
-        for i, (pack, counts) in enumerate(packs):
-            # Gradients travel between processes once, with the last pack.
+        for i, (pack, weight) in enumerate(packs):
+            # Processes exchange gradients once per step, with the last pack.
             last = i == len(packs) - 1
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
                     outcome: BatchLoss = model(pack.to(self.args.device))
                 if not torch.isfinite(outcome.total):
                     raise self._diverged()
-                # Processes average their gradients, so each scales its sum by their number.
-                loss = outcome.total * (counts * self.args.world_size / items)
+                # Gradients are averaged over processes, so each process multiplies its sum by their number.
+                loss = outcome.total * (weight * self.args.world_size / items)
                 self.accelerator.backward(loss)
             total += loss.detach()
-            if counts:
+            if weight:
                 self._metrics.append((pack.tokens, outcome.metrics))
                 self._tokens += pack.tokens
         return total
 
     def _own_packs(self, examples: list[Any]) -> list[tuple[Any, float]]:
-        """This process's packs, each with 1, or with 0 for one that only keeps the processes in step."""
-        world = self.args.world_size
-        if world == 1:
+        """Pack this process's share of a step.
+
+        Returns:
+            Packs with weight 1, or 0 for a pack that only makes the number of packs equal in all processes.
+        """
+        processes = self.args.world_size
+        if processes == 1:
             return [(pack, 1.0) for pack in self.objective.packs(examples, self.budget)]
-        world_size, rank = len(examples), self.args.process_index
-        bounds = [
-            -(-world_size * i // world) for i in range(world + 1)
-        ]  # the first process, which reports, is never idle
+        size, rank = len(examples), self.args.process_index
+        # Rounded up, so that the first process, which reports metrics, always has a share.
+        bounds = [-(-size * i // processes) for i in range(processes + 1)]
         shares = [examples[start:stop] for start, stop in itertools.pairwise(bounds)]
         packed = [self.objective.packs(share or examples[:1], self.budget) for share in shares]
-        mine = [(pack, 1.0 if shares[rank] else 0.0) for pack in packed[rank]]
-        idle = (mine[0][0], 0.0)
-        return [idle] * (max(map(len, packed)) - len(mine)) + mine
+        own = [(pack, 1.0 if shares[rank] else 0.0) for pack in packed[rank]]
+        filler = (own[0][0], 0.0)
+        return [filler] * (max(map(len, packed)) - len(own)) + own
 
     def _diverged(self) -> NsadError:
         return NsadError(
@@ -271,7 +303,7 @@ class StageTrainer(Trainer):
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """The held-out loss, a mean over all items of the held-out set."""
+        """Compute the held-out loss, a mean over all items of the held-out set."""
         self.model.eval()
         total = 0.0
         with torch.no_grad(), self.compute_loss_context_manager():
@@ -281,13 +313,17 @@ class StageTrainer(Trainer):
         metrics = {"eval_loss": total / max(self.objective.items(self.held_out), 1)}
         self.log(dict(metrics))
         self._tokens, self._since = 0, time.monotonic()
-        # Without it the last step's order to evaluate would stand, and the end of the epoch would obey it again.
+        # Clears `should_evaluate`, which would otherwise cause a second evaluation at the end of the epoch.
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     # --- checkpoints ----------------------------------------------------------------------------------------------
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+    def _save(
+        self,
+        output_dir: str | None = None,
+        state_dict: dict[str, Any] | None = None,  # noqa: ARG002  the Trainer's signature
+    ) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         weights = {name: value.detach().contiguous() for name, value in self.objective.trained().items()}
         write_atomic(folder / WEIGHTS, save(weights))
@@ -295,7 +331,7 @@ class StageTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        barrier()  # each process writes the state of its own random numbers
+        barrier()  # each process writes the state of its random number generators
         if is_main_process():
             keep_newest_and_best(
                 self._checkpoint(self.state.global_step), self._checkpoint(self.state.best_global_step)
@@ -304,7 +340,11 @@ class StageTrainer(Trainer):
     def _checkpoint(self, step: int | None) -> Path:
         return checkpoint_folder(Path(str(self.args.output_dir)), step)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+    def _load_from_checkpoint(
+        self,
+        resume_from_checkpoint: str,
+        model: nn.Module | None = None,  # noqa: ARG002  the Trainer's signature
+    ) -> None:
         self._load_weights(Path(resume_from_checkpoint))
         self.objective.load_state(load_file(Path(resume_from_checkpoint) / STATE))
 
@@ -319,8 +359,12 @@ class StageTrainer(Trainer):
 
     # --- events ---------------------------------------------------------------------------------------------------
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Send what the Trainer measured, with the objective's own numbers, to the run's events."""
+    def log(
+        self,
+        logs: dict[str, float],
+        start_time: float | None = None,  # noqa: ARG002  the Trainer's signature
+    ) -> None:
+        """Write the Trainer's and the objective's metrics to the run's event log."""
         self.state.log_history.append({**logs, "step": self.state.global_step})
         if "eval_loss" in logs:
             metrics: dict[str, Any] = {"held_out_loss": logs["eval_loss"]}
@@ -343,28 +387,10 @@ class StageTrainer(Trainer):
 
 
 def _weighted_mean(values: Sequence[tuple[int, Any]]) -> Any:
-    """The mean over a step's packs, weighed by their tokens, number by number through dicts."""
+    """Average the metrics of a step's packs, weighted by their tokens; dicts are averaged key by key."""
     if not values:
         return {}
     first = values[0][1]
     if isinstance(first, dict):
         return {key: _weighted_mean([(weight, value[key]) for weight, value in values]) for key in first}
     return sum(weight * value for weight, value in values) / sum(weight for weight, _ in values)
-
-
-def _only(steps: list[Any]) -> Any:
-    """A data loader's batch of one step is the step."""
-    return steps[0]
-
-
-class _Planned(Dataset[Any]):
-    """The plan's steps, each a list of examples: the Trainer reads them from front to back, once."""
-
-    def __init__(self, examples: Sequence[Any], plan: Sequence[Sequence[int]]) -> None:
-        self.examples, self.plan = examples, plan
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, index: int) -> list[Any]:
-        return [self.examples[number] for number in self.plan[index]]

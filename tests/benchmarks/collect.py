@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nsad_cli.collection.collect import collect, params_key, unasked
+from nsad_cli.collection.collect import collect, params_key, unrequested_draws
 from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
@@ -59,7 +59,7 @@ def million(folder: Path) -> float:
     with Store(folder / "million.sqlite") as store:
         assert store.counts()["draws"] == MILLION
         store.add_problems(problems)
-        assert unasked(store, {p.id: p for p in problems}, draws + 1, teacher)[0] == MILLION
+        assert unrequested_draws(store, {p.id: p for p in problems}, draws + 1, teacher)[0] == MILLION
         return time.perf_counter() - started
 
 

@@ -68,7 +68,7 @@ def test_levels_set_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ({"verbose": 1}, ["i", "n", "warning: w"]),
         ({"verbose": 2}, ["d", "i", "n", "warning: w"]),
     ):
-        set_up_logging(**settings)  # type: ignore[arg-type]
+        set_up_logging(**settings)
         logger.debug("d")
         logger.info("i")
         note("n")

@@ -13,7 +13,7 @@ import tiktoken
 from nsad_cli.collection.budget import Budget, price_of
 from nsad_cli.collection.collect import collect
 from nsad_cli.collection.quote import Quote, make_quote
-from nsad_cli.collection.token_counts import counter
+from nsad_cli.collection.token_counts import token_counter
 from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.pipeline.forecast import planned_teacher
 from nsad_cli.store.rationales import Store
@@ -58,7 +58,7 @@ def test_the_collection_keeps_to_its_quote(server: str, tmp_path: Path) -> None:
         assert (first.draws, first.stored, first.to_ask, first.requests) == (200, 0, 200, 20)
         assert first.completion_tokens is None
         assert first.cost is None
-        assert "before a draw is stored" in (first.completions_by)
+        assert "until a draw is stored" in (first.completions_by)
         assert first.completion_tokens_at_most == 200 * 20
         assert first.prompt_tokens_at_most == 200 * (18 + 7)
         assert first.cost_at_most == pytest.approx(200 * (25e-6 + 40e-6))
@@ -129,7 +129,7 @@ def test_tokens_are_counted_where_the_encoding_can_be_had(monkeypatch: pytest.Mo
     ranks = {bytes([i]): i for i in range(256)} | {b"an": 256, b"ana": 257}
     own = tiktoken.Encoding("own", pat_str=r"\w+|\W+", mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 258})
     monkeypatch.setattr(tiktoken, "encoding_for_model", lambda _: own)
-    count, how = counter("gpt-4")
+    count, how = token_counter("gpt-4")
     assert count("banana") == 3
     assert count("<|endoftext|>") == 13
     assert "tiktoken's own" in how
@@ -138,7 +138,7 @@ def test_tokens_are_counted_where_the_encoding_can_be_had(monkeypatch: pytest.Mo
         raise OSError("no network")
 
     monkeypatch.setattr(tiktoken, "encoding_for_model", fails)
-    count, how = counter("gpt-4")
+    count, how = token_counter("gpt-4")
     assert count("naïve") == 2
     assert count("") == 0
     assert "3 bytes" in how
@@ -148,5 +148,5 @@ def test_an_encoding_that_does_not_come_is_not_waited_for(monkeypatch: pytest.Mo
     monkeypatch.setattr("nsad_cli.collection.token_counts.TOKENIZER_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(tiktoken, "encoding_for_model", lambda _: time.sleep(5))
     started = time.monotonic()
-    assert "estimated" in counter("gpt-4")[1]
+    assert "estimated" in token_counter("gpt-4")[1]
     assert time.monotonic() - started < 3

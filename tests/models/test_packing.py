@@ -197,11 +197,11 @@ def test_heads_with_a_scale_or_a_cap_are_known_and_others_refused() -> None:
     from tests.models.nat.test_layer import SHAPE
 
     torch.manual_seed(0)
-    for model in (
+    for untrained in (
         CohereForCausalLM(CohereConfig(**SHAPE, bos_token_id=1, eos_token_id=2, logit_scale=0.25)),
         Gemma2ForCausalLM(Gemma2Config(**SHAPE, head_dim=8, final_logit_softcapping=2.0)),
     ):
-        model = model.double().eval()
+        model = untrained.double().eval()
         ids = torch.arange(1, 9)[None]
         with torch.no_grad():
             hidden = hidden_states(model, pack([Example(tuple(range(1, 8)), (8,))], whole=True))

@@ -39,9 +39,14 @@ def test_a_stage_whose_process_died_is_shown_as_stopped_and_its_seconds_add_up()
         assert run.display_state("collect") == "running"
     assert not run.busy()
     assert run.display_state("collect") == "finished"
-    with pytest.raises(KeyboardInterrupt), run.stage("nat", "key"):
-        time.sleep(0.03)
-        raise KeyboardInterrupt
+
+    def interrupted_stage() -> None:
+        with run.stage("nat", "key"):
+            time.sleep(0.03)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_stage()
     first = run.stages()["nat"]["seconds"]
     with run.stage("nat", "key"):
         assert run.display_state("nat") == "stopped", "it says running, and no process holds the run"

@@ -46,7 +46,8 @@ def test_weights_belong_to_their_ranker(tmp_path: Path) -> None:
         assert [chain.weight for chain in store.get("p", **KEY)] == [None, None]
         store.put(PROBLEM, [dataclasses.replace(CHAINS[0], text="again")], **KEY)
         again = store.get("p", ranker="first", **KEY)
-        assert again[0].text == "again" and again[0].weight is None, "the score was another text's"
+        assert again[0].text == "again"
+        assert again[0].weight is None, "the score was another text's"
         store.put_weights("p", {0: 0.3}, ranker="first", **KEY)
         store.put(PROBLEM, [dataclasses.replace(CHAINS[0], text="again")], **KEY)
         assert [chain.weight for chain in store.get("p", ranker="first", **KEY)] == [0.3, None]

@@ -22,7 +22,7 @@ from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.trl_format import rationales_to_rows, read_rationale_row
-from nsad_cli.teachers.recorded import TOLD, RecordedTeacher
+from nsad_cli.teachers.recorded import MAX_REPORTED_ROWS, RecordedTeacher
 from nsad_cli.types import Problem, Rationale, Verdict, problem_id
 from nsad_cli.utils.row_files import read_rows, write_rows
 from tests.helpers.notes import recorded_notes
@@ -313,10 +313,10 @@ def no_rows(path: Path) -> Path:
         (cut_parquet, "damaged"),
         (folder_without_data, "not a folder of the datasets library"),
         (empty_folder, "no file in it ends in"),
-        (text(".jsonl", ""), "there is nothing in it"),
+        (text(".jsonl", ""), "it is empty"),
         (text(".jsonl", '{"prompt": "1+1?", "compl'), "not JSON"),
         (other_columns, "its columns: text"),
-        (no_rows, "there is nothing in it"),
+        (no_rows, "it is empty"),
     ],
 )
 def test_files_that_hold_no_rationales(make: Callable[[Path], Path], words: str, tmp_path: Path) -> None:
@@ -329,12 +329,12 @@ def test_files_that_hold_no_rationales(make: Callable[[Path], Path], words: str,
 
 def test_a_few_bad_rows_are_named_and_many_counted(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"label": True, "prompt": "1+1?", "completion": "2"}]
-    rows += [{"label": None, "prompt": f"{i}?", "completion": "2"} for i in range(TOLD + 4)]
+    rows += [{"label": None, "prompt": f"{i}?", "completion": "2"} for i in range(MAX_REPORTED_ROWS + 4)]
     for kind in KINDS:
         write_rows(rows, tmp_path / kind)
         notes = recorded_notes()
-        assert RecordedTeacher("jsonl", tmp_path / kind, notes.append).most == 1
-        assert len(notes) == TOLD + 1
+        assert RecordedTeacher("jsonl", tmp_path / kind, notes.append).max_draws == 1
+        assert len(notes) == MAX_REPORTED_ROWS + 1
         assert "2" in notes[0].removeprefix(str(tmp_path))
         assert "4 more" in notes[-1]
 

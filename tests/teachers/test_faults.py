@@ -304,7 +304,7 @@ def test_a_limit_of_cost_is_never_passed(serve: object, tmp_path: Path) -> None:
         assert seen[-1] == pytest.approx(100 * 0.00002, rel=0.01), "what all of it would cost"
         more = Budget(price_of(settings), 1.0, settings.prompt, settings.max_tokens)
         assert collect(questions(100), make_teacher("m", settings), 1, store, budget=more).stored == 100
-    with pytest.raises(UsageError, match="needs a price"):
+    with pytest.raises(UsageError, match="requires a price"):
         Budget(None, 1.0, "", 1)
 
 

@@ -70,14 +70,14 @@ def test_what_cannot_be_loaded_is_told_as_the_teachers_trouble(tmp_path: Path, t
 def test_both_engines_read_the_same_prompt(tiny_llama: Path) -> None:
     """Without a chat template a student's plain prompt, which base models know; with one, the template."""
     settings = TeacherConfig(prompt="{question} Think.")
-    reader = VllmTeacher(str(tiny_llama), settings).reader(str(tiny_llama), None)
+    reader = VllmTeacher(str(tiny_llama), settings).prompt_model(str(tiny_llama), None)
     student = load_student(str(tiny_llama), device="cpu")
     for problem in PROBLEMS:
         prompt = reader.prompt_ids(f"{problem.question} Think.")
         assert prompt == student.prompt_ids(f"{problem.question} Think.")
         assert student.tokenizer.decode(prompt).endswith("Think.\nAnswer:\n")
     shown = settings.model_copy(update={"demonstrations": [Demonstration(question="1?", solution="It is 1.")]})
-    longer = VllmTeacher(str(tiny_llama), shown).reader(str(tiny_llama), None)
+    longer = VllmTeacher(str(tiny_llama), shown).prompt_model(str(tiny_llama), None)
     assert (reader.stop_texts, longer.stop_texts) == ((), ("\nQuestion:",))
     for problem in PROBLEMS:
         text = student.tokenizer.decode(longer.prompt_ids(f"{problem.question} Think."))

@@ -124,13 +124,13 @@ def test_what_a_model_does_not_take(server: Server, tmp_path: Path) -> None:
         summary = collect(problems("newer one", "newer two"), make_teacher("m", settings(server)), 2, store)
         assert summary.new == 4
         assert not summary.failures
-        with pytest.raises(NsadError, match="does not take this temperature"):
+        with pytest.raises(NsadError, match="does not support this temperature"):
             collect(problems("picky"), make_teacher("m", settings(server)), 1, store)
         assert collect(problems("picky"), make_teacher("m", settings(server, temperature=1)), 1, store).new == 1
 
 
 def test_what_is_no_api_and_what_is_no_key(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Store(tmp_path / "store.sqlite") as store, pytest.raises(NsadError, match="is no chat completion") as error:
+    with Store(tmp_path / "store.sqlite") as store, pytest.raises(NsadError, match="are not chat completions") as error:
         collect(problems("html"), make_teacher("m", settings(server)), 1, store)
     assert "--base-url" in error.value.fix
     for key in ("“sk-curly”", "sk-two\nlines"):

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from nsad_cli.cli.render.evaluation import comparison_tables, group_tables, results_table, stopping_table
 from nsad_cli.cli.console import set_up_logging
+from nsad_cli.cli.render.evaluation import comparison_tables, group_tables, results_table, stopping_table
 from nsad_cli.cli.render.live_votes import LiveVotes
 from nsad_cli.cli.render.solution import conclusion, solution_json, steps
 from nsad_cli.cli.render.votes import BAR, ballot_table, bar, chains_table
