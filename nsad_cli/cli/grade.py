@@ -10,7 +10,7 @@ from nsad_cli.cli.console import out, print_json, say
 from nsad_cli.cli.options import AsJson, Force, RunName
 
 if TYPE_CHECKING:
-    from nsad_cli.grading.review_statistics import Findings
+    from nsad_cli.grading.review_statistics import ReviewSummary
 
 ByHand = Annotated[bool, typer.Option("--review", help="Settle disputed rationales yourself, one key each.")]
 Sample = Annotated[
@@ -33,8 +33,8 @@ def grade(
     from nsad_cli.cli.review import require_terminal, review
     from nsad_cli.cli.run_selection import execute, existing_run
     from nsad_cli.errors import UsageError
-    from nsad_cli.grading.grade import ledger
-    from nsad_cli.grading.review_statistics import findings
+    from nsad_cli.grading.grade import count_verdicts
+    from nsad_cli.grading.review_statistics import summarise_reviews
     from nsad_cli.pipeline.collect_stage import graded
     from nsad_cli.store.rationales import Store
     from nsad_cli.store.records import ReviewSource
@@ -50,8 +50,8 @@ def grade(
     with Store(run.store_path) as store:
         if by_hand:
             review(store, params, sample or 0)
-        counted, labels = ledger(store, params).as_dict(), store.labels(params)
-    wrong, disputed = findings(labels, ReviewSource.SAMPLE), findings(labels, ReviewSource.DISPUTED)
+        counted, labels = count_verdicts(store, params).as_dict(), store.labels(params)
+    wrong, disputed = summarise_reviews(labels, ReviewSource.SAMPLE), summarise_reviews(labels, ReviewSource.DISPUTED)
     if as_json:
         print_json({"run": run.name, **counted, "reviews": {"wrong": wrong.as_dict(), "disputed": disputed.as_dict()}})
         return
@@ -61,7 +61,7 @@ def grade(
     say(f"next: nsad train-nat --run {run.name}")
 
 
-def _about_wrong(found: Findings) -> list[str]:
+def _about_wrong(found: ReviewSummary) -> list[str]:
     """How many in D− are really right, in sentences."""
     if not found.draws:
         return []
@@ -87,7 +87,7 @@ def _about_wrong(found: Findings) -> list[str]:
     return lines
 
 
-def _about_disputed(found: Findings) -> list[str]:
+def _about_disputed(found: ReviewSummary) -> list[str]:
     """What became of the disputed draws, in sentences."""
     if not found.draws:
         return []
@@ -105,7 +105,7 @@ def _about_disputed(found: Findings) -> list[str]:
     ]
 
 
-def _outcomes(found: Findings) -> str:
+def _outcomes(found: ReviewSummary) -> str:
     """As `3 are right, 46 wrong, 1 has a bad gold answer`."""
     parts = [f"{found.right:,} {'is' if found.right == 1 else 'are'} right"]
     told = {"wrong": "wrong", "no_answer": "without an answer", "bad_gold": "with a bad gold answer"}

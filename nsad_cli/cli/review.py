@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nsad_cli.cli.console import err, say
 from nsad_cli.errors import UsageError
-from nsad_cli.grading.review_session import VERDICTS, Item, Settling, items
+from nsad_cli.grading.review_session import VERDICTS, QueuedReview, ReviewSession, review_items
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewItem, ReviewSource
 from nsad_cli.utils.terminal_text import printable
@@ -33,9 +33,9 @@ def require_terminal() -> None:
 
 def review(store: Store, params: str, sample: int) -> None:
     """Have the disputed draws settled, then `sample` random ones of D−; every key is kept at once."""
-    found = items(store.labels(params), sample)
+    found = review_items(store.labels(params), sample)
     if found:
-        _Reviewer(store, Settling(found)).run()
+        _Reviewer(store, ReviewSession(found)).run()
     else:
         say(
             "nothing to review"
@@ -47,25 +47,25 @@ def review(store: Store, params: str, sample: int) -> None:
 class _Reviewer:
     """The draws on the screen, one after the other."""
 
-    def __init__(self, store: Store, settling: Settling) -> None:
-        self.store, self.settling, self.console = store, settling, err()
+    def __init__(self, store: Store, session: ReviewSession) -> None:
+        self.store, self.session, self.console = store, session, err()
 
     def run(self) -> None:
         """Until the person quits."""
         self._show()
         while (key := _key()) != "q":
             if key == "u":
-                self.settling.undo(self.store)
+                self.session.undo(self.store)
             elif key == "j":
-                self.settling.jump()
+                self.session.skip_to_sample()
             elif key in VERDICTS:
-                self.settling.settle(self.store, key)
+                self.session.record(self.store, key)
             self._show(whole=key == "m")
 
     def _show(self, *, whole: bool = False) -> None:
         width, height = self.console.size
-        item, last = self.settling.item, self.settling.last
-        keys = [*wrapped(KEYS, width), *(wrapped(JUMP, width) if self.settling.sample else [])]
+        item, last = self.session.item, self.session.last
+        keys = [*wrapped(KEYS, width), *(wrapped(JUMP, width) if self.session.sample else [])]
         if last:
             keys += wrapped(f"(the one before: {last})", width, "dim")
         if item is None:
@@ -77,7 +77,7 @@ class _Reviewer:
             self.console.print(line, no_wrap=True, overflow="crop", crop=True)
 
 
-def screen(item: Item, doubt: ReviewItem, width: int, height: int | None) -> list[Text]:
+def screen(item: QueuedReview, doubt: ReviewItem, width: int, height: int | None) -> list[Text]:
     """A draw in lines of a width, at most `height` of them (12 is the least); None shows all.
 
     Where there is no room the question loses its end and the rationale its beginning, for there stands the answer.
@@ -108,7 +108,7 @@ def wrapped(text: str, width: int, style: str = "") -> list[Text]:
     return list(harmless.wrap(Console(width=width), width, overflow="fold"))
 
 
-def _facts(item: Item, doubt: ReviewItem, width: int, most: int | None) -> list[Text]:
+def _facts(item: QueuedReview, doubt: ReviewItem, width: int, most: int | None) -> list[Text]:
     """The gold answer, what was read as the rationale's, and why it is here: each in at most so many lines."""
     why = "disputed: " if item.queue is ReviewSource.DISPUTED else "wrong: "
     lines = []

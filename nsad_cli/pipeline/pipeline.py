@@ -12,7 +12,7 @@ from nsad_cli.config.schema import BASELINES, Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models, evaluation_key, load_benchmarks
 from nsad_cli.grading.checker import Checker
-from nsad_cli.grading.grade import grade, ledger
+from nsad_cli.grading.grade import count_verdicts, grade
 from nsad_cli.pipeline.collect_stage import (
     collect_key,
     collected,
@@ -194,7 +194,7 @@ class Pipeline:
         if not self.force and self.run.done("grade", key):
             self.note("grade: already done with these settings")
             with Store(self.run.store_path) as store:  # people may have reviewed since
-                return {"ledger": ledger(store, params).as_dict()}
+                return {"ledger": count_verdicts(store, params).as_dict()}
         with self.run.stage("grade", key) as result, Store(self.run.store_path) as store, Checker() as checker:
             if self.force:
                 store.forget_verdicts(params)

@@ -295,15 +295,15 @@ class DataView(View):
     @work(thread=True, group="queue", exclusive=True)
     def _queue(self, path: Path, params: str) -> None:
         from nsad_cli.dashboard.screens.review import SettleView
-        from nsad_cli.grading.review_session import Settling, items
+        from nsad_cli.grading.review_session import ReviewSession, review_items
 
         try:
             with StorePages(path) as pages:
-                found, file = items(pages.labels(params, [Verdict.DISPUTED])), file_id(path)
+                found, file = review_items(pages.labels(params, [Verdict.DISPUTED])), file_id(path)
         except (NsadError, OSError) as error:
             self.post_message(Failed(error if isinstance(error, NsadError) else NsadError("no store", str(error), "")))
             return
-        self.post_message(Waiting((lambda: SettleView(path, file, Settling(found))) if found else None))
+        self.post_message(Waiting((lambda: SettleView(path, file, ReviewSession(found))) if found else None))
 
     @on(Waiting)
     def _open_queue(self, message: Waiting) -> None:

@@ -26,7 +26,7 @@ from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.chooser import Chooser
 from nsad_cli.errors import NsadError
 from nsad_cli.voting.counterfactuals import WhatIf
-from nsad_cli.voting.problem_filters import SHOWN
+from nsad_cli.voting.problem_filters import DEFAULT_RULES
 from nsad_cli.voting.rules import RULES
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ class VotesView(View):
         """Another rule decides; one that the list has not counted yet is counted."""
         listed = self.listed
         listed.rule = RULES[(RULES.index(listed.rule) + 1) % len(RULES)]
-        if listed.rule not in SHOWN:
+        if listed.rule not in DEFAULT_RULES:
             self.give_up("votes", "pairs")
             self._seen, self._rest_until = (), 0.0
             self.follow()
