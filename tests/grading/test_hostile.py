@@ -135,7 +135,7 @@ def test_runs_of_digits_are_decided_beside_every_kind_of_gold(gold: str, answer:
 @pytest.mark.slow
 def test_no_worker_grows_past_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under a limit of 1 GB, asked what fills memory, straight past the cheap deciders."""
-    monkeypatch.setattr(checker_module, "MEMORY", 2**30)
+    monkeypatch.setattr(checker_module, "MEMORY_LIMIT_BYTES", 2**30)
     monkeypatch.setattr(checker_module, "decide", lambda a, b: Decision.OPEN)
     peak = 0
     with Checker(seconds=SECONDS, workers=1) as checker:
