@@ -11,7 +11,7 @@ from nsad_cli.cli.options import AsJson, Force, RunName
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
-    from nsad_cli.grading.review_statistics import Findings
+    from nsad_cli.grading.review_statistics import ReviewSummary
 
 ByHand = Annotated[bool, typer.Option("--review", help="Settle disputed rationales yourself, one key each.")]
 Sample = Annotated[
@@ -34,8 +34,8 @@ def grade(
     from nsad_cli.cli.review import require_terminal, review
     from nsad_cli.cli.run_selection import execute, existing_run
     from nsad_cli.errors import UsageError
-    from nsad_cli.grading.grade import ledger
-    from nsad_cli.grading.review_statistics import findings
+    from nsad_cli.grading.grade import count_verdicts
+    from nsad_cli.grading.review_statistics import summarise_reviews
     from nsad_cli.pipeline.collect_stage import graded
     from nsad_cli.store.rationales import Store
     from nsad_cli.store.records import ReviewSource
@@ -51,8 +51,8 @@ def grade(
     with Store(run.store_path) as store:
         if by_hand:
             review(store, params, sample or 0)
-        counted, labels = ledger(store, params).as_dict(), store.reviews.labels(params)
-    wrong, disputed = findings(labels, ReviewSource.SAMPLE), findings(labels, ReviewSource.DISPUTED)
+        counted, labels = count_verdicts(store, params).as_dict(), store.reviews.labels(params)
+    wrong, disputed = summarise_reviews(labels, ReviewSource.SAMPLE), summarise_reviews(labels, ReviewSource.DISPUTED)
     if as_json:
         print_json({"run": run.name, **counted, "reviews": {"wrong": wrong.as_dict(), "disputed": disputed.as_dict()}})
         return
@@ -62,7 +62,7 @@ def grade(
     note(f"next: nsad train-nat --run {run.name}")
 
 
-def _about_wrong(found: Findings) -> list[str]:
+def _about_wrong(found: ReviewSummary) -> list[str]:
     """How many in D− are really right, in sentences."""
     if not found.draws:
         return []
@@ -88,7 +88,7 @@ def _about_wrong(found: Findings) -> list[str]:
     return lines
 
 
-def _about_disputed(found: Findings) -> list[str]:
+def _about_disputed(found: ReviewSummary) -> list[str]:
     """What became of the disputed draws, in sentences."""
     if not found.draws:
         return []
@@ -106,7 +106,7 @@ def _about_disputed(found: Findings) -> list[str]:
     ]
 
 
-def _outcomes(found: Findings) -> str:
+def _outcomes(found: ReviewSummary) -> str:
     """As `3 are right, 46 wrong, 1 has a bad gold answer`."""
     parts = [f"{found.right:,} {'is' if found.right == 1 else 'are'} right"]
     told = {"wrong": "wrong", "no_answer": "without an answer", "bad_gold": "with a bad gold answer"}

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nsad_cli.cli.console import err
 from nsad_cli.errors import UsageError
-from nsad_cli.grading.review_session import VERDICTS, Item, Settling, items
+from nsad_cli.grading.review_session import VERDICTS, QueuedReview, ReviewSession, review_items
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewItem, ReviewSource
 from nsad_cli.utils.logs import note
@@ -34,9 +34,9 @@ def require_terminal() -> None:
 
 def review(store: Store, params: str, sample: int) -> None:
     """Have the disputed draws settled, then `sample` random ones of D−; every key is kept at once."""
-    found = items(store.reviews.labels(params), sample)
+    found = review_items(store.reviews.labels(params), sample)
     if found:
-        _Reviewer(store, Settling(found)).run()
+        _Reviewer(store, ReviewSession(found)).run()
     else:
         note(
             "nothing to review"
@@ -48,7 +48,7 @@ def review(store: Store, params: str, sample: int) -> None:
 class _Reviewer:
     """The draws on the screen, one after the other."""
 
-    def __init__(self, store: Store, settling: Settling) -> None:
+    def __init__(self, store: Store, settling: ReviewSession) -> None:
         self.store, self.settling, self.console = store, settling, err()
 
     def run(self) -> None:
@@ -58,9 +58,9 @@ class _Reviewer:
             if key == "u":
                 self.settling.undo(self.store)
             elif key == "j":
-                self.settling.jump()
+                self.settling.skip_to_sample()
             elif key in VERDICTS:
-                self.settling.settle(self.store, key)
+                self.settling.record(self.store, key)
             self._show(whole=key == "m")
 
     def _show(self, *, whole: bool = False) -> None:
@@ -78,7 +78,7 @@ class _Reviewer:
             self.console.print(line, no_wrap=True, overflow="crop", crop=True)
 
 
-def screen(item: Item, doubt: ReviewItem, width: int, height: int | None) -> list[Text]:
+def screen(item: QueuedReview, doubt: ReviewItem, width: int, height: int | None) -> list[Text]:
     """A draw in lines of a width, at most `height` of them (12 is the least); None shows all.
 
     Where there is no room the question loses its end and the rationale its beginning, for there stands the answer.
@@ -109,7 +109,7 @@ def wrapped(text: str, width: int, style: str = "") -> list[Text]:
     return list(harmless.wrap(Console(width=width), width, overflow="fold"))
 
 
-def _facts(item: Item, doubt: ReviewItem, width: int, most: int | None) -> list[Text]:
+def _facts(item: QueuedReview, doubt: ReviewItem, width: int, most: int | None) -> list[Text]:
     """The gold answer, what was read as the rationale's, and why it is here: each in at most so many lines."""
     why = "disputed: " if item.queue is ReviewSource.DISPUTED else "wrong: "
     lines = []

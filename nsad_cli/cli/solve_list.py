@@ -77,10 +77,10 @@ def _print(console: Console, number: int, solution: Solution, ask: VoteSettings,
 
 def _standing(solution: Solution) -> str:
     """The winner's share of the weight; under `best`, which one chain decides, its score."""
-    from nsad_cli.voting.rules import decisive
+    from nsad_cli.voting.rules import ranking_weights
 
     ballot = solution.ballot
-    return f"{decisive(solution.chains, ballot)[0]:.3f}" if ballot.rule == "best" else f"{ballot.share:.0%}"
+    return f"{ranking_weights(solution.chains, ballot)[0]:.3f}" if ballot.rule == "best" else f"{ballot.share:.0%}"
 
 
 def _json(solution: Solution, ask: VoteSettings) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.types import Chain, Problem
-from nsad_cli.voting.bar_chart import Line, draw, fitting, one_line
+from nsad_cli.voting.bar_chart import Line, chart_lines, one_line, visible_rules
 from nsad_cli.voting.chain_sets import ChainSet, chain_sets, default_set, find_problem, open_store
-from nsad_cli.voting.counterfactuals import WhatIf, kept
-from nsad_cli.voting.rule_results import RuleResult, standings
+from nsad_cli.voting.counterfactuals import WhatIf, remaining_chains
+from nsad_cli.voting.rule_results import RuleResult, rule_results
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -36,14 +36,14 @@ def explain_problem(run_name: str | None, wanted: str, rule: str | None, samples
     with open_chains(run) as store:
         sets = chain_sets(store)
         chosen, problems, problem = _find(run, store, sets, wanted)
-        chains = kept(store.get(problem.id, ranker=chosen.ranker, **chosen.key), WhatIf(first=samples))
+        chains = remaining_chains(store.get(problem.id, ranker=chosen.ranker, **chosen.key), WhatIf(first=samples))
         others = {name: store.get(problem.id, ranker=name, **chosen.key) for name in chosen.rankers[:-1]}
     rule = rule or ("asc" if any(chain.weight is not None for chain in chains) else "sc")
-    found = standings(chains)
+    found = rule_results(chains)
     by_others = {
         name: found_
         for name, own in others.items()
-        if isinstance(found_ := standings(kept(own, WhatIf(first=samples)), ["asc"])["asc"], RuleResult)
+        if isinstance(found_ := rule_results(remaining_chains(own, WhatIf(first=samples)), ["asc"])["asc"], RuleResult)
     }
     if as_json:
         print_json(_json(run, chosen, problem, chains, found, by_others))
@@ -134,7 +134,7 @@ def _print(
     console.print(chains_table(chains, leading.ballot, judged=True))
     console.print(f"[dim]weight by {leading.rule}; ▸ voted for the winner[/]\n")
     width = min(console.width, 110)
-    lines = draw(fitting(found, width, leading.rule), width, first=leading.rule, most=MOST)
+    lines = chart_lines(visible_rules(found, width, leading.rule), width, first=leading.rule, most=MOST)
     for line in coloured(lines):
         console.print(line)
     console.print()
@@ -203,7 +203,7 @@ def standing_json(item: RuleResult | UsageError) -> dict[str, Any]:
         "margin": item.margin,
         "flipped_without": None if flips is None else list(flips),
         "why_not_flipped": item.flip if isinstance(item.flip, str) else None,
-        "turned_by": item.turn,
+        "turned_by": item.votes_to_overturn,
         "votes": [
             {"answer": vote.answer, "class": name, "count": vote.count, "weight": vote.weight, "share": share,
              "chains": list(vote.chains)}

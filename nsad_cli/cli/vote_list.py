@@ -9,9 +9,9 @@ from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.vote_explain import head, open_chains, require_chain_set
 from nsad_cli.runs.run import Run
 from nsad_cli.types import Problem
-from nsad_cli.voting.bar_chart import mark, one_line
-from nsad_cli.voting.chain_sets import chain_sets, survey
-from nsad_cli.voting.problem_filters import QUEUES, SHOWN, ProblemResult, Won, ordered
+from nsad_cli.voting.bar_chart import one_line, verdict_mark
+from nsad_cli.voting.chain_sets import chain_sets, iter_results
+from nsad_cli.voting.problem_filters import DEFAULT_RULES, PROBLEM_FILTERS, ProblemResult, Winner, matching_problems
 
 MOST = 10
 """Problems that are listed of each queue."""
@@ -24,14 +24,16 @@ def list_problems(run_name: str | None, rule: str | None, as_json: bool) -> None
         chosen = require_chain_set(run, chain_sets(store))
         problems = store.problems(**chosen.key)
         rule = rule or ("asc" if chosen.ranker else "sc")
-        rules = list(dict.fromkeys((*SHOWN, rule)))
+        rules = list(dict.fromkeys((*DEFAULT_RULES, rule)))
         found: dict[str, ProblemResult] = {}
-        for part in survey(store, chosen, chosen.ranker, rules):
+        for part in iter_results(store, chosen, chosen.ranker, rules):
             found.update(part)
     # What is written meanwhile may be in one reading and not in the other.
     problems = [problem for problem in problems if problem.id in found]
     outcomes = [found[problem.id] for problem in problems]
-    queues = {queue.name: [item.problem_id for item in ordered(queue, outcomes, rule)] for queue in QUEUES}
+    queues = {
+        queue.name: [item.problem_id for item in matching_problems(queue, outcomes, rule)] for queue in PROBLEM_FILTERS
+    }
     if as_json:
         value = {"run": run.name, "model": chosen.model, "ranker": chosen.ranker, "rule": rule, "queues": queues}
         print_json({**value, "problems": [_json(problem, found[problem.id]) for problem in problems]})
@@ -54,9 +56,9 @@ def _print(
     console = out()
     console.print(title, style="dim", markup=False)
     for name in rules:
-        console.print(_score(name, [won for item in found.values() if (won := item.won.get(name))]))
+        console.print(_score(name, [won for item in found.values() if (won := item.winners.get(name))]))
     places = {problem.id: (place, problem) for place, problem in enumerate(problems, 1)}
-    for queue in QUEUES[1:]:
+    for queue in PROBLEM_FILTERS[1:]:
         ids = queues[queue.name]
         if not ids:
             console.print(f"\n[bold]{queue.name}[/]: {queue.what}: none")
@@ -66,9 +68,9 @@ def _print(
         table.expand = True
         for key in ids[:MOST]:
             place, problem = places[key]
-            won = found[key].by(rule)
+            won = found[key].winner_by(rule)
             margin = "–" if won is None or won.margin is None else f"{won.margin:.0%}"
-            cells = [_winner(found[key].won.get(name)) for name in rules]
+            cells = [_winner(found[key].winners.get(name)) for name in rules]
             table.add_row(
                 str(place), shown(one_line(problem.question)), shown(problem.answer), *map(shown, cells), margin
             )
@@ -78,7 +80,7 @@ def _print(
     console.print(f"\n[dim]margins by {rule}; explain one: nsad vote --run {run} --explain #[/]")
 
 
-def _score(rule: str, won: Sequence[Won]) -> str:
+def _score(rule: str, won: Sequence[Winner]) -> str:
     if not won:
         return f"{rule:>7}: cannot be held"
     known = [item.right for item in won if item.right is not None]
@@ -86,12 +88,13 @@ def _score(rule: str, won: Sequence[Won]) -> str:
     return f"{rule:>7}: {right}" + (f"; {len(won) - len(known)} without a gold answer" if len(won) > len(known) else "")
 
 
-def _winner(won: Won | None) -> str:
-    return "–" if won is None else f"{mark(won.right)} {'none' if won.answer is None else one_line(won.answer)}"
+def _winner(won: Winner | None) -> str:
+    return "–" if won is None else f"{verdict_mark(won.right)} {'none' if won.answer is None else one_line(won.answer)}"
 
 
 def _json(problem: Problem, found: ProblemResult) -> dict[str, Any]:
     won = {
-        name: {"answer": item.answer, "right": item.right, "margin": item.margin} for name, item in found.won.items()
+        name: {"answer": item.answer, "right": item.right, "margin": item.margin}
+        for name, item in found.winners.items()
     }
     return {"id": problem.id, "gold": problem.answer or None, "chains": found.chains, "rules": won}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.config.stages import UNTRAINED
 from nsad_cli.evaluation.outcomes import is_scored, rules_for
-from nsad_cli.voting.rules import BY_RANKER
+from nsad_cli.voting.rules import RANKER_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def _rules(sides: Sequence[Side], groups: Sequence[Sequence[Sequence[Chain]]], u
         for side, ranker, group, rules in zip(sides, rankers, groups, allowed, strict=True)
         if "asc" not in rules
     ]
-    yield list(BY_RANKER), "; ".join(dict.fromkeys(reasons))
+    yield list(RANKER_RULES), "; ".join(dict.fromkeys(reasons))
 
 
 def _why_unscored(side: Side, ranker: str | None, group: Sequence[Sequence[Chain]], used: int, how: str) -> str:

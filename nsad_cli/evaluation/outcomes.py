@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nsad_cli.utils.statistics import pass_at_k
-from nsad_cli.voting.rules import BY_RANKER, any_right, possible_rule, vote, winner_is_right
+from nsad_cli.voting.rules import RANKER_RULES, any_right, applicable_rule, vote, winner_is_right
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def outcomes(greedy: Sequence[Sequence[Chain]], sampled: Sequence[Sequence[Chain
     if not any(sampled):
         return found
     for rule in rules_for(sampled):
-        found[rule] = [float(winner_is_right(group, vote(group, possible_rule(group, rule)))) for group in sampled]
+        found[rule] = [float(winner_is_right(group, vote(group, applicable_rule(group, rule)))) for group in sampled]
     found[ANY] = [float(any_right(group)) for group in sampled]
     found[MEAN] = [_passed(group, 1) for group in sampled]
     k, n = 2, min(len(group) for group in sampled)
@@ -46,7 +46,7 @@ def rules_for(sampled: Sequence[Sequence[Chain]]) -> list[str]:
     chains = [chain for group in sampled for chain in group]
     likely = all(chain.logprobs for chain in chains if chain.text.strip())
     scored = any(chain.weight is not None for chain in chains) and all(map(is_scored, sampled))
-    return ["sc", *(["wsc"] if likely else []), *(BY_RANKER if scored else ())]
+    return ["sc", *(["wsc"] if likely else []), *(RANKER_RULES if scored else ())]
 
 
 def is_scored(group: Sequence[Chain]) -> bool:

@@ -8,8 +8,8 @@ from nsad_cli.config.prompts import FEW_SHOT
 from nsad_cli.evaluation.outcomes import GREEDY, Outcomes, estimated, outcomes, rules_for
 from nsad_cli.types import Chain, Finish, Problem
 from nsad_cli.utils.statistics import wilson
-from nsad_cli.voting.early_stopping import STOPPABLE, stopped
-from nsad_cli.voting.rules import possible_rule
+from nsad_cli.voting.early_stopping import STOPPABLE, simulate_early_stop
+from nsad_cli.voting.rules import applicable_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +97,7 @@ def stopping_rows(
     """
     rows = []
     for rule in [rule for rule in rules_for(sampled) if rule in STOPPABLE] if any(sampled) else ():
-        found = [stopped(group, stop_at, wave, possible_rule(group, rule)) for group in sampled]
+        found = [simulate_early_stop(group, stop_at, wave, applicable_rule(group, rule)) for group in sampled]
         first = [chain for group, item in zip(sampled, found, strict=True) for chain in group[: item.drawn]]
         flat = [chain for group in sampled for chain in group]
         rows.append(

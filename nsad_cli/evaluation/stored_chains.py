@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.config.stages import UNTRAINED
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
-from nsad_cli.grading.chains import complete
+from nsad_cli.grading.chains import grade_chains
 from nsad_cli.inference.current_ranker import present_ranker
 from nsad_cli.inference.sampling import greedy, sampling_key
 from nsad_cli.runs.models import model_key
@@ -79,8 +79,8 @@ def judged(measured: Measured, problems: Sequence[Problem], samples: int, checke
     """Greedy chains and the first `samples` sampled ones, where there are as many, judged anew: checkers improve."""
     return {
         problem.id: (
-            complete(measured[problem.id][0], problem.answer, checker),
-            complete(_first(measured[problem.id][1], samples), problem.answer, checker),
+            grade_chains(measured[problem.id][0], problem.answer, checker),
+            grade_chains(_first(measured[problem.id][1], samples), problem.answer, checker),
         )
         for problem in problems
     }

@@ -1,1 +1,1 @@
-"""Answers: reading them out of text, and deciding whether two are the same."""
+"""Grading: extract the answer of a rationale, compare it with the gold answer, assign a verdict, review verdicts."""

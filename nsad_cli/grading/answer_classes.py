@@ -1,4 +1,4 @@
-"""Classes of equivalent answers, before any vote."""
+"""Classes of equivalent answers, which votes are counted by."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ if TYPE_CHECKING:
 
 
 def answer_classes(answers: Sequence[str | None], checker: Checker, *, wait: bool = True) -> list[int | None]:
-    """Connected components of pairwise equivalence: each answer's class is its lowest position; None stays None.
+    """Partition answers into the connected components of pairwise equivalence.
 
-    wait: see Checker.equivalent.
+    Args:
+        answers: The answers; None for no answer.
+        checker: Decides the equivalence of answers.
+        wait: See `Checker.equivalent`.
+
+    Returns:
+        For each answer the lowest position of its class; None for no answer.
     """
     distinct = list(dict.fromkeys(answer for answer in answers if answer is not None))
     pairs = [(a, b) for i, a in enumerate(distinct) for b in distinct[i + 1 :]]

@@ -1,4 +1,4 @@
-"""Answers, answer classes and correctness of chains."""
+"""Grade chains: their answers, answer classes and correctness."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def complete(chains: Sequence[Chain], gold: str, checker: Checker, *, wait: bool = True) -> list[Chain]:
-    """Fill in answer, class and (where a gold answer is known) correctness of one problem's chains.
+def grade_chains(chains: Sequence[Chain], gold: str, checker: Checker, *, wait: bool = True) -> list[Chain]:
+    """Fill in the answer, answer class and correctness of one problem's chains.
 
-    wait=False: as far as that is known without the second checker; see Checker.equivalent.
+    Args:
+        chains: The chains of one problem.
+        gold: The gold answer; if blank, `correct` is None.
+        checker: Decides the equivalence of answers.
+        wait: If False, use only what is known without the second checker; see `Checker.equivalent`.
+
+    Returns:
+        Copies of the chains, in order. The class of an answer is the index of the first chain that states it.
     """
     answers = [_answer(chain) for chain in chains]
     positions = answer_classes(answers, checker, wait=wait)
@@ -36,14 +43,14 @@ def complete(chains: Sequence[Chain], gold: str, checker: Checker, *, wait: bool
 
 
 def _answer(chain: Chain) -> str | None:
-    """A chain's answer: the one that it came with, or what its text states.
+    """A chain's answer: the given one, or the one extracted from its text.
 
-    The last number of a chain that was cut off is a step on its way ("27 - 7 = 2"), even where it came as its answer.
+    The last number of a truncated chain is an intermediate result ("27 - 7 = 2"), even if it was given as the answer.
     """
-    cut = chain.finish is Finish.LENGTH
-    if chain.answer is not None and not cut:
+    truncated = chain.finish is Finish.LENGTH
+    if chain.answer is not None and not truncated:
         return chain.answer
     found = extract(chain.text)
-    if cut and found.marker in (Marker.LAST_NUMBER, None):
+    if truncated and found.marker in (Marker.LAST_NUMBER, None):
         return None
     return found.answer if chain.answer is None else chain.answer

@@ -1,6 +1,6 @@
-"""Equivalence of answers: cheap deciders here, math-verify in processes with a time and a memory limit.
+"""Decide the equivalence of answers: fast rules in this process, math-verify in worker processes with limits.
 
-math-verify may prove two answers equal, and never different: it drops what it cannot read and compares the rest.
+math-verify may prove two answers equal, never different: it drops what it cannot parse and compares the rest.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-MEMORY = 2 * 2**30
-WORTH_A_PROCESS = 25
-"""Pairs for which a further process is started: its start takes as long as many pairs."""
-START_LIMIT = 60.0
-"""Seconds for a worker to import its libraries."""
+MEMORY_LIMIT_BYTES = 2 * 2**30
+"""The address space of a worker process."""
+PAIRS_PER_WORKER = 25
+"""Pairs that justify one more worker process: starting it takes as long as deciding many pairs."""
+START_TIMEOUT_SECONDS = 60.0
+"""Time limit for a worker process to import its libraries."""
 
 
 class Equivalence(Enum):
-    """What checking a pair came to; UNDECIDED where neither checker can tell."""
+    """The result of comparing two answers; UNDECIDED if neither checker can decide."""
 
     EQUAL = "equal"
     DIFFERENT = "different"
@@ -48,11 +49,18 @@ _FINAL = {
 
 
 class Checker:
-    """Decides pairs, each once; workers start when first needed and end with the context."""
+    """Decides whether answers are equivalent and caches every decision.
+
+    Worker processes start when they are first needed and end when the context exits.
+
+    Args:
+        seconds: The time limit of the second checker for each pair.
+        workers: The maximum number of worker processes; by default up to four, one for each CPU.
+    """
 
     def __init__(self, *, seconds: float = 5.0, workers: int | None = None) -> None:
         self.seconds = seconds
-        self._count = workers or max(1, min(4, os.cpu_count() or 1))
+        self._max_workers = workers or max(1, min(4, os.cpu_count() or 1))
         self._workers: list[_Worker] = []
         self._cache: dict[tuple[str, str], Equivalence] = {}
 
@@ -73,58 +81,68 @@ class Checker:
         *,
         wait: bool = True,
     ) -> list[Equivalence]:
-        """Decide pairs, in order; symmetric.
+        """Decide whether the two answers of each pair are equivalent; the order within a pair does not matter.
 
-        wait=False: what only the second checker can decide is undecided for now, and its process starts meanwhile.
+        Args:
+            pairs: Pairs of answers.
+            on_progress: Called with (done, total) pairs that the second checker has to decide.
+            wait: If False, do not wait for the second checker: pairs that need it are UNDECIDED for now, and its
+                process is started in the background.
+
+        Returns:
+            One result for each pair, in order.
+
+        Raises:
+            NsadError: The second checker cannot start.
         """
         keys = [(a, b) if a <= b else (b, a) for a, b in pairs]
-        waiting = []
+        open_pairs = []
         for key in dict.fromkeys(keys):
             if key in self._cache:
                 continue
             decision = decide(*key)
             if decision is Decision.OPEN:
-                waiting.append(key)
+                open_pairs.append(key)
             else:
                 self._cache[key] = _FINAL[decision]
-        if waiting and not wait:
+        if open_pairs and not wait:
             self._start_workers(1)
             return [self._cache.get(key, Equivalence.UNDECIDED) for key in keys]
-        self._second_checker(waiting, on_progress)
+        self._run_second_checker(open_pairs, on_progress)
         return [self._cache[key] for key in keys]
 
     def _start_workers(self, count: int) -> None:
         while len(self._workers) < count:
             self._workers.append(_Worker())
 
-    def _second_checker(self, waiting: list[tuple[str, str]], on_progress: Callable[[int, int], None]) -> None:
-        total, queue = len(waiting), list(reversed(waiting))
-        self._start_workers(min(self._count, math.ceil(total / WORTH_A_PROCESS)))
+    def _run_second_checker(self, open_pairs: list[tuple[str, str]], on_progress: Callable[[int, int], None]) -> None:
+        total, queue = len(open_pairs), list(reversed(open_pairs))
+        self._start_workers(min(self._max_workers, math.ceil(total / PAIRS_PER_WORKER)))
         busy: dict[_Worker, tuple[str, str]] = {}
         with selectors.DefaultSelector() as selector:
             while queue or busy:
                 for worker in self._workers:
                     if worker not in busy and queue:
                         busy[worker] = queue.pop()
-                        worker.ask(busy[worker], self.seconds)
+                        worker.send(busy[worker], self.seconds)
                         selector.register(worker.output, selectors.EVENT_READ, worker)
                 wait = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
                 answered = [key.data for key, _ in selector.select(timeout=wait)]
                 late = [worker for worker in busy if worker not in answered and worker.deadline <= time.monotonic()]
                 for worker in (*answered, *late):
                     outcome = worker.read() if worker in answered else Equivalence.TIMEOUT
-                    if outcome is None:  # it became ready: the question's own time starts now
+                    if outcome is None:  # the worker became ready: the time limit of the pair starts now
                         worker.deadline = time.monotonic() + self.seconds
                         continue
                     selector.unregister(worker.output)
-                    if worker in late or not worker.alive():
+                    if worker in late or not worker.is_alive():
                         worker.restart()
                     self._cache[busy.pop(worker)] = outcome
                     on_progress(total - len(queue) - len(busy), total)
 
 
 class _Worker:
-    """One process; a question at a time."""
+    """A worker process of the second checker; it handles one pair at a time."""
 
     def __init__(self) -> None:
         self.deadline = 0.0
@@ -133,7 +151,7 @@ class _Worker:
     def _start(self) -> None:
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "nsad_cli.grading.math_verify_worker", str(MEMORY)],
+            [sys.executable, "-m", "nsad_cli.grading.math_verify_worker", str(MEMORY_LIMIT_BYTES)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -146,14 +164,14 @@ class _Worker:
         os.set_blocking(self.output.fileno(), False)
         self._ready, self._buffer = False, b""
 
-    def ask(self, pair: tuple[str, str], seconds: float) -> None:
-        self.deadline = time.monotonic() + (seconds if self._ready else START_LIMIT)
-        with contextlib.suppress(BrokenPipeError):  # a worker that died is noticed when it is read
+    def send(self, pair: tuple[str, str], seconds: float) -> None:
+        self.deadline = time.monotonic() + (seconds if self._ready else START_TIMEOUT_SECONDS)
+        with contextlib.suppress(BrokenPipeError):  # read() notices a worker that died
             self._input.write(json.dumps(pair).encode() + b"\n")
             self._input.flush()
 
     def read(self) -> Equivalence | None:
-        """The outcome, or None where the worker has only become ready; a worker that died decided nothing."""
+        """The result; None if the worker has only reported ready. A worker that died has decided nothing."""
         chunk = self.output.read()
         if chunk == b"":
             if not self._ready:
@@ -177,7 +195,7 @@ class _Worker:
             "see what is missing with `nsad doctor`",
         )
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self._process.poll() is None
 
     def restart(self) -> None:

@@ -1,4 +1,4 @@
-"""Reading the final answer out of a rationale: explicit markers first, the last number as a weak last resort."""
+"""Extraction of the final answer from a rationale: explicit markers first, the last number as a weak fallback."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nsad_cli.grading.equivalence.normalise import SCALES, is_prose
-from nsad_cli.grading.equivalence.text_answers import tells
+from nsad_cli.grading.equivalence.normalise import SCALE_WORDS, is_prose
+from nsad_cli.grading.equivalence.text_answers import states_choice_or_number
 from nsad_cli.grading.equivalence.units import UNIT_NAMES
 from nsad_cli.utils.latex import MAX_ANSWER_CHARS, boxes
 
 MAX_PHRASES = 64
-"""The last ones; who says it more often than that repeats himself without end."""
+"""Only this many are read, the last ones; a text with more of them is a repetition loop."""
 MAX_OTHER_ANSWERS = 8
-"""Earlier answers that are compared with the last; one that differs is enough."""
+"""The maximum number of earlier answers that are compared with the last; one that differs is enough."""
 
 
 class Marker(StrEnum):
-    """What an answer was read from."""
+    """The kind of text that an answer was extracted from."""
 
     BOXED = "boxed"
     HASH = "hash"
@@ -29,7 +29,7 @@ class Marker(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """The last explicit answer of a text; `others` are the different strings stated explicitly, before it or after."""
+    """The last explicit answer of a text; `others` are different answers that are stated before or after it."""
 
     answer: str | None
     marker: Marker | None
@@ -40,13 +40,19 @@ _HASH = re.compile(r"(?<!#)####(?!#)[ \t]*(\S.*)$", re.MULTILINE)
 _PLAIN = re.compile(r"[-−]?[$€£]?[ \t]*[\d.,/]+[ \t]*%?")
 _A_LINE = re.compile(r"^[ \t]*(?:A|Answer)[ \t]*:[ \t]*(\S.*)$", re.MULTILINE)
 _PHRASE = re.compile(r"\banswer(?:\s+(?:to|for)\b[^.\n:]{0,80}?)?\s*(?:\bis\b|:|=)\s*:?[ \t]*\n?[ \t]*", re.IGNORECASE)
-# Where a sentence's answer ends: a line, a full stop (not an abbreviation's), a new clause.
+# The end of the answer in a sentence: a line, a full stop (not an abbreviation's), a new clause.
 _END = re.compile(r"\n|(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bRs)(?<!\bSt)\.(?=\s|$)|(?<=[\w)\]}])[;,](?=\s[a-z])")
-# A list goes on where a letter's value, or behind a comma a lone letter or a last number follows: x = 3, y = 4; x, y.
+# A list continues with a letter's value, or after a comma with a single letter or a last number: x = 3, y = 4; x, y.
 _GOES_ON = re.compile(r"\s+(?:(?:and|or)\s+)?[a-zA-Z](?:_\w+|\([a-z]\))?\s*=")
 _LISTS = re.compile(r"\s+(?:and\s+|or\s+)?[a-zA-Z]\s*(?:[,.)$]|$)|\s+(?:and|or)\s+[-\d\\$(]\S*\s*$", re.MULTILINE)
-# What makes another value of the formula before it: a sign, a unit, another formula.
-_COUNTED = (*SCALES, *(name for name in UNIT_NAMES if name != "in"), r"in(?=\s*(?:[.,;]|$))", "percent", "per cent")
+# What changes the value of the formula before it: a sign, a unit, another formula.
+_COUNTED = (
+    *SCALE_WORDS,
+    *(name for name in UNIT_NAMES if name != "in"),
+    r"in(?=\s*(?:[.,;]|$))",
+    "percent",
+    "per cent",
+)
 _UNIT = rf"(?:\s*\\?%|\s+(?:{'|'.join(_COUNTED)})\b(?:\s*(?:/|per)\s*[a-z]+)?)"
 _JOINED = (
     r"(?:\s*(?:[-–+*/:=^]|,?\s*\b(?:and|or)\b|,|\b(?:to|of|times|out of|in|by|plus|minus|over|divided by|remainder)\b)?"
@@ -55,7 +61,7 @@ _JOINED = (
 _TAIL = re.compile(rf"(?:{_UNIT}|{_JOINED})*")
 _COMPARES = re.compile(r"\s+(?:(?:more|less|fewer|greater|larger|smaller|higher|lower) than|to the|raised)\b")
 _SUPPOSED = re.compile(r"\b(?:if|suppose|assum\w+|whether)\s+(?:that\s+)?(?:\w+\s+){0,2}$", re.IGNORECASE)
-# The prompt's own words, which small models repeat: "one line of the form: The answer is X."
+# A sentence of the prompt that small models repeat: "one line of the form: The answer is X."
 _TEMPLATE = re.compile(r"\bof the form:?\s+[\"'“`]?(?:the\s+)?(?:final\s+)?$", re.IGNORECASE)
 _NARRATES = re.compile(
     r"(?:not|never|no longer|found|obtained|calculated|computed|determined|derived|given|got|gotten|as follows"
@@ -85,10 +91,14 @@ _NUMBER = re.compile(r"(?<![\w.])[-−]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(
 
 
 def extract(text: str, gold: str | None = None) -> Extraction:
-    r"""Read the final answer: \boxed or \fbox, `#### x`, a line `A: x`, "the answer is x"; else the last number.
+    r"""Extract the final answer: \boxed or \fbox, `#### x`, a line `A: x`, "the answer is x"; else the last number.
 
-    "The answer is correct" states none. Prose without a number or a formula is passed over where the gold answer is
-    known not to be prose, and, where none is known, where something else is stated.
+    "The answer is correct" states no answer. Prose without a number or a formula is ignored if the gold answer is known
+    not to be prose, or, if no gold answer is given, if the text states something else.
+
+    Args:
+        text: The rationale.
+        gold: The gold answer, if it is known.
     """
     last = len(text.rstrip())
     found = sorted(
@@ -107,7 +117,7 @@ def extract(text: str, gold: str | None = None) -> Extraction:
         + [*_phrases(text)]
     )
     said = [(answer, marker) for _, answer, marker in found if answer and len(answer) <= MAX_ANSWER_CHARS]
-    stated = [item for item in said if item[1] is Marker.BOXED or _states(item[0])]
+    stated = [item for item in said if item[1] is Marker.BOXED or _is_answer(item[0])]
     if gold is not None and is_prose(gold):
         stated = said
     elif gold is None:
@@ -117,25 +127,25 @@ def extract(text: str, gold: str | None = None) -> Extraction:
         others = dict.fromkeys(other for other, _ in stated if other != answer)
         start = next(start for start, said, _ in reversed(found) if said == answer)
         behind = text[start:][: 10 * MAX_ANSWER_CHARS]
-        contrary = () if is_prose(answer) else _contrary(behind.partition(answer)[2] or behind)
+        contrary = () if is_prose(answer) else _contradictions(behind.partition(answer)[2] or behind)
         return Extraction(answer, marker, (*tuple(others)[-MAX_OTHER_ANSWERS:], *contrary))
     number = _last_number(text)
     return Extraction(number, Marker.LAST_NUMBER) if number else Extraction(None, None)
 
 
-def _states(answer: str) -> bool:
-    """Whether words state an answer rather than tell about it."""
-    return not _NARRATES.match(answer) and (not is_prose(answer) or tells(answer))
+def _is_answer(answer: str) -> bool:
+    """Whether words state an answer rather than describe it."""
+    return not _NARRATES.match(answer) and (not is_prose(answer) or states_choice_or_number(answer))
 
 
-def _contrary(rest: str) -> tuple[str, ...]:
-    r"""What the text behind an answer says against it: there is none, wait, or a second one (\boxed{4} and $8$)."""
+def _contradictions(rest: str) -> tuple[str, ...]:
+    r"""Contradictions after an answer: that there is none, a correction, or a second answer (\boxed{4} and $8$)."""
     found = (_SECOND.match(rest), _DENIED.search(rest), _TAKEN_BACK.search(rest))
     return tuple(match[1].strip() for match in found if match)
 
 
 def _last_number(text: str) -> str | None:
-    """The last number, where it stands in the last sentence, and that does not deny it, or that there is an answer."""
+    """The last number, if the last sentence contains it and denies neither it nor that there is an answer."""
     numbers = list(_NUMBER.finditer(text))
     if not numbers:
         return None
@@ -164,7 +174,7 @@ def _phrases(text: str) -> list[tuple[int, str, Marker]]:
 
 
 def _formula(rest: str) -> str | None:
-    """The formula that a text begins with, and behind it what changes its value: a unit, a sign, another formula."""
+    """The formula at the start of a text, with what changes its value after it: a unit, an operator, a formula."""
     formula = re.match(r"\$([^$]+)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", rest, re.DOTALL)
     if formula is None:
         return None
@@ -177,7 +187,7 @@ def _formula(rest: str) -> str | None:
 
 
 def _clause(rest: str) -> str:
-    """A text up to the end of its clause: not inside brackets that close, nor where its list goes on."""
+    """The start of a text up to the end of its clause, which closed brackets and the commas of a list do not end."""
     for end in _END.finditer(rest):
         before, after = rest[: end.start()], rest[end.end() :]
         listed = end[0] in (",", ";") and (_opened(before, after) or _GOES_ON.match(after))

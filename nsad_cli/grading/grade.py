@@ -1,4 +1,4 @@
-"""Store → verdicts; D+ and D−, and the ledger of what became of every draw."""
+"""Grade the draws of a store, and count them by verdict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.grading.verdicts import judge
+from nsad_cli.grading.verdicts import grade_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,25 +16,26 @@ if TYPE_CHECKING:
     from nsad_cli.store.rationales import Store
 
 GRADER_VERSION = "5"
-"""Raise it when a verdict could change: stored draws are then graded again, never asked again."""
-CHUNK = 512
+"""Increase it when a verdict could change: stored draws are then graded again, without new requests to the teacher."""
+CHUNK_SIZE = 512
+"""Draws that are graded and committed together."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictCounts:
-    """Draws counted by (teacher, subject, verdict); a person's verdict goes before the grader's."""
+    """Draws counted by (teacher, subject, verdict); a person's verdict overrides the grader's."""
 
     rows: tuple[tuple[str, str, str, int], ...]
 
     def by_verdict(self) -> dict[str, int]:
-        """Draws of each verdict."""
+        """Return the number of draws of each verdict."""
         counts: Counter[str] = Counter()
         for _, _, verdict, number in self.rows:
             counts[verdict] += number
         return dict(counts)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: totals by verdict, their shares of all draws, and every row."""
+        """Return totals by verdict, their shares of all draws, and every row, for JSON."""
         names, verdicts = ("teacher", "subject", "verdict", "draws"), self.by_verdict()
         draws = sum(verdicts.values())
         return {
@@ -45,8 +46,13 @@ class VerdictCounts:
         }
 
 
-def ledger(store: Store, params: str | None = None) -> VerdictCounts:
-    """What became of the draws made with `params`, or of all of the store's, as it is now."""
+def count_verdicts(store: Store, params: str | None = None) -> VerdictCounts:
+    """Count a store's draws by their current verdict.
+
+    Args:
+        store: The store.
+        params: Count only draws made with these sampling parameters; None counts all.
+    """
     return VerdictCounts(tuple(store.verdicts.counts(params)))
 
 
@@ -57,15 +63,22 @@ def grade(
     *,
     params: str | None = None,
 ) -> VerdictCounts:
-    """Judge every draw that this version of the grader has not judged; each chunk is committed when it is done.
+    """Grade every draw that this version of the grader has not graded; each chunk is committed when it is done.
 
-    The ledger counts the draws made with `params`, or all of the store's.
+    Args:
+        store: The store, open for writing.
+        checker: Decides the equivalence of answers.
+        on_progress: Called with (graded draws, all draws) after each chunk.
+        params: Count only draws made with these sampling parameters; None counts all. All draws are graded either way.
+
+    Returns:
+        The counts after grading.
     """
-    waiting = store.verdicts.ungraded(GRADER_VERSION)
+    ungraded = store.verdicts.ungraded(GRADER_VERSION)
     total, done = store.counts()["draws"], 0
-    while chunk := list(islice(waiting, CHUNK)):
-        judged = judge([(item.draw.text, item.gold, item.draw.finish) for item in chunk], checker)
-        store.verdicts.record(zip((item.key for item in chunk), judged, strict=True), GRADER_VERSION)
+    while chunk := list(islice(ungraded, CHUNK_SIZE)):
+        grades = grade_texts([(item.draw.text, item.gold, item.draw.finish) for item in chunk], checker)
+        store.verdicts.record(zip((item.key for item in chunk), grades, strict=True), GRADER_VERSION)
         done += len(chunk)
         on_progress(done, total)
-    return ledger(store, params)
+    return count_verdicts(store, params)

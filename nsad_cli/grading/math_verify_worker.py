@@ -1,6 +1,6 @@
-"""The second checker's process: reads pairs as JSON lines, writes whether it finds each one equal.
+"""Worker process of the second checker: reads pairs as JSON lines and prints whether math-verify proves each equal.
 
-Run as `python -m nsad_cli.grading.math_verify_worker MEMORY_BYTES`; the parent keeps the time and kills it on timeout.
+Run as `python -m nsad_cli.grading.math_verify_worker MEMORY_BYTES`; the parent enforces the time limit by killing it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import sys
 
 
 def main() -> None:
-    """Serve until standard input ends."""
+    """Answer pairs until standard input is closed."""
     limit = int(sys.argv[1])
     from math_verify import LatexExtractionConfig, parse, verify
 
     logging.disable(logging.CRITICAL)
-    with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and refuses it
+    with contextlib.suppress(ValueError, OSError):  # macOS defines the limit but refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115  nobody reads it from here on: it must not fill up
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115  no longer read by the parent: a full pipe would block
     sys.set_int_max_str_digits(2000)
-    configs = [LatexExtractionConfig()]  # the other one plucks a number out of what it cannot read
+    configs = [LatexExtractionConfig()]  # the expression config would extract a number from text that it cannot parse
     print("ready", flush=True)
     for line in sys.stdin:
         a, b = json.loads(line)
@@ -33,7 +33,7 @@ def main() -> None:
                 for text in (a, b)
             )
             equal = bool(x and y) and (verify(x, y, timeout_seconds=None) or verify(y, x, timeout_seconds=None))
-        except Exception:  # whatever sympy stumbles over is not readable for it
+        except Exception:  # an expression that sympy fails on proves nothing
             equal = False
         print(json.dumps(bool(equal)), flush=True)
 

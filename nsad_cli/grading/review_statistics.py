@@ -1,7 +1,7 @@
-"""What people's reviews say: how many of the draws that the grader calls wrong are really right, and of the disputed.
+"""Statistics of human reviews: how many draws graded wrong or disputed are actually right.
 
-Both are reviewed in one random order, fixed for good by a hash of the draw's name: whoever reviews, however far, has
-seen a random sample. Draws that come later take their places in the same order.
+Both queues are reviewed in one random order, fixed by a hash of the draw's name, so that the reviewed draws are a
+random sample however far the review has gone. Draws that are added later take their places in the same order.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 SEED = 0
-QUEUES = {ReviewSource.DISPUTED: Verdict.DISPUTED, ReviewSource.SAMPLE: Verdict.WRONG}
-"""The grader's verdict on the draws of each queue."""
+QUEUE_VERDICTS = {ReviewSource.DISPUTED: Verdict.DISPUTED, ReviewSource.SAMPLE: Verdict.WRONG}
+"""The verdict by the grader of the draws in each queue."""
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What reviews of some draws say of all the draws that they are a random sample of."""
+class ReviewSummary:
+    """What the reviews of a random sample of draws imply for all draws of a queue."""
 
     draws: int
-    """All of them."""
+    """The number of draws in the queue."""
     outcomes: dict[str, int]
-    """Those reviewed, by a person's verdict."""
+    """Reviewed draws by the person's verdict."""
     skipped: int
     unseen: int
-    """Those that nobody has seen though a later one in the order was reviewed: most likely they are new."""
+    """Draws never shown although a later one in the order was reviewed; most likely they were added since."""
 
     @property
     def reviewed(self) -> int:
-        """How many have a person's verdict."""
+        """How many draws have a person's verdict."""
         return sum(self.outcomes.values())
 
     @property
     def right(self) -> int:
-        """How many of those reviewed are right."""
+        """How many reviewed draws are right."""
         return self.outcomes.get(Verdict.CORRECT.value, 0)
 
     @property
     def estimate(self) -> float | None:
-        """How many of all are right: the share among those reviewed, of all; None where none is reviewed."""
+        """The estimated number of right draws in the queue; None if none is reviewed."""
         return self.right / self.reviewed * self.draws if self.reviewed else None
 
     @property
     def interval(self) -> tuple[int, int] | None:
-        """95 % interval of how many of all are right: Wilson's for the share (see wilson), in whole draws, outward.
+        """The 95 % confidence interval of `estimate`, in whole draws, rounded outward; None if none is reviewed.
 
-        It holds no number that those reviewed rule out. Wide where a large part is reviewed, for it takes the sample
-        as one from many more draws.
+        Wilson's interval for the share (see `wilson`), limited to the numbers that the reviewed draws allow. It is
+        conservative if a large part of the queue is reviewed, because it assumes a much larger population.
         """
         if not self.reviewed:
             return None
@@ -65,7 +65,7 @@ class Findings:
         return max(self.right, math.floor(low * self.draws)), min(most, math.ceil(high * self.draws))
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; `estimate` and `ci95` count draws."""
+        """Return the fields for JSON; `estimate` and `ci95` are numbers of draws."""
         return {
             "draws": self.draws,
             "reviewed": self.reviewed,
@@ -78,34 +78,49 @@ class Findings:
         }
 
 
-def findings(labels: Iterable[ReviewedLabel], queue: ReviewSource) -> Findings:
-    """What the reviews of a queue say of its draws.
+def summarise_reviews(labels: Iterable[ReviewedLabel], queue: ReviewSource) -> ReviewSummary:
+    """Summarise the reviews of a queue.
 
-    Of the draws that the grader calls wrong those are left out whose verdict a person gave while they were disputed:
-    they are known, and no random sample of the rest.
+    Draws graded wrong that a person reviewed while they were disputed are left out: their verdicts are known, and they
+    are not a random sample of the rest.
+
+    Args:
+        labels: The labels of all draws.
+        queue: The queue to summarise.
     """
     members = _members(labels, queue)
     reviewed = [label for label in members if label.reviewed is not None]
-    last = max(map(_place, reviewed), default=b"")
-    return Findings(
+    last = max(map(_order_key, reviewed), default=b"")
+    return ReviewSummary(
         len(members),
         dict(Counter(label.reviewed.value for label in reviewed if label.reviewed is not None)),
         sum(label.queue is not None and label.reviewed is None for label in members),
-        sum(label.queue is None and _place(label) < last for label in members),
+        sum(label.queue is None and _order_key(label) < last for label in members),
     )
 
 
-def waiting(labels: Iterable[ReviewedLabel], queue: ReviewSource, most: int | None = None) -> list[ReviewedLabel]:
-    """The draws of a queue without a person's verdict, in the random order; those that were skipped come last."""
-    left = [label for label in _members(labels, queue) if label.reviewed is None]
-    return sorted(left, key=lambda label: (label.queue is not None, _place(label)))[:most]
+def unreviewed(labels: Iterable[ReviewedLabel], queue: ReviewSource, most: int | None = None) -> list[ReviewedLabel]:
+    """Return the draws of a queue that have no person's verdict.
+
+    Args:
+        labels: The labels of all draws.
+        queue: The queue.
+        most: The maximum number to return.
+
+    Returns:
+        The draws in the fixed random order; those that were skipped come last.
+    """
+    remaining = [label for label in _members(labels, queue) if label.reviewed is None]
+    return sorted(remaining, key=lambda label: (label.queue is not None, _order_key(label)))[:most]
 
 
 def _members(labels: Iterable[ReviewedLabel], queue: ReviewSource) -> Sequence[ReviewedLabel]:
     return [
-        label for label in labels if label.graded is QUEUES[queue] and (label.reviewed is None or label.queue is queue)
+        label
+        for label in labels
+        if label.graded is QUEUE_VERDICTS[queue] and (label.reviewed is None or label.queue is queue)
     ]
 
 
-def _place(label: ReviewedLabel) -> bytes:
+def _order_key(label: ReviewedLabel) -> bytes:
     return hashlib.sha256(f"review:{SEED}:{label.name}".encode()).digest()

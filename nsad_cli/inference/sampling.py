@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.generation.cached_sampler import CachedSampler
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampler, Sampling, Task
-from nsad_cli.grading.chains import complete
+from nsad_cli.grading.chains import grade_chains
 from nsad_cli.utils.hashing import content_key
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def sample_all(
                 problem = by_id[chain.problem_id]
                 group.sort(key=lambda item: item.index)
                 # `solve` keeps chains without knowing the gold answer, and checkers improve: judge stored ones again.
-                have[problem.id] = complete(group, problem.answer, checker)
+                have[problem.id] = grade_chains(group, problem.answer, checker)
                 if have[problem.id] != group:
                     store.put(problem, have[problem.id], **key)
             on_progress(done, total, tokens)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
-from nsad_cli.grading.chains import complete
+from nsad_cli.grading.chains import grade_chains
 from nsad_cli.types import Ballot, Chain, Problem
 from nsad_cli.voting.early_stopping import confidence, require_stoppable
-from nsad_cli.voting.rules import BY_RANKER, of_problem, possible_rule, vote
+from nsad_cli.voting.rules import RANKER_RULES, applicable_rule, name_problem_in_errors, vote
 
 if TYPE_CHECKING:
     from nsad_cli.grading.checker import Checker
@@ -79,7 +79,7 @@ class Solver:
         Without a ranker a rule that needs one becomes `sc`, and the solutions' notes say so.
         """
         self.notes: tuple[str, ...] = ()
-        if ranker is None and ask.rule in BY_RANKER:
+        if ranker is None and ask.rule in RANKER_RULES:
             self.notes = (f"no ranker: `sc` instead of `{ask.rule}`",)
             ask = dataclasses.replace(ask, rule="sc")
         if ask.stop_at is not None:
@@ -105,7 +105,7 @@ class Solver:
                 problem, own = waiting[chain.problem_id], [*chains[chain.problem_id], chain]
                 whole = len(own) == wave[-1] + 1
                 # While others are written a process that compares hard answers may start: nothing waits for it here.
-                own = complete(sorted(own, key=lambda item: item.index), problem.answer, self.checker, wait=whole)
+                own = grade_chains(sorted(own, key=lambda item: item.index), problem.answer, self.checker, wait=whole)
                 chains[problem.id] = own = self._scored(problem, own) if whole or watch is not None else own
                 if watch is not None:
                     watch(problem, own)
@@ -126,8 +126,8 @@ class Solver:
 
     def _decide(self, problem: Problem, chains: Sequence[Chain]) -> Solution | None:
         """The solution, where no further chain is wanted."""
-        ask, rule = self.ask, possible_rule(chains, self.ask.rule)
-        with of_problem(problem.question):
+        ask, rule = self.ask, applicable_rule(chains, self.ask.rule)
+        with name_problem_in_errors(problem.question):
             sure = None if ask.stop_at is None else confidence(chains, rule)
             if len(chains) < ask.samples and (sure is None or sure < (ask.stop_at or 1.0)):
                 return None

@@ -6,14 +6,22 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.grading.chains import complete
+from nsad_cli.grading.chains import grade_chains
 from nsad_cli.grading.extract import extract
 from nsad_cli.types import Ballot, Chain, Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
 from nsad_cli.utils.logprobs import log_probability
 from nsad_cli.utils.logs import note
-from nsad_cli.voting.early_stopping import stopped
-from nsad_cli.voting.rules import BY_RANKER, any_right, chain_weights, of_problem, possible_rule, vote, winner_is_right
+from nsad_cli.voting.early_stopping import simulate_early_stop
+from nsad_cli.voting.rules import (
+    RANKER_RULES,
+    any_right,
+    applicable_rule,
+    chain_weights,
+    name_problem_in_errors,
+    vote,
+    winner_is_right,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,8 +71,8 @@ def vote_results(
     how many have no chains. Raises UsageError, naming the problem, where its vote cannot be held, and where no chain
     at all has a score.
     """
-    unscored = sum(possible_rule(chains, rule) != rule for _, chains in problems if chains)
-    if rule in BY_RANKER and unscored == sum(bool(chains) for _, chains in problems) > 0:
+    unscored = sum(applicable_rule(chains, rule) != rule for _, chains in problems if chains)
+    if rule in RANKER_RULES and unscored == sum(bool(chains) for _, chains in problems) > 0:
         chain_weights([chain for _, chains in problems for chain in chains], rule)  # tells that none has one
     if unscored:
         note(f"{unscored} of {len(problems)} problems have no chain with a score: counted by `sc`")
@@ -74,9 +82,9 @@ def vote_results(
     for problem, raw in problems:
         chains = [
             done if known.correct is None else dataclasses.replace(done, correct=known.correct)
-            for done, known in zip(complete(raw, problem.answer, checker), raw, strict=True)
+            for done, known in zip(grade_chains(raw, problem.answer, checker), raw, strict=True)
         ]
-        with of_problem(problem.question or problem.id):
+        with name_problem_in_errors(problem.question or problem.id):
             right = any_right(chains) if rule == "any" else winner_is_right(chains, _ballot(chains, rule))
         results.append((problem, chains, right))
     return results
@@ -92,8 +100,8 @@ def stopped_early(
     """
     found = []
     for problem, chains, _ in results:
-        with of_problem(problem.question or problem.id):
-            found.append(stopped(chains, threshold, wave, possible_rule(chains, rule)))
+        with name_problem_in_errors(problem.question or problem.id):
+            found.append(simulate_early_stop(chains, threshold, wave, applicable_rule(chains, rule)))
     total = sum(len(chains) for _, chains, _ in results)
     return {
         "right": sum(item.right for item in found),
@@ -103,7 +111,7 @@ def stopped_early(
 
 
 def _ballot(chains: Sequence[Chain], rule: str) -> Ballot:
-    return vote(chains, possible_rule(chains, rule))
+    return vote(chains, applicable_rule(chains, rule))
 
 
 def _read(row: dict[str, Any], number: int) -> tuple[Problem, list[Chain], int]:

@@ -11,7 +11,7 @@ from nsad_cli.config import prompts
 from nsad_cli.config.stages import COLLECT, GRADE, stages
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.grading.checker import Checker
-from nsad_cli.grading.grade import GRADER_VERSION, grade, ledger
+from nsad_cli.grading.grade import GRADER_VERSION, count_verdicts, grade
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.verdicts import LABEL
@@ -248,7 +248,7 @@ def grade_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
     if not force and run.done(GRADE.name, key):
         note("grade: already done with these settings")
         with Store(run.store_path) as store:  # people may have reviewed since
-            return {"ledger": ledger(store, params).as_dict()}
+            return {"ledger": count_verdicts(store, params).as_dict()}
     with run.stage(GRADE.name, key) as result, Store(run.store_path) as store, Checker() as checker:
         if force:
             store.verdicts.clear(params)

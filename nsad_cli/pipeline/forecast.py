@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.collection.collect import params_key
 from nsad_cli.collection.quote import Quote, make_quote
 from nsad_cli.grading.checker import Checker
-from nsad_cli.grading.verdicts import judge
+from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.pipeline.collect_stage import collect_key, collected, grade_key, graded_rationales, training_problems
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import RECORDED, Teacher, labels_of, make_teacher
@@ -176,7 +176,7 @@ def judged_forecast(
         chosen += groups[name]
     with Checker() as checker:
         started = time.perf_counter()
-        verdicts = judge([(draw.text, by_id[draw.problem_id].answer, draw.finish) for draw in chosen], checker)
+        verdicts = grade_texts([(draw.text, by_id[draw.problem_id].answer, draw.finish) for draw in chosen], checker)
         seconds = time.perf_counter() - started
     sides = {True: Verdict.CORRECT, False: Verdict.WRONG}
     known = {key: sides[right] for key, right in (labels or {}).items() if key[0] in by_id and not by_id[key[0]].answer}

@@ -1,1 +1,1 @@
-"""Votes taken apart: every rule side by side, what-if, the chains that a result rests on. Pure functions."""
+"""Votes among a problem's chains: rules, early stopping, counterfactuals, minimal flips. Pure functions."""

@@ -1,4 +1,4 @@
-"""Votes drawn: a row an answer, a column a rule, each with its bar; as lines of text with what each part means."""
+"""A bar chart of votes as styled lines of text: one row for each answer, one column for each rule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 
 from nsad_cli.errors import UsageError
 from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, printable, readable
-from nsad_cli.voting.rule_results import ALONE, STAYS, RuleResult
+from nsad_cli.voting.rule_results import NO_FLIP, ONLY_ONE_ANSWER, RuleResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,41 +16,52 @@ if TYPE_CHECKING:
     from nsad_cli.types import Chain
 
 Line = list[tuple[str, str]]
-"""(text, meaning) one after the other; meanings: head, winner, right, wrong, dim, changed, or none."""
-LABEL = 9
-"""The least width of the answers' column."""
-CELL = 10
-"""The least width of a rule's column: a mark, a bar of three, a share."""
-SHORT = {ALONE: "alone", STAYS: "all"}
-"""Why there is no set of chains that turns a vote, for a cell."""
+"""(text, style) pairs; the styles are head, winner, right, wrong, dim, changed and the empty string."""
+MIN_LABEL_WIDTH = 9
+"""The minimum width of the answers' column, in cells."""
+MIN_COLUMN_WIDTH = 10
+"""The minimum width of a rule's column: a mark, a bar of three cells, a share."""
+SHORT_REASONS = {ONLY_ONE_ANSWER: "alone", NO_FLIP: "all"}
+"""Abbreviations, for a table cell, of why no removal of chains changes the winner."""
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of eighths of a cell, padded to its width; more than nothing is never drawn as nothing."""
+    """Draw a bar in eighths of a cell, padded to `width` cells; a positive share is always visible."""
     eighths = max(round(8 * width * share), 1 if share > 0 else 0)
     text = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
     return f"{text:<{width}}"
 
 
 def one_line(text: str) -> str:
-    """Model text in one line, readable and harmless."""
+    """Convert model text to one line without control characters."""
     return " ".join(printable(readable(text)).split())
 
 
-def mark(right: bool | None) -> str:
-    """Right, wrong or not known, as a glyph."""
+def verdict_mark(right: bool | None) -> str:
+    """Return the glyph for right, wrong or unknown."""
     return UNKNOWN if right is None else RIGHT if right else WRONG
 
 
-def fitting(found: Mapping[str, RuleResult | UsageError], width: int, first: str) -> dict[str, RuleResult | UsageError]:
-    """The rules whose columns fit beside the answers, `first` among them; those that could not be held take no room."""
+def visible_rules(
+    found: Mapping[str, RuleResult | UsageError], width: int, first: str
+) -> dict[str, RuleResult | UsageError]:
+    """Select the rules whose columns fit.
+
+    Args:
+        found: Each rule's result or error.
+        width: The available width, in cells.
+        first: The rule to keep in any case.
+
+    Returns:
+        The selected results, and all errors, which take no column.
+    """
     held = [rule for rule, item in found.items() if isinstance(item, RuleResult)]
-    room = max((width - LABEL) // CELL, 1)
+    room = max((width - MIN_LABEL_WIDTH) // MIN_COLUMN_WIDTH, 1)
     before = sorted(held, key=lambda rule: rule != first)[:room]
     return {rule: item for rule, item in found.items() if rule in before or rule not in held}
 
 
-def draw(
+def chart_lines(
     found: Mapping[str, RuleResult | UsageError],
     width: int,
     *,
@@ -58,16 +69,23 @@ def draw(
     before: Mapping[str, tuple[int | None, str]] | None = None,
     most: int | None = None,
 ) -> list[Line]:
-    """Bars by rule, then each rule's margin, how few chains turn it by going, and why a rule could not be held.
+    """Draw the answers' shares by rule, each rule's margin and minimal flip, and why rules could not be applied.
 
-    width: cells. first: the rule that orders the answers. before: each rule's winner (class, answer) as it was; one
-    that is another now is told. most: rows of answers.
+    Args:
+        found: Each rule's result or error.
+        width: The available width, in cells.
+        first: The rule that orders the answers.
+        before: Each rule's former winner (class, answer); a row marks those that have changed.
+        most: The maximum number of answers.
+
+    Returns:
+        The lines, each a list of (text, style) pairs.
     """
     held = {rule: item for rule, item in found.items() if isinstance(item, RuleResult)}
     leading = held.get(first) or next(iter(held.values()), None)
-    names = {} if leading is None else _names(leading)
+    names = {} if leading is None else _answers_by_class(leading)
     longest = max((cell_len(name) for name in names.values()), default=0)
-    label = max(LABEL, min(longest + 3, width - CELL * len(held), 26))
+    label = max(MIN_LABEL_WIDTH, min(longest + 3, width - MIN_COLUMN_WIDTH * len(held), 26))
     cell = min(max((width - label) // max(len(held), 1), 1), 32)
 
     def row(title: str, meaning: str, text: Callable[[str], str]) -> Line:
@@ -78,7 +96,7 @@ def draw(
     for name in list(names)[:most]:
         judged = _right(leading.chains, name) if leading else None
         meaning = {True: "right", False: "wrong", None: ""}[judged]
-        title = set_cell_size(f"{mark(judged)} {names[name]}", label - 1) + " "
+        title = set_cell_size(f"{verdict_mark(judged)} {names[name]}", label - 1) + " "
         lines.append([(title, meaning), *(_cell(item, name, cell) for item in held.values())])
     if not names:
         lines.append([("no chain has an answer", "dim")])
@@ -90,11 +108,11 @@ def draw(
     was = {rule: _was(held[rule], before.get(rule)) for rule in held} if before else {}
     if any(was.values()):
         lines.append(row("was", "changed", lambda rule: f"◂{was[rule]}" if was[rule] else ""))
-    return lines + [[(text, "dim")] for text in _unheld(found)]
+    return lines + [[(text, "dim")] for text in _failure_lines(found)]
 
 
-def _unheld(found: Mapping[str, RuleResult | UsageError]) -> list[str]:
-    """Why rules could not be held, a line a reason."""
+def _failure_lines(found: Mapping[str, RuleResult | UsageError]) -> list[str]:
+    """Why rules could not be applied, one line for each reason."""
     reasons: dict[str, list[str]] = {}
     for rule, item in found.items():
         if isinstance(item, UsageError):
@@ -103,7 +121,7 @@ def _unheld(found: Mapping[str, RuleResult | UsageError]) -> list[str]:
     return [f"{', '.join(rules)} {reason}" for reason, rules in reasons.items()]
 
 
-def _names(item: RuleResult) -> dict[int, str]:
+def _answers_by_class(item: RuleResult) -> dict[int, str]:
     """The answers by their class, the winner first."""
     return {name: one_line(vote.answer) for name, vote in zip(item.classes, item.ballot.votes, strict=True)}
 
@@ -128,12 +146,12 @@ def _margin(item: RuleResult) -> str:
 
 def _rests_on(item: RuleResult) -> str:
     if isinstance(item.flip, str):
-        return SHORT.get(item.flip, "–")
+        return SHORT_REASONS.get(item.flip, "–")
     return f"{len(item.flip)} of {len(item.chains)}"
 
 
 def _was(now: RuleResult, before: tuple[int | None, str] | None) -> str:
-    """The former winner's answer, where another one wins now."""
+    """The former winner's answer if another one wins now, else empty."""
     if before is None or now.winner == before[0]:
         return ""
     return before[1] if before[0] is not None else "none"

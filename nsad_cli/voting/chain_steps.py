@@ -1,4 +1,4 @@
-"""A chain's text by steps, with the tokens of each and how likely they were."""
+"""Splitting a chain's text into steps, with the tokens of each step and their probabilities."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\\$(])")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token's place in the chain's text, and its probability."""
+    """A token's span in the chain's text, and its probability."""
 
     start: int
     end: int
-    likely: float
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A line, or a sentence of a text of one line; `likely` is its tokens' geometric mean probability."""
+    """A line of the text, or a sentence of a text with one line; `probability` is the geometric mean of its tokens'."""
 
     start: int
     end: int
-    likely: float | None
+    probability: float | None
     tokens: tuple[Token, ...]
-    """Those that end in it; the first may begin before it."""
+    """The tokens that end in the step; the first may begin before it."""
 
 
 def chain_steps(chain: Chain) -> list[Step]:
-    """A chain's steps that are not blank: its lines or else its sentences."""
+    """Return a chain's non-blank lines, or its sentences if there is only one line."""
     pieces = _spans(chain.text, re.compile(r"\n+"))
     if len(pieces) == 1:
         pieces = _spans(chain.text, _SENTENCE)
@@ -55,7 +55,7 @@ def chain_steps(chain: Chain) -> list[Step]:
 
 
 def _spans(text: str, between: re.Pattern[str]) -> list[tuple[int, int]]:
-    """Where the pieces of a text stand that are not blank."""
+    """Spans of the non-blank pieces of a text."""
     marks = [0, *(place for found in between.finditer(text) for place in found.span()), len(text)]
     spans = zip(marks[::2], marks[1::2], strict=True)
     return [(start, end) for start, end in spans if text[start:end].strip()]

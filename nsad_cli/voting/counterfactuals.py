@@ -1,4 +1,4 @@
-"""What a vote would be, were some chains not there or did weights count more or less."""
+"""Counterfactual votes: with some chains removed, or with an exponent on the weights."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What is assumed; as it stands: nothing. The conditions hold together."""
+    """Conditions of a counterfactual vote, all of which apply together; the default changes nothing."""
 
     excluded: frozenset[int] = frozenset()
-    """Indices of chains that are left out."""
+    """Indices of excluded chains."""
     only: int | None = None
-    """The one answer class whose chains stay."""
+    """Keep only the chains of this answer class."""
     first: int | None = None
-    """How many chains, in the order of their indices, were drawn."""
+    """Keep only this many chains, the first by index."""
     power: float = 1.0
-    """The exponent of the weights; see `raised`."""
+    """The exponent of the weights; see `with_exponent`."""
 
     @property
-    def nothing(self) -> bool:
-        """Whether all is as it was."""
+    def is_default(self) -> bool:
+        """Whether no condition is set."""
         return self == WhatIf()
 
 
-def kept(chains: Sequence[Chain], what_if: WhatIf) -> list[Chain]:
-    """The chains that are left, by index; the exponent changes none of them."""
+def remaining_chains(chains: Sequence[Chain], what_if: WhatIf) -> list[Chain]:
+    """Return the chains that meet the conditions, by index, with their weights unchanged."""
     return [
         chain
         for chain in sorted(chains, key=lambda chain: chain.index)[: what_if.first]
@@ -43,17 +43,29 @@ def kept(chains: Sequence[Chain], what_if: WhatIf) -> list[Chain]:
     ]
 
 
-def raised(chains: Sequence[Chain], rule: str, power: float) -> list[Chain]:
-    """The chains as a vote by `rule` sees them where every weight is raised to a power.
+def with_exponent(chains: Sequence[Chain], rule: str, power: float) -> list[Chain]:
+    """Raise every weight to a power.
 
-    `sc` has weight 1, whatever the power. `wsc` raises exp(mean log-probability), `asc` the score, `asc-add` 1 + score;
-    a weight below zero keeps its sign, and a chain without a score gets the mean of the raised ones. `best` keeps its
+    `sc` has weight 1 for any power. `wsc` raises exp(mean log-probability), `asc` the score, `asc-add` 1 + score; a
+    negative weight keeps its sign, and a chain without a score gets the mean of the raised weights. `best` keeps its
     order for any power above 0. Power 1 changes nothing; with power 0 every weight is 1: `wsc`, `asc` and `asc-add`
-    then count chains as `sc` does, and `best` takes the first answer. Raises UsageError for a power below zero, and
-    where a raised weight is too great for a number.
+    then count chains as `sc` does, and `best` takes the first answer.
+
+    Args:
+        chains: The chains of one problem.
+        rule: The rule that the weights are for.
+        power: The exponent, at least 0.
+
+    Returns:
+        Copies of the chains from which `vote` computes the raised weights.
+
+    Raises:
+        UsageError: The power is negative or not finite, or a raised weight overflows.
     """
     if not (math.isfinite(power) and power >= 0):
-        raise UsageError(f"{power} cannot be an exponent", "it turns weights over", "give a number of 0 or more")
+        raise UsageError(
+            f"{power} cannot be an exponent", "it would reverse the order of the weights", "give a number of 0 or more"
+        )
     if power == 1 or rule == "sc":
         return list(chains)
     if rule == "wsc":
@@ -77,4 +89,6 @@ def _raise(weight: float, power: float) -> float:
     try:
         return math.copysign(abs(weight) ** power, weight)
     except OverflowError as error:
-        raise UsageError(f"{weight:g} ** {power:g} is too great", "no number holds it", "lower the exponent") from error
+        raise UsageError(
+            f"{weight:g} ** {power:g} is too large", "the result overflows", "lower the exponent"
+        ) from error

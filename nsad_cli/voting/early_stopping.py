@@ -1,4 +1,4 @@
-"""When to stop drawing chains: as soon as the leading answer will most likely stay the leading one.
+"""Early stopping of sampling: stop once the leading answer is likely enough to stay ahead.
 
 Counted votes (`sc`) by adaptive consistency (Aggarwal et al. 2023): with counts v₁ and v₂ of the two leading answers
 and a uniform prior, the share of the first among both follows Beta(v₁+1, v₂+1), and the leader leads for good with
@@ -22,7 +22,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
-from nsad_cli.voting.rules import chain_weights, possible_rule, vote, winner_is_right
+from nsad_cli.voting.rules import applicable_rule, chain_weights, vote, winner_is_right
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from nsad_cli.types import Chain
 
 STOPPABLE = ("sc", "wsc", "asc", "asc-add")
-"""Rules whose votes tell how sure their leader is."""
-HEAVIEST = {"sc": 1.0, "wsc": 1.0, "asc": 1.0, "asc-add": 2.0}
-"""The most that a chain can weigh: a likelihood is at most 1, and so is a ranker's score."""
+"""Rules whose votes give a confidence in the leader."""
+MAX_WEIGHT = {"sc": 1.0, "wsc": 1.0, "asc": 1.0, "asc-add": 2.0}
+"""The maximum weight of a chain: a likelihood is at most 1, and so is a ranker's score."""
 
 
 def require_stoppable(rule: str) -> None:
-    """Raise UsageError for a rule that cannot stop early."""
+    """Raise UsageError if a rule does not support early stopping."""
     if rule not in STOPPABLE:
         raise UsageError(
             f"--stop-at does not go with --rule {rule}",
-            "only a sum of votes tells how sure its leader is: one further chain can always change the single best",
+            "only a sum of votes gives a confidence in its leader: one further chain can always change the single best",
             f"use --rule {', '.join(STOPPABLE[:-1])} or {STOPPABLE[-1]}, or leave --stop-at out",
         )
 
@@ -70,16 +70,18 @@ def sum_is_greater(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def confidence(chains: Sequence[Chain], rule: str = "sc") -> float:
-    """The probability that the answer which leads among these chains leads for good; 1/2 where none has an answer.
+    """Compute the probability that the leading answer stays ahead; 1/2 if no chain has an answer.
 
-    A chain without an answer votes for none, one without weight hardly at all. Raises UsageError where the rule has no
-    such probability, or a weight is missing, below zero, or more than the rule can give.
+    A chain without an answer does not vote, and one with weight zero counts hardly at all.
+
+    Raises:
+        UsageError: The rule has no such probability, or a weight is missing, negative, or above the rule's maximum.
     """
     require_stoppable(rule)
     weights = chain_weights(chains, rule)
     for wrong, what, why in (
         (min(weights.values(), default=0.0) < 0, "below zero", "a chain that counts against its own answer"),
-        (max(weights.values(), default=0.0) > HEAVIEST[rule], "above one", "a scale whose end is not known"),
+        (max(weights.values(), default=0.0) > MAX_WEIGHT[rule], "above one", "a scale whose end is not known"),
     ):
         if wrong:
             raise UsageError(
@@ -101,35 +103,41 @@ def confidence(chains: Sequence[Chain], rule: str = "sc") -> float:
     if not drawn:
         return 0.5
     ahead, behind = ([weight for weight in group if weight > 0] for group in (leader, rival))
-    return sum_is_greater([*ahead, min(drawn)], [*behind, HEAVIEST[rule]])
+    return sum_is_greater([*ahead, min(drawn)], [*behind, MAX_WEIGHT[rule]])
 
 
 def chains_needed(chains: Sequence[Chain], threshold: float, wave: int = 1, rule: str = "sc") -> int:
-    """How many of the chains, drawn in their order and `wave` at a time, are drawn before it may stop.
+    """Count the chains that are sampled, in order and `wave` at a time, before the vote may stop.
 
-    As long as none of those drawn has the score that the rule needs, they are counted.
+    While none of the sampled chains has the score that the rule needs, chains are counted as for `sc`.
+
+    Args:
+        chains: The chains in sampling order.
+        threshold: The confidence at which to stop, from 0 to 1.
+        wave: The number of chains sampled between two checks.
+        rule: The rule.
     """
     for drawn in range(wave, len(chains), wave):
-        if confidence(chains[:drawn], possible_rule(chains[:drawn], rule)) >= threshold:
+        if confidence(chains[:drawn], applicable_rule(chains[:drawn], rule)) >= threshold:
             return drawn
     return len(chains)
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """What stopping early makes of one problem's chains."""
+class EarlyStop:
+    """The effect of early stopping on one problem."""
 
     drawn: int
     right: bool
     same: bool
-    """Whether the answer is that of all chains."""
+    """Whether the answer equals that of the vote of all chains."""
 
 
-def stopped(chains: Sequence[Chain], threshold: float, wave: int, rule: str) -> Stopped:
-    """Draw the chains in their order, as `chains_needed` says, and vote."""
+def simulate_early_stop(chains: Sequence[Chain], threshold: float, wave: int, rule: str) -> EarlyStop:
+    """Stop after `chains_needed` chains, vote, and compare the result with the vote of all chains."""
     drawn = chains_needed(chains, threshold, wave, rule)
     first = chains[:drawn]
-    early, whole = vote(first, possible_rule(first, rule)), vote(chains, rule)
+    early, whole = vote(first, applicable_rule(first, rule)), vote(chains, rule)
     classes = {chain.index: chain.answer_class for chain in chains}
     winners = [[classes[item.chains[0]] for item in ballot.votes[:1]] for ballot in (early, whole)]
-    return Stopped(drawn, winner_is_right(chains, early), winners[0] == winners[1])
+    return EarlyStop(drawn, winner_is_right(chains, early), winners[0] == winners[1])

@@ -13,9 +13,9 @@ winner or, below zero, of the rival. The lead is then least where the scored cha
 (1 + q)·w for the winner's, −(1 − q)·w for the rival's and q·w for the others.
 
 The sum of so many largest gains is convex in q. So the least lead is concave in the swing, and over all swings that a
-total allows it is least at the first or the last: a few rows of sorted gains tell whether a total can turn the vote,
-and bisection finds the first that can. Where the lead is then a tie, the vote itself is asked about the sets that leave
-it. Ties of weights are resolved for its own rule on ties: the winner loses its low indices first, the rival its high.
+total allows it is least at the first or the last: a few rows of sorted gains decide whether a total can turn the vote,
+and bisection finds the first that can. If the lead is then a tie, `vote` decides about the sets that leave it.
+Ties of weights are resolved by its own rule on ties: the winner loses its low indices first, the rival its high.
 """
 
 from __future__ import annotations
@@ -36,15 +36,19 @@ if TYPE_CHECKING:
 
     from nsad_cli.types import Chain
 
-CLOSE = 1e-9
-"""Of all weight: leads below it may be ties, and the vote itself is asked."""
-FEW = 300
-"""Choices of one group's chains that are all tried where only a tie depends on them."""
+TIE_TOLERANCE = 1e-9
+"""Share of the total weight: leads below it may be ties, which `vote` decides."""
+MAX_TIED_CHOICES = 300
+"""The maximum number of choices of one group's chains that are all tried if only a tie depends on them."""
 _Pairs = list[tuple[float, int]]
 
 
 def winning_class(chains: Sequence[Chain], rule: str) -> int | None:
-    """The class that wins a vote; None where no chain has an answer. Raises UsageError as the vote does."""
+    """Return the class that wins a vote; None if no chain has an answer.
+
+    Raises:
+        UsageError: The vote cannot be held.
+    """
     votes = vote(chains, rule).votes
     if not votes:
         return None
@@ -65,7 +69,7 @@ def smallest_flip(chains: Sequence[Chain], rule: str) -> tuple[int, ...] | None:
     if winner is None or not rivals:
         return None
     if rule == "best":
-        return _without_the_best(chains, winner)
+        return _smallest_flip_for_best(chains, winner)
     weights = chain_weights(chains, rule)
     if not any(weights.values()):
         weights = dict.fromkeys(weights, 1.0)  # weights that say nothing: the vote counts chains then
@@ -90,7 +94,7 @@ def smallest_flip(chains: Sequence[Chain], rule: str) -> tuple[int, ...] | None:
         unscored = groups[winner].unscored or groups[rival].unscored  # else no mean is needed, and the others are idle
         others = _Group([pair for pair in everyone.scored if unscored and pair[1] not in inside], [])
         most = len(chains) if best is None else len(best) - 1
-        for removed in _Duel(groups[winner], groups[rival], others, most).candidates():
+        for removed in _RivalSearch(groups[winner], groups[rival], others, most).candidates():
             if winning_class(_without(chains, set(removed)), rule) != winner:
                 best = removed
                 break
@@ -118,8 +122,8 @@ class _Group:
         return [*(index for _, index in self.scored), *self.unscored]
 
 
-class _Duel:
-    """The winner against one rival, where at most `most` chains go."""
+class _RivalSearch:
+    """The search for sets of at most `most` chains whose removal lets one rival pass the winner."""
 
     def __init__(self, winner: _Group, rival: _Group, others: _Group, most: int) -> None:
         self.winner, self.rival, self.others, self.most = winner, rival, others, most
@@ -128,7 +132,7 @@ class _Duel:
         whole = [np.array([weight for weight, _ in group.scored]) for group in (winner, rival, others)]
         self.number = sum(map(len, whole))
         self.lead, self.sum = float(whole[0].sum() - whole[1].sum()), float(sum(part.sum() for part in whole))
-        self.room = CLOSE * float(sum(np.abs(part).sum() for part in whole) or 1.0)
+        self.room = TIE_TOLERANCE * float(sum(np.abs(part).sum() for part in whole) or 1.0)
         # Of a large group no more than the heaviest and the lightest can go.
         near = [part if len(part) <= 2 * most else np.r_[part[:most], part[-most:]] for part in whole]
         self.ends = np.cumsum([len(part) for part in near])
@@ -175,7 +179,7 @@ class _Duel:
         return np.where(allowed, leads, np.inf)
 
     def weightless(self, swing: np.ndarray, scored: np.ndarray) -> np.ndarray:
-        """Whether the least lead is that where all go that weigh something: not for the duel to try."""
+        """Whether the least lead is that where all go that weigh something: not for this search to try."""
         gains = self.gains(self.factor(swing, scored), swing)
         stays = np.sort(gains, axis=1)[np.arange(len(gains)), -scored - 1]
         none: np.ndarray = gains[:, self.weights != 0].min(axis=1, initial=np.inf) > stays + self.room
@@ -202,7 +206,7 @@ class _Duel:
         bare = [*winner.unscored[: max(swing, 0)], *rival.unscored[len(rival.unscored) + min(swing, 0) :]]
         mean_counts = len(bare) < len(winner.unscored) + len(rival.unscored)
         splits = self.splits(swing, scored, q, mean_counts)
-        few = FEW // len(splits)
+        few = MAX_TIED_CHOICES // len(splits)
         lightest = sorted(winner.scored)
         # Of the rival the last go, the lightest or the heaviest, and among equals the highest index.
         heaviest = sorted(rival.scored, key=lambda pair: (-pair[0], -pair[1]))
@@ -226,10 +230,12 @@ class _Duel:
             for a in range(min(most[0], scored), least[0] - 1, -1)
             for d in range(max(least[1], scored - a - most[2]), min(most[1], scored - a - least[2]) + 1)
         ]
-        idle = mean_counts and min(abs(q), abs(1 + q), abs(1 - q)) < CLOSE  # weights may gain nothing and move the mean
+        idle = (
+            mean_counts and min(abs(q), abs(1 + q), abs(1 - q)) < TIE_TOLERANCE
+        )  # weights may gain nothing and move the mean
         if abs(bar) <= self.room and not idle:
             return found[:1]  # what gains the same weighs nothing: the winner's are the best to lose, then the others'
-        if len(found) > FEW:
+        if len(found) > MAX_TIED_CHOICES:
             return [end(found, key=lambda split: split[i]) for i in range(3) for end in (max, min)]
         return found
 
@@ -240,14 +246,14 @@ def _choices(above: _Pairs, below: _Pairs, number: int, factor: float, few: int)
     The choice leaves the lead as it is then, but may decide a tie, by the mean, a single weight or the first index.
     More than a few are not all tried.
     """
-    if abs(factor) >= CLOSE or number in (0, len(above)):
+    if abs(factor) >= TIE_TOLERANCE or number in (0, len(above)):
         return [above[:number] if factor > 0 else below[:number]]
     if math.comb(len(above), number) > few:
         return [above[:number], below[:number]]
     return [list(choice) for choice in itertools.combinations(above, number)]
 
 
-def _without_the_best(chains: Sequence[Chain], winner: int) -> tuple[int, ...]:
+def _smallest_flip_for_best(chains: Sequence[Chain], winner: int) -> tuple[int, ...]:
     """For `best`: what stands in the way of a rival's best chain; where they are level, of its lower index."""
     answered = [chain for chain in chains if chain.answer_class is not None]
     if any(chain.weight is None for chain in answered):

@@ -1,26 +1,26 @@
-"""Which problems are worth a look: what their votes say in short, queues of them, and two sides compared."""
+"""Summaries of each problem's votes, filters over them, and the comparison of two sides."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nsad_cli.voting.rule_results import RuleResult, standings
+from nsad_cli.voting.rule_results import RuleResult, rule_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nsad_cli.types import Chain
 
-SHOWN = ("sc", "wsc", "asc")
-"""The rules side by side, of which a queue tells disagreement."""
-NEAR = 0.2
-"""A margin at most so great is a small one."""
+DEFAULT_RULES = ("sc", "wsc", "asc")
+"""The rules shown side by side; the filter `disagree` compares their winners."""
+SMALL_MARGIN = 0.2
+"""The largest margin that counts as small, as a share of the votes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Won:
-    """What a rule made of a problem."""
+class Winner:
+    """The winner of a problem's vote by one rule."""
 
     answer: str | None
     answer_class: int | None
@@ -30,31 +30,31 @@ class Won:
 
 @dataclass(frozen=True, slots=True)
 class ProblemResult:
-    """A problem's votes in short; `won` holds the rules that could be held."""
+    """A summary of a problem's votes; `winners` holds the rules that could be applied."""
 
     problem_id: str
     chains: int
     any_right: bool
-    won: dict[str, Won]
+    winners: dict[str, Winner]
 
-    def by(self, rule: str) -> Won | None:
-        """What the rule made of it, or `sc` where it could not be held (as `nsad solve` does)."""
-        return self.won.get(rule) or self.won.get("sc")
+    def winner_by(self, rule: str) -> Winner | None:
+        """The winner by a rule, or by `sc` if the rule could not be applied (as in `nsad solve`)."""
+        return self.winners.get(rule) or self.winners.get("sc")
 
 
-def outcome(problem_id: str, chains: Sequence[Chain], rules: Sequence[str]) -> ProblemResult:
-    """Hold the votes."""
-    won = {
-        rule: Won(held.ballot.answer, held.winner, held.right, held.margin)
-        for rule, held in standings(chains, rules).items()
+def problem_result(problem_id: str, chains: Sequence[Chain], rules: Sequence[str]) -> ProblemResult:
+    """Hold a vote by each rule, and summarise the results."""
+    winners = {
+        rule: Winner(held.ballot.answer, held.winner, held.right, held.margin)
+        for rule, held in rule_results(chains, rules).items()
         if isinstance(held, RuleResult)
     }
-    return ProblemResult(problem_id, len(chains), any(chain.correct for chain in chains), won)
+    return ProblemResult(problem_id, len(chains), any(chain.correct for chain in chains), winners)
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemFilter:
-    """Problems with something in common; `holds` gets an outcome and the rule that decides."""
+    """A named condition on problems; `holds` takes a summary and the rule whose winner counts."""
 
     name: str
     what: str
@@ -62,42 +62,53 @@ class ProblemFilter:
 
 
 def _disagree(found: ProblemResult, rule: str) -> bool:
-    winners = [found.won[name].answer_class for name in dict.fromkeys((*SHOWN, rule)) if name in found.won]
+    winners = [
+        found.winners[name].answer_class for name in dict.fromkeys((*DEFAULT_RULES, rule)) if name in found.winners
+    ]
     return len(set(winners)) > 1
 
 
 def _gold_loses(found: ProblemResult, rule: str) -> bool:
-    won = found.by(rule)
+    won = found.winner_by(rule)
     return found.any_right and won is not None and won.right is False
 
 
 def _near(found: ProblemResult, rule: str) -> bool:
-    won = found.by(rule)
-    return won is not None and won.margin is not None and won.margin <= NEAR
+    won = found.winner_by(rule)
+    return won is not None and won.margin is not None and won.margin <= SMALL_MARGIN
 
 
-def _no_answer(found: ProblemResult, rule: str) -> bool:
-    return found.chains > 0 and all(won.answer_class is None for won in found.won.values())
+def _no_answer(found: ProblemResult, _rule: str) -> bool:
+    return found.chains > 0 and all(won.answer_class is None for won in found.winners.values())
 
 
-QUEUES = (
-    ProblemFilter("all", "all problems", lambda found, rule: True),
+PROBLEM_FILTERS = (
+    ProblemFilter("all", "all problems", lambda _found, _rule: True),
     ProblemFilter("disagree", "rules disagree", _disagree),
     ProblemFilter("gold-loses", "a right chain loses", _gold_loses),
-    ProblemFilter("near", f"margin of {NEAR:.0%} or less", _near),
+    ProblemFilter("near", f"margin of {SMALL_MARGIN:.0%} or less", _near),
     ProblemFilter("no-answer", "no chain has an answer", _no_answer),
 )
 
 
-def ordered(queue: ProblemFilter, outcomes: Sequence[ProblemResult], rule: str) -> list[ProblemResult]:
-    """A queue's problems: the nearest first where it is about margins, else in their order."""
+def matching_problems(queue: ProblemFilter, outcomes: Sequence[ProblemResult], rule: str) -> list[ProblemResult]:
+    """Return the problems that pass a filter.
+
+    Args:
+        queue: The filter.
+        outcomes: Summaries of all problems.
+        rule: The rule whose winner counts.
+
+    Returns:
+        The summaries that pass, smallest margin first for the filter `near`, else in their order.
+    """
     found = [item for item in outcomes if queue.holds(item, rule)]
     if queue.name == "near":
-        found.sort(key=lambda item: (won.margin or 0.0) if (won := item.by(rule)) else 1.0)
+        found.sort(key=lambda item: (won.margin or 0.0) if (won := item.winner_by(rule)) else 1.0)
     return found
 
 
-COMPARED = {
+TRANSITIONS = {
     "all": "all that both have",
     "fixed": "wrong here, right there",
     "broke": "right here, wrong there",
@@ -105,11 +116,11 @@ COMPARED = {
     "both-wrong": "both wrong",
     "unknown": "no gold answer",
 }
-"""What can become of a problem between two sides."""
+"""How a problem's result can differ between two sides."""
 
 
-def became(here: Won | None, there: Won | None) -> str:
-    """What became of a problem from one side to the other, a key of COMPARED."""
+def transition(here: Winner | None, there: Winner | None) -> str:
+    """Classify a problem by whether each side answers it rightly; a key of TRANSITIONS."""
     if here is None or there is None or here.right is None or there.right is None:
         return "unknown"
     if here.right:

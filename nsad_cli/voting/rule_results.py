@@ -1,4 +1,4 @@
-"""What each rule makes of a problem's chains: winner, shares, margin, right or wrong, how near it was."""
+"""The result of a problem's vote by each rule: winner, shares, margin, correctness and how close it was."""
 
 from __future__ import annotations
 
@@ -7,81 +7,99 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
-from nsad_cli.voting.counterfactuals import raised
+from nsad_cli.voting.counterfactuals import with_exponent
 from nsad_cli.voting.minimal_flip import smallest_flip
-from nsad_cli.voting.rules import RULES, chain_weights, chains_to_turn, vote, winner_is_right
+from nsad_cli.voting.rules import RULES, chain_weights, chains_to_overturn, vote, winner_is_right
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nsad_cli.types import Ballot, Chain
 
-ALONE = "no chain states another answer"
-STAYS = "no removal lets another answer win"
+ONLY_ONE_ANSWER = "no chain states another answer"
+NO_FLIP = "no removal lets another answer win"
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """A vote that was held."""
+    """The result of a vote by one rule."""
 
     chains: tuple[Chain, ...]
-    """As the vote saw them: what is left of them, their weights raised."""
+    """The chains that took part, with the exponent applied to their weights."""
     ballot: Ballot
     classes: tuple[int, ...]
     """The answer class of each of the ballot's votes."""
     shares: tuple[float, ...]
-    """Of all weight above zero, in the ballot's order; for `best`, of the answers' highest scores."""
+    """Shares of all positive weight, in the ballot's order; for `best`, of the answers' highest scores."""
     right: bool | None
-    """Whether the winner is the gold answer; None where that is not known."""
+    """Whether the winner is the gold answer; None if that is not known."""
 
     @property
     def rule(self) -> str:
-        """The rule."""
+        """The name of the rule."""
         return self.ballot.rule
 
     @property
     def winner(self) -> int | None:
-        """The winner's class; None where no chain has an answer."""
+        """The winner's class; None if no chain has an answer."""
         return self.classes[0] if self.classes else None
 
     @property
     def margin(self) -> float | None:
-        """The share of the first less that of the second; None where no chain has an answer."""
+        """The share of the first answer minus that of the second; None if no chain has an answer."""
         if not self.shares:
             return None
         return self.shares[0] - (self.shares[1] if len(self.shares) > 1 else 0.0)
 
     @cached_property
     def weights(self) -> dict[int, float]:
-        """Each chain's weight, by index."""
+        """Each chain's weight, by chain index."""
         return chain_weights(self.chains, self.rule)
 
     @cached_property
-    def turn(self) -> int | None:
-        """How many of the winner's chains had to say the second answer to turn it; None where it stands alone."""
-        return chains_to_turn(self.chains, self.ballot)
+    def votes_to_overturn(self) -> int | None:
+        """How many of the winner's chains would have to state the second answer for it to win; None without one."""
+        return chains_to_overturn(self.chains, self.ballot)
 
     @cached_property
     def flip(self) -> tuple[int, ...] | str:
-        """The fewest chains without which another answer wins; else the reason why there is no such set."""
+        """The smallest set of chains whose removal makes another answer win, or the reason why there is none."""
         if len(self.classes) < 2:
-            return ALONE if self.classes else "no chain has an answer"
+            return ONLY_ONE_ANSWER if self.classes else "no chain has an answer"
         try:
-            return smallest_flip(self.chains, self.rule) or STAYS
+            return smallest_flip(self.chains, self.rule) or NO_FLIP
         except UsageError as error:
             return error.why
 
 
-def standings(
+def rule_results(
     chains: Sequence[Chain], rules: Sequence[str] = RULES, power: float = 1.0
 ) -> dict[str, RuleResult | UsageError]:
-    """Every rule's vote among these chains; a rule that cannot be held gives the error that says why."""
-    return {rule: _standing(chains, rule, power) for rule in rules}
+    """Hold a vote by each rule.
+
+    Args:
+        chains: The chains of one problem.
+        rules: The rules to apply.
+        power: The exponent of the weights; see `with_exponent`.
+
+    Returns:
+        For each rule its result, or the error that says why it cannot be applied.
+    """
+    return {rule: _result_or_error(chains, rule, power) for rule in rules}
 
 
-def standing(chains: Sequence[Chain], rule: str, power: float = 1.0) -> RuleResult:
-    """One rule's vote, with weights raised to a power (see `raised`). Raises UsageError where it cannot be held."""
-    seen = tuple(raised(chains, rule, power))
+def rule_result(chains: Sequence[Chain], rule: str, power: float = 1.0) -> RuleResult:
+    """Hold a vote by one rule.
+
+    Args:
+        chains: The chains of one problem.
+        rule: The rule to apply.
+        power: The exponent of the weights; see `with_exponent`.
+
+    Raises:
+        UsageError: The rule cannot be applied to these chains.
+    """
+    seen = tuple(with_exponent(chains, rule, power))
     ballot = vote(seen, rule)
     class_of = {chain.index: chain.answer_class for chain in seen}
     classes = tuple(found for item in ballot.votes if (found := class_of[item.chains[0]]) is not None)
@@ -89,9 +107,9 @@ def standing(chains: Sequence[Chain], rule: str, power: float = 1.0) -> RuleResu
     return RuleResult(seen, ballot, classes, _shares(seen, ballot), winner_is_right(seen, ballot) if known else None)
 
 
-def _standing(chains: Sequence[Chain], rule: str, power: float) -> RuleResult | UsageError:
+def _result_or_error(chains: Sequence[Chain], rule: str, power: float) -> RuleResult | UsageError:
     try:
-        return standing(chains, rule, power)
+        return rule_result(chains, rule, power)
     except UsageError as error:
         return error
 

@@ -1,4 +1,4 @@
-"""Votes: chains with weights → a ballot. Pure functions; answer classes are given."""
+"""Voting rules: from weighted chains with known answer classes to a ballot. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 RULES = ("sc", "wsc", "asc", "asc-add", "best")
-BY_RANKER = ("asc", "asc-add", "best")
+RANKER_RULES = ("asc", "asc-add", "best")
 """Rules that need a ranker's scores."""
-NAMED = 60
-"""Characters of a problem in an error."""
+MAX_NAME_CHARS = 60
+"""The maximum number of characters of a problem that an error quotes."""
 Weights = dict[int, float]
 """A weight for each chain's index."""
 
@@ -27,14 +27,15 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
 
     `sc` counts chains (self-consistency, Wang et al. 2023); `wsc` weighs a chain by exp(mean token log-probability);
     `asc` by the ranker's score, `asc-add` by 1 + score (section 3.3 of the paper); `best` takes the class of the chain
-    with the highest score. A chain without an answer votes for none. Ties go to the class with the highest single
+    with the highest score. A chain without an answer does not vote. Ties go to the class with the highest single
     weight (not for `sc`), then (where sums are zero, to the larger class, then) to the lowest chain index. The share is
-    of all weight above zero: rankers of ours give no other, recorded scores below zero count as they stand.
+    of all weight above zero: the built-in rankers give no other; recorded negative scores count as they are.
 
     A further vote for the winner never unseats it, with one exception: a chain that the ranker could not score gets the
     mean of those that it could, so a further score moves what such chains weigh, and with it another answer may win.
 
-    Raises UsageError where the rule's weights are missing.
+    Raises:
+        UsageError: The weights that the rule needs are missing.
     """
     weights = chain_weights(chains, rule)
     members: dict[int, list[Chain]] = {}
@@ -48,7 +49,7 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
     def strength(group: list[Chain]) -> tuple[float, float, int, int]:
         own = [weights[chain.index] for chain in group]
         total = max(own) if best_rule else math.fsum(own)  # fsum: exact, so that order never matters
-        size = len(own) if total == 0 and not best_rule else 0  # weights that say nothing: as `sc` counts
+        size = len(own) if total == 0 and not best_rule else 0  # all weights are zero: count chains as `sc` does
         return (-total, -max(own) if rule != "sc" else 0.0, -size, group[0].index)
 
     ranked = sorted(members.values(), key=strength)
@@ -67,11 +68,20 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
 
 
 def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
-    """Each chain's weight under a rule; a chain that the ranker could not score gets its problem's mean.
+    """Compute each chain's weight under a rule.
 
-    For `wsc` a chain that can vote for nothing needs no log-probability; without one its weight is 0.
+    A chain that the ranker could not score gets the mean of its problem's scores. For `wsc` a chain without an answer
+    needs no log-probability; its weight is 0 then.
 
-    Raises UsageError where the weights that the rule needs are missing or not finite.
+    Args:
+        chains: The chains of one problem.
+        rule: The rule.
+
+    Returns:
+        The weights by chain index.
+
+    Raises:
+        UsageError: The rule is unknown, or the weights that it needs are missing or not finite.
     """
     if rule not in RULES:
         raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(RULES)}")
@@ -89,15 +99,18 @@ def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
     return {chain.index: adjust(mean if chain.weight is None else chain.weight) for chain in chains}
 
 
-def possible_rule(chains: Sequence[Chain], rule: str) -> str:
-    """The rule, or `sc` where it needs scores and none of a problem's chains has one."""
-    return "sc" if rule in BY_RANKER and all(chain.weight is None for chain in chains) else rule
+def applicable_rule(chains: Sequence[Chain], rule: str) -> str:
+    """The rule, or `sc` if the rule needs scores and no chain has one."""
+    return "sc" if rule in RANKER_RULES and all(chain.weight is None for chain in chains) else rule
 
 
-def chains_to_turn(chains: Sequence[Chain], ballot: Ballot) -> int | None:
-    """How near a vote was: the fewest of the winner's chains that, had they given the second answer, turn it.
+def chains_to_overturn(chains: Sequence[Chain], ballot: Ballot) -> int | None:
+    """Count the fewest of the winner's chains that would have to state the second answer for it to win.
 
-    The heaviest go first; ties count as they do in the vote. None where nothing else was voted for.
+    The heaviest chains are moved first; ties are broken as in `vote`.
+
+    Returns:
+        The number of chains; None if there is no second answer.
     """
     if len(ballot.votes) < 2:
         return None
@@ -114,8 +127,8 @@ def chains_to_turn(chains: Sequence[Chain], ballot: Ballot) -> int | None:
     raise AssertionError("unreachable: the second answer has all of the winner's chains")
 
 
-def decisive(chains: Sequence[Chain], ballot: Ballot) -> list[float]:
-    """What each of a ballot's votes was ranked by, in their order: its weight, under `best` its highest score."""
+def ranking_weights(chains: Sequence[Chain], ballot: Ballot) -> list[float]:
+    """What each vote of a ballot was ranked by, in order: its weight or, for `best`, its highest score."""
     if ballot.rule != "best":
         return [item.weight for item in ballot.votes]
     weights = chain_weights(chains, ballot.rule)
@@ -123,12 +136,12 @@ def decisive(chains: Sequence[Chain], ballot: Ballot) -> list[float]:
 
 
 def any_right(chains: Sequence[Chain]) -> bool:
-    """Whether any chain is right: the upper bound of all rules, none to answer by."""
+    """Whether any chain is right: an upper bound for all rules (an oracle), not a rule."""
     return any(chain.correct for chain in chains)
 
 
 def winner_is_right(chains: Sequence[Chain], ballot: Ballot) -> bool:
-    """Whether the winning class holds the gold answer."""
+    """Whether the winning class is equivalent to the gold answer."""
     if not ballot.votes:
         return False
     winners = set(ballot.votes[0].chains)
@@ -148,11 +161,11 @@ def _logprob(chain: Chain) -> float:
 
 
 @contextlib.contextmanager
-def of_problem(name: str) -> Iterator[None]:
-    """Name the problem whose vote cannot be held, in the UsageError that says so."""
+def name_problem_in_errors(name: str) -> Iterator[None]:
+    """Add the problem's name to a UsageError raised by its vote."""
     try:
         yield
     except UsageError as error:
         line = " ".join(name.split())
-        shown = line if len(line) <= NAMED else line[: NAMED - 1] + "…"
+        shown = line if len(line) <= MAX_NAME_CHARS else line[: MAX_NAME_CHARS - 1] + "…"
         raise UsageError(error.what, f"{error.why}; the problem is `{shown}`", error.fix) from error

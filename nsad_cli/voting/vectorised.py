@@ -1,4 +1,4 @@
-"""Many problems' votes at once: as `vote` holds them, in arrays; where two answers are all but level, by `vote`."""
+"""Votes of many problems at once in NumPy arrays; near ties are decided by the exact `vote`."""
 
 from __future__ import annotations
 
@@ -8,37 +8,49 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nsad_cli.types import Chain
-from nsad_cli.voting.problem_filters import ProblemResult, Won, outcome
+from nsad_cli.voting.problem_filters import ProblemResult, Winner, problem_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Row = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
+ChainRow = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
 """A chain without its text: problem, index, answer, class, whether it is right, log-probabilities (32-bit floats),
-weight. A problem's rows stand together, by index."""
-LEVEL = 1e-9
-"""Answers whose weights differ by less, of the greater one, are voted for again exactly."""
+weight. A problem's rows are adjacent, sorted by index."""
+TIE_TOLERANCE = 1e-9
+"""Relative difference of two answers' weights below which the exact vote decides."""
 
 
-def outcomes(rows: Sequence[Row], rules: Sequence[str]) -> list[ProblemResult]:
-    """Each problem's votes in short, in the order of the rows: as `queues.outcome` gives them."""
+def problem_results(rows: Sequence[ChainRow], rules: Sequence[str]) -> list[ProblemResult]:
+    """Summarise the votes of many problems; equal to `problem_filters.problem_result` for each.
+
+    Args:
+        rows: The chains, grouped by problem and sorted by index within it.
+        rules: The rules to apply.
+
+    Returns:
+        One summary for each problem, in the order of the rows.
+    """
     if not rows:
         return []
     ids = [row[0] for row in rows]
     starts = [0, *(i for i in range(1, len(rows)) if ids[i] != ids[i - 1])]
     ends = [*starts[1:], len(rows)]
-    held = _Held(rows, np.array(starts), rules)
+    held = _VectorisedVotes(rows, np.array(starts), rules)
     found = []
     for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
         if held.unsure[place]:
-            found.append(outcome(ids[start], [_chain(row) for row in rows[start:end]], rules))
+            found.append(problem_result(ids[start], [_chain(row) for row in rows[start:end]], rules))
         else:
             found.append(ProblemResult(ids[start], end - start, bool(held.any_right[place]), dict(held.won(place))))
     return found
 
 
 def mean_logprobs(blobs: Sequence[bytes]) -> np.ndarray:
-    """The mean of each blob of 32-bit floats; NaN for an empty one. [n]"""
+    """Compute the mean of each blob of 32-bit floats.
+
+    Returns:
+        An array of shape [len(blobs)]; NaN for an empty blob.
+    """
     lengths = np.array([len(blob) // 4 for blob in blobs], dtype=int)
     means, filled = np.full(len(blobs), np.nan), np.flatnonzero(lengths)
     if len(filled):
@@ -48,10 +60,10 @@ def mean_logprobs(blobs: Sequence[bytes]) -> np.ndarray:
     return means
 
 
-class _Held:
-    """Every rule's votes over the rows; arrays by problem."""
+class _VectorisedVotes:
+    """The votes by every rule over all rows; the arrays have one element for each problem."""
 
-    def __init__(self, rows: Sequence[Row], starts: np.ndarray, rules: Sequence[str]) -> None:
+    def __init__(self, rows: Sequence[ChainRow], starts: np.ndarray, rules: Sequence[str]) -> None:
         count = len(starts)
         self._rows = rows
         self._of = np.repeat(np.arange(count), np.diff([*starts, len(rows)]))
@@ -74,22 +86,22 @@ class _Held:
         self._group_right = np.maximum.reduceat(right[self._order], self._groups) if len(self._groups) else right[:0]
         self._tables = {rule: self._hold(rule, starts) for rule in rules}
 
-    def won(self, place: int) -> Iterator[tuple[str, Won]]:
-        """A problem's winner by each rule that can be held."""
+    def won(self, place: int) -> Iterator[tuple[str, Winner]]:
+        """Yield (rule, winner) for each rule that can be applied to a problem."""
         for rule, (possible, winner, margin) in self._tables.items():
             if not possible[place]:
                 continue
             group = winner[place]
             known = bool(self._known[place])
             if group < 0:
-                yield rule, Won(None, None, False if known else None, None)
+                yield rule, Winner(None, None, False if known else None, None)
                 continue
             answer = self._rows[self._first[group]][2] or ""
             right = bool(self._group_right[group] > 0) if known else None
-            yield rule, Won(answer, int(self._class[group]), right, float(margin[place]))
+            yield rule, Winner(answer, int(self._class[group]), right, float(margin[place]))
 
     def _weights(self, rule: str, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(each row's weight, each problem's whether the rule can be held)."""
+        """Return each row's weight, and for each problem whether the rule can be applied."""
         count = len(starts)
         if rule == "sc":
             return np.ones(len(self._rows)), np.ones(count, dtype=bool)
@@ -104,7 +116,7 @@ class _Held:
         return weights + (rule == "asc-add"), (number > 0) & ~infinite
 
     def _hold(self, rule: str, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(possible, the winner's group or -1, the margin) of each problem."""
+        """Return for each problem whether the rule can be applied, the winning group (or -1), and the margin."""
         count = len(starts)
         weights, possible = self._weights(rule, starts)
         winner, margin = np.full(count, -1), np.zeros(count)
@@ -123,7 +135,7 @@ class _Held:
         has_second = (second > leads) & (owner[second] == owner[leads])
         ahead, behind = total[ranked[leads]], np.where(has_second, total[ranked[second]], 0.0)
         if rule != "sc":
-            level = has_second & (np.abs(ahead - behind) <= LEVEL * np.maximum(np.abs(ahead), np.abs(behind)))
+            level = has_second & (np.abs(ahead - behind) <= TIE_TOLERANCE * np.maximum(np.abs(ahead), np.abs(behind)))
             self.unsure[owner[leads]] |= level & possible[owner[leads]]
         positive = np.add.reduceat(np.maximum(total[ranked], 0.0), leads)
         gap = np.maximum(ahead, 0.0) - np.maximum(behind, 0.0)
@@ -131,7 +143,7 @@ class _Held:
         return possible, winner, margin
 
 
-def _chain(row: Row) -> Chain:
+def _chain(row: ChainRow) -> Chain:
     problem_id, index, answer, answer_class, correct, blob, weight = row
     logprobs = array("f")
     logprobs.frombytes(blob)

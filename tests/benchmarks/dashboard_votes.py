@@ -18,9 +18,9 @@ from nsad_cli.dashboard.screens.votes import VotesView
 from nsad_cli.runs.run import FORMAT
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Problem
-from nsad_cli.voting.chain_sets import chain_sets, open_store, survey
+from nsad_cli.voting.chain_sets import chain_sets, iter_results, open_store
 from nsad_cli.voting.minimal_flip import smallest_flip
-from nsad_cli.voting.problem_filters import SHOWN
+from nsad_cli.voting.problem_filters import DEFAULT_RULES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +96,11 @@ def _without_a_screen(run: Path) -> dict[str, float]:
         chosen = chain_sets(store)[-1]
         problems = store.problems(**chosen.key)
         listed = time.perf_counter()
-        found = {key: value for part in survey(store, chosen, chosen.ranker, SHOWN) for key, value in part.items()}
+        found = {
+            key: value
+            for part in iter_results(store, chosen, chosen.ranker, DEFAULT_RULES)
+            for key, value in part.items()
+        }
         counted = time.perf_counter()
         assert len(found) == len(problems) == len(store.problems_containing("problem", **chosen.key))
     return {

@@ -109,7 +109,7 @@ def measure(sample: int, seconds: int) -> dict[str, Any]:
             "math_verify_wrong": Counter(reason(*pair, outcome == "equal") for pair, outcome in apart),
             "unlisted": unknown,
             "seconds": seconds,
-            "processes": checker._count,
+            "processes": checker._max_workers,
             "cores": os.cpu_count(),
         },
     }

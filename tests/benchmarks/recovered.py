@@ -17,7 +17,7 @@ from typing import Any
 
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.extract import extract
-from nsad_cli.grading.verdicts import judge
+from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.types import Finish, Verdict
 from nsad_cli.utils.latex import last_boxed
 from tests.benchmarks.grading import FILES, rationales
@@ -58,7 +58,7 @@ def measure(printed: int) -> dict[str, Any]:
         for name in FILES:
             items = rationales(name)
             print(f"{name}: {len(items)} rationales …", file=sys.stderr)
-            judged = judge([(text, gold, Finish.STOP) for text, gold in items], checker)
+            judged = grade_texts([(text, gold, Finish.STOP) for text, gold in items], checker)
             alone = [boxed_alone(text, gold) for text, gold in items]
             right = [item.verdict is Verdict.CORRECT for item in judged]
             recovered = [item for item, ours, reference in zip(items, right, alone, strict=True) if ours > reference]

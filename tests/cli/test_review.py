@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nsad_cli.cli.review import screen
-from nsad_cli.grading.review_session import Item
+from nsad_cli.grading.review_session import QueuedReview
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewItem, ReviewSource
 from nsad_cli.types import Problem
@@ -150,7 +150,7 @@ LINES = st.text("a \n", max_size=400)
 def test_any_text_is_harmless_and_fits(question: str, text: str, answer: str, width: int, height: int | None) -> None:
     problem = Problem("p", question, answer, "test", subject=answer, level=question)
     doubt = ReviewItem(problem, "teacher\x1b[0m", text, answer, answer)
-    lines = screen(Item(1, ReviewSource.DISPUTED, 3, 41), doubt, width, height)
+    lines = screen(QueuedReview(1, ReviewSource.DISPUTED, 3, 41), doubt, width, height)
     assert height is None or len(lines) <= height
     assert all(line.cell_len <= width for line in lines)
     steering = {"Cc", "Cf", "Cs", "Zl", "Zp"}

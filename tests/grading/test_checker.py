@@ -12,7 +12,7 @@ from nsad_cli.grading.answer_classes import answer_classes
 from nsad_cli.grading.checker import Checker, Equivalence
 from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
-from nsad_cli.grading.verdicts import judge
+from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.types import Finish, Verdict
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_verdicts(checker: Checker) -> None:
         (r"The answer is 5. \boxed{6}", "5", Finish.STOP, Verdict.DISPUTED),
         (r"The answer is 1/2. \boxed{0.5}", "0.5", Finish.STOP, Verdict.CORRECT),
     ]
-    judged = judge([(text, gold, finish) for text, gold, finish, _ in cases], checker)
+    judged = grade_texts([(text, gold, finish) for text, gold, finish, _ in cases], checker)
     assert [item.verdict for item in judged] == [verdict for *_, verdict in cases]
 
 
@@ -126,7 +126,7 @@ IN_WORDS = [
 
 def test_answers_in_words(checker: Checker) -> None:
     """A right number among words never lands in D−; what states no answer is no wrong one."""
-    judged = judge([(text, gold, Finish.STOP) for text, gold, _ in IN_WORDS], checker)
+    judged = grade_texts([(text, gold, Finish.STOP) for text, gold, _ in IN_WORDS], checker)
     found = {case[0]: item.verdict for case, item in zip(IN_WORDS, judged, strict=True)}
     assert found == {text: verdict for text, _, verdict in IN_WORDS}
 

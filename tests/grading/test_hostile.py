@@ -16,7 +16,7 @@ from nsad_cli.grading.checker import Checker, Equivalence
 from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
 from nsad_cli.grading.extract import extract
-from nsad_cli.grading.verdicts import judge
+from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.types import Finish, Verdict
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def workers() -> list[psutil.Process]:
 def test_each_gets_a_verdict_in_time_and_the_next_answer_is_graded(checker: Checker, name: str) -> None:
     text = ANSWERS[name]
     started = time.monotonic()
-    judged = judge([(rf"So \boxed{{{text}}}", "5", Finish.STOP), (f"#### {text}", "5", Finish.STOP)], checker)
+    judged = grade_texts([(rf"So \boxed{{{text}}}", "5", Finish.STOP), (f"#### {text}", "5", Finish.STOP)], checker)
     assert time.monotonic() - started < 2 * SECONDS + 10  # two pairs at most, and a worker's restart
     assert all(item.verdict in Verdict and item.verdict is not Verdict.CORRECT for item in judged) or "5" in text
     assert checker.equivalent([(text, text)]) == [Equivalence.EQUAL]
@@ -135,7 +135,7 @@ def test_runs_of_digits_are_decided_beside_every_kind_of_gold(gold: str, answer:
 @pytest.mark.slow
 def test_no_worker_grows_past_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under a limit of 1 GB, asked what fills memory, straight past the cheap deciders."""
-    monkeypatch.setattr(checker_module, "MEMORY", 2**30)
+    monkeypatch.setattr(checker_module, "MEMORY_LIMIT_BYTES", 2**30)
     monkeypatch.setattr(checker_module, "decide", lambda a, b: Decision.OPEN)
     peak = 0
     with Checker(seconds=SECONDS, workers=1) as checker:
@@ -169,7 +169,7 @@ def test_a_megabyte_of_markers_is_read_in_seconds(checker: Checker, text: str) -
     started = time.monotonic()
     extract(text)
     extract(text, "5")
-    judge([(text, "5", Finish.STOP)], checker)
+    grade_texts([(text, "5", Finish.STOP)], checker)
     assert time.monotonic() - started < 30
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nsad_cli.grading.checker import Checker
-from nsad_cli.grading.verdicts import judge
+from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.types import Finish
 
 if TYPE_CHECKING:
@@ -333,4 +333,4 @@ def checker() -> Iterator[Checker]:
 
 @pytest.mark.parametrize(("text", "gold", "verdicts"), CASES)
 def test_verdict(checker: Checker, text: str, gold: str, verdicts: str) -> None:
-    assert judge([(text, gold, Finish.STOP)], checker)[0].verdict.value in verdicts.split()
+    assert grade_texts([(text, gold, Finish.STOP)], checker)[0].verdict.value in verdicts.split()

@@ -12,7 +12,7 @@ import pytest
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
-from nsad_cli.grading.verdicts import judge
+from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.teachers.recorded import SOLVERS
 from nsad_cli.types import Finish, Verdict
 from nsad_cli.utils.latex import last_boxed
@@ -31,7 +31,7 @@ def test_agrees_with_is_correct_on_all_gsm8k_solutions(data: Path) -> None:
     ]
     expected = [row[solver]["is_correct"] for row in rows for solver in SOLVERS]
     with Checker() as checker:
-        judged = judge(items, checker)
+        judged = grade_texts(items, checker)
     assert len(items) == 5276
     assert [item.verdict is Verdict.CORRECT for item in judged] == expected
 
@@ -54,7 +54,7 @@ def test_no_gpt4_chain_that_ends_in_the_right_answer_is_wrong(data: Path) -> Non
     assert len(ends_right) > 1_500
     sample = random.Random(0).sample(items, 3_000)
     with Checker() as checker:
-        judged = judge([*ends_right, *sample], checker)
+        judged = grade_texts([*ends_right, *sample], checker)
     assert Verdict.WRONG not in {item.verdict for item in judged[: len(ends_right)]}
     counts = {verdict: sum(item.verdict is verdict for item in judged[len(ends_right) :]) for verdict in Verdict}
     assert counts[Verdict.CORRECT] > 0.65 * len(sample)

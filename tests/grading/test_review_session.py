@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsad_cli.errors import NsadError
-from nsad_cli.grading.review_session import VERDICTS, Settling, items
+from nsad_cli.grading.review_session import VERDICTS, ReviewSession, review_items
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewSource
 from nsad_cli.types import Verdict
@@ -28,26 +28,26 @@ def test_any_keys(keys: list[str]) -> None:
         assert store.reviews.labels("k", [Verdict.DISPUTED]) == [
             label for label in before if label.graded is Verdict.DISPUTED
         ]
-        settling = Settling(items(before, sample=1))
-        assert [item.queue for item in settling.items] == [ReviewSource.DISPUTED] * 2 + [ReviewSource.SAMPLE]
+        session = ReviewSession(review_items(before, sample=1))
+        assert [item.queue for item in session.items] == [ReviewSource.DISPUTED] * 2 + [ReviewSource.SAMPLE]
         said: list[tuple[int, str]] = []
         for key in keys:
-            place = settling.place
+            place = session.position
             if key == "u":
-                settling.undo(store)
-                assert settling.place == (said.pop()[0] if said else place)
+                session.undo(store)
+                assert session.position == (said.pop()[0] if said else place)
             elif key == "j":
-                settling.jump()
-                assert settling.place == max(place, 2)
+                session.skip_to_sample()
+                assert session.position == max(place, 2)
             else:
-                settling.settle(store, key)
+                session.record(store, key)
                 said += [(place, key)] if place < 3 else []
-                assert settling.place == min(place + 1, 3)
+                assert session.position == min(place + 1, 3)
             assert {label.key: label.reviewed for label in store.reviews.labels("k") if label.queue} == {
-                settling.items[place].key: VERDICTS[key] for place, key in said
+                session.items[place].key: VERDICTS[key] for place, key in said
             }
-        while settling.settled:
-            settling.undo(store)
+        while session.history:
+            session.undo(store)
         assert store.reviews.labels("k") == before
 
 
@@ -55,11 +55,11 @@ def test_a_store_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     with Store(path) as store:
         fill(store, DRAWS)
-        settling = Settling(items(store.reviews.labels("k")))
-        settling.settle(store, "c")
+        session = ReviewSession(review_items(store.reviews.labels("k")))
+        session.record(store, "c")
     with Store(path, read_only=True) as store:
-        for act in (lambda: settling.settle(store, "w"), lambda: settling.undo(store)):
+        for act in (lambda: session.record(store, "w"), lambda: session.undo(store)):
             with pytest.raises(NsadError, match="readonly"):
                 act()
-            assert settling.place == 1
-            assert settling.settled == [(0, "c")]
+            assert session.position == 1
+            assert session.history == [(0, "c")]

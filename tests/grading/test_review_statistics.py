@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsad_cli.grading.checker import Checker
-from nsad_cli.grading.grade import grade, ledger
-from nsad_cli.grading.review_statistics import Findings, findings, waiting
+from nsad_cli.grading.grade import count_verdicts, grade
+from nsad_cli.grading.review_statistics import ReviewSummary, summarise_reviews, unreviewed
 from nsad_cli.pipeline.pipeline import Pipeline, run_stages
 from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import Store
@@ -72,7 +72,7 @@ def test_a_review_changes_its_own_draw_alone_and_outlives_every_regrading(
         again = data.draw(st.lists(st.sampled_from(list(Verdict)), min_size=len(graded), max_size=len(graded)))
         regrade(store, again, "2")
         assert effective(store) == expected(again)
-        counted = ledger(store, "k").by_verdict()
+        counted = count_verdicts(store, "k").by_verdict()
         assert sum(counted.values()) == len(graded)
         assert counted == {v.value: list(expected(again).values()).count(v) for v in expected(again).values()}
         for key in keys:
@@ -127,7 +127,7 @@ def test_the_estimate_against_numbers_worked_by_hand() -> None:
     half width 1.96/1.07683 · √(0.06·0.94/50 + 3.8415/10000) = 1.82014 · √0.00151215 = 0.070779;
     so 0.020614 … 0.162172 of 8,440: 173.98 … 1368.7, outward 173 … 1369.
     """
-    found = Findings(8440, {"correct": 3, "wrong": 46, "bad_gold": 1}, 0, 0)
+    found = ReviewSummary(8440, {"correct": 3, "wrong": 46, "bad_gold": 1}, 0, 0)
     assert found.reviewed == 50
     assert found.right == 3
     assert found.estimate == pytest.approx(506.4)
@@ -137,7 +137,7 @@ def test_the_estimate_against_numbers_worked_by_hand() -> None:
 
 
 def test_without_a_review_there_is_no_number() -> None:
-    found = Findings(8440, {}, 2, 0)
+    found = ReviewSummary(8440, {}, 2, 0)
     assert found.estimate is None
     assert found.interval is None
     assert found.as_dict()["estimate"] is None
@@ -148,7 +148,7 @@ def test_without_a_review_there_is_no_number() -> None:
 def test_the_interval_holds_nothing_that_the_reviews_rule_out(draws: int, data: st.DataObject) -> None:
     reviewed = data.draw(st.integers(1, draws))
     right = data.draw(st.integers(0, reviewed))
-    found = Findings(draws, {"correct": right, "wrong": reviewed - right}, 0, 0)
+    found = ReviewSummary(draws, {"correct": right, "wrong": reviewed - right}, 0, 0)
     assert found.interval is not None
     assert found.estimate is not None
     low, high = found.interval
@@ -164,10 +164,10 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     for n in range(400):
         right = set(random.Random(n).sample(range(1000), 60))
         labels = [ReviewedLabel(i, f"{n}:{i}", Verdict.WRONG) for i in range(1000)]
-        for label in waiting(labels, ReviewSource.SAMPLE, 80):
+        for label in unreviewed(labels, ReviewSource.SAMPLE, 80):
             verdict = Verdict.CORRECT if label.key in right else Verdict.WRONG
             labels[label.key] = ReviewedLabel(label.key, label.name, Verdict.WRONG, ReviewSource.SAMPLE, verdict)
-        low, high = findings(labels, ReviewSource.SAMPLE).interval or (0, 0)
+        low, high = summarise_reviews(labels, ReviewSource.SAMPLE).interval or (0, 0)
         covered += low <= 60 <= high
     assert 0.93 <= covered / 400 <= 1
 
@@ -182,18 +182,18 @@ def test_only_the_random_sample_counts_for_d_minus() -> None:
         ReviewedLabel(4, "e", Verdict.DISPUTED, ReviewSource.DISPUTED, Verdict.CORRECT),
         ReviewedLabel(5, "f", Verdict.DISPUTED),
     ]
-    wrong = findings(labels, ReviewSource.SAMPLE)
+    wrong = summarise_reviews(labels, ReviewSource.SAMPLE)
     assert (wrong.draws, wrong.reviewed, wrong.right, wrong.skipped) == (3, 1, 0, 1)
-    disputed = findings(labels, ReviewSource.DISPUTED)
+    disputed = summarise_reviews(labels, ReviewSource.DISPUTED)
     assert (disputed.draws, disputed.reviewed, disputed.right) == (2, 1, 1)
 
 
 def test_the_order_is_fixed_and_what_is_new_comes_first() -> None:
     labels = [ReviewedLabel(i, f"draw {i}", Verdict.WRONG) for i in range(50)]
-    order = [label.key for label in waiting(labels, ReviewSource.SAMPLE)]
+    order = [label.key for label in unreviewed(labels, ReviewSource.SAMPLE)]
     assert order != sorted(order)
     assert sorted(order) == list(range(50))
-    assert [label.key for label in waiting(reversed(labels), ReviewSource.SAMPLE, 5)] == order[:5]
+    assert [label.key for label in unreviewed(reversed(labels), ReviewSource.SAMPLE, 5)] == order[:5]
     last = order[9]
     seen = [
         ReviewedLabel(label.key, label.name, Verdict.WRONG, ReviewSource.SAMPLE, Verdict.WRONG)
@@ -201,15 +201,15 @@ def test_the_order_is_fixed_and_what_is_new_comes_first() -> None:
         else label
         for label in labels
     ]
-    assert findings(seen, ReviewSource.SAMPLE).unseen == 0
+    assert summarise_reviews(seen, ReviewSource.SAMPLE).unseen == 0
     fewer = [ReviewedLabel(i, f"draw {i}", Verdict.WRONG) if i == order[2] else seen[i] for i in range(50)]
-    assert findings(fewer, ReviewSource.SAMPLE).unseen == 1
-    assert waiting(fewer, ReviewSource.SAMPLE, 1)[0].key == order[2]
+    assert summarise_reviews(fewer, ReviewSource.SAMPLE).unseen == 1
+    assert unreviewed(fewer, ReviewSource.SAMPLE, 1)[0].key == order[2]
     skipped = [
         ReviewedLabel(i, seen[i].name, Verdict.WRONG, ReviewSource.SAMPLE, None) if i == last else seen[i]
         for i in range(50)
     ]
-    assert waiting(skipped, ReviewSource.SAMPLE)[-1].key == last
+    assert unreviewed(skipped, ReviewSource.SAMPLE)[-1].key == last
 
 
 # --- later stages --------------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def test_training_after_a_review_trains_again(tiny_llama: Path, tmp_path: Path) 
     before, _ = negative()
     assert negative()[1]
     with Store(run.store_path) as store:
-        first, second, *_ = waiting(store.reviews.labels(params), ReviewSource.DISPUTED)
+        first, second, *_ = unreviewed(store.reviews.labels(params), ReviewSource.DISPUTED)
         store.reviews.record(first.key, None, ReviewSource.DISPUTED)
         assert negative()[1], "who skips changes nothing"
         store.reviews.record(second.key, Verdict.WRONG, ReviewSource.DISPUTED)

@@ -10,7 +10,7 @@ import pytest
 from nsad_cli.errors import UsageError
 from nsad_cli.generation.cached_sampler import CachedSampler
 from nsad_cli.generation.sampler import Sampling, Task
-from nsad_cli.grading.chains import complete
+from nsad_cli.grading.chains import grade_chains
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.sampling import Subject, sample_all, sampling_key
 from nsad_cli.inference.solver import Solver, VoteSettings
@@ -138,10 +138,10 @@ def test_the_last_number_of_a_chain_that_was_cut_off_is_no_answer(
 ) -> None:
     """Nor is it where an earlier version has stored it as one, and as right."""
     cut = Chain("p", 0, text, "2" if stored else None, Finish.LENGTH, correct=True if stored else None)
-    (done,) = complete([cut], "2", checker)
+    (done,) = grade_chains([cut], "2", checker)
     assert (done.answer, done.answer_class, done.correct) == (answer, 0 if answer else None, answer is not None)
     whole = dataclasses.replace(cut, answer=None, finish=Finish.STOP)
-    assert complete([whole], "2", checker)[0].answer == ("2" if text.strip() else None)
+    assert grade_chains([whole], "2", checker)[0].answer == ("2" if text.strip() else None)
     if answer is None:
         assert vote([done], "sc").answer is None
 

@@ -10,8 +10,8 @@ import pytest
 from nsad_cli.errors import NsadError
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Problem
-from nsad_cli.voting.chain_sets import chain_sets, default_set, find_problem, open_store, survey
-from nsad_cli.voting.problem_filters import SHOWN, outcome
+from nsad_cli.voting.chain_sets import chain_sets, default_set, find_problem, iter_results, open_store
+from nsad_cli.voting.problem_filters import DEFAULT_RULES, problem_result
 from tests.helpers.vote_run import FIRST, GREEDY, PROBLEMS, SAMPLED, SECOND, chains_of, make_run
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def test_sets_rankers_and_defaults(path: Path) -> None:
         sets = chain_sets(store)
     by_model = {item.model: item for item in sets}
     assert by_model["base"].key == GREEDY
-    assert not by_model["base"].several
+    assert not by_model["base"].has_votes
     assert by_model["base"].ranker is None
     assert by_model["nce"].key == SAMPLED
     assert by_model["nce"].rankers == (FIRST, SECOND)
@@ -45,31 +45,31 @@ def test_sets_rankers_and_defaults(path: Path) -> None:
 
 @pytest.mark.parametrize("ranker", [None, FIRST, SECOND])
 def test_every_problem_is_voted_on_as_if_alone(path: Path, ranker: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsad_cli.voting.chain_sets.PART", 2)
+    monkeypatch.setattr("nsad_cli.voting.chain_sets.BATCH_SIZE", 2)
     with open_store(path) as store:
         chosen = default_set(chain_sets(store))
         assert chosen is not None
-        parts = list(survey(store, chosen, ranker, SHOWN))
+        parts = list(iter_results(store, chosen, ranker, DEFAULT_RULES))
         assert [len(part) for part in parts] == [2, 2, 1]
         found = {key: value for part in parts for key, value in part.items()}
         for problem in PROBLEMS.values():
-            expected = outcome(problem.id, store.get(problem.id, ranker=ranker, **SAMPLED), SHOWN)
+            expected = problem_result(problem.id, store.get(problem.id, ranker=ranker, **SAMPLED), DEFAULT_RULES)
             one = found[problem.id]
-            assert (one.chains, one.any_right, one.won.keys()) == (
+            assert (one.chains, one.any_right, one.winners.keys()) == (
                 expected.chains,
                 expected.any_right,
-                expected.won.keys(),
+                expected.winners.keys(),
             )
-            for rule, won in one.won.items():
-                margin = expected.won[rule].margin
-                assert won == dataclasses.replace(expected.won[rule], margin=won.margin)
+            for rule, won in one.winners.items():
+                margin = expected.winners[rule].margin
+                assert won == dataclasses.replace(expected.winners[rule], margin=won.margin)
                 assert won.margin == (None if margin is None else pytest.approx(margin))
 
 
 def test_an_empty_set(path: Path) -> None:
     with open_store(path) as store:
         gone = dataclasses.replace(chain_sets(store)[0], sampling="gone")
-        assert list(survey(store, gone, None, SHOWN)) == [{}]
+        assert list(iter_results(store, gone, None, DEFAULT_RULES)) == [{}]
 
 
 def test_a_text_is_found_in_questions_and_chains(path: Path) -> None:
@@ -111,4 +111,4 @@ def test_a_store_that_is_damaged_further_in(path: Path) -> None:
     with pytest.raises(NsadError, match="chain store"), open_store(path) as store:
         chosen = default_set(chain_sets(store))
         assert chosen is not None
-        list(survey(store, chosen, SECOND, SHOWN))
+        list(iter_results(store, chosen, SECOND, DEFAULT_RULES))

@@ -24,12 +24,12 @@ def test_tokens_belong_to_the_step_in_which_they_end() -> None:
     chain = Chain("p", 0, "ab cd\nef", None, offsets=(2, 5, 6, 8, 8), logprobs=(-1.0, -2.0, -9.0, -0.5, -0.25))
     first, second = chain_steps(chain)
     assert [(token.start, token.end) for token in first.tokens] == [(0, 2), (2, 5)]
-    assert first.likely == pytest.approx(math.exp(-1.5))
-    assert first.tokens[0].likely == pytest.approx(math.exp(-1))
+    assert first.probability == pytest.approx(math.exp(-1.5))
+    assert first.tokens[0].probability == pytest.approx(math.exp(-1))
     assert [(token.start, token.end) for token in second.tokens] == [(6, 8), (8, 8)], "the last is the end's"
-    assert second.likely == pytest.approx(math.exp(-0.375))
+    assert second.probability == pytest.approx(math.exp(-0.375))
     bare = chain_steps(Chain("p", 0, "ab\ncd", None))
-    assert [(step.likely, step.tokens) for step in bare] == [(None, ()), (None, ())]
+    assert [(step.probability, step.tokens) for step in bare] == [(None, ()), (None, ())]
 
 
 @given(
@@ -41,4 +41,4 @@ def test_no_place_is_too_strange(text: str, offsets: list[int], logprobs: list[f
     steps = chain_steps(Chain("p", 0, text, None, offsets=tuple(offsets), logprobs=tuple(logprobs)))
     for step in steps:
         assert 0 <= step.start < step.end <= len(text)
-        assert all(step.start < token.end <= step.end and 0 <= token.likely <= 1 for token in step.tokens)
+        assert all(step.start < token.end <= step.end and 0 <= token.probability <= 1 for token in step.tokens)

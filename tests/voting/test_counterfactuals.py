@@ -13,12 +13,19 @@ from hypothesis import strategies as st
 
 from nsad_cli.errors import UsageError
 from nsad_cli.types import Chain
-from nsad_cli.voting.counterfactuals import WhatIf, kept, raised
+from nsad_cli.voting.counterfactuals import WhatIf, remaining_chains, with_exponent
 from nsad_cli.voting.minimal_flip import winning_class
-from nsad_cli.voting.problem_filters import QUEUES, ProblemResult, Won, became, ordered, outcome
-from nsad_cli.voting.rule_results import ALONE, RuleResult, standing, standings
+from nsad_cli.voting.problem_filters import (
+    PROBLEM_FILTERS,
+    ProblemResult,
+    Winner,
+    matching_problems,
+    problem_result,
+    transition,
+)
+from nsad_cli.voting.rule_results import ONLY_ONE_ANSWER, RuleResult, rule_result, rule_results
 from nsad_cli.voting.rules import RULES, vote, winner_is_right
-from nsad_cli.voting.vectorised import Row, outcomes
+from nsad_cli.voting.vectorised import ChainRow, problem_results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +69,7 @@ def plain(names: str, weights: Sequence[float | None] = (), logprob: float | Non
     return chains_of(items)
 
 
-def rows_of(chains: Sequence[Chain]) -> list[Row]:
+def rows_of(chains: Sequence[Chain]) -> list[ChainRow]:
     return [
         (
             chain.problem_id,
@@ -80,13 +87,13 @@ def rows_of(chains: Sequence[Chain]) -> list[Row]:
 @given(st.lists(ITEMS.filter(bool), max_size=6))
 def test_many_at_once_are_as_one_by_one(problems: list[list[Item]]) -> None:
     chains = [[_shifted(chain) for chain in chains_of(items, str(i))] for i, items in enumerate(problems)]
-    found = outcomes([row for own in chains for row in rows_of(own)], RULES)
-    expected = [outcome(own[0].problem_id, own, RULES) for own in chains]
+    found = problem_results([row for own in chains for row in rows_of(own)], RULES)
+    expected = [problem_result(own[0].problem_id, own, RULES) for own in chains]
     assert [item.problem_id for item in found] == [item.problem_id for item in expected]
     for one, other in zip(found, expected, strict=True):
-        assert (one.chains, one.any_right, set(one.won)) == (other.chains, other.any_right, set(other.won))
-        for rule, won in one.won.items():
-            them = other.won[rule]
+        assert (one.chains, one.any_right, set(one.winners)) == (other.chains, other.any_right, set(other.winners))
+        for rule, won in one.winners.items():
+            them = other.winners[rule]
             assert (won.answer, won.answer_class, won.right) == (them.answer, them.answer_class, them.right), rule
             assert won.margin == pytest.approx(them.margin, abs=1e-6)
 
@@ -104,14 +111,16 @@ def test_an_exponent_of_one_changes_nothing_and_of_zero_counts(items: list[Item]
         expected = vote(chains, rule)
     except UsageError:
         with pytest.raises(UsageError):
-            standing(chains, rule)
+            rule_result(chains, rule)
         return
-    assert standing(chains, rule).ballot == expected
+    assert rule_result(chains, rule).ballot == expected
     if rule != "best":
-        assert standing(chains, rule, 0.0).classes == standing(chains, "sc").classes
+        assert rule_result(chains, rule, 0.0).classes == rule_result(chains, "sc").classes
     elif expected.votes:
-        assert standing(chains, rule, 0.0).winner == min(c.answer_class for c in chains if c.answer_class is not None)
-        assert standing(chains, rule, 2.5).winner == standing(chains, rule).winner or _level(chains)
+        assert rule_result(chains, rule, 0.0).winner == min(
+            c.answer_class for c in chains if c.answer_class is not None
+        )
+        assert rule_result(chains, rule, 2.5).winner == rule_result(chains, rule).winner or _level(chains)
 
 
 def _level(chains: Sequence[Chain]) -> bool:
@@ -121,58 +130,61 @@ def _level(chains: Sequence[Chain]) -> bool:
 
 def test_exponents_by_hand() -> None:
     chains = plain("ab", [0.5, 0.25])
-    assert standing(chains, "asc", 2.0).weights == {0: 0.25, 1: 0.0625}
-    assert standing(chains, "asc-add", 2.0).weights == {0: pytest.approx(2.25), 1: pytest.approx(1.5625)}
-    assert standing(chains, "wsc", 2.0).weights == {0: pytest.approx(math.exp(-1.5)), 1: pytest.approx(math.exp(-1.5))}
-    assert standing(chains, "sc", 2.0).weights == {0: 1.0, 1: 1.0}
+    assert rule_result(chains, "asc", 2.0).weights == {0: 0.25, 1: 0.0625}
+    assert rule_result(chains, "asc-add", 2.0).weights == {0: pytest.approx(2.25), 1: pytest.approx(1.5625)}
+    assert rule_result(chains, "wsc", 2.0).weights == {
+        0: pytest.approx(math.exp(-1.5)),
+        1: pytest.approx(math.exp(-1.5)),
+    }
+    assert rule_result(chains, "sc", 2.0).weights == {0: 1.0, 1: 1.0}
     below = [dataclasses.replace(chain, weight=-2.0) for chain in chains]
-    assert standing(below, "asc", 3.0).weights == {0: -8.0, 1: -8.0}
+    assert rule_result(below, "asc", 3.0).weights == {0: -8.0, 1: -8.0}
     half = plain("abc", [0.5, None, 1.0])
-    assert standing(half, "asc", 2.0).weights[1] == pytest.approx((0.25 + 1.0) / 2), "the mean of the raised scores"
+    assert rule_result(half, "asc", 2.0).weights[1] == pytest.approx((0.25 + 1.0) / 2), "the mean of the raised scores"
     for power in (-1.0, math.nan, math.inf):
         with pytest.raises(UsageError):
-            raised(chains, "asc", power)
-    with pytest.raises(UsageError, match="too great"):
-        standing([dataclasses.replace(chains[0], weight=1e300)], "asc", 8.0)
+            with_exponent(chains, "asc", power)
+    with pytest.raises(UsageError, match="too large"):
+        rule_result([dataclasses.replace(chains[0], weight=1e300)], "asc", 8.0)
 
 
 def test_what_is_left() -> None:
     chains = plain("abab.")
-    assert [c.index for c in kept(chains[::-1], WhatIf())] == [0, 1, 2, 3, 4]
-    assert WhatIf().nothing
-    assert [c.index for c in kept(chains, WhatIf(excluded=frozenset({1, 9})))] == [0, 2, 3, 4]
-    assert [c.index for c in kept(chains, WhatIf(only=1))] == [1, 3]
-    assert [c.index for c in kept(chains, WhatIf(first=3, excluded=frozenset({0})))] == [1, 2]
+    assert [c.index for c in remaining_chains(chains[::-1], WhatIf())] == [0, 1, 2, 3, 4]
+    assert WhatIf().is_default
+    assert [c.index for c in remaining_chains(chains, WhatIf(excluded=frozenset({1, 9})))] == [0, 2, 3, 4]
+    assert [c.index for c in remaining_chains(chains, WhatIf(only=1))] == [1, 3]
+    assert [c.index for c in remaining_chains(chains, WhatIf(first=3, excluded=frozenset({0})))] == [1, 2]
     # The class is named by a chain that is gone: the others are still one class.
-    rest = kept(plain("aba"), WhatIf(excluded=frozenset({0})))
+    rest = remaining_chains(plain("aba"), WhatIf(excluded=frozenset({0})))
     assert winning_class(rest, "sc") == 1
-    assert standing(rest, "sc").ballot.votes[1].chains == (2,)
+    assert rule_result(rest, "sc").ballot.votes[1].chains == (2,)
 
 
 def test_margins_and_how_near() -> None:
     chains = plain("aaabb", [0.5, 0.1, 0.1, 0.9, 0.2])
-    sc, asc, best = (standing(chains, rule) for rule in ("sc", "asc", "best"))
+    sc, asc, best = (rule_result(chains, rule) for rule in ("sc", "asc", "best"))
     assert sc.margin == pytest.approx(0.2)
     assert sc.right is True
-    assert sc.turn == 1
+    assert sc.votes_to_overturn == 1
     assert sc.flip == (0, 1)
     assert asc.margin == pytest.approx(0.4 / 1.8)
     assert asc.right is False
     assert asc.flip == (3,)
     assert best.shares == pytest.approx((0.9 / 1.4, 0.5 / 1.4))
     assert best.flip == (3,)
-    assert standing(plain("aa"), "sc").flip == ALONE
-    assert standing(plain("aa"), "sc").margin == 1.0
-    nothing = standing(plain(".."), "sc")
+    assert rule_result(plain("aa"), "sc").flip == ONLY_ONE_ANSWER
+    assert rule_result(plain("aa"), "sc").margin == 1.0
+    nothing = rule_result(plain(".."), "sc")
     assert (nothing.winner, nothing.margin, nothing.right) == (None, None, False)
     assert "answer" in str(nothing.flip)
-    only_scored = standing(plain("aab", [0.5, 0.5, None]), "asc")
+    only_scored = rule_result(plain("aab", [0.5, 0.5, None]), "asc")
     assert only_scored.flip == "no removal lets another answer win", "without them no score is left to vote by"
-    assert standing([dataclasses.replace(c, correct=None) for c in chains], "sc").right is None
+    assert rule_result([dataclasses.replace(c, correct=None) for c in chains], "sc").right is None
 
 
 def test_a_rule_that_cannot_be_held_says_why() -> None:
-    found = standings(plain("ab", logprob=None))
+    found = rule_results(plain("ab", logprob=None))
     assert isinstance(found["sc"], RuleResult)
     assert isinstance(found["wsc"], UsageError)
     assert "log-probabilities" in found["wsc"].what
@@ -189,8 +201,10 @@ def test_queues() -> None:
         "sure": plain("aaaa", [0.5] * 4),
         "silent": plain("..", [0.5] * 2),
     }
-    found = [outcome(name, chains, RULES) for name, chains in given.items()]
-    queues = {queue.name: [item.problem_id for item in ordered(queue, found, "sc")] for queue in QUEUES}
+    found = [problem_result(name, chains, RULES) for name, chains in given.items()]
+    queues = {
+        queue.name: [item.problem_id for item in matching_problems(queue, found, "sc")] for queue in PROBLEM_FILTERS
+    }
     assert queues == {
         "all": list(given),
         "disagree": ["apart"],
@@ -198,17 +212,19 @@ def test_queues() -> None:
         "near": ["level"],
         "no-answer": ["silent"],
     }
-    by_score = {queue.name: [item.problem_id for item in ordered(queue, found, "asc")] for queue in QUEUES}
+    by_score = {
+        queue.name: [item.problem_id for item in matching_problems(queue, found, "asc")] for queue in PROBLEM_FILTERS
+    }
     assert by_score["gold-loses"] == ["apart", "gold loses"]
 
 
 def test_what_became() -> None:
-    right, wrong, unknown = (Won("x", 0, known, 1.0) for known in (True, False, None))
-    assert [became(wrong, right), became(right, wrong), became(right, right), became(wrong, wrong)] == [
+    right, wrong, unknown = (Winner("x", 0, known, 1.0) for known in (True, False, None))
+    assert [transition(wrong, right), transition(right, wrong), transition(right, right), transition(wrong, wrong)] == [
         "fixed",
         "broke",
         "both-right",
         "both-wrong",
     ]
-    assert became(right, unknown) == became(None, right) == "unknown"
-    assert ProblemResult("p", 1, True, {"sc": right}).by("asc") == right
+    assert transition(right, unknown) == transition(None, right) == "unknown"
+    assert ProblemResult("p", 1, True, {"sc": right}).winner_by("asc") == right

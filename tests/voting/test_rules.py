@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from nsad_cli.errors import UsageError
 from nsad_cli.types import Chain
 from nsad_cli.voting.rules import (
-    BY_RANKER,
+    RANKER_RULES,
     RULES,
     any_right,
+    applicable_rule,
     chain_weights,
-    chains_to_turn,
-    possible_rule,
+    chains_to_overturn,
     vote,
     winner_is_right,
 )
@@ -127,19 +127,23 @@ def test_weights_that_are_none(weight: float) -> None:
 
 def test_how_near_a_vote_was() -> None:
     chains = made([("7", 0.2, -0.1), ("7", 0.1, -0.1), ("8", 0.9, -0.1), ("7", 0.9, -0.1), (None, 0.9, 0.0)])
-    assert chains_to_turn(chains, vote(chains, "sc")) == 1  # 3 to 1: with 2 to 2 the tie is 8's, by its lowest index
-    assert chains_to_turn(chains, vote(chains, "asc")) == 1
+    assert (
+        chains_to_overturn(chains, vote(chains, "sc")) == 1
+    )  # 3 to 1: with 2 to 2 the tie is 8's, by its lowest index
+    assert chains_to_overturn(chains, vote(chains, "asc")) == 1
     five = made([("a", 0.5, -1.0)] * 5 + [("b", 0.5, -1.0)])
-    assert chains_to_turn(five, vote(five, "sc")) == 2  # 5 to 1; with two of them turned 3 to 3, a tie for b's index 0
-    assert chains_to_turn(five[:5], vote(five[:5], "sc")) is None
-    assert chains_to_turn([], vote([], "sc")) is None
+    assert (
+        chains_to_overturn(five, vote(five, "sc")) == 2
+    )  # 5 to 1; with two of them turned 3 to 3, a tie for b's index 0
+    assert chains_to_overturn(five[:5], vote(five[:5], "sc")) is None
+    assert chains_to_overturn([], vote([], "sc")) is None
 
 
 @pytest.mark.parametrize("rule", ["asc", "asc-add", "best"])
 def test_without_any_score_votes_are_counted(rule: str) -> None:
-    assert possible_rule([chain(0, "a"), chain(1, "b")], rule) == "sc"
-    assert possible_rule([chain(0, "a"), chain(1, "b", 0.5)], rule) == rule
-    assert possible_rule([chain(0, "a")], "wsc") == "wsc"
+    assert applicable_rule([chain(0, "a"), chain(1, "b")], rule) == "sc"
+    assert applicable_rule([chain(0, "a"), chain(1, "b", 0.5)], rule) == rule
+    assert applicable_rule([chain(0, "a")], "wsc") == "wsc"
 
 
 def test_unknown_rule() -> None:
@@ -183,7 +187,7 @@ HALF_SCORED = st.lists(
 )
 
 
-@given(HALF_SCORED, st.sampled_from(BY_RANKER), st.none() | st.sampled_from([0.0, 0.25, 0.75, 1.0]))
+@given(HALF_SCORED, st.sampled_from(RANKER_RULES), st.none() | st.sampled_from([0.0, 0.25, 0.75, 1.0]))
 def test_only_the_mean_of_the_unscored_can_unseat_a_winner(
     items: list[tuple[str | None, float | None]], rule: str, weight: float | None
 ) -> None:
@@ -219,7 +223,7 @@ def test_so_many_turned_chains_turn_a_vote_and_fewer_do_not(
 ) -> None:
     chains = made(items)
     ballot = vote(chains, rule)
-    count = chains_to_turn(chains, ballot)
+    count = chains_to_overturn(chains, ballot)
     assert (count is None) == (len(ballot.votes) < 2)
     if count is None:
         return

@@ -76,12 +76,12 @@ class LiveVotes:
 
         from nsad_cli.cli.render.votes import ballot_table, chains_table
         from nsad_cli.errors import UsageError
-        from nsad_cli.voting.rules import possible_rule, vote
+        from nsad_cli.voting.rules import applicable_rule, vote
 
         chains, room = self._chains, max(self._console.height - AROUND, 2)
         parts: list[Any] = []
         with contextlib.suppress(UsageError):  # a rule whose weights the engine does not give: told at the end
-            ballot = vote(chains, possible_rule(chains, self.ask.rule))
+            ballot = vote(chains, applicable_rule(chains, self.ask.rule))
             most = min(MAX_VOTES, max(room // 2, 1))
             if chains:
                 parts.append(chains_table(chains, ballot, max(room - min(len(ballot.votes), most), 1)))

@@ -65,7 +65,7 @@ def conclusion(solution: Solution, ask: VoteSettings) -> list[str]:
 def _margin(solution: Solution) -> list[str]:
     """How near the vote was to going the other way."""
     from nsad_cli.cli.render.votes import shown
-    from nsad_cli.voting.rules import chains_to_turn, decisive
+    from nsad_cli.voting.rules import chains_to_overturn, ranking_weights
 
     ballot, chains = solution.ballot, solution.chains
     if len(ballot.votes) == 1:
@@ -73,7 +73,7 @@ def _margin(solution: Solution) -> list[str]:
     first, second = ballot.votes[:2]
     other, total = shown(second.answer), sum(max(vote.weight, 0.0) for vote in ballot.votes) or 1.0
     if ballot.rule == "best":
-        best, rival = decisive(chains, ballot)[:2]
+        best, rival = ranking_weights(chains, ballot)[:2]
         return [f"its best chain scores {best:.3f}, the best that says {other} {rival:.3f}"]
     what = "chains that answer" if ballot.rule == "sc" else "weight"
     share = f"{ballot.share:.0%} of the {what}; {other} has {max(second.weight, 0.0) / total:.0%}"
@@ -86,7 +86,7 @@ def _margin(solution: Solution) -> list[str]:
         ]
     if first.count == 1:
         return [share, "it rests on one chain"]
-    count = chains_to_turn(chains, ballot)
+    count = chains_to_overturn(chains, ballot)
     return [share, f"had {count} of its {first.count} chains said {other}, that had won"]
 
 
@@ -109,7 +109,7 @@ def _print_steps(console: Console, chain: Chain) -> None:
 
 def steps(chain: Chain) -> list[tuple[str, float | None]]:
     """A chain's steps, its lines or else its sentences, each with its tokens' geometric mean probability."""
-    return [(chain.text[step.start : step.end].strip(), step.likely) for step in chain_steps(chain)]
+    return [(chain.text[step.start : step.end].strip(), step.probability) for step in chain_steps(chain)]
 
 
 def solution_json(solution: Solution, ask: VoteSettings | None = None) -> dict[str, Any]:

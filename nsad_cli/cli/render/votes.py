@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from nsad_cli.cli.render.tables import LEAST, Fitted, keep, new_table
 from nsad_cli.types import Ballot, Chain, Finish
 from nsad_cli.utils.terminal_text import printable, readable
-from nsad_cli.voting.bar_chart import bar, mark
-from nsad_cli.voting.rules import decisive
+from nsad_cli.voting.bar_chart import bar, verdict_mark
+from nsad_cli.voting.rules import ranking_weights
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -53,7 +53,7 @@ def _ballot(ballot: Ballot, chains: Sequence[Chain], gold: str, most: int | None
     table.columns[0].overflow = "fold"
     if width:
         table.columns[1].justify = "left"
-    decided = decisive(chains, ballot)
+    decided = ranking_weights(chains, ballot)
     total = 1.0 if best else sum(max(weight, 0.0) for weight in decided) or 1.0
     for i, (vote, weight) in enumerate(zip(ballot.votes[:most], decided, strict=False)):
         share = min(max(weight, 0.0) / total, 1.0)
@@ -103,7 +103,7 @@ def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, judged: b
         mean = chain.logprob
         cells: tuple[RenderableType, ...] = (
             f"{place} {chain.index}",
-            f"[{JUDGED[chain.correct]}]{mark(chain.correct)}[/] {answer}" if judged else answer,
+            f"[{JUDGED[chain.correct]}]{verdict_mark(chain.correct)}[/] {answer}" if judged else answer,
             _Tail(printable(readable(" ".join(chain.text.split())))),
             _weight(weights[chain.index], ballot.rule),
             "–" if mean is None else f"{math.exp(mean):.2f}",

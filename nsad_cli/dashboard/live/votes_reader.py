@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError
-from nsad_cli.voting.chain_sets import ChainSet, chain_sets, default_set, open_store, shared, survey
+from nsad_cli.voting.chain_sets import ChainSet, chain_sets, compared_counts, default_set, iter_results, open_store
 from nsad_cli.voting.problem_filters import ProblemResult
 
 if TYPE_CHECKING:
@@ -61,16 +61,16 @@ def read_votes(path: Path, wanted: dict[str, str] | None, rules: Sequence[str]) 
             yield Opened(sets, None, None, [])
             return
         yield Opened(sets, chosen, chosen.ranker, store.problems(**chosen.key))
-        for outcomes in survey(store, chosen, chosen.ranker, rules):
+        for outcomes in iter_results(store, chosen, chosen.ranker, rules):
             yield Part(outcomes)
 
 
 def read_pairs(here: Side, there: Side, rules: Sequence[str]) -> Iterator[Pairs]:
     """The votes of the problems that both sides have; see survey.shared for how many chains of each."""
     with open_store(here.path) as mine, open_store(there.path) as theirs:
-        first, other = shared((mine, theirs), (here.chosen, there.chosen))
-        ours = survey(mine, here.chosen, here.ranker, rules, first)
-        for found, others in zip(ours, survey(theirs, there.chosen, there.ranker, rules, other), strict=False):
+        first, other = compared_counts((mine, theirs), (here.chosen, there.chosen))
+        ours = iter_results(mine, here.chosen, here.ranker, rules, first)
+        for found, others in zip(ours, iter_results(theirs, there.chosen, there.ranker, rules, other), strict=False):
             # What is written meanwhile may be in one reading and not in the other.
             yield {key: (found[key], others[key]) for key in found if key in others}
 

@@ -23,11 +23,11 @@ def find_disputed(path: Path, params: str) -> Callable[[], View] | None:
         NsadError: The store cannot be read.
     """
     from nsad_cli.dashboard.screens.review import SettleView
-    from nsad_cli.grading.review_session import Settling, items
+    from nsad_cli.grading.review_session import ReviewSession, review_items
 
     try:
         with StorePages(path) as pages:
-            found, file = items(pages.reviews.labels(params, [Verdict.DISPUTED])), file_id(path)
+            found, file = review_items(pages.reviews.labels(params, [Verdict.DISPUTED])), file_id(path)
     except OSError as error:
         raise NsadError("no store", str(error), "") from error
-    return (lambda: SettleView(path, file, Settling(found))) if found else None
+    return (lambda: SettleView(path, file, ReviewSession(found))) if found else None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
-    from nsad_cli.grading.review_session import Settling
+    from nsad_cli.grading.review_session import ReviewSession
     from nsad_cli.store.records import ReviewItem
 
 LOCK_TIMEOUT_SECONDS = 5.0
@@ -64,10 +64,10 @@ class SettleView(View):
         Binding("escape", "dismiss", "Back", key_display="esc"),
     ]
 
-    def __init__(self, path: Path, file: FileId, settling: Settling) -> None:
+    def __init__(self, path: Path, file: FileId, session: ReviewSession) -> None:
         """file: the store's, by which one that took its place is told from it."""
         super().__init__()
-        self.path, self.file, self.settling = path, file, settling
+        self.path, self.file, self.session = path, file, session
         self.doubt: ReviewItem | None = None
         self.writing = self.raw = False
 
@@ -89,7 +89,7 @@ class SettleView(View):
             self.dismiss()
 
     def _show(self) -> None:
-        item, last = self.settling.item, self.settling.last
+        item, last = self.session.item, self.session.last
         before = f" · the one before: {last}" if last else ""
         if item is None:
             self.doubt = None
@@ -127,7 +127,7 @@ class SettleView(View):
 
     def action_say(self, key: str) -> None:
         """Settle the draw that is shown, or take the last one back; one write at a time."""
-        nothing = not self.settling.settled if key == UNDO else self.settling.item is None
+        nothing = not self.session.history if key == UNDO else self.session.item is None
         if not (self.writing or nothing):
             self.writing = True
             self._write(key)
@@ -140,9 +140,9 @@ class SettleView(View):
                 raise NsadError("not kept", "the store is another file than the one shown", "go back and open it anew")
             with Store(self.path, lock_timeout=LOCK_TIMEOUT_SECONDS) as store:
                 if key == UNDO:
-                    self.settling.undo(store)
+                    self.session.undo(store)
                 else:
-                    self.settling.settle(store, key)
+                    self.session.record(store, key)
         except OSError as error:
             self.post_message(Written(NsadError("not kept", str(error), "check the store")))
         except NsadError as error:

@@ -16,7 +16,7 @@ from nsad_cli.dashboard.screens.votes_rows import chain_data, problem_data
 from nsad_cli.dashboard.screens.votes_search import ProblemSearch
 from nsad_cli.dashboard.screens.votes_state import VotesState
 from nsad_cli.dashboard.screens.votes_what_if import WhatIfKeys
-from nsad_cli.voting.problem_filters import SHOWN
+from nsad_cli.voting.problem_filters import DEFAULT_RULES
 from nsad_cli.voting.rules import RULES
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class VotesView(View):
         """Let the next rule decide; its winners are computed first if the list does not have them."""
         problem_list = self.state.problem_list
         problem_list.rule = RULES[(RULES.index(problem_list.rule) + 1) % len(RULES)]
-        if problem_list.rule not in SHOWN:
+        if problem_list.rule not in DEFAULT_RULES:
             self.follower.reread()
         self.presenter.update_list()
         self.presenter.redraw_problem()

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from nsad_cli.types import Chain, Finish
 from nsad_cli.utils.terminal_text import printable, readable
-from nsad_cli.voting.bar_chart import Line, draw, fitting, mark, one_line
+from nsad_cli.voting.bar_chart import Line, chart_lines, one_line, verdict_mark, visible_rules
 from nsad_cli.voting.chain_steps import Step, chain_steps
-from nsad_cli.voting.rule_results import standings
+from nsad_cli.voting.rule_results import rule_results
 from nsad_cli.voting.rules import RULES
 
 if TYPE_CHECKING:
@@ -36,18 +36,18 @@ def bars(
     if open_problem.problem is None:
         return ""
     wanted = RULES if width >= ALL_RULES else problem_list.rules
-    found = fitting({rule: open_problem.found[rule] for rule in wanted}, width, problem_list.rule)
+    found = visible_rules({rule: open_problem.found[rule] for rule in wanted}, width, problem_list.rule)
     question, room = one_line(open_problem.problem.question), (width - 8) * lines
     gold = one_line(open_problem.problem.answer)
     parts: list[RenderableType] = [
         Text(question if len(question) <= room else question[: room - 1] + "…", tints["text"]),
         Text(f"gold answer: {gold}" if gold else "no gold answer", "bold"),
-        drawn(draw(found, width, first=problem_list.rule, before=open_problem.before, most=MAX_ANSWERS), tints),
+        drawn(chart_lines(found, width, first=problem_list.rule, before=open_problem.before, most=MAX_ANSWERS), tints),
     ]
     if problem_list.other:
-        there = fitting(standings(open_problem.there, wanted), width, problem_list.rule)
+        there = visible_rules(rule_results(open_problem.there, wanted), width, problem_list.rule)
         parts.append(Text(f"there: {one_line(problem_list.other.title)}", f"bold {tints['accent']}"))
-        parts.append(drawn(draw(there, width, first=problem_list.rule, most=MAX_ANSWERS), tints))
+        parts.append(drawn(chart_lines(there, width, first=problem_list.rule, most=MAX_ANSWERS), tints))
     return Group(*parts)
 
 
@@ -81,12 +81,12 @@ def chain_text(chain: Chain, tints: dict[str, str], search: str, latex: bool) ->
         text = Text(printable(readable(chain.text[step.start : step.end]))) if latex else _marked(chain, step, tints)
         if search:
             text.highlight_regex(re.compile(re.escape(printable(search)), re.IGNORECASE), "reverse")
-        grid.add_row("" if step.likely is None else f"{step.likely:.2f}", text)
-    low = sum(token.likely < LOW for step in chain_steps(chain) for token in step.tokens)
+        grid.add_row("" if step.probability is None else f"{step.probability:.2f}", text)
+    low = sum(token.probability < LOW for step in chain_steps(chain) for token in step.tokens)
     marked = f"{low} token{'s' if low > 1 else ''} {OPEN}below {LOW:.0%}{CLOSE}" if low else f"no token below {LOW:.0%}"
     known = marked if chain.logprobs else "no token probabilities"
     cut = "" if chain.finish is Finish.STOP else " · cut off" if chain.finish is Finish.LENGTH else " · filtered"
-    head = f"chain {chain.index} · {mark(chain.correct)} {answer_of(chain)}{cut} · {known}"
+    head = f"chain {chain.index} · {verdict_mark(chain.correct)} {answer_of(chain)}{cut} · {known}"
     return Group(Text(head, f"bold {tints['primary']}"), grid)
 
 
@@ -101,7 +101,7 @@ def _marked(chain: Chain, step: Step, tints: dict[str, str]) -> Text:
     for token in step.tokens:
         start, end = max(token.start, step.start, place), min(token.end, step.end)
         piece = chain.text[start:end]
-        if token.likely >= LOW or not piece.strip():
+        if token.probability >= LOW or not piece.strip():
             continue
         start += len(piece) - len(piece.lstrip())
         piece = piece.strip()

@@ -12,12 +12,12 @@ from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.screens.votes_drawing import answer_of
 from nsad_cli.dashboard.widgets.row_list import Cell, Column
 from nsad_cli.utils.terminal_text import printable
-from nsad_cli.voting.bar_chart import mark, one_line
+from nsad_cli.voting.bar_chart import one_line, verdict_mark
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
     from nsad_cli.types import Problem
-    from nsad_cli.voting.problem_filters import ProblemResult, Won
+    from nsad_cli.voting.problem_filters import ProblemResult, Winner
 
 CHAIN_COLUMNS = (
     Column("  #", 5),
@@ -81,14 +81,14 @@ def _question(problem: Problem) -> str:
 
 def _decided(found: ProblemResult, rule: str, colours: dict[str, str]) -> Cell:
     """The winner by the rule that decides; where `sc` stands in for it, that is said."""
-    return _won(found.by(rule), colours, "" if rule in found.won else "sc ")
+    return _won(found.winner_by(rule), colours, "" if rule in found.winners else "sc ")
 
 
-def _won(won: Won | None, colours: dict[str, str], instead: str = "") -> Cell:
+def _won(won: Winner | None, colours: dict[str, str], instead: str = "") -> Cell:
     if won is None:
         return Text("–", colours["dim"])
     said = "none" if won.answer is None else one_line(won.answer)
-    return Text(f"{instead}{mark(won.right)} {said}", judged(won.right, colours))
+    return Text(f"{instead}{verdict_mark(won.right)} {said}", judged(won.right, colours))
 
 
 def judged(right: bool | None, colours: dict[str, str]) -> str:
@@ -109,7 +109,7 @@ def chain_rows(open_problem: OpenProblem, rule: str, colours: dict[str, str]) ->
         style = judged(chain.correct, colours) if inside else f"strike {colours['dim']}"
         return [
             Text(f"{glyph} {chain.index:>2}", "bold" if glyph == "▸" else ""),
-            Text(f"{mark(chain.correct)} {answer_of(chain)}", style),
+            Text(f"{verdict_mark(chain.correct)} {answer_of(chain)}", style),
             "–" if weight is None else f"{weight:.3g}" if abs(weight) < 1000 else f"{weight:.0e}",
             "–" if mean is None else f"{mean:.2f}",
             "–" if mean is None else f"{math.exp(min(mean, 0.0)):.2f}",
@@ -203,8 +203,8 @@ def _problem_data(problem_list: ProblemList, problem: Problem) -> list[object]:
 def _pair_data(problem_list: ProblemList, problem: Problem) -> list[object]:
     row: list[object] = [problem.id, problem.question, problem.answer]
     for found in problem_list.pairs[problem.id]:
-        won = found.by(problem_list.rule)
-        rule = problem_list.rule if problem_list.rule in found.won else "sc"
+        won = found.winner_by(problem_list.rule)
+        rule = problem_list.rule if problem_list.rule in found.winners else "sc"
         row += [found.chains, *((rule, won.answer, won.right) if won else [None] * 3)]
     sides = [side.title if side else None for side in (problem_list.here, problem_list.other)]
     return [*row, problem_list.became(problem.id), *sides]

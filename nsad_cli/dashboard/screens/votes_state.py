@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.dashboard.live.votes_reader import Opened, Pairs, Side
 from nsad_cli.errors import UsageError
 from nsad_cli.voting.bar_chart import one_line
-from nsad_cli.voting.chain_sets import ChainSet, chains_of, open_store
-from nsad_cli.voting.counterfactuals import WhatIf, kept
-from nsad_cli.voting.problem_filters import COMPARED, QUEUES, SHOWN, ProblemResult, Won, became, ordered
-from nsad_cli.voting.rule_results import RuleResult, standings
+from nsad_cli.voting.chain_sets import ChainSet, chains_of_problem, open_store
+from nsad_cli.voting.counterfactuals import WhatIf, remaining_chains
+from nsad_cli.voting.problem_filters import (
+    DEFAULT_RULES,
+    PROBLEM_FILTERS,
+    TRANSITIONS,
+    ProblemResult,
+    Winner,
+    matching_problems,
+    transition,
+)
+from nsad_cli.voting.rule_results import RuleResult, rule_results
 from nsad_cli.voting.rules import RULES
 
 if TYPE_CHECKING:
@@ -59,17 +67,17 @@ class ProblemList:
     @property
     def rules(self) -> list[str]:
         """Those whose winners stand in the list: the one that decides among them."""
-        return list(dict.fromkeys((*SHOWN, self.rule)))
+        return list(dict.fromkeys((*DEFAULT_RULES, self.rule)))
 
     @property
     def queues(self) -> list[str]:
         """Names of the queues; of a comparison they are what became of a problem."""
-        return list(COMPARED) if self.other else [queue.name for queue in QUEUES]
+        return list(TRANSITIONS) if self.other else [queue.name for queue in PROBLEM_FILTERS]
 
     @property
     def queue_means(self) -> str:
         """The queue in words."""
-        return COMPARED[self.queue] if self.other else next(q.what for q in QUEUES if q.name == self.queue)
+        return TRANSITIONS[self.queue] if self.other else next(q.what for q in PROBLEM_FILTERS if q.name == self.queue)
 
     def next_queue(self, by: int) -> None:
         """Go to another queue."""
@@ -91,15 +99,15 @@ class ProblemList:
         elif self.queue != "all":
             by_id = {item.id: item for item in rows}
             known = [self.outcomes[item.id] for item in rows if item.id in self.outcomes]
-            queue = next(queue for queue in QUEUES if queue.name == self.queue)
-            rows = [by_id[item.problem_id] for item in ordered(queue, known, self.rule)]
+            queue = next(queue for queue in PROBLEM_FILTERS if queue.name == self.queue)
+            rows = [by_id[item.problem_id] for item in matching_problems(queue, known, self.rule)]
         self.rows = rows
         self.counts = self._tally() if self.other else {}
 
-    def won(self, problem_id: str, rule: str | None = None) -> Won | None:
+    def won(self, problem_id: str, rule: str | None = None) -> Winner | None:
         """A rule's winner, without a rule that of the one that decides; None where it is not known (yet)."""
         found = self.outcomes.get(problem_id)
-        return None if found is None else found.won.get(rule) if rule else found.by(self.rule)
+        return None if found is None else found.winners.get(rule) if rule else found.winner_by(self.rule)
 
     @property
     def here(self) -> Side | None:
@@ -109,12 +117,12 @@ class ProblemList:
     def became(self, problem_id: str) -> str:
         """What became of a problem between the sides."""
         here, there = self.pairs[problem_id]
-        return became(here.by(self.rule), there.by(self.rule))
+        return transition(here.winner_by(self.rule), there.winner_by(self.rule))
 
     def stood_in(self) -> tuple[int, int]:
         """Of how many problems `sc` stands in for the rule that decides, here and on the other side."""
         here, there = zip(*self.pairs.values(), strict=True) if self.pairs else ((), ())
-        return sum(self.rule not in item.won for item in here), sum(self.rule not in item.won for item in there)
+        return sum(self.rule not in item.winners for item in here), sum(self.rule not in item.winners for item in there)
 
     def against(self) -> str:
         """How many chains of a problem are set against each other, in words; empty while nothing is known."""
@@ -129,7 +137,7 @@ class ProblemList:
 
     def _tally(self) -> dict[str, int]:
         """How many problems became what."""
-        counts = dict.fromkeys(COMPARED, 0)
+        counts = dict.fromkeys(TRANSITIONS, 0)
         for problem in self.problems:
             if problem.id in self.pairs:
                 counts[self.became(problem.id)] += 1
@@ -164,16 +172,18 @@ class OpenProblem:
         self.compared = None
         if problem is not None and problem_list.chosen is not None:
             with open_store(problem_list.path, patience=0) as store:
-                own = chains_of(store, problem_list.chosen, problem.id, problem_list.ranker)
-                self.chains = chains_of(store, problem_list.chosen, problem.id, self.ranker) if self.ranker else own
+                own = chains_of_problem(store, problem_list.chosen, problem.id, problem_list.ranker)
+                self.chains = (
+                    chains_of_problem(store, problem_list.chosen, problem.id, self.ranker) if self.ranker else own
+                )
             if problem_list.other and problem.id in problem_list.pairs:
                 here, there = problem_list.pairs[problem.id]
                 self.compared = here.chains
                 with open_store(problem_list.other.path, patience=0) as store:
-                    others = chains_of(store, problem_list.other.chosen, problem.id, problem_list.other.ranker)
+                    others = chains_of_problem(store, problem_list.other.chosen, problem.id, problem_list.other.ranker)
                 self.there = others[: there.chains]
         self.problem = problem
-        base = standings(own[: self.compared])
+        base = rule_results(own[: self.compared])
         self.before = {
             rule: (item.winner, one_line(item.ballot.answer or ""))
             for rule, item in base.items()
@@ -188,10 +198,10 @@ class OpenProblem:
 
     def count(self) -> None:
         """Hold every rule's vote among the chains that are left."""
-        self.found = standings(self._kept(), RULES, self.what_if.power)
+        self.found = rule_results(self._kept(), RULES, self.what_if.power)
 
     def _kept(self) -> list[Chain]:
-        return kept(self.chains[: self.compared], self.what_if)
+        return remaining_chains(self.chains[: self.compared], self.what_if)
 
     @property
     def left(self) -> set[int]:

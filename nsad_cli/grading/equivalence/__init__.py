@@ -1,1 +1,1 @@
-"""equivalence."""
+"""Rules that decide whether two answers are equivalent: numbers, formulas, units, lists, words."""

@@ -1,4 +1,4 @@
-"""Answers of several parts: tuples, lists, sets, intervals and their unions, matrices; read here, compared by part."""
+"""Parser of answers of several parts: tuples, lists, sets, intervals and their unions, matrices."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from functools import lru_cache
 from itertools import pairwise
 
 from nsad_cli.grading.equivalence.exact_values import value_of
-from nsad_cli.grading.equivalence.normalise import CACHE
+from nsad_cli.grading.equivalence.normalise import CACHE_SIZE
 
-MOST = 24
-"""Parts; longer lists are left to the second checker."""
+MAX_PARTS = 24
+"""The maximum number of parts; longer lists are left to the second checker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Parts in order. `kind` is (, [, { or , (a bare list), a row of a matrix's signs, or named, for `x = 1, y = 2`."""
+    """The parts of an answer, in order.
+
+    `kind` is `(`, `[`, `{`, `,` (a bare list), `matrix` (parts by row), or `named` (values of `x = 1, y = 2`, by name).
+    """
 
     kind: str
     parts: tuple[str, ...]
@@ -26,7 +29,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An interval; a single point where both ends are the same."""
+    """An interval; a single point if both ends are equal."""
 
     low: float
     high: float
@@ -34,15 +37,15 @@ class Span:
     has_high: bool
 
     def holds(self, point: float) -> bool:
-        """Whether a point lies in it."""
+        """Whether a point lies in the interval."""
         if point in (self.low, self.high) and self.low != self.high:
             return (point == self.low and self.has_low) or (point == self.high and self.has_high)
         return self.low <= point <= self.high
 
 
-@lru_cache(CACHE)
+@lru_cache(CACHE_SIZE)
 def read_shape(text: str) -> Shape | None:
-    """The parts of a normalised answer; None where it has one part alone, or cannot be taken apart safely."""
+    """Parse the parts of a normalised answer; None if it has one part alone, or cannot be split safely."""
     text = re.sub(
         r"^[\[(]?\\begin\{array\}\{[clr|]+\}(.*)\\end\{array\}[\])]?$", r"\\begin{pmatrix}\1\\end{pmatrix}", text
     )
@@ -58,7 +61,7 @@ def read_shape(text: str) -> Shape | None:
             if (inner and len(inner) > 1) or (inner and opening == "\\{"):
                 return Shape(opening.removeprefix("\\").replace("langle", "("), inner)
     parts = None if re.search(r"(?<!\d)\d{1,3},\d{3}(?!\d)", text) else split(text)  # one thousand, or one and zero
-    if parts is None or not 1 < len(parts) <= MOST:
+    if parts is None or not 1 < len(parts) <= MAX_PARTS:
         return _plus_minus(text)
     named = [re.fullmatch(r"([a-zA-Z](?:_\w)?)=(.+)", part) for part in parts]
     if all(named):
@@ -69,7 +72,7 @@ def read_shape(text: str) -> Shape | None:
 
 
 def split(text: str) -> tuple[str, ...] | None:
-    """A normalised text's parts at its top-level commas; None where brackets do not close."""
+    """Split a normalised text at its top-level commas; None if brackets are unbalanced."""
     parts, depth, start = [], 0, 0
     for index, sign in enumerate(text):
         if sign in "([{":
@@ -82,12 +85,12 @@ def split(text: str) -> tuple[str, ...] | None:
             parts.append(text[start:index])
             start = index + 1
     parts.append(text[start:])
-    return tuple(parts) if depth == 0 and all(parts) and len(parts) <= MOST else None
+    return tuple(parts) if depth == 0 and all(parts) and len(parts) <= MAX_PARTS else None
 
 
-@lru_cache(CACHE)
+@lru_cache(CACHE_SIZE)
 def read_union(text: str) -> tuple[Span, ...] | None:
-    """Intervals, points and inequalities, joined by a cup sign or `or`; None for anything else."""
+    """Parse intervals, points and inequalities joined by a union sign or `or`; None for anything else."""
     spans = []
     for part in re.split(r"\\cup(?![a-zA-Z])|∪|(?<=[\d})])or(?=[a-z\d\\-])", text):
         inequality = _inequality(part)
@@ -110,7 +113,7 @@ def read_union(text: str) -> tuple[Span, ...] | None:
 
 
 def same_union(first: tuple[Span, ...], second: tuple[Span, ...]) -> bool:
-    """Whether two unions hold the same points: at every end, between the ends, and beyond them."""
+    """Whether two unions contain the same points: at every end, between the ends, and beyond them."""
     ends = sorted({end for span in (*first, *second) for end in (span.low, span.high)})
     merged: list[float] = []
     for end in ends:
@@ -148,9 +151,9 @@ def _matrix(body: str) -> Shape | None:
     body = re.sub(r"\\\\\[[\d.]*[a-z]{2}\]", r"\\\\", body)  # \\[6pt]
     rows = [row.split("&") for row in body.removesuffix("\\\\").split("\\\\")]
     columns, entries = len(rows[0]), [entry for row in rows for entry in row]
-    # A comma that parts no thousands parts entries.
+    # A comma that is no thousands separator separates entries.
     commas = any(re.search(r",(?!\d{3}(?!\d))", re.sub(r"\{[^{}]*\}", "", entry)) for entry in entries)
-    if commas or any(len(row) != columns for row in rows) or len(entries) > MOST:
+    if commas or any(len(row) != columns for row in rows) or len(entries) > MAX_PARTS:
         return None
     return Shape("matrix", tuple(entries), columns)
 
@@ -164,7 +167,7 @@ def _plus_minus(text: str) -> Shape | None:
 
 
 def _inequality(text: str) -> Span | None:
-    """X < 3, -1 <= x < 2, with any letter, or a letter's function, for x."""
+    """Parse `x < 3` or `-1 <= x < 2`, with any letter, or a function of one, for x."""
     text = re.sub(r"\\leq?(?![a-zA-Z])|≤|<=", "≤", re.sub(r"\\geq?(?![a-zA-Z])|≥|>=", "≥", text))
     text = re.sub(r"\\lt(?![a-zA-Z])", "<", re.sub(r"\\gt(?![a-zA-Z])", ">", text))
     text = text.replace("{}", "")

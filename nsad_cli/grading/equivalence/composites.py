@@ -1,4 +1,4 @@
-"""Deciders of answers of several parts: tuples, lists, sets, intervals, matrices."""
+"""Rules for answers of several parts: tuples, lists, sets, intervals, matrices."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def unions(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Intervals and their unions by the points that they hold; (1,2) and [1,2] may also be pairs of numbers."""
+def unions(_a: str, _b: str, x: str, y: str) -> Decision | None:
+    """Compare intervals and their unions as sets of points; (1,2) and [1,2] may also be pairs of numbers."""
     first, second = read_union(x), read_union(y)
     if first is None and second is None:
         return None
@@ -34,9 +34,9 @@ def unions(a: str, b: str, x: str, y: str) -> Decision | None:
 
 
 def several(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Tuples, lists, sets and matrices by their parts; a single value is never the whole of several.
+    """Compare tuples, lists, sets and matrices part by part; a single value never equals several.
 
-    Words among the parts prove nothing different: (3, 4), which is on the line.
+    If a part contains words, nothing is proved different: (3, 4), which is on the line.
     """
     decision = _several(x, y)
     if decision is DIFFERENT and any(map(_has_words, (x, y))):
@@ -73,7 +73,7 @@ def _is_number(text: str) -> bool:
 
 
 def _is_mixed(shape: Shape, one: float | None) -> bool:
-    """Whether a list may be a mixed number with a value: 3 and 1/2."""
+    """Whether a list may be the mixed number that equals the given value: 3 and 1/2."""
     values = [quantities.constant(part) for part in shape.parts]
     whole, part = values if len(values) == 2 else (None, None)
     return whole is not None and part is not None and 0 < part < 1 and one is not None and one == whole + part
@@ -95,7 +95,7 @@ def _shapes(s: Shape, t: Shape) -> Decision | None:
     if kinds in ({"("}, {"["}, {"matrix"}, {"named"}):
         return ordered
     if kinds <= {",", "{"}:
-        # Names, and numbers that fall, may stand in an order that was asked for.
+        # Names, and numbers that fall, may be in an order that the problem demands.
         ranked = any(re.fullmatch(r"[A-Za-z]{2,}", part) for part in s.parts) or _falls(s) or _falls(t)
         return UNDECIDABLE if unordered is EQUAL and ordered is not EQUAL and ranked else unordered
     if ordered is EQUAL and kinds <= {"(", ",", "matrix"}:
@@ -117,7 +117,7 @@ def _in_order(first: Sequence[str], second: Sequence[str]) -> Decision:
 
 
 def _as_sets(first: Sequence[str], second: Sequence[str]) -> Decision:
-    """Whether each part has its equal among the other's."""
+    """Whether each part has an equal one among the other answer's parts."""
     table = [[_part(p, q) for q in second] for p in first]
     lines = [*table, *map(list, zip(*table, strict=True))]
     if any(set(line) == {DIFFERENT} for line in lines):

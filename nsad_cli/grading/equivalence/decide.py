@@ -1,4 +1,4 @@
-"""Whether two answers are the same: cheap deciders in order, for each kind of answer one."""
+"""Decide whether two answers are equivalent, by a sequence of rules, each for one kind of answer."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from nsad_cli.grading.equivalence import composites as parts
 from nsad_cli.grading.equivalence import scalars as quantities
 from nsad_cli.grading.equivalence import text_answers as wording
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decider, Decision
-from nsad_cli.grading.equivalence.normalise import LONGEST, normalise
+from nsad_cli.grading.equivalence.normalise import MAX_FORMULA_CHARS, normalise
 
 
 def decide(a: str, b: str) -> Decision:
-    """Decide two answers, or say what is left to the second checker.
+    """Decide whether two answers are equivalent.
 
-    Equal normalised strings, exact values or parts are equal; known values that are far apart, different brackets of
-    intervals and different plain words differ. A number in a few words ("7 in total") counts as that number beside a
-    plain one. Symmetric, and reflexive on everything.
+    Equal normalised strings, exact values or parts are equal. Known values that are far apart, intervals with different
+    brackets and different plain words differ. A number in a few words ("7 in total") counts as that number when it is
+    compared with a plain one. The decision is symmetric, and any answer equals itself.
+
+    Returns:
+        The decision; OPEN leaves it to the second checker.
     """
     if a.strip() == b.strip():
         return EQUAL
-    if len(a) > LONGEST or len(b) > LONGEST:
+    if len(a) > MAX_FORMULA_CHARS or len(b) > MAX_FORMULA_CHARS:
         return UNDECIDABLE
-    a, b = sorted(wording.with_signs(text) for text in (a, b))
+    a, b = sorted(wording.plain_percent(text) for text in (a, b))
     try:
         return _decide(a, b)
     except (ArithmeticError, ValueError, RecursionError):  # too large, or too deep
@@ -37,29 +40,29 @@ def _decide(a: str, b: str) -> Decision:
 
 
 def _read_alike(x: str, y: str) -> bool:
-    """Whether the second checker may be asked: it drops letters, numbers and sides of equations."""
+    """Whether the second checker may be used: it drops letters, numbers and sides of equations."""
     first, second = (frozenset(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]+", text)) for text in (x, y))
     loose = any(re.search(r"=|__|[-+*/^<>]$", text) or ("\\\\" in text and "\\begin" not in text) for text in (x, y))
     return first == second and not loose
 
 
-def choices(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Multiple choice: by letter where both tell it, else by what stands beside the letter."""
+def choices(a: str, b: str, _x: str, _y: str) -> Decision | None:
+    """Multiple choice: compare the letters, or the text next to a letter if only one answer has a letter."""
     first, second = wording.choice(a), wording.choice(b)
     if first is None and second is None:
         return None
     if first and second:
         return EQUAL if first[0] == second[0] else DIFFERENT
-    told, other = (first, b) if first else (second, a)
-    assert told is not None
-    if told[1]:
-        decision = decide(told[1], other)
+    lettered, other = (first, b) if first else (second, a)
+    assert lettered is not None
+    if lettered[1]:
+        decision = decide(lettered[1], other)
         return UNDECIDABLE if decision is OPEN else decision
-    return None if wording.has_capital(other) else UNDECIDABLE  # what the letter stands for is not known here
+    return None if wording.has_capital(other) else UNDECIDABLE  # the meaning of the letter is unknown here
 
 
-def among_words(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Where the other answer stands among words, or is one of two alternatives, it may be meant."""
+def among_words(a: str, b: str, _x: str, _y: str) -> Decision | None:
+    """Undecidable if one answer occurs among the words of the other, or is one of two alternatives."""
     for text, other in ((a, b), (b, a)):
         inner = re.sub(r"^(?:[A-Za-z]+\s+)+|(?:\s+[A-Za-z]+)+$", "", text)
         pieces = [inner, *re.split(r"\s+or\s+|\\text\{\s*or\s*\}", text)]
@@ -69,7 +72,7 @@ def among_words(a: str, b: str, x: str, y: str) -> Decision | None:
 
 
 DECIDERS: tuple[Decider, ...] = (
-    wording.unreadable,
+    wording.unreadable_formulas,
     quantities.compounds,
     quantities.units,
     quantities.solved,
@@ -87,6 +90,6 @@ DECIDERS: tuple[Decider, ...] = (
     parts.several,
     quantities.equations,
     among_words,
-    wording.words,
+    wording.plain_words,
 )
-"""In order; the first that decides counts."""
+"""The rules in order; the first that applies decides."""

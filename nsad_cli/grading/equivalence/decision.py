@@ -1,4 +1,4 @@
-"""What a cheap decider makes of two answers."""
+"""The decision of a rule about two answers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from enum import Enum
 
 
 class Decision(Enum):
-    """OPEN: the second checker may prove them equal; what it reads only in part proves nothing different.
+    """The relation of two answers.
 
-    UNDECIDABLE: nobody can decide, since one of them has two senses or no clear one.
+    OPEN: the second checker may prove them equal; since it may parse them in part only, it never proves them different.
+    UNDECIDABLE: no checker can decide, because one of the answers is ambiguous or unclear.
     """
 
     EQUAL = "equal"
@@ -19,6 +20,6 @@ class Decision(Enum):
 
 
 Decider = Callable[[str, str, str, str], Decision | None]
-"""Takes two answers as they stand (a, b) and normalised (x, y); None: not its kind, ask the next one."""
+"""Takes two answers as written (a, b) and normalised (x, y); returns None if the rule does not apply."""
 EQUAL, DIFFERENT = Decision.EQUAL, Decision.DIFFERENT
 OPEN, UNDECIDABLE = Decision.OPEN, Decision.UNDECIDABLE

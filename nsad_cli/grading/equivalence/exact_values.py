@@ -1,8 +1,8 @@
-"""The value of a formula: exact where it is rational.
+"""Evaluation of formulas, exact if they are rational.
 
-Letters stand for fixed rational points, so two formulas that differ at one of them are different functions, and two
-rational ones that agree at both are equal (Schwartz and Zippel's lemma: by chance once in a million million). Roots of
-letters are equal where they are at points below zero too: the root of x^2 is x for some x only.
+Letters are replaced by fixed rational points. Two formulas that differ at one of them are different functions, and two
+rational ones that agree at both are equal (Schwartz–Zippel lemma; the error probability is about 1e-12). Formulas with
+roots of letters must also agree at negative points: the root of x^2 equals x for some x only.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from nsad_cli.grading.equivalence.formula_arithmetic import POINTS, POSITIVE_POINTS, Number, UnclearError
 from nsad_cli.grading.equivalence.formula_parser import FormulaParser
 from nsad_cli.grading.equivalence.formula_tokens import is_letter, tokens_of
-from nsad_cli.grading.equivalence.normalise import CACHE, LONGEST
+from nsad_cli.grading.equivalence.normalise import CACHE_SIZE, MAX_FORMULA_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EQUAL, _CLOSE = 1e-13, 1e-9
-"""Relative to the largest number on the way: what is equal, and what floating point might not tell apart."""
+"""Tolerances relative to the largest intermediate number: equal, and not distinguishable in floating point."""
 _DECIMAL = re.compile(r"[-+]?\d+\.(\d+)(?:(?:[eE]|(?:\\times|\\cdot|\*)10\^\{?)([-+]?\d{1,3})\}?)?", re.ASCII)
 _PLAIN = r"\d+(?:\.\d*)?"
 _MIXED = re.compile(r"([-+]?)(?:(\d+)&?)?(?:\\frac\{(\d+)\}\{(\d+)\}|(?<!\d)(\d+)/(\d+))", re.ASCII)
@@ -35,8 +35,14 @@ _RATIO = re.compile(rf"\\frac\{{(-?{_PLAIN})\}}\{{(-?{_PLAIN})\}}|(-?{_PLAIN})/(
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A formula's numbers at the points of its letters (one where it has none), the largest
-    number on the way, whether decimals, perhaps rounded ones, stand in it, and what it was read from.
+    """The value of a formula.
+
+    Attributes:
+        points: The numbers at each point of the letters; one number if there are none.
+        letters: The letters.
+        size: The largest intermediate number.
+        decimal: Whether the formula contains decimals, which may be rounded.
+        tokens: The tokens that the value was computed from.
     """
 
     points: tuple[Number, ...]
@@ -52,7 +58,7 @@ class Value:
 
 
 def number(text: str) -> Fraction | None:
-    """The exact value of a normalised plain number, fraction or mixed number; None for anything else."""
+    """Parse a normalised plain number, fraction or mixed number exactly; None for anything else."""
     if len(text) > 60:
         return None
     if match := _MIXED.fullmatch(text):
@@ -75,13 +81,13 @@ def number(text: str) -> Fraction | None:
     return Fraction(text) if re.fullmatch(rf"[-+]?{_PLAIN}", text, re.ASCII) else None
 
 
-@lru_cache(CACHE)
+@lru_cache(CACHE_SIZE)
 def value_of(text: str) -> Value | None:
-    """The value of a normalised formula; None where it is none, or where a reader could take it in two ways."""
+    """Evaluate a normalised formula; None if it is not a formula, or if it is ambiguous."""
     plain = number(text)
     if plain is not None:
         return Value((plain,), frozenset(), 0.0, "." in text)
-    if len(text) > LONGEST or re.search(r"[(\[][^{}]*\d,\d{3}", text) or _POWER.search(text):
+    if len(text) > MAX_FORMULA_CHARS or re.search(r"[(\[][^{}]*\d,\d{3}", text) or _POWER.search(text):
         return None  # (6,235): two numbers, or one; 2e3x
     tokens = tokens_of(text)
     if tokens is None:
@@ -104,9 +110,12 @@ def _read(tokens: Sequence[str], point: int) -> tuple[Number | None, float]:
 
 
 def same(x: Value, y: Value) -> bool | None:
-    """True: equal; False: different; None: too close to tell in floating point, or equal above zero alone.
+    """Compare two values.
 
-    Irrational formulas without decimals that agree in 13 digits are equal: such short ones do not come that close.
+    Irrational formulas without decimals that agree in 13 digits count as equal: different short ones differ more.
+
+    Returns:
+        True if equal, False if different; None if too close for floating point, or equal for positive letters only.
     """
     pairs = list(zip(x.points * POSITIVE_POINTS, y.points * POSITIVE_POINTS, strict=False))
     above = _same(x, y, pairs[: max(len(x.points), len(y.points))])
@@ -123,7 +132,7 @@ def _rooted(value: Value) -> bool:
 
 
 def _below(value: Value) -> list[Number | None]:
-    """A formula's numbers at points where letters are below zero; None where it has none there."""
+    """A formula's numbers at negative points of its letters; None where it is undefined."""
     if not value.letters:
         return [value.points[0]] * (POINTS - POSITIVE_POINTS)
     return [_read(value.tokens, point)[0] for point in range(POSITIVE_POINTS, POINTS)]
@@ -144,7 +153,7 @@ def _same(x: Value, y: Value, pairs: list[tuple[Number, Number]]) -> bool | None
 
 
 def may_be_rounded(a: str, b: str, p: Fraction | float, q: Fraction | float) -> bool:
-    """Whether one of two normalised constants, a decimal fraction, is the other one rounded or cut to its places."""
+    """Whether one of two normalised constants is a decimal that the other one rounds or truncates to."""
     for text, mine, other in ((a, p, q), (b, q, p)):
         match = _DECIMAL.fullmatch(text)
         if match and len(match[1]) < 300:

@@ -1,4 +1,4 @@
-"""One spelling for many: what writers of the same answer do differently, and what never changes its value."""
+"""Normalisation of answers: spelling variants that do not change the value get one form."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from nsad_cli.grading.equivalence.unicode_latex import plain_signs
 
-LONGEST = 400
-"""Characters; what is longer is compared by its characters alone."""
-CACHE = 2**15
-TEXT = r"\\(?:text|textnormal|textrm|textbf|textit|mbox|mathrm|mathbf|mathit|operatorname)"
-SCALES = {
+MAX_FORMULA_CHARS = 400
+"""Longer answers are compared as strings only."""
+CACHE_SIZE = 2**15
+TEXT_MACRO = r"\\(?:text|textnormal|textrm|textbf|textit|mbox|mathrm|mathbf|mathit|operatorname)"
+SCALE_WORDS = {
     f"{word}{end}": size
     for word, size in (
         *(("dozen", 12), ("hundred", 100), ("thousand", 10**3)),
@@ -22,7 +22,7 @@ SCALES = {
 _DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-zA-Z]))|\\degrees?(?![a-zA-Z])|°")
 _ANGLE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc|cis)(?![a-zA-Z])|\\operatorname\{(?:sin|cos|tan|cis)\}")
 _FRACTION = r"\\frac\{\d+\}\{\d+\}"
-CHANGING = frozenset(
+VALUE_CHANGING_WORDS = frozenset(
     (
         *("pi", "sqrt", "root", "sin", "cos", "tan", "log", "ln", "exp", "mod", "base", "power", "factorial"),
         *("infinity", "plus", "minus", "negative", "times", "over", "squared", "cubed", "square", "half", "third"),
@@ -32,15 +32,15 @@ CHANGING = frozenset(
         *("case", "page", "am", "pm", "january", "february", "march", "april", "may", "june", "july", "august"),
         *("september", "october", "november", "december", "zero", "tens", "cent", "cents", "never", "pair", "pairs"),
         *("couple", "couples", "score", "scores", "gross", "remainder"),
-        *SCALES,
+        *SCALE_WORDS,
     )
 )
-"""Words that make another value, or none, of the number beside them."""
+"""Words that change the value of a number next to them."""
 
 
-@lru_cache(CACHE)
+@lru_cache(CACHE_SIZE)
 def normalise(answer: str) -> str:
-    r"""One spelling for many: \frac forms, units, degrees, percent, money, spacing, `x =`, .5, thousands separators."""
+    r"""Normalise \frac forms, units, degrees, percent, money, spacing, `x =`, .5 and thousands separators."""
     text = plain_signs(answer).strip().replace("\n", " ").replace("\\!", "").replace("\\text{,}", ",")
     text = text.replace("{,}", ",").replace("{:}", ":").replace("**", "^")
     text = re.sub(r"(?<=\d)\s*x\s*(?=10\s*\^)|(?<=\d)\s+x\s+(?=\d)", r"\\times ", text)
@@ -76,7 +76,7 @@ def normalise(answer: str) -> str:
         return re.sub(r"\s+", " ", text).lower()
     text = re.sub(r"(?<=\d)\s+and\s+(?=-?\d{1,2}(?!\d))", ",", text)  # 3 and 4 is 3,4
     text = re.sub(r"(?<=\d),\s+(?=\d{3}(?!\d))", ";", text)  # 81, 256 is not 81256
-    text = re.sub(r"(\d)\s+(?=\d+\s*/\s*\d)", r"\1&", text)  # a mixed number keeps its gap: 1 1/2
+    text = re.sub(r"(\d)\s+(?=\d+\s*/\s*\d)", r"\1&", text)  # a mixed number keeps its space: 1 1/2
     text = re.sub(r"\\(sin|cos|tan)\s*\^\s*\{\s*-1\s*\}", r"\\arc\1", text)
     text = re.sub(r"(\\[a-z]+[\^_](?:\d|\{\d+\}))\s+(?=\d)", r"\1{}", text)
     text = re.sub(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])", r"\1{}", text)  # \pi r is not \pir
@@ -89,39 +89,39 @@ def _period(match: re.Match[str]) -> str:
     return rf"{match[1]}\overline{{{match[2] or match[3] or match[4]}}}"
 
 
-def bare(answer: str) -> str:
-    r"""An answer without the macros that set text, without \$ and \%."""
-    text = re.sub(TEXT + r"\s*\{([^{}]*)\}", r" \1 ", answer)
+def strip_text_macros(answer: str) -> str:
+    r"""Remove the macros that set text, and the backslash of \$ and \%."""
+    text = re.sub(TEXT_MACRO + r"\s*\{([^{}]*)\}", r" \1 ", answer)
     return text.replace("\\$", "$").replace("\\%", "%").replace("\\ ", " ")
 
 
 def is_prose(answer: str) -> bool:
-    """Whether an answer is words alone, without a digit, an operator or a formula."""
-    text = re.sub(TEXT + r"\s*\{([^{}]*)\}", r"\1", answer)
+    """Whether an answer consists of words, without a digit, an operator or a formula."""
+    text = re.sub(TEXT_MACRO + r"\s*\{([^{}]*)\}", r"\1", answer)
     return bool(re.search(r"[A-Za-z]{2,}", text)) and not re.search(r"[\d\\=+*/^<>]", text)
 
 
 def _texts(text: str) -> str:
-    r"""\text{B} alone is B; a trailing \text{ cm} is a unit and goes; a word unit behind a number goes."""
-    whole = re.fullmatch(rf"\s*{TEXT}\s*\{{([^{{}}]*)\}}\s*", text)
+    r"""Unwrap \text{B}, and drop a trailing \text{ cm} or a unit in words after a number."""
+    whole = re.fullmatch(rf"\s*{TEXT_MACRO}\s*\{{([^{{}}]*)\}}\s*", text)
     if whole:
         text = whole[1].strip()
-    unit = re.search(TEXT + r"\s*\{([^{}]*)\}\s*(?:\^\s*\{?\d\}?)?\s*$", text)
+    unit = re.search(TEXT_MACRO + r"\s*\{([^{}]*)\}\s*(?:\^\s*\{?\d\}?)?\s*$", text)
     if (
         unit
-        and not CHANGING & set(re.findall("[a-z]+", unit[1].lower()))
+        and not VALUE_CHANGING_WORDS & set(re.findall("[a-z]+", unit[1].lower()))
         and re.search(r"[\d})]\s*$", re.sub(r"(?:\\[,;: ]|\s)+$", "", text[: unit.start()]))
     ):
         text = text[: unit.start()]
-    text = re.sub(TEXT + r"\s*\{([^{}]*)\}", r"\1", text)
+    text = re.sub(TEXT_MACRO + r"\s*\{([^{}]*)\}", r"\1", text)
     worded = re.fullmatch(
         rf"\s*(-?[\d,./]+|-?\d*\s*{_FRACTION})\s+(?:of\s+)?(?:an?\s+)?[a-zA-Z][a-z]{{2,}}(?: [a-z]+)*\s*", text
     )
-    return worded[1] if worded and not CHANGING & set(re.findall("[a-z]+", text.lower())) else text
+    return worded[1] if worded and not VALUE_CHANGING_WORDS & set(re.findall("[a-z]+", text.lower())) else text
 
 
 def _braces(text: str) -> str:
-    r"""\frac12 is \frac{1}{2}, \sqrt3 is \sqrt{3}, x^{2} is x^2."""
+    r"""Normalise braces: \frac12 to \frac{1}{2}, \sqrt3 to \sqrt{3}, x^{2} to x^2."""
     text = re.sub(r"\\frac\s*([0-9a-zA-Z])\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}", text)
     text = re.sub(r"\\frac\s*([0-9a-zA-Z])\s*\{", r"\\frac{\1}{", text)
     text = re.sub(r"\\frac\s*(\{[^{}]*\})\s*([0-9a-zA-Z])", r"\\frac\1{\2}", text)

@@ -1,11 +1,11 @@
-"""Numbers told in words: seven, minus five, twenty-one, ten thousand, two thirds, half, a dozen."""
+"""Parser of numbers in words: seven, minus five, twenty-one, ten thousand, two thirds, half, a dozen."""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
 
-from nsad_cli.grading.equivalence.normalise import SCALES
+from nsad_cli.grading.equivalence.normalise import SCALE_WORDS
 
 SMALL = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -23,8 +23,8 @@ _PARTS = {
 } | {"half": Fraction(1, 2), "halves": Fraction(1, 2)}
 
 
-def told(answer: str) -> Fraction | None:
-    """The number that an answer of words alone tells; None for anything else."""
+def parse_number_words(answer: str) -> Fraction | None:
+    """Parse an answer that consists of number words alone; None for anything else."""
     text = re.sub(r"\s+|(?<=[a-z])-(?=[a-z])", " ", answer.lower().strip(" ."))
     match = re.fullmatch(r"(minus |negative )?([a-z]+(?: [a-z]+)*)", text)
     if not match:
@@ -39,7 +39,7 @@ def _value(words: list[str]) -> Fraction | None:
         return _VALUES[words[0]] * _PARTS[words[1]]
     total, group, last = 0, 0, 0
     for word in words:
-        value, scale = _VALUES.get(word), SCALES.get(word)
+        value, scale = _VALUES.get(word), SCALE_WORDS.get(word)
         if value is not None and (not group or (last >= 20 and value < 10) or (last == 100 and value)):
             group, last = group + value, value
         elif word == "hundred" and 0 < (group or 1) < 10:

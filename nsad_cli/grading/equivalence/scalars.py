@@ -1,4 +1,4 @@
-"""Deciders of single values: numbers, quantities with units, numerals with a base, formulas, equations."""
+"""Rules for single values: numbers, quantities with units, numerals with a base, formulas, equations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decision
 from nsad_cli.grading.equivalence.exact_values import Value, may_be_rounded, number, same, value_of
-from nsad_cli.grading.equivalence.normalise import SCALES, bare, normalise
+from nsad_cli.grading.equivalence.normalise import SCALE_WORDS, normalise, strip_text_macros
 from nsad_cli.grading.equivalence.text_answers import number_in_prose
 from nsad_cli.grading.equivalence.units import compound_of, other_sizes, unit_of, units_in, without_unit
 
@@ -23,14 +23,14 @@ _BASED = re.compile(r"(-?)(?!\w*[a-z]{3})([0-9A-Za-z]+)_(?:\{(\d+)\}|(\d+))", re
 _NAME = re.compile(
     r"(?!not|never)[A-Za-z]+(?:_\w|_\{\w+\})?'*(?:\([a-z](?:,[a-z])*\))?|\([a-zA-Z](?:,[a-zA-Z])+\)|\\[a-z]+(?:\{\})?[A-Za-z]{0,3}"
 )
-"""What a value is given to: SEA, A', f(x,y), (b,c), \\tan Y."""
+"""The left side of a definition: SEA, A', f(x,y), (b,c), \\tan Y."""
 _LETTERED = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
 _RATIO = re.compile(r"(\d+(?:\.\d+)?)(?:\s*:\s*|\s+out\s+of\s+|\s+in\s+|\s+to\s+|-to-)(\d+(?:\.\d+)?)", re.ASCII)
 _RADIAN = 57.29577951308232
 
 
 def units(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Quantities with a unit: in two units by conversion; one unit left out is meant, unless another one fits."""
+    """Compare quantities after conversion; a missing unit is taken as the same, unless another unit fits."""
     first, second = unit_of(a), unit_of(b)
     if first is None and second is None:
         return None
@@ -47,33 +47,33 @@ def units(a: str, b: str, x: str, y: str) -> Decision | None:
     if _close(p, q):
         return EQUAL
     if first is None or second is None:
-        told, other, unit = (p, q, first) if first else (q, p, second)
+        known, other, unit = (p, q, first) if first else (q, p, second)
         assert unit is not None
-        if any(_close(told * size, other) for size in other_sizes(unit)):
+        if any(_close(known * size, other) for size in other_sizes(unit)):
             return UNDECIDABLE
     return apart(a, b, x, y, p, q)
 
 
 def compounds(a: str, b: str, x: str, y: str) -> Decision | None:
-    """2 hours 30 minutes by the whole of it; a plain number beside it may tell it in either unit."""
+    """Compare totals of quantities such as 2 hours 30 minutes; a plain number may be in either unit."""
     first, second = compound_of(a), compound_of(b)
     if first is None and second is None:
         return None
-    told, text, form = (first, b, y) if first else (second, a, x)
-    assert told is not None
+    known, text, form = (first, b, y) if first else (second, a, x)
+    assert known is not None
     other = second if first else first
     if other:
-        return EQUAL if told.measure == other.measure and _close(told.total, other.total) else UNDECIDABLE
+        return EQUAL if known.measure == other.measure and _close(known.total, other.total) else UNDECIDABLE
     unit = unit_of(text)
     plain = constant(without_unit(form, unit))
     if plain is None:
         return UNDECIDABLE
-    sizes = told.sizes if unit is None else (unit.size,) if unit.measure == told.measure else ()
-    return EQUAL if any(_close(plain * size, told.total) for size in sizes) else UNDECIDABLE
+    sizes = known.sizes if unit is None else (unit.size,) if unit.measure == known.measure else ()
+    return EQUAL if any(_close(plain * size, known.total) for size in sizes) else UNDECIDABLE
 
 
 def plain_numbers(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Exact numbers; one in prose beside a plain one: 8 in total is no 7."""
+    """Compare exact numbers, also one in words with a plain one: 8 in total differs from 7."""
     p, q = number(x), number(y)
     if p is None and q is None:
         return None
@@ -90,12 +90,12 @@ def plain_numbers(a: str, b: str, x: str, y: str) -> Decision | None:
         rounded = _near(percent, plain) or _near(percent, 100 * plain) or abs(percent - 100 * plain) <= Fraction(1, 2)
         return OPEN if rounded else DIFFERENT
     if any(re.fullmatch(r"-?\d{1,3}\.\d{3}", text) and 1000 * r == s for text, r, s in ((x, p, q), (y, q, p))):
-        return UNDECIDABLE  # a point between thousands
+        return UNDECIDABLE  # a point as thousands separator
     return apart(a, b, x, y, p, q)
 
 
 def _beside(prose: str, said: Fraction, plain: Fraction, x: str, y: str) -> Decision | None:
-    """A number among words that leave it as it is, beside a plain one; a unit among them may be another one's."""
+    """Compare a number in words that do not change it with a plain number; a unit may have been converted."""
     if said == plain:
         return EQUAL
     units = units_in(prose)
@@ -105,21 +105,24 @@ def _beside(prose: str, said: Fraction, plain: Fraction, x: str, y: str) -> Deci
 
 
 def scaled(a: str, b: str, x: str, y: str) -> Decision | None:
-    """5 million is 5,000,000; beside a plain 5 the unit may have been millions."""
+    """Compare numbers with scale words: 5 million equals 5,000,000; a plain 5 may have been in millions."""
     p, q = _scaled(a), _scaled(b)
     if (p is None) == (q is None):
         return (EQUAL if p[0] == q[0] else None) if p and q else None
-    told, other, text = (p, constant(y), a) if p else (q, constant(x), b)
-    if told is None or other is None:
+    known, other, text = (p, constant(y), a) if p else (q, constant(x), b)
+    if known is None or other is None:
         return None
     letter = re.search(r"\d\s*[kKMB]", text)
-    if _close(float(told[0]), other):
+    if _close(float(known[0]), other):
         return UNDECIDABLE if letter and letter[0][-1] == "k" and "$" not in text else EQUAL  # k may be a number
-    return None if letter and not _close(float(told[1]), other) else UNDECIDABLE
+    return None if letter and not _close(float(known[1]), other) else UNDECIDABLE
 
 
-def bases(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Numerals with a base: by digits in one base; one base left out is meant; equal in two bases is undecidable."""
+def bases(_a: str, _b: str, x: str, y: str) -> Decision | None:
+    """Compare numerals with a base by digits.
+
+    A missing base is taken as the same one; equal values in two bases are undecidable.
+    """
     first, second = _BASED.fullmatch(x), _BASED.fullmatch(y)
     if first is None and second is None:
         return UNDECIDABLE if any(re.search(r"\d_\{?\d", text) for text in (x, y)) else None
@@ -141,7 +144,7 @@ def bases(a: str, b: str, x: str, y: str) -> Decision | None:
 
 
 def formulas(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Formulas by their values, constants and functions alike; infinity differs from every constant."""
+    """Compare formulas by their values, both constants and functions; infinity differs from every constant."""
     v, w = value(x), value(y)
     infinite = [_infinite(text) for text in (x, y)]
     if infinite[0] and infinite[1]:
@@ -169,21 +172,21 @@ def _infinite(text: str) -> str:
     return "" if not match else "-" if match[1] and match[1] != "+" else "+"
 
 
-def branches(a: str, b: str, x: str, y: str) -> Decision | None:
-    """A root of letters whose sign only the problem knows: the square root of (a - b)^2 may be b - a."""
+def branches(_a: str, _b: str, x: str, y: str) -> Decision | None:
+    """Leave a root of letters open if only the problem determines its sign: the root of (a - b)^2 may be b - a."""
     rooted = any(re.search(r"\\sqrt(?:\[\d\])?\{[^{}]*[a-z][^{}]*\}", text) and value(text) is None for text in (x, y))
     lettered = all(re.search(r"(?<![\\a-zA-Z])[a-z](?![a-zA-Z])", text) for text in (x, y))
     return OPEN if rooted and lettered else None
 
 
-def enormous(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Towers of powers, and others too large to compute, would only keep the second checker busy."""
+def enormous(_a: str, _b: str, x: str, y: str) -> Decision | None:
+    """Undecidable: powers of powers and other numbers too large to compute, which would block the second checker."""
     huge = (value(text) is None and re.search(r"\^\{[^{}]*\^|\^\{\d+\}\^|\^\{?\d{3,}", text) for text in (x, y))
     return UNDECIDABLE if any(huge) else None
 
 
 def ratios(a: str, b: str, x: str, y: str) -> Decision | None:
-    """3:5 by its quotient, 2:4:6 by its proportions, 3 out of 5; beside a fraction, 5:3 might be meant."""
+    """Compare ratios by proportion (3:5, 2:4:6, 3 out of 5); a fraction may mean the inverse of 5:3."""
     first, second = _proportions(a, x), _proportions(b, y)
     if first is None and second is None:
         return None
@@ -191,10 +194,10 @@ def ratios(a: str, b: str, x: str, y: str) -> Decision | None:
         if not all((*first, *second)):  # 5:00 is no ratio
             return EQUAL if first == second else UNDECIDABLE
         return EQUAL if _shares(first) == _shares(second) else DIFFERENT
-    told, other = (first, constant(y)) if first else (second, constant(x))
-    if told is None or other is None or len(told) > 2:
+    known, other = (first, constant(y)) if first else (second, constant(x))
+    if known is None or other is None or len(known) > 2:
         return None
-    p, q = map(float, told)
+    p, q = map(float, known)
     if _close(p, other * q):
         return EQUAL
     # Turned round, a part of the whole, one of the two alone, hours and minutes.
@@ -207,7 +210,7 @@ def _proportions(answer: str, x: str) -> list[Fraction] | None:
     """The numbers of `3:5`, `2:4:6`, `3 to 5` or `3 out of 5`."""
     if re.fullmatch(r"\d+(?:\.\d+)?(?::\d+(?:\.\d+)?)+", x, re.ASCII):
         return [Fraction(part) for part in x.split(":")]
-    match = _RATIO.fullmatch(bare(answer).replace("$", "").strip(" ."))
+    match = _RATIO.fullmatch(strip_text_macros(answer).replace("$", "").strip(" ."))
     return [Fraction(match[1]), Fraction(match[2])] if match else None
 
 
@@ -215,8 +218,8 @@ def _shares(parts: list[Fraction]) -> list[Fraction]:
     return [part / sum(parts) for part in parts]
 
 
-def solved(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Equations solved for different letters (x = y + 1, y = x - 1) are compared as they stand."""
+def solved(a: str, b: str, _x: str, _y: str) -> Decision | None:
+    """Compare equations solved for different letters (x = y + 1, y = x - 1) without removing the left side."""
     first, second = _solved(a), _solved(b)
     if first is None or second is None or first[0] == second[0]:
         return None
@@ -226,7 +229,7 @@ def solved(a: str, b: str, x: str, y: str) -> Decision | None:
 
 
 def _solved(answer: str) -> tuple[str, str] | None:
-    """The letter that an equation is solved for and the normalised equation, where the other side has letters too."""
+    """The letter that an equation is solved for and the normalised equation, if the other side has letters too."""
     sides = answer.strip(" $.").split("=")
     if len(sides) != 2:
         return None
@@ -238,7 +241,7 @@ def _solved(answer: str) -> tuple[str, str] | None:
 
 
 def equations(a: str, b: str, x: str, y: str) -> Decision | None:
-    """A chain of equal numbers is its last one; an equation beside a number none of its sides; linear equations."""
+    """Compare a chain of equalities by its last value, an equation with a number, and linear equations."""
     first, second = _sides(x), _sides(y)
     if first and second:
         return _two_equations(first, second, x, y)
@@ -266,23 +269,23 @@ def equations(a: str, b: str, x: str, y: str) -> Decision | None:
 
 
 def _chain(sides: Sequence[Value | None]) -> Sequence[Value | None]:
-    """The sides that are to be equal: of x + y = 10 + 12 = 22 those behind the first."""
+    """The sides that have to be equal: for x + y = 10 + 12 = 22 those after the first."""
     return sides[1:] if len(sides) > 2 and sides[0] and sides[0].letters else sides
 
 
 def value(x: str) -> Value | None:
-    """A normalised formula's value, None for relations."""
+    """Evaluate a normalised formula; None for relations."""
     return None if _RELATION.search(x) else value_of(x)
 
 
 def constant(x: str) -> float | None:
-    """A normalised constant's real value; None for anything else."""
+    """Evaluate a normalised real constant; None for anything else."""
     found = value(x)
     return None if found is None or found.letters else _float(found)
 
 
 def apart(a: str, b: str, x: str, y: str, p: Fraction | float, q: Fraction | float) -> Decision:
-    """Two constants that are not equal differ, unless one may be the other one rounded."""
+    """Decide about two unequal constants: they differ, unless one may be the other one rounded."""
     try:
         p, q = float(p), float(q)
     except OverflowError:
@@ -294,7 +297,7 @@ def apart(a: str, b: str, x: str, y: str, p: Fraction | float, q: Fraction | flo
 
 
 def _lettered(x: str, y: str, v: Value, w: Value) -> Decision:
-    """Formulas in other letters: one may name a unit by its letters (5m), or a variable otherwise (2n, 2k)."""
+    """Compare formulas in different letters: one may be a unit (5m) or a renamed variable (2n, 2k)."""
     for text, mine, other in ((x, v, w), (y, w, v)):
         plain = number(re.sub(r"\*?[msghlLJNWVAKCFk](?:/[msh])?(?:\^\d)?$", "", text)) if mine.letters else None
         if plain is not None and not other.letters and ("/" in text or plain == other.points[0]):
@@ -307,9 +310,11 @@ def _lettered(x: str, y: str, v: Value, w: Value) -> Decision:
 
 
 def _scaled(answer: str) -> tuple[Fraction, Fraction] | None:
-    """The value of `2.2 million tons`, and its number alone."""
-    match = re.fullmatch(r"\$?\s*(-?[\d.,]*\d)\s*([a-z]+|[KMB])(?:\s+(?:of\s+)?[a-zA-Z]{3,})*\.?", bare(answer).strip())
-    scale = match and {**SCALES, **_LETTERED}.get(match[2])
+    """The value of `2.2 million tons`, and the number before the scale word."""
+    match = re.fullmatch(
+        r"\$?\s*(-?[\d.,]*\d)\s*([a-z]+|[KMB])(?:\s+(?:of\s+)?[a-zA-Z]{3,})*\.?", strip_text_macros(answer).strip()
+    )
+    scale = match and {**SCALE_WORDS, **_LETTERED}.get(match[2])
     plain = number(match[1].replace(",", "")) if match else None
     return None if plain is None or not scale else (plain * scale, plain)
 
@@ -353,7 +358,7 @@ def _sides(x: str) -> list[Value | None] | None:
 
 
 def _two_equations(first: Sequence[Value | None], second: Sequence[Value | None], x: str, y: str) -> Decision | None:
-    """Proportional differences of the sides are one equation; other linear and quadratic ones differ."""
+    """Equations with proportional differences of sides are equal; other linear and quadratic ones differ."""
     if len(first) != 2 or len(second) != 2:
         return None
     a, b, c, d = *first, *second
@@ -378,7 +383,7 @@ def _gap(sides: tuple[Value, Value], point: int) -> Number:
 
 
 def _at_most_quadratic(x: str, y: str) -> bool:
-    """Whether both are linear, or both have squares and nothing higher: then they hold for other points."""
+    """Whether both are linear, or both have squares and nothing higher: if they differ, so do their solutions."""
     texts = [re.sub(r"\\frac\{\d+\}\{\d+\}", "1", text) for text in (x, y)]
     if all(re.fullmatch(r"[-+=.\da-zA-Z]+", text) and not re.search("[a-zA-Z]{2}", text) for text in texts):
         return True

@@ -1,4 +1,4 @@
-"""Unicode's signs of mathematics, letters with accents and ways to mark text, written as LaTeX and ASCII."""
+"""Conversion of Unicode mathematics, accented letters and markup to LaTeX and ASCII."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _ALIKE = str.maketrans(
     }
 )
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
-_KEPT = frozenset("°€£¥¢₹")
-"""Signs that readers of units and money know."""
+_UNIT_SIGNS = frozenset("°€£¥¢₹")
+"""Characters that the rules for units and money read."""
 _MARKUP = re.compile(r"</?(?:b|i|em|strong|u|p|span|br)\s*/?>|<\|[a-z_]+\|>$|</s>$", re.IGNORECASE)
 
 
 def plain_signs(text: str) -> str:
-    """An answer in ASCII where that says the same; what has no such spelling stays, and readers leave it alone."""
+    """Convert an answer to ASCII if that keeps its meaning; other characters stay, and no rule reads them."""
     if "<" in text:
         text = _MARKUP.sub("", text)
     if text.isascii():
@@ -62,20 +62,20 @@ def plain_signs(text: str) -> str:
     text = re.sub(r"(?<=[a-zπ)}\]])(\s*)–|(?<=\d)(\s*)–(?=\s*[a-zπ√\\])", r"\1\2-", text)
     text = re.sub(rf"(\d?)([{_FRACTIONS}])", _fraction, text)
     text = re.sub(f"([{_LOWERED}]+)", r"_{\1}", re.sub(f"([{_RAISED}]+)", r"^{\1}", text)).translate(_LEVEL)
-    # The root of a number, a letter or what stands in parentheses, but not of x²: that may be (√x)².
+    # The root of a number, a letter or a parenthesised formula, but not of x²: that may be (√x)².
     text = re.sub(r"([√∛])\s*(?:(\d+(?:\.\d+)?|[a-zπ])|\(([^()]*)\))(?![\^\d.])", _root, text)
     text = "".join(_sign(sign) for sign in text)
     return _ACCENTS.sub("", unicodedata.normalize("NFD", text))
 
 
 def unknown_signs(text: str) -> bool:
-    """Whether an answer has signs left that no reader knows."""
-    return not text.isascii() and any(not sign.isascii() and sign not in _KEPT for sign in text)
+    """Whether an answer contains characters that no rule can read."""
+    return not text.isascii() and any(not sign.isascii() and sign not in _UNIT_SIGNS for sign in text)
 
 
 def _sign(sign: str) -> str:
-    told = _SIGNS.get(sign, sign)
-    return f"{told} " if told != sign and told[-1].isalpha() else told
+    latex = _SIGNS.get(sign, sign)
+    return f"{latex} " if latex != sign and latex[-1].isalpha() else latex
 
 
 def _root(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Units of measure: which one an answer names, and what another one makes of the same quantity."""
+"""Units of measure: the unit that an answer names, and conversion to other units."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from nsad_cli.grading.equivalence.normalise import CACHE, TEXT
+from nsad_cli.grading.equivalence.normalise import CACHE_SIZE, TEXT_MACRO
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is measured, and how much of its base unit one of it is."""
+    """A unit: what it measures, and its size in base units."""
 
     measure: str
     size: float
@@ -20,7 +20,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Compound:
-    """A quantity told in several units of one measure: all of it in the base unit, and the units' sizes."""
+    """A quantity in several units of one measure: the total in base units, and the units' sizes."""
 
     measure: str
     total: float
@@ -75,14 +75,14 @@ _TRAILING = re.compile(
 )
 
 
-@lru_cache(CACHE)
+@lru_cache(CACHE_SIZE)
 def unit_of(answer: str) -> Unit | None:
-    r"""The unit at an answer's end (`5\text{ cm}^2`, `90^\circ`, `3 square feet`) or its dollar sign."""
+    r"""Return the unit at the end of an answer (`5\text{ cm}^2`, `90^\circ`, `3 square feet`) or its dollar sign."""
     text = answer.strip().removeprefix("$").removesuffix("$") if answer.count("$") > 1 else answer.strip()
     if re.match(r"-?(?:US)?\\\$\s*-?[\d.]", text):  # a bare one may begin a formula
         return _UNITS["$"]
     text = re.sub(r"\^?\{?\s*\\circ\s*\}?$|\\degrees?$", "°", text)
-    text = re.sub(TEXT + r"\s*\{([^{}]*)\}", r" \1 ", text.replace("\\ ", " ").replace("\\,", " "))
+    text = re.sub(TEXT_MACRO + r"\s*\{([^{}]*)\}", r" \1 ", text.replace("\\ ", " ").replace("\\,", " "))
     found = _TRAILING.search(text.rstrip(" .,;$"))
     if not found or (len(found[2]) == 1 and found[2].isalpha() and not found[0][0].isspace()):  # 5m may be 5 times m
         return None
@@ -91,11 +91,11 @@ def unit_of(answer: str) -> Unit | None:
     return unit if power == 1 else Unit(f"{unit.measure}^{power}", unit.size**power)
 
 
-@lru_cache(CACHE)
+@lru_cache(CACHE_SIZE)
 def compound_of(answer: str) -> Compound | None:
-    """The quantity of `2 hours 30 minutes`, `5' 6"` or `$12 and 50 cents`, told from the largest unit down."""
+    """Parse `2 hours 30 minutes`, `5' 6"` or `$12 and 50 cents`: several units, from the largest down."""
     text = re.sub(
-        TEXT + r"\s*\{([^{}]*)\}", r" \1 ", answer.replace("\\ ", " ").replace("\\,", " ").replace("\\$", "$")
+        TEXT_MACRO + r"\s*\{([^{}]*)\}", r" \1 ", answer.replace("\\ ", " ").replace("\\,", " ").replace("\\$", "$")
     )
     text = re.sub(r"^\s*\$\s*([\d.]+)(?=\s+and)", r"\1 dollars", re.sub(r"(\d)'\s*(\d+)\"", r"\1 feet \2 inches", text))
     text, parts, at = text.replace("$", "").strip(" .,"), [], 0
@@ -111,19 +111,19 @@ def compound_of(answer: str) -> Compound | None:
 
 
 def units_in(answer: str) -> set[Unit]:
-    """The units that are named among an answer's words."""
+    """Return the units among an answer's words."""
     return {_UNITS[word] for word in re.findall(r"[A-Za-z]+", answer) if word in _UNITS}
 
 
 def other_sizes(unit: Unit) -> list[float]:
-    """By how much a number grows or shrinks where the quantity is told in another unit of the same measure."""
+    """Return the factors that convert a number in this unit to each other unit of its measure."""
     base, _, power = unit.measure.partition("^")
     sizes = {size ** int(power or 1) for size, _ in _TABLE[base]}
     return [unit.size / size for size in sizes if size != unit.size]
 
 
 def without_unit(text: str, unit: Unit | None) -> str:
-    """A normalised answer without the unit at its end."""
+    """Remove the unit at the end of a normalised answer."""
     if unit is None:
         return text
     return re.sub(rf"(?<=[\d)}}i])(?:square|sq\.?|cubic|cu\.?)?(?:{_NAMES})(?:\^\{{?\d\}}?)?$", "", text)

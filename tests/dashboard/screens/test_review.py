@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nsad_cli.dashboard.screens import review as settle_view
-from nsad_cli.grading.review_statistics import waiting
+from nsad_cli.grading.review_statistics import unreviewed
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewSource
 from nsad_cli.store.reviews import Reviews
@@ -41,7 +41,7 @@ def reviews(path: Path) -> dict[int, str]:
 def order(path: Path) -> list[int]:
     """The keys of the disputed draws, in the order of `nsad grade --review`."""
     with Store(path) as store:
-        return [label.key for label in waiting(store.reviews.labels(PARAMS), ReviewSource.DISPUTED)]
+        return [label.key for label in unreviewed(store.reviews.labels(PARAMS), ReviewSource.DISPUTED)]
 
 
 @pytest.mark.parametrize("size", [(50, 20), (80, 24), (120, 36), (200, 50)])

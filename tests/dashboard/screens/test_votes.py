@@ -100,7 +100,7 @@ def test_queues(tmp_path: Path) -> None:
         await press(pilot, "f", "v")  # asc-add decides now: it is counted too
         await settled(pilot)
         assert view.state.problem_list.rule == "asc-add"
-        assert "asc-add" in view.state.problem_list.outcomes[PROBLEMS["sure"].id].won
+        assert "asc-add" in view.state.problem_list.outcomes[PROBLEMS["sure"].id].winners
 
     look(tmp_path, script)
 
@@ -119,7 +119,7 @@ def test_what_if_is_counted_at_once(tmp_path: Path) -> None:
         assert "⊘" in shown
         assert "r resets" in shown
         shown = await press(pilot, "r")
-        assert open_problem.what_if.nothing
+        assert open_problem.what_if.is_default
         assert "what if" not in shown
         await press(pilot, "space", "down", "space")
         assert open_problem.what_if.excluded == {0, 1}
@@ -394,7 +394,7 @@ def test_levels_take_turns_where_there_is_little_room(tmp_path: Path, size: tupl
 
         assert seen() == ["problems"]
         await press(pilot, "space", "o", "m")
-        assert view.state.open_problem.what_if.nothing, "no chain is in sight"
+        assert view.state.open_problem.what_if.is_default, "no chain is in sight"
         await press(pilot, "enter")
         assert seen() == (["chains", "bars"] if size[0] < 70 else ["chains", "bars", "text"])
         await press(pilot, "enter")
