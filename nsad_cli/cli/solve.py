@@ -38,7 +38,7 @@ def solve(
     from nsad_cli.cli.render.solution import print_solution, solution_json
     from nsad_cli.errors import UsageError
     from nsad_cli.generation.engine_spec import parse_engine
-    from nsad_cli.problems.question_files import asked, given, read_asked
+    from nsad_cli.problems.question_files import make_problem, read_question, read_questions
     from nsad_cli.runs.run import Run
     from nsad_cli.voting.early_stopping import require_stoppable
 
@@ -47,14 +47,14 @@ def solve(
     check_rule(rule)
     parse_engine(engine)
     if file is not None:
-        problems = read_asked(file.expanduser(), say)
+        problems = read_questions(file.expanduser(), say)
     else:
-        text = given(question or "").strip()
+        text = read_question(question or "").strip()
         if not text:
             raise UsageError(
                 "the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -'
             )
-        problems = [asked(text)]
+        problems = [make_problem(text)]
     run = Run.open(run_name, finished=True)
     settings = run.recipe.solve
     ask = make_ask(samples or settings.samples, rule or settings.rule, stop_at, wave)

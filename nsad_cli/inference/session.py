@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from nsad_cli.config.prompts import FEW_SHOT, few_shot
+from nsad_cli.config.prompts import FEW_SHOT, few_shot_demonstrations
 from nsad_cli.config.schema import UNTRAINED, Recipe
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.engine_spec import parse_engine
@@ -18,12 +18,12 @@ from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.model_folders import lora_room, save_nat
 from nsad_cli.generation.server import ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
-from nsad_cli.generation.vllm_process import Model, require_vllm
+from nsad_cli.generation.vllm_process import ModelSettings, require_vllm
 from nsad_cli.inference.current_ranker import outlived
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import Student, load_student, resolve
 from nsad_cli.rankers.linear_probe import ProbeRanker
-from nsad_cli.rankers.metadata import PROBE, READS, described
+from nsad_cli.rankers.metadata import PROBE, PROBED_MODEL, read_metadata
 from nsad_cli.rankers.storage import load_ranker
 from nsad_cli.runs.models import best_model, has_model, model_key, require_model
 from nsad_cli.utils.files import new_folder
@@ -165,16 +165,16 @@ class Session:
             self.load(adapter)
         batch_size = self.recipe.sampling.batch_size
         sampler = HFSampler(self._shown(self.student, name), self.adapters, adapter, batch_size=batch_size)
-        ranker = self.ranker() if name == READS else None
+        ranker = self.ranker() if name == PROBED_MODEL else None
         return ranker.listen(sampler) if isinstance(ranker, ProbeRanker) else sampler
 
     def _shown(self, student: Student, name: str) -> Student:
         """The student with the demonstrations that this model is shown."""
         if name != FEW_SHOT:
             return student
-        return dataclasses.replace(student, demonstrations=few_shot(self.recipe.evaluation))
+        return dataclasses.replace(student, demonstrations=few_shot_demonstrations(self.recipe.evaluation))
 
-    def _for_vllm(self, name: str) -> Model:
+    def _for_vllm(self, name: str) -> ModelSettings:
         """What vLLM loads for a model: the base, with a LoRA, or a NAT folder that is made here once."""
         require_vllm("the engine vllm", "use --engine hf")
         settings = self.recipe.student
@@ -185,7 +185,7 @@ class Session:
                 "use --engine hf",
             )
         source, revision = resolve(settings.model, self._note)
-        base = Model(source, revision, settings.device, str(self.reader.model.dtype).removeprefix("torch."))
+        base = ModelSettings(source, revision, settings.device, str(self.reader.model.dtype).removeprefix("torch."))
         if name in UNTRAINED:
             return base
         self.need(name)
@@ -219,8 +219,10 @@ class Session:
         self.drop("ranker")
         folder = self.run.adapter_path("ranker")
         if outlived(self.run, self.recipe):
-            self._note(f"ranker: it reads another {READS} student's states; train it again with `nsad train-ranker`")
+            self._note(
+                f"ranker: it reads another {PROBED_MODEL} student's states; train it again with `nsad train-ranker`"
+            )
             return None
-        if described(folder)["kind"] == PROBE:
-            self.load(READS)
+        if read_metadata(folder)["kind"] == PROBE:
+            self.load(PROBED_MODEL)
         return load_ranker(self.student, self.adapters, folder)

@@ -1,1 +1,1 @@
-"""models."""
+"""The student model, its adapters, and packed batches."""

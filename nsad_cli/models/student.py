@@ -76,16 +76,16 @@ class Student:
     def prompt_text(self, question: str) -> str:
         """The prompt for a question; a chat's has its special tokens in it."""
         if self.template == "chat":
-            messages = prompts.turns(self.demonstrations, "{question}", question)
+            messages = prompts.chat_messages(self.demonstrations, "{question}", question)
             return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
-        return prompts.text(self.demonstrations, self.template, question)
+        return prompts.text_prompt(self.demonstrations, self.template, question)
 
     @cached_property
     def stop_texts(self) -> tuple[str, ...]:
         """Where a generation is cut: after demonstrations as text, a model may go on with questions of its own."""
         if not self.demonstrations or self.template == "chat":
             return ()
-        return prompts.next_question(self.demonstrations, self.template)
+        return prompts.next_question_markers(self.demonstrations, self.template)
 
     @property
     def context(self) -> int | None:

@@ -102,7 +102,7 @@ class Pipeline:
             teacher = make_teacher(self.recipe.teacher.spec, self.recipe.teacher, on_corrupt=first_few(self.note))
             problems = distinct(training_problems(self.recipe, teacher, self.note), self.note)
             settings = self.recipe.teacher
-            prompt = prompts.text(settings.demonstrations, settings.prompt, "{question}")
+            prompt = prompts.text_prompt(settings.demonstrations, settings.prompt, "{question}")
             budget = Budget(price_of(settings), settings.max_cost, prompt, settings.max_tokens)
             with Store(self.run.store_path) as store:
                 problems = with_known_answers(problems, store)

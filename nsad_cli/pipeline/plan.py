@@ -192,7 +192,8 @@ class _Planner:
         ahead, teacher = self.ahead, self.recipe.teacher
         used = sum(draw.prompt_tokens + draw.completion_tokens for draw in ahead.stored)
         asked = sum(
-            len(prompts.text(teacher.demonstrations, teacher.prompt, problem.question)) for problem in ahead.problems
+            len(prompts.text_prompt(teacher.demonstrations, teacher.prompt, problem.question))
+            for problem in ahead.problems
         )
         expected = ahead.calls * (asked / max(len(ahead.problems), 1) + ahead.rationale_chars()) / CHARS_PER_TOKEN
         quote = ahead.quote
@@ -246,15 +247,15 @@ class _Planner:
 
     def _stage_row(self, stage: str, settings: StageConfig) -> _StageDraft:
         """A stage that trains on D+ or D−."""
-        from nsad_cli.training.data import choose, short_enough
+        from nsad_cli.training.data import filter_by_length, sample_items
 
         seed, scale = self.recipe.seed, self.forecast.scale
         side = self.corpus.negative if stage == "negative" else self.corpus.positive
-        kept = short_enough(side, settings.max_chars)
+        kept = filter_by_length(side, settings.max_chars)
         parts = []
         for held, limit in ((False, settings.max_examples), (True, self.recipe.training.max_held_out)):
             part = [item for item in kept if (item.problem.id in self.corpus.held_out) == held]
-            chosen = choose(part, limit, seed)
+            chosen = sample_items(part, limit, seed)
             count = min(len(part) * scale, limit or math.inf)
             mean = sum(self._tokens(item.problem.question, item.text) for item in chosen) / max(len(chosen), 1)
             parts.append((count, mean))
@@ -287,7 +288,7 @@ class _Planner:
 
     def _ranker_row(self, session: Session) -> _StageDraft:
         """The ranker: chains of the student's own, half of them taken to be right, then pairs of them."""
-        from nsad_cli.training.data import choose
+        from nsad_cli.training.data import sample_items
         from nsad_cli.training.stage_data import CALIBRATION_SHARE
 
         settings, share = self.recipe.training.ranker, 1 - self.recipe.training.held_out
@@ -301,7 +302,7 @@ class _Planner:
         tokens = pairs * 2 * length * (1 if probe else settings.epochs)
         tokens = tokens if probe else settings.tokens or tokens
         reads = held_out * 2 * length * (1 if probe else settings.checks) + calibrating * settings.samples * length
-        asked = choose(known, settings.problems, self.recipe.seed)
+        asked = sample_items(known, settings.problems, self.recipe.seed)
         kept = self._kept("nce", asked, range(settings.samples), session)
         written = max(0.0, problems * settings.samples - kept)
         if kept:
@@ -442,7 +443,7 @@ class _Planner:
         """Tokens of one prompt: few-shot's has the demonstrations in it."""
         if model != prompts.FEW_SHOT:
             return self.prompt
-        shown = replace(self.student, demonstrations=prompts.few_shot(self.recipe.evaluation))
+        shown = replace(self.student, demonstrations=prompts.few_shot_demonstrations(self.recipe.evaluation))
         return self.prompt + len(shown.prompt_ids("")) - len(self.student.prompt_ids(""))
 
     def _written(self, model: str) -> float:

@@ -1,1 +1,1 @@
-"""runs."""
+"""Run folders: the manifest, metrics, checkpoints and records of a run."""

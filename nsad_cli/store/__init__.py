@@ -1,1 +1,1 @@
-"""store."""
+"""SQLite stores of rationales and chains."""

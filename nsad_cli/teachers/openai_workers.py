@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.teachers.openai_chat import MAX_SAMPLES_PER_REQUEST, ChatModel, draws_of, usage_of
-from nsad_cli.utils.api_keys import NO_CONNECTION
+from nsad_cli.utils.api_keys import CONNECTION_ERRORS
 from nsad_cli.utils.rate_limit import MAX_RETRIES, RateLimiter, backoff, retry_after
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ class RequestWorkers:
         import openai
 
         cause = error.__cause__
-        if type(cause).__name__ not in NO_CONNECTION:
+        if type(cause).__name__ not in CONNECTION_ERRORS:
             slow = isinstance(error, openai.APITimeoutError)
             return _RetryError(
                 f"no answer within {self.settings.timeout:.0f} s" if slow else said, wait=not slow, paid=True

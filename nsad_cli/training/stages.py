@@ -13,7 +13,7 @@ from nsad_cli.rankers.base import ScoreHead, Scorer
 from nsad_cli.rankers.encoder import open_encoder
 from nsad_cli.rankers.head import HeadScorer
 from nsad_cli.rankers.linear_probe import ProbeScorer
-from nsad_cli.rankers.metadata import ADAPTER, READS
+from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL
 from nsad_cli.rankers.storage import save_ranker
 from nsad_cli.training.baselines import (
     BOTH_SIDES,
@@ -176,7 +176,7 @@ def train_ranker(
         report["unseen"] = unseen_report(objective.scorer, calibration, found.unseen, settings.pack_tokens)
         session.run.emit(ADAPTER, steps, steps, **report)
         if is_main_process():
-            reads = _made(session, READS) or ""
+            reads = _made(session, PROBED_MODEL) or ""
             save_ranker(objective.scorer, calibration, session.run.adapter_path(ADAPTER), reads=reads)
         return {"kind": settings.kind, "objective": settings.objective, "calibration": report}
 
@@ -200,7 +200,7 @@ def untrained_ranker(session: Session) -> Scorer:
         return open_encoder(settings.model, adapters.model.device, seed)
     head = ScoreHead(student.model.config.get_text_config().hidden_size, seed)
     if settings.kind == "probe":
-        session.load(READS)
+        session.load(PROBED_MODEL)
         adapters.train_only(None)
         return ProbeScorer(student, adapters, head)
     adapters.add_lora(ADAPTER, session.adapter_settings, seed + 3)

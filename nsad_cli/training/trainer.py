@@ -24,7 +24,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from nsad_cli.config.schema import StageConfig, section
 from nsad_cli.errors import NsadError
-from nsad_cli.training.data import batch_plan, within_tokens
+from nsad_cli.training.data import batch_plan, first_batches
 from nsad_cli.utils.distributed import any_process, barrier, is_main_process, world_size
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.system_load import machine_load
@@ -123,7 +123,7 @@ def train(
     together = [example.prompt for example in train_set] if settings.share_prompts else None
     plan = batch_plan(len(train_set), settings.batch_size, epochs, seed, together)
     if settings.tokens is not None:
-        plan = within_tokens(plan, lengths, settings.tokens)
+        plan = first_batches(plan, lengths, settings.tokens)
     steps = len(plan)
     if settings.warmup_steps >= steps:
         note(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.console import out, print_json, say
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
@@ -81,5 +81,5 @@ def _print(training: int, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _short(question: str) -> str:
-    text = printable(" ".join(question.split()))
+    text = escape_controls(" ".join(question.split()))
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"

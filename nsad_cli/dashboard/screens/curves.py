@@ -32,7 +32,7 @@ from nsad_cli.dashboard.widgets.line_chart import Chart
 from nsad_cli.dashboard.widgets.row_list import Column, RowList
 from nsad_cli.dashboard.widgets.stage_bar import StageBar
 from nsad_cli.dashboard.widgets.viewport import Viewport
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -164,7 +164,7 @@ class CurvesView(View):
         stages = told_stages(runs) if runs else []
         if not stages:
             self._sources = []
-            name = printable(runs[0][0]) if runs else ""
+            name = escape_controls(runs[0][0]) if runs else ""
             self.say_empty(
                 f"{name} has told no numbers yet.\n\nThey come while it trains:  nsad run RECIPE --run {name}"
             )
@@ -191,7 +191,7 @@ class CurvesView(View):
     def _row(self, place: int) -> tuple[str, str]:
         """A figure in the list, with its newest value."""
         figure, stage = self._figures[place], self._drawn
-        return printable(figure.title), "" if stage == ALL else now(self._runs[0][1], stage, figure)
+        return escape_controls(figure.title), "" if stage == ALL else now(self._runs[0][1], stage, figure)
 
     @property
     def _figure(self) -> MetricSpec:
@@ -212,7 +212,7 @@ class CurvesView(View):
     def _show_legend(self) -> None:
         runs = self._runs
         place = self._layered % len(runs)
-        whose = f"{printable(runs[place][0])} alone, n: the next run" if len(runs) > 1 else ""
+        whose = f"{escape_controls(runs[place][0])} alone, n: the next run" if len(runs) > 1 else ""
         self.legend.update(legend(self._plane, self.smoothing, whose))
 
     # --- keys and mouse -------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from nsad_cli.dashboard.screens.run_detail import as_typed, next_steps, outcome
 from nsad_cli.dashboard.themes import CURVES, GLYPHS, tints
 from nsad_cli.dashboard.widgets.filter_box import FilterBox
 from nsad_cli.dashboard.widgets.row_list import Cell, Column, RowList
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +119,7 @@ class RunsView(View):
 
     def _nothing(self) -> str:
         return (
-            f"There are no runs in {printable(str(self.reader.home))} yet.\n\nIn another terminal:\n"
+            f"There are no runs in {escape_controls(str(self.reader.home))} yet.\n\nIn another terminal:\n"
             "nsad demo\nteaches a small model arithmetic, without a network\n\n"
             "nsad run RECIPE\nruns a recipe of yours\n\n"
             "nsad dashboard --demo shows a run that was recorded."
@@ -241,8 +241,8 @@ class RunsView(View):
         for line in next_steps(row):
             more.append(f"  {line}\n", "bold" if line.startswith("nsad") else "")
         made = "" if row.created is None else f"\nmade {ago(self.reader.clock() - row.created)}"
-        version = f" by NSAD {printable(row.version)}" if row.version else ""
-        return more.append(f"{printable(as_typed(row.path))}{made}{version}", tints(self.app)["dim"])
+        version = f" by NSAD {escape_controls(row.version)}" if row.version else ""
+        return more.append(f"{escape_controls(as_typed(row.path))}{made}{version}", tints(self.app)["dim"])
 
     def _status(self, row: RunRow) -> str:
         """Where it is: stage, model and benchmark, steps, time left, silence."""

@@ -11,7 +11,7 @@ from rich.text import Text
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.screens.votes_drawing import answer_of
 from nsad_cli.dashboard.widgets.row_list import Cell, Column
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 from nsad_cli.voting.bar_chart import mark, one_line
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def state(listed: ProblemList, opened: OpenProblem, reading: bool, searching: bo
     text.append(f" · {listed.rule} decides")
     if listed.search:
         found = "…" if searching else f"{len(listed.hits):,}"
-        text.append(f" · “{printable(listed.search)}” in {found}", f"bold {colours['accent']}")
+        text.append(f" · “{escape_controls(listed.search)}” in {found}", f"bold {colours['accent']}")
     if listed.chosen:
         scored = f" · {one_line(listed.ranker)}" if listed.ranker else " · no ranker"
         text.append(f" · {one_line(listed.chosen.title)}{scored}", colours["dim"])
