@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 class NsadError(Exception):
-    """A failure told in three lines; `exit_code` is 1 for a failed job, 2 for wrong use."""
+    """An error reported in three lines: what happened, why, and what to do.
+
+    `exit_code` is 1 for a failed job and 2 for incorrect usage.
+    """
 
     exit_code = 1
 
@@ -20,18 +23,18 @@ class NsadError(Exception):
 
 
 class UsageError(NsadError):
-    """Wrong use: a flag, a recipe key or an argument that cannot be meant."""
+    """Incorrect usage: an invalid flag, recipe key or argument."""
 
     exit_code = 2
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a library's message, shortened; the error's name where it says nothing."""
+    """Return the first line of an error's message (at most 300 characters), or the name of its type if it is empty."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Say `did you mean X?`, or nothing where no known name is near."""
+    """Return `did you mean X?` for the most similar known name, or an empty string if none is similar."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean `{near[0]}`?" if near else ""

@@ -1,4 +1,4 @@
-"""The nouns of the program, as frozen dataclasses; standard library only."""
+"""The data types that all packages share, as frozen dataclasses; standard library only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What grading says of one rationale; only CORRECT enters D+, only WRONG enters D−."""
+    """The result of grading one rationale; only CORRECT enters D+, only WRONG enters D−."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -30,19 +30,19 @@ class Finish(StrEnum):
     FILTERED = "content_filter"
 
 
-def normalised(question: str) -> str:
-    """A question as it is compared loosely: NFKC, lower case, brackets and the like and spaces one space.
+def normalise_question(question: str) -> str:
+    """Normalise a question for comparison: NFKC, lower case, punctuation and white space replaced by one space.
 
-    Signs and operators count, for `x+1` and `x-1` are two problems.
+    Signs and operators are preserved, because `x+1` and `x-1` are different problems.
     """
     text = unicodedata.normalize("NFKC", question).lower()
     return re.sub(r"[^\w+\-*/^=<>.,%$\\]+", " ", text).strip(" .")
 
 
 def problem_id(question: str) -> str:
-    """Hash the question: 16 hex digits, the same for the same problem in any benchmark.
+    """Hash a question to 16 hex digits, the same for the same problem in any benchmark.
 
-    Case and spaces alone are evened out: brackets, bars and exponents make problems of their own.
+    Only case and white space are normalised; brackets, bars and exponents distinguish problems.
     """
     text = " ".join(unicodedata.normalize("NFC", question).casefold().split())
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
@@ -58,14 +58,14 @@ class Problem:
     benchmark: str
     split: str = ""
     solution: str | None = None
-    """The human solution, where the benchmark has one."""
+    """The human solution, if the benchmark has one."""
     subject: str = ""
     level: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One rationale that a teacher gave for a problem, as it came."""
+    """One rationale sampled from a teacher for a problem, before grading."""
 
     problem_id: str
     teacher: str
@@ -78,7 +78,7 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """A verdict with the answer it was read from and the reason in a few words."""
+    """A verdict, the extracted answer that it is based on, and a short reason."""
 
     verdict: Verdict
     answer: str | None
@@ -87,13 +87,13 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Rationale:
-    """A graded rationale beside its problem: one training example of D+ or D−."""
+    """A graded rationale with its problem: one training example of D+ or D−."""
 
     problem: Problem
     text: str
     verdict: Verdict
     index: int
-    """The draw's index."""
+    """The index of the sample (`Draw.index`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class Chain:
     """One candidate solution by the student.
 
     `offsets[i]` is where token i ends in `text` (characters); `logprobs[i]` its natural-log probability.
-    The end-of-sequence token counts as the last token and ends where the text ends. Engines that give no
-    log-probabilities leave both empty. `answer_class` is the lowest index among the chains of the same
+    An end-of-sequence token counts as the last token and ends at the end of the text. Both are empty if the
+    engine returns no log-probabilities. `answer_class` is the lowest index among the chains of the same
     problem with an equivalent answer, None without an answer.
     """
 
@@ -115,9 +115,9 @@ class Chain:
     logprobs: tuple[float, ...] = ()
     answer_class: int | None = None
     correct: bool | None = None
-    """Whether the answer equals the gold one; None where no gold answer is known."""
+    """Whether the answer equals the gold one; None if no gold answer is known."""
     weight: float | None = None
-    """The ranker's score in [0, 1]; None where no ranker has scored it."""
+    """The ranker's score in [0, 1]; None if no ranker has scored the chain."""
 
     @property
     def logprob(self) -> float | None:
@@ -137,7 +137,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """The outcome of a vote; `votes` run from the winner down, `share` is the winner's part of all weight."""
+    """The outcome of a vote; `votes` are in descending order, `share` is the winner's fraction of the total weight."""
 
     rule: str
     answer: str | None

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from nsad_cli.cli.console import set_up_logging
-from nsad_cli.generation.engine_spec import HOW
+from nsad_cli.generation.engine_spec import ENGINE_HELP
 
 RunName = Annotated[
     str | None,
@@ -25,7 +25,7 @@ StudentModel = Annotated[
     str | None, typer.Option("--student", envvar="NSAD_STUDENT", help="smollm2, a folder, or a Hub id[@REVISION].")
 ]
 Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, cuda or mps.")]
-EngineName = Annotated[str, typer.Option("--engine", help=f"What samples the chains: {HOW}.")]
+EngineName = Annotated[str, typer.Option("--engine", help=f"What samples the chains: {ENGINE_HELP}.")]
 RULES_TOLD = (
     "How chains vote. sc: one vote each; wsc: each by its tokens' mean probability; asc: by the ranker's score;"
     " asc-add: by 1 + score; best: the one chain with the highest score decides."

@@ -14,7 +14,7 @@ from nsad_cli.grading.review_session import VERDICTS, QueuedReview, ReviewSessio
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewItem, ReviewSource
 from nsad_cli.utils.logs import note
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 KEYS = "c right  w wrong  n no answer  g bad gold answer  s skip  u undo  m all  q quit"
 JUMP = "j on to the sample of D−"
@@ -105,7 +105,7 @@ def screen(item: QueuedReview, doubt: ReviewItem, width: int, height: int | None
 
 def wrapped(text: str, width: int, style: str = "") -> list[Text]:
     """Lines of at most `width` cells, with nothing in them that would steer the terminal."""
-    harmless = Text(printable(text.replace("\r\n", "\n")), style)
+    harmless = Text(escape_controls(text.replace("\r\n", "\n")), style)
     return list(harmless.wrap(Console(width=width), width, overflow="fold"))
 
 

@@ -77,16 +77,16 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
         UsageError: neither is given, or both, or the text is empty.
     """
     from nsad_cli.errors import UsageError
-    from nsad_cli.problems.question_files import asked, given, read_asked
+    from nsad_cli.problems.question_files import make_problem, read_question, read_questions
 
     if (question is None) == (file is None):
         raise UsageError("give either PROBLEM or --file FILE", "exactly one of them is needed", 'write nsad solve "…"')
     if file is not None:
-        return read_asked(file.expanduser(), note)
-    text = given(question or "").strip()
+        return read_questions(file.expanduser(), note)
+    text = read_question(question or "").strip()
     if not text:
         raise UsageError("the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -')
-    return [asked(text)]
+    return [make_problem(text)]
 
 
 def check_rule(rule: str | None, *more: str) -> None:

@@ -1,1 +1,1 @@
-"""Collection: draws from a teacher into the store, by single requests or batches, within a budget."""
+"""Collection of rationales from a teacher: requests, budgets, quotes and the batch interface."""

@@ -1,1 +1,1 @@
-"""config."""
+"""Recipes: their schema, how they are found and layered, and prompts."""

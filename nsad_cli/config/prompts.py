@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FEW_SHOT = "few-shot"
-"""The eval method that shows demonstrations to the untrained student."""
-CLOSED = "\n\n"
-"""What ends a demonstration in a text."""
+"""The evaluation method that prompts the untrained student with demonstrations."""
+DEMONSTRATION_END = "\n\n"
+"""The separator after a demonstration in a text prompt."""
 Message = dict[str, str]
-BUILT_IN = (
+BUILT_IN_DEMONSTRATIONS = (
     Demonstration(
         question="A baker has 24 rolls. She sells 9 of them and bakes 12 more. How many rolls does she have now?",
         solution="After selling 9 rolls she has 24 - 9 = 15. With 12 more she has 15 + 12 = 27. The answer is 27.",
@@ -32,11 +32,11 @@ BUILT_IN = (
         solution="2 metres are 200 centimetres. One piece has 200 / 5 = 40 centimetres. The answer is 40.",
     ),
 )
-"""Ours, for `few-shot` where the recipe names none; they end as training rationales do."""
+"""Default demonstrations for `few-shot`; they end like the training rationales."""
 
 
-def turns(demonstrations: Sequence[Demonstration], prompt: str, question: str) -> list[Message]:
-    """The messages of a chat that ends with the question, `prompt` around {question} in every turn of the user."""
+def chat_messages(demonstrations: Sequence[Demonstration], prompt: str, question: str) -> list[Message]:
+    """Build a chat of demonstrations that ends with the question; `prompt` contains {question}."""
     messages = []
     for item in demonstrations:
         messages.append({"role": "user", "content": prompt.replace("{question}", item.question)})
@@ -44,39 +44,41 @@ def turns(demonstrations: Sequence[Demonstration], prompt: str, question: str) -
     return [*messages, {"role": "user", "content": prompt.replace("{question}", question)}]
 
 
-def text(demonstrations: Sequence[Demonstration], template: str, question: str) -> str:
-    """One text that ends with the question, its prompt open; a blank line closes each demonstration."""
-    shown = [template.replace("{question}", item.question) + item.solution + CLOSED for item in demonstrations]
-    return "".join(shown) + template.replace("{question}", question)
+def text_prompt(demonstrations: Sequence[Demonstration], template: str, question: str) -> str:
+    """Build a text prompt of demonstrations, each followed by a blank line, that ends with the question."""
+    solved = [
+        template.replace("{question}", item.question) + item.solution + DEMONSTRATION_END for item in demonstrations
+    ]
+    return "".join(solved) + template.replace("{question}", question)
 
 
-def filled(demonstrations: Sequence[Demonstration], prompt: str) -> tuple[Demonstration, ...]:
-    """Demonstrations with a prompt around each question, for a model whose own template comes around that."""
+def wrap_questions(demonstrations: Sequence[Demonstration], prompt: str) -> tuple[Demonstration, ...]:
+    """Insert each question into a prompt, for a model that applies its own template to the result."""
     return tuple(
         Demonstration(question=prompt.replace("{question}", item.question), solution=item.solution)
         for item in demonstrations
     )
 
 
-def few_shot(settings: EvaluationConfig) -> tuple[Demonstration, ...]:
-    """What `few-shot` shows: the recipe's demonstrations, else the built-in ones."""
-    return tuple(settings.demonstrations or BUILT_IN)
+def few_shot_demonstrations(settings: EvaluationConfig) -> tuple[Demonstration, ...]:
+    """Return the demonstrations for `few-shot`: the recipe's, else the built-in ones."""
+    return tuple(settings.demonstrations or BUILT_IN_DEMONSTRATIONS)
 
 
-def shown(settings: TeacherConfig) -> dict[str, Any]:
-    """A teacher's demonstrations as part of a draw's key; nothing where there are none."""
+def demonstrations_key(settings: TeacherConfig) -> dict[str, Any]:
+    """Return a teacher's demonstrations as part of the key of a sample; empty if there are none."""
     return (
         {"demonstrations": [item.model_dump() for item in settings.demonstrations]} if settings.demonstrations else {}
     )
 
 
-def next_question(demonstrations: Sequence[Demonstration], template: str) -> tuple[str, ...]:
-    """The texts by which a model that has seen demonstrations and runs on begins a question of its own.
+def next_question_markers(demonstrations: Sequence[Demonstration], template: str) -> tuple[str, ...]:
+    """Return the stop texts at which a few-shot model begins to write a further question.
 
-    They are the first and the last line before {question}; where nothing stands before it, the blank line between two
-    demonstrations, unless a solution has one too.
+    These are the first and the last line before {question}. If there is none, it is the blank line between two
+    demonstrations, unless a solution contains one too.
     """
     opening = template.partition("{question}")[0].strip().splitlines()
     if opening:
         return tuple(dict.fromkeys((f"\n{opening[0].strip()}", f"\n{opening[-1].strip()}")))
-    return () if any(CLOSED in item.solution for item in demonstrations) else (CLOSED,)
+    return () if any(DEMONSTRATION_END in item.solution for item in demonstrations) else (DEMONSTRATION_END,)

@@ -15,21 +15,22 @@ from nsad_cli.errors import UsageError, did_you_mean
 
 
 def recipe_folder() -> Path:
-    """The shipped recipes: inside the package in a wheel, beside it in a checkout."""
+    """Return the folder of the shipped recipes: inside the package in a wheel, next to it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Shipped recipes by name."""
+    """Return the paths of the shipped recipes by name."""
     return {path.stem: path for path in sorted(recipe_folder().glob("*.yaml"))}
 
 
 def find_recipe(name: str) -> Path:
     """Find a recipe by path, else by the name of a shipped one.
 
-    Raises UsageError that lists the shipped ones.
+    Raises:
+        UsageError: There is no such recipe; the message lists the shipped ones.
     """
     path = Path(name).expanduser()
     if path.is_file():
@@ -47,23 +48,29 @@ def find_recipe(name: str) -> Path:
 
 
 def user_config_path() -> Path:
-    """The user's own defaults, a partial recipe: $XDG_CONFIG_HOME/nsad/config.yaml."""
+    """Return the path of the user's defaults, a partial recipe: $XDG_CONFIG_HOME/nsad/config.yaml."""
     root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(root) / "nsad" / "config.yaml"
 
 
 def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Read a recipe over the user's config and under `overrides` (dotted keys → values, None skipped).
+    """Load a recipe in layers: the user's config, the file, then the overrides.
 
-    `${NAME}` in a value is the environment variable NAME. Raises UsageError for a missing or malformed file, an
-    unknown key, a bad value, or an unset variable.
+    `${NAME}` in a value is replaced by the environment variable NAME.
+
+    Args:
+        path: The recipe file; None for the defaults alone.
+        overrides: Values by dotted key; None values are skipped.
+
+    Raises:
+        UsageError: The file is missing or malformed, a key is unknown, a value is invalid, or a variable is unset.
     """
     values: dict[str, Any] = {}
     source = "flags"
     for layer in (user_config_path(), path):
         if layer is not None and (layer == path or layer.is_file()):
             own = _read_yaml(layer)
-            # A mistake is told with the file that it is in.
+            # Validate each layer on its own, so that an error names its file.
             validate_recipe(_expand(own, str(layer)), str(layer), whole=False)
             values = _merge(values, own)
             source = str(layer)
@@ -76,7 +83,7 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None) -
 
 
 def recipe_yaml(recipe: Recipe) -> str:
-    """The resolved recipe as YAML, every setting written out."""
+    """Return the resolved recipe as YAML, including defaults."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 

@@ -38,7 +38,7 @@ def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, be
     recipe, stages = run.recipe, run.stages()
     asked = [(label, [(item.id, item.answer) for item in problems]) for label, problems in benchmarks]
     used = [name for name in models if name not in UNTRAINED]
-    shown = [prompts.few_shot(recipe.evaluation)] if prompts.FEW_SHOT in models else []
+    shown = [prompts.few_shot_demonstrations(recipe.evaluation)] if prompts.FEW_SHOT in models else []
     weights = {
         name: stages.get(name, {}).get("result", {}).get("weights")
         for name in (*used, *([RANKER.name] if used else []))
@@ -110,7 +110,7 @@ def _known_leaks(run: Run) -> Leaks:
 
 def demonstrated(recipe: Recipe) -> set[str]:
     """Ids of the problems that few-shot shows with their solutions: no model is measured on them."""
-    return {problem_id(item.question) for item in prompts.few_shot(recipe.evaluation)}
+    return {problem_id(item.question) for item in prompts.few_shot_demonstrations(recipe.evaluation)}
 
 
 def unseen_problems(spec: str, seen: set[str], limit: int | None) -> list[Problem]:

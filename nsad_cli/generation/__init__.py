@@ -1,1 +1,1 @@
-"""Generation: one Sampler, several engines."""
+"""Generation of chains: the Sampler protocol and its engines."""

@@ -1,4 +1,4 @@
-"""Chains that a store has are not sampled again."""
+"""A sampler with a store of chains as its cache."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 
 class CachedSampler:
-    """An engine beside a store: gives the chains that the store has, samples those that it lacks, and keeps them.
+    """Returns the chains in the store, samples the missing ones with an engine, and stores them as they arrive.
 
-    key: model, model_key and sampling, as in ChainStore. Chains are kept as they arrive; those of the store come with
-    the scores of a ranker, where one is named. Of an engine that plans batches, a task is the store's as a whole or not
-    at all.
+    If the engine plans batches, a task is either read from the store completely or sampled completely.
+
+    Args:
+        engine: The sampler of the missing chains.
+        store: The cache.
+        key: model, model_key and sampling, as in ChainStore.
+        problems: The problems of all tasks.
+        ranker: The ranker whose scores are added to the stored chains, if any.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The record of a chain, the same from every engine: its text, where each token ends in it, and how it ended."""
+"""Conversion of sampled tokens to a Chain: text, token offsets and finish reason, the same for every engine."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 
 
 class Ending(Enum):
-    """Why no more tokens were written."""
+    """Why generation stopped."""
 
     TOKEN = "token"
-    """The last one is a stop token."""
+    """The last token is a stop token."""
     CUT = "cut"
-    """The text has come to a question of its own (Student.stop_texts)."""
+    """The model began a further question (Student.stop_texts)."""
     ROOM = "room"
-    """No more were allowed, or the model's context is full."""
+    """The limit on new tokens is reached, or the model's context is full."""
 
 
-def has_run_on(student: Student, tokens: Sequence[int]) -> bool:
-    """Whether the last token has completed one of the student's stop texts."""
+def ends_with_stop_text(student: Student, tokens: Sequence[int]) -> bool:
+    """Return whether the last token completed one of the student's stop texts."""
     stops = student.stop_texts
     if not stops:
         return False
-    # A token that writes any of a text writes a byte of it or more; one before them, as in text_and_offsets.
-    most = max(len(stop.encode()) for stop in stops) + 1
-    recent: str = student.tokenizer.decode(tokens[-most:], skip_special_tokens=True)
+    # Each token of a stop text covers at least one of its bytes; one more token before it, as in text_and_offsets.
+    window = max(len(stop.encode()) for stop in stops) + 1
+    recent: str = student.tokenizer.decode(tokens[-window:], skip_special_tokens=True)
     return any(stop in recent for stop in stops)
 
 
-def chain_of(
+def make_chain(
     student: Student, problem_id: str, index: int, tokens: Sequence[int], logprobs: Sequence[float], ending: Ending
 ) -> Chain:
-    """The chain that these tokens write; a token that ends it ends where the text ends."""
+    """Create a chain from its tokens; the offset of a stop token is the end of the text."""
     ended = ending is Ending.TOKEN
     text, offsets = text_and_offsets(student, tokens[:-1] if ended else tokens)
     if ended:
@@ -52,12 +52,12 @@ def chain_of(
 
 
 def text_and_offsets(student: Student, tokens: Sequence[int]) -> tuple[str, list[int]]:
-    """The text, and where each token ends in it; a token inside a character ends where the character began."""
+    """Decode tokens to text, with the end of each token; a token inside a character ends at the character's start."""
     decode = student.tokenizer.decode
     text: str = decode(tokens, skip_special_tokens=True)
     offsets: list[int] = []
     # Decoding from a recent token on keeps this linear: `start` begins a window whose own text begins at `base`.
-    # A window has a token before the one asked for, since decoders drop a leading space.
+    # A window includes one preceding token, since decoders drop a leading space.
     start = base = 0
     for end in range(1, len(tokens) + 1):
         piece: str = decode(tokens[start:end], skip_special_tokens=True)

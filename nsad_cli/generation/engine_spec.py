@@ -1,4 +1,4 @@
-"""What samples a student's chains: transformers or vLLM on this machine, or servers elsewhere."""
+"""Engines that sample a student's chains: local transformers or vLLM, or remote servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nsad_cli.errors import UsageError
 
-HOW = "hf (transformers), vllm, or server[:MODEL]@URL[,URL]"
+ENGINE_HELP = "hf (transformers), vllm, or server[:MODEL]@URL[,URL]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,28 +15,29 @@ class EngineSpec:
 
     kind: str = "hf"
     served: str = ""
-    """What the servers call the model; empty: what the run calls it."""
+    """The model's name on the servers; empty for the name that the run uses."""
     urls: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """KIND, or server:MODEL, without what it is reached by."""
+        """KIND, or server:MODEL, without URLs."""
         return ":".join(filter(None, (self.kind, self.served)))
 
     @property
     def spec(self) -> str:
-        """What parse_engine reads, with URL where a server's is not known."""
+        """The spec that parse_engine accepts, with a placeholder for unknown URLs."""
         return self.name if self.kind != "server" else f"{self.name}@{','.join(self.urls) or 'URL'}"
 
     def key(self, model_key: str) -> str:
-        """A model's key with this engine: they agree on greedy chains alone, so each keeps its own."""
+        """Return the model's key with this engine; engines agree only on greedy chains, so each has its own cache."""
         return model_key if self.kind == "hf" else "@".join(filter(None, (model_key, self.kind, self.served)))
 
 
 def parse_engine(spec: str, *, reached: bool = True) -> EngineSpec:
-    """Parse `hf`, `vllm` or `server[:MODEL]@URL[,URL]`; where it is not to be `reached`, a server needs no URL.
+    """Parse `hf`, `vllm` or `server[:MODEL]@URL[,URL]`; a server needs a URL only if `reached`.
 
-    Raises UsageError for anything else.
+    Raises:
+        UsageError: The spec is invalid.
     """
     head, _, urls = spec.partition("@")
     kind, _, served = head.partition(":")
@@ -48,6 +49,6 @@ def parse_engine(spec: str, *, reached: bool = True) -> EngineSpec:
         return EngineSpec(spec)
     raise UsageError(
         f"unknown engine `{spec}`",
-        "a server needs its URL, as http(s)://HOST[:PORT]/v1" if kind == "server" else "chains are sampled by another",
-        f"engines: {HOW}",
+        "a server needs its URL, as http(s)://HOST[:PORT]/v1" if kind == "server" else "no engine of this name exists",
+        f"engines: {ENGINE_HELP}",
     )

@@ -1,4 +1,4 @@
-"""The transformers engine: chains of many problems in one batch, which finished ones leave and new ones enter."""
+"""The transformers engine: continuous batching of the chains of many problems."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from nsad_cli.errors import NsadError
-from nsad_cli.generation.chain_record import Ending, chain_of, has_run_on
+from nsad_cli.generation.chain_record import Ending, ends_with_stop_text, make_chain
 from nsad_cli.generation.kv_cache import Prompt, Slots, prompts_of
 from nsad_cli.generation.sampler import Sampling, Task, require_context
-from nsad_cli.generation.token_sampling import choose
+from nsad_cli.generation.token_sampling import sample_tokens
 from nsad_cli.models.packing import enable_packing, step_attention
 from nsad_cli.utils.hashing import seed_of
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 WINDOW = 8
-"""Batches' worth of rows that are planned together: rows enter freely inside such a window, and a resumed run repeats a
-window whole. A longer one is quicker, for its end, where no new rows come, weighs less."""
+"""Batches that are scheduled together: rows enter freely inside such a window, and a resumed run repeats whole
+windows. Longer windows are faster, because fewer steps run at their end, where no new rows enter."""
 ENTER = 8
-"""New rows enter when this part of the batch is free (1/8), for arranging the cache costs too."""
+"""New rows enter when 1/ENTER of the batch is free, since rearranging the cache is costly."""
 SHRINK = 0.75
-"""Where no new ones come, finished rows leave the batch when this share of it or less is still writing."""
+"""If no rows are waiting, finished rows are removed when at most this fraction of the batch is active."""
 
 
 @dataclass
 class _ChainState:
-    """One chain in the making."""
+    """The state of one chain during generation."""
 
     task: Task
     index: int
@@ -48,15 +48,15 @@ class _ChainState:
     logprobs: list[float] = field(default_factory=list)
     done: bool = False
     cut: bool = False
-    """Whether it is done for the text that it has come to, not for a token that ends it."""
+    """Whether it stopped at a stop text rather than a stop token."""
     full: bool = False
-    """Whether it is done for want of room: the limit on new tokens, or the model's context, ends here."""
+    """Whether it reached the limit on new tokens or the model's context."""
     states: Tensor | None = None
-    """The sum of the states that its tokens were predicted from [d], where they are asked for."""
+    """The sum of the hidden states that its tokens were predicted from [d], if features are requested."""
 
 
 class HFSampler:
-    """Samples with a student through one of its adapters (None: the bare base)."""
+    """Samples from a student through one of its adapters (None: the bare base)."""
 
     plans_batches = True
 
@@ -70,7 +70,7 @@ class HFSampler:
                 f"its layers of the kind {', '.join(sorted(strange))} keep more than keys and values",
                 "use a student whose layers are all attention",
             )
-        enable_packing(student.model)  # its attention reads less where it can be had; others work as they are
+        enable_packing(student.model)  # faster attention if the model supports it
 
     def sample(
         self,
@@ -81,7 +81,7 @@ class HFSampler:
         on_tokens: Callable[[int], None] = lambda _: None,
         on_features: Callable[[str, int, Tensor], None] | None = None,
     ) -> Iterator[Chain]:
-        """See Sampler.sample; problems of like prompt length are written together.
+        """See Sampler.sample; problems of similar prompt length share a batch.
 
         on_features gets (problem, index, mean) just before that chain is yielded: the mean, over all tokens of the
         chain, of the last hidden state that each was predicted from; [d] in float32, on the CPU.
@@ -103,11 +103,11 @@ class HFSampler:
 
     def _chain(self, row: _ChainState) -> Chain:
         ending = Ending.CUT if row.cut else Ending.TOKEN if row.done and not row.full else Ending.ROOM
-        return chain_of(self.student, row.task.problem_id, row.index, row.tokens, row.logprobs, ending)
+        return make_chain(self.student, row.task.problem_id, row.index, row.tokens, row.logprobs, ending)
 
 
 class _Batch:
-    """The rows that are written at once, and what the model keeps of them."""
+    """The active rows and their cache."""
 
     def __init__(
         self, sampler: HFSampler, prompts: dict[str, list[int]], sampling: Sampling, with_states: bool
@@ -117,12 +117,12 @@ class _Batch:
         self.rows: list[_ChainState] = []
         self.slots = Slots()
         self.opened: dict[str, Prompt] = {}
-        """Prompts that have been run, as long as chains of theirs are to come."""
+        """Processed prompts of which further chains are waiting."""
         self.sums = torch.empty(0)
         """Each row's sum of states [B,d] in float32."""
 
     def write(self, rows: Sequence[_ChainState], on_tokens: Callable[[int], None]) -> Iterator[_ChainState]:
-        """Write all these rows and yield each when it is done; they come in by and by, in order."""
+        """Generate all rows, admitted in order, and yield each when it is done."""
         waiting = deque(rows)
         self.model.eval()
         while waiting or not all(row.done for row in self.rows):
@@ -140,7 +140,7 @@ class _Batch:
                         self._keep(writing, [])
                     logits = self._step(states)
                 mine = new or self.rows
-                chosen, logprobs = choose(logits, [row.random for row in mine], self.sampling)
+                chosen, logprobs = sample_tokens(logits, [row.random for row in mine], self.sampling)
             on_tokens(sum(not row.done for row in mine))
             yield from self._note(chosen, logprobs)
             still = {row.task.problem_id for row in waiting} if new else self.opened.keys()
@@ -227,7 +227,7 @@ class _Batch:
                 continue
             row.tokens.append(token)
             row.logprobs.append(logprob)
-            row.cut = has_run_on(student, row.tokens)
+            row.cut = ends_with_stop_text(student, row.tokens)
             ends = row.cut or token in student.stop_ids
             length = len(self.prompts[row.task.problem_id]) + len(row.tokens)
             row.full = not ends and (length >= room or len(row.tokens) >= self.sampling.max_new_tokens)

@@ -1,8 +1,8 @@
-"""The keys and values of chains that are written at once, in which admitting and retiring a chain is cheap.
+"""The key-value cache of a batch of chains, with cheap admission and removal of chains.
 
-A row is a chain. All rows write into the same column, one column a step, so a row's prompt ends where the others stand
-when it comes in: the layout that transformers knows as left padding, and makes every kind of mask for. Between two
-arrangements nothing is copied but the new keys and values themselves.
+A row is a chain. All rows write into the same column, one column per step, so the prompt of a new row ends at the
+current column: this is the left-padded layout, for which transformers builds every kind of mask. Between two
+rearrangements only the new keys and values are copied.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SLACK = 64
-"""Columns that an arrangement leaves for what is to be written."""
+"""Free columns after a rearrangement."""
 CPU_SPAN = 16
-"""Rows that attend together on a CPU: rows stand in the order of their coming, so neighbours are of like length."""
+"""Rows per attention call on a CPU; rows are in order of admission, so neighbours have similar lengths."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
-    """A prompt of P tokens that has been run: each layer's keys and values [H,P,D], and what its last token gave."""
+    """A processed prompt of P tokens: each layer's keys and values [H,P,D], and the output of its last token."""
 
     length: int
     layers: tuple[tuple[Tensor, Tensor], ...]
@@ -38,7 +38,7 @@ class Prompt:
 
 
 def prompts_of(cache: DynamicCache, lengths: Sequence[int], logits: Tensor, states: Tensor) -> list[Prompt]:
-    """Take a batch of left-padded prompts apart; logits [B,V] and states [B,d] are those of their last tokens."""
+    """Split a batch of left-padded prompts; logits [B,V] and states [B,d] are those of their last tokens."""
     return [
         Prompt(
             length,
@@ -72,13 +72,13 @@ class _Layer(DynamicLayer):
 
 
 class Slots:
-    """The cache of the rows, and where each of them starts in it."""
+    """The cache of all rows, with the start column of each."""
 
     def __init__(self) -> None:
         self.cache = Cache(layers=[])
         self.starts: list[int] = []
         self.end = self.width = 0
-        """The column that is written next, and how many there are."""
+        """The next column to write, and the number of columns."""
         self._mask = torch.empty(0)
 
     @property
@@ -87,7 +87,7 @@ class Slots:
         return self.end == self.width
 
     def arrange(self, kept: Sequence[int], new: Sequence[Prompt]) -> None:
-        """Keep these rows, in order, and append one for each of the new prompts, a prompt's next to each other."""
+        """Keep the given rows, in order, and append a row per new prompt; equal prompts must be adjacent."""
         held = self.end - min((self.starts[row] for row in kept), default=self.end)
         used = max([held, *(prompt.length for prompt in new)])
         groups = [(prompt, sum(1 for _ in same)) for prompt, same in groupby(new)]
@@ -104,7 +104,7 @@ class Slots:
         self._mask = (torch.arange(self.width) >= torch.tensor(self.starts)[:, None]).long().to(device)
 
     def retire(self, row: int) -> None:
-        """A row is done: what it has seen need not be read for its neighbours' sake any more."""
+        """Mark a row as done, so that attention spans no longer include its columns."""
         self.starts[row] = self.end
 
     def mask(self) -> Tensor:
@@ -112,7 +112,7 @@ class Slots:
         return self._mask[:, : self.end + 1]
 
     def spans(self) -> tuple[RowSpan, ...]:
-        """Rows that attend together; a GPU does best with all of them at once."""
+        """Return the groups of rows per attention call; a GPU processes all rows at once."""
         count = len(self.starts)
         size = CPU_SPAN if self._mask.device.type == "cpu" else count
         bounds = [(start, min(start + size, count)) for start in range(0, count, size)]

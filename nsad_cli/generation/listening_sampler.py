@@ -1,4 +1,4 @@
-"""A sampler whose chains hand over their features as they end."""
+"""A sampler that passes the features of finished chains to a callback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ListeningSampler:
-    """A sampler that also tells each chain's features."""
+    """Wraps a sampler and calls `hear` with each chain and its features."""
 
     plans_batches = True
 
@@ -30,7 +30,7 @@ class ListeningSampler:
         seed: str,
         on_tokens: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Chain]:
-        """See Sampler.sample; greedy chains, which no vote weighs, are not told of."""
+        """See Sampler.sample; `hear` is not called for greedy chains, which no vote weighs."""
         features: dict[tuple[str, int], Tensor] = {}
 
         def keep(problem: str, index: int, mean: Tensor) -> None:

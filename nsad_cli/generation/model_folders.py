@@ -1,4 +1,4 @@
-"""Model folders that others load: a plain model as transformers writes it, and NAT on its base for vLLM."""
+"""Model folders for other programs: plain transformers models, and NAT with its base for vLLM."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from nsad_cli.models.student import Student
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM takes for --max-lora-rank."""
+"""Values that vLLM accepts for --max-lora-rank."""
 
 
 def save_model(student: Student, model: Any, folder: Path, max_new_tokens: int, **more: Any) -> None:
     """Write a model with the student's tokenizer; more: further arguments of save_pretrained.
 
     The generation config says what a run does: greedy, to the student's end tokens and max_new_tokens. The base's own
-    settings are left out: a repetition penalty, say, would give other answers. Raises OSError where writing fails.
+    settings are left out: a repetition penalty, say, would give other answers.
+
+    Raises:
+        OSError: Writing fails.
     """
     stop = sorted(student.stop_ids)
     model.generation_config = GenerationConfig(
@@ -47,7 +50,11 @@ def save_model(student: Student, model: Any, folder: Path, max_new_tokens: int, 
 def save_nat(student: Student, adapters: Adapters, name: str, folder: Path, max_new_tokens: int) -> None:
     """Write a NAT adapter and its base, in the base's dtype, as a folder that nsad's plugin for vLLM reads.
 
-    No adapter is left in memory. Raises NsadError where vLLM could not compute it, OSError where writing fails.
+    No adapter is left in memory.
+
+    Raises:
+        NsadError: vLLM cannot compute the adapter.
+        OSError: Writing fails.
     """
     tensors = served_adapter(adapters, name)
     base = adapters.remove_all()
@@ -59,9 +66,10 @@ def save_nat(student: Student, adapters: Adapters, name: str, folder: Path, max_
 
 
 def lora_room(folder: Path) -> int:
-    """The smallest rank that vLLM makes room for and a PEFT folder's LoRA fits into.
+    """Return the smallest rank in LORA_RANKS that fits the LoRA of a PEFT folder.
 
-    Raises NsadError for a rank that is above them all.
+    Raises:
+        NsadError: The rank exceeds all of them.
     """
     rank = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["r"]
     found = next((room for room in LORA_RANKS if room >= rank), None)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.sampler import Sampling, Task, require_context
 from nsad_cli.types import Chain, Finish
-from nsad_cli.utils.api_keys import NO_CONNECTION, read_key, scrubbed
+from nsad_cli.utils.api_keys import CONNECTION_ERRORS, read_key, redact_key
 from nsad_cli.utils.hashing import seed_of
 from nsad_cli.utils.logprobs import log_probability
 from nsad_cli.utils.logs import note
@@ -242,9 +242,9 @@ class _Servers:
         import openai
 
         unconnected = isinstance(error, openai.APIConnectionError)
-        said = scrubbed((error.__cause__ if unconnected else None) or error, self.sampler.key)
+        said = redact_key((error.__cause__ if unconnected else None) or error, self.sampler.key)
         # The aiohttp client calls a refused connection a timeout, of connecting.
-        slow = isinstance(error, openai.APITimeoutError) and type(error.__cause__).__name__ not in NO_CONNECTION
+        slow = isinstance(error, openai.APITimeoutError) and type(error.__cause__).__name__ not in CONNECTION_ERRORS
         where, model = server.client.base_url, self.sampler.model
         again = "chains that arrived are kept: run the same command again"
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):

@@ -1,4 +1,4 @@
-"""Choosing the next token of every row, each with random numbers of its own."""
+"""Sampling of the next token of each row, with one random generator per row."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from nsad_cli.generation.sampler import Sampling
 
 BLOCK = 256
-"""Tokens whose probabilities are summed first: the exact search then runs over the sums, and inside one block."""
+"""Tokens per block of the two-level search: over the sums of blocks, then inside one block."""
 CPU_ROWS = 8
-"""Rows at once on a CPU, so that what is computed of them stays in its cache."""
+"""Rows processed together on a CPU, so that intermediate results stay in its cache."""
 
 
-def choose(logits: Tensor, randoms: Sequence[torch.Generator], sampling: Sampling) -> tuple[list[int], list[float]]:
-    """A token for each of B rows [B,V], and its log-probability under the untempered distribution.
+def sample_tokens(
+    logits: Tensor, randoms: Sequence[torch.Generator], sampling: Sampling
+) -> tuple[list[int], list[float]]:
+    """Sample a token for each of B rows [B,V], with its log-probability under the untempered distribution.
 
-    A row's token follows from its logits and its own generator, whatever is beside it.
+    A row's token depends only on its own logits and generator.
     """
     if logits.device.type == "mps":  # has no float64
         logits = logits.cpu()

@@ -7,9 +7,9 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.generation.chain_record import Ending, chain_of, has_run_on
+from nsad_cli.generation.chain_record import Ending, ends_with_stop_text, make_chain
 from nsad_cli.generation.sampler import Sampling, Task, require_context
-from nsad_cli.generation.vllm_process import Draft, Model, VllmProcess
+from nsad_cli.generation.vllm_process import GenerationRequest, ModelSettings, VllmProcess
 from nsad_cli.utils.hashing import seed_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class VllmSampler:
 
     plans_batches = False
 
-    def __init__(self, student: Student, model: Model) -> None:
+    def __init__(self, student: Student, model: ModelSettings) -> None:
         self.student, self.model = student, model
         self._engine: VllmProcess | None = None
         self._keys = itertools.count()
@@ -53,7 +53,9 @@ class VllmSampler:
             for index in task.indices:
                 key = str(next(self._keys))
                 wanted[key] = (task, index)
-                drafts.append(Draft(key, prompt, {**settings, "seed": seed_of(seed, task.problem_id, index, bits=32)}))
+                drafts.append(
+                    GenerationRequest(key, prompt, {**settings, "seed": seed_of(seed, task.problem_id, index, bits=32)})
+                )
         if not drafts:
             return
         for reply in self._started().draw(drafts):
@@ -87,11 +89,11 @@ class VllmSampler:
 
     def _chain(self, task: Task, index: int, reply: dict[str, Any]) -> Chain:
         tokens, logprobs = reply["tokens"], reply["logprobs"]
-        if has_run_on(self.student, tokens):
+        if ends_with_stop_text(self.student, tokens):
             ending = Ending.CUT
         else:
             ending = Ending.TOKEN if tokens[-1] in self.student.stop_ids else Ending.ROOM
-        return chain_of(self.student, task.problem_id, index, tokens, logprobs, ending)
+        return make_chain(self.student, task.problem_id, index, tokens, logprobs, ending)
 
     def _started(self) -> VllmProcess:
         if self._engine is None:

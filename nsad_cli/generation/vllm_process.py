@@ -1,7 +1,7 @@
-"""vLLM in a process of its own (generation/vllm_engine.py): started, spoken to in JSON lines, and ended.
+"""vLLM in a subprocess (generation/vllm_worker.py), controlled through JSON lines.
 
-What it prints reaches no stdout, Ctrl-C reaches it through us alone, and when we end, however we do, so do it and all
-that it has started. Its own VLLM_… variables hold.
+Its output does not reach stdout, and it receives Ctrl-C only through this process. When this process ends, for any
+reason, the subprocess and its children end too. VLLM_… variables in the environment are respected.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ from nsad_cli.errors import NsadError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-IN_FLIGHT = 512
-"""Draws that vLLM has at once: more than it decodes together, so that it never waits for us."""
-QUIET = {
+MAX_IN_FLIGHT = 512
+"""Maximum pending requests: more than vLLM decodes together, so that it is never idle."""
+QUIET_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "PYTHONWARNINGS": "ignore",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
-"""What vLLM tells of itself is for those who ask: a variable that is set already stays."""
+"""Defaults that silence vLLM's own output; variables that are already set take precedence."""
 SHUTDOWN_TIMEOUT_SECONDS = 30.0
-"""Seconds that its processes may take to end."""
+"""Time limit for its processes to exit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """What vLLM is to load."""
+class ModelSettings:
+    """The model that vLLM loads."""
 
     model: str
     """A folder, or a Hub id."""
     revision: str | None = None
     device: str = "auto"
-    """Checked, not chosen: a vLLM is built for one kind of device."""
+    """Verified only: a vLLM build supports one kind of device."""
     dtype: str = "auto"
     """vLLM's own auto is bfloat16, for a model in float32 too."""
     lora: str | None = None
-    """A PEFT folder, through which every draw goes."""
+    """A PEFT folder, used for every request."""
     lora_rank: int = 0
-    """Room for its rank, one of those that vLLM knows."""
+    """Maximum LoRA rank, one of the values that vLLM supports."""
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """What is asked of vLLM: the prompt's token ids, and fields of its SamplingParams."""
+class GenerationRequest:
+    """A request to vLLM: the prompt's token ids, and fields of SamplingParams."""
 
     key: str
-    """Given back with what comes of it; no engine gets the same one twice."""
+    """Identifies the reply; unique per process."""
     prompt: list[int]
     sampling: dict[str, Any]
 
 
 def require_vllm(what: str, instead: str) -> None:
-    """Raise NsadError where vLLM is not installed; `what` needs it, and what else there is to do `instead`."""
+    """Raise NsadError if vLLM is not installed; `what` needs it, `instead` names an alternative."""
     if importlib.util.find_spec("vllm") is None:
         raise NsadError(
             f"{what} needs vLLM",
@@ -78,7 +78,7 @@ class VllmProcess:
             [sys.executable, "-m", "nsad_cli.generation.vllm_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**QUIET, **os.environ},
+            env={**QUIET_ENVIRONMENT, **os.environ},
             text=True,
             start_new_session=True,
         )
@@ -86,10 +86,11 @@ class VllmProcess:
         assert self._process.stdout
         self._input, self._output = self._process.stdin, self._process.stdout
 
-    def start(self, model: Model, what: str, instead: str) -> None:
+    def start(self, model: ModelSettings, what: str, instead: str) -> None:
         """Load the model; in an error, `what` names it and `instead` says what to use without vLLM.
 
-        Raises NsadError where vLLM cannot.
+        Raises:
+            NsadError: vLLM cannot load the model.
         """
         self._send(asdict(model))
         ready = self._receive()
@@ -100,29 +101,30 @@ class VllmProcess:
                 f"read its own lines above (VLLM_LOGGING_LEVEL=INFO for more of them), or {instead}",
             )
 
-    def draw(self, drafts: Iterable[Draft]) -> Iterator[dict[str, Any]]:
-        """Yield what came of each draft, as it ends; one is taken from the iterable when there is room for it.
+    def draw(self, drafts: Iterable[GenerationRequest]) -> Iterator[dict[str, Any]]:
+        """Yield the reply to each request as it finishes; requests are read lazily from the iterable.
 
-        Raises NsadError where vLLM dies.
+        Raises:
+            NsadError: The vLLM process died.
         """
-        asked: set[str] = set()
+        pending: set[str] = set()
 
         def take() -> dict[str, Any]:
-            while (reply := self._receive())["key"] not in asked:
-                pass  # what an earlier caller asked for and did not wait for
-            asked.remove(reply["key"])
+            while (reply := self._receive())["key"] not in pending:
+                pass  # a reply to a request that an earlier caller abandoned
+            pending.remove(reply["key"])
             return reply
 
         for draft in drafts:
             self._send(asdict(draft))
-            asked.add(draft.key)
-            if len(asked) >= IN_FLIGHT:
+            pending.add(draft.key)
+            if len(pending) >= MAX_IN_FLIGHT:
                 yield take()
-        while asked:
+        while pending:
             yield take()
 
     def _send(self, value: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # an engine that died is noticed when it is read
+        with contextlib.suppress(BrokenPipeError):  # a dead engine is detected when reading
             self._input.write(json.dumps(value) + "\n")
             self._input.flush()
 
@@ -132,13 +134,13 @@ class VllmProcess:
             raise NsadError(
                 "vLLM died",
                 f"its process ended with {self._process.wait()}",
-                "read its own lines above; what arrived is kept: run the same command again",
+                "read its own lines above; finished samples are stored: run the same command again",
             )
         reply: dict[str, Any] = json.loads(line)
         return reply
 
     def close(self) -> None:
-        """Let it end by itself, then make sure; its processes form one group."""
+        """Wait for a clean exit, then kill its process group."""
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,10 +1,10 @@
-"""The process in which vLLM runs for generation/vllm_process.py: reads requests as JSON lines, writes what comes.
+"""The vLLM subprocess of generation/vllm_process.py: reads requests and writes replies as JSON lines.
 
 Run as `python -m nsad_cli.generation.vllm_worker`, in a session of its own. In: first {"model", "revision", "device",
-"dtype", "lora" (a PEFT folder, or null), "lora_rank"}, then a line a draw: {"key", "prompt" (token ids), "sampling"
-(fields of SamplingParams)}. Out: {} when the model is loaded, then a line a draw as it ends: {"key", "text", "finish",
-"tokens" (ids), "logprobs" (one a token; where logprobs=0 and flat_logprobs were asked for)}; or {"error"} in place of
-either. It ends with its standard input.
+"dtype", "lora" (a PEFT folder, or null), "lora_rank"}, then a line per request: {"key", "prompt" (token ids),
+"sampling" (fields of SamplingParams)}. Out: {} when the model is loaded, then a line per request as it finishes:
+{"key", "text", "finish", "tokens" (ids), "logprobs" (one per token; if logprobs=0 and flat_logprobs were requested)};
+or {"error"} in place of either. It exits when standard input ends.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ ON_CPU: dict[str, Any] = {
     "enable_chunked_prefill": False,  # a seeded request whose prompt is cut in two kills vLLM's engine on CPUs
     "kv_cache_memory_bytes": 2 * 2**30,  # in place of nearly all memory; VLLM_CPU_KVCACHE_SPACE comes before it
 }
-GRACE = 20.0
-"""Seconds for vLLM to end by itself."""
+SHUTDOWN_TIMEOUT_SECONDS = 20.0
+"""Time limit for vLLM to exit on its own."""
 Lines = SimpleQueue[str]
-"""Lines that came in; an empty one where there will be no more."""
+"""Input lines; an empty one marks the end."""
 
 
 def main() -> None:
     """Serve until standard input ends."""
-    # The lines travel on descriptors that vLLM does not know: it and its processes may print what they like.
+    # Messages use duplicated descriptors, so that output of vLLM and its processes cannot mix with them.
     incoming, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -57,12 +57,12 @@ def main() -> None:
 
 
 def _listen(incoming: TextIO, lines: Lines, started: threading.Event) -> None:
-    """Pass lines on; when they end, see to it that all of this group ends, whatever vLLM is doing."""
+    """Forward lines; when they end, terminate the whole process group."""
     for line in incoming:
         lines.put(line)
     lines.put("")
     if started.is_set():
-        time.sleep(GRACE)
+        time.sleep(SHUTDOWN_TIMEOUT_SECONDS)
         os.killpg(0, signal.SIGKILL)
     os.killpg(0, signal.SIGTERM)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.rankers.metadata import ADAPTER, PROBE, READS, described, ranker_name
+from nsad_cli.rankers.metadata import ADAPTER, PROBE, PROBED_MODEL, ranker_name, read_metadata
 from nsad_cli.runs.models import has_model, model_key
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ def outlived(run: Run, recipe: Recipe) -> bool:
 
     Raises NsadError where the folder holds no ranker.
     """
-    about = described(run.adapter_path(ADAPTER))
-    return about["kind"] == PROBE and about["reads"] != model_key(run, recipe, READS)
+    about = read_metadata(run.adapter_path(ADAPTER))
+    return about["kind"] == PROBE and about["reads"] != model_key(run, recipe, PROBED_MODEL)
 
 
 def present_ranker(run: Run) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from nsad_cli.config.prompts import FEW_SHOT, few_shot
+from nsad_cli.config.prompts import FEW_SHOT, few_shot_demonstrations
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
@@ -22,7 +22,7 @@ from nsad_cli.models.nat.adapter_files import load_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import Student, load_student
 from nsad_cli.rankers.linear_probe import ProbeRanker
-from nsad_cli.rankers.metadata import PROBE, READS, described
+from nsad_cli.rankers.metadata import PROBE, PROBED_MODEL, read_metadata
 from nsad_cli.rankers.storage import load_ranker
 from nsad_cli.runs.models import has_model, model_key, require_model
 from nsad_cli.utils.logs import note
@@ -150,14 +150,14 @@ class Session:
             self.load(adapter)
         batch_size = self.recipe.sampling.batch_size
         sampler = HFSampler(self._shown(self.student, name), self.adapters, adapter, batch_size=batch_size)
-        ranker = self.ranker() if name == READS else None
+        ranker = self.ranker() if name == PROBED_MODEL else None
         return ranker.listen(sampler) if isinstance(ranker, ProbeRanker) else sampler
 
     def _shown(self, student: Student, name: str) -> Student:
         """The student with the demonstrations that this model is shown."""
         if name != FEW_SHOT:
             return student
-        return dataclasses.replace(student, demonstrations=few_shot(self.recipe.evaluation))
+        return dataclasses.replace(student, demonstrations=few_shot_demonstrations(self.recipe.evaluation))
 
     def _write_nat(self, name: str, folder: Path) -> None:
         """Write a NAT adapter on its base; a session of its own loads it, so that it does not stay in memory."""
@@ -178,8 +178,8 @@ class Session:
         self.drop(RANKER.name)
         folder = self.run.adapter_path(RANKER.name)
         if outlived(self.run, self.recipe):
-            note(f"ranker: it reads another {READS} student's states; train it again with `nsad train-ranker`")
+            note(f"ranker: it reads another {PROBED_MODEL} student's states; train it again with `nsad train-ranker`")
             return None
-        if described(folder)["kind"] == PROBE:
-            self.load(READS)
+        if read_metadata(folder)["kind"] == PROBE:
+            self.load(PROBED_MODEL)
         return load_ranker(self.student, self.adapters, folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.config.stages import UNTRAINED, stages
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.model_folders import lora_room
-from nsad_cli.generation.vllm_process import Model, require_vllm
+from nsad_cli.generation.vllm_process import ModelSettings, require_vllm
 from nsad_cli.models.student import resolve
 from nsad_cli.runs.models import model_key, require_model
 from nsad_cli.utils.files import new_folder
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
 
-def vllm_model(run: Run, recipe: Recipe, reader: Student, name: str, write_nat: Callable[[str, Path], None]) -> Model:
+def vllm_model(
+    run: Run, recipe: Recipe, reader: Student, name: str, write_nat: Callable[[str, Path], None]
+) -> ModelSettings:
     """Describe a model of a run for vLLM.
 
     Args:
@@ -49,7 +51,7 @@ def vllm_model(run: Run, recipe: Recipe, reader: Student, name: str, write_nat: 
         )
     source, revision = resolve(recipe.student.model)
     dtype = str(reader.model.dtype).removeprefix("torch.")
-    base = Model(source, revision, recipe.student.device, dtype)
+    base = ModelSettings(source, revision, recipe.student.device, dtype)
     if name in UNTRAINED:
         return base
     require_model(run, name)

@@ -1,1 +1,1 @@
-"""Models: the student and its tokenizer, packed batches, the vocabulary head, and the LoRA and NAT adapters."""
+"""The student model, its adapters, and packed batches."""

@@ -74,16 +74,16 @@ class Student:
     def prompt_text(self, question: str) -> str:
         """Format the prompt for a question; a chat prompt contains its special tokens."""
         if self.template == "chat":
-            messages = prompts.turns(self.demonstrations, "{question}", question)
+            messages = prompts.chat_messages(self.demonstrations, "{question}", question)
             return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
-        return prompts.text(self.demonstrations, self.template, question)
+        return prompts.text_prompt(self.demonstrations, self.template, question)
 
     @cached_property
     def stop_texts(self) -> tuple[str, ...]:
         """Texts at which a generation is cut: after plain-text demonstrations a model may go on with new questions."""
         if not self.demonstrations or self.template == "chat":
             return ()
-        return prompts.next_question(self.demonstrations, self.template)
+        return prompts.next_question_markers(self.demonstrations, self.template)
 
     @property
     def context(self) -> int | None:

@@ -137,7 +137,7 @@ def collect_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
     with run.stage(COLLECT.name, key) as result:
         teacher = make_teacher(settings.spec, settings, on_corrupt=first_few(note))
         problems = distinct(training_problems(recipe, teacher))
-        prompt = prompts.text(settings.demonstrations, settings.prompt, "{question}")
+        prompt = prompts.text_prompt(settings.demonstrations, settings.prompt, "{question}")
         budget = Budget(price_of(settings), settings.max_cost, prompt, settings.max_tokens)
         with Store(run.store_path) as store:
             problems = with_known_answers(problems, store)

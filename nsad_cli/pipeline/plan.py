@@ -120,7 +120,7 @@ def _collection(recipe: Recipe, ahead: Ahead, notes: list[str]) -> dict[str, Sta
     teacher, quote, forecast = recipe.teacher, ahead.quote, ahead.forecast
     used = sum(draw.prompt_tokens + draw.completion_tokens for draw in ahead.stored)
     prompt_chars = sum(
-        len(prompts.text(teacher.demonstrations, teacher.prompt, problem.question)) for problem in ahead.problems
+        len(prompts.text_prompt(teacher.demonstrations, teacher.prompt, problem.question)) for problem in ahead.problems
     )
     chars = prompt_chars / max(len(ahead.problems), 1) + ahead.rationale_chars()
     expected = ahead.calls * chars / CHARS_PER_TOKEN

@@ -164,7 +164,7 @@ class PlanContext:
         """Tokens of one prompt of a model; few-shot's contains the demonstrations."""
         if model != prompts.FEW_SHOT:
             return self.prompt
-        shown = replace(self.student, demonstrations=prompts.few_shot(self.recipe.evaluation))
+        shown = replace(self.student, demonstrations=prompts.few_shot_demonstrations(self.recipe.evaluation))
         return self.prompt + len(shown.prompt_ids("")) - len(self.student.prompt_ids(""))
 
     def chain_tokens(self, model: str) -> float:

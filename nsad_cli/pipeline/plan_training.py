@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.config.stages import GRADE, LearnsFrom, Stage
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, sequences_at_once
-from nsad_cli.training.data import choose, short_enough
+from nsad_cli.training.data import filter_by_length, sample_items
 from nsad_cli.training.stage_data import CALIBRATION_SHARE, rationales_for
 from nsad_cli.training.stages import stage_key
 
@@ -53,11 +53,11 @@ def plan_training(context: PlanContext, stage: Stage) -> StageDraft:
 def _adapter_draft(context: PlanContext, stage: Stage, settings: StageConfig) -> StageDraft:
     """An adapter that learns from rationales."""
     recipe, corpus, scale = context.recipe, context.corpus, context.scale
-    usable = short_enough(rationales_for(stage, corpus), settings.max_chars)
+    usable = filter_by_length(rationales_for(stage, corpus), settings.max_chars)
     parts = []
     for held, limit in ((False, settings.max_examples), (True, recipe.training.max_held_out)):
         part = [item for item in usable if (item.problem.id in corpus.held_out) == held]
-        chosen = choose(part, limit, recipe.seed)
+        chosen = sample_items(part, limit, recipe.seed)
         count = min(len(part) * scale, limit or math.inf)
         mean = sum(context.tokens(item.problem.question, item.text) for item in chosen) / max(len(chosen), 1)
         parts.append((count, mean))
@@ -100,7 +100,7 @@ def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:
     tokens = tokens if probe else settings.tokens or tokens
     read = held_out * 2 * context.length * (1 if probe else settings.checks)
     read += calibrating * settings.samples * context.length + (tokens if probe else 0)
-    chosen = choose(known, settings.problems, recipe.seed)
+    chosen = sample_items(known, settings.problems, recipe.seed)
     cached = context.cached_chains(student, chosen, range(settings.samples))
     sampled = max(0.0, problems * settings.samples - cached)
     if cached:

@@ -1,4 +1,4 @@
-"""Problems by spec: NAME[:SPLIT][@PATH], from the authors' raw files, or from the Hub without a path."""
+"""Benchmarks, loaded by spec NAME[:SPLIT][@PATH]: from the authors' raw files, or from the Hub without a path."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMES = (*READERS, "arithmetic")
 
 @dataclass(frozen=True, slots=True)
 class ProblemSpec:
-    """A parsed spec; an empty split stands for the benchmark's own default."""
+    """A parsed spec; an empty split means the default split of the benchmark."""
 
     name: str
     split: str
@@ -37,14 +37,15 @@ class ProblemSpec:
 
     @property
     def label(self) -> str:
-        """Name and split, without the path: how results are listed."""
+        """Name and split, without the path, as shown in results."""
         return f"{self.name}:{self.split}" if self.split else self.name
 
 
 def parse_spec(spec: str) -> ProblemSpec:
     """Parse NAME[:SPLIT][@PATH].
 
-    Raises UsageError for an unknown name, with the nearest known one.
+    Raises:
+        UsageError: The name is unknown; the message suggests the most similar one.
     """
     head, _, path = spec.partition("@")
     name, _, split = head.partition(":")
@@ -69,17 +70,22 @@ def parse_spec(spec: str) -> ProblemSpec:
 
 
 def default_split(name: str) -> str:
-    """The split that a spec without one stands for."""
+    """Return the split that is used if a spec names none."""
     return "train" if name == "arithmetic" else str(READERS[name].SPLITS[0])
 
 
 def load_problems(
     spec: str, *, limit: int | None = None, on_corrupt: Callable[[str], None] = lambda _: None
 ) -> list[Problem]:
-    """Load the problems of a spec, at most `limit` in file order.
+    """Load the problems of a spec.
 
-    A corrupt line is told to `on_corrupt` and the rest is kept. Raises NsadError where a file cannot be read, holds no
-    problem, or the Hub cannot be reached.
+    Args:
+        spec: NAME[:SPLIT][@PATH].
+        limit: The maximum number of problems, in file order.
+        on_corrupt: Called with a message for each corrupt line, which is skipped.
+
+    Raises:
+        NsadError: A file cannot be read or contains no problem, or the Hub cannot be reached.
     """
     parsed = parse_spec(spec)
     if limit is not None and parsed.name == "arithmetic":
@@ -87,7 +93,7 @@ def load_problems(
     else:
         found = list(itertools.islice(_read(parsed, on_corrupt), limit))
     if not found:
-        raise NsadError(f"`{spec}` holds no problem", "no line of it could be read", "check the path and the format")
+        raise NsadError(f"`{spec}` contains no problem", "no line of it could be read", "check the path and the format")
     return found
 
 

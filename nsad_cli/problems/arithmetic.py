@@ -1,7 +1,7 @@
-"""The built-in world: word problems of two or three steps, with right solutions and wrong ones with a real slip.
+"""Built-in word problems of two or three steps, with correct solutions and incorrect ones that contain a typical error.
 
-Everything follows from (split, index) and, for a solution, the draw's index. Training and test problems never meet:
-a problem belongs to the split that the hash of its own text says.
+Problems are determined by (split, index), solutions also by the sample index. Training and test problems are disjoint:
+the hash of a problem's text determines its split.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SIZES = {"train": 400, "test": 100}
-"""Problems of a split where no count is asked for."""
-RIGHT_SHARE = 0.6
-SLIPS = ("dropped step", "wrong operation", "arithmetic error", "misread number")
+"""Default number of problems of each split."""
+CORRECT_SHARE = 0.6
+ERROR_KINDS = ("dropped step", "wrong operation", "arithmetic error", "misread number")
 NAMES = ("Ana", "Ben", "Carl", "Dina", "Emma", "Finn", "Gina", "Hugo", "Ivy", "Jack", "Kate", "Liam")
 THINGS = ("apples", "books", "coins", "pens", "cards", "shells", "stamps", "eggs", "cups", "balls")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One calculation: the running value, an operation, and a number that the question states."""
+    """One calculation: an operation on the running value, with a number from the question."""
 
     operation: str
     number: int
 
     def apply(self, value: int) -> int:
-        """The value after the step."""
+        """Return the value after the step."""
         return {"+": value + self.number, "-": value - self.number, "*": value * self.number}[self.operation]
 
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """A generated problem with the calculation that solves it."""
+    """A generated problem and the calculation that solves it."""
 
     question: str
     start: int
@@ -51,17 +51,17 @@ class Exercise:
 
     @property
     def answer(self) -> int:
-        """The right answer."""
+        """The correct answer."""
         return run_steps(self.start, self.steps)[-1]
 
 
 def run_steps(start: int, steps: tuple[Step, ...]) -> list[int]:
-    """The running value after each step."""
+    """Return the running value after each step."""
     return list(itertools.accumulate(steps, lambda value, step: step.apply(value), initial=start))[1:]
 
 
-# What a step says in a question, by operation; {n} is the number, {t} the thing.
-SAYINGS = {
+# Sentences that state a step in a question, by operation; {p} is the person, {n} the number, {t} the object.
+SENTENCE_TEMPLATES = {
     "+": ("{p} gets {n} more {t}.", "{p} buys {n} more {t}.", "{p} finds {n} more {t}."),
     "-": ("{p} gives away {n} {t}.", "{p} loses {n} {t}.", "{p} sells {n} {t}."),
     "*": ("Then the {t} grow to {n} times as many.", "Then {p} has {n} times as many {t}."),
@@ -70,7 +70,7 @@ KINDS = ("+-", "-+", "++", "--", "*+", "*-", "+-+", "-+-")
 
 
 def exercise(seed: str) -> Exercise:
-    """Generate one exercise from a seed; every running value is between 1 and 200, every stated number under 60."""
+    """Generate one exercise from a seed; running values are between 1 and 200, numbers in the question below 60."""
     rng = random.Random(f"nsad-arithmetic-1:{seed}")
     while True:
         kind = rng.choice(KINDS)
@@ -81,13 +81,15 @@ def exercise(seed: str) -> Exercise:
         if min(values) >= 1 and max(values) <= 200 and len(set(numbers)) == len(numbers):
             break
     name, thing = rng.choice(NAMES), rng.choice(THINGS)
-    said = " ".join(rng.choice(SAYINGS[step.operation]).format(p=name, n=step.number, t=thing) for step in steps)
+    said = " ".join(
+        rng.choice(SENTENCE_TEMPLATES[step.operation]).format(p=name, n=step.number, t=thing) for step in steps
+    )
     question = f"{name} has {start} {thing}. {said} How many {thing} does {name} have now?"
     return Exercise(question, start, steps, thing, kind)
 
 
 def split_of(question: str) -> str:
-    """The split that a question belongs to, by its hash: one in four is a test problem."""
+    """Return the split of a question, determined by its hash; one in four is a test problem."""
     return "test" if hashlib.sha256(question.encode()).digest()[0] < 64 else "train"
 
 
@@ -104,7 +106,7 @@ def _exercises(split: str, count: int) -> tuple[Exercise, ...]:
 
 
 def problems(split: str, count: int | None = None) -> Iterator[Problem]:
-    """The first `count` problems of a split (train or test), each with its human-style solution."""
+    """Yield the first `count` problems of a split (train or test), each with a reference solution."""
     for item in _exercises(split, count if count is not None else SIZES[split]):
         yield Problem(
             id=problem_id(item.question),
@@ -119,9 +121,10 @@ def problems(split: str, count: int | None = None) -> Iterator[Problem]:
 
 
 def parse(question: str) -> Exercise:
-    """Read a generated question back into its calculation.
+    """Parse a generated question into its calculation.
 
-    Raises ValueError for a question that this module did not make.
+    Raises:
+        ValueError: The question was not generated by this module.
     """
     first, *said = re.findall(r"[^.?]+[.?]", question)[:-1] or [""]
     opening = re.fullmatch(r"\w+ has (\d+) (\w+)\.", first.strip())
@@ -132,10 +135,10 @@ def parse(question: str) -> Exercise:
 
 
 def _read_step(sentence: str) -> Step:
-    for operation, sayings in SAYINGS.items():
-        for saying in sayings:
+    for operation, templates in SENTENCE_TEMPLATES.items():
+        for template in templates:
             found = re.fullmatch(
-                re.escape(saying).replace(r"\{p\}", r"\w+").replace(r"\{t\}", r"\w+").replace(r"\{n\}", r"(\d+)"),
+                re.escape(template).replace(r"\{p\}", r"\w+").replace(r"\{t\}", r"\w+").replace(r"\{n\}", r"(\d+)"),
                 sentence,
             )
             if found:
@@ -144,35 +147,39 @@ def _read_step(sentence: str) -> Step:
 
 
 def solve(question: str, draw: int) -> tuple[str, str | None]:
-    """The teacher's rationale for a draw, with the name of the slip in it (None for a right one).
+    """Generate the teacher's rationale for a sample index.
 
-    Raises ValueError for a question that this module did not make.
+    Returns:
+        The rationale, and the kind of error in it (None if it is correct).
+
+    Raises:
+        ValueError: The question was not generated by this module.
     """
     item = parse(question)
     rng = random.Random(f"nsad-teacher-1:{question}:{draw}")
-    if rng.random() < RIGHT_SHARE:
+    if rng.random() < CORRECT_SHARE:
         return _write(item, [item.start, *run_steps(item.start, item.steps)], item.steps, rng.randrange(3)), None
     while True:
-        slip = rng.choice(SLIPS)
-        steps, values = _slip(item, slip, rng)
-        # A slip that happens to give the right answer, or a count below zero, would not look like a wrong solution.
+        error_kind = rng.choice(ERROR_KINDS)
+        steps, values = _apply_error(item, error_kind, rng)
+        # Retry if the error leaves the answer correct, or gives a negative number: neither looks like a wrong solution.
         if values[-1] != item.answer and min(values) >= 0:
-            return _write(item, values, steps, rng.randrange(3)), slip
+            return _write(item, values, steps, rng.randrange(3)), error_kind
 
 
-def _slip(item: Exercise, slip: str, rng: random.Random) -> tuple[tuple[Step, ...], list[int]]:
+def _apply_error(item: Exercise, error_kind: str, rng: random.Random) -> tuple[tuple[Step, ...], list[int]]:
     steps = list(item.steps)
     place = rng.randrange(len(steps))
-    if slip == "dropped step":
+    if error_kind == "dropped step":
         del steps[place]
-    elif slip == "wrong operation":
+    elif error_kind == "wrong operation":
         other = {"+": "-", "-": "+", "*": "+"}[steps[place].operation]
         steps[place] = Step(other, steps[place].number)
-    elif slip == "misread number":
+    elif error_kind == "misread number":
         misread = _misread(steps[place].number, rng)
         steps[place] = Step(steps[place].operation, misread)
     values = [item.start, *run_steps(item.start, tuple(steps))]
-    if slip == "arithmetic error":
+    if error_kind == "arithmetic error":
         off = rng.choice((-10, -2, -1, 1, 2, 10))
         values = [*values[: place + 1], values[place + 1] + off]
         for step in steps[place + 1 :]:

@@ -43,6 +43,6 @@ def _problem(body: str, question: str, answer: str, split: str, subject: str, le
 
 
 def without_units(answer: str) -> str:
-    """Drop units in parentheses: `9 (apples)` is 9; a list keeps its parts: `2 (a); 3 (b)` is `2; 3`."""
+    """Remove units in parentheses: `9 (apples)` becomes `9`, the list `2 (a); 3 (b)` becomes `2; 3`."""
     parts = [re.sub(r"\s*\([^()]*\)\s*$", "", part.strip()) for part in answer.split(";")]
     return "; ".join(part for part in parts if part) or answer.strip()

@@ -1,4 +1,4 @@
-"""Which of a run's training problems give away what its own evaluation asks; training leaves them out."""
+"""Decontamination: find training problems that overlap with the evaluation of the run; training excludes them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from nsad_cli.types import Problem
 
 GENERATED = "arithmetic"
-"""Not checked at training: both splits are made from a few templates on purpose, so that most problems share 13 words
-and differ from a test problem in numbers alone. New numbers are what its test asks for, and no problem is in both."""
+"""Excluded from the check: both splits are generated from a few templates, so most problems share 13 words with a test
+problem and differ only in the numbers. The test measures transfer to new numbers, and no problem is in both splits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,15 @@ class Leaks:
 
     by_benchmark: tuple[tuple[str, tuple[Overlap, ...]], ...] = ()
     own: frozenset[str] = frozenset()
-    """Training problems that are out of a set which is evaluated: evaluation drops them, learned from or not."""
+    """Training problems from an evaluated set; evaluation excludes them, whether or not training used them."""
 
     @property
     def ids(self) -> frozenset[str]:
-        """The training problems that are to be left out."""
+        """Ids of the training problems to exclude."""
         return frozenset(item.problem.id for _, found in self.by_benchmark for item in found)
 
     def told(self, total: int) -> str:
-        """How many of `total` training problems overlap, with which benchmark, and by which test."""
+        """Describe how many of `total` training problems overlap, with which benchmark, and by which test."""
         parts = []
         for label, found in self.by_benchmark:
             counts = {test: sum(test in item.tests for item in found) for test in TESTS}
@@ -45,10 +45,13 @@ class Leaks:
 
 
 def find_leaks(recipe: Recipe, training: Sequence[Problem]) -> Leaks:
-    """Hold training problems against the recipe's evaluation benchmarks; nothing where training.keep_overlap is set.
+    """Compare training problems with the recipe's evaluation benchmarks; empty if training.keep_overlap is set.
 
-    A problem of the very set that is evaluated is no leak: whoever trains on a part of a benchmark measures on the
-    rest, and evaluation drops what was trained on. Raises NsadError where a benchmark cannot be read.
+    A training problem that comes from the evaluated set itself is not a leak: when a part of a benchmark is used for
+    training, evaluation excludes that part and measures on the rest.
+
+    Raises:
+        NsadError: A benchmark cannot be read.
     """
     if recipe.training.keep_overlap or not training:
         return Leaks()
@@ -58,8 +61,8 @@ def find_leaks(recipe: Recipe, training: Sequence[Problem]) -> Leaks:
         if parsed.name == GENERATED:
             continue
         own = {problem.id for problem in training if _from(problem, parsed, recipe)}
-        asked = [problem for problem in _evaluation(spec) if problem.id not in own]
-        found.append((parsed.label, tuple(find_overlaps(training, asked))))
+        evaluated = [problem for problem in _evaluation(spec) if problem.id not in own]
+        found.append((parsed.label, tuple(find_overlaps(training, evaluated))))
         mine |= own
     return Leaks(tuple(found), frozenset(mine))
 
@@ -76,14 +79,14 @@ def _evaluation(spec: str) -> list[Problem]:
 
 
 def _from(problem: Problem, parsed: ProblemSpec, recipe: Recipe) -> bool:
-    """Whether a training problem is out of the set that a spec names; one's own files are told apart by their path."""
+    """Whether a training problem comes from the set that a spec names; user files are compared by path."""
     if parsed.name == "jsonl":
         return parsed.path is not None and parsed.path.resolve() == _own_file(recipe)
     return (problem.benchmark, problem.split) == (parsed.name, parsed.split or default_split(parsed.name))
 
 
 def _own_file(recipe: Recipe) -> Path | None:
-    """The file of one's own that a recipe trains on."""
+    """The user's own file that a recipe trains on, if any."""
     scheme, _, recorded = recipe.teacher.spec.partition(":")
     if recipe.problems.train is None:
         return Path(recorded).expanduser().resolve() if scheme == "jsonl" else None

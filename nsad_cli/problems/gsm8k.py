@@ -1,4 +1,4 @@
-"""GSM8K (Cobbe et al. 2021): JSON lines with question and answer; the final answer stands after ####."""
+"""GSM8K (Cobbe et al. 2021): JSON lines with question and answer; the final answer follows ####."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One's own problems: JSON lines of {"question", "answer"}."""
+"""The user's own problems: JSON lines of {"question", "answer"}."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[
         )
 
 
-def from_hub(split: str) -> Iterator[Problem]:
-    """There is none: a path is needed.
+def from_hub(split: str) -> Iterator[Problem]:  # noqa: ARG001 -- the signature of every reader
+    """Always fail, because a path is required.
 
-    Raises UsageError.
+    Raises:
+        UsageError: Always.
     """
     raise UsageError("`jsonl` needs a path", "it reads your own file", "write jsonl@FILE")

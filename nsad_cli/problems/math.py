@@ -1,4 +1,4 @@
-"""MATH (Hendrycks et al. 2021): problem, level, type, solution, as JSON lines or one JSON file a problem."""
+"""MATH (Hendrycks et al. 2021): problem, level, type, solution, as JSON lines or one JSON file per problem."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[
 
 
 def from_hub(split: str) -> Iterator[Problem]:
-    """Read EleutherAI/hendrycks_math, one configuration a subject."""
+    """Read EleutherAI/hendrycks_math, one configuration per subject."""
     for subject in SUBJECTS:
         for row in hub_rows("EleutherAI/hendrycks_math", "math", split, subject):
             yield _problem(row, split)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPLITS = ("all", "train", "test")
-"""The raw file has one set; `train` and `test` exist on the Hub alone."""
+"""The raw file has one set; `train` and `test` exist only on the Hub."""
 
 
 def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[Problem]:

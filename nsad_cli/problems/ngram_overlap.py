@@ -1,8 +1,8 @@
-"""Problems that two sets share: the same words in a row, or the same text but for its numbers; pure, no torch.
+"""Overlap between two sets of problems: a common 13-gram, or the same text except for its numbers. Requires no torch.
 
-Two tests, told apart in every report. *Words*: 13 words in a row of both, numbers among them as they stand (the size
-that Brown et al. 2020, appendix C, used against contamination). *Numbers*: the whole question is the same once every
-number, in digits or in words, is one mark; for questions of fewer than 13 words it is the only test.
+Reports list two tests separately. *Words*: both questions contain the same 13 consecutive words, numbers included (the
+size that Brown et al. 2020, appendix C, used for decontamination). *Numbers*: the questions are equal after every
+number, in digits or in words, is replaced by a placeholder; for questions of fewer than 13 words it is the only test.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from nsad_cli.types import Problem, normalised
+from nsad_cli.types import Problem, normalise_question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WORDS = 13
 Test = Literal["same", "words", "numbers"]
 TESTS: tuple[Test, ...] = ("same", "words", "numbers")
-"""`same`: the questions have one id, so they differ in case and spaces at most."""
+"""`same`: the questions have the same id, so they differ at most in case and white space."""
 _DIGITS = r"\d+(?:[.,]\d+)*"
 _WORD = re.compile(rf"{_DIGITS}|[^\W\d_]+(?:['’][^\W\d_]+)*")
 _SPELLED = (
@@ -29,13 +29,13 @@ _SPELLED = (
 )
 _ONE = rf"(?:{_DIGITS}|\b(?:{_SPELLED.replace(' ', '|')})\b)"
 _NUMBER = re.compile(rf"{_ONE}(?:[\s-]+{_ONE})*")
-# A figure's drawing code is alike in problems that have nothing else in common (MATH writes it in Asymptote).
+# Figures in Asymptote (used in MATH) share code between otherwise unrelated problems.
 _FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """A training problem, the evaluation problem that it is nearest to, and the tests that it fails."""
+    """A training problem, an evaluation problem that it overlaps with, and the tests that matched."""
 
     problem: Problem
     other: Problem
@@ -43,18 +43,18 @@ class Overlap:
 
 
 def word_runs(question: str) -> Iterator[str]:
-    """Every run of 13 words: NFKC, lower case, letters and numbers alone, without the code of figures."""
+    """Yield every 13-gram: NFKC, lower case, only letters and numbers, without the code of figures."""
     words = _WORD.findall(_FIGURE.sub(" ", unicodedata.normalize("NFKC", question).lower()))
     return (" ".join(words[i : i + WORDS]) for i in range(len(words) - WORDS + 1))
 
 
 def without_numbers(question: str) -> str:
-    """The normalised question with every number, in digits or in words, as one mark, and no `.`, `,` or `$`."""
-    return re.sub(r"[.,$\s]+", " ", _NUMBER.sub("#", normalised(question))).strip()
+    """Return the normalised question with numbers (digits or words) replaced by `#`, without `.`, `,` and `$`."""
+    return re.sub(r"[.,$\s]+", " ", _NUMBER.sub("#", normalise_question(question))).strip()
 
 
 def find_overlaps(training: Iterable[Problem], evaluation: Iterable[Problem]) -> list[Overlap]:
-    """The training problems that an evaluation problem overlaps with, in their order; linear in both sets' words."""
+    """Return the overlapping training problems, in order; the time is linear in the number of words of both sets."""
     same: dict[str, Problem] = {}
     numbers: dict[str, Problem] = {}
     words: dict[str, Problem] = {}
@@ -63,7 +63,7 @@ def find_overlaps(training: Iterable[Problem], evaluation: Iterable[Problem]) ->
         numbers.setdefault(without_numbers(problem.question), problem)
         for run in word_runs(problem.question):
             words.setdefault(run, problem)
-    numbers.pop("", None)  # a question of signs alone says nothing
+    numbers.pop("", None)  # a question without words or numbers would match any other
     found = []
     for problem in training:
         hits: dict[Test, Problem | None] = {

@@ -1,4 +1,4 @@
-"""Problems that people ask: from standard input, or from a file, lines of text or JSON lines."""
+"""Problems given by the user: an argument, standard input, or a file of text lines or JSON lines."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 JSON_LINES = (".jsonl", ".json", ".ndjson")
 
 
-def asked(question: str, gold: str = "") -> Problem:
-    """A problem that is not a benchmark's."""
+def make_problem(question: str, gold: str = "") -> Problem:
+    """Create a problem that belongs to no benchmark."""
     return Problem(problem_id(question), question, gold, "asked")
 
 
-def given(problem: str) -> str:
-    """A problem's text as it was given to a command, or that of standard input where it is `-`.
+def read_question(problem: str) -> str:
+    """Return the text of a problem given on the command line; `-` reads standard input.
 
-    Raises UsageError where standard input is closed, NsadError where it cannot be read, or the text is not UTF-8.
+    Raises:
+        UsageError: Standard input is closed.
+        NsadError: Standard input cannot be read, or the text is not UTF-8.
     """
     if problem != "-":
         return _decoded(problem.encode(errors="surrogateescape"), "the problem")
@@ -37,11 +39,18 @@ def given(problem: str) -> str:
         raise NsadError("cannot read standard input", error.strerror or str(error), "pipe the problem to it") from error
 
 
-def read_asked(path: Path, on_corrupt: Callable[[str], None]) -> list[Problem]:
-    """The distinct problems of a file, in its order: a line each, or {"question", "answer"?} where its name ends so.
+def read_questions(path: Path, on_corrupt: Callable[[str], None]) -> list[Problem]:
+    """Read the distinct problems of a file, in order.
 
-    A bad line, and one that asks again, is named to `on_corrupt`, and the rest kept. Raises NsadError where the file
-    cannot be read, UsageError where it holds no problem, or is one JSON array.
+    A .jsonl, .json or .ndjson file has lines of {"question", "answer" (optional)}, others one question per line.
+
+    Args:
+        path: The file.
+        on_corrupt: Called with a message for each invalid or repeated line, which is skipped.
+
+    Raises:
+        NsadError: The file cannot be read.
+        UsageError: The file contains no problem, or is a JSON array.
     """
     lines = _from_json(path, on_corrupt) if path.suffix.lower() in JSON_LINES else _from_text(path)
     problems: dict[str, Problem] = {}
@@ -71,7 +80,7 @@ def _from_json(path: Path, on_corrupt: Callable[[str], None]) -> list[tuple[int,
         if not isinstance(question, str) or not question.strip() or isinstance(gold, dict | list):
             on_corrupt(f"{path}:{number}: needs `question` (text), `answer` is text or a number; line skipped")
             continue
-        found.append((number, asked(question.strip(), "" if gold is None else str(gold).strip())))
+        found.append((number, make_problem(question.strip(), "" if gold is None else str(gold).strip())))
     return found
 
 
@@ -81,7 +90,7 @@ def _starts_an_array(path: Path) -> bool:
 
 def _from_text(path: Path) -> list[tuple[int, Problem]]:
     lines = _decoded(_bytes(path), str(path)).splitlines()
-    return [(number, asked(line.strip())) for number, line in enumerate(lines, 1) if line.strip()]
+    return [(number, make_problem(line.strip())) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""What readers share: finding a file, JSON documents, rows from the Hub."""
+"""Helpers of the benchmark readers: locating files, JSON documents, rows from the Hub."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def locate(path: Path, *names: str) -> Path:
-    """The file itself, or the first of `names` in a folder.
+    """Return `path` if it is a file, else the first of `names` that exists in the folder.
 
-    Raises NsadError where there is none.
+    Raises:
+        NsadError: There is no such file.
     """
     if path.is_file():
         return path
@@ -29,7 +30,8 @@ def locate(path: Path, *names: str) -> Path:
 def read_document(path: Path) -> Any:
     """Read one JSON document.
 
-    Raises NsadError for a file that cannot be read or is not JSON.
+    Raises:
+        NsadError: The file cannot be read or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -38,14 +40,15 @@ def read_document(path: Path) -> Any:
 
 
 def unreadable(path: Path, error: Exception) -> NsadError:
-    """Tell a damaged or unreadable data file."""
+    """Create the error for a damaged or unreadable data file."""
     return NsadError(f"cannot read {path}", str(error), "fetch the file again from its authors")
 
 
 def hub_rows(repo: str, benchmark: str, split: str, config: str | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of a Hub data set.
+    """Yield the rows of a dataset on the Hub.
 
-    Raises NsadError, within seconds, where it is not cached and the Hub cannot be reached.
+    Raises:
+        NsadError: The dataset is not cached and the Hub cannot be reached; raised within seconds.
     """
     fix = f"download it and name the path: --problems {benchmark}@PATH"
     require_hub(f"the data set {repo}", fix, repo=repo, kind="datasets")
@@ -59,6 +62,6 @@ def hub_rows(repo: str, benchmark: str, split: str, config: str | None = None) -
 
 
 def plain_number(value: float | int | str) -> str:
-    """A number as people write it: 51.0 becomes 51; other text stays as it is."""
+    """Format a number without a trailing `.0` (51.0 becomes 51); other text is unchanged."""
     text = str(value).strip()
     return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text

@@ -1,4 +1,4 @@
-"""What every ranker is: a network from a chain to a logit, and scores in [0, 1] by its calibration."""
+"""The interface of rankers: a network that maps a chain to a logit, and calibrated scores in [0, 1]."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Scorer(nn.Module):
-    """A network that gives chains a logit each, higher for what looks right; trained by RankerObjective or fitted."""
+    """Computes a logit per chain, higher if it is likely correct; trained by RankerObjective or fitted."""
 
     kind: ClassVar[str]
     on_base: ClassVar[bool] = True
     """Whether it works on the student's own base weights."""
     model: Any
     head: ScoreHead | None
-    """None where the model has its own."""
+    """None if the model has its own."""
 
     @abstractmethod
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
@@ -52,12 +52,12 @@ class Scorer(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device of the model."""
         device: torch.device = self.model.device
         return device
 
     def head_tensors(self) -> dict[str, Tensor]:
-        """What belongs into the head's file, beside the calibration."""
+        """Return the tensors for the head's file, in addition to the calibration."""
         return {} if self.head is None else dict(self.head.state_dict())
 
 
@@ -82,7 +82,7 @@ class ScoreHead(nn.Linear):
             self.bias.zero_()
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """[S,d] → [S], out of autocast's reach: bfloat16 scores near 0 or 1 would tie."""
+        """[S,d] → [S], without autocast: bfloat16 scores near 0 or 1 would tie."""
         with torch.autocast(pooled.device.type, enabled=False):
             return super().forward(pooled.to(self.weight.dtype)).squeeze(-1)
 
@@ -97,7 +97,7 @@ def mean_rows(values: Tensor, rows: Tensor, count: int) -> Tensor:
 
 @torch.no_grad()
 def logits_of(scorer: Scorer, examples: Sequence[Example], tokens: int) -> list[float]:
-    """The logit of each example, in order, at most `tokens` of them at once."""
+    """Compute the logit of each example, in order, with at most `tokens` tokens per batch."""
     scorer.eval()
     parts = group_by_tokens(examples, tokens)
     return [logit for part in parts for logit in scorer.logits(scorer.pack(part).to(scorer.device)).tolist()]
@@ -112,11 +112,11 @@ class TrainedRanker:
     def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
         """Score each chain of a problem in [0, 1]; None for an empty one."""
         scores: list[float | None] = [None] * len(chains)
-        filled = [index for index, chain in enumerate(chains) if chain.text.strip()]
+        non_empty = [index for index, chain in enumerate(chains) if chain.text.strip()]
         examples = [
             self.scorer.example(problem.question, chains[i].text, ended=chains[i].finish is not Finish.LENGTH)
-            for i in filled
+            for i in non_empty
         ]
-        for index, logit in zip(filled, logits_of(self.scorer, examples, self.tokens), strict=True):
+        for index, logit in zip(non_empty, logits_of(self.scorer, examples, self.tokens), strict=True):
             scores[index] = self.calibration(logit)
         return scores

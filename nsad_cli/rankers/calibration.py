@@ -1,4 +1,4 @@
-"""From a ranker's logits to probabilities, and how far from the truth those are; plain numbers, no tensors."""
+"""Calibration of a ranker's logits to probabilities, and its error; plain numbers, no tensors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS = 100
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """p = σ(scale · z + shift) with a scale above zero, so that no two chains change their order."""
+    """p = σ(scale · z + shift) with a scale above zero, so that the order of chains is preserved."""
 
     scale: float = 1.0
     shift: float = 0.0
@@ -34,7 +34,7 @@ def sigmoid(value: float) -> float:
 
 
 def fit_platt(logits: Sequence[float], right: Sequence[bool]) -> Calibration | None:
-    """Platt scaling: the scale and shift of greatest likelihood; None where the scale would not be above zero.
+    """Platt scaling: the scale and shift of greatest likelihood; None if the scale would not be above zero.
 
     By Newton steps that are halved until they gain (Lin, Lin and Weng 2007), towards Platt's (1999) targets,
     (N+ + 1) / (N+ + 2) for right ones and 1 / (N− + 2) for wrong ones, without which few chains that the logits
@@ -86,7 +86,7 @@ def _loss(values: Sequence[float], targets: Sequence[float], scale: float, shift
 
 
 def expected_calibration_error(scores: Sequence[float], right: Sequence[bool], bins: int = BINS) -> float:
-    """ECE: how far scores and the share of right ones are apart, bin by bin, weighed by size (Guo et al. 2017).
+    """ECE: mean score minus fraction correct, absolute, per bin, weighted by size (Guo et al. 2017).
 
     Scores (0.2, 0.9, 0.9) of which the last alone is right, in 2 bins: (1·|0.2 − 0| + 2·|0.9 − 0.5|) / 3 = 1/3.
     Raises ValueError without scores.

@@ -59,7 +59,7 @@ class EncoderScorer(Scorer):
         self.limit = min(TOKENS, own, tokenizer.model_max_length)
         self.segments = "token_type_ids" in tokenizer.model_input_names
 
-    def example(self, question: str, text: str, *, ended: bool = True) -> Example:
+    def example(self, question: str, text: str, *, ended: bool = True) -> Example:  # noqa: ARG002 -- Scorer's
         """The pair of question and chain; everything from the chain's first token on is the completion."""
         pair = self.tokenizer(question, text.strip(), truncation="longest_first", max_length=self.limit)
         ids, parts = tuple(pair["input_ids"]), pair.sequence_ids(0)
@@ -101,7 +101,7 @@ class EncoderScorer(Scorer):
 
 
 def open_encoder(spec: str, device: torch.device, seed: int) -> EncoderScorer:
-    """A folder's or the Hub's model (an id with an optional @REVISION) as a ranker; what it lacks is drawn by seed.
+    """A folder's or the Hub's model (an id with an optional @REVISION) as a ranker; missing weights are seeded.
 
     On the meta device it has shapes alone, in no time and memory.
     Raises NsadError where it is not there, is neither a classifier nor a T5 encoder, or has no usable tokenizer.
@@ -144,7 +144,7 @@ def open_encoder(spec: str, device: torch.device, seed: int) -> EncoderScorer:
 
 
 def _unusable(tokenizer: Any) -> str:
-    """Why a tokenizer does not do; transformers give a model without one an empty one."""
+    """Return why a tokenizer is unusable; transformers creates an empty one for a model without."""
     if not tokenizer.is_fast:
         return "it does not tell which tokens are the chain's"
     if tokenizer.pad_token_id is None:

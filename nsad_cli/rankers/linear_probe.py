@@ -1,9 +1,9 @@
-"""The probe: a linear head on the states that the student wrote a chain from, which needs no pass of its own.
+"""The probe: a linear head on the hidden states that generated a chain, without an additional forward pass.
 
 A chain's features are the mean, over its tokens, of the last hidden states that predicted them. Generation has
-computed these: a sampler that is listened to hands them over as each chain ends, and the chain is scored there and
-then. For any other chain (kept from before, or another model's) the same student reads it in one pass. Both agree
-but for rounding, and for a chain whose text, tokenised anew, gives other tokens than those that were sampled.
+computed these: a ListeningSampler passes them on as each chain ends, and the chain is scored immediately. Any
+other chain (cached, or of another model) takes one forward pass of the same student. Both agree except for rounding,
+and except for chains whose text is tokenised differently from the sampled tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nsad_cli.generation.listening_sampler import ListeningSampler
 from nsad_cli.models.packing import Example, hidden_states, pack
 from nsad_cli.rankers.base import StudentScorer, TrainedRanker, mean_rows
-from nsad_cli.rankers.metadata import PROBE, READS
+from nsad_cli.rankers.metadata import PROBE, PROBED_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ class ProbeScorer(StudentScorer):
         """The features of examples, by one pass of the student."""
         self.model.eval()
         batch = pack(examples, share=self.share).to(self.device)
-        with self.adapters.use(READS):
+        with self.adapters.use(PROBED_MODEL):
             hidden = hidden_states(self.adapters.base, batch)[batch.before]
         return Features(mean_rows(hidden, batch.rows, len(examples)), batch.tokens)
 
@@ -68,15 +68,15 @@ class ProbeScorer(StudentScorer):
         return scores
 
     def save(self, folder: Path) -> None:
-        """Nothing: its head is all that it has."""
+        """Do nothing: the head is saved by save_ranker."""
 
 
 class ProbeRanker(TrainedRanker):
-    """A probe that keeps the scores of chains that it has heard being written, until they are asked for."""
+    """A probe that caches the scores of chains computed during generation, until they are requested."""
 
     def __init__(self, scorer: ProbeScorer, calibration: Calibration, name: str) -> None:
         super().__init__(scorer, calibration, name)
-        self._heard: dict[str, dict[str, float]] = {}
+        self._cached: dict[str, dict[str, float]] = {}
 
     def listen(self, sampler: Any) -> ListeningSampler:
         """The sampler of the model that the probe reads, whose chains are scored as they end."""
@@ -86,12 +86,12 @@ class ProbeRanker(TrainedRanker):
     def hear(self, chain: Chain, features: Tensor) -> None:
         """Score a chain from its features [d]."""
         (logit,) = self.scorer.logits(Features(features[None], 0).to(self.scorer.device)).tolist()
-        self._heard.setdefault(chain.problem_id, {})[chain.text] = self.calibration(logit)
+        self._cached.setdefault(chain.problem_id, {})[chain.text] = self.calibration(logit)
 
     def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
-        """Score each chain in [0, 1]; None for an empty one. Only those that were not heard are read."""
-        heard = self._heard.pop(problem.id, {})
-        unheard = [chain for chain in chains if chain.text not in heard]
-        read = iter(super().score(problem, unheard) if unheard else ())
-        scores = [heard[chain.text] if chain.text in heard else next(read) for chain in chains]
+        """Score each chain in [0, 1]; None for an empty one. Chains without a cached score are read."""
+        cached = self._cached.pop(problem.id, {})
+        uncached = [chain for chain in chains if chain.text not in cached]
+        read = iter(super().score(problem, uncached) if uncached else ())
+        scores = [cached[chain.text] if chain.text in cached else next(read) for chain in chains]
         return [score if chain.text.strip() else None for chain, score in zip(chains, scores, strict=True)]

@@ -1,4 +1,4 @@
-"""What a ranker's folder says before its weights are loaded: its kind, its name, whether the run still has it."""
+"""Metadata of a ranker's folder, readable without loading its weights: kind and name."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 ADAPTER = RANKER.name
 """The stage's name, its folder's, and the name of the head ranker's LoRA."""
 HEAD_FILE = "head.safetensors"
-ABOUT = "ranker"
+METADATA_KEY = "ranker"
 HEAD, PROBE = "head", "probe"
-READS = STUDENT.name
-"""The model whose states a probe reads: the one that answers."""
+PROBED_MODEL = STUDENT.name
+"""The model whose hidden states a probe reads: the one that answers."""
 
 
-def described(folder: Path) -> dict[str, str]:
-    """The `kind` of the ranker in a folder and what it `reads`.
+def read_metadata(folder: Path) -> dict[str, str]:
+    """Read the `kind` of a folder's ranker, and the digest `reads` of the weights that it reads.
 
-    Raises NsadError where the folder holds no ranker.
+    Raises:
+        NsadError: The folder contains no ranker.
     """
     from safetensors import SafetensorError, safe_open
 
     path = folder / HEAD_FILE
     try:
         with safe_open(path, "np") as file:  # torch would have to be imported for "pt"
-            about = json.loads((file.metadata() or {}).get(ABOUT, "{}"))
+            about = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
             return {"kind": HEAD, "reads": "", **about}
     except (OSError, ValueError, SafetensorError) as error:
         why = f"{HEAD_FILE} is missing" if not path.is_file() else first_line(error)
@@ -39,8 +40,9 @@ def described(folder: Path) -> dict[str, str]:
 
 
 def ranker_name(folder: Path) -> str:
-    """A ranker's kind and a hash of its weights, so that scores tell rankers apart.
+    """Return a ranker's kind and a hash of its weights, which identify its scores.
 
-    Raises NsadError where the folder holds no ranker.
+    Raises:
+        NsadError: The folder contains no ranker.
     """
-    return f"{described(folder)['kind']}-{weights_digest(folder)[:8]}"
+    return f"{read_metadata(folder)['kind']}-{weights_digest(folder)[:8]}"

@@ -1,4 +1,4 @@
-"""A ranker's folder: safetensors alone hold what was learned; head.safetensors tells the kind and the calibration."""
+"""A ranker's folder: all weights are in safetensors; head.safetensors also has the kind and the calibration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
 from nsad_cli.rankers.head import HeadScorer
 from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
-from nsad_cli.rankers.metadata import ABOUT, ADAPTER, HEAD_FILE, described, ranker_name
+from nsad_cli.rankers.metadata import ADAPTER, HEAD_FILE, METADATA_KEY, ranker_name, read_metadata
 from nsad_cli.utils.files import write_atomic
 
 if TYPE_CHECKING:
@@ -29,22 +29,25 @@ CALIBRATION = "calibration"
 
 
 def save_ranker(scorer: Scorer, calibration: Calibration, folder: Path, *, reads: str = "") -> None:
-    """Save a ranker in place of what the folder held; `reads`: the digest of the weights whose states a probe reads."""
+    """Save a ranker, replacing the folder; `reads`: the digest of the weights whose states a probe reads."""
     shutil.rmtree(folder, ignore_errors=True)
     scorer.save(folder)
     tensors = {name: value.detach().cpu().contiguous() for name, value in scorer.head_tensors().items()}
     tensors[CALIBRATION] = torch.tensor([calibration.scale, calibration.shift])
-    # One key: several come in an order of chance, and the same ranker is to be the same file.
+    # One key, since the order of several is random, and equal rankers must give equal files.
     about = json.dumps({"kind": scorer.kind, "reads": reads})
-    write_atomic(folder / HEAD_FILE, save(tensors, metadata={ABOUT: about}))
+    write_atomic(folder / HEAD_FILE, save(tensors, metadata={METADATA_KEY: about}))
 
 
 def load_ranker(student: Student, adapters: Adapters, folder: Path) -> TrainedRanker:
     """Load a ranker, named as ranker_name says.
 
-    A probe needs the adapter that it reads in memory. Raises NsadError where the folder holds no ranker.
+    A probe needs the adapter that it reads in memory.
+
+    Raises:
+        NsadError: The folder contains no ranker.
     """
-    kind, tensors = described(folder)["kind"], load_file(folder / HEAD_FILE)
+    kind, tensors = read_metadata(folder)["kind"], load_file(folder / HEAD_FILE)
     scale, shift = tensors.pop(CALIBRATION, torch.tensor([1.0, 0.0])).tolist()
     calibration, name = Calibration(scale, shift), ranker_name(folder)
     if kind == EncoderScorer.kind:

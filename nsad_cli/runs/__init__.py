@@ -1,1 +1,1 @@
-"""Runs: a run's folder with its manifest, recipe, event log and lock, and which models and problems it has."""
+"""Run folders: the manifest, metrics, checkpoints and records of a run."""

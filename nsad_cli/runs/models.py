@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.prompts import FEW_SHOT, few_shot
+from nsad_cli.config.prompts import FEW_SHOT, few_shot_demonstrations
 from nsad_cli.config.stages import BEST_FIRST, UNTRAINED, stages
 from nsad_cli.errors import NsadError
 from nsad_cli.utils.hashing import content_key
@@ -41,7 +41,7 @@ def model_key(run: Run, recipe: Recipe, name: str) -> str:
     """
     if name in UNTRAINED:
         student = recipe.student
-        shown = [few_shot(recipe.evaluation)] if name == FEW_SHOT else []
+        shown = [few_shot_demonstrations(recipe.evaluation)] if name == FEW_SHOT else []
         return content_key(name, student.model, student.template, student.dtype, student.load_in_4bit, *shown)
     require_model(run, name)
     return str(run.stages()[name]["result"]["weights"])

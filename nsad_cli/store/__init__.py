@@ -1,1 +1,1 @@
-"""SQLite stores of a run: problems with the teacher's draws and verdicts, and candidate chains with their weights."""
+"""SQLite stores of rationales and chains."""

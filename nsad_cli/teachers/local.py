@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.prompts import filled, shown
+from nsad_cli.config.prompts import demonstrations_key, wrap_questions
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.types import Draw, Problem
 
@@ -32,7 +32,7 @@ class LocalTeacher:
             "top_p": settings.top_p,
             "max_tokens": settings.max_tokens,
             "prompt": settings.prompt,
-            **shown(settings),
+            **demonstrations_key(settings),
             "engine": type(self).__name__,
             "model": str(Path(path).resolve()) if Path(path).exists() else path,
         }
@@ -62,7 +62,7 @@ class LocalTeacher:
 def with_teacher_prompt(model: Student, settings: TeacherConfig) -> Student:
     """Set a model's prompt format: its chat template if it has one, else a student's plain prompt."""
     template = "chat" if model.tokenizer.chat_template else model.template
-    return replace(model, template=template, demonstrations=filled(settings.demonstrations, settings.prompt))
+    return replace(model, template=template, demonstrations=wrap_questions(settings.demonstrations, settings.prompt))
 
 
 class HfTeacher(LocalTeacher):

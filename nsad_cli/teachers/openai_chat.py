@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.prompts import shown, turns
+from nsad_cli.config.prompts import chat_messages, demonstrations_key
 from nsad_cli.errors import NsadError
 from nsad_cli.types import Draw, Finish, Problem
-from nsad_cli.utils.api_keys import read_key, scrubbed
+from nsad_cli.utils.api_keys import read_key, redact_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ class ChatModel:
             "top_p": settings.top_p,
             "max_tokens": settings.max_tokens,
             "prompt": settings.prompt,
-            **shown(settings),
+            **demonstrations_key(settings),
         }
         self.key = read_key(settings.api_key_env, f"the teacher `{model}`") or None
         self.request_params: dict[str, Any] = {
@@ -54,7 +54,7 @@ class ChatModel:
 
     def body(self, problem: Problem, draws: int) -> dict[str, Any]:
         """Build the body of a request for draws of a problem."""
-        messages = turns(self.settings.demonstrations, self.settings.prompt, problem.question)
+        messages = chat_messages(self.settings.demonstrations, self.settings.prompt, problem.question)
         body = {"model": self.name, "messages": messages, **self.request_params}
         return body | ({"n": draws} if draws > 1 else {})
 
@@ -93,7 +93,7 @@ class ChatModel:
 
     def scrub(self, error: BaseException) -> str:
         """Return the error's text in one line, without the API key."""
-        return scrubbed(error, self.key)
+        return redact_key(error, self.key)
 
 
 def draws_of(reply: Any, teacher: str, problem_id: str, numbers: Sequence[int]) -> list[Draw]:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.utils.api_keys import NO_CONNECTION
+from nsad_cli.utils.api_keys import CONNECTION_ERRORS
 from nsad_cli.utils.rate_limit import MAX_RETRIES, retry_after
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class FailureClassifier:
         import openai
 
         cause = error.__cause__
-        if type(cause).__name__ not in NO_CONNECTION:
+        if type(cause).__name__ not in CONNECTION_ERRORS:
             timed_out = isinstance(error, openai.APITimeoutError)
             reason = f"no answer within {self.teacher.settings.timeout:.0f} s" if timed_out else text
             return RetryError(reason, wait=not timed_out, paid=True)

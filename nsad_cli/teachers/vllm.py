@@ -12,7 +12,7 @@ from nsad_cli.utils.hashing import seed_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from nsad_cli.generation.vllm_process import Draft
+    from nsad_cli.generation.vllm_process import GenerationRequest
     from nsad_cli.models.student import Student
     from nsad_cli.teachers.base import Request
 
@@ -35,7 +35,7 @@ class VllmTeacher(LocalTeacher):
         Raises:
             NsadError: The model cannot be loaded, vLLM is built for another device, or its process ends.
         """
-        from nsad_cli.generation.vllm_process import Draft, Model, VllmProcess
+        from nsad_cli.generation.vllm_process import GenerationRequest, ModelSettings, VllmProcess
         from nsad_cli.models.student import resolve
 
         requests = list(requests)
@@ -47,17 +47,19 @@ class VllmTeacher(LocalTeacher):
         sampling["stop"] = model.stop_texts or None
         in_flight: dict[str, tuple[Problem, int]] = {}
 
-        def drafts() -> Iterator[Draft]:
+        def drafts() -> Iterator[GenerationRequest]:
             for request in requests:
                 problem = request.problem
                 for index in request.indices:
                     key = f"{problem.id}:{index}"
                     in_flight[key] = (problem, index)
-                    yield Draft(key, prompts[problem.id], {**sampling, "seed": seed_of(problem.id, index, bits=32)})
+                    yield GenerationRequest(
+                        key, prompts[problem.id], {**sampling, "seed": seed_of(problem.id, index, bits=32)}
+                    )
 
         with contextlib.closing(VllmProcess()) as engine:
             what = f"the teacher `vllm:{self.path}`"
-            engine.start(Model(source, revision, self.settings.device), what, "use hf:PATH")
+            engine.start(ModelSettings(source, revision, self.settings.device), what, "use hf:PATH")
             for reply in engine.draw(drafts()):
                 problem, index = in_flight.pop(reply["key"])
                 finish = FINISHES.get(reply.get("finish", ""))

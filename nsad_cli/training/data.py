@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Tokenised(Protocol):
-    """What data needs of a student."""
+    """The tokenisation methods of a student."""
 
     def prompt_ids(self, question: str) -> list[int]:
         """Token ids of the prompt for a question."""
@@ -27,24 +27,24 @@ class Tokenised(Protocol):
 
 
 def held_out_problems(problem_ids: Iterable[str], share: float, seed: int, salt: str = "held-out") -> frozenset[str]:
-    """Choose the training problems that only ever measure the held-out loss: the same ones in every stage.
+    """Choose the training problems that are held out to measure the loss, the same in every stage.
 
-    By hash, so that adding problems moves none; at least one where there are two or more. salt: another one chooses
-    independently, for another purpose.
+    The choice is by hash, so that added problems do not change it; at least one if there are two or more. A different
+    `salt` gives an independent choice.
     """
     ranked = sorted(set(problem_ids), key=lambda pid: hashlib.sha256(f"{salt}:{seed}:{pid}".encode()).digest())
     return frozenset(ranked[: max(1, round(share * len(ranked)))]) if len(ranked) > 1 else frozenset()
 
 
-def choose(items: Sequence[T], limit: int | None, seed: int) -> list[T]:
-    """At most `limit` items, drawn by seed, in their own order."""
+def sample_items(items: Sequence[T], limit: int | None, seed: int) -> list[T]:
+    """Sample at most `limit` items by seed, in their original order."""
     if limit is None or len(items) <= limit:
         return list(items)
-    kept = sorted(random.Random(f"choose:{seed}").sample(range(len(items)), limit))
-    return [items[index] for index in kept]
+    chosen = sorted(random.Random(f"choose:{seed}").sample(range(len(items)), limit))
+    return [items[index] for index in chosen]
 
 
-def short_enough(rationales: Iterable[Rationale], max_chars: int) -> list[Rationale]:
+def filter_by_length(rationales: Iterable[Rationale], max_chars: int) -> list[Rationale]:
     """Rationales whose question and text together stay under `max_chars` characters."""
     return [item for item in rationales if len(item.problem.question) + len(item.text) < max_chars]
 
@@ -98,12 +98,12 @@ def _shuffled(count: int, together: Sequence[Hashable] | None, random_: random.R
     return [index for group in shuffled for index in group]
 
 
-def within_tokens(batches: Sequence[Sequence[int]], lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """The first batches whose examples hold at least `tokens` tokens together; all where they hold fewer."""
-    kept: list[list[int]] = []
+def first_batches(batches: Sequence[Sequence[int]], lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """The first batches whose examples hold at least `tokens` tokens together; all if they hold fewer."""
+    chosen: list[list[int]] = []
     for batch in batches:
         if tokens <= 0:
             break
-        kept.append(list(batch))
+        chosen.append(list(batch))
         tokens -= sum(lengths[index] for index in batch)
-    return kept
+    return chosen

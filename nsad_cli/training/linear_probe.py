@@ -1,4 +1,4 @@
-"""Fitting the probe: its loss over all pairs at once, to the optimum, with the penalty that cross-validation chooses.
+"""Fit the probe to the optimum of its loss over all pairs, with a penalty chosen by cross-validation.
 
 A linear head on fixed features has few parameters and a smooth loss, so L-BFGS finds its optimum in a second where
 steps by a learning rate would stop somewhere on the way. The features are computed once, by one pass a chain.
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 PENALTIES = (100.0, 10.0, 1.0, 0.1, 0.01)
 """λ of λ/2·‖w‖², for features of unit variance."""
 FOLDS = 5
-ALONE = 1.0
-"""The penalty where all pairs are of one problem."""
+SINGLE_PROBLEM_PENALTY = 1.0
+"""The penalty if all pairs belong to one problem."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LinearHead:
     """A linear head: weight [d] and bias, in float64."""
 
     weight: Tensor
@@ -62,7 +62,7 @@ def fit_probe(
     features = pair_features(scorer, train_set, tokens)
     problems = {prompt: i for i, prompt in enumerate(dict.fromkeys(pair.prompt for pair in train_set))}
     folds = torch.tensor([problems[pair.prompt] % FOLDS for pair in train_set])
-    penalties = PENALTIES if len(problems) > 1 else (ALONE,)
+    penalties = PENALTIES if len(problems) > 1 else (SINGLE_PROBLEM_PENALTY,)
     steps, crossed = len(penalties) + 1, []
     for step, penalty in enumerate(penalties, 1):
         losses, hits = _cross_validated(features, folds, objective, penalty)
@@ -108,7 +108,7 @@ def pair_features(scorer: ProbeScorer, pairs: Sequence[Pair], tokens: int) -> Te
     return torch.cat(parts).cpu().double().unflatten(0, (-1, 2))
 
 
-def fit_line(features: Tensor, objective: str, penalty: float) -> Line:
+def fit_line(features: Tensor, objective: str, penalty: float) -> LinearHead:
     """The line of the lowest mean loss and penalty on features [P,2,d], which it brings to unit variance.
 
     It starts from zero, so that nothing depends on chance.
@@ -122,10 +122,10 @@ def fit_line(features: Tensor, objective: str, penalty: float) -> Line:
 
     def closure() -> Tensor:
         solver.zero_grad()
-        loss = Line(weight, bias).losses(unit, objective)[0].mean() + penalty / 2 * (weight * weight).sum()
+        loss = LinearHead(weight, bias).losses(unit, objective)[0].mean() + penalty / 2 * (weight * weight).sum()
         loss.backward()
         return loss
 
     solver.step(closure)
     scaled = weight.detach() / spread
-    return Line(scaled, bias.detach() - (scaled * mean).sum())
+    return LinearHead(scaled, bias.detach() - (scaled * mean).sum())

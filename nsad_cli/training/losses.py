@@ -1,6 +1,6 @@
 """Pure tensor functions, one per objective; sums over tokens, so that callers normalise exactly.
 
-Shapes: N completion tokens of a batch laid flat, V words of the vocabulary, S sequences.
+Shapes: N completion tokens of a flattened batch, V tokens of the vocabulary, S sequences.
 Symbols as in the paper (arXiv 2312.12832): λ `lam`, β `beta`.
 """
 
@@ -66,7 +66,7 @@ def nce_loss(nll: Tensor, distillation: Tensor, beta: Tensor, lam: float) -> Ten
 def nce_row_losses(
     student: Tensor, targets: Tensor, nat: Tensor, negative: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """NCE's three numbers of each token at once: token_nll, token_cross_entropy(nat, student), token_kl(negative, nat).
+    """NCE's three terms per token in one pass: token_nll, token_cross_entropy(nat, student), token_kl(negative, nat).
 
     Logits [N,V], targets [N] → [N] each; no KL without `negative`. Differentiable in the student alone, once. Equal to
     the three functions, with three softmaxes instead of their five.
@@ -112,7 +112,7 @@ class _NceRows(torch.autograd.Function):
 
 def _row_dot(a: Tensor, b: Tensor) -> Tensor:
     """Σ over the vocabulary, row by row, without a product's [N,V] in between."""
-    with torch.autocast(a.device.type, enabled=False):  # it would make a bfloat16 product of it
+    with torch.autocast(a.device.type, enabled=False):  # autocast would compute the product in bfloat16
         return torch.einsum("nv,nv->n", a, b)
 
 
@@ -129,7 +129,7 @@ def unlikelihood_loss(nll: Tensor, wrong: Tensor, weight: float = 0.05) -> Tenso
 
     Unlikelihood training, Welleck et al. 2020. p = (1/e, 1/2), the second wrong: (1, 0.05·ln 2) = (1, 0.0347).
     """
-    certain = nll.clamp(min=1e-6)  # p = 1 would cost infinitely much
+    certain = nll.clamp(min=1e-6)  # the loss is infinite at p = 1
     return torch.where(wrong, -weight * torch.log(-torch.expm1(-certain)), nll)
 
 
@@ -151,9 +151,9 @@ def redi_loss(mean_nll: Tensor, wrong: Tensor, weight: float = 0.8) -> Tensor:
 
 
 def contrastive_loss(right: Tensor, wrong: Tensor, margin: float = 1.0) -> Tensor:
-    """CL per pair: the right one's mean −log p, and what its lead lacks to the margin; [P], [P] → [P].
+    """CL per pair: the right one's mean −log p, plus the shortfall of its lead from the margin; [P], [P] → [P].
 
-    Ours, since the paper's trainer was never published: margin ranking as in SimCLS (Liu and Liu 2021). Mean nll 0.5
+    Our own: the paper's trainer was not published: margin ranking as in SimCLS (Liu and Liu 2021). Mean nll 0.5
     for the right one and 1.2 for the wrong one: 0.5 + (1 − 0.7) = 0.8.
     """
     return right + torch.relu(margin - (wrong - right))

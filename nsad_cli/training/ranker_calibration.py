@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from nsad_cli.models.packing import Example
 
-ENOUGH = 10
-"""Right chains, and wrong ones, below which two parameters would be fitted to chance."""
+MIN_CHAINS = 10
+"""Minimum number of correct and of incorrect chains; with fewer, two parameters would fit noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,11 @@ def calibrate(scorer: Scorer, graded: Sequence[Graded], tokens: int) -> tuple[Ca
         "ece_after": None,
         "calibrated": False,
     }
-    if min(sum(right), len(right) - sum(right)) < ENOUGH or len(groups) < 2:
-        return Calibration(), {**report, "why": f"that takes {ENOUGH} right and {ENOUGH} wrong chains of two problems"}
+    if min(sum(right), len(right) - sum(right)) < MIN_CHAINS or len(groups) < 2:
+        return Calibration(), {
+            **report,
+            "why": f"that takes {MIN_CHAINS} right and {MIN_CHAINS} wrong chains of two problems",
+        }
     fitted = fit_platt(logits, right)
     if fitted is None:
         return Calibration(), {**report, "why": "over all problems, right chains score no higher than wrong ones"}
@@ -75,7 +78,7 @@ def calibrate(scorer: Scorer, graded: Sequence[Graded], tokens: int) -> tuple[Ca
 def unseen_report(
     scorer: Scorer, calibration: Calibration, graded: Sequence[Graded], tokens: int
 ) -> dict[str, Any] | None:
-    """How far scores and truth are apart on problems that the student itself was not trained on; None without chains.
+    """Report the calibration error on problems that the student itself was not trained on; None without chains.
 
     It has been trained on most of the problems that calibrate: where it is right there far more often than here, scores
     are too high for new problems.

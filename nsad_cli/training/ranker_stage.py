@@ -9,7 +9,7 @@ from nsad_cli.rankers.base import ScoreHead, Scorer
 from nsad_cli.rankers.encoder import open_encoder
 from nsad_cli.rankers.head import HeadScorer
 from nsad_cli.rankers.linear_probe import ProbeScorer
-from nsad_cli.rankers.metadata import ADAPTER, READS
+from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL
 from nsad_cli.rankers.storage import save_ranker
 from nsad_cli.training.linear_probe import fit_probe
 from nsad_cli.training.ranker import RankerObjective
@@ -82,7 +82,7 @@ class RankerTraining:
         report["unseen"] = unseen_report(scorer, calibration, data.unseen, tokens)
         run.events.emit(self.stage.name, steps, steps, **report)
         if is_main_process():
-            reads = run.stages().get(READS, {}).get("result", {}).get("weights") or ""
+            reads = run.stages().get(PROBED_MODEL, {}).get("result", {}).get("weights") or ""
             save_ranker(scorer, calibration, run.adapter_path(self.stage.name), reads=reads)
         return {"kind": self.settings.kind, "objective": self.settings.objective, "calibration": report}
 
@@ -95,7 +95,7 @@ def untrained_ranker(session: Session) -> Scorer:
         return open_encoder(settings.model, adapters.model.device, seed)
     head = ScoreHead(student.model.config.get_text_config().hidden_size, seed)
     if settings.kind == "probe":
-        session.load(READS)
+        session.load(PROBED_MODEL)
         adapters.train_only(None)
         return ProbeScorer(student, adapters, head)
     adapters.add_lora(ADAPTER, session.adapter_settings, seed + RANKER.seed_offset)

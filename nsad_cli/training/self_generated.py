@@ -8,7 +8,7 @@ from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.sampling import Subject, sample_all
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.training.data import choose
+from nsad_cli.training.data import sample_items
 from nsad_cli.training.ranker import Candidates
 from nsad_cli.types import Chain, Problem, Rationale, Verdict
 
@@ -26,7 +26,7 @@ def own_candidates(session: Session, stage: Stage, corpus: Corpus) -> list[Candi
     Problems are drawn by seed from all training problems, the held-out ones among them.
     """
     settings = session.recipe.training.ranker
-    problems = choose(corpus.problems(), settings.problems, session.recipe.seed)
+    problems = sample_items(corpus.problems(), settings.problems, session.recipe.seed)
     chains = _sampled(session, stage, problems, settings.samples)
     candidates = []
     for problem in problems:

@@ -1,4 +1,4 @@
-"""Shards of the frozen base, one a process (FSDP): each layer is gathered while it runs, and only then.
+"""Shards of the frozen base, one per process (FSDP): each layer is gathered while it runs, and only then.
 
 accelerate's own wrapping would shard adapters and base alike and put the whole base into every checkpoint. Here only
 the layers' frozen weights are shards; adapters, embeddings and head stay whole in every process, so that checkpoints,
@@ -20,7 +20,7 @@ from nsad_cli.utils.distributed import world_size
 if TYPE_CHECKING:
     from nsad_cli.models.nat.adapters import Adapters
 
-WITHOUT = "run without FSDP: set distributed_type to MULTI_GPU in accelerate's configuration"
+DISABLE_FSDP_HINT = "run without FSDP: set distributed_type to MULTI_GPU in accelerate's configuration"
 
 
 def shard_base(adapters: Adapters, objective: nn.Module) -> tuple[int, int]:
@@ -41,7 +41,7 @@ def shard_base(adapters: Adapters, objective: nn.Module) -> tuple[int, int]:
         raise NsadError(
             "the base cannot be sharded",
             "its attention runs sequences one by one, as many as each process has: they would wait for each other",
-            WITHOUT,
+            DISABLE_FSDP_HINT,
         )
     size = _bytes(adapters.base)
     layers = _layers(adapters.base)
@@ -71,5 +71,5 @@ def _layers(base: Any) -> list[nn.Module]:
     raise NsadError(
         "the base cannot be sharded",
         f"a model of the kind `{base.config.model_type}` has no list of its {depth} layers",
-        WITHOUT,
+        DISABLE_FSDP_HINT,
     )

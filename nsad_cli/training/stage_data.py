@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.config.stages import LearnsFrom, Stage
 from nsad_cli.errors import NsadError
 from nsad_cli.training.baselines import human_solutions
-from nsad_cli.training.data import choose, encode, held_out_problems, short_enough
+from nsad_cli.training.data import encode, filter_by_length, held_out_problems, sample_items
 from nsad_cli.training.ranker import Candidates, Encode, encode_for, make_pairs
 from nsad_cli.training.ranker_calibration import Graded
 from nsad_cli.types import Problem, Rationale, Verdict
@@ -85,16 +85,16 @@ def rationale_data(
         NsadError: none is left, or only right or only wrong ones for a stage that needs both.
     """
     name = stage.name
-    kept = short_enough(rationales, settings.max_chars)
+    kept = filter_by_length(rationales, settings.max_chars)
     if len(kept) < len(rationales):
         note(
             f"{name}: {len(rationales) - len(kept)} of {len(rationales)} rationales are longer than "
             f"{settings.max_chars} characters with their question, and left out"
         )
-    train_part = choose(
+    train_part = sample_items(
         [item for item in kept if item.problem.id not in corpus.held_out], settings.max_examples, session.recipe.seed
     )
-    held_part = choose(
+    held_part = sample_items(
         [item for item in kept if item.problem.id in corpus.held_out],
         session.recipe.training.max_held_out,
         session.recipe.seed,
@@ -134,7 +134,7 @@ def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus
                 seed=seed,
             )
         ]
-        return choose(made, limit, seed)
+        return sample_items(made, limit, seed)
 
     train_pairs = pairs(False, settings.max_examples)
     if not train_pairs:
@@ -189,8 +189,8 @@ def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], cor
     if not held_pairs:
         note("ranker: no held-out pair, so the last step's weights are kept")
     return StageData(
-        choose(train_pairs, settings.max_examples, seed),
-        choose(held_pairs, session.recipe.training.max_held_out, seed),
+        sample_items(train_pairs, settings.max_examples, seed),
+        sample_items(held_pairs, session.recipe.training.max_held_out, seed),
         sorted({item.problem.id for item in candidates if item.right and item.wrong} | apart),
         counts,
         _graded([item for item in own if item.problem.id in apart], encode),

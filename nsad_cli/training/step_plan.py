@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset
 
-from nsad_cli.training.data import batch_plan, within_tokens
+from nsad_cli.training.data import batch_plan, first_batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def plan_steps(
     """
     prompts = [example.prompt for example in train_set] if settings.share_prompts else None
     plan = batch_plan(len(train_set), settings.batch_size, epochs, seed, prompts)
-    return plan if settings.tokens is None else within_tokens(plan, lengths, settings.tokens)
+    return plan if settings.tokens is None else first_batches(plan, lengths, settings.tokens)
 
 
 class PlannedSteps(Dataset[Any]):

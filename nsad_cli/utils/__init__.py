@@ -1,1 +1,1 @@
-"""utils."""
+"""Helpers that several packages share."""

@@ -1,4 +1,4 @@
-"""A server's API key: read from the environment, and kept out of what is shown."""
+"""API keys: reading them from the environment, and redacting them in messages."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 
 from nsad_cli.errors import NsadError
 
-NO_CONNECTION = ("ConnectTimeout", "ConnectError")
-"""Causes of an openai error, by name, with which nothing has reached the server."""
+CONNECTION_ERRORS = ("ConnectTimeout", "ConnectError")
+"""Names of the causes of an openai error after which the request has not reached the server."""
 
 
 def read_key(variable: str, owner: str) -> str:
-    """The key that a variable holds, empty where it holds none.
+    """Return the key in an environment variable, or an empty string if it is unset.
 
-    Raises NsadError for characters that no key has.
+    Raises:
+        NsadError: The value contains characters that are invalid in a key.
     """
     key = (os.environ.get(variable) or "").strip()
     if not (key.isascii() and key.isprintable()):
@@ -25,7 +26,7 @@ def read_key(variable: str, owner: str) -> str:
     return key
 
 
-def scrubbed(error: BaseException, key: str | None) -> str:
-    """The error's text without the key, in one line."""
+def redact_key(error: BaseException, key: str | None) -> str:
+    """Return the error's text in one line, with the key redacted."""
     text = " ".join(str(error).split()) or type(error).__name__
     return (text.replace(key, "***") if key else text)[:300]

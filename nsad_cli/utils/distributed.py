@@ -1,7 +1,7 @@
-"""Several processes at one run, as accelerate's launcher starts them: the first one leads, the others keep in step.
+"""Distributed runs, as started by accelerate's launcher: the main process and its barriers.
 
-The leader alone writes to the run's folder and speaks; collecting, grading, sampling and measuring are its work. All
-train. No torch is imported before there are several processes to join.
+Only the main process writes to the run's folder and reports; it also collects, grades, samples and evaluates. All
+processes train. Torch is not imported in a single-process run.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import os
 from datetime import timedelta
 
 BARRIER_TIMEOUT = timedelta(days=2)
-"""How long the others wait for the leader's own work."""
+"""Time limit for the other processes to wait while the main process works."""
 SHARDED = os.environ.pop("ACCELERATE_USE_FSDP", "false").lower() == "true"
-"""Whether the launcher asks for a sharded base (FSDP); no longer in the environment, for training.sharding does it."""
+"""Whether the launcher requests FSDP; removed from the environment, since training.sharding shards the base itself."""
 
 
 def world_size() -> int:
-    """How many processes work on the run."""
+    """Return the number of processes of the run."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:
-    """Whether this process is the first."""
+    """Whether this process is the main one (rank 0)."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def barrier() -> None:
-    """Go on when every process has come here."""
+    """Block until all processes have reached this point."""
     if world_size() > 1:
         from accelerate import PartialState
 

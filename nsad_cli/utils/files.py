@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, and JSON-lines reading that names corrupt lines."""
+"""Atomic writes of files and folders, and reading of JSON lines with reports of corrupt lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def write_error(path: Path, error: OSError) -> NsadError:
-    """Tell a failed write in three lines; a full disk is named as one."""
+    """Create the error for a failed write; a full disk has a message of its own."""
     if error.errno == errno.ENOSPC:
         return NsadError(
             f"cannot write {path}", "the disk is full", "free some space and run the same command again: it resumes"
@@ -32,11 +32,12 @@ def write_error(path: Path, error: OSError) -> NsadError:
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, never a part.
+    """Write a file atomically: a reader sees either the old content or the new one.
 
-    Raises NsadError where the disk is full or the folder cannot be written.
+    Raises:
+        NsadError: The disk is full or the folder is not writable.
     """
-    with _taking_the_place_of(path) as temporary, temporary.open("wb") as file:
+    with _replacing(path) as temporary, temporary.open("wb") as file:
         file.write(data.encode() if isinstance(data, str) else data)
         file.flush()
         os.fsync(file.fileno())
@@ -44,20 +45,21 @@ def write_atomic(path: Path, data: str | bytes) -> None:
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A file that is whole or absent: the body writes a temporary one beside it, which takes its name at the end.
+    """Create a file atomically: the body writes a temporary file, which is renamed to `path` at the end.
 
-    Raises NsadError where there is something at `path` already or writing fails.
+    Raises:
+        NsadError: `path` already exists, or writing fails.
     """
     path = path.expanduser().resolve()
     if path.exists():
         raise NsadError(f"{path} is there already", "it would be overwritten", "name a file that does not exist yet")
-    with _taking_the_place_of(path) as temporary:
+    with _replacing(path) as temporary:
         yield temporary
 
 
 @contextlib.contextmanager
-def _taking_the_place_of(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` for the body to write, which takes its name at the end, and is gone otherwise."""
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file in the folder of `path`; renamed to `path` on success, removed on failure."""
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,9 +78,10 @@ def _taking_the_place_of(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder that is whole or absent: the body fills a temporary one beside it, which takes its name at the end.
+    """Create a folder atomically: the body writes a temporary folder, which is renamed to `path` at the end.
 
-    Raises NsadError where there is something at `path` already (an empty folder is welcome) or writing fails.
+    Raises:
+        NsadError: `path` already exists and is not an empty folder, or writing fails.
     """
     path = path.expanduser().resolve()
     fix = "name a folder that does not exist yet, where you may write and the disk has room"
@@ -90,7 +93,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         yield temporary
-        # Temporary folders are their owner's alone, and so are safetensors' files: the result is like any other.
+        # mkdtemp and safetensors restrict permissions to the owner; apply the umask as for other files.
         for item in (temporary, *temporary.rglob("*")):
             os.chmod(item, (0o777 if item.is_dir() else 0o666) & ~_umask())
         os.replace(temporary, path)
@@ -109,19 +112,19 @@ def _umask() -> int:
 
 
 def file_stamp(path: Path | None) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of a file, or of each file in a folder; empty where there is none."""
+    """Return name, size and modification time of a file, or of each file in a folder; empty if `path` is missing."""
     if path is None or not path.exists():
         return []
     found = []
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        with contextlib.suppress(OSError):  # it may go away meanwhile
+        with contextlib.suppress(OSError):  # the file may be removed meanwhile
             if file.is_file():
                 found.append((str(file), file.stat().st_size, file.stat().st_mtime_ns))
     return found
 
 
 def weights_digest(folder: Path) -> str:
-    """Hash of every weight file of a folder, 16 hex digits."""
+    """Hash all safetensors files of a folder to 16 hex digits."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
@@ -145,16 +148,24 @@ def first_few(note: Callable[[str], None], most: int = 5) -> Callable[[str], Non
 
 
 def text_of(value: Any) -> str:
-    """A JSON value as an answer's text: numbers without an exponent, so that 0.00001 stays itself."""
+    """Format a JSON value as the text of an answer; numbers have no exponent, so 0.00001 is unchanged."""
     if isinstance(value, float) and math.isfinite(value):
         return format(Decimal(repr(value)), "f")
     return str(value).strip()
 
 
 def read_jsonl(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object) of a JSON-lines file; a corrupt line goes to `on_corrupt`, the rest is kept.
+    """Read a JSON-lines file.
 
-    Raises NsadError where the file cannot be opened.
+    Args:
+        path: The file.
+        on_corrupt: Called with a message for each corrupt line, which is skipped.
+
+    Yields:
+        The line number, from 1, and the object.
+
+    Raises:
+        NsadError: The file cannot be opened.
     """
     try:
         file = path.open("rb")
@@ -166,7 +177,7 @@ def read_jsonl(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[
                 continue
             try:
                 value = json.loads(raw)
-                json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could never be stored
+                json.dumps(value, ensure_ascii=False).encode()  # an unpaired surrogate could not be stored
             except (ValueError, RecursionError) as error:
                 on_corrupt(f"{path}:{number}: not JSON ({error}); line skipped")
                 continue

@@ -1,4 +1,4 @@
-"""Seeds by name: the same parts give the same seed, on any machine and in any order of asking."""
+"""Deterministic seeds and content keys, independent of the machine and of the order of calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def seed_of(*parts: str | int, bits: int) -> int:
-    """Hash the parts into a seed of at most 64 bits; engines differ in how many they take."""
+    """Hash the parts into a seed of at most 64 bits; engines differ in the number of bits that they accept."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - bits)
 

@@ -1,4 +1,4 @@
-"""Asking early whether a Hub can be reached: its own client retries for minutes."""
+"""A quick check whether the Hub is reachable, because its own client retries for minutes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HUB_TIMEOUT_SECONDS = 5.0
 
 
 def hub_reachable(timeout: float = HUB_TIMEOUT_SECONDS) -> bool:
-    """Whether a connection to the Hub can be opened, through a proxy where one is set."""
+    """Whether a connection to the Hub can be opened, through a proxy if one is set."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
@@ -31,7 +31,7 @@ def hub_reachable(timeout: float = HUB_TIMEOUT_SECONDS) -> bool:
         with contextlib.suppress(OSError), socket.create_connection((target.hostname, port), timeout=timeout):
             reached.append(True)
 
-    # A silent name server, or a host with many addresses, takes its time for each: ours ends all the same.
+    # An unresponsive name server, or a host with many addresses, can exceed the timeout: the join enforces it.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(timeout)
@@ -39,16 +39,17 @@ def hub_reachable(timeout: float = HUB_TIMEOUT_SECONDS) -> bool:
 
 
 def hub_cache() -> Path:
-    """The Hub's own cache folder."""
+    """Return the cache folder of the Hub's client."""
     if os.environ.get("HF_HUB_CACHE"):
         return Path(os.environ["HF_HUB_CACHE"])
     return Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
 
 
 def require_hub(what: str, fix: str, *, repo: str, kind: str = "models") -> None:
-    """Go on where the repository is cached or the Hub can be reached.
+    """Check that a repository is cached or the Hub is reachable.
 
-    Raises NsadError, within seconds, where neither is so.
+    Raises:
+        NsadError: Neither is the case; raised within seconds.
     """
     if (hub_cache() / f"{kind}--{repo.replace('/', '--')}" / "snapshots").is_dir() or hub_reachable():
         return

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 
 MAX_ANSWER_CHARS = 400
-"""Characters; what is longer is no answer."""
+"""Maximum length of an answer, in characters."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\b\s*")
 _BRACE = re.compile(r"(?<!\\)[{}]")
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last \boxed or \fbox, with nested braces; None without one."""
+    r"""The content of the last \boxed or \fbox, with nested braces; None if there is none."""
     found = boxes(text)
     return found[-1][1] if found else None
 
 
 def boxes(text: str) -> list[tuple[int, str]]:
-    r"""Where each \boxed or \fbox starts, and its content."""
+    r"""Return the start and the content of each \boxed and \fbox."""
     found = []
     matches = list(_BOX.finditer(text))
     closing = _closing_braces(text) if matches else {}
@@ -35,7 +35,7 @@ def boxes(text: str) -> list[tuple[int, str]]:
 
 
 def _closing_braces(text: str) -> dict[int, int]:
-    """Where each brace that is opened closes, in one pass."""
+    """Map the position of each opening brace to its closing one, in one pass."""
     closing: dict[int, int] = {}
     open_braces: list[int] = []
     for match in _BRACE.finditer(text):

@@ -1,4 +1,4 @@
-"""How fast one server is asked: requests under way, requests and tokens a minute, and less where it says so."""
+"""Rate limits for one server: concurrent requests, requests and tokens per minute, and backoff."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 MAX_RETRIES = 6
 """Attempts after the first one at a reply that failed: a broken connection, an error of the server, no usable text."""
-LONGEST_PAUSE = 60.0
-"""Seconds; a server that asks for more is believed."""
+MAX_PAUSE_SECONDS = 60.0
+"""Maximum backoff; a longer Retry-After of the server is respected."""
 
 
 class RateLimiter:
-    """Lets requests through to one server: at most `concurrency` at once, fewer after it has refused some (429).
+    """Limits the requests to one server: at most `concurrency` at once, fewer after it has refused some (429).
 
-    A refusal halves what may be under way and holds everybody back for as long as the server says; every answer after
-    that gives a little back (additive increase, multiplicative decrease, as in TCP).
+    A 429 response halves the allowed concurrency and pauses all requests for as long as the server says; every later
+    success raises it again (additive increase, multiplicative decrease, as in TCP).
     """
 
     def __init__(self, concurrency: int, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
@@ -38,7 +38,7 @@ class RateLimiter:
 
     @contextlib.asynccontextmanager
     async def request(self, tokens: float) -> AsyncIterator[None]:
-        """Wait for one's turn, and hold it: a request of an estimated number of tokens, prompt and answer."""
+        """Wait until a request of an estimated number of tokens (prompt and answer) is allowed, and hold its slot."""
         async with self._free:
             await self._free.wait_for(lambda: self.under_way < max(1, int(self._allowed)))
             self.under_way += 1
@@ -57,7 +57,7 @@ class RateLimiter:
                 self._free.notify_all()
 
     def refused(self, headers: Mapping[str, str]) -> None:
-        """The server has answered 429: slow down, all of us, and only once for refusals that come together."""
+        """Record a 429 response: reduce the concurrency, once for refusals that arrive together."""
         now = self._now()
         if now >= self._resume:
             self._allowed = max(1.0, self._allowed / 2)
@@ -65,7 +65,7 @@ class RateLimiter:
         self._resume = max(self._resume, now + (retry_after(headers) or backoff(self._refusals - 1)))
 
     def answered(self) -> None:
-        """The server has answered."""
+        """Record a successful response."""
         self._refusals = 0
         self._allowed = min(self._most, self._allowed + 1 / self._allowed)
 
@@ -75,7 +75,7 @@ class RateLimiter:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that a server asks for, in either of the headers that carry them; one may hold a date instead."""
+    """Return the requested delay in seconds, from `retry-after-ms` or `retry-after` (seconds or a date)."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         with contextlib.suppress(KeyError, ValueError):
             return max(0.0, float(headers[name]) * unit)
@@ -84,14 +84,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def _limiter(a_minute: int | None) -> AsyncLimiter | None:
-    """Lets through at most so many in any minute: few at once, and then as many less as may come at once."""
-    if a_minute is None:
+def _limiter(per_minute: int | None) -> AsyncLimiter | None:
+    """Create a limiter for any window of one minute; the burst size is subtracted from the rate."""
+    if per_minute is None:
         return None
-    at_once = max(1, a_minute // 20)
-    return AsyncLimiter(at_once, 60 * at_once / (a_minute - at_once + 1))
+    burst = max(1, per_minute // 20)
+    return AsyncLimiter(burst, 60 * burst / (per_minute - burst + 1))
 
 
 def backoff(attempt: int) -> float:
-    """Seconds before the next attempt, twice as long each time, with a spread that keeps clients apart."""
-    return float(min(LONGEST_PAUSE, 0.5 * 2**attempt) * random.uniform(0.75, 1.25))
+    """Return the seconds before the next attempt: exponential backoff with jitter."""
+    return float(min(MAX_PAUSE_SECONDS, 0.5 * 2**attempt) * random.uniform(0.75, 1.25))

@@ -1,4 +1,4 @@
-"""Rows in files: JSON lines, Parquet, and folders that the `datasets` library saved; written whole or not at all."""
+"""Rows in files: JSON lines, Parquet, and folders that the `datasets` library saved; written atomically."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 FILES = (".jsonl", ".parquet")
 SAVED = ("dataset_dict.json", "state.json")
-"""What tells a folder of `datasets`: of several splits, or of one."""
+"""Files that identify a folder of `datasets`: with several splits, or with one."""
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Write rows to FILE.jsonl, FILE.parquet, or a `datasets` folder for a name without an ending.
 
-    Raises UsageError for another ending, NsadError where there is something at `path` already or writing fails.
+    Raises:
+        UsageError: The file extension is not supported.
+        NsadError: `path` already exists, or writing fails.
     """
     if path.suffix == ".jsonl":
         with new_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -46,9 +48,12 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
 
 
 def read_rows(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[str, Row]]:
-    """Yield (place, row) of a JSON-lines or Parquet file, a `datasets` folder, or a folder of such files.
+    """Yield (location, row) of a JSON-lines or Parquet file, a `datasets` folder, or a folder of such files.
 
-    A corrupt line of JSON goes to `on_corrupt`, the rest is kept. Raises NsadError for what cannot be read.
+    Corrupt lines of JSON are reported to `on_corrupt` and skipped.
+
+    Raises:
+        NsadError: The data cannot be read.
     """
     if path.is_dir() and any((path / name).is_file() for name in SAVED):
         yield from _read(path, "a folder of the datasets library", _saved)
@@ -94,7 +99,7 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 
 def _saved(path: Path) -> Iterator[Row]:
-    """Every split, one after the other."""
+    """Yield the rows of every split in turn."""
     import datasets
 
     found = datasets.load_from_disk(str(path))

@@ -49,7 +49,7 @@ def newcombe(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
     """The paired 95 % interval of mean(b) − mean(a) from Wilson's intervals of both (Newcombe 1998, method 10).
 
     a, b: each problem's value in [0, 1] under either system, in the same order; at least one. Unlike the bootstrap's it
-    keeps a width where few problems differ, or none: 6 that are alike, 2 of them right, give ±0.286. Both shares'
+    has a positive width if few problems differ, or none: 6 that are alike, 2 of them right, give ±0.286. Both shares'
     distances to their Wilson limits are joined as errors with the correlation φ, which a continuity correction lowers.
     For values between 0 and 1 see wilson: the interval is then no narrower than it should be.
     """
@@ -70,8 +70,8 @@ def newcombe(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
 def paired_bootstrap(a: Sequence[float], b: Sequence[float], seed: int = 0) -> tuple[float, float]:
     """The percentile 95 % interval of mean(b) − mean(a), over resampled problems (Efron and Tibshirani 1993, ch. 13).
 
-    a, b: each problem's value under either system, in the same order; at least one. Deterministic by seed. Where few
-    problems differ it is too narrow, and where none does it has no width: see newcombe.
+    a, b: each problem's value under either system, in the same order; at least one. Deterministic by seed. If few
+    problems differ it is too narrow, and if none does it has no width: see newcombe.
     """
     import numpy
 

@@ -1,4 +1,4 @@
-"""How loaded this machine is: CPU, memory, and NVIDIA GPUs where there are any."""
+"""System load: CPU, memory, and NVIDIA GPUs, if any."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-psutil.cpu_percent()  # The first call has nothing to compare with: later ones give the load since the one before.
+psutil.cpu_percent()  # The first call only sets the reference; later calls return the load since the previous one.
 
 
 def machine_load() -> dict[str, Any]:
-    """CPU load (percent of all cores since the last call), memory in GiB, and what each GPU is at.
+    """Return CPU load (percent of all cores since the last call), memory in GiB, and the load of each GPU.
 
-    GPUs are those of `devices`, whether this process uses them or not; the key is left out where there are none. A
-    value that a device does not tell is None: its load where it is partitioned (MIG), its memory where it has the
-    machine's, its power where no sensor is. Untried on real GPUs: the tests drive a double of NVML.
+    GPUs are those of `devices`, whether this process uses them or not; the key is omitted if there are none. A
+    value that a device does not report is None: the load of a partitioned GPU (MIG), the memory of one that shares the
+    system's, the power of one without a sensor. Untried on real GPUs: the tests drive a double of NVML.
     """
     memory = psutil.virtual_memory()
     load: dict[str, Any] = {
@@ -34,7 +34,7 @@ def machine_load() -> dict[str, Any]:
 
 @cache
 def devices() -> tuple[tuple[Any, str | None], ...]:
-    """Handle and name of each GPU that NVML finds and CUDA_VISIBLE_DEVICES leaves in, in its order; looked for once.
+    """Handle and name of each GPU that NVML finds and CUDA_VISIBLE_DEVICES leaves in, in its order; cached.
 
     Numbers there are taken as NVML's (by PCI bus): CUDA may count unlike cards by speed, unless CUDA_DEVICE_ORDER says
     PCI_BUS_ID. As in CUDA, nothing counts from the first entry that names no device.
@@ -48,7 +48,7 @@ def devices() -> tuple[tuple[Any, str | None], ...]:
         return ()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [str(index) for index in range(count)] if visible is None else visible.split(",")
-    return tuple((handle, _told(pynvml.nvmlDeviceGetName, handle)) for handle in _handles(names, count))
+    return tuple((handle, _query(pynvml.nvmlDeviceGetName, handle)) for handle in _handles(names, count))
 
 
 def _handles(names: list[str], count: int) -> Iterator[Any]:
@@ -70,21 +70,21 @@ def _handles(names: list[str], count: int) -> Iterator[Any]:
 def _gpu(handle: Any, name: str | None) -> dict[str, Any]:
     import pynvml
 
-    memory = _told(pynvml.nvmlDeviceGetMemoryInfo, handle)
-    load = _told(pynvml.nvmlDeviceGetUtilizationRates, handle)
-    power = _told(pynvml.nvmlDeviceGetPowerUsage, handle)
+    memory = _query(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    load = _query(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    power = _query(pynvml.nvmlDeviceGetPowerUsage, handle)
     return {
         "memory_gib": None if memory is None else _gib(memory.used),
         "total_gib": None if memory is None else _gib(memory.total),
         "percent": None if load is None else load.gpu,
         "power_watts": None if power is None else round(power / 1000, 1),
-        "celsius": _told(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+        "celsius": _query(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
         "name": name,
     }
 
 
-def _told(ask: Callable[..., Any], *arguments: Any) -> Any:
-    """What NVML says; None where a device does not tell."""
+def _query(ask: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of an NVML query; None if the device does not support it."""
     import pynvml
 
     try:

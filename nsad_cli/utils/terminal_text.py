@@ -1,6 +1,6 @@
-r"""Model text as a person reads it in a terminal, and as none can steer that terminal.
+r"""Model text for the terminal: LaTeX rendered as Unicode, control characters escaped.
 
-LaTeX: `\frac{3}{4}` as 3/4, `x^{2}` as x². What is not known stays as it is.
+LaTeX: `\frac{3}{4}` as 3/4, `x^{2}` as x². Unknown commands are unchanged.
 
 Ours, since the libraries tried change what a formula says (`\frac{x+1}{2}` became x+1/2) or leave most as it stands.
 """
@@ -11,13 +11,13 @@ import re
 import unicodedata
 
 RIGHT, WRONG, UNKNOWN = "✓", "✗", "·"
-"""What an answer is, as a glyph: meaning is never colour alone."""
+"""Glyphs for the correctness of an answer, so that no meaning depends on colour alone."""
 STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode categories of characters that are not written but do something."""
-LONGEST = 20_000
-"""Characters; what is longer is shown as it stands."""
+"""Unicode categories of control and format characters."""
+MAX_CHARS = 20_000
+"""Longer texts are not rendered."""
 OPEN, CLOSE = "\ue000", "\ue001"
-"""Stand for braces that are meant to be seen."""
+"""Placeholders for literal braces."""
 SYMBOLS = {
     "times": "×", "cdot": "·", "div": "÷", "pm": "±", "mp": "∓", "ast": "*", "circ": "∘", "degree": "°",
     "le": "≤", "leq": "≤", "leqslant": "≤", "ge": "≥", "geq": "≥", "geqslant": "≥", "ne": "≠", "neq": "≠",
@@ -53,9 +53,9 @@ _INDEX = re.compile(rf"(?:_{_INNER}|(?<=(?<![A-Za-z_])[A-Za-z])_([0-9])(?![0-9])
 _ENVIRONMENT = re.compile(r"\\begin\{(\w+)\*?\}(?:\{[^{}]*\})?((?:(?!\\begin\{).)*?)\\end\{\1\*?\}", re.DOTALL)
 
 
-def readable(text: str) -> str:
-    """LaTeX turned into what it looks like, on one level: fractions, roots, powers, symbols, matrices by rows."""
-    if len(text) > LONGEST or not re.search(r"[\\^]|_[{\d]|\{,\}", text):
+def render_latex(text: str) -> str:
+    """Render LaTeX in one line of Unicode: fractions, roots, powers, symbols, matrices by rows."""
+    if len(text) > MAX_CHARS or not re.search(r"[\\^]|_[{\d]|\{,\}", text):
         return text
     latex = "\\" in text or bool(re.search(r"[\^_]\{", text))
     text = re.sub(r"(?<=\d)\{,\}(?=\d)", ",", text)
@@ -71,8 +71,8 @@ def readable(text: str) -> str:
         for pattern, write in (
             (_PLAIN, lambda found: found[1]),
             (_OVERLINE, _overlined),
-            (_POWER if latex else _PLAIN_POWER, lambda found: _moved("^", _given(found), _RAISED)),
-            (_INDEX, lambda found: _moved("_", _given(found), _LOWERED)),
+            (_POWER if latex else _PLAIN_POWER, lambda found: _script("^", _first_group(found), _RAISED)),
+            (_INDEX, lambda found: _script("_", _first_group(found), _LOWERED)),
             (_FRACTION, _fraction),
             (_ROOT, _root),
         ):
@@ -96,7 +96,7 @@ def _symbol(found: re.Match[str]) -> str:
     return " " * before + symbol + " " * (after and not (len(symbol) == 1 and symbol.isalpha() and not before))
 
 
-def _given(found: re.Match[str]) -> str:
+def _first_group(found: re.Match[str]) -> str:
     return next((group for group in found.groups() if group is not None), "")
 
 
@@ -104,45 +104,43 @@ def _fraction(found: re.Match[str]) -> str:
     before, over, over_one, under, under_one, after = found.groups()
     under = under_one or under or ""
     simple = re.fullmatch(r"\s*(\d[\d.,]*|\w|√\w+)\s*", under)
-    text = f"{_apart(over_one or over)}/{under.strip() if simple else _apart(under, strict=True)}"
+    text = f"{_bracketed(over_one or over)}/{under.strip() if simple else _bracketed(under, strict=True)}"
     return (f"{before} " if before else "") + text + (" " if after is not None else "")
 
 
 def _root(found: re.Match[str]) -> str:
     degree, inner, one = found.groups()
-    sign = "√" if degree in (None, "", "2") else _moved("", degree, _RAISED) + "√"
-    return sign + _apart(one or inner)
+    sign = "√" if degree in (None, "", "2") else _script("", degree, _RAISED) + "√"
+    return sign + _bracketed(one or inner)
 
 
 def _overlined(found: re.Match[str]) -> str:
     return "".join(char + "\N{COMBINING OVERLINE}" for char in found[1]) if found[1].isalnum() else found[1]
 
 
-def _moved(mark: str, text: str, table: dict[int, int]) -> str:
-    """Raised or lowered where every character can be, else with its mark."""
+def _script(mark: str, text: str, table: dict[int, int]) -> str:
+    """Convert to superscript or subscript if every character has one, else write it after its mark."""
     small = text.strip().translate(table)
     if small and all(ord(char) in table for char in text.strip()):
         return small
     return mark + (text.strip() if len(text.strip()) == 1 else f"({text.strip()})")
 
 
-def _apart(text: str | None, *, strict: bool = False) -> str:
-    """In brackets, where it is more than one number or name (strict: than what has brackets already)."""
+def _bracketed(text: str | None, *, strict: bool = False) -> str:
+    """Add brackets, unless it is one number or name (strict: unless it has brackets already)."""
     text = (text or "").strip()
     whole = re.fullmatch(r"\([^()]*\)", text) or (not strict and re.fullmatch(r"[-−]?[\w.,°√]*", text))
     return text if whole else f"({text})"
 
 
 def _rows(body: str) -> str:
-    """A matrix's rows between semicolons, its cells between commas."""
+    """Format a matrix: rows separated by semicolons, cells by commas."""
     rows = [", ".join(cell.strip() for cell in row.split("&")) for row in body.split(r"\\") if row.strip()]
     return f"[{'; '.join(rows)}]"
 
 
-def printable(text: str) -> str:
-    """Model text with what would steer a terminal shown, not obeyed: control characters, and those that turn the
-    writing direction or are not seen; newlines and tabs stay.
-    """
+def escape_controls(text: str) -> str:
+    """Escape control characters, bidirectional marks and invisible characters; newlines and tabs are unchanged."""
     return "".join(
         char if char in "\n\t" or unicodedata.category(char) not in STEERING else _escape(ord(char)) for char in text
     )

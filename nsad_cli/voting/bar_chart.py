@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, set_cell_size
 
 from nsad_cli.errors import UsageError
-from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, printable, readable
+from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, escape_controls, render_latex
 from nsad_cli.voting.rule_results import NO_FLIP, ONLY_ONE_ANSWER, RuleResult
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def bar(share: float, width: int) -> str:
 
 def one_line(text: str) -> str:
     """Convert model text to one line without control characters."""
-    return " ".join(printable(readable(text)).split())
+    return " ".join(escape_controls(render_latex(text)).split())
 
 
 def verdict_mark(right: bool | None) -> str:

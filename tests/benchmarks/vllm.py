@@ -24,7 +24,7 @@ import torch
 from nsad_cli.generation.model_folders import save_nat
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
-from nsad_cli.generation.vllm_process import Model
+from nsad_cli.generation.vllm_process import ModelSettings
 from nsad_cli.generation.vllm_worker import ON_CPU
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import load_student, smollm2_folder
@@ -105,7 +105,7 @@ def measure(rounds: int, chains: int, tokens: int) -> dict[str, Any]:
     student.__dict__["stop_ids"] = frozenset()  # every chain has the same length
     tasks = [Task(p.id, p.question, tuple(range(SHARED))) for p in problems("test", chains // SHARED)]
     prompts = [student.prompt_ids(task.question) for task in tasks for _ in task.indices]
-    sampler = VllmSampler(student, Model(str(base), dtype="float32"))
+    sampler = VllmSampler(student, ModelSettings(str(base), dtype="float32"))
 
     def ours() -> float:
         started = time.perf_counter()

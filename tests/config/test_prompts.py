@@ -18,7 +18,7 @@ from nsad_cli.config.schema import TEMPLATE, Demonstration, TeacherConfig, valid
 from nsad_cli.config.stages import RUN_ORDER
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import load_benchmarks
-from nsad_cli.generation.chain_record import has_run_on
+from nsad_cli.generation.chain_record import ends_with_stop_text
 from nsad_cli.generation.hf import HFSampler, _ChainState, _generator
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.grading.extract import extract
@@ -51,26 +51,30 @@ SHOWN = (Demonstration(question="2 + 2?", solution="The answer is 4."),)
 
 
 def test_demonstrations_as_turns_and_as_text() -> None:
-    assert prompts.turns(SHOWN, "Solve: {question}", "3 + 3?") == [
+    assert prompts.chat_messages(SHOWN, "Solve: {question}", "3 + 3?") == [
         {"role": "user", "content": "Solve: 2 + 2?"},
         {"role": "assistant", "content": "The answer is 4."},
         {"role": "user", "content": "Solve: 3 + 3?"},
     ]
-    assert prompts.text(SHOWN, "Q: {question}\nA: ", "3 + 3?") == "Q: 2 + 2?\nA: The answer is 4.\n\nQ: 3 + 3?\nA: "
-    assert prompts.text((), TEMPLATE, "x") == TEMPLATE.replace("{question}", "x"), "training's prompt is as it was"
+    assert (
+        prompts.text_prompt(SHOWN, "Q: {question}\nA: ", "3 + 3?") == "Q: 2 + 2?\nA: The answer is 4.\n\nQ: 3 + 3?\nA: "
+    )
+    assert prompts.text_prompt((), TEMPLATE, "x") == TEMPLATE.replace("{question}", "x"), (
+        "training's prompt is as it was"
+    )
 
 
 def test_what_begins_a_question_of_the_models_own() -> None:
-    assert prompts.next_question(SHOWN, TEMPLATE) == ("\nQuestion:",)
+    assert prompts.next_question_markers(SHOWN, TEMPLATE) == ("\nQuestion:",)
     two = "Solve this. End with: The answer is X.\n\n Problem: {question}\n"
-    assert prompts.next_question(SHOWN, two) == ("\nSolve this. End with: The answer is X.", "\nProblem:")
-    assert prompts.next_question(SHOWN, "{question}\n") == ("\n\n",)
+    assert prompts.next_question_markers(SHOWN, two) == ("\nSolve this. End with: The answer is X.", "\nProblem:")
+    assert prompts.next_question_markers(SHOWN, "{question}\n") == ("\n\n",)
     paragraphs = Demonstration(question="2 + 2?", solution="Count.\n\nThe answer is 4.")
-    assert prompts.next_question((paragraphs,), " {question}\n") == (), "it would cut solutions in two"
+    assert prompts.next_question_markers((paragraphs,), " {question}\n") == (), "it would cut solutions in two"
 
 
 def test_built_in_demonstrations_state_their_answers() -> None:
-    assert [extract(item.solution).answer for item in prompts.BUILT_IN] == ["27", "53", "5", "40"]
+    assert [extract(item.solution).answer for item in prompts.BUILT_IN_DEMONSTRATIONS] == ["27", "53", "5", "40"]
 
 
 def test_a_changed_prompt_is_a_new_set_of_draws_and_none_changes_no_key() -> None:
@@ -124,7 +128,7 @@ def test_a_student_is_cut_where_it_goes_on_with_a_question(tiny_llama: Path, ope
     for token in student.tokenizer(f"It is 7.\n{opening}bc", add_special_tokens=False)["input_ids"]:
         row.tokens.append(token)
         row.logprobs.append(-1.0)
-        if has_run_on(shown, row.tokens):
+        if ends_with_stop_text(shown, row.tokens):
             row.cut = row.done = True
             break
     chain = sampler._chain(row)
@@ -296,7 +300,7 @@ def test_a_server_gets_turns() -> None:
     settings = TeacherConfig(base_url=["http://127.0.0.1:1/v1"], prompt="Solve: {question}", demonstrations=[*SHOWN])
     teacher: Any = make_teacher("m", settings)
     messages = teacher.body(Problem("p", "3 + 3?", "6", "test"), 1)["messages"]
-    assert messages == prompts.turns(SHOWN, "Solve: {question}", "3 + 3?")
+    assert messages == prompts.chat_messages(SHOWN, "Solve: {question}", "3 + 3?")
 
 
 @pytest.mark.slow

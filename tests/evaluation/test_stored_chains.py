@@ -22,8 +22,8 @@ from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.current_ranker import present_ranker
 from nsad_cli.inference.sampling import Subject, greedy, sampling_key, score_all
-from nsad_cli.problems.question_files import asked
-from nsad_cli.rankers.metadata import ABOUT, HEAD_FILE, ranker_name
+from nsad_cli.problems.question_files import make_problem
+from nsad_cli.rankers.metadata import HEAD_FILE, METADATA_KEY, ranker_name
 from nsad_cli.runs.models import model_key
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-PROBLEMS = [asked(f"What is {i} + 1?", str(i + 1)) for i in range(3)]
+PROBLEMS = [make_problem(f"What is {i} + 1?", str(i + 1)) for i in range(3)]
 HF = EngineSpec()
 SERVER = EngineSpec("server", "m")
 
@@ -60,7 +60,7 @@ def teach(run: Run, reads: str, kind: str = "probe", bias: float = 0.0) -> str:
     folder = run.adapter_path("ranker")
     folder.mkdir(parents=True, exist_ok=True)
     about = json.dumps({"kind": kind, "reads": reads})
-    save_file({"bias": numpy.array([bias])}, folder / HEAD_FILE, metadata={ABOUT: about})
+    save_file({"bias": numpy.array([bias])}, folder / HEAD_FILE, metadata={METADATA_KEY: about})
     with run.stage("ranker", "key"):
         pass
     return ranker_name(folder)
@@ -182,7 +182,7 @@ def test_as_many_chains_vote_as_all_problems_have(checker: Checker) -> None:
 
 def test_a_problem_that_was_only_asked_changes_no_comparison(checker: Checker) -> None:
     a, b = trained("a"), trained("b")
-    extra = asked("What is 9 + 9?", "18")
+    extra = make_problem("What is 9 + 9?", "18")
     for run in (a, b):
         measure(run, [4, 4, 4])
         with ChainStore(run.chains_path) as store:

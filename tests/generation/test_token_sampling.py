@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsad_cli.generation.sampler import Sampling
-from nsad_cli.generation.token_sampling import choose
+from nsad_cli.generation.token_sampling import sample_tokens
 
 
 def literal(logits: torch.Tensor, draw: float, sampling: Sampling) -> int:
@@ -41,7 +41,7 @@ def test_it_draws_from_the_literal_distribution(seed: int, size: int, temperatur
     logits = torch.randn(rows, size, generator=torch.Generator().manual_seed(seed)) * 3
     generators = [torch.Generator().manual_seed(seed + i) for i in range(rows)]
     draws = [torch.rand(1, generator=g.clone_state(), dtype=torch.float64).item() for g in generators]
-    tokens, logprobs = choose(logits, generators, sampling)
+    tokens, logprobs = sample_tokens(logits, generators, sampling)
     exact = torch.log_softmax(logits.double(), -1)
     assert logprobs == pytest.approx([exact[i, token].item() for i, token in enumerate(tokens)], abs=1e-5)
     same = [token == literal(logits[i], draws[i], sampling) for i, token in enumerate(tokens)]
@@ -51,13 +51,15 @@ def test_it_draws_from_the_literal_distribution(seed: int, size: int, temperatur
 def test_what_cannot_be_drawn_is_not() -> None:
     logits = torch.full((40, 600), float("-inf"))
     logits[:, [3, 255, 256, 599]] = torch.tensor([0.0, -30.0, 1.0, -5.0])
-    tokens, logprobs = choose(logits, [torch.Generator().manual_seed(i) for i in range(40)], Sampling(1.0, 1.0, 1))
+    tokens, logprobs = sample_tokens(
+        logits, [torch.Generator().manual_seed(i) for i in range(40)], Sampling(1.0, 1.0, 1)
+    )
     assert set(tokens) == {3, 256}
     assert max(logprobs) < 0
 
 
 def test_greedy_takes_the_first_of_the_most_likely() -> None:
     logits = torch.tensor([[0.0, 2.0, 2.0], [3.0, 0.0, 3.0]])
-    tokens, logprobs = choose(logits, [torch.Generator(), torch.Generator()], Sampling(0.0))
+    tokens, logprobs = sample_tokens(logits, [torch.Generator(), torch.Generator()], Sampling(0.0))
     assert tokens == [1, 0]
     assert logprobs == pytest.approx(torch.log_softmax(logits, -1).max(-1).values.tolist(), abs=1e-6)

@@ -11,7 +11,7 @@ import pytest
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
-from nsad_cli.generation.vllm_process import Model
+from nsad_cli.generation.vllm_process import ModelSettings
 from nsad_cli.models.student import Student, load_student
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def test_a_vllm_that_cannot_start_is_told(student: Student, tmp_path: Path, monk
     (tmp_path / "vllm").mkdir()
     (tmp_path / "vllm" / "__init__.py").write_text("raise ValueError('1 error for ModelConfig\\n  no such folder')")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    sampler = VllmSampler(student, Model("nowhere"))
+    sampler = VllmSampler(student, ModelSettings("nowhere"))
     for _ in range(2):  # it may be tried again
         with pytest.raises(NsadError, match="vLLM cannot start with the student") as error:
             next(sampler.sample([Task("p", "3 + 4", (0,))], GREEDY, seed="s"))
@@ -37,7 +37,7 @@ def test_a_vllm_that_cannot_start_is_told(student: Student, tmp_path: Path, monk
 
 
 def test_what_needs_no_vllm_starts_none(student: Student) -> None:
-    sampler = VllmSampler(student, Model("nowhere"))
+    sampler = VllmSampler(student, ModelSettings("nowhere"))
     assert list(sampler.sample([Task("p", "3 + 4", (0, 1), kept=True)], GREEDY, seed="s")) == []
     with pytest.raises(NsadError, match="does not fit") as error:
         next(sampler.sample([Task("p", "3 + 4 " * 400, (0,))], GREEDY, seed="s"))

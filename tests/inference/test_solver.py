@@ -14,7 +14,7 @@ from nsad_cli.grading.chains import grade_chains
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.sampling import Subject, sample_all, sampling_key
 from nsad_cli.inference.solver import Solver, VoteSettings
-from nsad_cli.problems.question_files import asked
+from nsad_cli.problems.question_files import make_problem
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
 from nsad_cli.voting.rules import vote
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-PROBLEMS = [asked("What is 3 + 4?"), asked("What is 1 + 1?", "2")]
+PROBLEMS = [make_problem("What is 3 + 4?"), make_problem("What is 1 + 1?", "2")]
 KEY = {"model": "nce", "model_key": "k", "sampling": "s"}
 
 
@@ -249,8 +249,8 @@ def test_an_engine_without_batches_is_asked_for_what_is_missing_alone(checker: C
             list(solver(kept, checker, VoteSettings(8, "sc")).solve(PROBLEMS))
         engine.fail_after = None
         found = {s.problem.id: s for s in solver(kept, checker, VoteSettings(8, "sc")).solve(PROBLEMS)}
-        asked = [[task.indices for task in call if not task.kept] for call in engine.calls]
-        assert asked == [[(0, 1, 2, 3)], [(4, 5, 6, 7), tuple(range(8))], [tuple(range(1, 8))]]
+        make_problem = [[task.indices for task in call if not task.kept] for call in engine.calls]
+        assert make_problem == [[(0, 1, 2, 3)], [(4, 5, 6, 7), tuple(range(8))], [tuple(range(1, 8))]]
         fresh = Engine(a=["7"] * 8, b=["2", "3"] * 4)
         assert found == {s.problem.id: s for s in solver(fresh, checker, VoteSettings(8, "sc")).solve(PROBLEMS)}
 
@@ -270,8 +270,8 @@ def test_measuring_keeps_every_chain_as_it_arrives(plans: bool, checker: Checker
         measured(tmp_path / "chains.sqlite")
     engine.fail_after = None
     found = measured(tmp_path / "chains.sqlite")
-    asked = [task.indices for task in engine.calls[-1] if not task.kept]
-    assert asked == ([(0, 1, 2, 3)] if plans else [(2, 3)])
+    make_problem = [task.indices for task in engine.calls[-1] if not task.kept]
+    assert make_problem == ([(0, 1, 2, 3)] if plans else [(2, 3)])
     assert told[-1][:2] == (8, 8)
     calls = len(engine.calls)
     assert measured(tmp_path / "chains.sqlite") == found

@@ -19,7 +19,7 @@ from nsad_cli.rankers.calibration import Calibration, sigmoid
 from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
 from nsad_cli.rankers.head import HeadScorer
 from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
-from nsad_cli.rankers.metadata import ADAPTER, READS, described, ranker_name
+from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL, ranker_name, read_metadata
 from nsad_cli.rankers.storage import load_ranker, save_ranker
 from nsad_cli.types import Chain, Finish, Problem
 from tests.models.nat.test_layer import shake
@@ -37,7 +37,7 @@ def adapted(folder: Path) -> tuple[Student, Adapters]:
     """A student with the LoRAs that head and probe need."""
     student = load_student(str(folder), device="cpu")
     adapters = Adapters(student.model)
-    for seed, name in enumerate((ADAPTER, READS)):
+    for seed, name in enumerate((ADAPTER, PROBED_MODEL)):
         adapters.add_lora(name, AdapterSettings(dropout=0.0), 0)
         shake(adapters, name, seed)
     return student, adapters
@@ -78,7 +78,7 @@ def test_a_saved_ranker_scores_the_same(
     save_ranker(scorer, Calibration(2.0, -0.5), folder, reads="abc")
     assert not (folder / "stale.safetensors").exists()
     assert {path.suffix for path in folder.iterdir()} <= {".json", ".safetensors"}
-    assert described(folder) == {"kind": scorer.kind, "reads": "abc"}
+    assert read_metadata(folder) == {"kind": scorer.kind, "reads": "abc"}
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     save_ranker(scorer, Calibration(2.0, -0.5), folder, reads="abc")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -112,14 +112,14 @@ def heard(student: Student, adapters: Adapters) -> tuple[ProbeRanker, dict[str, 
     probe = ProbeRanker(ProbeScorer(student, adapters, ScoreHead(32, seed=3)), Calibration(1.5, 0.2), "test")
     questions = ("Ana has 3 cups.", "How many more balls does Ben have now?", "3 + 4")
     tasks = [Task(f"p{i}", question, (GREEDY_INDEX, 0, 1, 2, 3)) for i, question in enumerate(questions)]
-    sampler = probe.listen(HFSampler(student, adapters, READS, 6))
+    sampler = probe.listen(HFSampler(student, adapters, PROBED_MODEL, 6))
     chains: dict[str, list[Chain]] = {}
     for chain in sampler.sample(tasks, Sampling(0.7, 1.0, 12), seed="s"):
         chains.setdefault(chain.problem_id, []).append(chain)
     return probe, chains, tasks
 
 
-def test_a_chain_heard_scores_as_one_read(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chain_cached_scores_as_one_read(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a text gives the very tokens that were sampled: the student writes digits here, which never merge."""
     student, adapters = adapted(tiny_llama)
     allowed = torch.full((student.model.config.vocab_size,), -1e4)
@@ -151,11 +151,11 @@ def never(*_: Any) -> None:
 def test_a_probe_forgets_what_it_has_scored_and_never_hears_greedy_chains(tiny_llama: Path) -> None:
     student, adapters = adapted(tiny_llama)
     probe, chains, _ = heard(student, adapters)
-    assert set(probe._heard) == {"p0", "p1", "p2"}
+    assert set(probe._cached) == {"p0", "p1", "p2"}
     sampled = {chain.text for chain in chains["p0"] if chain.index != GREEDY_INDEX}
-    assert set(probe._heard["p0"]) == sampled
+    assert set(probe._cached["p0"]) == sampled
     scores = probe.score(Problem("p0", "Ana has 3 cups.", "", "test"), [*CHAINS, *chains["p0"]])
-    assert "p0" not in probe._heard
+    assert "p0" not in probe._cached
     assert len(scores) == len(CHAINS) + 5
     assert scores[1] is None
 

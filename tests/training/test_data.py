@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.training.data import batch_plan, choose, held_out_problems, within_tokens
+from nsad_cli.training.data import batch_plan, first_batches, held_out_problems, sample_items
 
 
 @given(st.integers(1, 200), st.integers(1, 9), st.integers(1, 3), st.integers(0, 3))
@@ -42,8 +42,8 @@ def test_examples_of_one_problem_follow_each_other_where_asked() -> None:
 
 def test_a_budget_of_tokens_ends_with_the_step_that_spends_it() -> None:
     plan = batch_plan(10, 2, 1, 0)
-    assert within_tokens(plan, [7] * 10, 29) == plan[:3]
-    assert within_tokens(plan, [7] * 10, 1000) == plan
+    assert first_batches(plan, [7] * 10, 29) == plan[:3]
+    assert first_batches(plan, [7] * 10, 1000) == plan
 
 
 def test_held_out_problems_stay_when_problems_join() -> None:
@@ -57,7 +57,7 @@ def test_held_out_problems_stay_when_problems_join() -> None:
 
 def test_choose_is_seeded_and_keeps_order() -> None:
     items = list(range(100))
-    assert choose(items, 10, 1) == sorted(choose(items, 10, 1)) == choose(items, 10, 1)
-    assert choose(items, 10, 1) != choose(items, 10, 2)
-    assert choose(items, None, 1) == items
-    assert torch.tensor(choose(items, 200, 1)).numel() == 100
+    assert sample_items(items, 10, 1) == sorted(sample_items(items, 10, 1)) == sample_items(items, 10, 1)
+    assert sample_items(items, 10, 1) != sample_items(items, 10, 2)
+    assert sample_items(items, None, 1) == items
+    assert torch.tensor(sample_items(items, 200, 1)).numel() == 100

@@ -30,7 +30,7 @@ from nsad_cli.rankers.linear_probe import ProbeScorer
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.linear_probe import fit_line
-from nsad_cli.training.ranker_calibration import ENOUGH, Graded, calibrate
+from nsad_cli.training.ranker_calibration import MIN_CHAINS, Graded, calibrate
 from nsad_cli.types import Chain
 from tests.helpers.notes import recorded_notes
 from tests.training.test_stages import STAGE, assert_same_weights, killed_in_turn, recipe, weights
@@ -290,11 +290,11 @@ def graded(*chains: tuple[int, bool], per_problem: int = 4) -> list[Graded]:
 
 def test_few_chains_leave_scores_as_they_are(tiny_llama: Path) -> None:
     scorer = Given(load_student(str(tiny_llama), device="cpu"))
-    few = [(3, True), (-3, False)] * (ENOUGH - 1)
+    few = [(3, True), (-3, False)] * (MIN_CHAINS - 1)
     calibration, report = calibrate(scorer, graded(*few), 1000)
     assert calibration == Calibration()
     assert not report["calibrated"]
-    assert str(ENOUGH) in report["why"]
+    assert str(MIN_CHAINS) in report["why"]
     assert report["ranking_accuracy"] == 1.0
     assert report["ece_before"] == pytest.approx(0.047, abs=0.001)
     assert calibrate(scorer, graded(*few, (3, True), (-3, False)), 1000)[1]["calibrated"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.utils.terminal_text import readable
+from nsad_cli.utils.terminal_text import render_latex
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,12 @@ from nsad_cli.utils.terminal_text import readable
     ],
 )
 def test_what_it_looks_like(latex: str, text: str) -> None:
-    assert readable(latex) == text
+    assert render_latex(latex) == text
 
 
 @pytest.mark.parametrize("text", ["{1, 2}", "50% of 5", "$5 and $6", "a_b & c # d", "foo_bar_2", r"C:\temp\new", "7 "])
 def test_what_is_no_latex_stays(text: str) -> None:
-    assert readable(text) == text
+    assert render_latex(text) == text
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,15 @@ def test_what_is_no_latex_stays(text: str) -> None:
 )
 def test_hostile_text_is_soon_done(hostile: str) -> None:
     started = time.perf_counter()
-    readable(hostile)
+    render_latex(hostile)
     assert time.perf_counter() - started < 2
 
 
 @given(st.text(alphabet="\\{}^_$&frac sqrtx12+-()[]\n", max_size=60))
 def test_any_text_is_taken(text: str) -> None:
-    assert isinstance(readable(text), str)
+    assert isinstance(render_latex(text), str)
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="\\^_{}"), max_size=60))
 def test_plain_text_is_never_changed(text: str) -> None:
-    assert readable(text) == text
+    assert render_latex(text) == text

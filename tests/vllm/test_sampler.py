@@ -14,7 +14,7 @@ from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.model_folders import lora_room
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
-from nsad_cli.generation.vllm_process import Model
+from nsad_cli.generation.vllm_process import ModelSettings
 from nsad_cli.models.nat.adapter_files import save_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import load_student
@@ -50,7 +50,7 @@ def engines(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     folder = tmp_path_factory.mktemp("lora")
     save_adapter(adapters, "nce", folder)
     light = load_student("smollm2", device="cpu", dtype="float32", weights=False)
-    there = Model(str(model), dtype="float32", lora=str(folder), lora_rank=lora_room(folder))
+    there = ModelSettings(str(model), dtype="float32", lora=str(folder), lora_rank=lora_room(folder))
     ours = VllmSampler(light, there)
     yield HFSampler(student, adapters, "nce"), ours
     children = psutil.Process().children(recursive=True)

@@ -1,1 +1,1 @@
-"""render."""
+"""Rendering of results as tables, charts and text in the terminal."""

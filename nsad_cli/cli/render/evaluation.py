@@ -85,7 +85,7 @@ def group_tables(rows: Sequence[dict[str, Any]], rule: str) -> list[Fitted]:
     """Accuracy in % by subject and by level, a table a benchmark: greedy, and by the rule (or sc where it is not)."""
     from rich.markup import escape
 
-    from nsad_cli.utils.terminal_text import printable
+    from nsad_cli.utils.terminal_text import escape_controls
 
     tables = []
     for benchmark, by in dict.fromkeys((row["benchmark"], row["by"]) for row in rows):
@@ -103,7 +103,7 @@ def group_tables(rows: Sequence[dict[str, Any]], rule: str) -> list[Fitted]:
         for group in dict.fromkeys(row["group"] for row in mine):
             cells = [found[(group, *column)] for column in columns]
             right = [f"{100 * cell['accuracy']:.1f}" for cell in cells]
-            table.add_row(escape(printable(group)) or "(none)", str(cells[0]["n"]), *right)
+            table.add_row(escape(escape_controls(group)) or "(none)", str(cells[0]["n"]), *right)
         _numbers_whole(table, 1)
         tables.append(Fitted(table))
     return tables

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.console import err
 from nsad_cli.types import Chain, Problem
 from nsad_cli.utils.logs import note, shows_notes
-from nsad_cli.utils.terminal_text import printable, readable
+from nsad_cli.utils.terminal_text import escape_controls, render_latex
 
 if TYPE_CHECKING:
     from nsad_cli.inference.solver import VoteSettings
@@ -67,7 +67,7 @@ class LiveVotes:
             self._seen.add(chain.index)
             if self._live is None:
                 score = "" if chain.weight is None else f" (scores {chain.weight:.3f})"
-                answer = "no answer" if chain.answer is None else printable(readable(chain.answer))
+                answer = "no answer" if chain.answer is None else escape_controls(render_latex(chain.answer))
                 note(f"  {len(self._seen)} of {self.ask.samples}: chain {chain.index} says {answer}{score}")
 
     def _screen(self) -> Any:

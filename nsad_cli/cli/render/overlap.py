@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.utils.logs import note
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
@@ -82,5 +82,5 @@ def _print(training: int, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _short(question: str) -> str:
-    text = printable(" ".join(question.split()))
+    text = escape_controls(" ".join(question.split()))
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"

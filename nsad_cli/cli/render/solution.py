@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.console import out
 from nsad_cli.types import Chain, Finish
 from nsad_cli.utils.logs import shows_notes
-from nsad_cli.utils.terminal_text import readable
+from nsad_cli.utils.terminal_text import render_latex
 from nsad_cli.voting.chain_steps import chain_steps
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def print_solution(
     console = console or out()
     if not shows_notes():
         answer = solution.ballot.answer
-        console.print("" if answer is None else readable(answer), markup=False)
+        console.print("" if answer is None else render_latex(answer), markup=False)
         return
     if verbose:
         for chain in solution.chains:

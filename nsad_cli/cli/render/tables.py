@@ -111,7 +111,7 @@ def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
 
     Where there are many verdicts the rarer kinds share a column, and the caption tells them apart.
     """
-    from nsad_cli.utils.terminal_text import printable
+    from nsad_cli.utils.terminal_text import escape_controls
 
     totals = _draws(rows)
     verdicts = [name for name in HEADINGS if name in totals]
@@ -125,7 +125,7 @@ def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
         return [found[name] for name in shown] + [sum(found[name] for name in others)] * bool(others)
 
     def add(name: str, chosen: Sequence[dict[str, Any]]) -> None:
-        table.add_row(printable(name).replace("[", "\\["), *map(str, numbers(_draws(chosen))))
+        table.add_row(escape_controls(name).replace("[", "\\["), *map(str, numbers(_draws(chosen))))
 
     teachers = list(dict.fromkeys(row["teacher"] for row in rows))
     for teacher in teachers:

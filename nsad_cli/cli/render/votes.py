@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.cli.render.tables import LEAST, Fitted, keep, new_table
 from nsad_cli.types import Ballot, Chain, Finish
-from nsad_cli.utils.terminal_text import printable, readable
+from nsad_cli.utils.terminal_text import escape_controls, render_latex
 from nsad_cli.voting.bar_chart import bar, verdict_mark
 from nsad_cli.voting.rules import ranking_weights
 
@@ -32,7 +32,7 @@ def shown(text: str) -> str:
     """Model text for a cell: LaTeX readable, control characters shown, nothing of it taken for markup."""
     from rich.markup import escape
 
-    return escape(printable(readable(text)))
+    return escape(escape_controls(render_latex(text)))
 
 
 def ballot_table(ballot: Ballot, chains: Sequence[Chain], gold: str = "", most: int | None = None) -> Fitted:
@@ -104,7 +104,7 @@ def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, judged: b
         cells: tuple[RenderableType, ...] = (
             f"{place} {chain.index}",
             f"[{JUDGED[chain.correct]}]{verdict_mark(chain.correct)}[/] {answer}" if judged else answer,
-            _Tail(printable(readable(" ".join(chain.text.split())))),
+            _Tail(escape_controls(render_latex(" ".join(chain.text.split())))),
             _weight(weights[chain.index], ballot.rule),
             "–" if mean is None else f"{math.exp(mean):.2f}",
             "–" if mean is None else f"{mean:.3f}",

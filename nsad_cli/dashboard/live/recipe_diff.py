@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError, first_line
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,11 +36,11 @@ def settings(path: Path) -> dict[str, str]:
 
 def _flat(value: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, str]]:
     for key, item in value.items():
-        name = f"{prefix}{printable(str(key))}"
+        name = f"{prefix}{escape_controls(str(key))}"
         if isinstance(item, dict) and item:
             yield from _flat(item, f"{name}.")
         else:
-            yield name, printable(json.dumps(item, ensure_ascii=False, default=str))
+            yield name, escape_controls(json.dumps(item, ensure_ascii=False, default=str))
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ TAILS = (16 * 1024, 128 * 1024)
 """Bytes of an event log's end that are read, the more where it takes more for so many events."""
 EVENTS = 40
 
-shown = functools.lru_cache(maxsize=4096)(printable)
+shown = functools.lru_cache(maxsize=4096)(escape_controls)
 """A name for people; names come again with every event."""
 
 
@@ -106,9 +106,9 @@ class RunFiles:
                 self.why = ""
             except NsadError as error:
                 why = error.why.replace(f"{self.run.path}{os.sep}", "")
-                self.why = printable(f"{error.what}: {why}".removeprefix(f"run `{self.run.name}` "))
+                self.why = escape_controls(f"{error.what}: {why}".removeprefix(f"run `{self.run.name}` "))
             except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-                self.why = printable(f"its manifest.json is no run's ({type(error).__name__}: {error})")
+                self.why = escape_controls(f"its manifest.json is no run's ({type(error).__name__}: {error})")
         if events != self.read[1]:
             self.events = _tail(self.run.path / "events.jsonl") if events else []
         self.read = self.stamps
@@ -142,7 +142,7 @@ def _manifest(run: Run) -> tuple[list[Stage], float, str]:
                 float(told.get("started", 0.0)),
                 None if seconds is None else float(seconds),
                 result,
-                " ".join(printable(str(told.get("error", ""))).split()),
+                " ".join(escape_controls(str(told.get("error", ""))).split()),
             )
         )
     return stages, float(manifest["created"]), str(manifest["versions"].get("nsad", ""))

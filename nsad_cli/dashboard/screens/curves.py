@@ -14,7 +14,7 @@ from nsad_cli.dashboard.screens.curves_reading import LogReading
 from nsad_cli.dashboard.screens.curves_selection import Selection, table
 from nsad_cli.dashboard.widgets.row_list import Column, RowList
 from nsad_cli.dashboard.widgets.stage_bar import StageBar
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -99,7 +99,7 @@ class CurvesView(View):
         before = selection.stage
         if not selection.update(runs):
             self.picture.sources = ()
-            name = printable(runs[0][0]) if runs else ""
+            name = escape_controls(runs[0][0]) if runs else ""
             self.show_empty(
                 f"{name} has told no numbers yet.\n\nThey come while it trains:  nsad run RECIPE --run {name}"
             )

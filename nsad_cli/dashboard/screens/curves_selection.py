@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.live.event_log import EventLog
 from nsad_cli.dashboard.live.metrics import MetricSpec, apart, every_stage, figures, named, now
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.live.series import Series
@@ -106,7 +106,7 @@ class Selection:
         """What the legend says about the run of a heat map; empty if there is only one run."""
         if len(self._runs) < 2:
             return ""
-        return f"{printable(self._runs[self._run_place % len(self._runs)][0])} alone, n: the next run"
+        return f"{escape_controls(self._runs[self._run_place % len(self._runs)][0])} alone, n: the next run"
 
     def sources(self) -> list[Source]:
         """The visible figure's curves, as far as the logs are read."""
@@ -116,7 +116,7 @@ class Selection:
     def row(self, place: int) -> tuple[str, str]:
         """A figure's title and its latest value."""
         figure = self.figures[place]
-        return printable(figure.title), "" if self.stage == ALL else now(self._runs[0][1], self.stage, figure)
+        return escape_controls(figure.title), "" if self.stage == ALL else now(self._runs[0][1], self.stage, figure)
 
     def choose_figure(self, place: int) -> bool:
         """Choose a figure by its place in the list; whether it is another one."""

@@ -13,7 +13,7 @@ from rich.text import Text
 from nsad_cli.store.pages import UNGRADED, DrawRow, ProblemQuery
 from nsad_cli.store.tables import SKIPPED
 from nsad_cli.types import Problem, Verdict
-from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, printable, readable
+from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, escape_controls, render_latex
 
 Tints = Mapping[str, str]
 MARKS = {
@@ -39,7 +39,7 @@ def marked(verdict: str, tints: Tints) -> Text:
 def lines(text: str, *, raw: bool = False) -> str:
     """A text of any kind as a person reads it; raw: its LaTeX as it was written."""
     text = text.replace("\r\n", "\n")
-    return printable(text if raw else readable(text)).strip("\n")
+    return escape_controls(text if raw else render_latex(text)).strip("\n")
 
 
 def line(text: str, *, raw: bool = False) -> str:

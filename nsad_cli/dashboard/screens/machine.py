@@ -22,7 +22,7 @@ from nsad_cli.dashboard.widgets.gauges import Gauge, draw
 from nsad_cli.dashboard.widgets.stage_bar import StageBar
 from nsad_cli.errors import first_line
 from nsad_cli.utils.system_load import machine_load
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -192,14 +192,14 @@ class MachineView(View):
         if self._log is None:
             return "no run looked at", [], "1 lists the runs: Enter looks at one"
         if not stages:
-            title = printable(self._run or "")
+            title = escape_controls(self._run or "")
             return title, [], "its events tell nothing of its machine yet:\nthe stages that train do (nsad train-nat)"
         stage, log = self._here(stages), self._log
         metrics = log.metrics(stage)
         told = {name: log.series(stage, name) for name in metrics if name in _WHOLE or name.startswith("gpus.")}
         gauges = _gauges({name: series.values for name, series in told.items()}, None, self._their_names())
         last = told["cpu_percent"]
-        title = f"{printable(self._run or '')} · {printable(stage)}"
+        title = f"{escape_controls(self._run or '')} · {escape_controls(stage)}"
         heard = ago(self.context.clock() - float(last.times[-1]))
         note = f"steps {last.steps[0]:.0f} to {last.steps[-1]:.0f}, the last {heard}"
         return (
@@ -277,7 +277,7 @@ def _gauges(values: dict[str, np.ndarray], places: np.ndarray | None, names: lis
     ]
     gauges = [replace(gauge, whole=gauge.top) if gauge.name == "memory" else gauge for gauge in gauges]
     for index in sorted({int(name.split(".")[1]) for name in values if name.startswith("gpus.")}):
-        label = f"GPU {index} {printable(names[index]) if index < len(names) else ''}".rstrip()
+        label = f"GPU {index} {escape_controls(names[index]) if index < len(names) else ''}".rstrip()
         for name, title, unit in DEVICE:
             found = values.get(f"gpus.{index}.{name}")
             if found is not None:

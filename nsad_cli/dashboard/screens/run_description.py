@@ -11,7 +11,7 @@ from rich.text import Text
 from nsad_cli.dashboard.durations import AHEAD, ago, span
 from nsad_cli.dashboard.screens.run_detail import as_typed, next_steps, outcome
 from nsad_cli.dashboard.screens.run_rows import STATES, state_text
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,5 +104,5 @@ class RunDescription:
         for line in next_steps(row):
             text.append(f"  {line}\n", "bold" if line.startswith("nsad") else "")
         made = "" if row.created is None else f"\nmade {ago(self.now - row.created)}"
-        version = f" by NSAD {printable(row.version)}" if row.version else ""
-        return text.append(f"{printable(as_typed(row.path))}{made}{version}", self.colours["dim"])
+        version = f" by NSAD {escape_controls(row.version)}" if row.version else ""
+        return text.append(f"{escape_controls(as_typed(row.path))}{made}{version}", self.colours["dim"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import EVAL_BEFORE, RUN_ORDER, stages, table_entry
 from nsad_cli.dashboard.live.run_status import RunRow, accuracies
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.live.run_files import Stage
@@ -32,7 +32,7 @@ def outcome(stage: Stage) -> list[str]:
         ledger = result.get("ledger")
         verdicts = ledger.get("verdicts") if isinstance(ledger, Mapping) else None
         counts = verdicts.items() if isinstance(verdicts, Mapping) else ()
-        return [", ".join(f"{count} {printable(str(name)).replace('_', ' ')}" for name, count in counts)]
+        return [", ".join(f"{count} {escape_controls(str(name)).replace('_', ' ')}" for name, count in counts)]
     lines = _line([("held-out loss {:.3f}", "held_out_loss")], result)
     if not lines:
         lines = _line([("{:,.0f} steps", "steps"), ("{:,.0f} tokens", "tokens")], result)

@@ -18,7 +18,7 @@ from nsad_cli.dashboard.screens.run_rows import COLUMNS, run_cells, runs_data
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.filter_box import FilterBox
 from nsad_cli.dashboard.widgets.row_list import RowList
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -200,7 +200,7 @@ class RunsView(View):
 def _no_runs(home: Path) -> str:
     """What to run if there is no run yet."""
     return (
-        f"There are no runs in {printable(str(home))} yet.\n\nIn another terminal:\n"
+        f"There are no runs in {escape_controls(str(home))} yet.\n\nIn another terminal:\n"
         "nsad demo\nteaches a small model arithmetic, without a network\n\n"
         "nsad run RECIPE\nruns a recipe of yours\n\n"
         "nsad dashboard --demo shows a run that was recorded."

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nsad_cli.types import Chain, Finish
-from nsad_cli.utils.terminal_text import printable, readable
+from nsad_cli.utils.terminal_text import escape_controls, render_latex
 from nsad_cli.voting.bar_chart import Line, chart_lines, one_line, verdict_mark, visible_rules
 from nsad_cli.voting.chain_steps import Step, chain_steps
 from nsad_cli.voting.rule_results import rule_results
@@ -78,9 +78,13 @@ def chain_text(chain: Chain, tints: dict[str, str], search: str, latex: bool) ->
     grid.add_column(width=4, style=tints["dim"])
     grid.add_column(ratio=1, overflow="fold")
     for step in chain_steps(chain):
-        text = Text(printable(readable(chain.text[step.start : step.end]))) if latex else _marked(chain, step, tints)
+        text = (
+            Text(escape_controls(render_latex(chain.text[step.start : step.end])))
+            if latex
+            else _marked(chain, step, tints)
+        )
         if search:
-            text.highlight_regex(re.compile(re.escape(printable(search)), re.IGNORECASE), "reverse")
+            text.highlight_regex(re.compile(re.escape(escape_controls(search)), re.IGNORECASE), "reverse")
         grid.add_row("" if step.probability is None else f"{step.probability:.2f}", text)
     low = sum(token.probability < LOW for step in chain_steps(chain) for token in step.tokens)
     marked = f"{low} token{'s' if low > 1 else ''} {OPEN}below {LOW:.0%}{CLOSE}" if low else f"no token below {LOW:.0%}"
@@ -105,9 +109,9 @@ def _marked(chain: Chain, step: Step, tints: dict[str, str]) -> Text:
             continue
         start += len(piece) - len(piece.lstrip())
         piece = piece.strip()
-        text.append(printable(chain.text[place:start]))
-        text.append(f"{OPEN}{printable(piece)}{CLOSE}", f"underline {tints['warning']}")
+        text.append(escape_controls(chain.text[place:start]))
+        text.append(f"{OPEN}{escape_controls(piece)}{CLOSE}", f"underline {tints['warning']}")
         place = start + len(piece)
-    text.append(printable(chain.text[place : step.end]))
+    text.append(escape_controls(chain.text[place : step.end]))
     text.rstrip()
     return text

@@ -11,7 +11,7 @@ from rich.text import Text
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.screens.votes_drawing import answer_of
 from nsad_cli.dashboard.widgets.row_list import Cell, Column
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 from nsad_cli.voting.bar_chart import one_line, verdict_mark
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def status_text(
     text.append(f" · {problem_list.rule} decides")
     if problem_list.search:
         found = "…" if searching else f"{len(problem_list.hits):,}"
-        text.append(f" · “{printable(problem_list.search)}” in {found}", f"bold {colours['accent']}")
+        text.append(f" · “{escape_controls(problem_list.search)}” in {found}", f"bold {colours['accent']}")
     if problem_list.chosen:
         scored = f" · {one_line(problem_list.ranker)}" if problem_list.ranker else " · no ranker"
         text.append(f" · {one_line(problem_list.chosen.title)}{scored}", colours["dim"])

@@ -10,7 +10,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from nsad_cli.dashboard.widgets.row_list import Column, RowList
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Chooser(ModalScreen[int | None]):
     def on_mount(self) -> None:
         """Show the choices."""
         rows = self.query_one(RowList)
-        rows.show(len(self.choices), lambda index: (printable(self.choices[index]),), cursor=self.first)
+        rows.show(len(self.choices), lambda index: (escape_controls(self.choices[index]),), cursor=self.first)
         rows.focus()
 
     def on_row_list_chosen(self, event: RowList.Chosen) -> None:

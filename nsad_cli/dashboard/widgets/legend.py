@@ -12,7 +12,7 @@ from nsad_cli.dashboard.axis_ticks import count, exactly, number
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.heat_map import HeatMap
 from nsad_cli.dashboard.widgets.line_chart import Chart, Curve
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.widgets.step_plot import StepPlot
@@ -46,7 +46,7 @@ def chart_legend(chart: Chart) -> Text:
     text = Text()
     for curve in chart.curves:
         text.append(f"{curve.glyph}{FIXED}", curve.colour)
-        text.append(printable(curve.name).replace(" ", FIXED) + FIXED)
+        text.append(escape_controls(curve.name).replace(" ", FIXED) + FIXED)
         text.append(curve_value(curve, chart).replace(" ", FIXED), "bold")
         text.append("  ")
     return text

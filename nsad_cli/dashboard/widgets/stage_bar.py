@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.message import Message
 from textual.widgets import Static
 
-from nsad_cli.utils.terminal_text import printable
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ class StageBar(Static):
 
     def show(self, stages: Sequence[str], here: str, live: str | None) -> None:
         """Draw it anew; `live` is a stage that tells something at the moment."""
-        labels = [f" {'▸' if stage == live else ''}{printable(stage)} " for stage in stages]
+        labels = [f" {'▸' if stage == live else ''}{escape_controls(stage)} " for stage in stages]
         room, at = max(self.size.width - 4, 10), list(stages).index(here)
         first = last = at
         while True:

@@ -22,7 +22,7 @@ from nsad_cli.cli.render.votes import BAR, ballot_table, bar, chains_table
 from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.report import report_on
 from nsad_cli.inference.solver import Solution, VoteSettings
-from nsad_cli.problems.question_files import asked
+from nsad_cli.problems.question_files import make_problem
 from nsad_cli.types import Chain, Finish, Problem
 from nsad_cli.voting.rules import RULES, vote
 from tests.evaluation.test_report import group
@@ -43,7 +43,7 @@ def printed(*items: object, width: int = 80) -> list[str]:
 
 
 def solution(chains: Sequence[Chain], rule: str, sure: float | None = None) -> Solution:
-    return Solution(asked("?"), vote(chains, rule), tuple(chains), (), sure)
+    return Solution(make_problem("?"), vote(chains, rule), tuple(chains), (), sure)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -122,8 +122,8 @@ def test_chains_are_numbered_one_way(capsys: pytest.CaptureFixture[str]) -> None
     chains = made([("a", 0.5, -1.0), ("b", 0.25, -1.0), (None, 0.125, -1.0)])
     set_up_logging()
     watching = LiveVotes(VoteSettings(3, "asc"))
-    watching(asked("?"), chains[2:])
-    watching(asked("?"), chains)
+    watching(make_problem("?"), chains[2:])
+    watching(make_problem("?"), chains)
     told = capsys.readouterr().err.splitlines()
     assert told == [
         "  1 of 3: chain 2 says no answer (scores 0.125)",
