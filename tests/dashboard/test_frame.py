@@ -115,9 +115,9 @@ def test_screens_may_be_changed_faster_than_they_open(tmp_path: Path) -> None:
 
     async def script(pilot: Pilot[Any]) -> None:
         for key in "234531":
-            app.beat()
+            app.follow_files()
             await pilot.press(key)
-            app.beat()
+            app.follow_files()
         await pilot.pause()
         assert app.current_mode == "runs"
 
@@ -173,7 +173,8 @@ def test_what_cannot_be_exported_is_told_as_it_is(tmp_path: Path) -> None:
 def test_the_first_screen_imports_nothing_that_takes_long() -> None:
     slow = {"numpy", "yaml", "psutil", "pynvml", "pydantic", "sqlite3", "torch", "transformers", "pandas"}
     code = (
-        "import sys, nsad_cli.cli.main\nfrom nsad_cli.dashboard import app, context\nfrom nsad_cli.dashboard.screens import runs\n"
+        "import sys, nsad_cli.cli.main\nfrom nsad_cli.dashboard import app, context\n"
+        "from nsad_cli.dashboard.screens import runs\n"
         f"print(sorted({slow} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

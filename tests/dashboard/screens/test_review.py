@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nsad_cli.dashboard.screens import review as settle_view
+from nsad_cli.dashboard.screens import review as review_screen
 from nsad_cli.grading.review_statistics import waiting
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewSource
@@ -94,7 +94,7 @@ def test_latex_can_be_seen_as_it_was_written(path: Path) -> None:
 
 
 def test_a_locked_store_is_told_and_nothing_is_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settle_view, "LOCK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(review_screen, "LOCK_TIMEOUT_SECONDS", 0.05)
     keys = order(path)
 
     async def script(pilot: Pilot[Any]) -> None:
@@ -133,7 +133,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(path: Path, monkeypatch: pytest
                     db.execute("CREATE TABLE filler AS SELECT zeroblob(1000000)")
             super().review(*arguments)
 
-    monkeypatch.setattr(settle_view, "Store", Crowded)
+    monkeypatch.setattr(review_screen, "Store", Crowded)
 
     async def script(pilot: Pilot[Any]) -> None:
         await look(pilot, "d")
