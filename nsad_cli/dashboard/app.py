@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 
-from nsad_cli.dashboard.export import Data, export, free_name
+from nsad_cli.dashboard.export import Data, export, unused_name
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.themes import COLOUR_BLIND, DEFAULT
 from nsad_cli.errors import NsadError
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from nsad_cli.dashboard.context import DashboardContext
 
-BEAT = 0.5
+FOLLOW_INTERVAL_SECONDS = 0.5
 """Seconds between two looks at the files."""
-LONG = 0.3
+SLOW_EXPORT_SECONDS = 0.3
 """Seconds after which it is told that a view is being written."""
 
 
@@ -96,7 +96,7 @@ class Dashboard(App[None]):
         """exports: where `e` writes; the folder in which it was started, unless told."""
         super().__init__()
         self.context, self.first, self.exports = context, first, exports or Path.cwd()
-        self._writing = ""
+        self._export_name = ""
         """The name under which a view is being written at the moment."""
 
     def on_mount(self) -> None:
@@ -104,7 +104,7 @@ class Dashboard(App[None]):
         self.register_theme(COLOUR_BLIND)
         self.theme = DEFAULT
         self.switch_mode(self.first)
-        self.set_interval(BEAT, self.beat)
+        self.set_interval(FOLLOW_INTERVAL_SECONDS, self.follow_files)
         # Ended from outside, it leaves the terminal as it found it. (Only a process's main thread hears signals.)
         with contextlib.suppress(RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
@@ -119,7 +119,7 @@ class Dashboard(App[None]):
         """What ended it, where that was an error."""
         return self._exception
 
-    def beat(self) -> None:
+    def follow_files(self) -> None:
         """Let the screen in sight follow its files."""
         with contextlib.suppress(ScreenStackError):  # between two screens
             if isinstance(self.screen, View):
@@ -130,31 +130,31 @@ class Dashboard(App[None]):
         view = self.screen
         if not isinstance(view, View):
             return
-        if self._writing:
-            self.notify(f"still writing {self._writing} …", markup=False)
+        if self._export_name:
+            self.notify(f"still writing {self._export_name} …", markup=False)
             return
         try:
             data = view.data()
-            svg, taken = self.export_screenshot(title=f"nsad {view.NAME}"), data and data.taken()
+            svg, table = self.export_screenshot(title=f"nsad {view.NAME}"), data and data.detach()
         except NsadError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        self._writing = free_name(self.exports, f"nsad-{view.NAME}", self.context.clock())
-        self.run_worker(self._write(self._writing, svg, taken))
+        self._export_name = unused_name(self.exports, f"nsad-{view.NAME}", self.context.clock())
+        self.run_worker(self._write(self._export_name, svg, table))
 
     async def _write(self, name: str, svg: str, data: Data | None) -> None:
         """Write in a thread and tell the end; where the dashboard is left meanwhile, nothing half-written stays."""
-        left = Event()
-        long = self.set_timer(LONG, lambda: self.notify(f"writing {name} …", markup=False))
+        cancelled = Event()
+        slow_timer = self.set_timer(SLOW_EXPORT_SECONDS, lambda: self.notify(f"writing {name} …", markup=False))
         try:
-            paths = await asyncio.to_thread(export, self.exports, name, svg, data, left.is_set)
+            paths = await asyncio.to_thread(export, self.exports, name, svg, data, cancelled.is_set)
             self.notify("\n".join(path.name for path in paths), title="Written", markup=False)
         except NsadError as error:
             self.notify(str(error), severity="error", markup=False)
         finally:
-            left.set()
-            long.stop()
-            self._writing = ""
+            cancelled.set()
+            slow_timer.stop()
+            self._export_name = ""
 
     def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
         """The command palette: the screens, and what holds on all of them."""
@@ -171,7 +171,7 @@ class Dashboard(App[None]):
 
         found: dict[tuple[str, str], list[str]] = {}
         for node, binding in [(b.node, b.binding) for b in self.screen.active_bindings.values()]:
-            if binding.description and (binding.key, binding.action) in _ours(node):
+            if binding.description and (binding.key, binding.action) in _own_bindings(node):
                 where = "Everywhere" if node is self else "Here" if node is self.screen else "In the list"
                 key = self.get_key_display(binding)
                 found.setdefault((where, binding.tooltip or binding.description), []).append(key)
@@ -180,7 +180,7 @@ class Dashboard(App[None]):
         self.push_screen(Help(sorted(keys, key=lambda item: order[item[0]])))
 
 
-def _ours(node: DOMNode) -> set[tuple[str, str]]:
+def _own_bindings(node: DOMNode) -> set[tuple[str, str]]:
     """(key, action) of each binding that NSAD's own classes give a widget; Textual's are many, and few do anything."""
     classes = [kind for kind in type(node).__mro__ if kind.__module__.startswith(__package__)]
     found = [item for kind in classes for item in vars(kind).get("BINDINGS", ()) if isinstance(item, Binding)]

@@ -6,38 +6,38 @@ import itertools
 import math
 
 
-def ticks(low: float, high: float, most: int) -> list[float]:
+def ticks(low: float, high: float, max_ticks: int) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten from low to high: as many as there are with at most `most`."""
-    if not high > low or most < 1:
+    if not high > low or max_ticks < 1:
         return [low]
-    step = _step((high - low) / most)
-    while (count := math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9) + 1) > most:
+    step = _step((high - low) / max_ticks)
+    while (short_count := math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9) + 1) > max_ticks:
         step = _step(step * 1.5)
     first = math.ceil(low / step - 1e-9)
-    return [(first + i) * step for i in range(count)]
+    return [(first + i) * step for i in range(short_count)]
 
 
-def _step(least: float) -> float:
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(round_number * power for round_number in (1, 2, 5, 10) if round_number * power >= least * (1 - 1e-9))
+def _step(minimum: float) -> float:
+    power = 10.0 ** math.floor(math.log10(minimum))
+    return next(round_number * power for round_number in (1, 2, 5, 10) if round_number * power >= minimum * (1 - 1e-9))
 
 
-def log_ticks(low: float, high: float, most: int) -> list[float]:
+def log_ticks(low: float, high: float, max_ticks: int) -> list[float]:
     """Powers of ten from low to high (both above 0): some of them where they are many, with 2 and 5 times where few."""
     bottom, top = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
-    every = max(1, math.ceil((top - bottom + 1) / max(most, 1)))
+    every = max(1, math.ceil((top - bottom + 1) / max(max_ticks, 1)))
     powers = [10.0**power for power in range(bottom, top + 1) if power % every == 0]
-    if every > 1 or len(powers) * 3 > most:
+    if every > 1 or len(powers) * 3 > max_ticks:
         return powers
     finer = [n * 10.0**power for power in range(bottom - 1, top + 1) for n in (1, 2, 5)]
     finer = [value for value in finer if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
-    return finer if len(finer) > 1 else ticks(low, high, most)
+    return finer if len(finer) > 1 else ticks(low, high, max_ticks)
 
 
 def labels(values: list[float], *, logarithmic: bool = False) -> list[str]:
     """Tick labels, with as many places as tell them apart; on a logarithmic axis each with its own."""
     if logarithmic:
-        return [number(value) for value in values]
+        return [short_number(value) for value in values]
     gaps = [abs(b - a) for a, b in itertools.pairwise(values) if b != a]
     finest = min(gaps, default=abs(values[0]) if values else 1.0) or 1.0
     largest = max((abs(value) for value in values), default=0.0)
@@ -54,7 +54,7 @@ def _scientific(value: float, digits: int = 3) -> str:
     return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(power)}"
 
 
-def count(value: float) -> str:
+def short_count(value: float) -> str:
     """A number of steps in few characters: 950, 12k, 1.25M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
@@ -63,12 +63,12 @@ def count(value: float) -> str:
     return f"{value:g}"
 
 
-def exactly(step: float) -> str:
+def full_number(step: float) -> str:
     """A step in full."""
     return f"{step:,.0f}" if step == round(step) else f"{step:g}"
 
 
-def number(value: float, digits: int = 4) -> str:
+def short_number(value: float, digits: int = 4) -> str:
     """A value in four digits, or as few as two; `not finite` where it is none."""
     if not math.isfinite(value):
         return "not finite"

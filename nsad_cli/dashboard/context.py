@@ -37,7 +37,7 @@ class DashboardContext:
         return [run for name in names if (run := Run(self.home / name)).path.is_dir()]
 
 
-class HasContext(Protocol):
+class AppWithContext(Protocol):
     """The app as its screens see it."""
 
     context: DashboardContext

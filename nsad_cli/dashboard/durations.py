@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-AHEAD = 5.0
+CLOCK_TOLERANCE_SECONDS = 5.0
 """Seconds by which a time may lie ahead of this machine's clock and still be now: no two clocks agree quite."""
 
 
@@ -26,6 +26,6 @@ def span(seconds: float | None) -> str:
 
 def ago(seconds: float) -> str:
     """How long ago something was; that of a time still to come, by this machine's clock, is said as it is."""
-    if seconds < -AHEAD:
+    if seconds < -CLOCK_TOLERANCE_SECONDS:
         return f"{span(-seconds)} ahead of this machine's clock"
     return f"{span(seconds)} ago"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-PART = 2000
+ROWS_PER_CHECK = 2000
 """Rows between two looks at whether it is still wanted."""
 
 
@@ -23,19 +23,19 @@ class Data:
 
     columns: Sequence[str]
     rows: Iterable[Sequence[object]]
-    copied: bool = False
+    detached: bool = False
     """Whether the rows read nothing of the view any more, so that a thread may go through them while it changes."""
 
-    def taken(self) -> Data:
+    def detach(self) -> Data:
         """With rows that a thread may go through."""
-        return self if self.copied else Data(self.columns, list(self.rows), copied=True)
+        return self if self.detached else Data(self.columns, list(self.rows), detached=True)
 
 
 class ExportCancelledError(Exception):
     """The export was cancelled; nothing of it is left."""
 
 
-def free_name(folder: Path, name: str, now: float) -> str:
+def unused_name(folder: Path, name: str, now: float) -> str:
     """NAME-DATE-TIME, with a number behind it where a file has that name."""
     stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"
     number, free = 1, stem
@@ -62,14 +62,14 @@ def export(
         ):
             writer = csv.writer(file)
             writer.writerow(data.columns)
-            writer.writerows(_while_wanted(data.rows, cancelled))
+            writer.writerows(_unless_cancelled(data.rows, cancelled))
     with new_file(paths[0]) as temporary:
         temporary.write_text(svg, encoding="utf-8", errors="backslashreplace")
     return paths
 
 
-def _while_wanted(rows: Iterable[Sequence[object]], cancelled: Callable[[], bool]) -> Iterator[Sequence[object]]:
+def _unless_cancelled(rows: Iterable[Sequence[object]], cancelled: Callable[[], bool]) -> Iterator[Sequence[object]]:
     for number, row in enumerate(rows):
-        if not number % PART and cancelled():
+        if not number % ROWS_PER_CHECK and cancelled():
             raise ExportCancelledError
         yield row

@@ -122,7 +122,7 @@ class Timed(Dashboard):
 
     drawn = 0.0
 
-    def beat(self) -> None:
+    def follow_files(self) -> None:
         """Nothing: frames come from the measurement."""
 
     def _display(self, screen: Any, renderable: Any) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard.axis_ticks import count, labels, log_ticks, number, ticks
-from nsad_cli.dashboard.widgets.viewport import CLOSEST, Viewport
+from nsad_cli.dashboard.axis_ticks import labels, log_ticks, short_count, short_number, ticks
+from nsad_cli.dashboard.widgets.viewport import MIN_STEPS, Viewport
 
 
 @given(low=st.floats(-1e9, 1e9), width=st.floats(1e-6, 1e9), most=st.integers(2, 20))
@@ -55,10 +55,10 @@ def test_logarithmic_ticks(low: float, high: float, most: int, expected: list[st
 
 
 def test_numbers_are_short() -> None:
-    assert [count(n) for n in (7, 9999, 12_000, 1_250_000, 2e9)] == ["7", "9999", "12k", "1.25M", "2G"]
+    assert [short_count(n) for n in (7, 9999, 12_000, 1_250_000, 2e9)] == ["7", "9999", "12k", "1.25M", "2G"]
     told = {0.0: "0", 0.25371: "0.2537", 3.45e-5: "3.45e-5", -1234567.0: "-1.23e6", 170.7: "170.7"}
-    assert {value: number(value) for value in told} == told
-    assert number(math.nan) == number(math.inf) == "not finite"
+    assert {value: short_number(value) for value in told} == told
+    assert short_number(math.nan) == short_number(math.inf) == "not finite"
 
 
 moves = st.one_of(
@@ -70,44 +70,44 @@ moves = st.one_of(
 
 @given(found=st.lists(moves, max_size=30))
 def test_what_is_in_sight_stays_within_what_there_is(found: list[tuple[str, float, float | None]]) -> None:
-    sight, last = Viewport(), 100.0
-    sight.grow(1, last)
+    viewport, last = Viewport(), 100.0
+    viewport.set_extent(1, last)
     for kind, amount, around in found:
-        followed = sight.newest
+        followed = viewport.shows_latest
         if kind == "zoom":
-            sight.zoom(amount, around)
+            viewport.zoom(amount, around)
         elif kind == "pan":
-            sight.pan(amount)
+            viewport.pan(amount)
         else:
             last += amount
-            sight.grow(1, last)
-            assert sight.newest == followed or sight.bounds[1] >= last
-        low, high = sight.bounds
+            viewport.set_extent(1, last)
+            assert viewport.shows_latest == followed or viewport.bounds[1] >= last
+        low, high = viewport.bounds
         assert 1 <= low < high <= last
-        assert high - low >= CLOSEST * (1 - 1e-9)
+        assert high - low >= MIN_STEPS * (1 - 1e-9)
 
 
 def test_zooming_keeps_the_step_where_it_stands() -> None:
-    sight = Viewport()
-    sight.grow(0, 100)
-    sight.zoom(0.5, 40)
-    assert sight.bounds == (20, 70)
-    assert not sight.newest
-    sight.grow(0, 200)
-    assert sight.bounds == (20, 70)
-    sight.pan(100)
-    assert sight.bounds == (150, 200)
-    assert sight.newest
-    sight.grow(0, 300)
-    assert sight.bounds == (250, 300)
-    sight.zoom(1e9)
-    assert sight.whole
-    assert sight.bounds == (0, 300)
+    viewport = Viewport()
+    viewport.set_extent(0, 100)
+    viewport.zoom(0.5, 40)
+    assert viewport.bounds == (20, 70)
+    assert not viewport.shows_latest
+    viewport.set_extent(0, 200)
+    assert viewport.bounds == (20, 70)
+    viewport.pan(100)
+    assert viewport.bounds == (150, 200)
+    assert viewport.shows_latest
+    viewport.set_extent(0, 300)
+    assert viewport.bounds == (250, 300)
+    viewport.zoom(1e9)
+    assert viewport.shows_all
+    assert viewport.bounds == (0, 300)
 
 
 def test_one_step_has_room_around_it() -> None:
-    sight = Viewport()
-    sight.grow(7, 7)
-    assert sight.bounds == (6.5, 7.5)
-    sight.zoom(0.1)
-    assert sight.bounds == (6.5, 7.5)
+    viewport = Viewport()
+    viewport.set_extent(7, 7)
+    assert viewport.bounds == (6.5, 7.5)
+    viewport.zoom(0.1)
+    assert viewport.bounds == (6.5, 7.5)

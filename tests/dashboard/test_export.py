@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nsad_cli.dashboard import app as app_module
-from nsad_cli.dashboard.export import PART, Data, ExportCancelledError, export, free_name
-from nsad_cli.dashboard.live.growable_array import Growing
+from nsad_cli.dashboard.export import ROWS_PER_CHECK, Data, ExportCancelledError, export, unused_name
+from nsad_cli.dashboard.live.growable_array import GrowableArray
 from nsad_cli.dashboard.live.series import Series
 from nsad_cli.dashboard.screens.curves_selection import Source, table
 from nsad_cli.dashboard.screens.runs import RunsView
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def test_a_table_is_written_in_parts_and_reads_back(tmp_path: Path) -> None:
-    rows = [(i, i / 3, 'a "quoted", text\n') for i in range(PART + 5)]
+    rows = [(i, i / 3, 'a "quoted", text\n') for i in range(ROWS_PER_CHECK + 5)]
     svg, table_path = export(tmp_path, "view", "<svg/>", Data(("n", "x", "text"), iter(rows)))
     assert svg.read_text() == "<svg/>"
     with table_path.open(newline="") as file:
@@ -39,22 +39,22 @@ def test_a_table_is_written_in_parts_and_reads_back(tmp_path: Path) -> None:
 
 
 def test_names_that_are_taken_get_a_number(tmp_path: Path) -> None:
-    first = free_name(tmp_path, "view", NOW)
+    first = unused_name(tmp_path, "view", NOW)
     (tmp_path / f"{first}.csv").write_text("")
-    assert free_name(tmp_path, "view", NOW) == f"{first}-2"
+    assert unused_name(tmp_path, "view", NOW) == f"{first}-2"
 
 
 def test_what_is_not_wanted_any_more_leaves_nothing(tmp_path: Path) -> None:
     taken: list[int] = []
 
     def rows() -> Iterator[tuple[int]]:
-        for i in range(10 * PART):
+        for i in range(10 * ROWS_PER_CHECK):
             taken.append(i)
             yield (i,)
 
     with pytest.raises(ExportCancelledError):
-        export(tmp_path, "view", "<svg/>", Data(("n",), rows()), lambda: len(taken) > 3 * PART)
-    assert len(taken) <= 4 * PART + 1
+        export(tmp_path, "view", "<svg/>", Data(("n",), rows()), lambda: len(taken) > 3 * ROWS_PER_CHECK)
+    assert len(taken) <= 4 * ROWS_PER_CHECK + 1
     assert not list(tmp_path.iterdir())
 
 
@@ -67,19 +67,19 @@ def test_nothing_is_written_over(tmp_path: Path, taken: str) -> None:
 
 
 def test_points_are_those_of_the_key_press(tmp_path: Path) -> None:
-    steps, values = Growing(), Growing()
+    steps, values = GrowableArray(), GrowableArray()
     for i in range(100):
         steps.append(i)
         values.append(i / 4)
     source = Source("loss", "run", "nat", "loss", Series(steps.array(), values.array(), steps.array()))
     data = table([source], 10, 20)
     for column in (steps, values):  # the stage is resumed: the same memory holds other numbers now
-        column.cut(5)
+        column.truncate(5)
         for _ in range(95):
             column.append(-1.0)
         column.array()
     assert data is not None
-    assert data.taken() is data
+    assert data.detach() is data
     assert list(data.rows) == [("run", "nat", "loss", i, float(i), i / 4) for i in range(10, 21)]
 
 
@@ -90,11 +90,11 @@ class Held:
         self.reached, self.go_on, self.closed = Event(), Event(), False
 
     def data(self) -> Data:
-        return Data(("n",), self._rows(), copied=True)
+        return Data(("n",), self._rows(), detached=True)
 
     def _rows(self) -> Iterator[tuple[int]]:
-        for i in range(3 * PART):
-            if i == PART // 2:
+        for i in range(3 * ROWS_PER_CHECK):
+            if i == ROWS_PER_CHECK // 2:
                 self.reached.set()
                 assert self.go_on.wait(20)
             yield (i,)
@@ -105,7 +105,7 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Dashboard, He
     make_run(tmp_path / "runs", "a", collected())
     rows = Held()
     monkeypatch.setattr(RunsView, "data", lambda self: rows.data())
-    monkeypatch.setattr(app_module, "LONG", 0.001)
+    monkeypatch.setattr(app_module, "SLOW_EXPORT_SECONDS", 0.001)
     return dashboard(tmp_path / "runs", "a", exports=tmp_path / "out"), rows
 
 
@@ -142,7 +142,7 @@ def test_the_screen_goes_on_while_a_long_table_is_written(held: tuple[Dashboard,
     written = sorted(path.name for path in app.exports.iterdir())
     assert len(written) == 4
     assert all(name.startswith("nsad-runs-") for name in written)
-    assert len((app.exports / written[0]).read_text().splitlines()) == 3 * PART + 1
+    assert len((app.exports / written[0]).read_text().splitlines()) == 3 * ROWS_PER_CHECK + 1
 
 
 def test_leaving_during_an_export_leaves_no_file(held: tuple[Dashboard, Held]) -> None:
@@ -172,6 +172,6 @@ def test_an_error_of_the_thread_is_told(held: tuple[Dashboard, Held]) -> None:
         assert any("cannot write" in text for text in told(app))
         assert not any("Written" in text for text in told(app))
         assert not list(app.exports.iterdir())
-        assert not app._writing
+        assert not app._export_name
 
     drive(app, script)

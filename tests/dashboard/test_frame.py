@@ -115,9 +115,9 @@ def test_screens_may_be_changed_faster_than_they_open(tmp_path: Path) -> None:
 
     async def script(pilot: Pilot[Any]) -> None:
         for key in "234531":
-            app.beat()
+            app.follow_files()
             await pilot.press(key)
-            app.beat()
+            app.follow_files()
         await pilot.pause()
         assert app.current_mode == "runs"
 

@@ -24,14 +24,14 @@ class Background(Generic[T]):
 
     def __init__(
         self,
-        screen: MessagePump,
-        make: Callable[[], Iterator[T]],
-        take: Callable[[T], None],
-        end: Callable[[NsadError | None], None],
+        pump: MessagePump,
+        produce: Callable[[], Iterator[T]],
+        on_item: Callable[[T], None],
+        on_end: Callable[[NsadError | None], None],
     ) -> None:
         self.running = True
         """Whether more may come."""
-        self._screen, self._make, self._take, self._end = screen, make, take, end
+        self._pump, self._produce, self._on_item, self._on_end = pump, produce, on_item, on_end
         threading.Thread(target=self._run, daemon=True).start()
 
     def cancel(self) -> None:
@@ -41,27 +41,31 @@ class Background(Generic[T]):
     def _run(self) -> None:
         error: NsadError | None = None
         try:
-            for item in self._make():
+            for item in self._produce():
                 if not self.running:
                     return
-                self._call(self._taken, item)
-        except NsadError as found:
-            error = found
-        except OSError as found:
-            error = NsadError("it cannot be read", str(found), "it is tried again")
-        except Exception as found:  # a thread's end is seen by nobody: what a damaged store gives is told as well
-            error = NsadError("it cannot be read", f"{type(found).__name__}: {first_line(found)}", "check the store")
-        self._call(self._ended, error)
+                self._call(self._deliver_item, item)
+        except NsadError as error_raised:
+            error = error_raised
+        except OSError as error_raised:
+            error = NsadError("it cannot be read", str(error_raised), "it is tried again")
+        except (
+            Exception
+        ) as error_raised:  # a thread's end is seen by nobody: what a damaged store gives is told as well
+            error = NsadError(
+                "it cannot be read", f"{type(error_raised).__name__}: {first_line(error_raised)}", "check the store"
+            )
+        self._call(self._deliver_end, error)
 
-    def _call(self, what: Callable[..., None], *values: object) -> None:
+    def _call(self, callback: Callable[..., None], *values: object) -> None:
         with contextlib.suppress(RuntimeError):  # the dashboard has ended meanwhile, and its loop with it
-            self._screen.call_later(what, *values)
+            self._pump.call_later(callback, *values)
 
-    def _taken(self, item: T) -> None:
+    def _deliver_item(self, item: T) -> None:
         if self.running:
-            self._take(item)
+            self._on_item(item)
 
-    def _ended(self, error: NsadError | None) -> None:
+    def _deliver_end(self, error: NsadError | None) -> None:
         if self.running:
             self.running = False
-            self._end(error)
+            self._on_end(error)

@@ -6,8 +6,8 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.dashboard.live.file_tail import Tail
-from nsad_cli.dashboard.live.growable_array import Growing
+from nsad_cli.dashboard.live.file_tail import FileTail
+from nsad_cli.dashboard.live.growable_array import GrowableArray
 from nsad_cli.runs.event_log import Event
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 LABELS = ("model", "benchmark")
 """Metrics that are words: what they tell apart (an evaluation's models and benchmarks) are stages of their own here."""
-LARGEST = 1e100
+MAX_NUMBER = 1e100
 """A number beyond it is taken for one that is not finite, and sums of what is left cannot overflow."""
-LAST_STEP = 1e15
+MAX_STEP = 1e15
 """A step beyond it is none: floats still tell whole numbers apart below it."""
-BUDGET = 0.02
+POLL_SECONDS = 0.02
 """Seconds that one look at the log takes at most, about."""
-TOLD_FOR = 30.0
+NOTE_SECONDS = 30.0
 """Seconds for which it is told that the log was read anew: what is shown is right again, so it is news and no state."""
 
 
@@ -35,14 +35,14 @@ class _Table:
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
-        self.steps, self.times = Growing(), Growing()
-        self.columns = [Growing() for _ in names]
+        self.steps, self.times = GrowableArray(), GrowableArray()
+        self.columns = [GrowableArray() for _ in names]
 
-    def cut(self, step: float) -> None:
+    def truncate(self, step: float) -> None:
         """Drop what belongs to this step and later ones."""
-        size = self.steps.place(step)
+        size = self.steps.index_of(step)
         for column in (self.steps, self.times, *self.columns):
-            column.cut(size)
+            column.truncate(size)
 
 
 class _Stage:
@@ -66,13 +66,13 @@ class EventLog:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path, self._clock = path, clock
-        self._tail = Tail(path)
+        self._tail = FileTail(path)
         self._restarted = -math.inf
         self.rewritten = 0
         """How often something that had been told was replaced by something else."""
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._stages: dict[str, _Stage] = {}
         self._restarts = self._tail.restarts
         self._unreadable = 0
@@ -82,14 +82,14 @@ class EventLog:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def poll(self, budget_s: float = BUDGET) -> bool:
+    def poll(self, budget_s: float = POLL_SECONDS) -> bool:
         """Read what is new for about that long, and at least a little; whether there was something new."""
         until = time.monotonic() + budget_s
         new = False
         while True:
             lines = self._tail.read()
             if self._restarts != self._tail.restarts:
-                self._begin()
+                self._reset()
                 self._restarted = self._clock()
                 self.rewritten += 1
                 new = True
@@ -108,9 +108,9 @@ class EventLog:
     def notes(self) -> list[str]:
         """What is amiss, in words."""
         notes = [f"{self.path.name} {self._tail.note}"] if self._tail.note else []
-        if self._clock() - self._restarted < TOLD_FOR:
+        if self._clock() - self._restarted < NOTE_SECONDS:
             notes.append(f"{self.path.name} was cut or replaced, and read anew")
-        if bad := self._unreadable + self._tail.passed_over:
+        if bad := self._unreadable + self._tail.skipped_lines:
             notes.append(f"{bad:,} line{'s' * (bad > 1)} of {self.path.name} cannot be read")
         return notes
 
@@ -122,8 +122,8 @@ class EventLog:
         try:
             value = from_json(line)
             event = value["time"], value["stage"], value["step"], value["total"], value["metrics"]
-            moment, stage, step, total, metrics = event
-            if type(stage) is not str or not math.isfinite(moment + total) or not abs(step) <= LAST_STEP:
+            time_s, stage, step, total, metrics = event
+            if type(stage) is not str or not math.isfinite(time_s + total) or not abs(step) <= MAX_STEP:
                 raise ValueError
             for label in LABELS:
                 if label in metrics and type(metrics[label]) is str:
@@ -134,16 +134,16 @@ class EventLog:
             self._unreadable += 1
             return
         self._last, self.latest = event, stage
-        self._put(stage, step, moment, numbers)
+        self._put(stage, step, time_s, numbers)
 
-    def _put(self, name: str, step: float, moment: float, numbers: dict[str, float]) -> None:
+    def _put(self, name: str, step: float, time_s: float, numbers: dict[str, float]) -> None:
         stage = self._stages.get(name)
         if stage is None:
             stage = self._stages[name] = _Stage()
         if step < stage.last_step:
             self.rewritten += 1
             for table in stage.tables.values():
-                table.cut(step)
+                table.truncate(step)
         stage.last_step = step
         if not numbers:
             return
@@ -152,9 +152,9 @@ class EventLog:
             stage.tables[names] = _Table(names)
         table = stage.tables[names]
         if table.steps.last() == step:
-            table.cut(step)
+            table.truncate(step)
         table.steps.append(step)
-        table.times.append(moment)
+        table.times.append(time_s)
         for column, number in zip(table.columns, numbers.values(), strict=True):
             column.append(number)
 
@@ -204,7 +204,7 @@ def _flatten(items: Any, prefix: str, into: dict[str, float]) -> None:
     for key, value in items:
         kind = type(value)
         if kind is float or kind is int:
-            into[f"{prefix}{key}"] = value if -LARGEST <= value <= LARGEST else math.nan
+            into[f"{prefix}{key}"] = value if -MAX_NUMBER <= value <= MAX_NUMBER else math.nan
         elif value is None:
             into[f"{prefix}{key}"] = math.nan
         elif kind is dict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.dashboard.live.event_log import BUDGET, EventLog
+from nsad_cli.dashboard.live.event_log import POLL_SECONDS, EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ class FollowedLogs:
             log = known.get(run.path.name)
             self._logs[run.path.name] = log if log is not None and log.path == path else EventLog(path)
 
-    def poll(self, budget_s: float = BUDGET, *, pending: bool = False) -> bool:
+    def poll(self, budget_s: float = POLL_SECONDS, *, pending: bool = False) -> bool:
         """Read what is new for about that long, of all or of those that left something; whether something was new."""
         logs = [log for log in self._logs.values() if log.pending or not pending]
         return any(log.poll(budget_s / len(logs)) for log in logs)

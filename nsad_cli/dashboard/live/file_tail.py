@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-CHUNK = 1 << 17
+CHUNK_BYTES = 1 << 17
 """Bytes that one read takes at most, unless told."""
-LONGEST = 1 << 23
+MAX_LINE_BYTES = 1 << 23
 """Bytes; a longer line is passed over, so that a file without line ends fills no memory."""
-TRACE = 64
+COMPARED_BYTES = 64
 """Last bytes read that are compared before more is read: others there mean another file."""
 
 
-class Tail:
+class FileTail:
     """Reads a file that others append to, from where it stopped.
 
     A last line without its end waits until it has one. Where the file was truncated or is another one than before,
@@ -30,18 +30,18 @@ class Tail:
         self.pending = False
         """Whether there was more to read than the last read took."""
         self.restarts = 0
-        self.passed_over = 0
+        self.skipped_lines = 0
         """Lines that were too long."""
         self.note = ""
         """Why nothing can be read at the moment, or nothing."""
         self._identity: tuple[int, int] | None = None
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
-        self._offset, self._trace, self._rest, self._too_long = 0, b"", bytearray(), False
-        self.passed_over = 0
+    def _reset(self) -> None:
+        self._offset, self._last_bytes, self._partial_line, self._too_long = 0, b"", bytearray(), False
+        self.skipped_lines = 0
 
-    def read(self, limit: int = CHUNK) -> list[bytes]:
+    def read(self, limit: int = CHUNK_BYTES) -> list[bytes]:
         """The lines that end within the next `limit` bytes, without their ends; `note` says what is amiss."""
         self.pending = False
         try:
@@ -61,35 +61,37 @@ class Tail:
         status = os.fstat(file.fileno())
         identity = (status.st_dev, status.st_ino)
         if self._offset and (
-            identity != self._identity or status.st_size < self._offset or self._before(file) != self._trace
+            identity != self._identity
+            or status.st_size < self._offset
+            or self._read_last_bytes(file) != self._last_bytes
         ):
-            self._begin()
+            self._reset()
             self.restarts += 1
         self._identity = identity
         file.seek(self._offset)
         chunk = file.read(limit)
         self._offset += len(chunk)
-        self._trace = (self._trace + chunk[-TRACE:])[-TRACE:]
+        self._last_bytes = (self._last_bytes + chunk[-COMPARED_BYTES:])[-COMPARED_BYTES:]
         self.pending = self._offset < status.st_size
         return chunk
 
-    def _before(self, file: FileIO) -> bytes:
-        file.seek(self._offset - len(self._trace))
-        return file.read(len(self._trace))
+    def _read_last_bytes(self, file: FileIO) -> bytes:
+        file.seek(self._offset - len(self._last_bytes))
+        return file.read(len(self._last_bytes))
 
     def _lines(self, chunk: bytes) -> list[bytes]:
         first, *more = chunk.split(b"\n")
         if not self._too_long:
-            self._rest += first
-        if len(self._rest) > LONGEST:
+            self._partial_line += first
+        if len(self._partial_line) > MAX_LINE_BYTES:
             self._too_long = True
-            self._rest.clear()
+            self._partial_line.clear()
         if not more:
             return []
-        lines = [bytes(self._rest), *more[:-1]]
+        lines = [bytes(self._partial_line), *more[:-1]]
         if self._too_long:
-            self.passed_over += 1
+            self.skipped_lines += 1
             self._too_long = False
             del lines[0]
-        self._rest = bytearray(more[-1])
+        self._partial_line = bytearray(more[-1])
         return lines

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nsad_cli.dashboard.axis_ticks import number
+from nsad_cli.dashboard.axis_ticks import short_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +27,9 @@ NAMES = {
     "memory_gib": "memory GiB",
     "process_gib": "process GiB",
 }
-TOGETHER = (("loss", ("loss", HELD_OUT)), ("loss parts", ("cross_entropy", "distillation")))
+SHARED_FIGURES = (("loss", ("loss", HELD_OUT)), ("loss parts", ("cross_entropy", "distillation")))
 """Numbers that share a scale, under one title."""
-EVERY_STAGE = ("loss", HELD_OUT, "learning_rate", "grad_norm", "tokens_per_second")
+COMPARED_METRICS = ("loss", HELD_OUT, "learning_rate", "grad_norm", "tokens_per_second")
 """What is worth comparing between stages."""
 MEDIAN = "beta.q50"
 _LAYER = re.compile(r"(?:^|\.)(\d+)\.")
@@ -45,7 +45,7 @@ class MetricSpec:
     spread: bool = False
 
 
-def named(metric: str) -> str:
+def metric_title(metric: str) -> str:
     """A metric's name for people."""
     return NAMES.get(metric, metric.replace("_", " ").replace("beta.", "β "))
 
@@ -54,7 +54,7 @@ def figures(log: EventLog, stage: str) -> list[MetricSpec]:
     """A stage's figures: losses, what the method is about, then the rest as it came."""
     left = dict.fromkeys(log.metrics(stage))
     found = []
-    for title, metrics in TOGETHER:
+    for title, metrics in SHARED_FIGURES:
         if own := tuple(metric for metric in metrics if metric in left):
             found.append(MetricSpec(title, own))
     if betas := tuple(log.group(stage, "beta")):
@@ -66,31 +66,31 @@ def figures(log: EventLog, stage: str) -> list[MetricSpec]:
     for figure in found:
         for metric in figure.metrics:
             del left[metric]
-    first = [name for name in ("pair_accuracy", *EVERY_STAGE) if name in left]
-    rest = [name for name in left if name not in first and not _once(log, stage, name)]
-    return [*found, *(MetricSpec(named(name), (name,)) for name in [*first, *rest])]
+    first = [name for name in ("pair_accuracy", *COMPARED_METRICS) if name in left]
+    rest = [name for name in left if name not in first and not _is_final_result(log, stage, name)]
+    return [*found, *(MetricSpec(metric_title(name), (name,)) for name in [*first, *rest])]
 
 
-def now(log: EventLog, stage: str, figure: MetricSpec) -> str:
+def latest_value(log: EventLog, stage: str, figure: MetricSpec) -> str:
     """A figure's newest value in a few characters.
 
     Of a heat map the largest, of quantiles the median with their range, of the loss its own (the held-out one is told
     seldom), of other numbers that share a scale each.
     """
-    last = {m: float(values[-1]) for m in figure.metrics if len(values := log.series(stage, m).values)}
-    told = list(last.values())
-    finite = [value for value in told if math.isfinite(value)]
+    latest = {m: float(own[-1]) for m in figure.metrics if len(own := log.series(stage, m).values)}
+    values = list(latest.values())
+    finite = [value for value in values if math.isfinite(value)]
     if figure.layered:
-        return f"±{number(max(map(abs, finite)))}" if finite else ""
+        return f"±{short_number(max(map(abs, finite)))}" if finite else ""
     if figure.spread and len(finite) > 1:
-        middle = last.get(MEDIAN, sorted(finite)[len(finite) // 2])
-        return f"{number(middle, 2)} {number(min(finite), 2)}–{number(max(finite), 2)}"
-    if len(told) > 1 and HELD_OUT not in last:
-        return " · ".join(number(value, 3) for value in told)
-    return number(told[0]) if told else ""
+        middle = latest.get(MEDIAN, sorted(finite)[len(finite) // 2])
+        return f"{short_number(middle, 2)} {short_number(min(finite), 2)}–{short_number(max(finite), 2)}"
+    if len(values) > 1 and HELD_OUT not in latest:
+        return " · ".join(short_number(value, 3) for value in values)
+    return short_number(values[0]) if values else ""
 
 
-def _once(log: EventLog, stage: str, metric: str) -> bool:
+def _is_final_result(log: EventLog, stage: str, metric: str) -> bool:
     """Whether it is a result that is told at the end, and no curve."""
     return len(log.series(stage, metric)) == 1 and any(len(log.series(stage, m)) > 2 for m in ("loss", "tokens"))
 
@@ -101,16 +101,22 @@ def layer_of(metric: str) -> tuple[int, str]:
     return (int(found[1]) if found else 0), metric.rsplit(".", 1)[-1]
 
 
-def every_stage(log: EventLog, stages: Sequence[str]) -> list[MetricSpec]:
+def comparable_metrics(log: EventLog, stages: Sequence[str]) -> list[MetricSpec]:
     """The figures that compare the stages: those told by two of them at least."""
-    told = [set(log.metrics(stage)) for stage in stages]
-    return [MetricSpec(named(name), (name,)) for name in EVERY_STAGE if sum(name in metrics for metrics in told) > 1]
+    values = [set(log.metrics(stage)) for stage in stages]
+    return [
+        MetricSpec(metric_title(name), (name,))
+        for name in COMPARED_METRICS
+        if sum(name in metrics for metrics in values) > 1
+    ]
 
 
-def apart(found: Sequence[MetricSpec]) -> list[MetricSpec]:
+def separate_metrics(found: Sequence[MetricSpec]) -> list[MetricSpec]:
     """Each metric a figure of its own, but for the heat maps: what compares runs."""
     return [
         one
         for figure in found
-        for one in ([figure] if figure.layered else [MetricSpec(named(metric), (metric,)) for metric in figure.metrics])
+        for one in (
+            [figure] if figure.layered else [MetricSpec(metric_title(metric), (metric,)) for metric in figure.metrics]
+        )
     ]

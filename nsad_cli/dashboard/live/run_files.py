@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     from nsad_cli.runs.run import Run
 
-TAILS = (16 * 1024, 128 * 1024)
+TAIL_BYTES = (16 * 1024, 128 * 1024)
 """Bytes of an event log's end that are read, the more where it takes more for so many events."""
-EVENTS = 40
+MAX_EVENTS = 40
 
-shown = functools.lru_cache(maxsize=4096)(escape_controls)
+display_name = functools.lru_cache(maxsize=4096)(escape_controls)
 """A name for people; names come again with every event."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageRecord:
     """A stage of a manifest: `seconds` is what it took in all, `result` what it came to, `error` why it ended early."""
 
     name: str
@@ -39,7 +39,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class EventRecord:
     """An event: where it belongs (stage, model, benchmark), and its losses; nan is one that was not finite."""
 
     time: float
@@ -51,7 +51,7 @@ class Heard:
     held_out_loss: float | None
 
 
-Stamp = tuple[int, int] | None
+FileStamp = tuple[int, int] | None
 """When a file was changed, and its size; None where it is not there."""
 
 
@@ -64,43 +64,43 @@ class RunFiles:
     """
 
     run: Run
-    stamps: tuple[Stamp, Stamp] = (None, None)
-    read: tuple[Stamp, Stamp] = (None, None)
-    stages: Sequence[Stage] = ()
-    events: Sequence[Heard] = ()
+    stamps: tuple[FileStamp, FileStamp] = (None, None)
+    read_stamps: tuple[FileStamp, FileStamp] = (None, None)
+    stages: Sequence[StageRecord] = ()
+    events: Sequence[EventRecord] = ()
     created: float | None = None
     version: str = ""
     why: str = ""
     gone: bool = False
-    since: float | None = None
-    heard: bool = False
+    unchanged_since: float | None = None
+    changes_seen: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether they are others than those that were read."""
-        return self.stamps != self.read
+        return self.stamps != self.read_stamps
 
-    def look(self, moment: float) -> tuple[int, int]:
+    def check(self, monotonic_now: float) -> tuple[int, int]:
         """Look whether they have changed; returns what orders runs: when the manifest changed, also of one gone.
 
         moment: seconds that never jump.
         """
-        stamp = _stamp(self.run.path / "manifest.json")
+        stamp = _file_stamp(self.run.path / "manifest.json")
         self.gone = stamp is None
         if stamp is None:
             self.why = "its folder is gone" if not self.run.path.is_dir() else "its manifest.json is gone"
-            self.read = (None, None)
+            self.read_stamps = (None, None)
             return self.stamps[0] or (0, 0)
-        stamps = (stamp, _stamp(self.run.path / "events.jsonl"))
-        if self.since is None or stamps != self.stamps:
-            self.heard, self.since = self.since is not None, moment
+        stamps = (stamp, _file_stamp(self.run.path / "events.jsonl"))
+        if self.unchanged_since is None or stamps != self.stamps:
+            self.changes_seen, self.unchanged_since = self.unchanged_since is not None, monotonic_now
         self.stamps = stamps
         return stamp
 
-    def catch_up(self) -> None:
+    def read_changes(self) -> None:
         """Read the manifest and the end of the event log, each where it has changed."""
         manifest, events = self.stamps
-        if manifest != self.read[0]:
+        if manifest != self.read_stamps[0]:
             try:
                 self.stages, self.created, self.version = _manifest(self.run)
                 self.why = ""
@@ -109,9 +109,9 @@ class RunFiles:
                 self.why = escape_controls(f"{error.what}: {why}".removeprefix(f"run `{self.run.name}` "))
             except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
                 self.why = escape_controls(f"its manifest.json is no run's ({type(error).__name__}: {error})")
-        if events != self.read[1]:
-            self.events = _tail(self.run.path / "events.jsonl") if events else []
-        self.read = self.stamps
+        if events != self.read_stamps[1]:
+            self.events = _last_events(self.run.path / "events.jsonl") if events else []
+        self.read_stamps = self.stamps
 
     def busy(self) -> bool:
         """Whether a process is at work on the run."""
@@ -121,7 +121,7 @@ class RunFiles:
             return True
 
 
-def _stamp(path: Path) -> Stamp:
+def _file_stamp(path: Path) -> FileStamp:
     try:
         found = os.stat(path)
     except OSError:
@@ -129,47 +129,47 @@ def _stamp(path: Path) -> Stamp:
     return found.st_mtime_ns, found.st_size
 
 
-def _manifest(run: Run) -> tuple[list[Stage], float, str]:
+def _manifest(run: Run) -> tuple[list[StageRecord], float, str]:
     manifest = run.manifest()
     stages = []
-    for name, told in manifest["stages"].items():
-        result = {key: value for key, value in (told.get("result") or {}).items() if key != "problem_ids"}
-        seconds = told.get("seconds")
+    for name, entry in manifest["stages"].items():
+        result = {key: value for key, value in (entry.get("result") or {}).items() if key != "problem_ids"}
+        seconds = entry.get("seconds")
         stages.append(
-            Stage(
-                shown(str(name)),
-                shown(str(told["state"])),
-                float(told.get("started", 0.0)),
+            StageRecord(
+                display_name(str(name)),
+                display_name(str(entry["state"])),
+                float(entry.get("started", 0.0)),
                 None if seconds is None else float(seconds),
                 result,
-                " ".join(escape_controls(str(told.get("error", ""))).split()),
+                " ".join(escape_controls(str(entry.get("error", ""))).split()),
             )
         )
     return stages, float(manifest["created"]), str(manifest["versions"].get("nsad", ""))
 
 
-def _tail(path: Path) -> list[Heard]:
+def _last_events(path: Path) -> list[EventRecord]:
     """The last events of a log, in order; lines that are no events are passed over, cut ones too."""
     lines: list[bytes] = []
     with contextlib.suppress(OSError), path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        for tail in TAILS:
+        for tail in TAIL_BYTES:
             file.seek(max(size - tail, 0))
             lines = file.read(tail).split(b"\n")
-            if len(lines) > EVENTS or tail >= size:
+            if len(lines) > MAX_EVENTS or tail >= size:
                 break
-    return [event for line in lines[-EVENTS:] if (event := _event(line)) is not None]
+    return [event for line in lines[-MAX_EVENTS:] if (event := _event(line)) is not None]
 
 
-def _event(line: bytes) -> Heard | None:
+def _event(line: bytes) -> EventRecord | None:
     try:
         value = json.loads(line)
         metrics = value["metrics"]
         labels = [metrics[name] for name in ("model", "benchmark") if isinstance(metrics.get(name), str)]
-        return Heard(
+        return EventRecord(
             float(value["time"]),
-            shown(str(value["stage"])),
-            tuple(map(shown, labels)),
+            display_name(str(value["stage"])),
+            tuple(map(display_name, labels)),
             int(value["step"]),
             int(value["total"]),
             _number(metrics, "loss"),

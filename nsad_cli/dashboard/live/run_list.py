@@ -10,30 +10,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.live.run_files import RunFiles
-from nsad_cli.dashboard.live.run_status import RunRow, row_of
+from nsad_cli.dashboard.live.run_status import RunRow, run_row
 from nsad_cli.runs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BUDGET = 0.015
+REFRESH_SECONDS = 0.015
 """Seconds for which one look reads what has changed, about; what is left is read by the next."""
 
 
 @dataclass(slots=True)
-class _Listed:
+class _ListedRun:
     """A run's files, and the row that was made of them."""
 
     files: RunFiles
     row: RunRow | None = None
-    made_of: tuple[object, ...] = ()
+    inputs: tuple[object, ...] = ()
 
-    def row_at(self, now: float, moment: float, chosen: bool) -> RunRow:
+    def current_row(self, now: float, monotonic_now: float, chosen: bool) -> RunRow:
         """The run as it stands; made anew where something has changed, or a process is at work on it."""
         files, busy = self.files, self.files.busy()
-        made_of = (files.read, files.gone, files.why, busy, chosen)
-        if self.row is None or busy or made_of != self.made_of:
-            self.row, self.made_of = row_of(files, now, moment, busy, chosen), made_of
+        inputs = (files.read_stamps, files.gone, files.why, busy, chosen)
+        if self.row is None or busy or inputs != self.inputs:
+            self.row, self.inputs = run_row(files, now, monotonic_now, busy, chosen), inputs
         return self.row
 
 
@@ -43,9 +43,9 @@ class RunList:
     watch: seconds that never jump; tests stop it.
     """
 
-    def __init__(self, home: Path, watch: Callable[[], float] = time.monotonic) -> None:
-        self.home, self.watch = home, watch
-        self._listed: dict[str, _Listed] = {}
+    def __init__(self, home: Path, monotonic_clock: Callable[[], float] = time.monotonic) -> None:
+        self.home, self.monotonic_clock = home, monotonic_clock
+        self._runs: dict[str, _ListedRun] = {}
         self.pending = False
         """Whether the last look left something to read."""
 
@@ -53,20 +53,20 @@ class RunList:
         """Look at every run again and read what has changed. Raises OSError where the folder cannot be read."""
         with contextlib.suppress(FileNotFoundError), os.scandir(self.home) as entries:
             for entry in entries:
-                if entry.name not in self._listed and os.path.isfile(os.path.join(entry.path, "manifest.json")):
-                    self._listed[entry.name] = _Listed(RunFiles(Run(Path(entry.path))))
+                if entry.name not in self._runs and os.path.isfile(os.path.join(entry.path, "manifest.json")):
+                    self._runs[entry.name] = _ListedRun(RunFiles(Run(Path(entry.path))))
         chosen = self._chosen()
-        listed = sorted(self._listed.values(), key=lambda item: item.files.run.name)
-        moment = self.watch()
-        listed.sort(key=lambda item: item.files.look(moment), reverse=True)
-        until, self.pending = time.monotonic() + BUDGET, False
-        for item in listed:
+        runs = sorted(self._runs.values(), key=lambda item: item.files.run.name)
+        monotonic_now = self.monotonic_clock()
+        runs.sort(key=lambda item: item.files.check(monotonic_now), reverse=True)
+        until, self.pending = time.monotonic() + REFRESH_SECONDS, False
+        for item in runs:
             if not item.files.gone and item.files.changed:
                 if time.monotonic() > until:
                     self.pending = True
                     break
-                item.files.catch_up()
-        return [item.row_at(now, moment, item.files.run.name == chosen) for item in listed]
+                item.files.read_changes()
+        return [item.current_row(now, monotonic_now, item.files.run.name == chosen) for item in runs]
 
     def _chosen(self) -> str | None:
         with contextlib.suppress(OSError, ValueError):

@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import STUDENT, TRAINING
-from nsad_cli.dashboard.durations import AHEAD
-from nsad_cli.dashboard.live.run_files import Heard, RunFiles, Stage, shown
+from nsad_cli.dashboard.durations import CLOCK_TOLERANCE_SECONDS
+from nsad_cli.dashboard.live.run_files import EventRecord, RunFiles, StageRecord, display_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-QUIET, TIMES = 120.0, 5.0
+STALL_SECONDS, STALL_FACTOR = 120.0, 5.0
 """A run has stalled after so many seconds without an event, or after so many of its longest recent pauses."""
-LOADING = 600.0
+LOADING_SECONDS = 600.0
 """The same before a stage's first event: it loads its model, or fetches it."""
-PACE = 24
+PACE_EVENTS = 24
 """Events from which a stage's pace is taken, at most."""
-BREAK = 20.0
+BREAK_FACTOR = 20.0
 """A pause so many times the usual one was no part of the pace: the process was stopped, and went on later."""
 PARTS = {stage.sampling_event: stage.name for stage in TRAINING if stage.samples_from}
 """Stages of the event log that are a part of a manifest's stage."""
@@ -63,24 +63,26 @@ class RunRow:
     part: str = ""
     step: int | None = None
     total: int | None = None
-    left: float | None = None
+    seconds_left: float | None = None
     silent: float | None = None
     latest: float | None = None
     figure: Headline | None = None
     why: str = ""
     created: float | None = None
     version: str = ""
-    stages: Sequence[Stage] = ()
+    stages: Sequence[StageRecord] = ()
     chosen: bool = False
 
 
-def row_of(files: RunFiles, now: float, moment: float, busy: bool, chosen: bool) -> RunRow:
+def run_row(files: RunFiles, now: float, monotonic_now: float, busy: bool, chosen: bool) -> RunRow:
     """A run as it stands, while a process is at work on it (`busy`) or none is.
 
     now: seconds since 1970, by this machine's clock; moment: seconds that never jump.
     """
-    row = RunRow(shown(files.run.name), files.run.path, "gone", why=files.why, created=files.created, chosen=chosen)
-    if files.gone or files.why or files.read[0] is None:
+    row = RunRow(
+        display_name(files.run.name), files.run.path, "gone", why=files.why, created=files.created, chosen=chosen
+    )
+    if files.gone or files.why or files.read_stamps[0] is None:
         return row if files.gone else replace(row, state="unreadable" if files.why else "reading")
     # A clock may have been set back: what says that it runs goes before what says that it was started later.
     last = max(files.stages, key=lambda stage: (busy and stage.state == "running", stage.started), default=None)
@@ -92,10 +94,12 @@ def row_of(files: RunFiles, now: float, moment: float, busy: bool, chosen: bool)
         stage, since = (last.name, last.started) if last else ("", 0.0)
     if since > now and (heard is None or heard.time < since):
         since = 0.0  # the clock was set back meanwhile: what came before and after cannot be told apart
-    mine = [item for item in files.events if PARTS.get(item.stage, item.stage) == stage and item.time >= since - 1]
+    own_events = [
+        item for item in files.events if PARTS.get(item.stage, item.stage) == stage and item.time >= since - 1
+    ]
     times = [files.created or 0.0, *(item.started for item in files.stages), *(event.time for event in files.events)]
-    silent = _silent(files, last, mine, now, moment) if busy else None
-    state = _state(last, mine, silent)
+    silent = _silent(files, last, own_events, now, monotonic_now) if busy else None
+    state = _state(last, own_events, silent)
     row = replace(
         row,
         state=state,
@@ -107,56 +111,63 @@ def row_of(files: RunFiles, now: float, moment: float, busy: bool, chosen: bool)
         version=files.version,
         stages=files.stages,
     )
-    if not mine:
+    if not own_events:
         return row
-    own, left = mine[-1], _left(mine, silent) if state == "running" and silent is not None else None
-    return replace(row, stage=own.stage, part=" ".join(own.part), step=own.step, total=own.total, left=left)
+    own, seconds_left = (
+        own_events[-1],
+        _seconds_left(own_events, silent) if state == "running" and silent is not None else None,
+    )
+    return replace(
+        row, stage=own.stage, part=" ".join(own.part), step=own.step, total=own.total, seconds_left=seconds_left
+    )
 
 
-def _silent(files: RunFiles, last: Stage | None, mine: Sequence[Heard], now: float, moment: float) -> float:
+def _silent(
+    files: RunFiles, last: StageRecord | None, own_events: Sequence[EventRecord], now: float, monotonic_now: float
+) -> float:
     """Seconds for which nothing was heard of a run at work; mine: its stage's events.
 
     By the clock, where the run's and this machine's agree. They do not where it tells of times to come, or where what
     was just seen to arrive is told as long past: then by what this process has seen.
     """
-    by_clock = now - max([last.started if last else files.created or now, *(event.time for event in mine)])
-    seen = moment - (moment if files.since is None else files.since)
-    if by_clock < -AHEAD:
+    by_clock = now - max([last.started if last else files.created or now, *(event.time for event in own_events)])
+    seen = monotonic_now - (monotonic_now if files.unchanged_since is None else files.unchanged_since)
+    if by_clock < -CLOCK_TOLERANCE_SECONDS:
         return seen
-    return max(min(by_clock, seen) if files.heard else by_clock, 0.0)
+    return max(min(by_clock, seen) if files.changes_seen else by_clock, 0.0)
 
 
-def _state(last: Stage | None, mine: Sequence[Heard], silent: float | None) -> str:
+def _state(last: StageRecord | None, own_events: Sequence[EventRecord], silent: float | None) -> str:
     """The state; silent: None where no process is at work."""
     if silent is not None:
-        return "stalled" if silent > _patience(mine) else "running"
+        return "stalled" if silent > _stall_timeout(own_events) else "running"
     if last is None:
         return "empty"
     return "stopped" if last.state == "running" else last.state
 
 
-def _patience(mine: Sequence[Heard]) -> float:
+def _stall_timeout(own_events: Sequence[EventRecord]) -> float:
     """Seconds without an event after which a run has stalled."""
-    pauses = _pauses(_steady(mine))
-    return max([QUIET, *(TIMES * pause for pause in pauses)]) if mine else LOADING
+    pauses = _pauses(_steady(own_events))
+    return max([STALL_SECONDS, *(STALL_FACTOR * pause for pause in pauses)]) if own_events else LOADING_SECONDS
 
 
-def _steady(mine: Sequence[Heard]) -> Sequence[Heard]:
+def _steady(own_events: Sequence[EventRecord]) -> Sequence[EventRecord]:
     """The latest events, from the last break on: an evaluation that was resumed writes nothing that tells of it."""
-    recent = mine[-PACE:]
+    recent = own_events[-PACE_EVENTS:]
     pauses = _pauses(recent)
-    long = max(QUIET, BREAK * sorted(pauses)[len(pauses) // 2]) if pauses else QUIET
+    long = max(STALL_SECONDS, BREAK_FACTOR * sorted(pauses)[len(pauses) // 2]) if pauses else STALL_SECONDS
     return recent[max((place for place, pause in enumerate(pauses, 1) if pause > long), default=0) :]
 
 
-def _pauses(events: Sequence[Heard]) -> list[float]:
+def _pauses(events: Sequence[EventRecord]) -> list[float]:
     return [later.time - earlier.time for earlier, later in itertools.pairwise(events)]
 
 
-def _left(mine: Sequence[Heard], silent: float) -> float | None:
+def _seconds_left(own_events: Sequence[EventRecord], silent: float) -> float | None:
     """Seconds to the end of what the last event tells of, at the pace of the events before it."""
-    last = first = mine[-1]
-    for event in reversed(_steady(mine)):
+    last = first = own_events[-1]
+    for event in reversed(_steady(own_events)):
         same = (event.stage, event.part, event.total) == (last.stage, last.part, last.total)
         if not same or event.step > first.step or event.time > first.time:
             break
@@ -169,7 +180,7 @@ def _left(mine: Sequence[Heard], silent: float) -> float | None:
     return max((last.total - last.step) * took / done - silent, 0.0)
 
 
-def _figure(stages: Sequence[Stage], heard: Sequence[Heard], stage: str) -> Headline | None:
+def _figure(stages: Sequence[StageRecord], heard: Sequence[EventRecord], stage: str) -> Headline | None:
     """The student's accuracy, else the latest loss on held-out data, else the latest loss, else the base's accuracy."""
     by_name = {item.name: item for item in stages}
     accuracy = _accuracy(by_name.get("eval"))
@@ -188,16 +199,17 @@ def _figure(stages: Sequence[Stage], heard: Sequence[Heard], stage: str) -> Head
     return _accuracy(by_name.get("eval-before"))
 
 
-def _accuracy(stage: Stage | None) -> Headline | None:
+def _accuracy(stage: StageRecord | None) -> Headline | None:
     """Of the student (else of the model measured last) on the first benchmark, by the first of RULES that is there."""
     found = [row for row in accuracies(stage.result) if row["rule"] in RULES] if stage else []
     models = [row["model"] for row in found]
     if not found:
         return None
     model = STUDENT.name if STUDENT.name in models else models[-1]
-    mine = [row for row in found if row["model"] == model]
+    own_events = [row for row in found if row["model"] == model]
     row = min(
-        (row for row in mine if row["benchmark"] == mine[0]["benchmark"]), key=lambda row: RULES.index(row["rule"])
+        (row for row in own_events if row["benchmark"] == own_events[0]["benchmark"]),
+        key=lambda row: RULES.index(row["rule"]),
     )
     return Headline("accuracy", f"{model}, {row['rule'] or 'greedy'}, {row['benchmark']}", row["accuracy"])
 
@@ -207,7 +219,7 @@ def accuracies(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = result.get("results")
     keys = ("benchmark", "model", "rule", "accuracy")
     return [
-        {key: shown(value) if isinstance(value := row.get(key), str) else value for key in keys}
+        {key: display_name(value) if isinstance(value := row.get(key), str) else value for key in keys}
         for row in (rows if isinstance(rows, list) else [])
         if isinstance(row, dict) and isinstance(row.get("accuracy"), int | float)
     ]

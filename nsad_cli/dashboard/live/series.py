@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Columns:
+class CurveColumns:
     """A curve as a screen's columns show it, all [c]; NaN where no finite value falls into a column.
 
     A column spans from `low` to `high`; the line enters it at `first` and leaves it at `last`.
@@ -52,9 +52,9 @@ class Columns:
     high: Floats
     first: Floats
     last: Floats
-    joined: Flags
+    joined: Bools
     """Whether the line comes to this column from the one drawn before it: nothing that is not finite lies between."""
-    broken: Flags
+    nonfinite: Bools
     """Whether a value that is not finite falls into the column."""
     before: tuple[float, float] | None
     """The point before the first column, where the line comes from it: its column (below 0), its value."""
@@ -62,7 +62,7 @@ class Columns:
     """The point after the last column, where the line goes on to it."""
 
 
-def decimate(series: Series, first: float, last: float, columns: int, *, positive: bool = False) -> Columns:
+def decimate(series: Series, first: float, last: float, columns: int, *, positive: bool = False) -> CurveColumns:
     """The lowest and highest value in each of the equal columns from one step to another: a spike never disappears.
 
     positive: what is not above 0 counts as not finite, as a logarithmic axis needs.
@@ -74,18 +74,18 @@ def decimate(series: Series, first: float, last: float, columns: int, *, positiv
     filled = np.flatnonzero(starts[1:] > starts[:-1])
     begin, end = starts[:-1][filled], starts[1:][filled]
     low, high, enter, leave = (np.full(columns, np.nan) for _ in range(4))
-    joined, broken = np.zeros(columns, bool), np.zeros(columns, bool)
+    joined, nonfinite = np.zeros(columns, bool), np.zeros(columns, bool)
 
-    def finite(found: Floats) -> Flags:
+    def finite(found: Floats) -> Bools:
         return found > 0 if positive else found == found
 
     if len(filled):
-        inside = values[: starts[-1]]
-        low[filled], high[filled] = np.minimum.reduceat(inside, begin), np.maximum.reduceat(inside, begin)
+        visible = values[: starts[-1]]
+        low[filled], high[filled] = np.minimum.reduceat(visible, begin), np.maximum.reduceat(visible, begin)
         enter[filled], leave[filled] = values[begin], values[end - 1]
         joined[filled] = (begin > 0) & finite(values[begin]) & finite(values[begin - 1])
-        broken[filled] = ~finite(low[filled])  # a column's lowest value is none where one of its values is none
-    for column in np.flatnonzero(broken):
+        nonfinite[filled] = ~finite(low[filled])  # a column's lowest value is none where one of its values is none
+    for column in np.flatnonzero(nonfinite):
         part = values[starts[column] : starts[column + 1]]
         part = part[finite(part)]
         ends = (part.min(), part.max(), part[0], part[-1]) if len(part) else (np.nan,) * 4
@@ -99,4 +99,4 @@ def decimate(series: Series, first: float, last: float, columns: int, *, positiv
         return float((steps[place] - first) / (last - first) * columns), float(values[place])
 
     before, after = outside(starts[0] - 1, starts[0]), outside(starts[-1], starts[-1] - 1)
-    return Columns(low, high, enter, leave, joined, broken, before, after)
+    return CurveColumns(low, high, enter, leave, joined, nonfinite, before, after)

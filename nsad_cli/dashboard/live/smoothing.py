@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nsad_cli.dashboard.live.growable_array import Growing
+from nsad_cli.dashboard.live.growable_array import GrowableArray
 from nsad_cli.dashboard.live.series import Floats, Series
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 WEIGHTS = (0.0, 0.6, 0.9, 0.99, 0.999)
 """What remains of the average from one point to the next; 0 is the curve itself."""
 
-PART = 1 << 15
+CHUNK_POINTS = 1 << 15
 """Points that are worked on at once: they stay in the processor's cache."""
 
 
-class Smoothed:
+class MovingAverage:
     """The moving average of a series that grows; each point is worked on once.
 
     m_i = Σ w^(i−j) x_j / Σ w^(i−j) over the finite points j ≤ i: without the start's pull to zero (Kingma and Ba
@@ -30,24 +30,24 @@ class Smoothed:
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
-        self._means = Growing()
+    def _reset(self) -> None:
+        self._means = GrowableArray()
         self._sums = np.zeros(2)  # of values, and of weights
-        self._until: tuple[float, float] | None = None
+        self._last_point: tuple[float, float] | None = None
 
-    def of(self, series: Series) -> Series:
+    def average(self, series: Series) -> Series:
         """The averages at the series' steps."""
         done = len(self._means)
         seen = (series.steps[done - 1], series.values[done - 1]) if 0 < done <= len(series) else None
-        if done and (seen is None or not np.array_equal(seen, self._until or (), equal_nan=True)):
-            self._begin()  # the series was cut: a stage was resumed or run again
+        if done and (seen is None or not np.array_equal(seen, self._last_point or (), equal_nan=True)):
+            self._reset()  # the series was cut: a stage was resumed or run again
             done = 0
-        for start in range(done, len(series), PART):
-            self._means.extend(self._next(series.values[start : start + PART]))
+        for start in range(done, len(series), CHUNK_POINTS):
+            self._means.extend(self._next(series.values[start : start + CHUNK_POINTS]))
         if len(series) > done:
-            self._until = (float(series.steps[-1]), float(series.values[-1]))
+            self._last_point = (float(series.steps[-1]), float(series.values[-1]))
         return Series(series.steps, self._means.array(), series.times)
 
     def _next(self, values: Floats) -> Floats:
@@ -58,24 +58,24 @@ class Smoothed:
             return np.where(finite, sums[0] / sums[1], np.nan)
 
 
-class Averages:
+class AverageCache:
     """The averages of many curves, each worked on where it was left; kept for the curves that are asked for."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str, str, float], tuple[EventLog, int, Smoothed]] = {}
+        self._known: dict[tuple[str, str, str, float], tuple[EventLog, int, MovingAverage]] = {}
 
-    def of(self, run: str, stage: str, metric: str, series: Series, weight: float, log: EventLog) -> Series:
+    def average(self, run: str, stage: str, metric: str, series: Series, weight: float, log: EventLog) -> Series:
         """A series of a log, averaged; where the log told some of it otherwise by now, from its beginning."""
         key = run, stage, metric, weight
-        known, rewritten, average = self._known.get(key, (None, 0, Smoothed(weight)))
+        known, rewritten, average = self._known.get(key, (None, 0, MovingAverage(weight)))
         if known is not log or rewritten != log.rewritten:
-            average = Smoothed(weight)
+            average = MovingAverage(weight)
         self._known[key] = log, log.rewritten, average
-        return average.of(series)
+        return average.average(series)
 
-    def forget(self, kept: Sequence[str]) -> None:
+    def keep_only(self, runs: Sequence[str]) -> None:
         """Keep the averages of these runs alone."""
-        self._known = {key: value for key, value in self._known.items() if key[0] in kept}
+        self._known = {key: value for key, value in self._known.items() if key[0] in runs}
 
 
 def decayed_sums(rows: Floats, weight: float, before: Floats) -> Floats:

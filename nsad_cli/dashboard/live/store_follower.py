@@ -29,9 +29,9 @@ class StoreFollower:
         self._pages: StorePages | None = None
         self._file: FileId | None = None
         self._version: int | None = None
-        self._told: tuple[object, Path, str | None] | None = None
+        self._located: tuple[object, Path, str | None] | None = None
 
-    def of(self, run: Run) -> tuple[Path, str | None]:
+    def locate(self, run: Run) -> tuple[Path, str | None]:
         """Where a run's store is, and the parameters of the draws that it learns from, as far as it knows them.
 
         The manifest is read where it has changed: it names every problem, and may be long. Raises NsadError for one
@@ -42,11 +42,11 @@ class StoreFollower:
             now = (run.path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError:
             now = None
-        if now is None or self._told is None or self._told[0] != now:
+        if now is None or self._located is None or self._located[0] != now:
             collected = run.stages().get("collect")
             result = collected.get("result") if isinstance(collected, dict) else None
-            self._told = (now, run.store_path, result.get("params") if isinstance(result, dict) else None)
-        return self._told[1:]
+            self._located = (now, run.store_path, result.get("params") if isinstance(result, dict) else None)
+        return self._located[1:]
 
     @property
     def pages(self) -> StorePages:
@@ -58,7 +58,7 @@ class StoreFollower:
             raise NsadError("the store is not open", "it could not be read", "press 5 to look again")
         return self._pages
 
-    def look(self, path: Path) -> bool:
+    def check(self, path: Path) -> bool:
         """Whether the store says something else than at the last look; costs next to nothing.
 
         Raises NsadError where it cannot be read, OSError where it is gone.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedStore:
     """The store is open: its sets, the one that is read, its ranker, its problems."""
 
     sets: list[ChainSet]
@@ -27,10 +27,10 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class VotesPart:
     """Some more problems' votes."""
 
-    outcomes: dict[str, ProblemResult]
+    results: dict[str, ProblemResult]
 
 
 Pairs = dict[str, tuple[ProblemResult, ProblemResult]]
@@ -38,7 +38,7 @@ Pairs = dict[str, tuple[ProblemResult, ProblemResult]]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparisonSide:
     """One side of a comparison: a run's set and the ranker whose weights count."""
 
     run: str
@@ -52,20 +52,20 @@ class Side:
         return f"{self.run} · {self.chosen.title}" + (f" · {self.ranker}" if self.ranker else "")
 
 
-def read_votes(path: Path, wanted: dict[str, str] | None, rules: Sequence[str]) -> Iterator[Opened | Part]:
+def read_votes(path: Path, set_key: dict[str, str] | None, rules: Sequence[str]) -> Iterator[OpenedStore | VotesPart]:
     """The set of that key, or the default one; then every problem's votes. Raises NsadError as ChainStore does."""
     with open_store(path) as store:
         sets = chain_sets(store)
-        chosen = next((item for item in sets if item.key == wanted), None) or default_set(sets)
+        chosen = next((item for item in sets if item.key == set_key), None) or default_set(sets)
         if chosen is None:
-            yield Opened(sets, None, None, [])
+            yield OpenedStore(sets, None, None, [])
             return
-        yield Opened(sets, chosen, chosen.ranker, store.problems(**chosen.key))
-        for outcomes in iter_results(store, chosen, chosen.ranker, rules):
-            yield Part(outcomes)
+        yield OpenedStore(sets, chosen, chosen.ranker, store.problems(**chosen.key))
+        for results in iter_results(store, chosen, chosen.ranker, rules):
+            yield VotesPart(results)
 
 
-def read_pairs(here: Side, there: Side, rules: Sequence[str]) -> Iterator[Pairs]:
+def read_pairs(here: ComparisonSide, there: ComparisonSide, rules: Sequence[str]) -> Iterator[Pairs]:
     """The votes of the problems that both sides have; see survey.shared for how many chains of each."""
     with open_store(here.path) as mine, open_store(there.path) as theirs:
         first, other = compared_counts((mine, theirs), (here.chosen, there.chosen))
@@ -75,18 +75,18 @@ def read_pairs(here: Side, there: Side, rules: Sequence[str]) -> Iterator[Pairs]
             yield {key: (found[key], others[key]) for key in found if key in others}
 
 
-def read_hits(here: Side, text: str) -> Iterator[set[str]]:
+def find_matches(here: ComparisonSide, text: str) -> Iterator[set[str]]:
     """Ids of the problems whose question or chains hold a text."""
     with open_store(here.path) as store:
         yield store.problems_containing(text, **here.chosen.key)
 
 
-def sides(homes: Sequence[Path], here: Side) -> list[Side]:
+def list_sides(homes: Sequence[Path], here: ComparisonSide) -> list[ComparisonSide]:
     """What can be compared with `here`: the same chains by other rankers, this run's other sets, other runs' sets.
 
     homes: runs' folders. Stores that cannot be read are passed over.
     """
-    found = [Side(here.run, here.path, here.chosen, name) for name in reversed(here.chosen.rankers)]
+    found = [ComparisonSide(here.run, here.path, here.chosen, name) for name in reversed(here.chosen.rankers)]
     for home in homes:
         path = home / "chains.sqlite"
         try:
@@ -94,7 +94,7 @@ def sides(homes: Sequence[Path], here: Side) -> list[Side]:
                 sets = chain_sets(store)
         except (NsadError, OSError):
             continue
-        found += [Side(home.name, path, chosen, chosen.ranker) for chosen in reversed(sets)]
+        found += [ComparisonSide(home.name, path, chosen, chosen.ranker) for chosen in reversed(sets)]
     own = (here.run, here.chosen.key, here.ranker)
     seen, distinct = {str(own)}, []
     for side in found:

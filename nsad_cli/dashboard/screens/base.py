@@ -18,40 +18,40 @@ if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
 
-    from nsad_cli.dashboard.context import DashboardContext, HasContext
+    from nsad_cli.dashboard.context import AppWithContext, DashboardContext
     from nsad_cli.dashboard.export import Data
 
 T = TypeVar("T")
 
 
-class Bar(Static):
+class NavigationBar(Static):
     """The screens by number, the one in use marked, and the run looked at; a click changes the screen."""
 
     def __init__(self, name: str) -> None:
         super().__init__(id="bar", markup=False)
-        self.here = name
+        self.current = name
 
-    def show(self, run: str | None, marked: int) -> None:
+    def show(self, run: str | None, marked_count: int) -> None:
         """Draw it anew."""
-        app = cast("HasContext", self.app)
+        app = cast("AppWithContext", self.app)
         text = Text(" ", no_wrap=True, overflow="ellipsis", end="")
-        self._places: list[tuple[int, int, str]] = []
+        self._targets: list[tuple[int, int, str]] = []
         names = [(str(i), name) for i, name in enumerate(app.MODES, 1)]
         short = self.size.width < 66
         for number, name in names:
             start = text.cell_len
-            label = f" {number} {name.capitalize()} " if not short or name == self.here else f" {number} "
-            text.append(label, "bold reverse" if name == self.here else "")
-            self._places.append((start, text.cell_len, name))
-        more = f" +{marked}" if marked else ""
+            label = f" {number} {name.capitalize()} " if not short or name == self.current else f" {number} "
+            text.append(label, "bold reverse" if name == self.current else "")
+            self._targets.append((start, text.cell_len, name))
+        more = f" +{marked_count}" if marked_count else ""
         if run:
             text.append(f"  {run}{more}", "bold")
         self.update(text)
 
     def on_click(self, event: events.Click) -> None:
         """Go to the screen under the pointer."""
-        for start, end, name in self._places:
-            if start <= event.x < end:
+        for start, on_end, name in self._targets:
+            if start <= event.x < on_end:
                 self.app.switch_mode(name)
 
 
@@ -73,11 +73,11 @@ class View(Screen[None]):
     @property
     def context(self) -> DashboardContext:
         """What the screens have in common."""
-        return cast("HasContext", self.app).context
+        return cast("AppWithContext", self.app).context
 
     def compose(self) -> ComposeResult:
         """The frame around the body."""
-        yield Bar(self.NAME)
+        yield NavigationBar(self.NAME)
         yield Static(id="empty", markup=False)
         with Container(id="body"):
             yield from self.body()
@@ -101,10 +101,10 @@ class View(Screen[None]):
         self.query_one("#empty", Static).update(text or "")
         self.set_class(text is not None, "-empty")
 
-    def no_run_text(self, otherwise: str) -> str:
+    def no_run_text(self, no_run: str) -> str:
         """What to say where there is no run to look at: that it has gone, or `otherwise`."""
-        gone = self.context.run_name
-        return f"The run {gone} is not there any more; choose another on screen 1." if gone else otherwise
+        missing = self.context.run_name
+        return f"The run {missing} is not there any more; choose another on screen 1." if missing else no_run
 
     def show_notice(self, text: str) -> None:
         """Show what is amiss in the line above the keys; an empty text clears it."""
@@ -114,16 +114,16 @@ class View(Screen[None]):
     def run_in_background(
         self,
         name: str,
-        make: Callable[[], Iterator[T]],
-        take: Callable[[T], None],
-        end: Callable[[NsadError | None], None],
+        produce: Callable[[], Iterator[T]],
+        on_item: Callable[[T], None],
+        on_end: Callable[[NsadError | None], None],
     ) -> None:
         """Run a generator in a thread: `take` gets its items, `end` why it failed, or None, on the screen's thread.
 
         Of one name only the latest runs: the one before is given up.
         """
         self.cancel_background(name)
-        self._background[name] = Background(self, make, take, end)
+        self._background[name] = Background(self, produce, on_item, on_end)
 
     def busy(self, *names: str) -> bool:
         """Whether any of these (of all, without names) runs behind the screen."""
@@ -143,7 +143,7 @@ class View(Screen[None]):
         """Follow the files; a failure is told, and the next tick tries again."""
         if not (self.is_mounted and self.is_attached and self.is_running):  # not all there yet, or on its way out
             return
-        self.query_one(Bar).show(
+        self.query_one(NavigationBar).show(
             self.context.run_name, len([n for n in self.context.marked if n != self.context.run_name])
         )
         try:

@@ -87,7 +87,7 @@ class CurvesView(View):
         names = self.reading.logs.names
         if new or (names, self.size) != self._layout:
             self._layout = (names, self.size)
-            self.picture.averages.forget(names)
+            self.picture.averages.keep_only(names)
             self._live = runs[0].busy()
             self.draw()
         self.reading.schedule()

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nsad_cli.dashboard.live.event_logs import FollowedLogs
-    from nsad_cli.dashboard.live.smoothing import Averages
+    from nsad_cli.dashboard.live.smoothing import AverageCache
     from nsad_cli.dashboard.screens.curves_selection import Source
 
 
 def curves(
-    shown: Sequence[Source], colours: Sequence[str], smoothing: float, averages: Averages, logs: FollowedLogs
+    shown: Sequence[Source], colours: Sequence[str], smoothing: float, averages: AverageCache, logs: FollowedLogs
 ) -> list[Curve]:
     """Each with its glyph and colour, and as its average; what is measured seldom is not averaged but marked."""
     found = []
@@ -28,8 +28,8 @@ def curves(
             found.append(Curve(source.title, source.series, glyph, colour, source.metric == HELD_OUT))
         else:
             own = source.run, source.stage, source.metric
-            average = averages.of(*own, source.series, smoothing, logs[source.run])
-            found.append(Curve(source.title, average, glyph, colour, behind=source.series))
+            average = averages.average(*own, source.series, smoothing, logs[source.run])
+            found.append(Curve(source.title, average, glyph, colour, background=source.series))
     return found
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from nsad_cli.dashboard.live.smoothing import WEIGHTS, Averages
+from nsad_cli.dashboard.live.smoothing import WEIGHTS, AverageCache
 from nsad_cli.dashboard.screens.curves_drawing import curves, layers
 from nsad_cli.dashboard.themes import curve_colours
-from nsad_cli.dashboard.widgets.cursor import moved, snapped
+from nsad_cli.dashboard.widgets.cursor import move_by_columns, snap_to_point
 from nsad_cli.dashboard.widgets.heat_map import HeatMap
 from nsad_cli.dashboard.widgets.legend import legend
 from nsad_cli.dashboard.widgets.line_chart import Chart
@@ -37,7 +37,7 @@ class CurvesPicture(Vertical):
         self.legend = Static(id="legend", markup=False)
         self.smoothing = WEIGHTS[0]
         self.sources: Sequence[Source] = ()
-        self.averages = Averages()
+        self.averages = AverageCache()
         self._logs = logs
         self._layered, self._owner = False, ""
 
@@ -63,7 +63,7 @@ class CurvesPicture(Vertical):
         self.sources, self._layered, self._owner = sources, layered, owner
         ends = [(source.series.steps[0], source.series.steps[-1]) for source in sources]
         if ends:
-            self.viewport.grow(float(min(first for first, _ in ends)), float(max(last for _, last in ends)))
+            self.viewport.set_extent(float(min(first for first, _ in ends)), float(max(last for _, last in ends)))
         self.chart.display, self.heat_map.display = not layered, layered
         if layered:
             self.heat_map.show(layers(sources))
@@ -95,7 +95,7 @@ class CurvesPicture(Vertical):
 
     def follow_latest(self) -> None:
         """Move the range to the latest step, and remove the cursor."""
-        if not self.viewport.whole:
+        if not self.viewport.shows_all:
             self.viewport.pan(float("inf"))
         self._set_cursor(None)
 
@@ -123,7 +123,7 @@ class CurvesPicture(Vertical):
         if series is None:
             return
         first, last = self.viewport.bounds
-        step = moved(series, self.plot.cursor, by, (first, last), self.plot.columns)
+        step = move_by_columns(series, self.plot.cursor, by, (first, last), self.plot.columns)
         self._set_cursor(step)
         if not first <= step <= last:
             self.viewport.pan(by * 0.5)
@@ -137,7 +137,7 @@ class CurvesPicture(Vertical):
     def _set_cursor(self, step: float | None) -> None:
         self.chart.cursor = self.heat_map.cursor = step
         if step is None:
-            self.heat_map.pointed = None
+            self.heat_map.selected_row = None
 
     # --- drawing and the mouse ----------------------------------------------------------------------------------------
 
@@ -156,9 +156,9 @@ class CurvesPicture(Vertical):
 
     def on_step_plot_pointed(self, message: StepPlot.Pointed) -> None:
         """Set the cursor to the step clicked on, in a heat map also the layers."""
-        self.heat_map.pointed = message.row if self._layered and self.heat_map.row_layers(message.row) else None
+        self.heat_map.selected_row = message.row if self._layered and self.heat_map.row_layers(message.row) else None
         series = _longest(self.sources)
-        self._set_cursor(message.step if series is None else snapped(series, message.step))
+        self._set_cursor(message.step if series is None else snap_to_point(series, message.step))
         self._redraw()
 
 

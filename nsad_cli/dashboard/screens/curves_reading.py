@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.dashboard.live.event_log import BUDGET
+from nsad_cli.dashboard.live.event_log import POLL_SECONDS
 from nsad_cli.dashboard.live.event_logs import FollowedLogs
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class LogReading:
         self.logs.follow(runs)
         if not runs:
             return False
-        new = self.logs.poll(BUDGET) or self._unseen
+        new = self.logs.poll(POLL_SECONDS) or self._unseen
         self._unseen = False
         return new
 
@@ -44,7 +44,7 @@ class LogReading:
         self._scheduled = False
         if not self.logs.pending or not self.screen.is_current:
             return
-        self.logs.poll(BUDGET, pending=True)
+        self.logs.poll(POLL_SECONDS, pending=True)
         self._unseen = True
         self.schedule()
         if not self._scheduled:

@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.live.event_log import EventLog
-from nsad_cli.dashboard.live.metrics import MetricSpec, apart, every_stage, figures, named, now
+from nsad_cli.dashboard.live.metrics import (
+    MetricSpec,
+    comparable_metrics,
+    figures,
+    latest_value,
+    metric_title,
+    separate_metrics,
+)
 from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.live.series import Series
 
 ALL = "all stages"
-PART = 4096
+CHUNK_POINTS = 4096
 """Points that become rows of a table at once."""
-Runs = Sequence[tuple[str, EventLog]]
+NamedLogs = Sequence[tuple[str, EventLog]]
 """Logs by their runs' names; that of the run looked at is the first, and there is one at least."""
 
 
@@ -33,14 +40,14 @@ class Source:
     series: Series
 
 
-def told_stages(runs: Runs) -> list[str]:
+def stages_with_metrics(runs: NamedLogs) -> list[str]:
     """Stages with numbers, of any run; ALL before them where a run's stages can be compared."""
     found = list(dict.fromkeys(stage for _, log in runs for stage in log.stages if log.metrics(stage)))
-    compared = len(runs) == 1 and len(found) > 1 and every_stage(runs[0][1], found)
+    compared = len(runs) == 1 and len(found) > 1 and comparable_metrics(runs[0][1], found)
     return [ALL, *found] if compared else found
 
 
-def newest_stage(runs: Runs, stages: Sequence[str]) -> str:
+def default_stage(runs: NamedLogs, stages: Sequence[str]) -> str:
     """The stage that tells something now, or the last one that had a loss."""
     log = next((log for _, log in runs if log.latest in stages), runs[0][1])
     if log.latest in stages and "loss" in log.metrics(str(log.latest)):
@@ -49,18 +56,18 @@ def newest_stage(runs: Runs, stages: Sequence[str]) -> str:
     return [*stages[:1], *([str(log.latest)] if log.latest in stages else []), *trained][-1]
 
 
-def stage_figures(runs: Runs, stage: str, stages: Sequence[str]) -> list[MetricSpec]:
+def figures_of(runs: NamedLogs, stage: str, stages: Sequence[str]) -> list[MetricSpec]:
     """What there is to see of a stage; of several runs each metric alone."""
     if stage == ALL:
-        return every_stage(runs[0][1], stages[1:])
+        return comparable_metrics(runs[0][1], stages[1:])
     log = next((log for _, log in runs if log.metrics(stage)), runs[0][1])
-    return figures(log, stage) if len(runs) == 1 else apart(figures(log, stage))
+    return figures(log, stage) if len(runs) == 1 else separate_metrics(figures(log, stage))
 
 
-def sources(runs: Runs, stage: str, stages: Sequence[str], figure: MetricSpec, layered: int = 0) -> list[Source]:
+def sources(runs: NamedLogs, stage: str, stages: Sequence[str], figure: MetricSpec, layered: int = 0) -> list[Source]:
     """A figure's curves; a heat map shows one run alone, `layered` by its place."""
     return [
-        Source(name if len(runs) > 1 else own if stage == ALL else named(metric), name, own, metric, series)
+        Source(name if len(runs) > 1 else own if stage == ALL else metric_title(metric), name, own, metric, series)
         for name, log in (runs[layered : layered + 1] if figure.layered else runs)
         for own in (stages[1:] if stage == ALL else [stage])
         for metric in figure.metrics
@@ -81,17 +88,17 @@ class Selection:
         self.place = 0
         """The visible figure's place in the list."""
         self._title = ""
-        self._runs: Runs = ()
+        self._runs: NamedLogs = ()
         self._run_place = 0
 
-    def update(self, runs: Runs) -> bool:
+    def update(self, runs: NamedLogs) -> bool:
         """Apply the choice to these logs; whether there is anything to show."""
-        stages = told_stages(runs) if runs else []
+        stages = stages_with_metrics(runs) if runs else []
         if not stages:
             return False
         self._runs, self.stages = runs, stages
-        self.stage = self.chosen_stage if self.chosen_stage in stages else newest_stage(runs, stages)
-        self.figures = stage_figures(runs, self.stage, stages)
+        self.stage = self.chosen_stage if self.chosen_stage in stages else default_stage(runs, stages)
+        self.figures = figures_of(runs, self.stage, stages)
         titles = [figure.title for figure in self.figures]
         self.place = titles.index(self._title) if self._title in titles else 0
         return True
@@ -111,12 +118,14 @@ class Selection:
     def sources(self) -> list[Source]:
         """The visible figure's curves, as far as the logs are read."""
         run_place = self._run_place % len(self._runs)
-        return sources(self._runs, self.stage, told_stages(self._runs), self.figure, run_place)
+        return sources(self._runs, self.stage, stages_with_metrics(self._runs), self.figure, run_place)
 
     def row(self, place: int) -> tuple[str, str]:
         """A figure's title and its latest value."""
         figure = self.figures[place]
-        return escape_controls(figure.title), "" if self.stage == ALL else now(self._runs[0][1], self.stage, figure)
+        return escape_controls(figure.title), "" if self.stage == ALL else latest_value(
+            self._runs[0][1], self.stage, figure
+        )
 
     def choose_figure(self, place: int) -> bool:
         """Choose a figure by its place in the list; whether it is another one."""
@@ -125,9 +134,9 @@ class Selection:
         self._title = self.figures[place].title
         return True
 
-    def move_stage(self, runs: Runs, by: int) -> bool:
+    def move_stage(self, runs: NamedLogs, by: int) -> bool:
         """Choose the next or previous stage; whether there is any."""
-        stages = told_stages(runs) if runs else []
+        stages = stages_with_metrics(runs) if runs else []
         if stages:
             current = stages.index(self.stage) if self.stage in stages else 0
             self.chosen_stage = stages[max(0, min(current + by, len(stages) - 1))]
@@ -147,11 +156,11 @@ def table(shown: Sequence[Source], first: float, last: float) -> Data | None:
 
     def rows() -> Iterator[Sequence[object]]:
         for source, series in parts:
-            for start in range(0, len(series), PART):
-                own = slice(start, start + PART)
+            for start in range(0, len(series), CHUNK_POINTS):
+                own = slice(start, start + CHUNK_POINTS)
                 points = zip(*(a[own].tolist() for a in (series.steps, series.times, series.values)), strict=True)
                 for step, moment, value in points:
                     whole = int(step) if step == int(step) else step
                     yield source.run, source.stage, source.metric, whole, moment, value if math.isfinite(value) else ""
 
-    return Data(("run", "stage", "metric", "step", "time", "value"), rows(), copied=True) if parts else None
+    return Data(("run", "stage", "metric", "step", "time", "value"), rows(), detached=True) if parts else None

@@ -15,7 +15,7 @@ from nsad_cli.dashboard.screens.data_follower import DataFollower
 from nsad_cli.dashboard.screens.data_review import find_disputed
 from nsad_cli.dashboard.screens.data_text import head_parts, missing_step
 from nsad_cli.dashboard.screens.data_totals import TotalsList
-from nsad_cli.dashboard.screens.problem_pane import Failed, ProblemPane
+from nsad_cli.dashboard.screens.problem_pane import ProblemPane, StoreFailed
 from nsad_cli.dashboard.widgets.filter_box import FilterBox
 from nsad_cli.dashboard.widgets.row_list import RowList
 
@@ -71,8 +71,8 @@ class DataView(View):
         """Query the store if it has changed."""
         self.follower.follow(self.context.run)
 
-    @on(Failed)
-    def _failed(self, message: Failed) -> None:
+    @on(StoreFailed)
+    def _failed(self, message: StoreFailed) -> None:
         self.follower.fail(message.error)
 
     def _show_results(self) -> None:
@@ -114,7 +114,7 @@ class DataView(View):
         if message.value != self.follower.wanted.words:
             self._restrict(words=message.value)
 
-    @on(FilterBox.Left)
+    @on(FilterBox.Closed)
     def _filter_left(self) -> None:
         self.pane.problems.focus()
 
@@ -139,7 +139,7 @@ class DataView(View):
             self.action_totals()
         elif not self.pane.leave():
             self._restrict(words="", subject=None, verdict=None)
-            self.query_one(FilterBox).action_give_up()
+            self.query_one(FilterBox).action_clear()
 
     # --- the review ---------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class DataFollower:
             return
         if run.name != self.run_name:
             self._switch_to(run.name)
-        path, params = self.store.of(run)
+        path, params = self.store.locate(run)
         if not path.is_file():
             self.store.close()
             self.screen.show_empty(
@@ -66,7 +66,7 @@ class DataFollower:
             )
             return
         try:
-            changed = self.store.look(path)
+            changed = self.store.check(path)
         except NsadError as error:
             self.failure = error
             self.store.close()

@@ -22,7 +22,7 @@ def find_disputed(path: Path, params: str) -> Callable[[], View] | None:
     Raises:
         NsadError: The store cannot be read.
     """
-    from nsad_cli.dashboard.screens.review import SettleView
+    from nsad_cli.dashboard.screens.review import ReviewView
     from nsad_cli.grading.review_session import ReviewSession, review_items
 
     try:
@@ -30,4 +30,4 @@ def find_disputed(path: Path, params: str) -> Callable[[], View] | None:
             found, file = review_items(pages.reviews.labels(params, [Verdict.DISPUTED])), file_id(path)
     except OSError as error:
         raise NsadError("no store", str(error), "") from error
-    return (lambda: SettleView(path, file, ReviewSession(found))) if found else None
+    return (lambda: ReviewView(path, file, ReviewSession(found))) if found else None

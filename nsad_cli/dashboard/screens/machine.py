@@ -18,7 +18,7 @@ from nsad_cli.dashboard.export import Data
 from nsad_cli.dashboard.live.event_log import EventLog
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.themes import tints
-from nsad_cli.dashboard.widgets.gauges import Gauge, draw
+from nsad_cli.dashboard.widgets.gauges import Gauge, draw_gauges
 from nsad_cli.dashboard.widgets.stage_bar import StageBar
 from nsad_cli.errors import first_line
 from nsad_cli.utils.system_load import machine_load
@@ -71,7 +71,7 @@ class Pane(Vertical):
         colours, room = tints(self.app), self.room
         self.query_one(".title", Static).update(title)
         lines = note.count("\n") + 1 if note else 0
-        text = draw(gauges, max(room.width - 1, 8), room.height - lines, colours["primary"], colours["dim"])
+        text = draw_gauges(gauges, max(room.width - 1, 8), room.height - lines, colours["primary"], colours["dim"])
         apart = "\n" if gauges and text.plain.count("\n") + lines < room.height else ""
         self.query_one(".gauges", Static).update(text.append(f"{apart}{note}", colours["dim"]))
 
@@ -275,7 +275,7 @@ def _gauges(values: dict[str, np.ndarray], places: np.ndarray | None, names: lis
         for name, title, unit in WHOLE
         if name in values
     ]
-    gauges = [replace(gauge, whole=gauge.top) if gauge.name == "memory" else gauge for gauge in gauges]
+    gauges = [replace(gauge, total=gauge.top) if gauge.name == "memory" else gauge for gauge in gauges]
     for index in sorted({int(name.split(".")[1]) for name in values if name.startswith("gpus.")}):
         label = f"GPU {index} {escape_controls(names[index]) if index < len(names) else ''}".rstrip()
         for name, title, unit in DEVICE:

@@ -55,7 +55,7 @@ def problem_columns(subjects: Sequence[str]) -> tuple[Column, ...]:
     )
 
 
-class Failed(Message):
+class StoreFailed(Message):
     """The store could not be read."""
 
     def __init__(self, error: NsadError) -> None:
@@ -160,7 +160,7 @@ class ProblemPane(Container):
                 self._blocks[block] = self.store.pages.page(numbers, self.wanted.params)
             except NsadError as error:
                 self._blocks[block] = [None] * len(numbers)
-                self.post_message(Failed(error))
+                self.post_message(StoreFailed(error))
         return self._blocks[block][index % BLOCK]
 
     def _row(self, index: int) -> Sequence[Cell]:
@@ -192,7 +192,7 @@ class ProblemPane(Container):
             self.draws = self.store.pages.draws_of(self.problem.id, self.wanted.params) if self.problem else []
         except NsadError as error:
             self.draws = []
-            self.post_message(Failed(error))
+            self.post_message(StoreFailed(error))
         rows.columns = draw_columns(self.draws)
         first = next((i for i, draw in enumerate(self.draws) if draw.verdict == self.wanted.verdict), 0)
         rows.show(len(self.draws), self._draw, cursor=rows.cursor if same else first)
@@ -222,7 +222,7 @@ class ProblemPane(Container):
             problem = self.store.pages.problem(self.problem.id) if self.problem else None
             text = self.store.pages.text(draw.key) if draw else ""
         except NsadError as error:
-            self.post_message(Failed(error))
+            self.post_message(StoreFailed(error))
             return
         self.query_one("#about", Static).update(about(problem, draw, text, tints(self.app)) if problem else "")
         if scroll:

@@ -34,7 +34,7 @@ LOCK_TIMEOUT_SECONDS = 5.0
 UNDO = "u"
 
 
-class Written(Message):
+class VerdictWritten(Message):
     """A verdict is in the store, or taken back; or it is not, and nothing has changed."""
 
     def __init__(self, error: NsadError | None) -> None:
@@ -42,12 +42,12 @@ class Written(Message):
         self.error = error
 
 
-class SettleView(View):
+class ReviewView(View):
     """One disputed draw after the other; a key settles it in the store at once, u takes the last one back."""
 
     NAME = "data"
     DEFAULT_CSS = """
-    SettleView {
+    ReviewView {
         #place { height: 1; text-wrap: nowrap; text-overflow: ellipsis; padding: 0 1; text-style: bold; }
         #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
     }
@@ -144,14 +144,14 @@ class SettleView(View):
                 else:
                     self.session.record(store, key)
         except OSError as error:
-            self.post_message(Written(NsadError("not kept", str(error), "check the store")))
+            self.post_message(VerdictWritten(NsadError("not kept", str(error), "check the store")))
         except NsadError as error:
-            self.post_message(Written(error))
+            self.post_message(VerdictWritten(error))
         else:
-            self.post_message(Written(None))
+            self.post_message(VerdictWritten(None))
 
-    @on(Written)
-    def _written(self, message: Written) -> None:
+    @on(VerdictWritten)
+    def _written(self, message: VerdictWritten) -> None:
         self.writing = False
         if message.error is None:
             self.show_notice("")

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nsad_cli.dashboard.durations import AHEAD, ago, span
+from nsad_cli.dashboard.durations import CLOCK_TOLERANCE_SECONDS, ago, span
 from nsad_cli.dashboard.screens.run_detail import as_typed, next_steps, outcome
 from nsad_cli.dashboard.screens.run_rows import STATES, state_text
 from nsad_cli.utils.terminal_text import escape_controls
@@ -16,7 +16,7 @@ from nsad_cli.utils.terminal_text import escape_controls
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nsad_cli.dashboard.live.run_files import Stage
+    from nsad_cli.dashboard.live.run_files import StageRecord
     from nsad_cli.dashboard.live.run_status import RunRow
 
 
@@ -62,7 +62,7 @@ class RunDescription:
     @property
     def _clocks_differ(self) -> bool:
         """Whether the run's latest event is in this machine's future."""
-        return self.row.latest is not None and self.row.latest > self.now + AHEAD
+        return self.row.latest is not None and self.row.latest > self.now + CLOCK_TOLERANCE_SECONDS
 
     def _status(self) -> str:
         """Stage, model and benchmark, steps, time left, silence."""
@@ -70,8 +70,8 @@ class RunDescription:
         parts = [f"{row.stage} {row.part}".strip()]
         if row.step is not None:
             parts.append(f"{row.step} of {row.total}")
-        if row.left:
-            parts.append(f"{span(row.left)} left")
+        if row.seconds_left:
+            parts.append(f"{span(row.seconds_left)} left")
         if row.state == "stalled":
             parts.append(f"no event for {span(row.silent)}{' since it is watched' if self._clocks_differ else ''}")
         return " · ".join(part for part in parts if part)
@@ -89,11 +89,11 @@ class RunDescription:
             stages.add_row(Text(glyph, self.colours[tint]), Text(stage.name), duration, result)
         return stages
 
-    def _duration(self, stage: Stage) -> float | None:
+    def _duration(self, stage: StageRecord) -> float | None:
         """Seconds, of a running stage until now; None if its process was killed."""
         if stage.state != "running":
             return stage.seconds
-        if self.row.state not in ("running", "stalled") or stage.started > self.now + AHEAD:
+        if self.row.state not in ("running", "stalled") or stage.started > self.now + CLOCK_TOLERANCE_SECONDS:
             return None
         return (stage.seconds or 0.0) + max(self.now - stage.started, 0.0)
 

@@ -12,13 +12,13 @@ from nsad_cli.dashboard.live.run_status import RunRow, accuracies
 from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
-    from nsad_cli.dashboard.live.run_files import Stage
+    from nsad_cli.dashboard.live.run_files import StageRecord
 
 SHOWN = ("sc", "asc")
 """Rules whose accuracy is shown beside greedy's."""
 
 
-def outcome(stage: Stage) -> list[str]:
+def outcome(stage: StageRecord) -> list[str]:
     """What a stage came to, in a few lines; empty where it says nothing."""
     if stage.state != "finished":
         return [stage.error] if stage.error else []
@@ -87,7 +87,7 @@ def next_steps(row: RunRow) -> list[str]:
     return [f'nsad solve "…" --run {row.name}', "4 takes its votes apart"]
 
 
-def _command(stages: Sequence[Stage], whole: str, name: str) -> str:
+def _command(stages: Sequence[StageRecord], whole: str, name: str) -> str:
     """The command that goes on with the stage started last."""
     last = max(stages, key=lambda stage: stage.started, default=None)
     if last is None or last.name == EVAL_BEFORE.name:

@@ -63,7 +63,7 @@ def run_cells(row: RunRow, context: DashboardContext, overlaid: Sequence[str], t
         state_text(row, tints),
         row.stage,
         _progress(row),
-        span(row.left) if row.left is not None else "",
+        span(row.seconds_left) if row.seconds_left is not None else "",
         f"{figure.text} {figure.kind}" if figure else "",
     ]
 
@@ -95,7 +95,7 @@ def runs_data(rows: Sequence[RunRow]) -> Data:
                 row.part,
                 row.step,
                 row.total,
-                None if row.left is None else round(row.left, 1),
+                None if row.seconds_left is None else round(row.seconds_left, 1),
                 f"{row.figure.kind} {row.figure.of}" if row.figure else None,
                 row.figure.value if row.figure else None,
                 row.why,

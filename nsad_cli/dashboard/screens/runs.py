@@ -182,13 +182,13 @@ class RunsView(View):
 
     def action_show_all(self) -> None:
         """Give the filter up."""
-        self.query_one(FilterBox).action_give_up()
+        self.query_one(FilterBox).action_clear()
 
     @on(Input.Changed)
     def _typed(self) -> None:
         self._list()
 
-    @on(FilterBox.Left)
+    @on(FilterBox.Closed)
     def _left(self) -> None:
         self.query_one(RowList).focus()
 

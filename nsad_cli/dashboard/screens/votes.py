@@ -45,51 +45,21 @@ class VotesView(View):
         Binding("f", "queue(1)", "Queue", tooltip="The next queue: rules disagree, gold loses, near, no answer"),
         Binding("F", "queue(-1)", "Queue before", show=False),
         Binding("slash", "search", "Find", key_display="/", tooltip="Search in questions and chains"),
-        Binding(
-            "space", "what_if('toggle_chain')", "Drop", tooltip="What if: leave this chain out, or take it back in"
-        ),
-        Binding(
-            "m", "what_if('flip')", "Flip", tooltip="What if: leave out the smallest set that makes another answer win"
-        ),
+        Binding("space", "what_if('toggle_chain')", "Drop",
+                tooltip="What if: leave this chain out, or take it back in"),
+        Binding("m", "what_if('flip')", "Flip",
+                tooltip="What if: leave out the smallest set that makes another answer win"),
         Binding("r", "what_if('reset')", "Reset", tooltip="Assume nothing: all chains, weights as they are"),
-        Binding(
-            "o",
-            "what_if('only_this_answer')",
-            "Only",
-            show=False,
-            tooltip="What if: only the chains with this chain's answer",
-        ),
-        Binding(
-            "left_square_bracket",
-            "what_if('change_count', -1)",
-            "Fewer",
-            key_display="[",
-            show=False,
-            tooltip="What if: one chain fewer had been drawn",
-        ),
-        Binding(
-            "right_square_bracket",
-            "what_if('change_count', 1)",
-            "More",
-            key_display="]",
-            show=False,
-            tooltip="What if: one chain more of those left out by [",
-        ),
-        Binding(
-            "minus",
-            "what_if('change_power', -1)",
-            "Flatter",
-            key_display="-",
-            show=False,
-            tooltip="What if: weights count less; at 0 they are counted",
-        ),
-        Binding(
-            "plus,equals_sign",
-            "what_if('change_power', 1)",
-            "Steeper",
-            show=False,
-            tooltip="What if: weights count more (an exponent)",
-        ),
+        Binding("o", "what_if('only_this_answer')", "Only", show=False,
+                tooltip="What if: only the chains with this chain's answer"),
+        Binding("left_square_bracket", "what_if('change_count', -1)", "Fewer", key_display="[", show=False,
+                tooltip="What if: one chain fewer had been drawn"),
+        Binding("right_square_bracket", "what_if('change_count', 1)", "More", key_display="]", show=False,
+                tooltip="What if: one chain more of those left out by ["),
+        Binding("minus", "what_if('change_power', -1)", "Flatter", key_display="-", show=False,
+                tooltip="What if: weights count less; at 0 they are counted"),
+        Binding("plus,equals_sign", "what_if('change_power', 1)", "Steeper", show=False,
+                tooltip="What if: weights count more (an exponent)"),
         Binding("w", "what_if('next_ranker')", "Weights", show=False, tooltip="What if: another ranker's weights"),
         Binding("v", "rule", "Rule", show=False, tooltip="Another rule decides: margins, queues, weights"),
         Binding("c", "compare", "Compare", show=False, tooltip="Compare with another run, set or ranker; again: stop"),
@@ -98,7 +68,7 @@ class VotesView(View):
         Binding("p", "step(-1)", "Previous", show=False, tooltip="The problem before"),
         Binding("l", "latex", "LaTeX", show=False, tooltip="Formulas as they look, or as they were written with marks"),
         Binding("escape", "back", "Back", show=False, tooltip="Back: from the text to the chains to the list"),
-    ]
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.dashboard.live.votes_reader import Side, sides
+from nsad_cli.dashboard.live.votes_reader import ComparisonSide, list_sides
 from nsad_cli.dashboard.widgets.chooser import Chooser
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ class ChainChoices:
             context = self.screen.context
             self.screen.run_in_background(
                 "sides",
-                lambda: iter([sides(comparable_runs(context), here)]),
+                lambda: iter([list_sides(comparable_runs(context), here)]),
                 self._choose_side,
                 self.presenter.report,
             )
 
-    def _choose_side(self, found: list[Side]) -> None:
+    def _choose_side(self, found: list[ComparisonSide]) -> None:
         if not found:
             self.screen.notify("there are no other chains: no other run, set or ranker")
             return
@@ -65,7 +65,7 @@ class ChainChoices:
 
         self.screen.app.push_screen(Chooser("Compare with which chains?", [side.title for side in found]), apply)
 
-    def _compare(self, side: Side | None) -> None:
+    def _compare(self, side: ComparisonSide | None) -> None:
         self.screen.cancel_background("pairs")
         self.presenter.state.problem_list.compare(side)
         self.follower.read_pairs()

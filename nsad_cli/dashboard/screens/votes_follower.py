@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from nsad_cli.dashboard.live.votes_reader import Opened, Pairs, Part, read_pairs, read_votes, signature
+from nsad_cli.dashboard.live.votes_reader import OpenedStore, Pairs, VotesPart, read_pairs, read_votes, signature
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.screens.base import View
@@ -91,15 +91,15 @@ class VotesFollower:
 
         self.screen.run_in_background("pairs", lambda: read_pairs(here, there, rules), found.update, end)
 
-    def _add_votes(self, found: Opened | Part) -> None:
+    def _add_votes(self, found: OpenedStore | VotesPart) -> None:
         problem_list = self.presenter.state.problem_list
-        if isinstance(found, Opened):
+        if isinstance(found, OpenedStore):
             problem_list.open(found)
         else:
-            problem_list.outcomes.update(found.outcomes)
+            problem_list.results.update(found.results)
         if problem_list.problems:
             self.screen.show_empty(None)
-        if isinstance(found, Opened) or time.monotonic() >= self.presenter.updated + REDRAW_SECONDS:
+        if isinstance(found, OpenedStore) or time.monotonic() >= self.presenter.updated + REDRAW_SECONDS:
             self.presenter.update_list()
 
     def _end_votes(self, error: NsadError | None) -> None:

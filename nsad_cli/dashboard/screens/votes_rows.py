@@ -62,10 +62,10 @@ def _voted(problem_list: ProblemList, width: int, colours: dict[str, str]) -> tu
     def row(index: int) -> list[Cell]:
         problem = problem_list.rows[index]
         decided = problem_list.won(problem.id)
-        if problem.id in problem_list.outcomes:
+        if problem.id in problem_list.results:
             cells: list[Cell] = [_won(problem_list.won(problem.id, name), colours) for name in names]
             cells[names.index(problem_list.rule)] = _decided(
-                problem_list.outcomes[problem.id], problem_list.rule, colours
+                problem_list.results[problem.id], problem_list.rule, colours
             )
         else:
             cells = [Text("…", colours["dim"])] * len(names)
@@ -98,7 +98,7 @@ def judged(right: bool | None, colours: dict[str, str]) -> str:
 
 def chain_rows(open_problem: OpenProblem, rule: str, colours: dict[str, str]) -> Row:
     """What gives a chain's row: ▸ voted for the winner, ⊘ is left out."""
-    held, left = open_problem.standing(rule), open_problem.left
+    held, left = open_problem.rule_result(rule), open_problem.left
     weights = held.weights if held else {}
     winning = set(held.ballot.votes[0].chains) if held and held.ballot.votes else set()
 
@@ -124,8 +124,8 @@ def status_text(
 ) -> Text:
     """What is looked at, what it is compared with, and what is assumed; a line each."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    if reading and len(problem_list.outcomes) < len(problem_list.problems):
-        text.append(f"reading {len(problem_list.outcomes):,} of {len(problem_list.problems):,} · ", colours["dim"])
+    if reading and len(problem_list.results) < len(problem_list.problems):
+        text.append(f"reading {len(problem_list.results):,} of {len(problem_list.problems):,} · ", colours["dim"])
     text.append(f"{problem_list.queue}: {len(problem_list.rows):,}", "bold")
     text.append(f" ({problem_list.queue_means})" if problem_list.queue != "all" else "")
     text.append(f" · {problem_list.rule} decides")
@@ -139,12 +139,12 @@ def status_text(
         said = ", ".join(
             f"{name} {problem_list.counts[name]:,}" for name in ("fixed", "broke", "both-right", "both-wrong")
         )
-        here, there = problem_list.stood_in()
-        stood_in = f"sc for {problem_list.rule} of {here:,} here, {there:,} there" if here or there else ""
+        here, there = problem_list.replaced_rules()
+        replaced_rules = f"sc for {problem_list.rule} of {here:,} here, {there:,} there" if here or there else ""
         parts = [
             f"there: {said}",
             problem_list.against() or "reading",
-            stood_in,
+            replaced_rules,
             one_line(problem_list.other.title),
             "c stops",
         ]
@@ -158,7 +158,7 @@ def status_text(
 
 def chain_data(open_problem: OpenProblem, rule: str) -> Data:
     """The open problem's chains."""
-    held, left = open_problem.standing(rule), open_problem.left
+    held, left = open_problem.rule_result(rule), open_problem.left
     weights = held.weights if held else {}
     columns = ("problem", "chain", "answer", "class", "right", "weight", "logprob", "tokens", "left_in", "text")
     rows: list[Sequence[object]] = [
@@ -192,7 +192,7 @@ def problem_data(problem_list: ProblemList) -> Data:
 
 
 def _problem_data(problem_list: ProblemList, problem: Problem) -> list[object]:
-    found = problem_list.outcomes.get(problem.id)
+    found = problem_list.results.get(problem.id)
     row: list[object] = [problem.id, problem.question, problem.answer, found.chains if found else None]
     for rule in problem_list.rules:
         won = problem_list.won(problem.id, rule)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.widgets import Input
 
-from nsad_cli.dashboard.live.votes_reader import read_hits
+from nsad_cli.dashboard.live.votes_reader import find_matches
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.screens.base import View
@@ -43,7 +43,7 @@ class ProblemSearch:
             return
         self.screen.remove_class("-searching")
         problem_list.search, problem_list.hits = text, set()
-        self.screen.run_in_background("search", lambda: read_hits(here, text), self._take_hits, self._finish)
+        self.screen.run_in_background("search", lambda: find_matches(here, text), self._take_hits, self._finish)
         self.presenter.panes.go("list")
         self.presenter.draw_status()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.dashboard.live.votes_reader import Opened, Pairs, Side
+from nsad_cli.dashboard.live.votes_reader import ComparisonSide, OpenedStore, Pairs
 from nsad_cli.errors import UsageError
 from nsad_cli.voting.bar_chart import one_line
 from nsad_cli.voting.chain_sets import ChainSet, chains_of_problem, open_store
@@ -43,24 +43,24 @@ class ProblemList:
         self.problems: list[Problem] = []
         self.places: dict[str, int] = {}
         """Each problem's number, from 1."""
-        self.outcomes: dict[str, ProblemResult] = {}
+        self.results: dict[str, ProblemResult] = {}
         self.rule = "sc"
         self.queue = "all"
         self.search, self.hits = "", set[str]()
-        self.other: Side | None = None
+        self.other: ComparisonSide | None = None
         self.pairs: Pairs = {}
         """Of a comparison: each problem's votes on both sides."""
         self.rows: list[Problem] = []
         self.counts: dict[str, int] = {}
         """Of a comparison: how many problems became what."""
 
-    def open(self, found: Opened) -> None:
+    def open(self, found: OpenedStore) -> None:
         """Take what was read; a queue, a search and a comparison stay."""
         first = self.chosen is None or found.chosen is None or found.chosen.key != self.chosen.key
         self.sets, self.chosen, self.ranker, self.problems = found.sets, found.chosen, found.ranker, found.problems
         self.places = {problem.id: place for place, problem in enumerate(self.problems, 1)}
         if first:
-            self.outcomes = {}
+            self.results = {}
             self.rule = "asc" if found.ranker else "sc"
         self.arrange()
 
@@ -85,7 +85,7 @@ class ProblemList:
         self.queue = names[(names.index(self.queue) + by) % len(names)]
         self.arrange()
 
-    def compare(self, side: Side | None) -> None:
+    def compare(self, side: ComparisonSide | None) -> None:
         """Begin or end a comparison."""
         self.other, self.pairs, self.queue = side, {}, "all"
         self.arrange()
@@ -98,7 +98,7 @@ class ProblemList:
             rows = [item for item in rows if self.queue in ("all", self.became(item.id))]
         elif self.queue != "all":
             by_id = {item.id: item for item in rows}
-            known = [self.outcomes[item.id] for item in rows if item.id in self.outcomes]
+            known = [self.results[item.id] for item in rows if item.id in self.results]
             queue = next(queue for queue in PROBLEM_FILTERS if queue.name == self.queue)
             rows = [by_id[item.problem_id] for item in matching_problems(queue, known, self.rule)]
         self.rows = rows
@@ -106,20 +106,20 @@ class ProblemList:
 
     def won(self, problem_id: str, rule: str | None = None) -> Winner | None:
         """A rule's winner, without a rule that of the one that decides; None where it is not known (yet)."""
-        found = self.outcomes.get(problem_id)
+        found = self.results.get(problem_id)
         return None if found is None else found.winners.get(rule) if rule else found.winner_by(self.rule)
 
     @property
-    def here(self) -> Side | None:
+    def here(self) -> ComparisonSide | None:
         """What is looked at, as a side of a comparison."""
-        return Side(self.run, self.path, self.chosen, self.ranker) if self.chosen else None
+        return ComparisonSide(self.run, self.path, self.chosen, self.ranker) if self.chosen else None
 
     def became(self, problem_id: str) -> str:
         """What became of a problem between the sides."""
         here, there = self.pairs[problem_id]
         return transition(here.winner_by(self.rule), there.winner_by(self.rule))
 
-    def stood_in(self) -> tuple[int, int]:
+    def replaced_rules(self) -> tuple[int, int]:
         """Of how many problems `sc` stands in for the rule that decides, here and on the other side."""
         here, there = zip(*self.pairs.values(), strict=True) if self.pairs else ((), ())
         return sum(self.rule not in item.winners for item in here), sum(self.rule not in item.winners for item in there)
@@ -208,18 +208,18 @@ class OpenProblem:
         """Indices of the chains that are left."""
         return {chain.index for chain in self._kept()}
 
-    def fewer(self, by: int) -> None:
+    def change_count(self, by: int) -> None:
         """As if so many fewer chains had been drawn (below 0: more again)."""
         many = len(self.chains[: self.compared])
         first = min(max((self.what_if.first or many) - by, 1), many)
         self.assume(first=None if first == many else first)
 
-    def steeper(self, by: int) -> None:
+    def change_power(self, by: int) -> None:
         """Weights count so many of POWERS more (below 0: less)."""
         place = POWERS.index(self.what_if.power) + by
         self.assume(power=POWERS[min(max(place, 0), len(POWERS) - 1)])
 
-    def standing(self, rule: str) -> RuleResult | None:
+    def rule_result(self, rule: str) -> RuleResult | None:
         """A rule's vote, or that of `sc` where it cannot be held."""
         found = self.found.get(rule)
         found = found if isinstance(found, RuleResult) else self.found.get("sc")

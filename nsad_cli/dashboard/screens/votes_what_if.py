@@ -60,7 +60,7 @@ class WhatIfKeys:
 
     def flip(self) -> None:
         """Leave out the smallest set of chains that makes another answer win by the deciding rule."""
-        result = self._problem.standing(self.presenter.state.problem_list.rule)
+        result = self._problem.rule_result(self.presenter.state.problem_list.rule)
         if result is None or self._chain is None:
             return
         if isinstance(result.flip, str):
@@ -72,13 +72,13 @@ class WhatIfKeys:
     def change_count(self, by: int) -> None:
         """Count one chain more or fewer, as if that many had been sampled."""
         if self._chain is not None:
-            self._problem.fewer(-by)
+            self._problem.change_count(-by)
             self.presenter.redraw_problem()
 
     def change_power(self, by: int) -> None:
         """Raise the weights to the next larger or smaller exponent."""
         if self._chain is not None:
-            self._problem.steeper(by)
+            self._problem.change_power(by)
             self.presenter.redraw_problem()
 
     def next_ranker(self) -> None:

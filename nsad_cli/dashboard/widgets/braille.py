@@ -11,13 +11,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nsad_cli.dashboard.live.series import Columns, Floats
+    from nsad_cli.dashboard.live.series import CurveColumns, Floats
 
 BLANK = 0x2800
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.uint32)
 
 
-def spans(columns: Columns, scale: tuple[float, float], height: int, *, log: bool = False) -> tuple[Floats, Floats]:
+def column_spans(
+    columns: CurveColumns, scale: tuple[float, float], height: int, *, log: bool = False
+) -> tuple[Floats, Floats]:
     """The highest and the lowest dot of a curve in each column [c], counted from the top; NaN where there is none.
 
     scale: the values at the lower and the upper edge. Columns without a point are crossed by the line between their
@@ -50,7 +52,7 @@ def spans(columns: Columns, scale: tuple[float, float], height: int, *, log: boo
     return upper, lower
 
 
-def cells(upper: Floats, lower: Floats, rows: int) -> NDArray[np.uint32]:
+def braille_cells(upper: Floats, lower: Floats, rows: int) -> NDArray[np.uint32]:
     """Characters [rows, c/2] whose dots fill each dot column from `upper` to `lower`; 0 where there are none."""
     first, last = (np.clip(np.rint(np.nan_to_num(edge, nan=-9)), -9, 4 * rows) for edge in (upper, lower))
     place = np.arange(4 * rows)[:, None]

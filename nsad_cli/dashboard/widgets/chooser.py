@@ -29,18 +29,18 @@ class Chooser(ModalScreen[int | None]):
 
     def __init__(self, title: str, choices: Sequence[str], cursor: int = 0) -> None:
         super().__init__()
-        self.head, self.choices, self.first = title, choices, cursor
+        self.title, self.choices, self.initial = title, choices, cursor
 
     def compose(self) -> ComposeResult:
         """The list."""
         with Vertical(id="choices"):
-            yield Static(f"{self.head} (Enter chooses, Escape closes)", markup=False)
+            yield Static(f"{self.title} (Enter chooses, Escape closes)", markup=False)
             yield RowList([Column("")])
 
     def on_mount(self) -> None:
         """Show the choices."""
         rows = self.query_one(RowList)
-        rows.show(len(self.choices), lambda index: (escape_controls(self.choices[index]),), cursor=self.first)
+        rows.show(len(self.choices), lambda index: (escape_controls(self.choices[index]),), cursor=self.initial)
         rows.focus()
 
     def on_row_list_chosen(self, event: RowList.Chosen) -> None:

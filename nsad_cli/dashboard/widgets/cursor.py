@@ -8,20 +8,20 @@ if TYPE_CHECKING:
     from nsad_cli.dashboard.live.series import Series
 
 
-def snapped(series: Series, step: float) -> float:
+def snap_to_point(series: Series, step: float) -> float:
     """The nearest step at which something was told; the step itself where nothing was."""
     place = series.nearest(step)
     return step if place is None else float(series.steps[place])
 
 
-def moved(series: Series, cursor: float | None, by: int, bounds: tuple[float, float], columns: int) -> float:
+def move_by_columns(series: Series, cursor: float | None, by: int, bounds: tuple[float, float], columns: int) -> float:
     """A column to a side, or a step where they are farther apart; the newest in sight where none was.
 
     The series has a point at least.
     """
     first, last = bounds
     if cursor is None or not first <= cursor <= last:
-        return snapped(series, last)
+        return snap_to_point(series, last)
     place = series.nearest(cursor) or 0
     stride = max(1, round(len(series.between(first, last)) / columns))
     return float(series.steps[max(0, min(place + by * stride, len(series) - 1))])

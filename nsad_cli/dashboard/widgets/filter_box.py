@@ -18,11 +18,11 @@ class FilterBox(Input):
     FilterBox.-shown { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "give_up", "Show all"),
-        Binding("enter,up,down", "leave", "Back to the list", show=False),
+        Binding("escape", "clear", "Show all"),
+        Binding("enter,up,down", "close", "Back to the list", show=False),
     ]
 
-    class Left(Message):
+    class Closed(Message):
         """The list is to have the focus again."""
 
     def open(self) -> None:
@@ -30,15 +30,15 @@ class FilterBox(Input):
         self.add_class("-shown")
         self.focus()
 
-    def action_give_up(self) -> None:
+    def action_clear(self) -> None:
         """Clear and hide it."""
         self.value = ""
-        self.action_leave()
+        self.action_close()
 
-    def action_leave(self) -> None:
+    def action_close(self) -> None:
         """Back to the list; what is typed stays in force, and in sight."""
         self.set_class(bool(self.value), "-shown")
-        self.post_message(self.Left())
+        self.post_message(self.Closed())
 
     def matches(self, *texts: str) -> bool:
         """Whether every word typed occurs in one of the texts."""

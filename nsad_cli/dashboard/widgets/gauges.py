@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
-TALL = 3
+CHART_LINES = 3
 """Lines of a chart below its heading; where there is no room for it, it is one line high and beside it."""
 
 
@@ -28,12 +28,12 @@ class Gauge:
     name: str
     unit: str
     values: np.ndarray
-    places: np.ndarray | None = None
+    positions: np.ndarray | None = None
     top: float | None = None
-    whole: float | None = None
+    total: float | None = None
 
     @property
-    def told(self) -> bool:
+    def has_values(self) -> bool:
         """Whether there is any value."""
         return bool(np.isfinite(self.values).any())
 
@@ -41,7 +41,7 @@ class Gauge:
     def now(self) -> str:
         """The last value."""
         text = self._text(float(self.values[-1]) if self.values.size else float("nan"))
-        return f"{text} {self.unit}" if self.whole is None else f"{text} of {self._text(self.whole)} {self.unit}"
+        return f"{text} {self.unit}" if self.total is None else f"{text} of {self._text(self.total)} {self.unit}"
 
     @property
     def peak(self) -> str:
@@ -53,9 +53,9 @@ class Gauge:
 
     def bars(self, width: int, height: int) -> list[str]:
         """The values as bars, `height` lines of `width` cells; each column is a mean, or a gap where there is none."""
-        columns = _columns(self.values, self.places, width)
-        full = self.top or self.whole or float(np.nanmax(self.values)) or 1.0
-        eighths = np.where(np.isfinite(columns), np.clip(np.ceil(columns / full * height * 8), 1, height * 8), 0)
+        columns = _columns(self.values, self.positions, width)
+        full_scale = self.top or self.total or float(np.nanmax(self.values)) or 1.0
+        eighths = np.where(np.isfinite(columns), np.clip(np.ceil(columns / full_scale * height * 8), 1, height * 8), 0)
         lines = []
         for line in reversed(range(height)):
             part = np.clip(eighths - line * 8, 0, 8).astype(int)
@@ -63,24 +63,24 @@ class Gauge:
         return lines
 
 
-def _columns(values: np.ndarray, places: np.ndarray | None, width: int) -> np.ndarray:
+def _columns(values: np.ndarray, positions: np.ndarray | None, width: int) -> np.ndarray:
     """The mean of the values that fall into each column, nan where none does."""
-    if places is None and values.size <= width:
+    if positions is None and values.size <= width:
         return values[np.arange(width) * values.size // width] if values.size else np.full(width, np.nan)
-    there = np.isfinite(values)
-    if places is None:
+    finite = np.isfinite(values)
+    if positions is None:
         firsts = np.arange(width) * values.size // width
-        counts = np.add.reduceat(there, firsts, dtype=np.int64)
-        sums = np.add.reduceat(values if there.all() else np.where(there, values, 0.0), firsts)
+        counts = np.add.reduceat(finite, firsts, dtype=np.int64)
+        sums = np.add.reduceat(values if finite.all() else np.where(finite, values, 0.0), firsts)
     else:
-        there &= (places >= 0) & (places <= 1)
-        columns = np.minimum((places[there] * width).astype(int), width - 1)
+        finite &= (positions >= 0) & (positions <= 1)
+        columns = np.minimum((positions[finite] * width).astype(int), width - 1)
         counts = np.bincount(columns, minlength=width)
-        sums = np.bincount(columns, weights=values[there], minlength=width)
+        sums = np.bincount(columns, weights=values[finite], minlength=width)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def draw(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) -> Text:
+def draw_gauges(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) -> Text:
     """The gauges below each other in that room: with charts, else a line each, else a line for each GPU."""
     groups: dict[str, list[Gauge]] = {}
     for gauge in gauges:
@@ -95,28 +95,30 @@ def draw(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) 
             continue
         text.append(f"{group}\n" if group else "", "bold")
         for gauge in members:
-            if not gauge.told:
+            if not gauge.has_values:
                 text.append(f"{gauge.name:<8}").append("– (the device does not tell)\n", dim)
-            elif room >= TALL:
+            elif room >= CHART_LINES:
                 text.append(f"{gauge.name:<8}").append(gauge.now, "bold").append(f"  peak {gauge.peak}\n", dim)
-                for line in gauge.bars(width, TALL):
+                for line in gauge.bars(width, CHART_LINES):
                     text.append(f"{line}\n", tint)
-                text.append("\n" * (room > TALL))
+                text.append("\n" * (room > CHART_LINES))
             else:
-                said = [item for item in gauges if item.told and not (tight and item.group)]
-                now, peak = max(len(item.now) for item in said) + 1, max(len(item.peak) for item in said)
+                shown = [item for item in gauges if item.has_values and not (tight and item.group)]
+                now, peak = max(len(item.now) for item in shown) + 1, max(len(item.peak) for item in shown)
                 text.append(f"{gauge.name:<8}").append(f"{gauge.now:<{now}}", "bold")
                 text.append(gauge.bars(max(width - 14 - now - peak, 1), 1)[0], tint)
                 text.append(f" peak {gauge.peak:>{peak}}\n", dim)
     return text
 
 
-def _one_line(text: Text, group: str, members: Sequence[Gauge], every: Sequence[Gauge], width: int, tint: str) -> None:
+def _one_line(
+    text: Text, group: str, members: Sequence[Gauge], all_gauges: Sequence[Gauge], width: int, tint: str
+) -> None:
     """A GPU's values beside each other, as wide as every GPU's, and its first gauge as bars in what is left."""
-    told = "  ".join(
-        gauge.now.rjust(max(len(other.now) for other in every if other.group and other.name == gauge.name))
+    has_values = "  ".join(
+        gauge.now.rjust(max(len(other.now) for other in all_gauges if other.group and other.name == gauge.name))
         for gauge in members
     )
-    text.append(f"{' '.join(group.split()[:2]):<8}").append(f"{told} ", "bold")
-    left = width - 9 - len(told)
-    text.append(members[0].bars(left, 1)[0] if members[0].told and left > 3 else "", tint).append("\n")
+    text.append(f"{' '.join(group.split()[:2]):<8}").append(f"{has_values} ", "bold")
+    left = width - 9 - len(has_values)
+    text.append(members[0].bars(left, 1)[0] if members[0].has_values and left > 3 else "", tint).append("\n")

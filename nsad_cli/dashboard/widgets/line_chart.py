@@ -11,10 +11,10 @@ from rich.style import Style
 from textual.strip import Strip
 
 from nsad_cli.dashboard.axis_ticks import labels, log_ticks, ticks
-from nsad_cli.dashboard.live.event_log import LARGEST
-from nsad_cli.dashboard.live.series import Columns, Series, decimate
+from nsad_cli.dashboard.live.event_log import MAX_NUMBER
+from nsad_cli.dashboard.live.series import CurveColumns, Series, decimate
 from nsad_cli.dashboard.themes import tints
-from nsad_cli.dashboard.widgets.braille import BLANK, cells, spans
+from nsad_cli.dashboard.widgets.braille import BLANK, braille_cells, column_spans
 from nsad_cli.dashboard.widgets.step_plot import StepPlot, segments
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-GLYPHS_PER_LINE = 4
+GLYPHS_PER_CURVE = 4
 """How often a line shows its glyph, so that it is known without its colour."""
 
 
@@ -36,7 +36,7 @@ class Curve:
     colour: str
     marked: bool = False
     """Whether each point is measured on its own and shows its glyph (the held-out loss)."""
-    behind: Series | None = None
+    background: Series | None = None
     """The curve itself, dim, where the line is its average."""
 
 
@@ -55,8 +55,8 @@ class Chart(StepPlot):
         """Every line."""
         decimated = self._decimated()
         scale = self._scale([found for parts in decimated for found in parts])
-        most = max(self.rows // 4, 2)
-        values = log_ticks(*scale, most) if self.logarithmic else ticks(*scale, most)
+        max_ticks = max(self.rows // 4, 2)
+        values = log_ticks(*scale, max_ticks) if self.logarithmic else ticks(*scale, max_ticks)
         names = labels(values, logarithmic=self.logarithmic)
         width = max(4, *(len(name) for name in names)) + 1
         if width != self.label_width:  # the labels leave more room, or less
@@ -64,19 +64,19 @@ class Chart(StepPlot):
             decimated = self._decimated()
         return self._lines(decimated, scale, dict(zip(values, names, strict=True)))
 
-    def _decimated(self) -> list[list[Columns]]:
+    def _decimated(self) -> list[list[CurveColumns]]:
         """Each curve's columns: what lies behind first, the line last."""
-        first, last = self.sight.bounds
+        first, last = self.viewport.bounds
         return [
             [
                 decimate(series, first, last, 2 * self.columns, positive=self.logarithmic)
-                for series in (curve.behind, curve.series)
+                for series in (curve.background, curve.series)
                 if series is not None
             ]
             for curve in self.curves
         ]
 
-    def _scale(self, found: Sequence[Columns]) -> tuple[float, float]:
+    def _scale(self, found: Sequence[CurveColumns]) -> tuple[float, float]:
         """The lowest and highest value in sight, a little apart."""
         lows = np.concatenate([columns.low for columns in found]) if found else np.empty(0)
         highs = np.concatenate([columns.high for columns in found]) if found else np.empty(0)
@@ -85,9 +85,9 @@ class Chart(StepPlot):
         low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
         if self.logarithmic:
             return (low, high) if high > low * 1.01 else (low / 1.5, high * 1.5)
-        apart = high - low > max(1e-9 * max(abs(high), abs(low)), 1 / LARGEST)
-        spare = (high - low) * 0.02 if apart else max(abs(high) * 0.1, 1e-6)
-        return (low - spare if low < 0 or low - spare > 0 else 0.0), high + spare
+        distinct = high - low > max(1e-9 * max(abs(high), abs(low)), 1 / MAX_NUMBER)
+        margin = (high - low) * 0.02 if distinct else max(abs(high) * 0.1, 1e-6)
+        return (low - margin if low < 0 or low - margin > 0 else 0.0), high + margin
 
     def _row(self, value: float, scale: tuple[float, float]) -> int:
         bottom, top = np.log10(scale) if self.logarithmic else scale
@@ -97,27 +97,27 @@ class Chart(StepPlot):
     # --- the picture ----------------------------------------------------------------------------------------------
 
     def _lines(
-        self, decimated: list[list[Columns]], scale: tuple[float, float], names: dict[float, str]
+        self, decimated: list[list[CurveColumns]], scale: tuple[float, float], names: dict[float, str]
     ) -> list[Strip]:
-        tint = tints(self.app)
+        colours = tints(self.app)
         codes = np.full((self.rows, self.columns), ord(" "), np.uint32)
         styles = np.zeros((self.rows, self.columns), np.intp)
-        table = [self.ink(tint["dim"], 0.6)]
+        table = [self.ink(colours["dim"], 0.6)]
         rows = {self._row(value, scale): name for value, name in names.items()}
         codes[list(rows), :] = ord("┈")
         self._draw_broken(decimated, codes, styles, table)
         for curve, parts in zip(self.curves, decimated, strict=True):
             if len(parts) > 1:
                 self._draw(parts[0], scale, codes, styles, table, self.ink(curve.colour, 0.65))
-        behind = len(table)
-        signs: list[tuple[int, int, str, int]] = []
+        background = len(table)
+        glyph_positions: list[tuple[int, int, str, int]] = []
         for order, (curve, parts) in enumerate(zip(self.curves, decimated, strict=True)):
-            self._draw(parts[-1], scale, codes, styles, table, self.ink(curve.colour), over=behind)
-            signs += self._signs(order, parts[-1], scale, len(table) - 1)
-        for row, column, glyph, style in signs:
+            self._draw(parts[-1], scale, codes, styles, table, self.ink(curve.colour), over=background)
+            glyph_positions += self._glyph_positions(order, parts[-1], scale, len(table) - 1)
+        for row, column, glyph, style in glyph_positions:
             codes[row, column], styles[row, column] = ord(glyph), style
         self._draw_cursor(codes, styles, table)
-        label = self.ink(tint["dim"])
+        label = self.ink(colours["dim"])
         lines = [
             [Segment(f"{rows.get(y, ''):>{self.label_width - 1}} ", label), *segments(codes[y], styles[y], table)]
             for y in range(self.rows)
@@ -126,7 +126,7 @@ class Chart(StepPlot):
 
     def _draw(
         self,
-        columns: Columns,
+        columns: CurveColumns,
         scale: tuple[float, float],
         codes: NDArray[np.uint32],
         styles: NDArray[np.intp],
@@ -136,7 +136,7 @@ class Chart(StepPlot):
         over: int = 0,
     ) -> None:
         """Add a line's dots to those that are there; what has a style below `over` lies behind and gives way."""
-        dots = cells(*spans(columns, scale, self.rows * 4, log=self.logarithmic), self.rows)
+        dots = braille_cells(*column_spans(columns, scale, self.rows * 4, log=self.logarithmic), self.rows)
         drawn = dots > 0
         shared = drawn & (codes > BLANK) & (styles >= over)
         codes[drawn] = np.where(shared, codes | dots, dots)[drawn]
@@ -145,18 +145,18 @@ class Chart(StepPlot):
 
     def _draw_broken(
         self,
-        decimated: list[list[Columns]],
+        decimated: list[list[CurveColumns]],
         codes: NDArray[np.uint32],
         styles: NDArray[np.intp],
         table: list[Style],
     ) -> None:
         """A × at the lower edge where a value is not finite (on a logarithmic axis: not above 0)."""
-        places = [int(place) // 2 for parts in decimated for place in np.flatnonzero(parts[-1].broken)]
+        places = [int(place) // 2 for parts in decimated for place in np.flatnonzero(parts[-1].nonfinite)]
         codes[-1, places], styles[-1, places] = ord("×"), len(table)
         table.append(self.ink(tints(self.app)["warning"]))
 
-    def _signs(
-        self, order: int, columns: Columns, scale: tuple[float, float], style: int
+    def _glyph_positions(
+        self, order: int, columns: CurveColumns, scale: tuple[float, float], style: int
     ) -> list[tuple[int, int, str, int]]:
         """Where the glyph stands: at each measured point, at the line's end, and here and there on it."""
         curve, drawn = self.curves[order], np.flatnonzero(~np.isnan(columns.last))
@@ -165,7 +165,7 @@ class Chart(StepPlot):
         if curve.marked and len(drawn) <= self.columns // 2:
             places = drawn
         else:
-            shares = (np.arange(GLYPHS_PER_LINE) + (order + 1) / (len(self.curves) + 1)) / GLYPHS_PER_LINE
+            shares = (np.arange(GLYPHS_PER_CURVE) + (order + 1) / (len(self.curves) + 1)) / GLYPHS_PER_CURVE
             places = np.unique([*drawn[(shares * (len(drawn) - 1)).astype(int)], drawn[-1]])
             places = places if len(self.curves) > 1 else drawn[-1:]
         return [(self._row(float(columns.last[place]), scale), int(place) // 2, curve.glyph, style) for place in places]
@@ -174,11 +174,11 @@ class Chart(StepPlot):
         """A line through the column of the cursor's step; what it crosses stays."""
         if self.cursor is None or not 0 <= (column := self.scale.column(self.cursor)) < self.columns:
             return
-        tint = tints(self.app)
+        colours = tints(self.app)
         empty = np.isin(codes[:, column], (ord(" "), ord("┈")))
         codes[empty, column] = ord("│")
         styles[empty, column] = len(table)
-        table.append(self.ink(tint["accent"]))
+        table.append(self.ink(colours["accent"]))
         for row in np.flatnonzero(~empty):
             table.append(table[styles[row, column]] + Style(reverse=True))
             styles[row, column] = len(table) - 1

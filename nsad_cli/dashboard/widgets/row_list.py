@@ -79,7 +79,7 @@ class RowList(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.columns = tuple(columns)
         self._count = 0
-        self._row: Callable[[int], Sequence[Cell]] = lambda index: ()
+        self._cells_of: Callable[[int], Sequence[Cell]] = lambda index: ()
 
     @property
     def count(self) -> int:
@@ -88,7 +88,7 @@ class RowList(ScrollView, can_focus=True):
 
     def show(self, count: int, row: Callable[[int], Sequence[Cell]], *, cursor: int | None = None) -> None:
         """Show these rows: `row(i)` gives the cells of one, when it comes into sight."""
-        self._count, self._row = count, row
+        self._count, self._cells_of = count, row
         self.virtual_size = Size(0, count + 1)
         self.cursor = max(0, min(self.cursor if cursor is None else cursor, count - 1))
         self.refresh()
@@ -140,20 +140,20 @@ class RowList(ScrollView, can_focus=True):
         """Each column's width in that room; 0 where it is left out."""
         widths = [column.width or column.least for column in self.columns]
 
-        def over() -> int:
+        def overflow() -> int:
             """Cells for which there is no room."""
             return sum(widths) + sum(width > 0 for width in widths) - 1 - room
 
         for index, column in sorted(enumerate(self.columns), key=lambda item: -item[1].drop):
-            if column.drop and over() > 0:
+            if column.drop and overflow() > 0:
                 widths[index] = 0
         fixed = [index for index, column in enumerate(self.columns) if column.width and widths[index]]
         flexible = [index for index, column in enumerate(self.columns) if not column.width and widths[index]]
-        for giving in (fixed, flexible):
-            while giving and over() > 0 and (most := max(widths[index] for index in giving)) > 1:
-                widths[next(index for index in giving if widths[index] == most)] -= 1
+        for shrinking in (fixed, flexible):
+            while shrinking and overflow() > 0 and (most := max(widths[index] for index in shrinking)) > 1:
+                widths[next(index for index in shrinking if widths[index] == most)] -= 1
         if flexible:
-            left = sum(widths[index] for index in flexible) - min(over(), 0)
+            left = sum(widths[index] for index in flexible) - min(overflow(), 0)
             for place, index in enumerate(flexible):
                 widths[index] = left // len(flexible) + (place < left % len(flexible))
         return widths
@@ -168,7 +168,7 @@ class RowList(ScrollView, can_focus=True):
         if index >= self._count:
             return Strip.blank(width, self.rich_style)
         style = self.get_component_rich_style("row-list--cursor") if index == self.cursor else self.rich_style
-        return self._line(self._row(index), width, style)
+        return self._line(self._cells_of(index), width, style)
 
     def _line(self, cells: Sequence[Cell], width: int, style: Style) -> Strip:
         line, widths = Text(no_wrap=True, end=""), self.widths(width)

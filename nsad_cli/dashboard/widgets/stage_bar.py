@@ -30,32 +30,32 @@ class StageBar(Static):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, markup=False)
-        self._places: list[tuple[int, int, str]] = []
+        self._columns: list[tuple[int, int, str]] = []
 
-    def show(self, stages: Sequence[str], here: str, live: str | None) -> None:
+    def show(self, stages: Sequence[str], current: str, live: str | None) -> None:
         """Draw it anew; `live` is a stage that tells something at the moment."""
         labels = [f" {'▸' if stage == live else ''}{escape_controls(stage)} " for stage in stages]
-        room, at = max(self.size.width - 4, 10), list(stages).index(here)
-        first = last = at
+        width, current_index = max(self.size.width - 4, 10), list(stages).index(current)
+        first = last = current_index
         while True:
-            taken = sum(map(len, labels[first : last + 1]))
-            if last + 1 < len(labels) and taken + len(labels[last + 1]) <= room:
+            used = sum(map(len, labels[first : last + 1]))
+            if last + 1 < len(labels) and used + len(labels[last + 1]) <= width:
                 last += 1
-            elif first and taken + len(labels[first - 1]) <= room:
+            elif first and used + len(labels[first - 1]) <= width:
                 first -= 1
             else:
                 break
         text = Text("‹ " if first else "  ", no_wrap=True, overflow="ellipsis", end="")
-        self._places = []
+        self._columns = []
         for stage, label in list(zip(stages, labels, strict=True))[first : last + 1]:
             start = text.cell_len
-            text.append(label, "bold reverse" if stage == here else "")
-            self._places.append((start, text.cell_len, stage))
+            text.append(label, "bold reverse" if stage == current else "")
+            self._columns.append((start, text.cell_len, stage))
         text.append(" ›" if last + 1 < len(labels) else "")
         self.update(text)
 
     def on_click(self, event: events.Click) -> None:
         """Choose the stage under the pointer."""
-        for start, end, stage in self._places:
+        for start, end, stage in self._columns:
             if start <= event.x < end:
                 self.post_message(self.Chosen(stage))

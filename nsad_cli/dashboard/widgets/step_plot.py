@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from nsad_cli.dashboard.axis_ticks import count, ticks
+from nsad_cli.dashboard.axis_ticks import short_count, ticks
 from nsad_cli.dashboard.themes import tints
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class StepScale:
         line = [" "] * self.columns
         end = 0
         for value in ticks(first, last, max(self.columns // 10, 2)):
-            text, place = count(value), self.column(value)
+            text, place = short_count(value), self.column(value)
             start = max(place - len(text) // 2, end)
             if start + len(text) <= self.columns and value == int(value):
                 line[start : start + len(text)] = text
@@ -87,9 +87,9 @@ class StepPlot(Widget):
             super().__init__()
             self.step, self.row = step, row
 
-    def __init__(self, sight: Viewport, *, id: str | None = None) -> None:
+    def __init__(self, viewport: Viewport, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.sight = sight
+        self.viewport = viewport
         self.cursor: float | None = None
         """The step under the cursor."""
         self.label_width = 0
@@ -136,7 +136,7 @@ class StepPlot(Widget):
     @property
     def scale(self) -> StepScale:
         """The mapping of steps to columns at the present size."""
-        return StepScale(self.sight.bounds, self.columns)
+        return StepScale(self.viewport.bounds, self.columns)
 
     def axis(self) -> Strip:
         """The line of steps below the picture."""

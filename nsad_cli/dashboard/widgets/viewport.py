@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CLOSEST = 4.0
+MIN_STEPS = 4.0
 """Steps that are in sight at least."""
 
 
@@ -11,38 +11,38 @@ class Viewport:
 
     def __init__(self) -> None:
         self.extent = (0.0, 1.0)
-        self._part: tuple[float, float] | None = None
+        self._zoomed: tuple[float, float] | None = None
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The first and last step in sight."""
-        return self._part or self.extent
+        return self._zoomed or self.extent
 
     @property
-    def whole(self) -> bool:
+    def shows_all(self) -> bool:
         """Whether all steps are in sight."""
-        return self._part is None
+        return self._zoomed is None
 
     @property
-    def newest(self) -> bool:
+    def shows_latest(self) -> bool:
         """Whether the newest step is in sight."""
-        return self._part is None or self._part[1] >= self.extent[1]
+        return self._zoomed is None or self._zoomed[1] >= self.extent[1]
 
-    def grow(self, first: float, last: float) -> None:
+    def set_extent(self, first: float, last: float) -> None:
         """Take what there is now: from the first step to the last."""
         if last <= first:
             first, last = first - 0.5, last + 0.5
-        follows, self.extent = self.newest, (first, last)
-        if self._part is not None:
-            width = self._part[1] - self._part[0]
-            self._set(last - width if follows else self._part[0], width)
+        follows, self.extent = self.shows_latest, (first, last)
+        if self._zoomed is not None:
+            width = self._zoomed[1] - self._zoomed[0]
+            self._set(last - width if follows else self._zoomed[0], width)
 
     def zoom(self, factor: float, around: float | None = None) -> None:
         """Show factor times as many steps, with the step `around` where it stands; else the end, or the middle."""
         first, last = self.bounds
         if around is None or not first <= around <= last:
-            around = last if self.newest else (first + last) / 2
-        width = max((last - first) * factor, min(CLOSEST, last - first))
+            around = last if self.shows_latest else (first + last) / 2
+        width = max((last - first) * factor, min(MIN_STEPS, last - first))
         self._set(around - (around - first) * width / (last - first), width)
 
     def pan(self, share: float) -> None:
@@ -52,12 +52,12 @@ class Viewport:
 
     def show_all(self) -> None:
         """Show all steps."""
-        self._part = None
+        self._zoomed = None
 
     def _set(self, first: float, width: float) -> None:
         low, high = self.extent
         if width >= high - low:
-            self._part = None
+            self._zoomed = None
             return
         first = min(max(first, low), high - width)
-        self._part = (first, high if first + width > high - 1e-9 * width else first + width)
+        self._zoomed = (first, high if first + width > high - 1e-9 * width else first + width)

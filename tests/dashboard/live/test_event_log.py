@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard.live.event_log import TOLD_FOR, EventLog
+from nsad_cli.dashboard.live.event_log import NOTE_SECONDS, EventLog
 from nsad_cli.runs.run import Run
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def test_each_thing_that_becomes_of_a_log_is_told_in_the_right_words(tmp_path: P
         assert log.notes == [f"{path.name} {note}" for note in words]
         expected = curve(read(path), "nat", "loss") if path.exists() else before
         assert curve(log, "nat", "loss") == expected or told == GONE
-    now += TOLD_FOR
+    now += NOTE_SECONDS
     lasting = [f"{path.name} {told}" for _, told in SEQUENCES[name][-1:] if told in (GONE, GONE_SHOWN)]
     assert log.notes == lasting  # that it was read anew is no news any more
 
@@ -246,7 +246,7 @@ def test_that_a_log_was_read_anew_is_told_for_a_while(tmp_path: Path) -> None:
     for _ in range(2):  # each time anew
         replaced(path, line(step=1, loss=2.0))
         log.poll()
-        now += TOLD_FOR - 1
+        now += NOTE_SECONDS - 1
         log.poll()
         assert log.notes == [f"events.jsonl {ANEW}"]
         now += 1

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nsad_cli.dashboard.live import file_tail as module
-from nsad_cli.dashboard.live.file_tail import Tail
+from nsad_cli.dashboard.live.file_tail import FileTail
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def test_any_chopped_writing_equals_reading_it_whole(
 ) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"")
-    tail, got = Tail(path), []
+    tail, got = FileTail(path), []
     bounds = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     for start, end in itertools.pairwise(bounds):
         with path.open("ab") as file:
@@ -43,7 +43,7 @@ def test_any_chopped_writing_equals_reading_it_whole(
 def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"one\ntw")
-    tail = Tail(path)
+    tail = FileTail(path)
     assert tail.read() == [b"one"]
     assert tail.read() == []
     path.write_bytes(b"one\ntwo\n")
@@ -62,20 +62,20 @@ def test_only_new_bytes_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "FileIO", Counted)
     path = tmp_path / "log"
     path.write_bytes(b"x" * 99_999 + b"\n")
-    tail = Tail(path)
+    tail = FileTail(path)
     tail.read()
     taken.clear()
     with path.open("ab") as file:
         file.write(b"new\n")
     assert tail.read() == [b"new"]
-    assert sum(taken) == module.TRACE + 4
+    assert sum(taken) == module.COMPARED_BYTES + 4
 
 
 @pytest.mark.parametrize("how", ["cut", "replaced", "longer", "recreated"])
 def test_a_file_that_begins_anew_is_read_from_its_beginning(tmp_path: Path, how: str) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"old 1\nold 2\nhal")
-    tail = Tail(path)
+    tail = FileTail(path)
     tail.read()
     if how == "cut":
         path.write_bytes(b"new\n")
@@ -99,7 +99,7 @@ def test_a_file_that_begins_anew_is_read_from_its_beginning(tmp_path: Path, how:
 
 def test_a_file_that_cannot_be_read_is_told_and_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    tail = Tail(path)
+    tail = FileTail(path)
     assert tail.read() == []
     assert tail.note == "is not there yet"
     path.mkdir()
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_read_is_told_and_tried_again(tmp_path: Path) -> N
 
 def test_an_empty_file_that_goes_is_gone_and_its_return_begins_nothing_anew(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    tail = Tail(path)
+    tail = FileTail(path)
     told = []
     for content in (b"", None, b"one\n", b"", None):
         path.unlink() if content is None else path.write_bytes(content)
@@ -125,14 +125,14 @@ def test_an_empty_file_that_goes_is_gone_and_its_return_begins_nothing_anew(tmp_
 
 
 def test_a_line_without_end_fills_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LONGEST", 1000)
+    monkeypatch.setattr(module, "MAX_LINE_BYTES", 1000)
     path = tmp_path / "log"
     path.write_bytes(b"first\n" + b"\0" * 10_000 + b"\nlast\n")
-    tail, got = Tail(path), []
+    tail, got = FileTail(path), []
     while True:
         got += tail.read(300)
-        assert len(tail._rest) <= 1300
+        assert len(tail._partial_line) <= 1300
         if not tail.pending:
             break
     assert got == [b"first", b"last"]
-    assert tail.passed_over == 1
+    assert tail.skipped_lines == 1

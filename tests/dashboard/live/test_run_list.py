@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from nsad_cli.dashboard.live import run_files, run_list
 from nsad_cli.dashboard.live.run_files import RunFiles
 from nsad_cli.dashboard.live.run_list import RunList
-from nsad_cli.dashboard.live.run_status import PACE, RunRow
-from nsad_cli.dashboard.live.run_status import row_of as row_made_of
+from nsad_cli.dashboard.live.run_status import PACE_EVENTS, RunRow
+from nsad_cli.dashboard.live.run_status import run_row as row_made_of
 from nsad_cli.runs.run import Run, chosen_run, runs_home
 from tests.helpers.run_folders import collected, evaluated, event, make_run, make_runs, stage, steps, trained
 from tests.helpers.screens import NOW
@@ -41,7 +41,7 @@ def rows_of(home: Path, now: float = NOW) -> dict[str, RunRow]:
     return {row.name: row for row in RunList(home).refresh(now)}
 
 
-def row_of(home: Path, now: float = NOW, *, busy: bool = False) -> RunRow:
+def run_row(home: Path, now: float = NOW, *, busy: bool = False) -> RunRow:
     """The only run of a folder, while a process writes to it or not."""
     (folder,) = home.iterdir()
     if not busy:
@@ -87,7 +87,7 @@ def test_progress_and_time_left_follow_the_pace_of_the_last_steps(home: Path) ->
     row = rows_of(home)["training"]
     assert (row.step, row.total) == (12, 33)
     # 11 steps in 111 s (the measurement after the last one included); 3 s have passed since.
-    assert row.left == pytest.approx(21 * 111 / 11 - 3)
+    assert row.seconds_left == pytest.approx(21 * 111 / 11 - 3)
     assert row.silent == pytest.approx(3)
 
 
@@ -95,12 +95,12 @@ def test_a_resumed_stage_takes_no_pace_from_before_the_interruption(tmp_path: Pa
     home = tmp_path / "r"
     events = [*steps("nat", 12, 33, 10, 5000), *[event(20 - i, "nat", 12 + i, 33, loss=1) for i in (0, 10)]]
     make_run(home, "a", {"nat": stage("running", 60, 0)}, events)
-    row = row_of(home, busy=True)
+    row = run_row(home, busy=True)
     assert row.state == "running"
-    assert row.left == pytest.approx((33 - 22) * 1.0 - 10)
+    assert row.seconds_left == pytest.approx((33 - 22) * 1.0 - 10)
     (home / "a" / "events.jsonl").write_text("".join(json.dumps(item) + "\n" for item in events[:12]))
-    row = row_of(home, busy=True)
-    assert (row.state, row.step, row.left) == ("running", None, None), (
+    row = run_row(home, busy=True)
+    assert (row.state, row.step, row.seconds_left) == ("running", None, None), (
         "what an earlier go told says nothing of this one"
     )
 
@@ -112,33 +112,33 @@ def test_each_part_of_an_evaluation_has_a_pace_of_its_own(tmp_path: Path) -> Non
         *[event(40 - 10 * i, "eval", i, 50, model="nce", benchmark="b") for i in range(1, 4)],
     ]
     make_run(home, "a", {"eval": stage("running", 150, 0)}, events)
-    row = row_of(home, busy=True)
+    row = run_row(home, busy=True)
     assert (row.stage, row.part, row.step) == ("eval", "nce b", 3)
-    assert row.left == pytest.approx(47 * 10 - 10)
+    assert row.seconds_left == pytest.approx(47 * 10 - 10)
 
 
 def test_sampling_for_the_ranker_is_a_part_of_its_stage(tmp_path: Path) -> None:
     home = tmp_path / "r"
     make_run(home, "a", {**trained(), "ranker": stage("running", 90, 0)}, [event(5, "ranker-chains", 40, 256)])
-    assert (row_of(home, busy=True).stage, row_of(home, busy=True).step) == ("ranker-chains", 40)
+    assert (run_row(home, busy=True).stage, run_row(home, busy=True).step) == ("ranker-chains", 40)
 
 
 def test_an_evaluation_by_its_own_command_is_seen_though_the_manifest_has_no_stage_of_it(tmp_path: Path) -> None:
     home = tmp_path / "r"
     make_run(home, "a", trained(), [event(5, "eval", 9, 50, model="nce", benchmark="b")])
-    assert (row_of(home, busy=True).state, row_of(home, busy=True).stage) == ("running", "eval")
-    assert (row_of(home).state, row_of(home).stage) == ("finished", "nce")
+    assert (run_row(home, busy=True).state, run_row(home, busy=True).stage) == ("running", "eval")
+    assert (run_row(home).state, run_row(home).stage) == ("finished", "nce")
 
 
 def test_a_run_has_stalled_by_its_own_pace_and_never_before_two_minutes(tmp_path: Path) -> None:
     home = tmp_path / "r"
     make_run(home, "a", {"nat": stage("running", 5000, 0)}, steps("nat", 12, 33, 60, 200))
-    assert row_of(home, busy=True).state == "running", "an event a minute, so 200 s of silence are nothing"
-    assert row_of(home, NOW + 110, busy=True).state == "stalled"
+    assert run_row(home, busy=True).state == "running", "an event a minute, so 200 s of silence are nothing"
+    assert run_row(home, NOW + 110, busy=True).state == "stalled"
     shutil.rmtree(home)
     make_run(home, "a", {"nat": stage("running", 5000, 0)}, steps("nat", 12, 33, 1, 100))
-    assert row_of(home, busy=True).state == "running"
-    assert row_of(home, NOW + 30, busy=True).state == "stalled"
+    assert run_row(home, busy=True).state == "running"
+    assert run_row(home, NOW + 30, busy=True).state == "stalled"
 
 
 def test_a_night_between_two_evaluations_is_no_pace(tmp_path: Path) -> None:
@@ -147,17 +147,17 @@ def test_a_night_between_two_evaluations_is_no_pace(tmp_path: Path) -> None:
     ago = [8 * 3600 + 10 * i for i in range(20, 0, -1)] + [50, 40, 30, 20, 10]
     events = [event(seconds, "eval", i, 100, model="nce", benchmark="b") for i, seconds in enumerate(ago, 1)]
     make_run(home, "a", {"nce": stage("finished", 40_000, 9)}, events)
-    row = row_of(home, busy=True)
+    row = run_row(home, busy=True)
     assert row.state == "running"
-    assert row.left == pytest.approx(75 * 10 - 10)
-    assert row_of(home, NOW + 600, busy=True).state == "stalled"
+    assert row.seconds_left == pytest.approx(75 * 10 - 10)
+    assert run_row(home, NOW + 600, busy=True).state == "stalled"
 
 
 def test_a_stage_may_load_for_ten_minutes_before_its_first_event(tmp_path: Path) -> None:
     home = tmp_path / "r"
     make_run(home, "a", {"nat": stage("running", 500, 0)})
-    assert row_of(home, busy=True).state == "running"
-    assert row_of(home, NOW + 200, busy=True).state == "stalled"
+    assert run_row(home, busy=True).state == "running"
+    assert run_row(home, NOW + 200, busy=True).state == "stalled"
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_a_stage_may_load_for_ten_minutes_before_its_first_event(tmp_path: Path)
 
 def test_the_figure_is_the_students_accuracy_by_the_rule_that_answers(tmp_path: Path) -> None:
     make_run(tmp_path / "r", "a", {**trained(), "eval": evaluated(100, 50)})
-    assert figure(row_of(tmp_path / "r")) == "52.0% accuracy nce, asc, arithmetic:test"
+    assert figure(run_row(tmp_path / "r")) == "52.0% accuracy nce, asc, arithmetic:test"
 
 
 def test_without_accuracy_it_is_the_stages_held_out_loss_else_its_loss(home: Path) -> None:
@@ -178,12 +178,12 @@ def test_without_accuracy_it_is_the_stages_held_out_loss_else_its_loss(home: Pat
 
 def test_a_loss_that_is_not_finite_is_shown_as_such(tmp_path: Path) -> None:
     make_run(tmp_path / "r", "a", {"nat": stage("failed", 90, 0)}, [event(5, "nat", 3, 9, loss=None)])
-    assert figure(row_of(tmp_path / "r")) == "NaN loss nat"
+    assert figure(run_row(tmp_path / "r")) == "NaN loss nat"
 
 
 def test_the_bases_accuracy_counts_last(tmp_path: Path) -> None:
     make_run(tmp_path / "r", "a", {**collected(), "eval-before": evaluated(100, 50, "base")})
-    assert figure(row_of(tmp_path / "r")) == "52.0% accuracy base, asc, arithmetic:test"
+    assert figure(run_row(tmp_path / "r")) == "52.0% accuracy base, asc, arithmetic:test"
     make_run(tmp_path / "r", "b", {**trained(), "eval-before": evaluated(3950, 50, "base")})
     assert figure(rows_of(tmp_path / "r")["b"]) == "0.070 held-out loss nce"
 
@@ -224,12 +224,12 @@ def test_a_damaged_manifest_is_a_row_that_says_so(tmp_path: Path, text: str) -> 
 def test_a_manifest_that_is_no_text_is_a_row_that_says_so(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "r", "a", {})
     (folder / "manifest.json").write_bytes(b"\xff\xfe\x00")
-    assert row_of(tmp_path / "r").state == "unreadable"
+    assert run_row(tmp_path / "r").state == "unreadable"
 
 
 def test_control_characters_of_a_manifest_are_shown_not_obeyed(tmp_path: Path) -> None:
     make_run(tmp_path / "r", "a", {"nat": stage("failed", 10, 1, error="bad \x1b[2J thing")})
-    assert row_of(tmp_path / "r").why == "bad \\x1b[2J thing"
+    assert run_row(tmp_path / "r").why == "bad \\x1b[2J thing"
 
 
 def test_a_folder_that_vanishes_stays_as_gone_and_may_come_back(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_what_is_no_run_is_passed_over(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=400))
 def test_no_bytes_in_an_event_log_are_too_much(raw: bytes) -> None:
-    assert all(isinstance(run_files._event(line), run_files.Heard | None) for line in raw.split(b"\n"))
+    assert all(isinstance(run_files._event(line), run_files.EventRecord | None) for line in raw.split(b"\n"))
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_line_that_is_no_event_is_passed_over(tmp_path: Path, line: str) -> No
     folder = make_run(tmp_path / "r", "a", {"nat": stage("interrupted", 500, 1)}, [event(9, "nat", 4, 33, loss=1)])
     with (folder / "events.jsonl").open("a") as file:
         file.write(line)
-    assert row_of(tmp_path / "r").step == 4
+    assert run_row(tmp_path / "r").step == 4
 
 
 def test_an_event_log_that_is_cut_or_replaced_is_read_anew(tmp_path: Path) -> None:
@@ -294,27 +294,27 @@ def test_an_event_log_that_is_cut_or_replaced_is_read_anew(tmp_path: Path) -> No
 
 @given(st.floats(-1e7, 1e7), st.floats(-1e7, 1e7))
 def test_no_jump_of_the_clock_makes_a_time_negative(jump: float, since: float) -> None:
-    heard = [run_files.Heard(NOW - 9 + i, "nat", (), i, 33, 1.0, None) for i in range(9)]
-    last = run_files.Stage("nat", "running", NOW + since, 1.0, {}, "")
-    known = RunFiles(Run(Path("a")), stages=[last], created=NOW, events=heard, read=((1, 1), (1, 1)))
+    heard = [run_files.EventRecord(NOW - 9 + i, "nat", (), i, 33, 1.0, None) for i in range(9)]
+    last = run_files.StageRecord("nat", "running", NOW + since, 1.0, {}, "")
+    known = RunFiles(Run(Path("a")), stages=[last], created=NOW, events=heard, read_stamps=((1, 1), (1, 1)))
     row = row_made_of(known, NOW + jump, 0.0, True, False)
     assert row.silent is not None
     assert row.silent >= 0
-    assert row.left is None or row.left >= 0
+    assert row.seconds_left is None or row.seconds_left >= 0
     assert row.state in ("running", "stalled")
 
 
 def test_a_clock_set_back_keeps_progress(home: Path) -> None:
     row = rows_of(home, NOW - 3600)["training"]
     assert (row.state, row.step, row.silent) == ("running", 12, 0.0)
-    assert row.left is not None
-    assert row.left > 0
+    assert row.seconds_left is not None
+    assert row.seconds_left > 0
 
 
 def test_a_run_whose_clock_is_a_day_ahead_stalls_by_what_is_seen_from_here(tmp_path: Path) -> None:
-    home, watch, day = tmp_path / "r", [100.0], 86_400.0
+    home, monotonic_clock, day = tmp_path / "r", [100.0], 86_400.0
     folder = make_run(home, "a", {"nat": stage("running", 60 - day, 0)}, steps("nat", 5, 33, 10, -day))
-    runs = RunList(home, watch=lambda: watch[0])
+    runs = RunList(home, monotonic_clock=lambda: monotonic_clock[0])
 
     def look(now: float = NOW) -> RunRow:
         with Run(folder).lock():
@@ -323,11 +323,11 @@ def test_a_run_whose_clock_is_a_day_ahead_stalls_by_what_is_seen_from_here(tmp_p
 
     row = look()
     assert (row.state, row.step, row.silent, row.latest) == ("running", 5, 0.0, NOW + day)
-    assert row.left == pytest.approx(28 * 10), "the pace is of its own clock"
-    watch[0] += 110
+    assert row.seconds_left == pytest.approx(28 * 10), "the pace is of its own clock"
+    monotonic_clock[0] += 110
     assert (look().state, look().silent) == ("running", 110.0)
-    assert look().left == pytest.approx(28 * 10 - 110)
-    watch[0] += 20
+    assert look().seconds_left == pytest.approx(28 * 10 - 110)
+    monotonic_clock[0] += 20
     assert (look().state, look().silent) == ("stalled", 130.0)
     assert look(NOW - 3 * day).state == "stalled", "whatever this machine's clock says"
     with (folder / "events.jsonl").open("a") as file:
@@ -336,17 +336,17 @@ def test_a_run_whose_clock_is_a_day_ahead_stalls_by_what_is_seen_from_here(tmp_p
 
 
 def test_what_arrives_now_is_new_though_its_clock_is_a_day_behind(tmp_path: Path) -> None:
-    home, watch, day = tmp_path / "r", [100.0], 86_400.0
+    home, monotonic_clock, day = tmp_path / "r", [100.0], 86_400.0
     folder = make_run(home, "a", {"nat": stage("running", 60 + day, 0)}, steps("nat", 5, 33, 10, day))
-    runs = RunList(home, watch=lambda: watch[0])
+    runs = RunList(home, monotonic_clock=lambda: monotonic_clock[0])
     with Run(folder).lock():
         assert runs.refresh(NOW)[0].state == "stalled", "nothing was seen to arrive: the clock is all there is"
         with (folder / "events.jsonl").open("a") as file:
             file.write(json.dumps(event(day - 10, "nat", 6, 33, loss=0.1)) + "\n")
         (row,) = runs.refresh(NOW)
         assert (row.state, row.silent) == ("running", 0.0)
-        assert row.left == pytest.approx(27 * 10)
-        watch[0] += 130
+        assert row.seconds_left == pytest.approx(27 * 10)
+        monotonic_clock[0] += 130
         assert runs.refresh(NOW)[0].state == "stalled"
 
 
@@ -354,7 +354,7 @@ def test_a_stage_from_before_the_clock_was_set_right_does_not_hide_the_one_that_
     home = tmp_path / "r"
     stages = {"negative": {**stage("finished", -86_400, 9), "result": {}}, "nat": stage("running", 100, 0)}
     make_run(home, "a", stages, steps("nat", 5, 33, 10, 2))
-    row = row_of(home, busy=True)
+    row = run_row(home, busy=True)
     assert (row.state, row.stage, row.step) == ("running", "nat", 5)
 
 
@@ -365,18 +365,18 @@ def test_silence_is_never_longer_than_this_process_has_seen_it(
     looks: list[tuple[float, bool]], started: float, jump: float
 ) -> None:
     """Whatever the clocks: once a change was seen, silence is at most the time since; times to come hide none."""
-    files = RunFiles(Run(Path("a")), read=((1, 1), (1, 1)), since=0.0)
-    files.stages = [run_files.Stage("nat", "running", NOW + started, 0.0, {}, "")]
-    for moment, (jumped, changed) in enumerate(looks):
+    files = RunFiles(Run(Path("a")), read_stamps=((1, 1), (1, 1)), unchanged_since=0.0)
+    files.stages = [run_files.StageRecord("nat", "running", NOW + started, 0.0, {}, "")]
+    for monotonic_now, (jumped, changed) in enumerate(looks):
         if changed:
-            files.since, files.heard = float(moment), True
-        row = row_made_of(files, NOW + jump + jumped, float(moment), True, False)
+            files.unchanged_since, files.changes_seen = float(monotonic_now), True
+        row = row_made_of(files, NOW + jump + jumped, float(monotonic_now), True, False)
         assert row.silent is not None
         assert row.silent >= 0
-        if files.heard:
-            assert row.silent <= moment - (files.since or 0.0)
+        if files.changes_seen:
+            assert row.silent <= monotonic_now - (files.unchanged_since or 0.0)
         if row.latest is not None and row.latest > NOW + jump + jumped + 5:
-            assert row.silent == moment - (files.since or 0.0)
+            assert row.silent == monotonic_now - (files.unchanged_since or 0.0)
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------
@@ -385,7 +385,7 @@ def test_silence_is_never_longer_than_this_process_has_seen_it(
 def test_only_what_has_changed_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifests: list[str] = []
     tails: list[str] = []
-    read_manifest, read_tail = run_files._manifest, run_files._tail
+    read_manifest, read_tail = run_files._manifest, run_files._last_events
 
     def manifest(run: Run) -> object:
         manifests.append(run.name)
@@ -396,7 +396,7 @@ def test_only_what_has_changed_is_read(home: Path, monkeypatch: pytest.MonkeyPat
         return read_tail(path)
 
     monkeypatch.setattr(run_files, "_manifest", manifest)
-    monkeypatch.setattr(run_files, "_tail", tail)
+    monkeypatch.setattr(run_files, "_last_events", tail)
     runs = RunList(home)
     runs.refresh(NOW)
     assert len(manifests) == 9
@@ -419,21 +419,21 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
     events = [event(3000 - i, "nat", i, 3000, loss=1, alpha=alpha) for i in range(1, 2001)]
     folder = make_run(home, "a", {"nat": stage("interrupted", 3000, 1)}, events)
     path = folder / "events.jsonl"
-    assert path.stat().st_size > 20 * run_files.TAILS[-1]
-    heard = run_files._tail(path)
+    assert path.stat().st_size > 20 * run_files.TAIL_BYTES[-1]
+    heard = run_files._last_events(path)
     assert heard[-1].step == 2000
-    assert PACE <= len(heard) <= run_files.EVENTS
+    assert PACE_EVENTS <= len(heard) <= run_files.MAX_EVENTS
     with path.open("r+b") as file:  # what is not read may be anything
         file.write(b"\xff" * 1_000_000)
-    assert row_of(home).step == 2000
+    assert run_row(home).step == 2000
 
 
 def test_a_look_takes_its_time_and_goes_on_with_the_next(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_list, "BUDGET", -1.0)
+    monkeypatch.setattr(run_list, "REFRESH_SECONDS", -1.0)
     runs = RunList(home)
     assert {row.state for row in runs.refresh(NOW)} == {"reading"}
     assert runs.pending
-    monkeypatch.setattr(run_list, "BUDGET", 60.0)
+    monkeypatch.setattr(run_list, "REFRESH_SECONDS", 60.0)
     assert "reading" not in {row.state for row in runs.refresh(NOW)}
     assert not runs.pending
 
@@ -450,4 +450,4 @@ def test_the_list_changes_no_run(home: Path) -> None:
 def test_a_lock_that_may_not_be_read_leaves_the_manifests_word(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "r", "a", {"nat": stage("running", 60, 0)}, [event(1, "nat", 1, 9)])
     os.mkdir(folder / "lock")
-    assert row_of(tmp_path / "r").state == "running"
+    assert run_row(tmp_path / "r").state == "running"

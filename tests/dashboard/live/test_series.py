@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard.live.growable_array import Growing
+from nsad_cli.dashboard.live.growable_array import GrowableArray
 from nsad_cli.dashboard.live.series import Series, decimate
-from nsad_cli.dashboard.live.smoothing import PART, WEIGHTS, Smoothed
-from nsad_cli.dashboard.widgets.braille import BLANK, cells, spans
+from nsad_cli.dashboard.live.smoothing import CHUNK_POINTS, WEIGHTS, MovingAverage
+from nsad_cli.dashboard.widgets.braille import BLANK, braille_cells, column_spans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ def test_each_column_keeps_its_lowest_and_highest_value(
         last = column == columns - 1
         inside = [v for s, v in found if edges[column] <= s < edges[column + 1] or (last and s == edges[-1])]
         fine = [v for v in inside if (v > 0 if log else v == v)]
-        assert got.broken[column] == (len(fine) < len(inside))
+        assert got.nonfinite[column] == (len(fine) < len(inside))
         if not fine:
             assert np.isnan(got.low[column])
             assert np.isnan(got.last[column])
@@ -66,8 +66,8 @@ def test_a_spike_among_a_million_points_is_seen() -> None:
     got = decimate(Series(steps, numbers, steps), 0, 999_999, 200)
     assert np.nanmax(got.high) == 50
     assert np.nanmin(got.low) == -50
-    assert np.flatnonzero(got.broken).tolist() == [155]
-    upper, lower = spans(got, (-50, 50), 80)
+    assert np.flatnonzero(got.nonfinite).tolist() == [155]
+    upper, lower = column_spans(got, (-50, 50), 80)
     assert upper[130] == 0
     assert lower[24] == 79
 
@@ -78,16 +78,16 @@ def test_the_line_comes_from_outside_and_goes_on_there_but_not_through_a_gap() -
     assert inner.before == (-2.0, 0.0)
     assert inner.after == (8.0, 10.0)
     assert np.isnan(inner.low).all()
-    upper, _ = spans(inner, (0, 10), 11)
+    upper, _ = column_spans(inner, (0, 10), 11)
     assert (np.diff(upper) < 0).all()  # drawn right through, upwards
     assert decimate(found, 22, 28, 6).before is None
     assert decimate(found, 22, 28, 6).after is None
-    assert np.isnan(spans(decimate(found, 22, 28, 6), (0, 40), 8)[0]).all()
+    assert np.isnan(column_spans(decimate(found, 22, 28, 6), (0, 40), 8)[0]).all()
 
 
 def dots(found: Sequence[tuple[float, float]], columns: int, height: int) -> list[list[int]]:
     """The dots of each column, from the top."""
-    upper, lower = spans(decimate(series(found), 0, columns, columns), (0, height - 1), height)
+    upper, lower = column_spans(decimate(series(found), 0, columns, columns), (0, height - 1), height)
     return [[] if np.isnan(u) else list(range(round(u), round(v) + 1)) for u, v in zip(upper, lower, strict=True)]
 
 
@@ -109,7 +109,7 @@ def test_every_extreme_has_its_dot(found: list[tuple[float, float]], columns: in
     finite = [v for _, v in found if v == v]
     scale = (min(finite, default=0.0) - 1, max(finite, default=0.0) + 1)
     got = decimate(series(found), 0, 60, columns)
-    picture = cells(*spans(got, scale, 4 * rows), rows)
+    picture = braille_cells(*column_spans(got, scale, 4 * rows), rows)
     assert picture.shape == (rows, columns // 2)
     for numbers in (got.low, got.high):
         for column in np.flatnonzero(~np.isnan(numbers)):
@@ -132,11 +132,11 @@ def test_the_nearest_point_is_found() -> None:
     )
 )
 def test_growing_numbers_are_those_of_a_list(changes: list[float | tuple[str, int] | str]) -> None:
-    growing = Growing()
+    growing = GrowableArray()
     known: list[float] = []
     for change in changes:
         if isinstance(change, tuple):
-            growing.cut(min(change[1], len(known)))
+            growing.truncate(min(change[1], len(known)))
             del known[change[1] :]
         elif isinstance(change, str):
             assert growing.array().tolist() == known
@@ -167,25 +167,27 @@ def slow_average(numbers: list[float], weight: float) -> list[float]:
     cuts=st.sets(st.integers(1, 199)),
 )
 def test_an_average_in_any_parts_is_the_average(numbers: list[float], weight: float, cuts: set[int]) -> None:
-    smoothed = Smoothed(weight)
+    smoothed = MovingAverage(weight)
     whole = series(list(enumerate(numbers)))
     for end in [*sorted(cut for cut in cuts if cut < len(numbers)), len(numbers)]:
         part = Series(whole.steps[:end], whole.values[:end], whole.times[:end])
-        got = smoothed.of(part)
+        got = smoothed.average(part)
     np.testing.assert_allclose(got.values, slow_average(numbers, weight), rtol=1e-9, atol=1e-6)
 
 
 @pytest.mark.parametrize("weight", WEIGHTS[1:])
 def test_an_average_over_many_blocks_keeps_its_precision(weight: float) -> None:
-    numbers = np.random.default_rng(0).normal(3, 1, 2 * PART + 17)
+    numbers = np.random.default_rng(0).normal(3, 1, 2 * CHUNK_POINTS + 17)
     steps = np.arange(len(numbers), dtype=float)
-    got = Smoothed(weight).of(Series(steps, numbers, steps)).values
+    got = MovingAverage(weight).average(Series(steps, numbers, steps)).values
     np.testing.assert_allclose(got, slow_average(numbers.tolist(), weight), rtol=1e-9)
 
 
 def test_an_average_begins_anew_where_a_stage_was_resumed() -> None:
-    smoothed = Smoothed(0.9)
-    smoothed.of(series([(1, 1.0), (2, 2.0), (3, 3.0)]))
+    smoothed = MovingAverage(0.9)
+    smoothed.average(series([(1, 1.0), (2, 2.0), (3, 3.0)]))
     resumed = [(1, 1.0), (2, 7.0), (3, 8.0), (4, 9.0)]
-    assert smoothed.of(series(resumed)).values.tolist() == pytest.approx(slow_average([v for _, v in resumed], 0.9))
-    assert smoothed.of(series(resumed[:2])).values.tolist() == pytest.approx(slow_average([1.0, 7.0], 0.9))
+    assert smoothed.average(series(resumed)).values.tolist() == pytest.approx(
+        slow_average([v for _, v in resumed], 0.9)
+    )
+    assert smoothed.average(series(resumed[:2])).values.tolist() == pytest.approx(slow_average([1.0, 7.0], 0.9))

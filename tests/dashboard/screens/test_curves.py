@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.live.event_log import LARGEST, LAST_STEP, EventLog
+from nsad_cli.dashboard.live.event_log import MAX_NUMBER, MAX_STEP, EventLog
 from nsad_cli.dashboard.live.metrics import figures, layer_of
 from nsad_cli.dashboard.live.series import Series
-from nsad_cli.dashboard.live.smoothing import WEIGHTS, Smoothed
+from nsad_cli.dashboard.live.smoothing import WEIGHTS, MovingAverage
 from nsad_cli.dashboard.screens.curves import CurvesView
-from nsad_cli.dashboard.screens.curves_selection import ALL, told_stages
+from nsad_cli.dashboard.screens.curves_selection import ALL, stages_with_metrics
 from nsad_cli.dashboard.widgets.heat_map import HeatMap, Layer
-from nsad_cli.dashboard.widgets.legend import chart_legend, heat_legend, left_out
+from nsad_cli.dashboard.widgets.legend import chart_legend, excluded_values, heat_legend
 from nsad_cli.dashboard.widgets.line_chart import Chart, Curve
 from nsad_cli.dashboard.widgets.row_list import RowList
 from nsad_cli.runs.run import FORMAT, Run
@@ -131,7 +131,7 @@ def test_snapshots(log: Path, size: tuple[int, int]) -> None:
 def test_the_newest_stage_with_a_loss_comes_first(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
-        assert told_stages(list(view(pilot).reading.logs)) == [ALL, "negative", "nat", "nce"]
+        assert stages_with_metrics(list(view(pilot).reading.logs)) == [ALL, "negative", "nat", "nce"]
         assert view(pilot).selection.stage == "nce"
         assert titles(pilot) == ["loss", "β quantiles", "learning rate", "gradient norm", "tokens/s", "CPU %"]
         assert told(pilot) == "● loss -0.031 ▲ held-out loss 0.2357 × 1 value not finite"
@@ -149,8 +149,8 @@ def test_stages_and_figures_are_chosen_by_keys(log: Path) -> None:
         heat = view(pilot).query_one(HeatMap)
         assert heat.display
         assert not view(pilot).query_one(Chart).display
-        assert [layer.number for layer in heat.stack] == list(range(6))
-        assert heat.stack[5].series.values[-1] == -0.15
+        assert [layer.number for layer in heat.layer_curves] == list(range(6))
+        assert heat.layer_curves[5].series.values[-1] == -0.15
         assert told(pilot) == "strongest: layer 5 −0.15, layer 4 −0.1, layer 0 +0.1"
         await pilot.press("left", "left", "left", "left")
         await pilot.pause()
@@ -240,23 +240,23 @@ def test_the_stage_that_a_process_works_on_is_marked(log: Path) -> None:
 def test_a_part_in_sight_follows_the_newest_step(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
-        sight = view(pilot).picture.viewport
+        viewport = view(pilot).picture.viewport
         await pilot.press("plus", "plus")
-        first, last = sight.bounds
+        first, last = viewport.bounds
         assert last == STEPS
         assert first == pytest.approx(STEPS - 39 / 4)
         with log.open("a") as file:
             file.write("".join(line("nce", step, loss=0.5) for step in range(STEPS + 1, STEPS + 11)))
         await settle(pilot)
-        assert sight.bounds == pytest.approx((first + 10, last + 10))
+        assert viewport.bounds == pytest.approx((first + 10, last + 10))
         assert "steps 40 to 50" in told(pilot)
         await pilot.press("less_than_sign")
-        assert not sight.whole
-        assert not sight.newest
+        assert not viewport.shows_all
+        assert not viewport.shows_latest
         await pilot.press("minus")
-        assert not sight.whole
+        assert not viewport.shows_all
         await pilot.press("0")
-        assert sight.bounds == (1, STEPS + 10)
+        assert viewport.bounds == (1, STEPS + 10)
 
     drive(curves(log), script)
 
@@ -287,7 +287,7 @@ def test_what_becomes_of_the_log_is_told(log: Path, what: str) -> None:
         await settle(pilot)
         assert expected in shown(pilot)
         if what == "cut":
-            assert told_stages(list(view(pilot).reading.logs)) == ["nat"]
+            assert stages_with_metrics(list(view(pilot).reading.logs)) == ["nat"]
             assert told(pilot) == "● loss 7"
         elif what == "run gone":
             assert view(pilot).data() is None
@@ -323,7 +323,7 @@ def test_empty_states_say_what_to_run(tmp_path: Path) -> None:
 
 
 def test_a_long_log_is_read_in_parts_and_shown_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsad_cli.dashboard.screens.curves_reading.BUDGET", 0.0)
+    monkeypatch.setattr("nsad_cli.dashboard.screens.curves_reading.POLL_SECONDS", 0.0)
     monkeypatch.setattr("nsad_cli.dashboard.screens.curves_reading.PAUSE_SECONDS", 60.0)  # the test itself reads on
     log = make_run(tmp_path / "runs", "long", [line("nat", i, 9000, loss=1.0) for i in range(1, 9001)])
 
@@ -381,14 +381,14 @@ def test_smoothing_keeps_the_curve_behind(log: Path) -> None:
         await settle(pilot)
         await pilot.press("s", "s")
         loss, held_out = view(pilot).query_one(Chart).curves
-        assert loss.behind is not None
-        assert loss.behind.values[0] == view(pilot).picture.sources[0].series.values[0]
-        assert loss.series.values[-1] != loss.behind.values[-1]
+        assert loss.background is not None
+        assert loss.background.values[0] == view(pilot).picture.sources[0].series.values[0]
+        assert loss.series.values[-1] != loss.background.values[-1]
         assert "smoothed 0.9" in told(pilot)
-        assert held_out.behind is None
+        assert held_out.background is None
         assert held_out.marked
         await pilot.press("s", "s", "s")
-        assert view(pilot).query_one(Chart).curves[0].behind is None
+        assert view(pilot).query_one(Chart).curves[0].background is None
         assert "smoothed" not in told(pilot)
 
     drive(curves(log), script)
@@ -411,19 +411,19 @@ def test_a_logarithmic_axis_leaves_out_what_is_not_above_zero_and_says_so(log: P
 def test_the_mouse_points_zooms_and_pans(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
-        chart, sight = view(pilot).query_one(Chart), view(pilot).picture.viewport
+        chart, viewport = view(pilot).query_one(Chart), view(pilot).picture.viewport
         await pilot.click(chart, offset=(chart.label_width + chart.columns // 2, 4))
         await pilot.pause()
         assert chart.cursor in (20, 21)
         assert told(pilot).startswith("step 2")
         chart.post_message(Chart.Zoomed(0.5, 20.5))
         await pilot.pause()
-        assert sight.bounds == pytest.approx((10.75, 30.25))
+        assert viewport.bounds == pytest.approx((10.75, 30.25))
         await pilot.mouse_down(chart, offset=(40, 4))
         await pilot.hover(chart, offset=(40 - chart.columns // 4, 4))
         await pilot.mouse_up(chart, offset=(40 - chart.columns // 4, 4))
         await pilot.pause()
-        assert sight.bounds[0] > 14
+        assert viewport.bounds[0] > 14
         assert chart.cursor in (20, 21)
         await pilot.click("#stages", offset=(4, 0))
         await pilot.pause()
@@ -546,7 +546,22 @@ def test_many_layers_share_rows_and_the_strongest_shows(tmp_path: Path) -> None:
     drive(app, script, (80, 24))
 
 
-NASTY = (0.0, -0.0, 1.0, -1.0, 1e-320, 1e-300, -1e-300, 3.4e38, LARGEST, -LARGEST, 1.0 + 1e-15, math.nan, 7e5, 1e-5)
+NASTY = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    1e-320,
+    1e-300,
+    -1e-300,
+    3.4e38,
+    MAX_NUMBER,
+    -MAX_NUMBER,
+    1.0 + 1e-15,
+    math.nan,
+    7e5,
+    1e-5,
+)
 
 
 @pytest.mark.parametrize("seed", [*range(5), 100])
@@ -554,7 +569,7 @@ def test_any_numbers_can_be_painted(log: Path, seed: int) -> None:
     chance = random.Random(seed)
 
     def series() -> Series:
-        steps = sorted(chance.choice((chance.randint(0, 50), LAST_STEP, -3.5)) for _ in range(chance.randint(1, 40)))
+        steps = sorted(chance.choice((chance.randint(0, 50), MAX_STEP, -3.5)) for _ in range(chance.randint(1, 40)))
         pool = chance.sample(NASTY, chance.randint(1, 4))
         numbers = [chance.choice(pool) for _ in steps]
         return Series(np.array(steps, float), np.array(numbers), np.array(steps, float))
@@ -565,18 +580,24 @@ def test_any_numbers_can_be_painted(log: Path, seed: int) -> None:
         for _ in range(40):
             found = [series() for _ in range(chance.randint(1, 3))]
             first, last = min(s.steps[0] for s in found), max(s.steps[-1] for s in found)
-            screen.picture.viewport.grow(float(first), float(last))
+            screen.picture.viewport.set_extent(float(first), float(last))
             for _ in range(chance.randint(0, 3)):
                 screen.picture.viewport.zoom(chance.choice((0.1, 0.5, 2)), chance.choice((None, 10.0)))
             screen.picture.chart.logarithmic = chance.random() < 0.5
             screen.picture.chart.cursor = screen.picture.heat_map.cursor = chance.choice((None, 5.0))
             weight = chance.choice(WEIGHTS[1:])
-            screen.picture.chart.show([Curve("c", Smoothed(weight).of(s), "●", "#56B4E9", behind=s) for s in found])
+            screen.picture.chart.show(
+                [Curve("c", MovingAverage(weight).average(s), "●", "#56B4E9", background=s) for s in found]
+            )
             screen.picture.heat_map.show([Layer(i, s) for i, s in enumerate(found)])
             for plane in (screen.picture.chart, screen.picture.heat_map):
                 picture = plane.paint()
                 assert {strip.cell_length for strip in picture} == {plane.size.width}
             assert len(screen.picture.chart.paint()) == screen.picture.chart.size.height
-            chart_legend(screen.picture.chart), heat_legend(screen.picture.heat_map), left_out(screen.picture.chart)
+            (
+                chart_legend(screen.picture.chart),
+                heat_legend(screen.picture.heat_map),
+                excluded_values(screen.picture.chart),
+            )
 
     drive(curves(log), script, chance.choice(SIZES))

@@ -41,7 +41,7 @@ async def look(pilot: Pilot[Any], *keys: str) -> str:
     if keys:
         await pilot.press(*keys)
     else:
-        pilot.app.beat()  # type: ignore[attr-defined]
+        pilot.app.follow_files()  # type: ignore[attr-defined]
     return await steady(pilot)
 
 

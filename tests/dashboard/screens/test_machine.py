@@ -71,7 +71,7 @@ def _always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 async def sampled(app: Dashboard, pilot: Pilot[Any]) -> None:
     """Wait until this machine was looked at, and drawn."""
     await app.workers.wait_for_complete()
-    app.beat()
+    app.follow_files()
     await pilot.pause()
 
 
@@ -116,7 +116,7 @@ def test_stages_are_gone_through_and_the_newest_is_followed(home: Path) -> None:
         assert "cpu · nat" in screen_text(app)
         with (home / "cpu" / "events.jsonl").open("a") as file:
             file.write("".join(json.dumps(item) + "\n" for item in told("nce", 3)))
-        app.beat()
+        app.follow_files()
         await pilot.pause()
         assert "cpu · nat" in screen_text(app), "who chose a stage keeps it"
         await pilot.press("f")
@@ -173,12 +173,12 @@ def test_a_run_that_vanishes_and_a_log_that_is_damaged(home: Path) -> None:
         await sampled(app, pilot)
         with (home / "cpu" / "events.jsonl").open("a") as file:
             file.write("not json\n")
-        app.beat()
+        app.follow_files()
         await pilot.pause()
         assert "1 line of events.jsonl cannot be read" in screen_text(app)
         assert "cpu · nat" in screen_text(app)
         (home / "cpu").rename(home / "elsewhere")
-        app.beat()
+        app.follow_files()
         await pilot.pause()
         assert "no run looked at" in screen_text(app)
 
@@ -197,7 +197,7 @@ def test_this_machine_is_looked_at_only_while_the_screen_is_shown(home: Path, mo
     app = dashboard(home, "cpu", "runs")
 
     async def script(pilot: Pilot[Any]) -> None:
-        app.beat()
+        app.follow_files()
         await pilot.pause()
         assert not looks
         await pilot.press("3")
@@ -207,7 +207,7 @@ def test_this_machine_is_looked_at_only_while_the_screen_is_shown(home: Path, mo
         await pilot.pause()
         await app.workers.wait_for_complete()
         before = len(looks)
-        app.beat()
+        app.follow_files()
         await pilot.pause()
         assert len(looks) == before
 
@@ -241,7 +241,7 @@ def test_a_look_that_fails_is_no_crash(home: Path, monkeypatch: pytest.MonkeyPat
 
     async def script(pilot: Pilot[Any]) -> None:
         await pilot.pause(0.1)
-        app.beat()
+        app.follow_files()
         await pilot.pause()
         assert "this machine cannot be looked at: no /proc here" in " ".join(screen_text(app).split())
 

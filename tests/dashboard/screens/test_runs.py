@@ -115,7 +115,7 @@ def test_the_cursor_stays_on_its_run_when_the_order_changes(home: Path) -> None:
         await pilot.press("down", "down", "down")
         manifest = home / "new" / "manifest.json"
         manifest.write_text(manifest.read_text())  # the newest by far: today's
-        app.beat()
+        app.follow_files()
         await pilot.pause()
         assert screen_text(app).splitlines()[2].split()[0] == "new"
         assert app.screen.query_one(RowList).cursor == 4
@@ -301,7 +301,7 @@ def test_no_runs_say_what_to_run_and_the_first_one_appears(tmp_path: Path) -> No
         assert "nsad run RECIPE" in text
         await pilot.press("space", "enter", "d", "slash", "x", "escape", "e")
         make_run(home, "first", collected())
-        app.beat()
+        app.follow_files()
         await pilot.pause()
         assert "first" in screen_text(app)
         assert "nsad demo" not in screen_text(app)
@@ -316,7 +316,7 @@ def test_the_run_looked_at_may_vanish(home: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await pilot.press("down", "down", "down", "down", "down")
         shutil.rmtree(home / "killed")
-        app.beat()
+        app.follow_files()
         await pilot.pause()
         text = screen_text(app)
         assert "killed is gone: Enter looks at another run" in text
@@ -344,8 +344,8 @@ def test_a_clock_that_is_a_day_ahead_is_told_and_silence_is_that_seen_from_here(
         assert "no event for" not in text
         assert "! it tells of times 24 h 00 ahead of this machine's clock: one of the clocks is wrong" in text
         assert "made 23 h 50 ahead of this machine's clock" in text
-        view._runs.watch = lambda: time.monotonic() + 2000.0
-        app.beat()
+        view._runs.monotonic_clock = lambda: time.monotonic() + 2000.0
+        app.follow_files()
         await pilot.pause()
         text = detail(app)
         assert "! stalled" in text

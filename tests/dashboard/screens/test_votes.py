@@ -100,7 +100,7 @@ def test_queues(tmp_path: Path) -> None:
         await press(pilot, "f", "v")  # asc-add decides now: it is counted too
         await settled(pilot)
         assert view.state.problem_list.rule == "asc-add"
-        assert "asc-add" in view.state.problem_list.outcomes[PROBLEMS["sure"].id].winners
+        assert "asc-add" in view.state.problem_list.results[PROBLEMS["sure"].id].winners
 
     look(tmp_path, script)
 
@@ -135,7 +135,7 @@ def test_what_if_is_counted_at_once(tmp_path: Path) -> None:
         await press(pilot, "]", "]", "]", "minus", "minus", "minus")
         assert open_problem.what_if.first is None
         assert open_problem.what_if.power == 0
-        assert set(open_problem.standing("asc").weights.values()) == {1.0}
+        assert set(open_problem.rule_result("asc").weights.values()) == {1.0}
         await press(pilot, "plus", "equals_sign", "plus")
         assert open_problem.what_if.power == 2
         shown = await press(pilot, "r", "w")
@@ -445,7 +445,7 @@ def test_the_store_grows_while_it_is_looked_at(tmp_path: Path) -> None:
         view.tick()
         await settled(pilot)
         assert [problem.id for problem in view.state.problem_list.rows][-1] == new.id
-        assert len(view.state.problem_list.outcomes) == 6
+        assert len(view.state.problem_list.results) == 6
         assert view.state.open_problem.problem == PROBLEMS["lost"], "the cursor stays where it was"
 
     look(tmp_path, script)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard.widgets.gauges import Gauge, draw
+from nsad_cli.dashboard.widgets.gauges import Gauge, draw_gauges
 
 numbers = st.lists(st.one_of(st.floats(0, 1e6), st.just(float("nan"))), max_size=300)
 
@@ -33,7 +33,7 @@ def test_a_gap_is_left_where_nothing_was_told() -> None:
 @given(numbers, st.integers(1, 60), st.integers(1, 5))
 def test_bars_fill_their_room_exactly(values: list[float], width: int, height: int) -> None:
     shown = Gauge("", "load", "%", np.array(values, float))
-    if shown.told:
+    if shown.has_values:
         lines = shown.bars(width, height)
         assert len(lines) == height
         assert {len(line) for line in lines} == {width}
@@ -51,11 +51,13 @@ def test_a_drawing_keeps_to_its_room(width: int, height: int) -> None:
     kinds = ("load", "memory", "power", "heat")
     gauges = [gauge([3, 50, 100], name) for name in ("CPU", "memory", "process")]
     gauges += [gauge([3, 50, 100], name, f"GPU {i} NVIDIA H100") for i in range(4) for name in kinds]
-    lines = draw(gauges, width, height, "blue", "white").plain.splitlines()
+    lines = draw_gauges(gauges, width, height, "blue", "white").plain.splitlines()
     assert len(lines) == 7 if height < 23 else len(lines) <= height
     assert all(len(line) <= width + 8 for line in lines)
 
 
 def test_a_device_that_tells_nothing_says_so() -> None:
-    text = draw([gauge([float("nan")] * 3, "load", "GPU 0"), gauge([9.0], "heat", "GPU 0")], 60, 20, "blue", "white")
+    text = draw_gauges(
+        [gauge([float("nan")] * 3, "load", "GPU 0"), gauge([9.0], "heat", "GPU 0")], 60, 20, "blue", "white"
+    )
     assert "load    – (the device does not tell)" in text.plain
