@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from nsad_cli.utils.logs import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Tests run beside each other on small machines: one thread each then, and none that spins while it waits.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -74,6 +74,6 @@ def execute(run: Run, stages: Sequence[str], *, force: bool = False) -> dict[str
     with Display(run):
         note(f"{run.path}: {', '.join(stages)}")
         sys.stderr.flush()
-        from nsad_cli.pipeline.pipeline import run_stages
+        from nsad_cli import api
 
-        return run_stages(run, stages, force=force)
+        return api.train(run, *stages, force=force)

@@ -110,11 +110,20 @@ def solve_with(
     run: Run, problem: Problem, ask: VoteSettings | None = None, device: str | None = None, engine: str = "hf"
 ) -> Solution:
     """Solve a problem with a run's best model, showing chains as they arrive; all chains are kept in the run."""
+    from nsad_cli import api
     from nsad_cli.cli.render.live_votes import LiveVotes
-    from nsad_cli.inference.run_solver import open_solver
 
     ask = ask or make_ask(run.recipe.solve.samples, run.recipe.solve.rule)
-    with open_solver(run, [problem], ask, device, engine) as asking, LiveVotes(asking.solver.ask) as watching:
-        (solution,) = asking.solver.solve([problem], watching, watching.tokens)
-        asking.keep(solution)
-    return solution
+    with LiveVotes(ask) as votes:
+        return api.solve(
+            problem,
+            run,
+            samples=ask.samples,
+            rule=ask.rule,
+            stop_at=ask.stop_at,
+            wave=ask.wave,
+            device=device,
+            engine=engine,
+            on_chain=votes,
+            on_tokens=votes.tokens,
+        )

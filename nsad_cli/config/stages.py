@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
+from nsad_cli.config.plugins import plugins
 from nsad_cli.utils.logs import logger
-from nsad_cli.utils.plugins import plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

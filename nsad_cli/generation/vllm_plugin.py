@@ -68,7 +68,7 @@ class NsadConfig(QuantizationConfig):
             )
         return cls(config["tensors"])
 
-    def get_quant_method(self, layer: nn.Module, prefix: str) -> QuantizeMethodBase | None:  # noqa: ARG002 -- vLLM's
+    def get_quant_method(self, layer: nn.Module, prefix: str) -> QuantizeMethodBase | None:
         """See QuantizationConfig; layers other than linear ones are unchanged.
 
         Raises ValueError where a model is spread over several devices.

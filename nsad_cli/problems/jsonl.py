@@ -33,7 +33,7 @@ def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[
         )
 
 
-def from_hub(split: str) -> Iterator[Problem]:  # noqa: ARG001 -- the signature of every reader
+def from_hub(split: str) -> Iterator[Problem]:
     """Always fail, because a path is required.
 
     Raises:

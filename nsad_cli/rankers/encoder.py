@@ -59,7 +59,7 @@ class EncoderScorer(Scorer):
         self.limit = min(TOKENS, own, tokenizer.model_max_length)
         self.segments = "token_type_ids" in tokenizer.model_input_names
 
-    def example(self, question: str, text: str, *, ended: bool = True) -> Example:  # noqa: ARG002 -- Scorer's
+    def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The pair of question and chain; everything from the chain's first token on is the completion."""
         pair = self.tokenizer(question, text.strip(), truncation="longest_first", max_length=self.limit)
         ids, parts = tuple(pair["input_ids"]), pair.sequence_ids(0)

@@ -25,7 +25,7 @@ class HeadScorer(StudentScorer):
 
     kind = HEAD
 
-    def example(self, question: str, text: str, *, ended: bool = True) -> Example:  # noqa: ARG002 -- Scorer's
+    def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The student's prompt and the chain, always closed by EOS."""
         return Example(tuple(self.student.prompt_ids(question)), tuple(self.student.completion_ids(text)))
 

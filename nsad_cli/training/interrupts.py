@@ -23,8 +23,8 @@ class InterruptCallback(TrainerCallback):
 
     def on_step_end(
         self,
-        args: TrainingArguments,  # noqa: ARG002  TrainerCallback's signature
-        state: TrainerState,  # noqa: ARG002  TrainerCallback's signature
+        args: TrainingArguments,
+        state: TrainerState,
         control: TrainerControl,
         **_: Any,
     ) -> TrainerControl:

@@ -237,7 +237,7 @@ class StageTrainer(Trainer):
         self,
         epoch_iterator: Any,
         num_batches: int,
-        device: torch.device,  # noqa: ARG002  the Trainer's signature
+        device: torch.device,
     ) -> tuple[list[Any], Any]:
         """Return the next steps, without a number of items: each step counts its own."""
         return list(itertools.islice(epoch_iterator, num_batches)), None
@@ -246,7 +246,7 @@ class StageTrainer(Trainer):
         self,
         model: nn.Module,
         inputs: Any,
-        num_items_in_batch: Any = None,  # noqa: ARG002  the Trainer's signature
+        num_items_in_batch: Any = None,
     ) -> Tensor:
         """Run the forward and backward pass of a step's packs.
 
@@ -322,7 +322,7 @@ class StageTrainer(Trainer):
     def _save(
         self,
         output_dir: str | None = None,
-        state_dict: dict[str, Any] | None = None,  # noqa: ARG002  the Trainer's signature
+        state_dict: dict[str, Any] | None = None,
     ) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         weights = {name: value.detach().contiguous() for name, value in self.objective.trained().items()}
@@ -343,7 +343,7 @@ class StageTrainer(Trainer):
     def _load_from_checkpoint(
         self,
         resume_from_checkpoint: str,
-        model: nn.Module | None = None,  # noqa: ARG002  the Trainer's signature
+        model: nn.Module | None = None,
     ) -> None:
         self._load_weights(Path(resume_from_checkpoint))
         self.objective.load_state(load_file(Path(resume_from_checkpoint) / STATE))
@@ -362,7 +362,7 @@ class StageTrainer(Trainer):
     def log(
         self,
         logs: dict[str, float],
-        start_time: float | None = None,  # noqa: ARG002  the Trainer's signature
+        start_time: float | None = None,
     ) -> None:
         """Write the Trainer's and the objective's metrics to the run's event log."""
         self.state.log_history.append({**logs, "step": self.state.global_step})

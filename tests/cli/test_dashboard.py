@@ -78,7 +78,7 @@ def test_it_leaves_the_terminal_as_it_was(tmp_path: Path, end: str | signal.Sign
 def test_a_failure_is_three_lines_and_no_success(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "from nsad_cli.dashboard.app import Dashboard\ndef fail(self): raise ValueError('a fault of ours')\n"
-        "Dashboard.beat = fail\n"
+        "Dashboard.follow_files = fail\n"
     )
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     code, raw = watched(tmp_path, until="never", end="q", PYTHONPATH=path)

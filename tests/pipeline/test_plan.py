@@ -19,7 +19,6 @@ from nsad_cli.pipeline.forecast import planned_teacher
 from nsad_cli.pipeline.memory import measure
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.pipeline.plan import Plan, make_plan
-from nsad_cli.pipeline.plan_draft import StagePlan
 from nsad_cli.pipeline.plan_training import expected_pairs
 from nsad_cli.pipeline.throughput import Speeds
 from nsad_cli.runs.run import Run, runs_home
@@ -29,6 +28,8 @@ from tests.training.test_stages import recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nsad_cli.pipeline.plan_draft import StagePlan
 
 TRAINED = ("negative", "nat", "nce", "ranker")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.console import err
+from nsad_cli.cli.console import StderrHandler, err
 from nsad_cli.types import Chain, Problem
 from nsad_cli.utils.logs import note, shows_notes
 from nsad_cli.utils.terminal_text import escape_controls, render_latex
@@ -47,12 +47,14 @@ class LiveVotes:
     def __enter__(self) -> LiveVotes:
         if self._live is not None:
             self._live.start()
+            StderrHandler.bars = self._console
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
+            StderrHandler.bars = None
             self._live.stop()
 
     def tokens(self, new: int) -> None:

@@ -1,0 +1,332 @@
+"""The Python API: open runs, solve problems, grade texts, hold and explain votes, add NAT adapters, train stages.
+
+`nsad_cli` offers every name of this module; importing either loads no torch, which the functions import when they
+need it. Notes and progress go to the logger `nsad`, which prints nothing unless the program sets up logging.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from nsad_cli.types import Ballot, Chain, Finish, Grade, Problem, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from nsad_cli.inference.solver import ChainCallback, Solution
+    from nsad_cli.models.nat.adapters import Adapters
+    from nsad_cli.runs.run import Run
+
+__all__ = [
+    "Ballot",
+    "Chain",
+    "Grade",
+    "Problem",
+    "Verdict",
+    "VoteExplanation",
+    "add_nat",
+    "explain_vote",
+    "grade",
+    "load_run",
+    "make_chains",
+    "solve",
+    "train",
+    "vote",
+]
+
+
+def load_run(name: str | None = None) -> Run:
+    """Open a run by name.
+
+    Args:
+        name: the run's name in NSAD_HOME (else ./runs); None opens the default run (`nsad runs use`), else the newest
+            one that has a trained student.
+
+    Returns:
+        The run: its `recipe`, `stages()`, `path`, `events`.
+
+    Raises:
+        UsageError: there is no such run.
+
+    Example:
+        >>> run = load_run("recorded")
+        >>> run.stages()["nat"]["state"]
+        'finished'
+    """
+    from nsad_cli.runs.run import Run
+
+    return Run.open(name, finished=True)
+
+
+def solve(
+    question: str | Problem,
+    run: Run | str | None = None,
+    *,
+    samples: int | None = None,
+    rule: str | None = None,
+    stop_at: float | None = None,
+    wave: int = 4,
+    device: str | None = None,
+    engine: str = "hf",
+    on_chain: ChainCallback | None = None,
+    on_tokens: Callable[[int], None] = lambda _: None,
+) -> Solution:
+    """Solve a problem with a run's best model: sample chains, score them, vote. The run keeps the chains.
+
+    Args:
+        question: the problem's text, or a Problem, whose gold answer then marks each chain right or wrong.
+        run: a run or its name; see `load_run`.
+        samples: chains to sample, at most; the recipe's by default.
+        rule: vote rule (`sc`, `wsc`, `asc`, `asc-add`, `best`); the recipe's by default. Without a ranker the rules
+            that need one become `sc`.
+        stop_at: stop sampling once the leading answer is this likely to stay ahead; in (0.5, 1].
+        wave: chains sampled at once if `stop_at` is given.
+        device: torch device; the recipe's by default.
+        engine: `hf`, `vllm`, or `server[:MODEL]@URL`.
+        on_chain: called with the problem and its chains so far whenever one has arrived.
+        on_tokens: called with the number of new tokens.
+
+    Returns:
+        The solution: `ballot` (answer, share, votes) and `chains`.
+
+    Raises:
+        UsageError: the rule, the engine or the run is not known.
+        NsadError: the model cannot be loaded.
+
+    Source: sections 2.3 and 3.3 of arXiv 2312.12832.
+
+    Example:
+        >>> solution = solve("Sara has 3 apples and buys 4 more. How many apples does Sara have now?", samples=4)
+        >>> len(solution.chains), solution.ballot.rule
+        (4, 'asc')
+    """
+    from nsad_cli.inference.run_solver import open_solver
+    from nsad_cli.inference.solver import VoteSettings
+    from nsad_cli.problems.question_files import make_problem
+
+    problem = question if isinstance(question, Problem) else make_problem(question)
+    run = load_run(run) if run is None or isinstance(run, str) else run
+    defaults = run.recipe.solve
+    count = samples or defaults.samples
+    settings = VoteSettings(count, rule or defaults.rule, stop_at, min(wave, count))
+    with open_solver(run, [problem], settings, device, engine) as solver:
+        (solution,) = solver.solver.solve([problem], on_chain, on_tokens)
+        solver.keep(solution)
+    return solution
+
+
+def grade(texts: Sequence[str], golds: Sequence[str]) -> list[Grade]:
+    r"""Read the final answer of each text and compare it with its gold answer.
+
+    Args:
+        texts: solutions that end in an answer: \boxed{…}, `#### x`, "the answer is x"; or any text with numbers.
+        golds: the gold answers, one for each text.
+
+    Returns:
+        One Grade for each text: its `verdict`, the `answer` read, and the `reason`. Only what is proved equal is
+        `correct`, and only an explicit, different answer is `wrong`.
+
+    Example:
+        >>> [item.verdict.value for item in grade(["So 3 + 4 = 7. The answer is 7.", r"\boxed{8}"], ["7.0", "7"])]
+        ['correct', 'wrong']
+    """
+    from nsad_cli.grading.checker import Checker
+    from nsad_cli.grading.verdicts import grade_texts
+
+    with Checker() as checker:
+        return grade_texts([(text, gold, Finish.STOP) for text, gold in zip(texts, golds, strict=True)], checker)
+
+
+def make_chains(
+    texts: Sequence[str],
+    *,
+    weights: Sequence[float | None] | None = None,
+    gold: str = "",
+) -> list[Chain]:
+    """Make the chains of one problem from texts, with equivalent answers in one class.
+
+    Args:
+        texts: solutions, or answers alone.
+        weights: scores by a ranker, at least 0; None for a chain without one.
+        gold: the gold answer, if it is known.
+
+    Returns:
+        One chain for each text: `answer`, `answer_class`, `weight`, and `correct` if the gold answer is known.
+
+    Example:
+        >>> [chain.answer_class for chain in make_chains(["The answer is 1/2.", "0.5", "3"])]
+        [0, 0, 2]
+    """
+    from nsad_cli.grading.chains import grade_chains
+    from nsad_cli.grading.checker import Checker
+
+    scores = list(weights) if weights is not None else [None] * len(texts)
+    chains = [
+        Chain("", index, text, None, weight=weight)
+        for index, (text, weight) in enumerate(zip(texts, scores, strict=True))
+    ]
+    with Checker() as checker:
+        return grade_chains(chains, gold, checker)
+
+
+def vote(chains: Sequence[Chain], rule: str = "sc") -> Ballot:
+    """Hold a vote among the chains of one problem.
+
+    Args:
+        chains: chains of a Solution, or from `make_chains`.
+        rule: `sc` counts chains; `wsc` weighs them by exp(mean token log-probability); `asc` by their weights;
+            `asc-add` by 1 + weight; `best` takes the answer of the chain with the highest weight.
+
+    Returns:
+        The ballot: the winning `answer`, its `share`, and the `votes` from the winner down.
+
+    Raises:
+        UsageError: the rule's weights are missing.
+
+    Source: self-consistency (Wang et al. 2023) for `sc`; section 3.3 of arXiv 2312.12832 for `asc`.
+
+    Example:
+        >>> vote(make_chains(["7", "7.0", "8"], weights=[0.1, 0.2, 0.9]), "asc").answer
+        '8'
+    """
+    from nsad_cli.voting.rules import vote as hold
+
+    return hold(chains, rule)
+
+
+@dataclass(frozen=True, slots=True)
+class VoteExplanation:
+    """What a vote rests on.
+
+    Attributes:
+        ballot: the vote.
+        other_rules: the winning answer by each other rule that the chains' weights allow.
+        smallest_flip: indices of a smallest set of chains without which another answer wins; None if there is none.
+        votes_to_overturn: how many of the winner's chains would have to give the second answer to overturn the
+            vote; None if there is only one answer.
+    """
+
+    ballot: Ballot
+    other_rules: Mapping[str, str | None]
+    smallest_flip: tuple[int, ...] | None
+    votes_to_overturn: int | None
+
+
+def explain_vote(chains: Sequence[Chain], rule: str = "sc") -> VoteExplanation:
+    """Hold a vote and find what it rests on.
+
+    Args:
+        chains: chains of one problem.
+        rule: see `vote`.
+
+    Returns:
+        The explanation.
+
+    Raises:
+        UsageError: the rule's weights are missing.
+
+    Example:
+        >>> found = explain_vote(make_chains(["7", "7.0", "8"]))
+        >>> found.ballot.answer, len(found.smallest_flip), found.votes_to_overturn
+        ('7', 2, 1)
+    """
+    from nsad_cli.errors import UsageError
+    from nsad_cli.voting.minimal_flip import smallest_flip
+    from nsad_cli.voting.rule_results import rule_results
+    from nsad_cli.voting.rules import chains_to_overturn
+
+    ballot = vote(chains, rule)
+    others = {
+        name: result.ballot.answer
+        for name, result in rule_results(chains).items()
+        if name != rule and not isinstance(result, UsageError)
+    }
+    flip = smallest_flip(chains, rule) if len(ballot.votes) > 1 else None
+    return VoteExplanation(ballot, others, flip or None, chains_to_overturn(chains, ballot))
+
+
+def add_nat(
+    model: Any,
+    *,
+    targets: Sequence[str] | Literal["all-linear"] = ("q_proj", "v_proj"),
+    r: int = 8,
+    alpha: float = 16,
+    dropout: float = 0.05,
+    unit_size: int = 128,
+    unit_value: Literal["mlp", "identity"] = "mlp",
+    seed: int = 0,
+) -> Adapters:
+    """Add a negative LoRA and a NAT adapter beside it to a causal language model of transformers.
+
+    An adapted projection W, [d_in → d_out], then computes base + (1 − α)·V(h+) + α·V(h−) for each token, with
+    α in [−1/2, 1/2] from the integration unit; see nsad_cli.models.nat.layer.
+
+    Args:
+        model: the model, which is changed in place: its base weights are frozen.
+        targets: names of linear layers, or `all-linear`.
+        r: rank of both LoRAs.
+        alpha: lora_alpha; the scale is alpha / r.
+        dropout: dropout of the LoRAs' input.
+        unit_size: width of Q, K and of V's hidden layer.
+        unit_value: V as an MLP, or the identity.
+        seed: seed of the initial weights.
+
+    Returns:
+        The adapters `negative` and `nat`: `use(name)` is a context in which the model runs with one of them,
+        `train_only(name)` makes its parameters trainable, `parameters_of(name)` lists them.
+
+    Source: section 2.1 of arXiv 2312.12832.
+
+    Example:
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> shape = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
+        >>> model = LlamaForCausalLM(LlamaConfig(vocab_size=32, **shape))
+        >>> adapters = add_nat(model, r=2, unit_size=4)
+        >>> adapters.names()
+        ['negative', 'nat']
+        >>> with adapters.use("nat"):
+        ...     logits = model(model.dummy_inputs["input_ids"]).logits
+        >>> logits.shape[-1]
+        32
+    """
+    from nsad_cli.config.stages import NAT, NEGATIVE
+    from nsad_cli.models.nat.adapters import Adapters
+    from nsad_cli.models.nat.config import AdapterSettings
+
+    settings = AdapterSettings(
+        targets=targets if isinstance(targets, str) else tuple(targets),
+        r=r,
+        alpha=alpha,
+        dropout=dropout,
+        unit_size=unit_size,
+        unit_value=unit_value,
+    )
+    adapters = Adapters(model)
+    adapters.add_lora(NEGATIVE.name, settings, seed)
+    adapters.add_nat(NAT.name, settings, NEGATIVE.name, seed + 1)
+    return adapters
+
+
+def train(run: Run | str, *stages: str, force: bool = False) -> dict[str, dict[str, Any]]:
+    """Run stages of a run's recipe in the order given; one that has finished with these settings is skipped.
+
+    Args:
+        run: a run or its name.
+        stages: names of stages (`collect`, `grade`, `negative`, `nat`, `nce`, `ranker`, `eval`) or of baselines.
+        force: run finished ones again.
+
+    Returns:
+        Each stage's result, as the run's manifest records it: `held_out_loss`, `steps`, `tokens`, `weights` and more.
+
+    Raises:
+        NsadError: a stage cannot go on; what it had done is kept.
+
+    Example:
+        >>> result = train("recorded", "nat")["nat"]
+        >>> result["steps"]
+        3
+    """
+    from nsad_cli.pipeline.pipeline import run_stages
+
+    return run_stages(load_run(run) if isinstance(run, str) else run, stages, force=force)
