@@ -1,4 +1,4 @@
-"""Extensions that installed packages offer by entry points; see docs/plugins.md for the groups."""
+"""Extensions that installed packages offer by entry points."""
 
 from __future__ import annotations
 
