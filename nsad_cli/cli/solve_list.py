@@ -13,7 +13,7 @@ from nsad_cli.cli.render.progress import PLAIN_EVERY
 from nsad_cli.cli.render.solution import print_solution, solution_json
 from nsad_cli.inference.run_solver import open_solver
 from nsad_cli.types import Problem
-from nsad_cli.utils.logs import note
+from nsad_cli.utils.logs import note, shows_notes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -117,7 +117,7 @@ def progress(total: int) -> Iterator[tuple[Console, Callable[[int], None]]]:
 
     Gives the console for results, which in the bar's own terminal must appear above it, and takes how many are done.
     """
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and shows_notes()):
         last = time.monotonic()
 
         def tell(done: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nsad_cli.cli.console import StderrHandler, set_up_logging
+from nsad_cli.cli.solve_list import progress
 from nsad_cli.utils.logs import NOTE, logger, muted_notes, note, shows_notes
 from tests.helpers.notes import recorded_notes
 from tests.helpers.recorded_run import QUESTION, run_command, unpack
@@ -76,6 +77,23 @@ def test_levels_set_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().err.splitlines() == shown
         assert shows_notes() == ("quiet" not in settings)
     assert sum(isinstance(handler, StderrHandler) for handler in logger.handlers) == 1
+
+
+def test_quiet_shows_no_bar_of_a_list_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    set_up_logging(quiet=True)
+    with progress(2) as (_, solved):
+        solved(2)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("flag", ["--abandon-batch", "--give-up"])
+def test_the_old_name_of_abandon_batch_still_works(recorded: Path, flag: str) -> None:
+    done = run_command(recorded, "collect", flag, "lost", "--run", "recorded", code=2)
+    assert "has no batch `lost`" in done.stderr
+    assert "--give-up" not in run_command(recorded, "collect", "--help").stdout
 
 
 def test_a_library_user_hears_nothing(capsys: pytest.CaptureFixture[str]) -> None:
