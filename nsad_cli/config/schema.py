@@ -297,7 +297,7 @@ class EvaluationConfig(Section):
         for name in names:
             if name not in models():
                 hint = did_you_mean(name, models())
-                raise ValueError(f"unknown model `{name}`; {hint + '; ' if hint else ''}models: {', '.join(models())}")
+                raise ValueError(f"unknown model `{name}`; {hint + ' ' if hint else ''}models: {', '.join(models())}")
         return names
 
     @field_validator("demonstrations")
