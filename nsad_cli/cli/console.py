@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nsad_cli.utils.distributed import is_main_process
-from nsad_cli.utils.logs import NOTE, logger
+from nsad_cli.utils.logs import NOTE, LineNoteLimit, logger
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +30,7 @@ def err() -> Console:
 
 
 class StderrHandler(logging.Handler):
-    """Prints log records on stderr, one line each; of several processes only the main one prints.
+    """Prints log records on stderr by rich; of several processes only the main one prints.
 
     Notes are plain text, warnings and errors name their level, info and debug records are dim. While progress bars are
     shown, `bars` is their console, which prints above them.
@@ -38,18 +38,15 @@ class StderrHandler(logging.Handler):
 
     bars: ClassVar[Console | None] = None
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.addFilter(LineNoteLimit())
+
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        if not is_main_process():
-            return
-        text = record.getMessage()
-        style, label = _STYLES.get(record.levelno, ("", ""))
-        if self.bars is not None:
-            self.bars.print(f"{label}{text}", style=style or None, markup=False)
-            return
-        colour = style and sys.stderr.isatty() and "NO_COLOR" not in os.environ
-        start, end = (_CODES[style], "\x1b[0m") if colour else ("", "")
-        print(f"{start}{label}{end if label else ''}{text}{'' if label else end}", file=sys.stderr, flush=True)
+        if is_main_process():
+            style, label = _STYLES.get(record.levelno, (None, ""))
+            (self.bars or err()).print(f"{label}{record.getMessage()}", style=style, markup=False, emoji=False)
 
 
 _STYLES = {
@@ -58,19 +55,19 @@ _STYLES = {
     logging.WARNING: ("yellow", "warning: "),
     logging.ERROR: ("red", "error: "),
 }
-_CODES = {"dim": "\x1b[2m", "yellow": "\x1b[33m", "red": "\x1b[31m"}
 
 
 def set_up_logging(*, quiet: bool = False, verbose: int = 0) -> None:
-    """Attach the handler of the commands to the logger, once.
+    """Attach the handler of the commands to the logger, in place of an earlier one.
 
     Args:
         quiet: show only warnings and errors, neither notes nor progress.
         verbose: 1 adds info records, 2 debug records.
     """
-    if not any(isinstance(handler, StderrHandler) for handler in logger.handlers):
-        logger.addHandler(StderrHandler())
-        logger.propagate = False
+    for handler in [handler for handler in logger.handlers if isinstance(handler, StderrHandler)]:
+        logger.removeHandler(handler)
+    logger.addHandler(StderrHandler())
+    logger.propagate = False
     logger.setLevel(logging.WARNING if quiet else (NOTE, logging.INFO, logging.DEBUG)[min(verbose, 2)])
 
 

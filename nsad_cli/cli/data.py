@@ -10,7 +10,7 @@ import typer
 
 from nsad_cli.cli.console import print_json
 from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings, with_log_options
-from nsad_cli.utils.logs import note
+from nsad_cli.utils.logs import muted_notes, note
 
 app = typer.Typer(help="Rationales out to files that TRL reads, and in from them.", no_args_is_help=True)
 
@@ -82,7 +82,8 @@ def import_(
     path = path.expanduser().resolve()
     spec = f"jsonl:{path}"
     _not_another(run_name, spec)
-    teacher = RecordedTeacher("jsonl", path, lambda _: None)  # what cannot be read is told when it is collected
+    with muted_notes():  # the collection below reports rows that cannot be read
+        teacher = RecordedTeacher("jsonl", path)
     overrides = {"teacher.spec": spec, "teacher.draws": teacher.max_draws, **parse_settings(settings)}
     run = new_or_existing_run(run_name, overrides, store)
     execute(run, ["collect", "grade"], force=force)

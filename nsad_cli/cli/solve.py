@@ -9,7 +9,6 @@ import typer
 
 from nsad_cli.cli.console import print_json
 from nsad_cli.cli.options import RULES_TOLD, AsJson, Device, EngineName, RunName, StopAt
-from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.inference.solver import Solution, VoteSettings
@@ -82,7 +81,7 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
     if (question is None) == (file is None):
         raise UsageError("give either PROBLEM or --file FILE", "exactly one of them is needed", 'write nsad solve "…"')
     if file is not None:
-        return read_questions(file.expanduser(), note)
+        return read_questions(file.expanduser())
     text = read_question(question or "").strip()
     if not text:
         raise UsageError("the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -')

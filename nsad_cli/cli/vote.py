@@ -10,7 +10,6 @@ import typer
 
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import RULES_TOLD, AsJson, StopAt
-from nsad_cli.utils.logs import note
 
 FORMATS = (
     '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, where an answer that is not given is read'
@@ -80,13 +79,12 @@ def _count(file: Path, rule: str, samples: int | None, stop_at: float | None, wa
     """Count votes over a file's chains and compare the winners with the gold answers."""
     from nsad_cli.grading.checker import Checker
     from nsad_cli.inference.vote_file import read_vote_file, require_results, stopped_early, vote_results
-    from nsad_cli.utils.files import first_few
     from nsad_cli.utils.statistics import wilson
     from nsad_cli.voting.early_stopping import require_stoppable
 
     if stop_at is not None:
         require_stoppable(rule)
-    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file, first_few(note))]
+    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file)]
     require_results(problems, file)
     with Checker() as checker:
         results = vote_results(problems, rule, checker)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.config.schema import PriceConfig, TeacherConfig
 from nsad_cli.errors import UsageError
-from nsad_cli.teachers import SCHEMES
+from nsad_cli.teachers import is_api
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Set
@@ -62,12 +62,7 @@ def price_of(settings: TeacherConfig) -> Price | None:
 
 def _listed_prices(settings: TeacherConfig) -> tuple[float | None, float | None]:
     """Look up the prices of a prompt and a completion token in genai-prices, for a request of ordinary length."""
-    if (
-        settings.base_url
-        or os.environ.get("OPENAI_BASE_URL")
-        or settings.spec == "arithmetic"
-        or settings.spec.partition(":")[0] in SCHEMES
-    ):
+    if settings.base_url or os.environ.get("OPENAI_BASE_URL") or not is_api(settings.spec):
         return None, None
     from genai_prices import Usage as Tokens
     from genai_prices import calc_price

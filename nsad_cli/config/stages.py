@@ -12,14 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
-from nsad_cli.config.plugins import plugins
+from nsad_cli.config.plugins import OBJECTIVES, plugins
 from nsad_cli.utils.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-GROUP = "nsad.objectives"
-"""Entry-point group of baselines that other packages add."""
 
 
 class Kind(StrEnum):
@@ -237,11 +234,11 @@ BEST_FIRST = (NCE.name, NAT.name, UNTRAINED[0])
 def stages() -> Mapping[str, Stage]:
     """Every stage by name: built-in ones in the order of a run, then baselines, then those of plugins."""
     table = {stage.name: stage for stage in _BUILT_IN}
-    for name, stage in plugins(GROUP).items():
+    for name, stage in plugins(OBJECTIVES).items():
         if isinstance(stage, Stage) and stage.name not in table:
             table[stage.name] = stage
         else:
-            logger.warning("plugin `%s` (%s) is no Stage with a new name; it is ignored", name, GROUP)
+            logger.warning("plugin `%s` (%s) is no Stage with a new name; it is ignored", name, OBJECTIVES)
     return table
 
 

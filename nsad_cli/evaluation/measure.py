@@ -11,14 +11,13 @@ from nsad_cli.evaluation.report import STOP_AT, report_on
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
-from nsad_cli.grading.grade import GRADER_VERSION
+from nsad_cli.grading.grade import grader_version
 from nsad_cli.inference.sampling import Subject, sample_all, score_all
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.problems.decontamination import Leaks, find_leaks
 from nsad_cli.runs.records import collected_problems
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Problem, problem_id
-from nsad_cli.utils.files import first_few
 from nsad_cli.utils.hashing import content_key
 from nsad_cli.utils.logs import note
 
@@ -44,7 +43,7 @@ def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, be
         for name in (*used, *([RANKER.name] if used else []))
     }
     student = recipe.student.model_dump(exclude={"device"})
-    shared = [recipe.sampling, student, recipe.seed, GRADER_VERSION]
+    shared = [recipe.sampling, student, recipe.seed, grader_version()]
     return content_key(stage, asked, models, samples, weights, shared, *shown)
 
 
@@ -119,7 +118,7 @@ def unseen_problems(spec: str, seen: set[str], limit: int | None) -> list[Proble
     Of problems with one question the first counts; those with another gold answer are noted. Raises NsadError
     where none is left.
     """
-    problems = load_problems(spec, on_corrupt=first_few(note))
+    problems = load_problems(spec)
     label = parse_spec(spec).label
     distinct: dict[str, Problem] = {}
     again = 0

@@ -1,4 +1,4 @@
-"""Decide the equivalence of answers: fast rules in this process, math-verify in worker processes with limits.
+"""Decide the equivalence of answers: fast rules and plugins in this process, math-verify in worker processes.
 
 math-verify may prove two answers equal, never different: it drops what it cannot parse and compares the rest.
 """
@@ -16,9 +16,11 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.plugins import CHECKERS, plugins
 from nsad_cli.errors import NsadError
 from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
+from nsad_cli.utils.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,6 +48,26 @@ _FINAL = {
     Decision.DIFFERENT: Equivalence.DIFFERENT,
     Decision.UNDECIDABLE: Equivalence.UNDECIDED,
 }
+
+
+def decide_by_plugins(first: str, second: str) -> bool | None:
+    """Ask the checkers of plugins, in the order of their names, about a pair that the built-in rules leave open.
+
+    A checker is a function of two answers that returns True (equal), False (different) or None (undecided). One that
+    raises an error is logged and counts as undecided.
+
+    Returns:
+        The first answer that is not None; None if there is none.
+    """
+    for name, check in plugins(CHECKERS).items():
+        try:
+            found = check(first, second)
+        except Exception as error:  # whatever the plugin's own code raises
+            logger.warning("the checker `%s` failed on `%s` and `%s`: %r", name, first, second, error)
+            continue
+        if found is not None:
+            return bool(found)
+    return None
 
 
 class Checker:
@@ -101,6 +123,8 @@ class Checker:
             if key in self._cache:
                 continue
             decision = decide(*key)
+            if decision in (Decision.OPEN, Decision.UNDECIDABLE) and (found := decide_by_plugins(*key)) is not None:
+                decision = Decision.EQUAL if found else Decision.DIFFERENT
             if decision is Decision.OPEN:
                 open_pairs.append(key)
             else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.config.plugins import CHECKERS, plugin_versions
 from nsad_cli.grading.verdicts import grade_texts
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ GRADER_VERSION = "5"
 """Increase it when a verdict could change: stored draws are then graded again, without new requests to the teacher."""
 CHUNK_SIZE = 512
 """Draws that are graded and committed together."""
+
+
+def grader_version() -> str:
+    """Return the version of the grader, which names the plugins that take part with their versions."""
+    return "+".join((GRADER_VERSION, *plugin_versions(CHECKERS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +80,11 @@ def grade(
     Returns:
         The counts after grading.
     """
-    ungraded = store.verdicts.ungraded(GRADER_VERSION)
+    ungraded = store.verdicts.ungraded(grader_version())
     total, done = store.counts()["draws"], 0
     while chunk := list(islice(ungraded, CHUNK_SIZE)):
         grades = grade_texts([(item.draw.text, item.gold, item.draw.finish) for item in chunk], checker)
-        store.verdicts.record(zip((item.key for item in chunk), grades, strict=True), GRADER_VERSION)
+        store.verdicts.record(zip((item.key for item in chunk), grades, strict=True), grader_version())
         done += len(chunk)
         on_progress(done, total)
     return count_verdicts(store, params)

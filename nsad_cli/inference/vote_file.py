@@ -11,7 +11,7 @@ from nsad_cli.grading.extract import extract
 from nsad_cli.types import Ballot, Chain, Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
 from nsad_cli.utils.logprobs import log_probability
-from nsad_cli.utils.logs import note
+from nsad_cli.utils.logs import line_note, note
 from nsad_cli.voting.early_stopping import simulate_early_stop
 from nsad_cli.voting.rules import (
     RANKER_RULES,
@@ -24,13 +24,13 @@ from nsad_cli.voting.rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nsad_cli.grading.checker import Checker
 
 
-def read_vote_file(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[Problem, list[Chain]]]:
+def read_vote_file(path: Path) -> Iterator[tuple[Problem, list[Chain]]]:
     """Read problems with their chains.
 
     Formats, by their keys: NSAD's own {"id", "gold", "chains": [{"text", "answer", "weight"?, "logprob"?}]}; scored
@@ -40,21 +40,22 @@ def read_vote_file(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tu
     which count as missing.
     """
     lines: dict[str, int] = {}
-    for number, row in read_jsonl(path, on_corrupt):
+    for number, row in read_jsonl(path):
         place = f"{path}:{number}"
         try:
             problem, chains, unlikely = _read(row, number)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            on_corrupt(f"{place}: not a problem with chains ({error!r}); line skipped")
+            line_note(path, f"{place}: not a problem with chains ({error!r}); line skipped")
             continue
         if not problem.answer.strip():
-            on_corrupt(f"{place}: no gold answer to compare with; line skipped")
+            line_note(path, f"{place}: no gold answer to compare with; line skipped")
             continue
         if problem.id in lines:
-            on_corrupt(f"{place}: `{problem.id}` is on line {lines[problem.id]} too; both count")
+            line_note(path, f"{place}: `{problem.id}` is on line {lines[problem.id]} too; both count")
         if unlikely:
-            on_corrupt(
-                f"{place}: `logprob` is no log-probability (a number up to 0) in {unlikely} of its chains; left out"
+            line_note(
+                path,
+                f"{place}: `logprob` is no log-probability (a number up to 0) in {unlikely} chains; left out",
             )
         lines.setdefault(problem.id, number)
         yield problem, chains

@@ -11,13 +11,13 @@ from nsad_cli.config import prompts
 from nsad_cli.config.stages import COLLECT, GRADE, stages
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.grading.checker import Checker
-from nsad_cli.grading.grade import GRADER_VERSION, count_verdicts, grade
+from nsad_cli.grading.grade import count_verdicts, grade, grader_version
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.verdicts import LABEL
 from nsad_cli.teachers import Teacher, labels_of, make_teacher, source_stamp
 from nsad_cli.types import Grade, Problem, Rationale, Verdict
-from nsad_cli.utils.files import file_stamp, first_few
+from nsad_cli.utils.files import file_stamp
 from nsad_cli.utils.hashing import content_key
 from nsad_cli.utils.logs import note
 
@@ -57,7 +57,7 @@ def collected(run: Run, key: str) -> bool:
 
 def grade_key(collection: Mapping[str, Any]) -> str:
     """The key of the grading that follows a finished collection (the stage's state)."""
-    return content_key("grade", collection["key"], collection["ended"], GRADER_VERSION)
+    return content_key("grade", collection["key"], collection["ended"], grader_version())
 
 
 def graded(run: Run) -> bool:
@@ -81,7 +81,7 @@ def training_problems(recipe: Recipe, teacher: Teacher) -> list[Problem]:
             "problems.train is empty and this teacher brings none",
             "give --problems NAME[:SPLIT][@PATH], or problems.train in the recipe",
         )
-    return load_problems(recipe.problems.train, limit=limit, on_corrupt=first_few(note))
+    return load_problems(recipe.problems.train, limit=limit)
 
 
 def distinct(problems: Sequence[Problem]) -> list[Problem]:
@@ -135,7 +135,7 @@ def collect_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
         note("collect: already done with these settings")
         return dict(run.stages()[COLLECT.name]["result"])
     with run.stage(COLLECT.name, key) as result:
-        teacher = make_teacher(settings.spec, settings, on_corrupt=first_few(note))
+        teacher = make_teacher(settings.spec, settings)
         problems = distinct(training_problems(recipe, teacher))
         prompt = prompts.text_prompt(settings.demonstrations, settings.prompt, "{question}")
         budget = Budget(price_of(settings), settings.max_cost, prompt, settings.max_tokens)

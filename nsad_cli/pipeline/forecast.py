@@ -15,7 +15,7 @@ from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.pipeline.collect_stage import collect_key, collected, grade_key, graded_rationales, training_problems
 from nsad_cli.store.rationales import Store
-from nsad_cli.teachers import RECORDED, Teacher, labels_of, make_teacher
+from nsad_cli.teachers import Teacher, is_api, is_free, labels_of, make_teacher
 from nsad_cli.teachers.base import Request
 from nsad_cli.types import Draw, Problem, Rationale, Verdict
 from nsad_cli.utils.logs import note
@@ -98,7 +98,7 @@ def look_ahead(run: Run, *, force: bool = False) -> Ahead:
             mine = {problem.id for problem in problems}
         stored = [draw for draw in store.draws(name, params) if draw.problem_id in mine and draw.index < settings.draws]
         quote = None
-        if not done and not is_free(settings.spec) and not is_local(settings.spec):
+        if not done and is_api(settings.spec):
             quote = make_quote(settings, teacher, problems, store)
     draws, wanted, calls = stored, len(stored), 0
     labels = {} if done else labels_of(teacher)
@@ -120,22 +120,12 @@ def look_ahead(run: Run, *, force: bool = False) -> Ahead:
     return Ahead(tuple(problems), tuple(stored), wanted, calls, done, graded, forecast, quote)
 
 
-def is_free(spec: str) -> bool:
-    """Whether a teacher's draws can be had at once: it is built in or recorded."""
-    return spec == "arithmetic" or spec.partition(":")[0] in RECORDED
-
-
-def is_local(spec: str) -> bool:
-    """Whether a teacher is a model on this machine."""
-    return spec.partition(":")[0] in ("hf", "vllm")
-
-
 def planned_teacher(settings: TeacherConfig) -> Teacher:
     """The teacher of a recipe, to name it and to know its problems: no key is needed for that.
 
     Raises what make_teacher raises.
     """
-    if is_free(settings.spec) or is_local(settings.spec):
+    if not is_api(settings.spec):
         return make_teacher(settings.spec, settings)
     # A server's teacher without an address asks for its key at once; nothing is sent to this one.
     urls = settings.base_url or ["http://localhost"]

@@ -8,23 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
-from nsad_cli.problems import arithmetic, asdiv, gsm8k, jsonl, math, multiarith, svamp
+from nsad_cli.problems import arithmetic
+from nsad_cli.problems.base import reader, reader_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import ModuleType
+    from collections.abc import Iterator
 
     from nsad_cli.types import Problem
-
-READERS: dict[str, ModuleType] = {
-    "math": math,
-    "gsm8k": gsm8k,
-    "asdiv": asdiv,
-    "multiarith": multiarith,
-    "svamp": svamp,
-    "jsonl": jsonl,
-}
-NAMES = (*READERS, "arithmetic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +39,12 @@ def parse_spec(spec: str) -> ProblemSpec:
     """
     head, _, path = spec.partition("@")
     name, _, split = head.partition(":")
-    if name not in NAMES:
-        hint = did_you_mean(name, NAMES)
+    if name not in (names := (*reader_names(), "arithmetic")):
+        hint = did_you_mean(name, names)
         raise UsageError(
             f"unknown benchmark `{name}`",
             f"--problems takes NAME[:SPLIT][@PATH], not `{spec}`",
-            f"{hint + ' ' if hint else ''}known: {', '.join(NAMES)}",
+            f"{hint + ' ' if hint else ''}known: {', '.join(names)}",
         )
     if name == "arithmetic":
         if path or split not in ("", *arithmetic.SIZES):
@@ -71,18 +61,15 @@ def parse_spec(spec: str) -> ProblemSpec:
 
 def default_split(name: str) -> str:
     """Return the split that is used if a spec names none."""
-    return "train" if name == "arithmetic" else str(READERS[name].SPLITS[0])
+    return "train" if name == "arithmetic" else reader(name).SPLITS[0]
 
 
-def load_problems(
-    spec: str, *, limit: int | None = None, on_corrupt: Callable[[str], None] = lambda _: None
-) -> list[Problem]:
-    """Load the problems of a spec.
+def load_problems(spec: str, *, limit: int | None = None) -> list[Problem]:
+    """Load the problems of a spec; a corrupt line is skipped, with a note.
 
     Args:
         spec: NAME[:SPLIT][@PATH].
         limit: The maximum number of problems, in file order.
-        on_corrupt: Called with a message for each corrupt line, which is skipped.
 
     Raises:
         NsadError: A file cannot be read or contains no problem, or the Hub cannot be reached.
@@ -91,23 +78,23 @@ def load_problems(
     if limit is not None and parsed.name == "arithmetic":
         found = list(arithmetic.problems(parsed.split, limit))
     else:
-        found = list(itertools.islice(_read(parsed, on_corrupt), limit))
+        found = list(itertools.islice(_read(parsed), limit))
     if not found:
         raise NsadError(f"`{spec}` contains no problem", "no line of it could be read", "check the path and the format")
     return found
 
 
-def _read(parsed: ProblemSpec, on_corrupt: Callable[[str], None]) -> Iterator[Problem]:
+def _read(parsed: ProblemSpec) -> Iterator[Problem]:
     if parsed.name == "arithmetic":
         yield from arithmetic.problems(parsed.split)
         return
-    reader = READERS[parsed.name]
+    source = reader(parsed.name)
     split = parsed.split or default_split(parsed.name)
-    if split not in reader.SPLITS:
+    if split not in source.SPLITS:
         raise UsageError(
-            f"{parsed.name} has no split `{split}`", "its authors publish others", f"splits: {', '.join(reader.SPLITS)}"
+            f"{parsed.name} has no split `{split}`", "its authors publish others", f"splits: {', '.join(source.SPLITS)}"
         )
     if parsed.path is not None:
-        yield from reader.read(parsed.path, split, on_corrupt)
+        yield from source.read(parsed.path, split)
     else:
-        yield from reader.from_hub(split)
+        yield from source.from_hub(split)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.problems.raw_files import hub_rows, locate, unreadable
 from nsad_cli.types import Problem, problem_id
+from nsad_cli.utils.logs import line_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 SPLITS = ("all",)
 
 
-def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[Problem]:
+def read(path: Path, split: str) -> Iterator[Problem]:
     """Read ASDiv.xml."""
     file = locate(path, "ASDiv.xml")
     try:
@@ -26,7 +27,7 @@ def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[
     for item in root.iter("Problem"):
         body, question, answer = (item.findtext(tag) for tag in ("Body", "Question", "Answer"))
         if body is None or question is None or not answer:
-            on_corrupt(f"{file}: problem {item.get('ID')} lacks a body, a question or an answer; skipped")
+            line_note(file, f"{file}: problem {item.get('ID')} lacks a body, a question or an answer; skipped")
             continue
         yield _problem(body, question, answer, split, item.findtext("Solution-Type") or "", item.get("Grade") or "")
 

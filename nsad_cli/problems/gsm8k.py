@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.problems.raw_files import hub_rows, locate
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
+from nsad_cli.utils.logs import line_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 SPLITS = ("test", "train")
 
 
-def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[Problem]:
+def read(path: Path, split: str) -> Iterator[Problem]:
     """Read SPLIT.jsonl."""
     file = locate(path, f"{split}.jsonl")
-    for number, row in read_jsonl(file, on_corrupt):
+    for number, row in read_jsonl(file):
         try:
             yield _problem(row, split)
         except (KeyError, AttributeError, ValueError) as error:
-            on_corrupt(f"{file}:{number}: no question with an answer after #### ({error}); line skipped")
+            line_note(file, f"{file}:{number}: no question with an answer after #### ({error}); line skipped")
 
 
 def from_hub(split: str) -> Iterator[Problem]:

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 from nsad_cli.errors import UsageError
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.files import read_jsonl, text_of
+from nsad_cli.utils.logs import line_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 SPLITS = ("all",)
 
 
-def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[Problem]:
+def read(path: Path, split: str) -> Iterator[Problem]:
     """Read the file at `path`."""
-    for number, row in read_jsonl(path, on_corrupt):
+    for number, row in read_jsonl(path):
         question, answer = row.get("question"), row.get("answer")
         if not isinstance(question, str) or not question.strip() or answer is None or isinstance(answer, dict | list):
-            on_corrupt(f"{path}:{number}: needs `question` (text) and `answer` (text or number); line skipped")
+            line_note(path, f"{path}:{number}: needs `question` (text) and `answer` (text or number); line skipped")
             continue
         yield Problem(
             problem_id(question),

@@ -9,9 +9,10 @@ from nsad_cli.problems.raw_files import hub_rows, locate, read_document
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
 from nsad_cli.utils.latex import last_boxed
+from nsad_cli.utils.logs import line_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 SPLITS = ("test", "train")
@@ -26,7 +27,7 @@ SUBJECTS = (
 )
 
 
-def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[Problem]:
+def read(path: Path, split: str) -> Iterator[Problem]:
     """Read SPLIT.jsonl, or the authors' folders SPLIT/SUBJECT/N.json."""
     if (path / split).is_dir():
         files = sorted((path / split).glob("*/*.json"), key=lambda file: (file.parent.name, len(file.stem), file.stem))
@@ -34,14 +35,14 @@ def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[
             try:
                 yield _problem(read_document(file), split)
             except (KeyError, ValueError, AttributeError, TypeError, NsadError) as error:
-                on_corrupt(f"{file}: not a MATH problem ({error}); skipped")
+                line_note(file, f"{file}: not a MATH problem ({error}); skipped")
         return
     file = locate(path, f"{split}.jsonl")
-    for number, row in read_jsonl(file, on_corrupt):
+    for number, row in read_jsonl(file):
         try:
             yield _problem(row, split)
         except (KeyError, ValueError, AttributeError, TypeError) as error:
-            on_corrupt(f"{file}:{number}: not a MATH problem ({error}); line skipped")
+            line_note(file, f"{file}:{number}: not a MATH problem ({error}); line skipped")
 
 
 def from_hub(split: str) -> Iterator[Problem]:

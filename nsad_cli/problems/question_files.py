@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
+from nsad_cli.utils.logs import line_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 JSON_LINES = (".jsonl", ".json", ".ndjson")
@@ -39,24 +39,24 @@ def read_question(problem: str) -> str:
         raise NsadError("cannot read standard input", error.strerror or str(error), "pipe the problem to it") from error
 
 
-def read_questions(path: Path, on_corrupt: Callable[[str], None]) -> list[Problem]:
+def read_questions(path: Path) -> list[Problem]:
     """Read the distinct problems of a file, in order.
 
-    A .jsonl, .json or .ndjson file has lines of {"question", "answer" (optional)}, others one question per line.
+    A .jsonl, .json or .ndjson file has lines of {"question", "answer" (optional)}, others one question per line. An
+    invalid or repeated line is skipped, with a note.
 
     Args:
         path: The file.
-        on_corrupt: Called with a message for each invalid or repeated line, which is skipped.
 
     Raises:
         NsadError: The file cannot be read.
         UsageError: The file contains no problem, or is a JSON array.
     """
-    lines = _from_json(path, on_corrupt) if path.suffix.lower() in JSON_LINES else _from_text(path)
+    lines = _from_json(path) if path.suffix.lower() in JSON_LINES else _from_text(path)
     problems: dict[str, Problem] = {}
     for number, problem in lines:
         if problem.id in problems:
-            on_corrupt(f"{path}:{number}: asks again what is above; line skipped")
+            line_note(path, f"{path}:{number}: asks again what is above; line skipped")
         problems.setdefault(problem.id, problem)
     if not problems:
         raise UsageError(
@@ -67,7 +67,7 @@ def read_questions(path: Path, on_corrupt: Callable[[str], None]) -> list[Proble
     return list(problems.values())
 
 
-def _from_json(path: Path, on_corrupt: Callable[[str], None]) -> list[tuple[int, Problem]]:
+def _from_json(path: Path) -> list[tuple[int, Problem]]:
     found = []
     if _starts_an_array(path):
         raise UsageError(
@@ -75,10 +75,10 @@ def _from_json(path: Path, on_corrupt: Callable[[str], None]) -> list[tuple[int,
             "every problem has a line of its own, without brackets or commas around the lines",
             f"jq -c '.[]' {path} > lines.jsonl, then --file lines.jsonl",
         )
-    for number, row in read_jsonl(path, on_corrupt):
+    for number, row in read_jsonl(path):
         question, gold = row.get("question"), row.get("answer", "")
         if not isinstance(question, str) or not question.strip() or isinstance(gold, dict | list):
-            on_corrupt(f"{path}:{number}: needs `question` (text), `answer` is text or a number; line skipped")
+            line_note(path, f"{path}:{number}: needs `question` (text), `answer` is text or a number; line skipped")
             continue
         found.append((number, make_problem(question.strip(), "" if gold is None else str(gold).strip())))
     return found

@@ -6,23 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.problems.raw_files import hub_rows, locate, plain_number, read_document
 from nsad_cli.types import Problem, problem_id
+from nsad_cli.utils.logs import line_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 SPLITS = ("all", "train", "test")
 """The raw file has one set; `train` and `test` exist only on the Hub."""
 
 
-def read(path: Path, split: str, on_corrupt: Callable[[str], None]) -> Iterator[Problem]:
+def read(path: Path, split: str) -> Iterator[Problem]:
     """Read SVAMP.json."""
     file = locate(path, "SVAMP.json")
     for number, row in enumerate(read_document(file), 1):
         try:
             yield _problem(row, split)
         except (KeyError, TypeError, AttributeError) as error:
-            on_corrupt(f"{file}: problem {number} has no {error}; skipped")
+            line_note(file, f"{file}: problem {number} has no {error}; skipped")
 
 
 def from_hub(split: str) -> Iterator[Problem]:

@@ -5,19 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nsad_cli.errors import UsageError
+from nsad_cli.config.plugins import TEACHERS, load_plugin, plugin_names
+from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.teachers.base import Teacher
 from nsad_cli.utils.files import file_stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nsad_cli.config.schema import TeacherConfig
 
-__all__ = ["RECORDED", "SCHEMES", "Teacher", "labels_of", "make_teacher", "source_stamp"]
+__all__ = ["RECORDED", "Teacher", "is_api", "is_free", "labels_of", "make_teacher", "source_stamp"]
 
+ARITHMETIC = "arithmetic"
 RECORDED = ("tdg", "gsm8k-solutions", "jsonl")
-SCHEMES = ("hf", "vllm", *RECORDED)
+LOCAL = ("hf", "vllm")
+
+
+def scheme_of(spec: str) -> str | None:
+    """Return the part of a spec before its colon if it is a known scheme; None for a model's name (`ft:gpt-4o:x`)."""
+    scheme = spec.partition(":")[0]
+    return scheme if scheme in (ARITHMETIC, *RECORDED, *LOCAL, *plugin_names(TEACHERS)) else None
+
+
+def is_free(spec: str) -> bool:
+    """Whether a teacher's samples are available at once: it is built in or recorded."""
+    return scheme_of(spec) in (ARITHMETIC, *RECORDED)
+
+
+def is_api(spec: str) -> bool:
+    """Whether a teacher is a model behind an OpenAI-compatible API, which may cost money."""
+    return scheme_of(spec) is None
 
 
 def source_stamp(spec: str) -> list[tuple[str, int, int]]:
@@ -31,47 +47,46 @@ def labels_of(teacher: Teacher) -> dict[tuple[str, int], bool]:
     return dict(getattr(teacher, "labels", {}))
 
 
-def make_teacher(spec: str, settings: TeacherConfig, *, on_corrupt: Callable[[str], None] = lambda _: None) -> Teacher:
+def make_teacher(spec: str, settings: TeacherConfig) -> Teacher:
     """Make the teacher of a spec.
 
     Args:
-        spec: Only known prefixes are schemes, so `ft:gpt-4o:x` is a model's name.
-        settings: The recipe's settings.
-        on_corrupt: Receives a note for each row of a recording that cannot be read.
+        spec: a scheme with a path (SCHEME:PATH), `arithmetic`, or a model's name. Only known prefixes are schemes:
+            built-in ones, and the names of entry points in the group `nsad.teachers`.
+        settings: the recipe's settings.
 
     Raises:
-        UsageError: The spec or the settings are not valid.
-        NsadError: Its file, model, key or server is missing.
+        UsageError: the spec or the settings are not valid.
+        NsadError: its file, model, key or server is missing.
     """
-    scheme, _, path = spec.partition(":")
-    if settings.batch and (spec == "arithmetic" or scheme in SCHEMES or len(settings.base_url) > 1):
+    scheme, path = scheme_of(spec), spec.partition(":")[2]
+    if settings.batch and (scheme is not None or len(settings.base_url) > 1):
         raise UsageError(
             f"the teacher `{spec}` does not support batches",
             "only OpenAI's API, or one server that is compatible with it, has a batch API",
             "omit --batch (or pass --no-batch if the run's recipe sets teacher.batch)",
         )
-    if spec == "arithmetic":
+    if scheme is None:
+        from nsad_cli.teachers.openai import OpenAITeacher
+
+        return OpenAITeacher(spec, settings)
+    if scheme == ARITHMETIC:
+        if path:
+            raise UsageError(f"unknown teacher `{spec}`", "the built-in teacher takes no path", f"write {ARITHMETIC}")
         from nsad_cli.teachers.arithmetic import ArithmeticTeacher
 
         return ArithmeticTeacher()
     if scheme in RECORDED:
         from nsad_cli.teachers.recorded import RecordedTeacher
 
-        return RecordedTeacher(scheme, Path(path).expanduser(), on_corrupt)
-    if scheme in ("hf", "vllm"):
-        return local_teacher(scheme, path, settings)
-    from nsad_cli.teachers.openai import OpenAITeacher
-
-    return OpenAITeacher(spec, settings)
+        return RecordedTeacher(scheme, Path(path).expanduser())
+    if scheme in LOCAL:
+        return _local_teacher(scheme, path, settings)
+    return _plugin_teacher(scheme, path, settings)
 
 
-def local_teacher(scheme: str, path: str, settings: TeacherConfig) -> Teacher:
-    """Make a teacher that runs on this machine; its model is loaded when the first draws are requested.
-
-    Raises:
-        UsageError: The scheme has no path.
-        NsadError: vLLM is not installed.
-    """
+def _local_teacher(scheme: str, path: str, settings: TeacherConfig) -> Teacher:
+    """Make a teacher that runs on this machine; its model is loaded when the first draws are requested."""
     if not path:
         raise UsageError(f"the teacher `{scheme}:` has no model", "there is no path after the colon", f"{scheme}:PATH")
     if scheme == "hf":
@@ -84,3 +99,15 @@ def local_teacher(scheme: str, path: str, settings: TeacherConfig) -> Teacher:
     from nsad_cli.teachers.vllm import VllmTeacher
 
     return VllmTeacher(path, settings)
+
+
+def _plugin_teacher(scheme: str, path: str, settings: TeacherConfig) -> Teacher:
+    make = load_plugin(TEACHERS, scheme)
+    if not callable(make):
+        raise NsadError(
+            f"the teacher `{scheme}` cannot be used",
+            "its plugin cannot be loaded, or is no function of a path and the teacher's settings",
+            "see the warning above, or uninstall the package",
+        )
+    teacher: Teacher = make(path, settings)
+    return teacher

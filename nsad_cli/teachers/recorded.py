@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nsad_cli.errors import NsadError
@@ -12,20 +11,19 @@ from nsad_cli.store.trl_format import COLUMNS, read_rationale_row
 from nsad_cli.types import Draw, Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
 from nsad_cli.utils.latex import last_boxed
+from nsad_cli.utils.logs import MAX_LINE_NOTES, LineNotes, line_note, note
 from nsad_cli.utils.row_files import read_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from nsad_cli.teachers.base import Request
 
-OnCorrupt = Callable[[str], None]
 SOLVERS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 """The models of GSM8K's example_model_solutions.jsonl, in the order of the draws."""
 
 ROW_FORMAT = f"a row has {COLUMNS}; problems without rationales are for `nsad collect --problems jsonl@FILE`"
-MAX_REPORTED_ROWS = 5
-"""Rows that cannot be read are reported one by one up to this number; further ones are counted."""
 
 
 class RecordedRationales(NamedTuple):
@@ -40,7 +38,7 @@ class RecordedRationales(NamedTuple):
 class RecordedTeacher:
     """Rationales read from files; a problem's draws are numbered in the order of the file."""
 
-    def __init__(self, scheme: str, path: Path, on_corrupt: OnCorrupt) -> None:
+    def __init__(self, scheme: str, path: Path) -> None:
         if not path.exists():
             raise NsadError(f"the teacher `{scheme}:{path}` has no data", "no such file or folder", "check the path")
         self.name = f"{scheme}:{path.name}"
@@ -48,18 +46,20 @@ class RecordedTeacher:
         """Labels by problem id and draw number; for problems without a gold answer they become the verdicts."""
         self._rationales: dict[str, list[str]] = {}
         self._problems: dict[str, Problem] = {}
-        digest, skipped = hashlib.sha256(), _Skipped(on_corrupt)
-        for problem, texts, labels in READERS[scheme](path, skipped):
-            digest.update(repr((problem.id, texts, labels) if labels else (problem.id, texts)).encode())
-            known = self._problems.get(problem.id)
-            if known is None or not known.answer:
-                self._problems[problem.id] = problem
-            recorded = self._rationales.setdefault(problem.id, [])
-            for index, label in enumerate(labels or (), len(recorded)):
-                if label is not None:
-                    self.labels[problem.id, index] = label
-            recorded.extend(texts)
-        skipped.end(path)
+        digest = hashlib.sha256()
+        with LineNotes() as skipped:
+            for problem, texts, labels in READERS[scheme](path):
+                digest.update(repr((problem.id, texts, labels) if labels else (problem.id, texts)).encode())
+                known = self._problems.get(problem.id)
+                if known is None or not known.answer:
+                    self._problems[problem.id] = problem
+                recorded = self._rationales.setdefault(problem.id, [])
+                for index, label in enumerate(labels or (), len(recorded)):
+                    if label is not None:
+                        self.labels[problem.id, index] = label
+                recorded.extend(texts)
+        if skipped.count > MAX_LINE_NOTES:
+            note(f"{path}: {skipped.count} rows cannot be read and are skipped")
         # Two files with the same name, or a file before and after an edit, are different sources.
         self.params: dict[str, Any] = {"recorded": scheme, "content": digest.hexdigest()}
         if not self._problems:
@@ -99,32 +99,32 @@ class RecordedTeacher:
             )
 
 
-def read_gsm8k_solutions(path: Path, on_corrupt: OnCorrupt) -> Iterator[RecordedRationales]:
+def read_gsm8k_solutions(path: Path) -> Iterator[RecordedRationales]:
     """Read GSM8K's example_model_solutions.jsonl: four models' solutions per problem; annotations are removed."""
-    for number, row in read_jsonl(path, on_corrupt):
+    for number, row in read_jsonl(path):
         try:
             gold = row["ground_truth"].rpartition("A:")[2].strip().replace(",", "")
             solution = strip_annotations(row["ground_truth"].rpartition("A:")[0]).strip()
             texts = [strip_annotations(row[solver]["solution"]).strip() for solver in SOLVERS]
             question = row["question"].strip()
         except (KeyError, TypeError, AttributeError) as error:
-            on_corrupt(f"{path}:{number}: not a line of GSM8K's model solutions ({error!r}); line skipped")
+            line_note(path, f"{path}:{number}: not a line of GSM8K's model solutions ({error!r}); line skipped")
             continue
         yield RecordedRationales(Problem(problem_id(question), question, gold, "gsm8k", "test", solution), texts)
 
 
-def read_tdg(path: Path, on_corrupt: OnCorrupt) -> Iterator[RecordedRationales]:
+def read_tdg(path: Path) -> Iterator[RecordedRationales]:
     """Read the paper's published rationales: folders of N.jsonl with question, answer and generated_answer."""
     files = [path] if path.is_file() else sorted(path.rglob("*.jsonl"), key=_numeric)
     for file in files:
         subject = file.parent.name.removeprefix("train_").partition("_")[2].rpartition("_")[0]
-        for number, row in read_jsonl(file, on_corrupt):
+        for number, row in read_jsonl(file):
             try:
                 question = row["question"].removeprefix("Problem:").strip()
                 texts = [text.removeprefix("Solution:").strip() for text in row["generated_answer"]]
                 gold = last_boxed(row["answer"])
             except (KeyError, TypeError, AttributeError) as error:
-                on_corrupt(f"{file}:{number}: no question, answer and generated_answer ({error!r}); line skipped")
+                line_note(file, f"{file}:{number}: no question, answer and generated_answer ({error!r}); line skipped")
                 continue
             solution = row["answer"].strip()
             yield RecordedRationales(
@@ -132,14 +132,14 @@ def read_tdg(path: Path, on_corrupt: OnCorrupt) -> Iterator[RecordedRationales]:
             )
 
 
-def read_rationales(path: Path, on_corrupt: OnCorrupt) -> Iterator[RecordedRationales]:
+def read_rationales(path: Path) -> Iterator[RecordedRationales]:
     """Read rows of {"question", "answer", "generated_answer": [...]}, or of TRL's formats (see `store.trl_format`)."""
     seen: set[tuple[str, str, bool | None]] = set()
-    for place, row in read_rows(path, on_corrupt):
+    for place, row in read_rows(path):
         try:
             entry = read_rationale_row(row)
         except ValueError as error:
-            on_corrupt(f"{place}: {error}; skipped")
+            line_note(path, f"{place}: {error}; skipped")
             continue
         texts: list[str] = []
         labels: list[bool | None] = []
@@ -151,28 +151,11 @@ def read_rationales(path: Path, on_corrupt: OnCorrupt) -> Iterator[RecordedRatio
         yield RecordedRationales(entry.problem, texts, labels if any(label is not None for label in labels) else None)
 
 
-class _Skipped:
-    """Reports the first rows that cannot be read, and the number of further ones."""
-
-    def __init__(self, tell: OnCorrupt) -> None:
-        self._tell, self._count, self.first = tell, 0, ""
-
-    def __call__(self, text: str) -> None:
-        self._count += 1
-        self.first = self.first or text
-        if self._count <= MAX_REPORTED_ROWS:
-            self._tell(text)
-
-    def end(self, path: Path) -> None:
-        if self._count > MAX_REPORTED_ROWS:
-            self._tell(f"{path}: {self._count - MAX_REPORTED_ROWS} more that cannot be read, skipped")
-
-
 def _numeric(file: Path) -> tuple[str, int, str]:
     return str(file.parent), int(file.stem) if file.stem.isdigit() else 0, file.name
 
 
-READERS: dict[str, Callable[[Path, OnCorrupt], Iterator[RecordedRationales]]] = {
+READERS: dict[str, Callable[[Path], Iterator[RecordedRationales]]] = {
     "gsm8k-solutions": read_gsm8k_solutions,
     "tdg": read_tdg,
     "jsonl": read_rationales,

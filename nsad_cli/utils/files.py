@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
+from nsad_cli.utils.logs import line_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 def write_error(path: Path, error: OSError) -> NsadError:
@@ -132,21 +133,6 @@ def weights_digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def first_few(note: Callable[[str], None], most: int = 5) -> Callable[[str], None]:
-    """A note-taker that passes the first notes on and says once that there are more: a file may have a million."""
-    left = most
-
-    def say(text: str) -> None:
-        nonlocal left
-        left -= 1
-        if left >= 0:
-            note(text)
-        elif left == -1:
-            note("there are more lines like these, which are not shown")
-
-    return say
-
-
 def text_of(value: Any) -> str:
     """Format a JSON value as the text of an answer; numbers have no exponent, so 0.00001 is unchanged."""
     if isinstance(value, float) and math.isfinite(value):
@@ -154,12 +140,11 @@ def text_of(value: Any) -> str:
     return str(value).strip()
 
 
-def read_jsonl(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read a JSON-lines file.
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read a JSON-lines file; a corrupt line is skipped, with a note.
 
     Args:
         path: The file.
-        on_corrupt: Called with a message for each corrupt line, which is skipped.
 
     Yields:
         The line number, from 1, and the object.
@@ -179,9 +164,9 @@ def read_jsonl(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[
                 value = json.loads(raw)
                 json.dumps(value, ensure_ascii=False).encode()  # an unpaired surrogate could not be stored
             except (ValueError, RecursionError) as error:
-                on_corrupt(f"{path}:{number}: not JSON ({error}); line skipped")
+                line_note(path, f"{path}:{number}: not JSON ({error}); line skipped")
                 continue
             if isinstance(value, dict):
                 yield number, value
             else:
-                on_corrupt(f"{path}:{number}: not a JSON object; line skipped")
+                line_note(path, f"{path}:{number}: not a JSON object; line skipped")

@@ -47,10 +47,10 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
             table.save_to_disk(str(temporary))
 
 
-def read_rows(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[str, Row]]:
+def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
     """Yield (location, row) of a JSON-lines or Parquet file, a `datasets` folder, or a folder of such files.
 
-    Corrupt lines of JSON are reported to `on_corrupt` and skipped.
+    Corrupt lines of JSON are skipped, with a note.
 
     Raises:
         NsadError: The data cannot be read.
@@ -66,11 +66,11 @@ def read_rows(path: Path, on_corrupt: Callable[[str], None]) -> Iterator[tuple[s
                 "name a file, or a folder that Dataset.save_to_disk wrote",
             )
         for file in files:
-            yield from read_rows(file, on_corrupt)
+            yield from read_rows(file)
     elif path.suffix == ".parquet":
         yield from _read(path, "a Parquet file", _parquet)
     else:
-        for number, row in read_jsonl(path, on_corrupt):
+        for number, row in read_jsonl(path):
             yield f"{path}:{number}", row
 
 

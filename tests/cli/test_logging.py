@@ -10,7 +10,7 @@ import pytest
 
 from nsad_cli.cli.console import StderrHandler, set_up_logging
 from nsad_cli.cli.solve_list import progress
-from nsad_cli.utils.logs import NOTE, logger, muted_notes, note, shows_notes
+from nsad_cli.utils.logs import MAX_LINE_NOTES, NOTE, line_note, logger, muted_notes, note, shows_notes
 from tests.helpers.notes import recorded_notes
 from tests.helpers.recorded_run import QUESTION, run_command, unpack
 
@@ -109,3 +109,18 @@ def test_muted_notes_come_back() -> None:
     note("again")
     assert notes == ["kept", "again"]
     assert logging.getLevelName(NOTE) == "NOTE"
+
+
+def test_the_first_notes_on_a_file_are_shown_and_all_with_verbose(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for verbose in (0, 1):
+        set_up_logging(verbose=verbose)
+        for number in range(MAX_LINE_NOTES + 4):
+            for file in files:
+                line_note(file, f"{file}:{number}: corrupt")
+        lines = capsys.readouterr().err.splitlines()
+        shown = MAX_LINE_NOTES + 4 if verbose else MAX_LINE_NOTES
+        assert [sum(f"{file}:" in line and "corrupt" in line for line in lines) for file in files] == [shown, shown]
+        assert sum("-v shows them" in line for line in lines) == (0 if verbose else 2)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def share(path: Path, rule: str, checker: Checker) -> float:
-    corrupt: list[str] = []
-    results = vote_results(list(read_vote_file(path, corrupt.append)), rule, checker)
+    corrupt = recorded_notes()
+    results = vote_results(list(read_vote_file(path)), rule, checker)
     assert corrupt == []
     return sum(right for _, _, right in results) / len(results)
 
@@ -53,8 +53,8 @@ def test_ones_own_chains_and_a_corrupt_line(tmp_path: Path) -> None:
         ],
     }
     path.write_text(json.dumps(row) + '\n{"id": "y"}\n')
-    corrupt: list[str] = []
-    problems = list(read_vote_file(path, corrupt.append))
+    corrupt = recorded_notes()
+    problems = list(read_vote_file(path))
     assert len(problems) == 1
     assert len(corrupt) == 1
     assert ":2:" in corrupt[0]
@@ -65,8 +65,8 @@ def test_ones_own_chains_and_a_corrupt_line(tmp_path: Path) -> None:
 def read(path: Path, *rows: dict[str, Any]) -> tuple[list[tuple[Problem, list[Chain]]], list[str]]:
     """What is read of these lines, and what is told."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    told: list[str] = []
-    return list(read_vote_file(path, told.append)), told
+    told = recorded_notes()
+    return list(read_vote_file(path)), told
 
 
 SEVEN = {"text": "The answer is 7."}

@@ -10,6 +10,7 @@ import pytest
 
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.problems import load_problems, parse_spec
+from tests.helpers.notes import recorded_notes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     ],
 )
 def test_counts(data: Path, spec: str, folder: str, count: int) -> None:
-    corrupt: list[str] = []
-    problems = load_problems(f"{spec}@{data / folder}", on_corrupt=corrupt.append)
+    corrupt = recorded_notes()
+    problems = load_problems(f"{spec}@{data / folder}")
     assert len(problems) == count
     assert corrupt == []
     assert all(problem.question and problem.answer for problem in problems)
@@ -59,8 +60,8 @@ def test_math_in_its_authors_folders(tmp_path: Path) -> None:
         row = {"problem": f"What is {name}?", "level": "Level 2", "type": "Algebra", "solution": rf"\boxed{{{answer}}}"}
         (folder / f"{name}.json").write_text(json.dumps(row))
     (folder / "3.json").write_text("{")
-    corrupt: list[str] = []
-    found = load_problems(f"math:test@{tmp_path}", on_corrupt=corrupt.append)
+    corrupt = recorded_notes()
+    found = load_problems(f"math:test@{tmp_path}")
     assert [problem.answer for problem in found] == ["two", "ten"]
     assert len(corrupt) == 1
     assert "3.json" in corrupt[0]
@@ -72,8 +73,8 @@ def test_a_corrupt_line_is_named_and_the_rest_kept(tmp_path: Path) -> None:
         '{"question": "1+1?", "answer": 2}\n{"question": "half\n\n[1]\n{"question": "2+2?"}\n'
         '{"question": "3+3?", "answer": "6"}\n'
     )
-    corrupt: list[str] = []
-    found = load_problems(f"jsonl@{path}", on_corrupt=corrupt.append)
+    corrupt = recorded_notes()
+    found = load_problems(f"jsonl@{path}")
     assert [problem.answer for problem in found] == ["2", "6"]
     assert [line.split(":")[1] for line in corrupt] == ["2", "4", "5"]
 

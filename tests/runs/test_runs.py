@@ -13,6 +13,7 @@ from nsad_cli.config.schema import Recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.runs.run import Run, choose_run, list_runs, runs_home
 from nsad_cli.utils.files import read_jsonl, write_atomic
+from tests.helpers.notes import recorded_notes
 
 
 def test_stages_and_results_survive() -> None:
@@ -145,7 +146,7 @@ def test_a_full_disk_under_the_event_log() -> None:
 def test_lines_that_are_no_objects(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"a": 1}\n\xff\xfe\n' + b"[" * 100_000 + b'\n7\n{"a": 2}')
-    corrupt: list[str] = []
-    assert [row["a"] for _, row in read_jsonl(path, corrupt.append)] == [1, 2]
+    corrupt = recorded_notes()
+    assert [row["a"] for _, row in read_jsonl(path)] == [1, 2]
     assert len(corrupt) == 3
     assert runs_home().name == "runs"

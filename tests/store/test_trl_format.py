@@ -22,8 +22,9 @@ from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.trl_format import rationales_to_rows, read_rationale_row
-from nsad_cli.teachers.recorded import MAX_REPORTED_ROWS, RecordedTeacher
+from nsad_cli.teachers.recorded import RecordedTeacher
 from nsad_cli.types import Problem, Rationale, Verdict, problem_id
+from nsad_cli.utils.logs import MAX_LINE_NOTES
 from nsad_cli.utils.row_files import read_rows, write_rows
 from tests.helpers.notes import recorded_notes
 
@@ -149,7 +150,7 @@ def test_any_text_survives(
     )
     path = tmp_path_factory.mktemp("any") / kind
     write_rows(rationales_to_rows(positive, negative, "unpaired", template), path)
-    entries = [read_rationale_row(row) for _, row in read_rows(path, pytest.fail)]
+    entries = [read_rationale_row(row) for _, row in read_rows(path)]
     back = Counter(
         (entry.problem, text, label) for entry in entries for text, label in zip(entry.texts, entry.labels, strict=True)
     )
@@ -322,21 +323,20 @@ def no_rows(path: Path) -> Path:
 def test_files_that_hold_no_rationales(make: Callable[[Path], Path], words: str, tmp_path: Path) -> None:
     path = make(tmp_path / "bad")
     with pytest.raises(NsadError) as error:
-        RecordedTeacher("jsonl", path, lambda _: None)
+        RecordedTeacher("jsonl", path)
     assert words in error.value.why
     assert error.value.fix
 
 
 def test_a_few_bad_rows_are_named_and_many_counted(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"label": True, "prompt": "1+1?", "completion": "2"}]
-    rows += [{"label": None, "prompt": f"{i}?", "completion": "2"} for i in range(MAX_REPORTED_ROWS + 4)]
+    rows += [{"label": None, "prompt": f"{i}?", "completion": "2"} for i in range(MAX_LINE_NOTES + 4)]
     for kind in KINDS:
         write_rows(rows, tmp_path / kind)
         notes = recorded_notes()
-        assert RecordedTeacher("jsonl", tmp_path / kind, notes.append).max_draws == 1
-        assert len(notes) == MAX_REPORTED_ROWS + 1
+        assert RecordedTeacher("jsonl", tmp_path / kind).max_draws == 1
         assert "2" in notes[0].removeprefix(str(tmp_path))
-        assert "4 more" in notes[-1]
+        assert f"{MAX_LINE_NOTES + 4} rows" in notes[-1]
 
 
 def test_folders_of_splits_and_of_files(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_folders_of_splits_and_of_files(tmp_path: Path) -> None:
     write_rows([{**row, "prompt": "a"}], tmp_path / "files" / "data" / "a.parquet")
     write_rows([{**row, "prompt": "b"}], tmp_path / "files" / "b.jsonl")
     for name, expected in (("splits", {"train", "test"}), ("files", {"a", "b"})):
-        found = {row["prompt"] for _, row in read_rows(tmp_path / name, pytest.fail)}
+        found = {row["prompt"] for _, row in read_rows(tmp_path / name)}
         assert found == expected
 
 

@@ -15,6 +15,7 @@ from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.openai import OpenAITeacher
 from nsad_cli.types import Verdict
+from tests.helpers.notes import recorded_notes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,8 +51,8 @@ def test_a_corrupt_line_of_ones_own_rationales_is_named(tmp_path: Path) -> None:
         '{"question": "1+1?", "answer": "2", "generated_answer": ["The answer is 2.", "The answer is 3."]}\n'
         '{"question": "2+2?", "answer": "4"}\nnonsense\n'
     )
-    corrupt: list[str] = []
-    teacher = make_teacher(f"jsonl:{path}", TeacherConfig(), on_corrupt=corrupt.append)
+    corrupt = recorded_notes()
+    teacher = make_teacher(f"jsonl:{path}", TeacherConfig())
     assert [line.split(":")[1] for line in corrupt] == ["2", "3"]
     with Store(tmp_path / "store.sqlite") as store, Checker() as checker:
         collect(teacher.problems() or [], teacher, 8, store)  # fewer are recorded than asked for

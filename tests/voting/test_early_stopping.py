@@ -169,7 +169,7 @@ def saved(problems: Sequence[Sequence[Chain]]) -> tuple[float, float]:
 @pytest.mark.slow
 def test_what_it_saves_on_real_chains(data: Path) -> None:
     """A third of 16 chains and a sixth of 40, with hardly another answer: in the file's order, and in random ones."""
-    problems = list(read_vote_file(data / "votes" / "gpt35_last_letters_40.jsonl", print))
+    problems = list(read_vote_file(data / "votes" / "gpt35_last_letters_40.jsonl"))
     with Checker() as checker:
         results = [chains for _, chains, _ in vote_results(problems, "sc", checker)]
     for n, in_file, in_any, least_same, mean_same in (
@@ -189,7 +189,7 @@ def test_what_it_saves_on_real_chains(data: Path) -> None:
 def test_what_weighted_stopping_saves_on_real_chains(data: Path) -> None:
     """A reward model's scores for eight chains, squeezed into [0, 1] as our rankers' are."""
     with Checker() as checker:
-        results = vote_results(list(read_vote_file(data / "votes" / "qwen25_math_cot_100.jsonl", print)), "sc", checker)
+        results = vote_results(list(read_vote_file(data / "votes" / "qwen25_math_cot_100.jsonl")), "sc", checker)
     drawn = {}
     for rule in ("sc", "asc", "asc-add"):
         drawn[rule] = 0

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.utils.logs import note
 from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ def show_overlap(run: Run, specs: Sequence[str], as_json: bool) -> None:
     from nsad_cli.problems import load_problems, parse_spec
     from nsad_cli.problems.ngram_overlap import TESTS, find_overlaps
     from nsad_cli.runs.records import collected_problems
-    from nsad_cli.utils.files import first_few
 
     labels = [parse_spec(spec).label for spec in specs]
     training = collected_problems(run)
@@ -38,7 +36,7 @@ def show_overlap(run: Run, specs: Sequence[str], as_json: bool) -> None:
         )
     rows: list[dict[str, Any]] = []
     for spec, label in zip(specs, labels, strict=True):
-        problems = load_problems(spec, on_corrupt=first_few(note))
+        problems = load_problems(spec)
         pairs = [
             {
                 "id": item.problem.id,
