@@ -33,7 +33,6 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a run's student as a model folder that transformers loads anywhere, or its LoRA as one for PEFT."""
-    from nsad_cli.config.recipes import load_recipe
     from nsad_cli.config.stages import NAT, UNTRAINED, models
     from nsad_cli.errors import UsageError
     from nsad_cli.runs.run import Run
@@ -52,7 +51,7 @@ def export(
     from nsad_cli.inference.export import NOTES, export_for_vllm, export_lora, export_merged
     from nsad_cli.inference.session import Session
 
-    session = Session(run, load_recipe(run.path / "recipe.yaml", {"student.device": device}))
+    session = Session(run, run.recipe_with({"student.device": device}))
     if server is not None:
         notes = export_for_vllm(session, folder, model or NAT.name)
     else:

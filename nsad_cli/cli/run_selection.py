@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 def existing_run(name: str | None, overrides: Mapping[str, Any] | None = None, *, finished: bool = False) -> Run:
     """Open a run (see Run.open), say which on stderr, and write flags into its recipe."""
-    from nsad_cli.config.recipes import load_recipe
     from nsad_cli.runs.run import Run
 
     run = Run.open(name, finished=finished)
     note(f"run: {run.name}")
     if overrides and any(value is not None for value in overrides.values()):
-        run.write_recipe(load_recipe(run.path / "recipe.yaml", overrides))
+        run.write_recipe(run.recipe_with(overrides))
     return run
 
 

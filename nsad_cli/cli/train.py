@@ -9,6 +9,7 @@ import typer
 
 from nsad_cli.cli.console import print_json
 from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
+from nsad_cli.config.ranker_kinds import ENCODER
 from nsad_cli.config.stages import trained_by
 from nsad_cli.utils.logs import note
 
@@ -110,7 +111,7 @@ def train_ranker(
     as_json: AsJson = False,
 ) -> None:
     """Sample the student's own chains on training problems, train the ranker on right and wrong ones, calibrate it."""
-    if kind is not None and kind != "encoder" and model is None:
+    if kind is not None and kind != ENCODER and model is None:
         model = ""  # an encoder that the run had before
     _train(
         trained_by("train-ranker"),

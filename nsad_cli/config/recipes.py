@@ -53,7 +53,7 @@ def user_config_path() -> Path:
     return Path(root) / "nsad" / "config.yaml"
 
 
-def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None, *, stored: bool = False) -> Recipe:
     """Load a recipe in layers: the user's config, the file, then the overrides.
 
     `${NAME}` in a value is replaced by the environment variable NAME.
@@ -61,6 +61,7 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None) -
     Args:
         path: The recipe file; None for the defaults alone.
         overrides: Values by dotted key; None values are skipped.
+        stored: The file is a run's own: it was valid when it was written, and may name a plugin that is gone.
 
     Raises:
         UsageError: The file is missing or malformed, a key is unknown, a value is invalid, or a variable is unset.
@@ -79,7 +80,7 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None) -
             own = _nested(key.split("."), value)
             validate_recipe(_expand(own, "flags"), "flags", whole=False)
             values = _merge(values, own)
-    return validate_recipe(_expand(values, source), source)
+    return validate_recipe(_expand(values, source), source, whole=not stored)
 
 
 def recipe_yaml(recipe: Recipe) -> str:

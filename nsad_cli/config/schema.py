@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from nsad_cli.config.ranker_kinds import ENCODER, HEAD, PROBE, ranker_kinds
 from nsad_cli.config.stages import NAT, NCE, UNTRAINED, models, stages
 from nsad_cli.errors import UsageError, did_you_mean
 
 INSTRUCTION = "{question}\n\nSolve this step by step, briefly. End with one line of the form: The answer is X."
 TEMPLATE = "Question: {question}\nAnswer:\n"
 Rule = Literal["sc", "wsc", "asc", "asc-add", "best"]
-RankerKind = Literal["head", "probe", "encoder"]
 RankerObjective = Literal["power", "bradley-terry", "bce"]
 
 
@@ -208,9 +208,9 @@ class RankerConfig(StageConfig):
     A probe is fitted to its optimum: how one trains by steps (epochs, batch_size, learning_rate …) is nothing to it.
     """
 
-    kind: RankerKind = "head"
+    kind: str = HEAD
     """head: a LoRA and a head on the student's base. probe: a head on the states that chains were written from.
-    encoder: a model of its own."""
+    encoder: a model of its own. Plugins may add kinds (group nsad.rankers)."""
     objective: RankerObjective = "power"
     """The reference's power loss, Bradley–Terry, or binary cross-entropy."""
     model: str = ""
@@ -339,13 +339,19 @@ def validate_recipe(values: dict[str, Any], source: str, *, whole: bool = True) 
 
 
 def _check_ranker(ranker: RankerConfig, source: str) -> None:
-    if ranker.kind == "encoder" and not ranker.model:
+    if ranker.kind not in (kinds := ranker_kinds()):
+        raise UsageError(
+            f"{source}: `training.ranker.kind` is not valid",
+            f"neither nsad nor an installed package has the ranker `{ranker.kind}`",
+            f"{did_you_mean(ranker.kind, kinds)} known: {', '.join(kinds)}".strip(),
+        )
+    if ranker.kind == ENCODER and not ranker.model:
         raise UsageError(
             f"{source}: the ranker `encoder` has no model",
             "training.ranker.kind is `encoder`, and training.ranker.model is not set",
             "name one (training.ranker.model=google/flan-t5-base, or a folder), or set kind to head or probe",
         )
-    if ranker.kind != "encoder" and ranker.model:
+    if ranker.kind in (HEAD, PROBE) and ranker.model:
         raise UsageError(
             f"{source}: the ranker `{ranker.kind}` takes no model",
             f"it is on the student's own base, and training.ranker.model is `{ranker.model}`",

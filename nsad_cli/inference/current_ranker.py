@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.rankers.metadata import ADAPTER, PROBE, PROBED_MODEL, ranker_name, read_metadata
+from nsad_cli.config.ranker_kinds import PROBE
+from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL, ranker_name, read_metadata
 from nsad_cli.runs.models import has_model, model_key
 
 if TYPE_CHECKING:

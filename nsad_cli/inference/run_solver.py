@@ -6,7 +6,6 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.recipes import load_recipe
 from nsad_cli.config.stages import STUDENT
 from nsad_cli.generation.cached_sampler import CachedSampler
 from nsad_cli.generation.engine_spec import parse_engine
@@ -56,7 +55,7 @@ def open_solver(
     note(f"run: {run.name}; loading the student …")
     from nsad_cli.inference.session import Session  # torch takes its time: after the note
 
-    recipe = load_recipe(run.path / "recipe.yaml", {"student.device": device})
+    recipe = run.recipe_with({"student.device": device})
     session = Session(run, recipe)
     model = best_model(run)
     ranker = session.ranker()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nsad_cli.config.prompts import FEW_SHOT, few_shot_demonstrations
+from nsad_cli.config.ranker_kinds import PROBE
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
@@ -21,11 +22,12 @@ from nsad_cli.inference.vllm_models import vllm_model
 from nsad_cli.models.nat.adapter_files import load_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import Student, load_student
+from nsad_cli.rankers.kinds import is_available
 from nsad_cli.rankers.linear_probe import ProbeRanker
-from nsad_cli.rankers.metadata import PROBE, PROBED_MODEL, read_metadata
+from nsad_cli.rankers.metadata import PROBED_MODEL, read_metadata
 from nsad_cli.rankers.storage import load_ranker
 from nsad_cli.runs.models import has_model, model_key, require_model
-from nsad_cli.utils.logs import note
+from nsad_cli.utils.logs import logger, note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,6 +182,10 @@ class Session:
         if outlived(self.run, self.recipe):
             note(f"ranker: it reads another {PROBED_MODEL} student's states; train it again with `nsad train-ranker`")
             return None
-        if read_metadata(folder)["kind"] == PROBE:
+        kind = read_metadata(folder)["kind"]
+        if not is_available(kind):
+            logger.warning("ranker: its kind `%s` comes from a plugin that cannot be loaded; chains get no score", kind)
+            return None
+        if kind == PROBE:
             self.load(PROBED_MODEL)
         return load_ranker(self.student, self.adapters, folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsad_cli.config import prompts
+from nsad_cli.config.ranker_kinds import ENCODER
 from nsad_cli.config.stages import COLLECT, EVAL, EVAL_BEFORE, GRADE, NAT, TRAINING, UNTRAINED
 from nsad_cli.pipeline.dry_run import copy_of_records
 from nsad_cli.pipeline.forecast import Ahead, look_ahead
@@ -94,7 +95,7 @@ def _context(
 
     session = Session(run, recipe)
     footprint = measure(session.reader.model, session.adapter_settings, recipe.student.load_in_4bit)
-    encoder = _measured_encoder(recipe) if recipe.training.ranker.kind == "encoder" else None
+    encoder = _measured_encoder(recipe) if recipe.training.ranker.kind == ENCODER else None
     positive, negative = (
         [item for item in side if item.problem.id not in leaks.ids]
         for side in (ahead.forecast.positive, ahead.forecast.negative)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config import prompts
+from nsad_cli.config.ranker_kinds import PROBE
 from nsad_cli.config.stages import STUDENT, UNTRAINED
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.inference.sampling import greedy as greedy_of
@@ -193,7 +194,7 @@ class PlanContext:
 
     def scoring_pass(self, model: str) -> float:
         """Cost of scoring one token of a model's chain, in passes of the student; a probe scores while sampling."""
-        probed = self.recipe.training.ranker.kind == "probe" and model == STUDENT.name
+        probed = self.recipe.training.ranker.kind == PROBE and model == STUDENT.name
         return 0.0 if probed else self.ranker_pass()
 
 

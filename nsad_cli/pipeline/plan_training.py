@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.ranker_kinds import PROBE
 from nsad_cli.config.stages import GRADE, LearnsFrom, Stage
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, sequences_at_once
 from nsad_cli.training.data import filter_by_length, sample_items
@@ -82,7 +83,7 @@ def _ranker_size(context: PlanContext, parameters: int, memory: float, tokens: f
     footprint, settings = context.footprint, context.recipe.training.ranker
     if context.encoder is not None:
         return context.encoder.parameters, footprint.sampling_gib(0, 0) + context.encoder.training_gib(tokens)
-    if settings.kind == "probe":
+    if settings.kind == PROBE:
         return footprint.head, footprint.reading_gib(settings.pack_tokens)
     return parameters, memory
 
@@ -95,7 +96,7 @@ def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:
     calibrating = problems * share * CALIBRATION_SHARE
     pairs = _ranker_pairs(context, problems * share, calibrating)
     held_out = min(recipe.training.max_held_out, pairs * (1 - share) / share)
-    probe = settings.kind == "probe"  # it reads every chain once
+    probe = settings.kind == PROBE  # it reads every chain once
     tokens = pairs * 2 * context.length * (1 if probe else settings.epochs)
     tokens = tokens if probe else settings.tokens or tokens
     read = held_out * 2 * context.length * (1 if probe else settings.checks)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,23 +13,65 @@ from nsad_cli.models.packing import Example, enable_packing, group_by_tokens
 from nsad_cli.types import Chain, Finish, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from nsad_cli.config.schema import RankerConfig
     from nsad_cli.models.nat.adapters import Adapters
+    from nsad_cli.models.nat.config import AdapterSettings
     from nsad_cli.models.student import Student
     from nsad_cli.rankers.calibration import Calibration
 
 
+@dataclass(frozen=True, slots=True)
+class RankerContext:
+    """What a ranker may be built from."""
+
+    student: Student
+    adapters: Adapters
+    settings: RankerConfig
+    """The recipe's `training.ranker`."""
+    adapter_settings: AdapterSettings
+    seed: int
+    load: Callable[[str], None]
+    """Load the adapter of one of the run's models into `adapters`."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the student's hidden states."""
+        return int(self.student.model.config.get_text_config().hidden_size)
+
+
 class Scorer(nn.Module):
-    """Computes a logit per chain, higher if it is likely correct; trained by RankerObjective or fitted."""
+    """Computes a logit per chain, higher if it is likely correct; trained by RankerObjective or fitted.
+
+    One subclass per kind of ranker; entry points in the group `nsad.rankers` add kinds.
+    """
 
     kind: ClassVar[str]
+    """The name that `training.ranker.kind` takes."""
     on_base: ClassVar[bool] = True
     """Whether it works on the student's own base weights."""
     model: Any
     head: ScoreHead | None
     """None if the model has its own."""
+
+    @classmethod
+    @abstractmethod
+    def create(cls, context: RankerContext) -> Self:
+        """Build the scorer before its training; on the base, freeze whatever is not to be trained."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, student: Student, adapters: Adapters, folder: Path, tensors: dict[str, Tensor]) -> Self:
+        """Build the trained scorer.
+
+        Args:
+            student: the run's student.
+            adapters: the adapters on its base.
+            folder: where `save` wrote.
+            tensors: what `head_tensors` returned.
+        """
 
     @abstractmethod
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
@@ -56,6 +99,10 @@ class Scorer(nn.Module):
         device: torch.device = self.model.device
         return device
 
+    def ranker(self, calibration: Calibration, name: str) -> TrainedRanker:
+        """Return the ranker that scores chains with this scorer."""
+        return TrainedRanker(self, calibration, name)
+
     def head_tensors(self) -> dict[str, Tensor]:
         """Return the tensors for the head's file, in addition to the calibration."""
         return {} if self.head is None else dict(self.head.state_dict())
@@ -69,6 +116,13 @@ class StudentScorer(Scorer):
         self.student, self.adapters, self.model = student, adapters, adapters.model
         self.head: ScoreHead = head.to(adapters.model.device)
         self.share = enable_packing(adapters.base)
+
+    @classmethod
+    def restore(cls, student: Student, adapters: Adapters, folder: Path, tensors: dict[str, Tensor]) -> Self:
+        """See Scorer.restore; the head's shape is that of its tensors."""
+        head = ScoreHead(tensors["weight"].shape[1], seed=0)
+        head.load_state_dict(tensors)
+        return cls(student, adapters, head)
 
 
 class ScoreHead(nn.Linear):

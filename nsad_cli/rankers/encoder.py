@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTextEncoding, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
 
+from nsad_cli.config.ranker_kinds import ENCODER
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.models.packing import Example
 from nsad_cli.rankers.base import ScoreHead, Scorer, mean_rows
@@ -24,6 +25,10 @@ from nsad_cli.utils.hub import require_hub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from nsad_cli.models.nat.adapters import Adapters
+    from nsad_cli.models.student import Student
+    from nsad_cli.rankers.base import RankerContext
 
 TOKENS = 512
 """Of question and chain together, at most: the reference's."""
@@ -48,7 +53,7 @@ class Padded:
 class EncoderScorer(Scorer):
     """A classifier with one label, or an encoder with a head (which is None for a classifier)."""
 
-    kind = "encoder"
+    kind = ENCODER
     on_base = False
 
     def __init__(self, model: Any, tokenizer: Any, head: ScoreHead | None, device: torch.device) -> None:
@@ -58,6 +63,19 @@ class EncoderScorer(Scorer):
         own = getattr(model.config, "max_position_embeddings", None) or TOKENS
         self.limit = min(TOKENS, own, tokenizer.model_max_length)
         self.segments = "token_type_ids" in tokenizer.model_input_names
+
+    @classmethod
+    def create(cls, context: RankerContext) -> EncoderScorer:
+        """See Scorer.create."""
+        return open_encoder(context.settings.model, context.adapters.model.device, context.seed)
+
+    @classmethod
+    def restore(cls, student: Student, adapters: Adapters, folder: Path, tensors: dict[str, Tensor]) -> EncoderScorer:
+        """See Scorer.restore; the folder has model and tokenizer, and the tensors are the head's."""
+        scorer = open_encoder(str(folder), adapters.model.device, seed=0)
+        if scorer.head is not None:
+            scorer.head.load_state_dict(tensors)
+        return scorer
 
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The pair of question and chain; everything from the chain's first token on is the completion."""

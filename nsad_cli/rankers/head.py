@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.models.nat.adapter_files import save_adapter
+from nsad_cli.config.ranker_kinds import HEAD
+from nsad_cli.config.stages import RANKER
+from nsad_cli.models.nat.adapter_files import load_adapter, save_adapter
 from nsad_cli.models.packing import Example, Pack, hidden_states, pack
-from nsad_cli.rankers.base import StudentScorer, mean_rows
-from nsad_cli.rankers.metadata import ADAPTER, HEAD
+from nsad_cli.rankers.base import RankerContext, ScoreHead, StudentScorer, mean_rows
+from nsad_cli.rankers.metadata import ADAPTER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +21,27 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from nsad_cli.models.nat.adapters import Adapters
+    from nsad_cli.models.student import Student
+
 
 class HeadScorer(StudentScorer):
     """The LoRA named `ranker` on the student's base, and its head."""
 
     kind = HEAD
+
+    @classmethod
+    def create(cls, context: RankerContext) -> HeadScorer:
+        """See Scorer.create."""
+        context.adapters.add_lora(ADAPTER, context.adapter_settings, context.seed + RANKER.seed_offset)
+        context.adapters.train_only(ADAPTER)
+        return cls(context.student, context.adapters, ScoreHead(context.hidden_size, context.seed))
+
+    @classmethod
+    def restore(cls, student: Student, adapters: Adapters, folder: Path, tensors: dict[str, Tensor]) -> HeadScorer:
+        """See Scorer.restore."""
+        load_adapter(adapters, ADAPTER, folder)
+        return super().restore(student, adapters, folder, tensors)
 
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The student's prompt and the chain, always closed by EOS."""

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from nsad_cli.config.ranker_kinds import PROBE
 from nsad_cli.generation.listening_sampler import ListeningSampler
 from nsad_cli.models.packing import Example, hidden_states, pack
-from nsad_cli.rankers.base import StudentScorer, TrainedRanker, mean_rows
-from nsad_cli.rankers.metadata import PROBE, PROBED_MODEL
+from nsad_cli.rankers.base import RankerContext, ScoreHead, StudentScorer, TrainedRanker, mean_rows
+from nsad_cli.rankers.metadata import PROBED_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,17 @@ class ProbeScorer(StudentScorer):
     """A head on the frozen NCE student."""
 
     kind = PROBE
+
+    @classmethod
+    def create(cls, context: RankerContext) -> ProbeScorer:
+        """See Scorer.create; the adapter whose states are read is loaded."""
+        context.load(PROBED_MODEL)
+        context.adapters.train_only(None)
+        return cls(context.student, context.adapters, ScoreHead(context.hidden_size, context.seed))
+
+    def ranker(self, calibration: Calibration, name: str) -> ProbeRanker:
+        """Return a ranker that can score chains while they are generated."""
+        return ProbeRanker(self, calibration, name)
 
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The student's prompt and the chain, with EOS where the chain ended by it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.ranker_kinds import HEAD
 from nsad_cli.config.stages import RANKER, STUDENT
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.utils.files import weights_digest
@@ -16,7 +17,6 @@ ADAPTER = RANKER.name
 """The stage's name, its folder's, and the name of the head ranker's LoRA."""
 HEAD_FILE = "head.safetensors"
 METADATA_KEY = "ranker"
-HEAD, PROBE = "head", "probe"
 PROBED_MODEL = STUDENT.name
 """The model whose hidden states a probe reads: the one that answers."""
 

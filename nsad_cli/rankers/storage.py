@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file, save
 
-from nsad_cli.models.nat.adapter_files import load_adapter
-from nsad_cli.rankers.base import ScoreHead, Scorer, TrainedRanker
 from nsad_cli.rankers.calibration import Calibration
-from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
-from nsad_cli.rankers.head import HeadScorer
-from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
-from nsad_cli.rankers.metadata import ADAPTER, HEAD_FILE, METADATA_KEY, ranker_name, read_metadata
+from nsad_cli.rankers.kinds import scorer_class
+from nsad_cli.rankers.metadata import HEAD_FILE, METADATA_KEY, ranker_name, read_metadata
 from nsad_cli.utils.files import write_atomic
 
 if TYPE_CHECKING:
@@ -23,6 +19,7 @@ if TYPE_CHECKING:
 
     from nsad_cli.models.nat.adapters import Adapters
     from nsad_cli.models.student import Student
+    from nsad_cli.rankers.base import Scorer, TrainedRanker
 
 CALIBRATION = "calibration"
 """The tensor (scale, shift)."""
@@ -45,19 +42,9 @@ def load_ranker(student: Student, adapters: Adapters, folder: Path) -> TrainedRa
     A probe needs the adapter that it reads in memory.
 
     Raises:
-        NsadError: The folder contains no ranker.
+        NsadError: The folder contains no ranker, or one of a plugin that is not installed.
     """
     kind, tensors = read_metadata(folder)["kind"], load_file(folder / HEAD_FILE)
     scale, shift = tensors.pop(CALIBRATION, torch.tensor([1.0, 0.0])).tolist()
-    calibration, name = Calibration(scale, shift), ranker_name(folder)
-    if kind == EncoderScorer.kind:
-        encoder = open_encoder(str(folder), adapters.model.device, seed=0)
-        if encoder.head is not None:
-            encoder.head.load_state_dict(tensors)
-        return TrainedRanker(encoder, calibration, name)
-    head = ScoreHead(tensors["weight"].shape[1], seed=0)
-    head.load_state_dict(tensors)
-    if kind == ProbeScorer.kind:
-        return ProbeRanker(ProbeScorer(student, adapters, head), calibration, name)
-    load_adapter(adapters, ADAPTER, folder)
-    return TrainedRanker(HeadScorer(student, adapters, head), calibration, name)
+    scorer = scorer_class(kind).restore(student, adapters, folder, tensors)
+    return scorer.ranker(Calibration(scale, shift), ranker_name(folder))

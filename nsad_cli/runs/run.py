@@ -21,7 +21,7 @@ from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.version import __version__
 
 if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need them
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from nsad_cli.config.schema import Recipe
@@ -115,9 +115,19 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The resolved recipe, which names every setting."""
+        return self.recipe_with({})
+
+    def recipe_with(self, overrides: Mapping[str, Any]) -> Recipe:
+        """The recipe with some settings replaced.
+
+        Args:
+            overrides: Values by dotted key; None values are skipped.
+        """
         from nsad_cli.config.recipes import load_recipe
 
-        return load_recipe(self.path / "recipe.yaml")
+        # A plugin that the stored recipe names may be gone, which must not stop commands that do not need it.
+        chosen = overrides.get("training.ranker.kind") is not None
+        return load_recipe(self.path / "recipe.yaml", overrides, stored=not chosen)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write the resolved recipe if it differs from the stored one.

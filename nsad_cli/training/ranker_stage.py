@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.stages import RANKER
-from nsad_cli.rankers.base import ScoreHead, Scorer
-from nsad_cli.rankers.encoder import open_encoder
-from nsad_cli.rankers.head import HeadScorer
+from nsad_cli.rankers.base import RankerContext, Scorer
+from nsad_cli.rankers.kinds import scorer_class
 from nsad_cli.rankers.linear_probe import ProbeScorer
-from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL
+from nsad_cli.rankers.metadata import PROBED_MODEL
 from nsad_cli.rankers.storage import save_ranker
 from nsad_cli.training.linear_probe import fit_probe
 from nsad_cli.training.ranker import RankerObjective
@@ -38,12 +36,12 @@ class RankerTraining:
         self._scorer: Scorer | None = None
 
     def data(self) -> StageData:
-        """Sample the student's chains and pair them; a missing encoder is reported before anything is sampled."""
-        encoder = self.settings.kind == "encoder"
-        if encoder:
+        """Sample the student's chains and pair them; a missing model is reported before anything is sampled."""
+        own_model = not scorer_class(self.settings.kind).on_base
+        if own_model:
             self._scorer = untrained_ranker(self.session)
         own = own_candidates(self.session, self.stage, self.corpus)
-        if not encoder:  # sampling loads the adapter that writes, and that freezes all others
+        if not own_model:  # sampling loads the adapter that writes, and that freezes all others
             self._scorer = untrained_ranker(self.session)
         assert self._scorer is not None
         return ranker_data(self.session, self._scorer.example, own, self.corpus)
@@ -89,15 +87,8 @@ class RankerTraining:
 
 def untrained_ranker(session: Session) -> Scorer:
     """A ranker of the recipe's kind, before its training."""
-    settings, seed = session.recipe.training.ranker, session.recipe.seed
-    adapters, student = session.adapters, session.student
-    if settings.kind == "encoder":
-        return open_encoder(settings.model, adapters.model.device, seed)
-    head = ScoreHead(student.model.config.get_text_config().hidden_size, seed)
-    if settings.kind == "probe":
-        session.load(PROBED_MODEL)
-        adapters.train_only(None)
-        return ProbeScorer(student, adapters, head)
-    adapters.add_lora(ADAPTER, session.adapter_settings, seed + RANKER.seed_offset)
-    adapters.train_only(ADAPTER)
-    return HeadScorer(student, adapters, head)
+    recipe = session.recipe
+    context = RankerContext(
+        session.student, session.adapters, recipe.training.ranker, session.adapter_settings, recipe.seed, session.load
+    )
+    return scorer_class(recipe.training.ranker.kind).create(context)

@@ -1,0 +1,18 @@
+"""The kinds of rankers by name: built-in ones, and those of plugins. Their classes are in rankers/."""
+
+from __future__ import annotations
+
+from nsad_cli.config.plugins import RANKERS, plugin_names
+
+HEAD = "head"
+"""A LoRA and a linear head on the student's base."""
+PROBE = "probe"
+"""A linear head on the hidden states that chains were generated from."""
+ENCODER = "encoder"
+"""A model of its own."""
+BUILT_IN = (HEAD, PROBE, ENCODER)
+
+
+def ranker_kinds() -> tuple[str, ...]:
+    """Return every kind that `training.ranker.kind` takes; no plugin is imported."""
+    return (*BUILT_IN, *(name for name in plugin_names(RANKERS) if name not in BUILT_IN))
