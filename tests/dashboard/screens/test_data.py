@@ -115,9 +115,9 @@ def test_only_what_is_asked_for(home: Path) -> None:
             return [str(row[0]) for row in data.rows]
 
         await look(pilot, "v")
-        assert view.follower.wanted.verdict == "correct"
+        assert view.follower.filters.verdict == "correct"
         assert ids() == ["p0", "p2"]
-        while view.follower.wanted.verdict != "ungraded":
+        while view.follower.filters.verdict != "ungraded":
             await look(pilot, "v")
         assert ids() == ["p1"]
         assert "(with ungraded; esc: all)" in screen_text(pilot.app)
@@ -131,7 +131,7 @@ def test_only_what_is_asked_for(home: Path) -> None:
         await look(pilot, "enter", "escape")
         assert ids() == ["p0", "p1", "p2", "p3"]
         await look(pilot, "v", "v")
-        assert view.follower.wanted.verdict == "disputed"
+        assert view.follower.filters.verdict == "disputed"
         assert "Draw 3 of p0" in await look(pilot, "home")
 
     show(home, script)
