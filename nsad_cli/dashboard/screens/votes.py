@@ -66,7 +66,7 @@ class VotesView(View):
         Binding("s", "sets", "Set", show=False, tooltip="Select another chain set of this run"),
         Binding("n", "step(1)", "Next", show=False, tooltip="Next problem in the list"),
         Binding("p", "step(-1)", "Previous", show=False, tooltip="Previous problem in the list"),
-        Binding("l", "latex", "LaTeX", show=False, tooltip="Formulas rendered, or as source with unlikely tokens marked"),
+        Binding("l", "latex", "LaTeX", show=False, tooltip="Formulas rendered, or source with unlikely tokens marked"),
         Binding("escape", "back", "Back", show=False, tooltip="Back: from the text to the chains to the list"),
     ]  # fmt: skip
 

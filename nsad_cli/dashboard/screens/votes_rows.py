@@ -152,7 +152,7 @@ def status_text(
         text.append("\n" + " · ".join(filter(None, parts)), f"bold {colours['accent']}")
     if assumed := open_problem.assumptions():
         changed = open_problem.changed()
-        result = f"◂ winner changes with {', '.join(changed)}" if changed else "winners unchanged"
+        result = f"◂ winner changes: {', '.join(changed)}" if changed else "winners unchanged"
         text.append(f"\nwhat if {', '.join(assumed)}: {result} · r: reset", f"bold {colours['warning']}")
     return text
 

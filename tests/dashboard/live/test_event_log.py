@@ -171,7 +171,7 @@ def test_a_log_that_is_cut_is_read_anew_and_told(tmp_path: Path) -> None:
     path.unlink()
     assert not log.poll()
     assert log.stages == ["nce"]
-    assert log.notes[0] == "events.jsonl is gone; what it had is shown"
+    assert log.notes[0] == "events.jsonl was deleted; the data read before is shown"
 
 
 ANEW, GONE, GONE_SHOWN = (
@@ -293,9 +293,9 @@ def test_whatever_becomes_of_a_log_the_curve_is_that_of_the_file(
             log.poll(10)
             if path.exists():
                 assert curve(log, "nat", "loss") == curve(read(path), "nat", "loss")
-                assert not any("gone" in note or "not there" in note for note in log.notes)
+                assert not any("deleted" in note or "not exist" in note for note in log.notes)
             else:
-                assert "gone" in log.notes[0] or "not there yet" in log.notes[0]
+                assert "deleted" in log.notes[0] or "does not exist yet" in log.notes[0]
 
 
 def test_a_long_log_is_read_in_parts(tmp_path: Path) -> None:

@@ -239,12 +239,12 @@ def test_a_folder_that_vanishes_stays_as_gone_and_may_come_back(tmp_path: Path) 
     assert [row.state for row in runs.refresh(NOW)] == ["finished"]
     kept = folder.rename(tmp_path / "kept")
     (row,) = runs.refresh(NOW)
-    assert (row.state, row.why) == ("gone", "its folder is gone")
+    assert (row.state, row.why) == ("gone", "its folder was deleted")
     kept.rename(folder)
     (row,) = runs.refresh(NOW)
     assert (row.state, row.why) == ("finished", "")
     (folder / "manifest.json").unlink()
-    assert [row.why for row in runs.refresh(NOW)] == ["its manifest.json is gone"]
+    assert [row.why for row in runs.refresh(NOW)] == ["its manifest.json was deleted"]
     shutil.rmtree(home)
     assert [row.state for row in runs.refresh(NOW)] == ["gone"]
 

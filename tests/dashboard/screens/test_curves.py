@@ -273,10 +273,10 @@ def test_what_becomes_of_the_log_is_told(log: Path, what: str) -> None:
         await settle(pilot)
         if what == "gone":
             log.unlink()
-            expected = "events.jsonl is gone; what it had is shown"
+            expected = "events.jsonl was deleted; the data read before is shown"
         elif what == "cut":
             log.write_text(line("nat", 1, loss=7.0))
-            expected = "events.jsonl was cut or replaced, and read anew"
+            expected = "events.jsonl was truncated or replaced, and read again"
         elif what == "unreadable":
             log.unlink()
             log.mkdir()
@@ -289,7 +289,7 @@ def test_what_becomes_of_the_log_is_told(log: Path, what: str) -> None:
             log.unlink()
             (log.parent / "manifest.json").unlink()
             log.parent.rmdir()
-            expected = "The run first is not there any more"
+            expected = "The run first no longer exists"
         await settle(pilot)
         assert expected in shown(pilot)
         if what == "cut":

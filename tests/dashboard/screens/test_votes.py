@@ -114,10 +114,10 @@ def test_what_if_is_counted_at_once(tmp_path: Path) -> None:
         assert open_problem.problem == PROBLEMS["split"]
         shown = await press(pilot, "m")  # by the second ranker 22 wins, and rests on two chains: .9 > .2
         assert open_problem.what_if.excluded == {0, 1, 4}
-        assert "another winner by sc" in shown
+        assert "winner changes: sc" in shown
         assert "◂22" in shown
         assert "⊘" in shown
-        assert "r resets" in shown
+        assert "r: reset" in shown
         shown = await press(pilot, "r")
         assert open_problem.what_if.is_default
         assert "what if" not in shown
@@ -141,7 +141,7 @@ def test_what_if_is_counted_at_once(tmp_path: Path) -> None:
         shown = await press(pilot, "r", "w")
         assert open_problem.ranker == FIRST
         assert f"weights of {FIRST}" in shown
-        assert "another winner by asc" in shown
+        assert "winner changes: asc" in shown
         await press(pilot, "n")  # what holds of any problem stays, what was said of these chains goes
         assert open_problem.problem == PROBLEMS["lost"]
         assert open_problem.ranker == FIRST
@@ -267,8 +267,8 @@ def test_a_comparison_is_over_as_many_chains_as_both_have(tmp_path: Path) -> Non
             "the same chains say the same"
         )
         shown = screen_text(pilot.app)
-        assert "the first 3 chains of both" in shown
-        assert "sc for asc of 2 here, 2 there" in shown
+        assert "the first 3 chains on both sides" in shown
+        assert "sc replaces asc: 2 here, 2 there" in shown
         shown = await press(pilot, "j", "enter")
         assert view.state.open_problem.included == {0, 1, 2}
         assert len(view.state.open_problem.chains) == 5
