@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 
-from nsad_cli.dashboard.export import Data, export, unused_name
+from nsad_cli.dashboard.export import ExportTable, export, unused_name
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.themes import COLOUR_BLIND, DEFAULT
 from nsad_cli.errors import NsadError
@@ -148,7 +148,7 @@ class Dashboard(App[None]):
         self._export_name = unused_name(self.exports, f"nsad-{view.NAME}", self.context.clock())
         self.run_worker(self._write(self._export_name, svg, table))
 
-    async def _write(self, name: str, svg: str, data: Data | None) -> None:
+    async def _write(self, name: str, svg: str, data: ExportTable | None) -> None:
         """Write in a thread and notify at the end; if the dashboard exits meanwhile, no partial file remains."""
         cancelled = Event()
         slow_timer = self.set_timer(SLOW_EXPORT_SECONDS, lambda: self.notify(f"writing {name} …", markup=False))

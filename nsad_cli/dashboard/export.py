@@ -18,7 +18,7 @@ ROWS_PER_CHECK = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class ExportTable:
     """The data of a view as a table."""
 
     columns: Sequence[str]
@@ -26,9 +26,9 @@ class Data:
     detached: bool = False
     """Whether the rows are independent of the view, so that a thread may iterate over them while the view changes."""
 
-    def detach(self) -> Data:
+    def detach(self) -> ExportTable:
         """Return a table whose rows a thread may iterate over."""
-        return self if self.detached else Data(self.columns, list(self.rows), detached=True)
+        return self if self.detached else ExportTable(self.columns, list(self.rows), detached=True)
 
 
 class ExportCancelledError(Exception):
@@ -46,7 +46,7 @@ def unused_name(folder: Path, name: str, now: float) -> str:
 
 
 def export(
-    folder: Path, name: str, svg: str, data: Data | None, cancelled: Callable[[], bool] = lambda: False
+    folder: Path, name: str, svg: str, data: ExportTable | None, cancelled: Callable[[], bool] = lambda: False
 ) -> list[Path]:
     """Write NAME.svg and NAME.csv into a folder, each atomically; the table is streamed, so it may be long.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from nsad_cli.dashboard.context import AppWithContext, DashboardContext
-    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.export import ExportTable
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class View(Screen[None]):
         """Read new data and show it."""
         raise NotImplementedError
 
-    def data(self) -> Data | None:
+    def data(self) -> ExportTable | None:
         """Return the data shown, for the CSV export; None if there is none."""
         return None
 

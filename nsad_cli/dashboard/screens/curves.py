@@ -19,7 +19,7 @@ from nsad_cli.utils.terminal_text import escape_controls
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.export import ExportTable
 
 
 class CurvesView(View):
@@ -109,7 +109,7 @@ class CurvesView(View):
         self.rows.show(len(selection.charts), selection.row, cursor=selection.index)
         self.picture.show(selection.sources(), selection.chart.layered, selection.owner)
 
-    def data(self) -> Data | None:
+    def data(self) -> ExportTable | None:
         """Every point of the curves in the visible range."""
         return table(self.selection.sources(), *self.picture.viewport.bounds) if self.picture.sources else None
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.live.event_log import EventLogReader
 from nsad_cli.dashboard.live.metrics import (
     ChartSpec,
@@ -150,7 +150,7 @@ class Selection:
         return True
 
 
-def table(shown: Sequence[Source], first: float, last: float) -> Data | None:
+def table(shown: Sequence[Source], first: float, last: float) -> ExportTable | None:
     """Return all points of the curves from one step to another, copied because the logs may grow."""
     parts = [(source, source.series.between(first, last).copy()) for source in shown]
 
@@ -163,4 +163,4 @@ def table(shown: Sequence[Source], first: float, last: float) -> Data | None:
                     number = int(step) if step == int(step) else step
                     yield source.run, source.stage, source.metric, number, moment, value if math.isfinite(value) else ""
 
-    return Data(("run", "stage", "metric", "step", "time", "value"), rows(), detached=True) if parts else None
+    return ExportTable(("run", "stage", "metric", "step", "time", "value"), rows(), detached=True) if parts else None

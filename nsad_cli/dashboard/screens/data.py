@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
-    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.export import ExportTable
 
 
 class DataView(View):
@@ -79,11 +79,11 @@ class DataView(View):
         """Show the counts, and the command to run next if a step is missing."""
         follower = self.follower
         self.totals.show_ledger(follower.ledger or ())
-        parts = summary_parts(follower.filters, len(self.pane.numbers), follower.ledger, follower.other_draws)
+        parts = summary_parts(follower.filters, len(self.pane.numbers), follower.ledger, follower.other_samples)
         self.query_one("#head", Static).update(" · ".join(parts))
         self.show_notice(missing_step(follower.ledger, follower.run_name))
 
-    def data(self) -> Data | None:
+    def data(self) -> ExportTable | None:
         """The totals, or what ProblemPane.data returns."""
         if self.has_class("-totals"):
             return self.totals.data()

@@ -42,7 +42,7 @@ class DataFollower:
         """The filters of the list of problems."""
         self.ledger: LedgerRows | None = None
         """Counts of samples by teacher, subject and verdict; None until they are known."""
-        self.other_draws = 0
+        self.other_samples = 0
         """Number of samples with other parameters, which are not shown."""
         self.failure: NsadError | None = None
         self.next_count = 0.0
@@ -130,11 +130,11 @@ class DataFollower:
             self.show_results()
 
     def _take_counts(
-        self, path: Path, params: str | None, ledger: LedgerRows, other_draws: int, seconds: float
+        self, path: Path, params: str | None, ledger: LedgerRows, other_samples: int, seconds: float
     ) -> None:
         self._counting, self.next_count = False, time.monotonic() + REST_FACTOR * seconds
         if (path, params) == (self.store.path, self.filters.params):
-            self.ledger, self.other_draws = ledger, other_draws
+            self.ledger, self.other_samples = ledger, other_samples
             self.show_results()
 
     def _show_failure(self) -> None:
@@ -152,5 +152,5 @@ def _count(path: Path, params: str | None) -> tuple[LedgerRows, int, float]:
     """Count the samples; return the counts, the number of samples with other parameters, and the duration."""
     started = time.monotonic()
     with StorePages(path) as pages:
-        ledger, other_draws = pages.verdicts.counts(params), pages.draws_with_other_params(params)
-    return ledger, other_draws, time.monotonic() - started
+        ledger, other_samples = pages.verdicts.counts(params), pages.draws_with_other_params(params)
+    return ledger, other_samples, time.monotonic() - started

@@ -47,9 +47,11 @@ def single_line(text: str, *, raw: bool = False) -> str:
     return " ".join(display_text(text, raw=raw).split())
 
 
-def review_label(draw: DrawRow) -> str:
+def review_label(sample: DrawRow) -> str:
     """Return the label of a sample's manual verdict; empty if it was not reviewed."""
-    return "" if draw.reviewed is None else "skipped" if draw.reviewed == SKIPPED else verdict_label(draw.reviewed)
+    return (
+        "" if sample.reviewed is None else "skipped" if sample.reviewed == SKIPPED else verdict_label(sample.reviewed)
+    )
 
 
 def field_table(rows: Iterable[tuple[str, str | Text]], tints: Tints) -> Table:
@@ -63,17 +65,17 @@ def field_table(rows: Iterable[tuple[str, str | Text]], tints: Tints) -> Table:
     return table
 
 
-def problem_details(problem: Problem, draw: DrawRow | None, text: str, tints: Tints) -> Group:
+def problem_details(problem: Problem, sample: DrawRow | None, text: str, tints: Tints) -> Group:
     """Render the full text of a problem and, if given, one of its samples."""
     rows: list[tuple[str, str | Text]] = [("gold", Text(single_line(problem.answer), "bold"))]
     parts: list[RenderableType] = []
     place = [problem.benchmark, problem.split, problem.subject, problem.level]
-    if draw is not None:
-        verdict = verdict_text(draw.graded or UNGRADED, tints)
-        verdict.append(f" ({single_line(draw.reason)})" if draw.reason else "", tints["text"])
-        rows += [("parsed", single_line(draw.answer or "–")), ("grader", verdict), ("by hand", review_label(draw))]
+    if sample is not None:
+        verdict = verdict_text(sample.graded or UNGRADED, tints)
+        verdict.append(f" ({single_line(sample.reason)})" if sample.reason else "", tints["text"])
+        rows += [("parsed", single_line(sample.answer or "–")), ("grader", verdict), ("by hand", review_label(sample))]
         parts += [Text(display_text(text)), ""]
-        place.insert(0, f"sample {draw.number + 1} of {draw.teacher}, finish: {draw.finish}")
+        place.insert(0, f"sample {sample.number + 1} of {sample.teacher}, finish: {sample.finish}")
     if problem.solution:
         parts += [Text("the benchmark's solution", tints["dim"]), Text(display_text(problem.solution)), ""]
     parts.append(Text(" · ".join(single_line(part) for part in place if part), tints["dim"]))
@@ -122,14 +124,14 @@ def compute_totals(ledger: LedgerRows) -> list[VerdictTotal]:
     return found
 
 
-def summary_parts(filters: ProblemQuery, problems: int, ledger: LedgerRows | None, other_draws: int) -> list[str]:
+def summary_parts(filters: ProblemQuery, problems: int, ledger: LedgerRows | None, other_samples: int) -> list[str]:
     """Return the parts of the summary line: the number of problems, and the numbers of samples by verdict.
 
     Args:
         filters: The filters.
         problems: Number of problems that match.
         ledger: The counts of samples, if known.
-        other_draws: Number of samples that are not shown because they have other parameters.
+        other_samples: Number of samples that are not shown because they have other parameters.
     """
     limits = [f"“{filters.words}”"] if filters.words else []
     limits += [f"with {verdict_label(filters.verdict)}"] if filters.verdict else []
@@ -137,11 +139,11 @@ def summary_parts(filters: ProblemQuery, problems: int, ledger: LedgerRows | Non
     limited = f" ({', '.join(limits)}; esc: all)" if limits else ""
     parts = [f"{problems:,} problem{'' if problems == 1 else 's'}{limited}"]
     if ledger is not None:
-        draws, right, wrong, disputed, ungraded, _ = overall_total(ledger).numbers
-        parts += [f"{draws:,} samples", f"{RIGHT} D+ {right:,}", f"{WRONG} D− {wrong:,}"]
+        samples, right, wrong, disputed, ungraded, _ = overall_total(ledger).numbers
+        parts += [f"{samples:,} samples", f"{RIGHT} D+ {right:,}", f"{WRONG} D− {wrong:,}"]
         parts += [f"? {disputed:,} disputed"] if disputed else []
         parts += [f"{ungraded:,} ungraded"] if ungraded else []
-        parts += [f"{other_draws:,} with other parameters not shown"] if other_draws else []
+        parts += [f"{other_samples:,} with other parameters not shown"] if other_samples else []
     return parts
 
 
@@ -149,7 +151,7 @@ def missing_step(ledger: LedgerRows | None, run_name: str | None) -> str:
     """Return the command to run if there are no samples, or none is graded; empty otherwise."""
     if ledger is None:
         return ""
-    draws, *_, ungraded, _ = overall_total(ledger).numbers
-    if not draws:
+    samples, *_, ungraded, _ = overall_total(ledger).numbers
+    if not samples:
         return f"No samples yet: run `nsad collect --run {run_name}`."
-    return f"No samples are graded yet: run `nsad grade --run {run_name}`." if draws == ungraded else ""
+    return f"No samples are graded yet: run `nsad grade --run {run_name}`." if samples == ungraded else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.screens.data_text import LedgerRows, VerdictTotal, compute_totals, single_line
 from nsad_cli.dashboard.widgets.row_list import Cell, Column, RowList
 from nsad_cli.utils.terminal_text import RIGHT, WRONG
@@ -41,10 +41,10 @@ class TotalsList(RowList):
         name = "all" if total.teacher is None else single_line(total.teacher)
         if total.subject is not None:
             name = f"  {single_line(total.subject) or '(no subject)'}"
-        draws, right, *_ = total.numbers
-        return (name, *(f"{number:,}" for number in total.numbers), f"{right / draws:.0%}")
+        samples, right, *_ = total.numbers
+        return (name, *(f"{number:,}" for number in total.numbers), f"{right / samples:.0%}")
 
-    def data(self) -> Data:
+    def data(self) -> ExportTable:
         """Return the totals as a table."""
         names = ("teacher", "subject", "draws", "right", "wrong", "disputed", "ungraded", "other")
-        return Data(names, [(total.teacher, total.subject, *total.numbers) for total in self.totals])
+        return ExportTable(names, [(total.teacher, total.subject, *total.numbers) for total in self.totals])

@@ -14,7 +14,7 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.widgets import Static
 
 from nsad_cli.dashboard.durations import ago, span
-from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.live.event_log import EventLogReader
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.themes import tints
@@ -230,9 +230,9 @@ class MachineView(View):
 
     # --- export ---------------------------------------------------------------------------------------------------
 
-    def data(self) -> Data:
+    def data(self) -> ExportTable:
         """Return every value of the selected stage, and of this machine's history."""
-        return Data(("machine", "stage", "step", "time", "metric", "value"), list(self._rows()))
+        return ExportTable(("machine", "stage", "step", "time", "metric", "value"), list(self._rows()))
 
     def _rows(self) -> Iterator[tuple[object, ...]]:
         stages, log = self._stages(), self._log

@@ -10,7 +10,7 @@ from textual.containers import Container, VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
-from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.screens.data_text import problem_details, review_label, single_line, verdict_text
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.row_list import Cell, Column, RowList
@@ -29,13 +29,13 @@ BLOCK = 64
 """Number of problems read at once."""
 
 
-def draw_columns(draws: Sequence[DrawRow]) -> tuple[Column, ...]:
+def sample_columns(samples: Sequence[DrawRow]) -> tuple[Column, ...]:
     """Return the columns of the list of samples; the one of manual verdicts only if there are any."""
     return (
         Column("#", 3, number=True, drop=1),
         Column("verdict", 11),
         Column("answer"),
-        *([Column("by hand", 9, drop=2)] if any(review_label(draw) for draw in draws) else []),
+        *([Column("by hand", 9, drop=2)] if any(review_label(sample) for sample in samples) else []),
         Column("teacher", 12, drop=3),
     )
 
@@ -97,7 +97,7 @@ class ProblemPane(Container):
         self.store = store
         self.filters, self.numbers, self.subjects = ProblemQuery(), list[int](), list[str]()
         self.problem: ProblemRow | None = None
-        self.draws: list[DrawRow] = []
+        self.samples: list[DrawRow] = []
         self._shown = self.filters
         self._blocks: dict[int, Sequence[ProblemRow | None]] = {}
 
@@ -105,7 +105,7 @@ class ProblemPane(Container):
         """Create the two lists and the text."""
         yield RowList(problem_columns(()), id="problems")
         with Container(id="below"):
-            yield RowList(draw_columns(()), id="draws")
+            yield RowList(sample_columns(()), id="draws")
             with VerticalScroll(id="text"):
                 yield Static(id="about", markup=False)
 
@@ -126,7 +126,7 @@ class ProblemPane(Container):
 
     def clear(self) -> None:
         """Remove all problems, before another store is shown."""
-        self.problem, self.draws, self.numbers = None, [], []
+        self.problem, self.samples, self.numbers = None, [], []
         self._blocks.clear()
         self.problems.show(0, self._row, cursor=0)
         self.remove_class("-reading")
@@ -183,7 +183,7 @@ class ProblemPane(Container):
             self._show_problem(message.index)
 
     @on(RowList.Chosen, "#problems")
-    def _to_draws(self) -> None:
+    def _focus_samples(self) -> None:
         self.query_one("#draws").focus()
 
     # --- samples ------------------------------------------------------------------------------------------------
@@ -195,29 +195,29 @@ class ProblemPane(Container):
         same = before is not None and self.problem is not None and before.id == self.problem.id
         same, self._shown = same and self._shown == self.filters, self.filters
         try:
-            self.draws = self.store.pages.draws_of(self.problem.id, self.filters.params) if self.problem else []
+            self.samples = self.store.pages.draws_of(self.problem.id, self.filters.params) if self.problem else []
         except NsadError as error:
-            self.draws = []
+            self.samples = []
             self.post_message(StoreFailed(error))
-        rows.columns = draw_columns(self.draws)
-        first = next((i for i, draw in enumerate(self.draws) if draw.verdict == self.filters.verdict), 0)
-        rows.show(len(self.draws), self._draw, cursor=rows.cursor if same else first)
+        rows.columns = sample_columns(self.samples)
+        first = next((i for i, sample in enumerate(self.samples) if sample.verdict == self.filters.verdict), 0)
+        rows.show(len(self.samples), self._sample_cells, cursor=rows.cursor if same else first)
         self._show_text(scroll=not same)
 
-    def _draw(self, index: int) -> Sequence[Cell]:
-        draw = self.draws[index]
-        answer = "–" if draw.answer is None else single_line(draw.answer)
-        reviewed = [review_label(draw)] if any(review_label(each) for each in self.draws) else []
+    def _sample_cells(self, index: int) -> Sequence[Cell]:
+        sample = self.samples[index]
+        answer = "–" if sample.answer is None else single_line(sample.answer)
+        reviewed = [review_label(sample)] if any(review_label(each) for each in self.samples) else []
         return (
-            str(draw.number + 1),
-            verdict_text(draw.verdict, tints(self.app)),
+            str(sample.number + 1),
+            verdict_text(sample.verdict, tints(self.app)),
             answer,
             *reviewed,
-            single_line(draw.teacher),
+            single_line(sample.teacher),
         )
 
     @on(RowList.Moved, "#draws")
-    def _draw_moved(self, message: RowList.Moved) -> None:
+    def _sample_moved(self, message: RowList.Moved) -> None:
         if type(message) is RowList.Moved:
             self._show_text()
 
@@ -229,32 +229,32 @@ class ProblemPane(Container):
     def _show_text(self, *, scroll: bool = True) -> None:
         """Show the full text of the sample under the cursor and its problem."""
         cursor = self.query_one("#draws", RowList).cursor
-        draw = self.draws[cursor] if cursor < len(self.draws) else None
+        sample = self.samples[cursor] if cursor < len(self.samples) else None
         try:
             problem = self.store.pages.problem(self.problem.id) if self.problem else None
-            text = self.store.pages.text(draw.key) if draw else ""
+            text = self.store.pages.text(sample.key) if sample else ""
         except NsadError as error:
             self.post_message(StoreFailed(error))
             return
         self.query_one("#about", Static).update(
-            problem_details(problem, draw, text, tints(self.app)) if problem else ""
+            problem_details(problem, sample, text, tints(self.app)) if problem else ""
         )
         if scroll:
             self.query_one("#text").scroll_home(animate=False)
 
     # --- export -------------------------------------------------------------------------------------------------
 
-    def data(self) -> Data:
+    def data(self) -> ExportTable:
         """Return the samples of the problem if they or their text have the focus, else the problems."""
         if self.problem and self._inside:
             names = ("problem", "teacher", "number", "verdict", "answer", "reason", "by hand", "text")
-            return Data(names, [self._draw_cells(self.problem.id, draw) for draw in self.draws])
+            return ExportTable(names, [self._sample_row(self.problem.id, sample) for sample in self.samples])
         found = self.store.pages.pages(self.numbers, self.filters.params)
-        return Data(
+        return ExportTable(
             ("problem", "subject", "level", "question", "gold", "draws", "right", "wrong", "other"),
             ((p.id, p.subject, p.level, p.question, p.answer, p.draws, p.right, p.wrong, p.other) for p in found),
         )
 
-    def _draw_cells(self, problem: str, draw: DrawRow) -> tuple[object, ...]:
-        cells = (draw.teacher, draw.number, draw.verdict, draw.answer, draw.reason, draw.reviewed)
-        return (problem, *cells, self.store.pages.text(draw.key))
+    def _sample_row(self, problem: str, sample: DrawRow) -> tuple[object, ...]:
+        cells = (sample.teacher, sample.number, sample.verdict, sample.answer, sample.reason, sample.reviewed)
+        return (problem, *cells, self.store.pages.text(sample.key))

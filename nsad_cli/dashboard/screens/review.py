@@ -12,7 +12,7 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
-from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.live.store_follower import FileId, file_id
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.screens.data_text import display_text, field_table, single_line
@@ -174,12 +174,12 @@ class ReviewView(View):
         else:
             self.show_notice(f"Not saved: {message.error.why} ({message.error.what}); {message.error.fix}")
 
-    def data(self) -> Data | None:
+    def data(self) -> ExportTable | None:
         """Return the sample shown, as a table."""
         if self.item is None:
             return None
         problem = self.item.problem
-        return Data(
+        return ExportTable(
             ("problem", "question", "gold", "teacher", "read", "why", "text"),
             [
                 (

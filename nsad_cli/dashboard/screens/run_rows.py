@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from nsad_cli.dashboard.durations import span
-from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.themes import CURVES, GLYPHS
 from nsad_cli.dashboard.widgets.row_list import Cell, Column
 
@@ -82,10 +82,10 @@ def _progress(row: RunRow) -> str:
     return steps if len(steps) <= 9 else f"{row.step / row.total:.0%}"
 
 
-def runs_data(rows: Sequence[RunRow]) -> Data:
+def runs_data(rows: Sequence[RunRow]) -> ExportTable:
     """Return the runs as a table."""
     columns = ("run", "state", "stage", "part", "step", "total", "seconds_left", "figure", "value", "why", "path")
-    return Data(
+    return ExportTable(
         columns,
         [
             (

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
-    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.export import ExportTable
     from nsad_cli.dashboard.live.run_status import RunRow
 
 FRAME_SECONDS = 0.05
@@ -198,7 +198,7 @@ class RunsView(View):
     def _left(self) -> None:
         self.query_one(RowList).focus()
 
-    def data(self) -> Data:
+    def data(self) -> ExportTable:
         """Return the runs in the list, as a table."""
         return runs_data(self._rows)
 

@@ -22,7 +22,7 @@ from nsad_cli.voting.rules import RULES
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.export import ExportTable
     from nsad_cli.dashboard.widgets.row_list import RowList
 
 
@@ -94,7 +94,7 @@ class VotesView(View):
         """Read the run's chains if they have changed."""
         self.follower.follow(self.context.run)
 
-    def data(self) -> Data | None:
+    def data(self) -> ExportTable | None:
         """Return the open problem's chains, or the problems if the list has the focus."""
         problem_list, open_problem = self.state.problem_list, self.state.open_problem
         return problem_data(problem_list) if self.panes.level == "list" else chain_data(open_problem, problem_list.rule)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.screens.votes_drawing import answer_of
 from nsad_cli.dashboard.widgets.row_list import Cell, Column
 from nsad_cli.utils.terminal_text import escape_controls
@@ -99,15 +99,15 @@ def judged(right: bool | None, colours: dict[str, str]) -> str:
 
 def chain_rows(open_problem: OpenProblem, rule: str, colours: dict[str, str]) -> RowRenderer:
     """Return the row renderer of the chains; ▸ marks chains that vote for the winner, ⊘ excluded ones."""
-    held, left = open_problem.rule_result(rule), open_problem.included
-    weights = held.weights if held else {}
-    winning = set(held.ballot.votes[0].chains) if held and held.ballot.votes else set()
+    result, included = open_problem.rule_result(rule), open_problem.included
+    weights = result.weights if result else {}
+    winning = set(result.ballot.votes[0].chains) if result and result.ballot.votes else set()
 
     def row(index: int) -> list[Cell]:
         chain = open_problem.chains[index]
-        inside, mean, weight = chain.index in left, chain.logprob, weights.get(chain.index)
-        glyph = "▸" if chain.index in winning else " " if inside else "⊘"
-        style = judged(chain.correct, colours) if inside else f"strike {colours['dim']}"
+        included_here, mean, weight = chain.index in included, chain.logprob, weights.get(chain.index)
+        glyph = "▸" if chain.index in winning else " " if included_here else "⊘"
+        style = judged(chain.correct, colours) if included_here else f"strike {colours['dim']}"
         return [
             Text(f"{glyph} {chain.index:>2}", "bold" if glyph == "▸" else ""),
             Text(f"{verdict_mark(chain.correct)} {answer_of(chain)}", style),
@@ -157,10 +157,10 @@ def status_text(
     return text
 
 
-def chain_data(open_problem: OpenProblem, rule: str) -> Data:
+def chain_data(open_problem: OpenProblem, rule: str) -> ExportTable:
     """Return the open problem's chains as a table."""
-    held, left = open_problem.rule_result(rule), open_problem.included
-    weights = held.weights if held else {}
+    result, included = open_problem.rule_result(rule), open_problem.included
+    weights = result.weights if result else {}
     columns = ("problem", "chain", "answer", "class", "right", "weight", "logprob", "tokens", "left_in", "text")
     rows: list[Sequence[object]] = [
         (
@@ -172,24 +172,24 @@ def chain_data(open_problem: OpenProblem, rule: str) -> Data:
             weights.get(chain.index),
             chain.logprob,
             len(chain.logprobs),
-            chain.index in left,
+            chain.index in included,
             chain.text,
         )
         for chain in open_problem.chains
     ]
-    return Data(columns, rows)
+    return ExportTable(columns, rows)
 
 
-def problem_data(problem_list: ProblemList) -> Data:
+def problem_data(problem_list: ProblemList) -> ExportTable:
     """Return the list's problems with each rule's winner; in a comparison, both sides' winners and the transition."""
     columns = ["problem", "question", "gold"]
     if problem_list.other:
         columns += [f"{side}_{what}" for side in ("here", "there") for what in ("chains", "rule", "answer", "right")]
-        return Data(
+        return ExportTable(
             [*columns, "became", "here", "there"], [_pair_data(problem_list, problem) for problem in problem_list.rows]
         )
     columns += ["chains", *(f"{rule}_{what}" for rule in problem_list.rules for what in ("answer", "right", "margin"))]
-    return Data(columns, [_problem_data(problem_list, problem) for problem in problem_list.rows])
+    return ExportTable(columns, [_problem_data(problem_list, problem) for problem in problem_list.rows])
 
 
 def _problem_data(problem_list: ProblemList, problem: Problem) -> list[object]:

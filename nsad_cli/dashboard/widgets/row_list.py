@@ -142,13 +142,13 @@ class RowList(ScrollView, can_focus=True):
             self.action_choose()
         self.cursor = index
 
-    def widths(self, room: int) -> list[int]:
-        """Return each column's width for a total width of `room`; 0 for hidden columns."""
+    def widths(self, total: int) -> list[int]:
+        """Return each column's width for a total width of `total`; 0 for hidden columns."""
         widths = [column.width or column.least for column in self.columns]
 
         def overflow() -> int:
             """Return the number of cells that do not fit."""
-            return sum(widths) + sum(width > 0 for width in widths) - 1 - room
+            return sum(widths) + sum(width > 0 for width in widths) - 1 - total
 
         for index, column in sorted(enumerate(self.columns), key=lambda item: -item[1].drop):
             if column.drop and overflow() > 0:

@@ -188,7 +188,7 @@ def test_the_counts_grow_while_others_write(home: Path) -> None:
         assert "15 samples" in text
         assert "D− 3" in text
         assert "1 with other parameters not shown" in text
-        assert len(view.pane.draws) == 7 and view.pane.problems.cursor == 2, "the cursor stays"
+        assert len(view.pane.samples) == 7 and view.pane.problems.cursor == 2, "the cursor stays"
 
     show(home, script)
 
