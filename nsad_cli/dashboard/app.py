@@ -1,4 +1,4 @@
-"""The dashboard's frame: its screens, what holds on all of them, and the beat at which they follow the files."""
+"""The dashboard application: its screens, the key bindings common to all of them, and the polling timer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 
-from nsad_cli.dashboard.export import Data, export, unused_name
+from nsad_cli.dashboard.export import ExportTable, export, unused_name
 from nsad_cli.dashboard.screens.base import View
 from nsad_cli.dashboard.themes import COLOUR_BLIND, DEFAULT
 from nsad_cli.errors import NsadError
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from nsad_cli.dashboard.context import DashboardContext
 
 FOLLOW_INTERVAL_SECONDS = 0.5
-"""Seconds between two looks at the files."""
+"""Seconds between two polls of the files."""
 SLOW_EXPORT_SECONDS = 0.3
-"""Seconds after which it is told that a view is being written."""
+"""Seconds after which a notification reports that an export is still running."""
 
 
-# Each screen is imported when it is first shown: the first one is there sooner.
+# Each screen is imported when it is first shown, which shortens the start-up.
 def _runs() -> Screen[None]:
     from nsad_cli.dashboard.screens.runs import RunsView
 
@@ -63,7 +63,7 @@ def _data() -> Screen[None]:
 
 
 class Dashboard(App[None]):
-    """Five screens over run folders that other processes write."""
+    """The dashboard: five screens that follow run folders while other processes write to them."""
 
     TITLE = "nsad"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
@@ -86,47 +86,53 @@ class Dashboard(App[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(i), f"switch_mode('{name}')", name.capitalize(), show=False) for i, name in enumerate(MODES, 1)),
-        Binding("e", "export", "Export", tooltip="Write this view here as SVG and its data as CSV"),
+        Binding("e", "export", "Export", tooltip="Export this view as SVG and its data as CSV"),
         Binding("question_mark", "keys", "Keys", key_display="?"),
         Binding("q", "quit", "Quit"),
         Binding("ctrl+c", "quit", show=False, priority=True),
     ]
 
     def __init__(self, context: DashboardContext, first: str = "runs", exports: Path | None = None) -> None:
-        """exports: where `e` writes; the folder in which it was started, unless told."""
+        """Create the dashboard.
+
+        Args:
+            context: The state shared by the screens.
+            first: Name of the screen to show first.
+            exports: Folder that `e` writes to; default: the current folder.
+        """
         super().__init__()
         self.context, self.first, self.exports = context, first, exports or Path.cwd()
         self._export_name = ""
-        """The name under which a view is being written at the moment."""
+        """File name of the export that is running; empty if none is."""
 
     def on_mount(self) -> None:
-        """Show the first screen and begin to follow."""
+        """Show the first screen and start polling."""
         self.register_theme(COLOUR_BLIND)
         self.theme = DEFAULT
         self.switch_mode(self.first)
         self.set_interval(FOLLOW_INTERVAL_SECONDS, self.follow_files)
-        # Ended from outside, it leaves the terminal as it found it. (Only a process's main thread hears signals.)
+        # Restore the terminal on SIGTERM. Only a process's main thread can install signal handlers.
         with contextlib.suppress(RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
 
     def _fatal_error(self) -> None:
-        """Close, without Textual's traceback and its pages of variables: who started us tells `failure`."""
+        """Exit without Textual's long traceback; the command that started the dashboard reports `failure`."""
         self.bell()
         self._close_messages_no_wait()
 
     @property
     def failure(self) -> Exception | None:
-        """What ended it, where that was an error."""
+        """The exception that ended the dashboard, if any."""
         return self._exception
 
     def follow_files(self) -> None:
-        """Let the screen in sight follow its files."""
-        with contextlib.suppress(ScreenStackError):  # between two screens
+        """Let the visible screen poll its files."""
+        with contextlib.suppress(ScreenStackError):  # no screen is active between two screens
             if isinstance(self.screen, View):
                 self.screen.tick()
 
     def action_export(self) -> None:
-        """Write the view as it is now, in a thread: a table may have a million rows."""
+        """Export the view as it is now, in a thread, because a table may have a million rows."""
         view = self.screen
         if not isinstance(view, View):
             return
@@ -142,8 +148,8 @@ class Dashboard(App[None]):
         self._export_name = unused_name(self.exports, f"nsad-{view.NAME}", self.context.clock())
         self.run_worker(self._write(self._export_name, svg, table))
 
-    async def _write(self, name: str, svg: str, data: Data | None) -> None:
-        """Write in a thread and tell the end; where the dashboard is left meanwhile, nothing half-written stays."""
+    async def _write(self, name: str, svg: str, data: ExportTable | None) -> None:
+        """Write in a thread and notify at the end; if the dashboard exits meanwhile, no partial file remains."""
         cancelled = Event()
         slow_timer = self.set_timer(SLOW_EXPORT_SECONDS, lambda: self.notify(f"writing {name} …", markup=False))
         try:
@@ -157,31 +163,34 @@ class Dashboard(App[None]):
             self._export_name = ""
 
     def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
-        """The command palette: the screens, and what holds on all of them."""
+        """List the commands of the command palette: the screens, and the actions common to all of them."""
         for name in self.MODES:
             yield SystemCommand(name.capitalize(), f"Go to the {name} screen", lambda name=name: self.switch_mode(name))
-        yield SystemCommand("Export", "Write this view here as SVG and its data as CSV", self.action_export)
-        yield SystemCommand("Keys", "Show every key that holds here", self.action_keys)
-        yield SystemCommand("Theme", "Choose other colours, for this time", self.action_change_theme)
-        yield SystemCommand("Quit", "Leave the dashboard; runs go on", self.action_quit)
+        yield SystemCommand("Export", "Export this view as SVG and its data as CSV", self.action_export)
+        yield SystemCommand("Keys", "Show all key bindings of this screen", self.action_keys)
+        yield SystemCommand("Theme", "Change the colour theme for this session", self.action_change_theme)
+        yield SystemCommand("Quit", "Quit the dashboard; runs continue", self.action_quit)
 
     def action_keys(self) -> None:
-        """Show every key that holds here."""
+        """Show all key bindings of this screen."""
         from nsad_cli.dashboard.screens.help import Help
 
         found: dict[tuple[str, str], list[str]] = {}
         for node, binding in [(b.node, b.binding) for b in self.screen.active_bindings.values()]:
             if binding.description and (binding.key, binding.action) in _own_bindings(node):
-                where = "Everywhere" if node is self else "Here" if node is self.screen else "In the list"
+                where = "All screens" if node is self else "This screen" if node is self.screen else "List"
                 key = self.get_key_display(binding)
                 found.setdefault((where, binding.tooltip or binding.description), []).append(key)
-        order = {"In the list": 0, "Here": 1, "Everywhere": 2}
+        order = {"List": 0, "This screen": 1, "All screens": 2}
         keys = [(where, ", ".join(names), what) for (where, what), names in found.items()]
         self.push_screen(Help(sorted(keys, key=lambda item: order[item[0]])))
 
 
 def _own_bindings(node: DOMNode) -> set[tuple[str, str]]:
-    """(key, action) of each binding that NSAD's own classes give a widget; Textual's are many, and few do anything."""
+    """Return (key, action) of each binding that NSAD's own classes define for a widget.
+
+    Textual's own bindings are omitted: there are many, and few have an effect here.
+    """
     classes = [kind for kind in type(node).__mro__ if kind.__module__.startswith(__package__)]
     found = [item for kind in classes for item in vars(kind).get("BINDINGS", ()) if isinstance(item, Binding)]
     return {(key, item.action) for item in found for key in item.key.split(",")}

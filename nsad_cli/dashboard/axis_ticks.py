@@ -1,4 +1,4 @@
-"""Round numbers for axes, and numbers as labels."""
+"""Axis ticks at round numbers, and number formatting for labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 
 def ticks(low: float, high: float, max_ticks: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten from low to high: as many as there are with at most `most`."""
+    """Return the multiples of 1, 2 or 5 times a power of ten between low and high, at most `max_ticks` of them."""
     if not high > low or max_ticks < 1:
         return [low]
     step = _step((high - low) / max_ticks)
@@ -23,7 +23,10 @@ def _step(minimum: float) -> float:
 
 
 def log_ticks(low: float, high: float, max_ticks: int) -> list[float]:
-    """Powers of ten from low to high (both above 0): some of them where they are many, with 2 and 5 times where few."""
+    """Return powers of ten between low and high (both positive).
+
+    If there are too many, only every n-th one; if there are few, also their multiples by 2 and 5.
+    """
     bottom, top = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     every = max(1, math.ceil((top - bottom + 1) / max(max_ticks, 1)))
     powers = [10.0**power for power in range(bottom, top + 1) if power % every == 0]
@@ -35,7 +38,7 @@ def log_ticks(low: float, high: float, max_ticks: int) -> list[float]:
 
 
 def labels(values: list[float], *, logarithmic: bool = False) -> list[str]:
-    """Tick labels, with as many places as tell them apart; on a logarithmic axis each with its own."""
+    """Format tick labels with as many decimals as needed to distinguish them; log-axis labels, each on its own."""
     if logarithmic:
         return [short_number(value) for value in values]
     gaps = [abs(b - a) for a, b in itertools.pairwise(values) if b != a]
@@ -55,7 +58,7 @@ def _scientific(value: float, digits: int = 3) -> str:
 
 
 def short_count(value: float) -> str:
-    """A number of steps in few characters: 950, 12k, 1.25M."""
+    """Format a number of steps compactly: 950, 12k, 1.25M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             scale = 1e3 if unit == "k" else size
@@ -64,12 +67,12 @@ def short_count(value: float) -> str:
 
 
 def full_number(step: float) -> str:
-    """A step in full."""
+    """Format a step in full, with thousands separators."""
     return f"{step:,.0f}" if step == round(step) else f"{step:g}"
 
 
 def short_number(value: float, digits: int = 4) -> str:
-    """A value in four digits, or as few as two; `not finite` where it is none."""
+    """Format a value with `digits` significant digits; `not finite` for NaN and infinities."""
     if not math.isfinite(value):
         return "not finite"
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):

@@ -1,4 +1,4 @@
-"""What the screens have in common: the runs' home, the run looked at, the runs marked, and the time."""
+"""State shared by all screens: the folder of runs, the selected run, the marked runs, and the clock."""
 
 from __future__ import annotations
 
@@ -13,32 +13,35 @@ if TYPE_CHECKING:
 
 
 class DashboardContext:
-    """Finds runs and remembers which of them the user looks at; reads never change a run.
+    """The selected and the marked runs of a folder; reading them never changes a run.
 
-    clock: seconds since 1970; tests stop it.
+    Args:
+        home: The folder that contains the runs.
+        run: Name of the selected run.
+        clock: Returns seconds since 1970; tests pass a fixed time.
     """
 
     def __init__(self, home: Path, run: str | None = None, clock: Callable[[], float] = time.time) -> None:
         self.home, self.run_name, self.clock = home, run, clock
         self.marked: list[str] = []
-        """Runs to overlay, in the order in which they were marked."""
+        """Names of the runs to overlay, in the order in which they were marked."""
 
     @property
     def run(self) -> Run | None:
-        """The run looked at, where it is still there."""
+        """The selected run; None if there is none or its folder no longer exists."""
         if self.run_name is None:
             return None
         run = Run(self.home / self.run_name)
         return run if run.path.is_dir() else None
 
     def overlaid(self) -> list[Run]:
-        """The run looked at and those marked, each once, as far as they are still there."""
+        """Return the selected run and the marked ones, without duplicates and without deleted runs."""
         names = dict.fromkeys([*([self.run_name] if self.run_name else []), *self.marked])
         return [run for name in names if (run := Run(self.home / name)).path.is_dir()]
 
 
 class AppWithContext(Protocol):
-    """The app as its screens see it."""
+    """The attributes of the app that its screens use."""
 
     context: DashboardContext
     MODES: Iterable[str]

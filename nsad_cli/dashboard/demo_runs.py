@@ -15,25 +15,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ARCHIVE = Path(__file__).parent / "recorded.tar.xz"
-"""Run folders, one at the top each; made by tests/record_run.py, of `nsad demo` and a copy with another ranker."""
+"""Archive of run folders, created by tests/record_run.py from `nsad demo` and a copy with another ranker."""
 
 
 @contextlib.contextmanager
 def recorded_runs(archive: Path = ARCHIVE) -> Iterator[Path]:
-    """A folder of recorded runs, unpacked for as long as the context lasts: what is done to it is lost.
+    """Unpack the recorded runs into a temporary folder, which is deleted when the context exits.
 
-    Raises NsadError where the archive is missing, cannot be read or unpacked, or holds no run.
+    Raises:
+        NsadError: The archive is missing, cannot be read or unpacked, or contains no run.
     """
-    fix = "install nsad again, or make a run of your own with `nsad demo`"
-    with contextlib.ExitStack() as until_the_end:
+    fix = "reinstall nsad, or create a run with `nsad demo`"
+    with contextlib.ExitStack() as stack:
         try:
-            home = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="nsad-recorded-")))
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nsad-recorded-")))
             with tarfile.open(archive) as file:
                 file.extractall(home, filter="data")
         except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
             missing = isinstance(error, FileNotFoundError)
-            why = f"{archive} is not there" if missing else f"{archive}: {error}"
+            why = f"{archive} does not exist" if missing else f"{archive}: {error}"
             raise NsadError("the recorded run cannot be shown", why, fix) from error
         if not any((path / "manifest.json").is_file() for path in home.iterdir()):
-            raise NsadError("the recorded run cannot be shown", f"{archive} holds no run", fix)
+            raise NsadError("the recorded run cannot be shown", f"{archive} contains no run", fix)
         yield home

@@ -1,18 +1,21 @@
-"""Lengths of time for people."""
+"""Formatting of durations and ages."""
 
 from __future__ import annotations
 
 import math
 
 CLOCK_TOLERANCE_SECONDS = 5.0
-"""Seconds by which a time may lie ahead of this machine's clock and still be now: no two clocks agree quite."""
+"""Seconds by which a time may be ahead of this machine's clock and still count as now: clocks differ slightly."""
 
 
 def span(seconds: float | None) -> str:
-    """12 s, 4 min, 2 h 05, 3 d; a dash for None, or what is no number. A negative one is none at all: clocks jump."""
+    """Format a duration: 12 s, 4 min, 2 h 05, 3 d; a dash for None and non-finite numbers.
+
+    Negative durations are formatted as 0, because clocks may be set back.
+    """
     if seconds is None or not math.isfinite(seconds):
         return "–"
-    seconds = max(0.0, seconds)  # in this order, which leaves no -0.0
+    seconds = max(0.0, seconds)  # this argument order also turns -0.0 into 0.0
     if 0 < seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 99.5:
@@ -25,7 +28,7 @@ def span(seconds: float | None) -> str:
 
 
 def ago(seconds: float) -> str:
-    """How long ago something was; that of a time still to come, by this machine's clock, is said as it is."""
+    """Format the age of an event; a time in the future is reported as ahead of this machine's clock."""
     if seconds < -CLOCK_TOLERANCE_SECONDS:
         return f"{span(-seconds)} ahead of this machine's clock"
     return f"{span(seconds)} ago"

@@ -1,4 +1,4 @@
-"""A view written to disk: its picture as SVG, and its data as CSV."""
+"""Export of a view: a screenshot as SVG, and its data as CSV."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROWS_PER_CHECK = 2000
-"""Rows between two looks at whether it is still wanted."""
+"""Rows between two checks for cancellation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
-    """What a view shows, as a table."""
+class ExportTable:
+    """The data of a view as a table."""
 
     columns: Sequence[str]
     rows: Iterable[Sequence[object]]
     detached: bool = False
-    """Whether the rows read nothing of the view any more, so that a thread may go through them while it changes."""
+    """Whether the rows are independent of the view, so that a thread may iterate over them while the view changes."""
 
-    def detach(self) -> Data:
-        """With rows that a thread may go through."""
-        return self if self.detached else Data(self.columns, list(self.rows), detached=True)
+    def detach(self) -> ExportTable:
+        """Return a table whose rows a thread may iterate over."""
+        return self if self.detached else ExportTable(self.columns, list(self.rows), detached=True)
 
 
 class ExportCancelledError(Exception):
-    """The export was cancelled; nothing of it is left."""
+    """The export was cancelled; no partial file remains."""
 
 
 def unused_name(folder: Path, name: str, now: float) -> str:
-    """NAME-DATE-TIME, with a number behind it where a file has that name."""
+    """Return NAME-DATE-TIME, with a number appended if a file of that name exists."""
     stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"
     number, free = 1, stem
     while any((folder / f"{free}.{kind}").exists() for kind in ("svg", "csv")):
@@ -46,16 +46,18 @@ def unused_name(folder: Path, name: str, now: float) -> str:
 
 
 def export(
-    folder: Path, name: str, svg: str, data: Data | None, cancelled: Callable[[], bool] = lambda: False
+    folder: Path, name: str, svg: str, data: ExportTable | None, cancelled: Callable[[], bool] = lambda: False
 ) -> list[Path]:
-    """Write NAME.svg and NAME.csv into a folder; each is whole or absent, the table in parts, so that it may be long.
+    """Write NAME.svg and NAME.csv into a folder, each atomically; the table is streamed, so it may be long.
 
-    Raises NotWanted where it is cancelled meanwhile, NsadError where the folder cannot be written or has such a file.
+    Raises:
+        ExportCancelledError: `cancelled` returned true.
+        NsadError: The folder cannot be written to, or a file of that name exists.
     """
     paths = [folder / f"{name}.svg"]
     if data is not None:
         paths.append(folder / f"{name}.csv")
-        # A file name that is no UTF-8 is written with its bytes named.
+        # Bytes of a file name that are not valid UTF-8 are written as escapes.
         with (
             new_file(paths[1]) as temporary,
             temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,

@@ -1,4 +1,4 @@
-"""Colours by what they mean, for every theme; and a theme for people who see no red and green."""
+"""Colours by meaning, for every theme, and a theme for red-green colour blindness."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.theme import Theme
 if TYPE_CHECKING:
     from textual.app import App
 
-# Okabe and Ito's palette (2008), which people of every colour vision tell apart.
+# Okabe and Ito's palette (2008), distinguishable with every type of colour vision.
 COLOUR_BLIND = Theme(
     name="colour-blind",
     primary="#56B4E9",
@@ -28,19 +28,19 @@ COLOUR_BLIND = Theme(
 )
 DEFAULT = "textual-dark"
 CURVES = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#999999")
-"""Of curves on a dark ground, in their order: Okabe and Ito's too."""
+"""Colours of curves on a dark background, in order of use: Okabe and Ito's palette."""
 CURVES_ON_LIGHT = ("#332288", "#CC6677", "#117733", "#AA4499", "#44AA99", "#999933", "#882255", "#88CCEE")
-"""Of curves on a light ground: Tol's muted scheme (Colour Schemes, SRON/EPS/TN/09-002, 2021), the darker ones first."""
+"""Colours of curves on a light background: Tol's muted scheme (SRON/EPS/TN/09-002, 2021), darker ones first."""
 GLYPHS = "●▲■◆▼★○△"
-"""Beside the colour of a curve, in the same order."""
+"""Glyphs that identify curves in addition to their colours, in the same order."""
 TEXT, LINE = 4.5, 3.0
-"""The least contrast of text and of lines with their ground (WCAG 2.2, success criteria 1.4.3 and 1.4.11)."""
+"""Minimum contrast of text and of lines with their background (WCAG 2.2, success criteria 1.4.3 and 1.4.11)."""
 
 
 def tints(app: App[object]) -> dict[str, str]:
-    """Colours of the theme in use: right, wrong, warning, accent, primary, text, dim, panel.
+    """Return the current theme's colours by meaning: right, wrong, warning, accent, primary, text, dim, panel.
 
-    Where a theme's own colour could hardly be read on its backgrounds it is lightened or darkened until it can.
+    A colour with too little contrast to the theme's backgrounds is lightened or darkened.
     """
     theme, grounds = app.theme_variables, _grounds(app)
     named = {
@@ -51,18 +51,20 @@ def tints(app: App[object]) -> dict[str, str]:
         "primary": theme["primary"],
         "dim": "#808890",
     }
-    readable = {name: on(colour, grounds, TEXT) for name, colour in named.items()}
+    readable = {name: with_contrast(colour, grounds, TEXT) for name, colour in named.items()}
     return {**readable, "text": theme["foreground"], "panel": theme["panel"]}
 
 
 def curve_colours(app: App[object]) -> tuple[str, ...]:
-    """Colours of curves on the theme's background, as many as there are glyphs."""
+    """Return the colours of curves on the theme's background, one for each glyph."""
     ground = _grounds(app)[:1]
-    return tuple(on(colour, ground, LINE) for colour in (CURVES if app.current_theme.dark else CURVES_ON_LIGHT))
+    return tuple(
+        with_contrast(colour, ground, LINE) for colour in (CURVES if app.current_theme.dark else CURVES_ON_LIGHT)
+    )
 
 
 def _grounds(app: App[object]) -> tuple[str, str]:
-    """The theme's background and surface; a terminal's own, which is not known, is taken for black or white."""
+    """Return the theme's background and surface; the terminal's own, unknown colours are assumed black or white."""
     theme, own = app.theme_variables, "#000000" if app.current_theme.dark else "#FFFFFF"
     background, surface = (
         own if (colour := Color.parse(theme[name])).ansi is not None or not colour.a else theme[name]
@@ -72,22 +74,23 @@ def _grounds(app: App[object]) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=512)
-def on(colour: str, grounds: tuple[str, ...], least: float) -> str:
-    """The colour, lightened or darkened as far as its contrast with each of the grounds needs it.
+def with_contrast(colour: str, backgrounds: tuple[str, ...], minimum: float) -> str:
+    """Lighten or darken a colour until its contrast with each background is at least `minimum`.
 
-    The terminal's own colours stay as they are: what they look like is not known.
+    The terminal's own colours are returned unchanged, because their RGB values are not known.
     """
     given = Color.parse(colour)
     if given.ansi is not None:
         return colour
-    behind = [Color.parse(ground) for ground in grounds]
-    pole = max((Color.parse("#000000"), Color.parse("#FFFFFF")), key=lambda end: min(contrast(end, g) for g in behind))
+    grounds = [Color.parse(background) for background in backgrounds]
+    ends = Color.parse("#000000"), Color.parse("#FFFFFF")
+    pole = max(ends, key=lambda end: min(contrast(end, ground) for ground in grounds))
     mixed = (given.blend(pole, share / 50) for share in range(51))
-    return next((c for c in mixed if min(contrast(c, ground) for ground in behind) >= least), pole).hex
+    return next((c for c in mixed if min(contrast(c, ground) for ground in grounds) >= minimum), pole).hex
 
 
 def contrast(one: Color, other: Color) -> float:
-    """The contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    """Return the contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
     low, high = sorted((_luminance(one), _luminance(other)))
     return (high + 0.05) / (low + 0.05)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nsad_cli.dashboard import app as app_module
-from nsad_cli.dashboard.export import ROWS_PER_CHECK, Data, ExportCancelledError, export, unused_name
+from nsad_cli.dashboard.export import ROWS_PER_CHECK, ExportCancelledError, ExportTable, export, unused_name
 from nsad_cli.dashboard.live.growable_array import GrowableArray
 from nsad_cli.dashboard.live.series import Series
 from nsad_cli.dashboard.screens.curves_selection import Source, table
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def test_a_table_is_written_in_parts_and_reads_back(tmp_path: Path) -> None:
     rows = [(i, i / 3, 'a "quoted", text\n') for i in range(ROWS_PER_CHECK + 5)]
-    svg, table_path = export(tmp_path, "view", "<svg/>", Data(("n", "x", "text"), iter(rows)))
+    svg, table_path = export(tmp_path, "view", "<svg/>", ExportTable(("n", "x", "text"), iter(rows)))
     assert svg.read_text() == "<svg/>"
     with table_path.open(newline="") as file:
         assert [tuple(row) for row in csv.reader(file)] == [
@@ -53,7 +53,7 @@ def test_what_is_not_wanted_any_more_leaves_nothing(tmp_path: Path) -> None:
             yield (i,)
 
     with pytest.raises(ExportCancelledError):
-        export(tmp_path, "view", "<svg/>", Data(("n",), rows()), lambda: len(taken) > 3 * ROWS_PER_CHECK)
+        export(tmp_path, "view", "<svg/>", ExportTable(("n",), rows()), lambda: len(taken) > 3 * ROWS_PER_CHECK)
     assert len(taken) <= 4 * ROWS_PER_CHECK + 1
     assert not list(tmp_path.iterdir())
 
@@ -62,7 +62,7 @@ def test_what_is_not_wanted_any_more_leaves_nothing(tmp_path: Path) -> None:
 def test_nothing_is_written_over(tmp_path: Path, taken: str) -> None:
     (tmp_path / taken).write_text("mine")
     with pytest.raises(NsadError, match="is there already"):
-        export(tmp_path, "view", "<svg/>", Data(("n",), [(1,)]))
+        export(tmp_path, "view", "<svg/>", ExportTable(("n",), [(1,)]))
     assert (tmp_path / taken).read_text() == "mine"
 
 
@@ -89,8 +89,8 @@ class Held:
     def __init__(self) -> None:
         self.reached, self.go_on, self.closed = Event(), Event(), False
 
-    def data(self) -> Data:
-        return Data(("n",), self._rows(), detached=True)
+    def data(self) -> ExportTable:
+        return ExportTable(("n",), self._rows(), detached=True)
 
     def _rows(self) -> Iterator[tuple[int]]:
         for i in range(3 * ROWS_PER_CHECK):

@@ -32,15 +32,15 @@ def test_help_names_nsads_keys_alone(tmp_path: Path, name: str) -> None:
         await pilot.press("question_mark")
         await pilot.pause()
         assert isinstance(app.screen, Help)
-        assert "Everywhere" in screen_text(app)
+        assert "All screens" in screen_text(app)
         text = "\n".join(what for _, _, what in app.screen.keys)
-        for what in ("Write this view here as SVG and its data as CSV", "Quit", *map(str.capitalize, SCREENS)):
+        for what in ("Export this view as SVG and its data as CSV", "Quit", *map(str.capitalize, SCREENS)):
             assert what in text, what
         for foreign in ("Copy", "Page Left", "Scroll", "Focus", "palette"):
             assert foreign not in text, foreign
         await pilot.press("escape")
         await pilot.pause()
-        assert "Everywhere" not in screen_text(app)
+        assert "All screens" not in screen_text(app)
 
     drive(app, script, (120, 60))
 
@@ -53,7 +53,7 @@ def test_keys_are_told_in_the_order_in_which_they_are_bound(tmp_path: Path) -> N
         await pilot.press("question_mark")
         await pilot.pause()
         text = screen_text(app)
-        order = ["In the list", "Up", "Down", "Here", "Filter by name", "Everywhere", "Runs", "Quit"]
+        order = ["List", "Up", "Down", "This screen", "Filter by name", "All screens", "Runs", "Quit"]
         places = [text.index(item, text.index("Keys (")) for item in order]
         assert places == sorted(places)
 

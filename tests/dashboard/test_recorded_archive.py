@@ -51,9 +51,9 @@ def test_what_cannot_be_shown_is_told_in_three_lines(tmp_path: Path) -> None:
         member.size = 1
         file.addfile(member, io.BytesIO(b"x"))
     for name, why in (
-        ("missing", "is not there"),
+        ("missing", "does not exist"),
         ("damaged", "damaged.tar.gz: "),
-        ("nothing", "holds no run"),
+        ("nothing", "contains no run"),
         ("cut", "cut.tar.gz: "),
         ("outside", "outside.tar.gz: "),
     ):

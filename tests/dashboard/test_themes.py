@@ -12,7 +12,17 @@ from textual.color import Color
 from textual.theme import BUILTIN_THEMES
 
 from nsad_cli.dashboard.screens.curves import CurvesView
-from nsad_cli.dashboard.themes import COLOUR_BLIND, CURVES, GLYPHS, LINE, TEXT, contrast, curve_colours, on, tints
+from nsad_cli.dashboard.themes import (
+    COLOUR_BLIND,
+    CURVES,
+    GLYPHS,
+    LINE,
+    TEXT,
+    contrast,
+    curve_colours,
+    tints,
+    with_contrast,
+)
 from nsad_cli.dashboard.widgets import heat_map
 from tests.helpers.screens import dashboard, drive
 
@@ -37,7 +47,7 @@ def test_contrast_is_that_of_the_guidelines() -> None:
 def test_any_colour_becomes_readable_on_any_ground_and_changes_no_more_than_it_must(parts: tuple[int, ...]) -> None:
     red, green, blue, *behind = parts
     colour, ground = Color(red, green, blue), Color(behind[0], behind[1], behind[2])
-    found = Color.parse(on(colour.hex, (ground.hex,), TEXT))
+    found = Color.parse(with_contrast(colour.hex, (ground.hex,), TEXT))
     assert contrast(found, ground) >= TEXT
     if contrast(colour, ground) >= TEXT:
         assert found == colour

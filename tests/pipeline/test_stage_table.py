@@ -13,7 +13,7 @@ import pytest
 import nsad_cli
 from nsad_cli.config.stages import RUN_ORDER, TRAINING, Kind, baselines, models, prerequisites, stages
 from nsad_cli.dashboard.live.run_list import RunList
-from nsad_cli.dashboard.screens.run_detail import outcome
+from nsad_cli.dashboard.screens.run_detail import stage_summary
 from tests.helpers.recorded_run import nsad, unpack
 
 ENTRY = """
@@ -75,7 +75,7 @@ def test_a_new_baseline_is_treated_like_the_others(home: Path, toy: dict[str, st
     (row,) = RunList(home / "runs").refresh(time.time())
     (shown,) = [stage for stage in row.stages if stage.name == "toy"]
     assert shown.state == "finished"
-    assert outcome(shown)[0].startswith("held-out loss")
+    assert stage_summary(shown)[0].startswith("held-out loss")
     runs, _ = nsad(home, "runs", variables=toy)
     assert [(run["run"], run["stage"]) for run in runs["runs"]] == [("recorded", "toy")]
 

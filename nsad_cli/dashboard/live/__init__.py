@@ -1,1 +1,1 @@
-"""live."""
+"""Data sources of the dashboard: they follow event logs, manifests and stores while other processes write them."""

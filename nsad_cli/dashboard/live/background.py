@@ -1,4 +1,4 @@
-"""Work that takes longer than a frame: a generator that runs in a thread, whose items come to a screen."""
+"""Background tasks: a generator runs in a thread, and its items are passed to callbacks on the screen's thread."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Background(Generic[T]):
-    """Runs a generator at once, in a thread that holds up no exit; it stops at its next item where it is cancelled.
+class BackgroundTask(Generic[T]):
+    """A generator that runs in a daemon thread, started at once; if cancelled, it stops at its next item.
 
-    take gets each item, end at last what went wrong, if anything did: both are called on the screen's own thread.
+    Args:
+        pump: Calls the callbacks on its own thread.
+        produce: Returns the generator.
+        on_item: Called with each item.
+        on_end: Called at the end, with the error that ended the generator or None.
     """
 
     def __init__(
@@ -30,12 +34,12 @@ class Background(Generic[T]):
         on_end: Callable[[NsadError | None], None],
     ) -> None:
         self.running = True
-        """Whether more may come."""
+        """Whether more items may be delivered."""
         self._pump, self._produce, self._on_item, self._on_end = pump, produce, on_item, on_end
         threading.Thread(target=self._run, daemon=True).start()
 
     def cancel(self) -> None:
-        """Let it end; nothing more of it comes."""
+        """Stop the task; no callback is called any more."""
         self.running = False
 
     def _run(self) -> None:
@@ -48,17 +52,16 @@ class Background(Generic[T]):
         except NsadError as error_raised:
             error = error_raised
         except OSError as error_raised:
-            error = NsadError("it cannot be read", str(error_raised), "it is tried again")
-        except (
-            Exception
-        ) as error_raised:  # a thread's end is seen by nobody: what a damaged store gives is told as well
+            error = NsadError("cannot read the file", str(error_raised), "the dashboard tries again")
+        except Exception as error_raised:
+            # An exception in a thread would go unnoticed, for example one caused by a damaged store.
             error = NsadError(
-                "it cannot be read", f"{type(error_raised).__name__}: {first_line(error_raised)}", "check the store"
+                "cannot read the file", f"{type(error_raised).__name__}: {first_line(error_raised)}", "check the store"
             )
         self._call(self._deliver_end, error)
 
     def _call(self, callback: Callable[..., None], *values: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the dashboard has ended meanwhile, and its loop with it
+        with contextlib.suppress(RuntimeError):  # the dashboard and its event loop may have ended
             self._pump.call_later(callback, *values)
 
     def _deliver_item(self, item: T) -> None:

@@ -1,4 +1,4 @@
-"""A run's event log as series of numbers, read in parts while it grows."""
+"""Reader of a run's event log: time series of its metrics, read incrementally while the log grows."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from nsad_cli.dashboard.live.series import Series
 
 LABELS = ("model", "benchmark")
-"""Metrics that are words: what they tell apart (an evaluation's models and benchmarks) are stages of their own here."""
+"""Metrics with text values: an evaluation's models and benchmarks, each of which is a separate stage here."""
 MAX_NUMBER = 1e100
-"""A number beyond it is taken for one that is not finite, and sums of what is left cannot overflow."""
+"""Larger numbers are treated as not finite, so that sums of the others cannot overflow."""
 MAX_STEP = 1e15
-"""A step beyond it is none: floats still tell whole numbers apart below it."""
+"""Events with a larger step are rejected; below it, floats represent integers exactly."""
 POLL_SECONDS = 0.02
-"""Seconds that one look at the log takes at most, about."""
+"""Approximate maximum duration of one poll in seconds."""
 NOTE_SECONDS = 30.0
-"""Seconds for which it is told that the log was read anew: what is shown is right again, so it is news and no state."""
+"""Seconds for which the note that the log was reread is shown."""
 
 
 class _Table:
-    """Events of one stage that carry the same metrics, by rising step."""
+    """Events of one stage that have the same metrics, in order of step."""
 
     __slots__ = ("columns", "names", "steps", "times")
 
@@ -39,14 +39,14 @@ class _Table:
         self.columns = [GrowableArray() for _ in names]
 
     def truncate(self, step: float) -> None:
-        """Drop what belongs to this step and later ones."""
+        """Remove the events of this step and later ones."""
         size = self.steps.index_of(step)
         for column in (self.steps, self.times, *self.columns):
             column.truncate(size)
 
 
 class _Stage:
-    """What one stage has told."""
+    """The events of one stage."""
 
     __slots__ = ("last_step", "tables")
 
@@ -55,13 +55,15 @@ class _Stage:
         self.last_step = -math.inf
 
 
-class EventLog:
+class EventLogReader:
     """The numbers in an event log, by stage and dotted name (`loss`, `beta.q50`, `gpus.0.percent`).
 
-    A number that was not finite is NaN. Where a stage goes back to an earlier step it was resumed or run again: what it
-    had told of that step and later ones is replaced, so a series is that of the training which counts.
+    A number that is not finite is NaN. If a stage returns to an earlier step, it was resumed or run again: its events
+    from that step on are replaced, so a series contains only the latest training.
 
-    clock: seconds that never go back; tests stop it.
+    Args:
+        path: The event log.
+        clock: Returns monotonic seconds; tests pass a fixed time.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,7 +71,7 @@ class EventLog:
         self._tail = FileTail(path)
         self._restarted = -math.inf
         self.rewritten = 0
-        """How often something that had been told was replaced by something else."""
+        """How often events were replaced; see the class."""
         self._reset()
 
     def _reset(self) -> None:
@@ -77,13 +79,13 @@ class EventLog:
         self._restarts = self._tail.restarts
         self._unreadable = 0
         self._last: tuple[float, str, int, int, dict[str, Any]] | None = None
-        self.latest: str | None = None
-        """The stage of the last event, as it is called here."""
+        self.latest_stage: str | None = None
+        """The stage of the last event, including its labels."""
 
     # --- reading --------------------------------------------------------------------------------------------------
 
     def poll(self, budget_s: float = POLL_SECONDS) -> bool:
-        """Read what is new for about that long, and at least a little; whether there was something new."""
+        """Read new lines for about `budget_s` seconds, at least one chunk; return whether there were any."""
         until = time.monotonic() + budget_s
         new = False
         while True:
@@ -101,15 +103,15 @@ class EventLog:
 
     @property
     def pending(self) -> bool:
-        """Whether the last poll left something to read."""
+        """Whether the last poll left unread data."""
         return self._tail.pending
 
     @property
     def notes(self) -> list[str]:
-        """What is amiss, in words."""
+        """Problems with the log, as messages."""
         notes = [f"{self.path.name} {self._tail.note}"] if self._tail.note else []
         if self._clock() - self._restarted < NOTE_SECONDS:
-            notes.append(f"{self.path.name} was cut or replaced, and read anew")
+            notes.append(f"{self.path.name} was truncated or replaced, and read again")
         if bad := self._unreadable + self._tail.skipped_lines:
             notes.append(f"{bad:,} line{'s' * (bad > 1)} of {self.path.name} cannot be read")
         return notes
@@ -133,7 +135,7 @@ class EventLog:
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             self._unreadable += 1
             return
-        self._last, self.latest = event, stage
+        self._last, self.latest_stage = event, stage
         self._put(stage, step, time_s, numbers)
 
     def _put(self, name: str, step: float, time_s: float, numbers: dict[str, float]) -> None:
@@ -158,25 +160,25 @@ class EventLog:
         for column, number in zip(table.columns, numbers.values(), strict=True):
             column.append(number)
 
-    # --- what was read --------------------------------------------------------------------------------------------
+    # --- the data -------------------------------------------------------------------------------------------------
 
     @property
     def stages(self) -> list[str]:
-        """The stages that have told something, in their order."""
+        """The stages that have events, in order of their first event."""
         return list(self._stages)
 
     @property
     def last(self) -> Event | None:
-        """The last event of all."""
+        """The last event of the log."""
         return None if self._last is None else Event(*self._last)
 
     def metrics(self, stage: str) -> list[str]:
-        """The dotted names of a stage's numbers, in the order in which they came."""
+        """Return the dotted names of a stage's metrics, in order of appearance."""
         tables = self._stages[stage].tables.values() if stage in self._stages else ()
         return list(dict.fromkeys(name for table in tables if len(table.steps) for name in table.names))
 
     def series(self, stage: str, metric: str) -> Series:
-        """One number over the steps; empty where there is none. Its arrays hold until the next poll."""
+        """Return one metric over the steps; empty if there is none. Its arrays are valid until the next poll."""
         import numpy as np
 
         from nsad_cli.dashboard.live.series import Series
@@ -195,12 +197,12 @@ class EventLog:
         return Series(steps[order], values, times)
 
     def group(self, stage: str, name: str) -> list[str]:
-        """The metrics below a name, e.g. every `alpha.LAYER` below `alpha`."""
+        """Return the metrics with a prefix, e.g. every `alpha.LAYER` for `alpha`."""
         return [metric for metric in self.metrics(stage) if metric.startswith(f"{name}.")]
 
 
 def _flatten(items: Any, prefix: str, into: dict[str, float]) -> None:
-    """Numbers by dotted names; null is NaN, words and truth values are left out."""
+    """Collect numbers by dotted name; null becomes NaN, strings and booleans are skipped."""
     for key, value in items:
         kind = type(value)
         if kind is float or kind is int:

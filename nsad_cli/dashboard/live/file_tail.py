@@ -1,4 +1,4 @@
-"""A growing file's new lines: only new bytes are read, and a file that is cut, replaced or gone is noticed."""
+"""Incremental reading of a growing file, with detection of truncation, replacement and deletion."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHUNK_BYTES = 1 << 17
-"""Bytes that one read takes at most, unless told."""
+"""Default maximum size of one read in bytes."""
 MAX_LINE_BYTES = 1 << 23
-"""Bytes; a longer line is passed over, so that a file without line ends fills no memory."""
+"""Longer lines are skipped, so that a file without line breaks does not exhaust the memory."""
 COMPARED_BYTES = 64
-"""Last bytes read that are compared before more is read: others there mean another file."""
+"""Number of the last bytes read that are compared before each read, to detect that the file was rewritten."""
 
 
 class FileTail:
-    """Reads a file that others append to, from where it stopped.
+    """Reader of a file that other processes append to; each read continues where the last one stopped.
 
-    A last line without its end waits until it has one. Where the file was truncated or is another one than before,
-    reading starts at its beginning and `restarts` grows: what was read until then no longer holds. Where nothing was
-    read, there is nothing to begin anew.
+    An incomplete last line is returned once its line break is written. If the file was truncated or replaced after
+    something was read, reading restarts at its beginning and `restarts` is incremented: lines read before are invalid.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.pending = False
-        """Whether there was more to read than the last read took."""
+        """Whether the last read left unread data."""
         self.restarts = 0
         self.skipped_lines = 0
-        """Lines that were too long."""
+        """Number of lines skipped because they were too long."""
         self.note = ""
-        """Why nothing can be read at the moment, or nothing."""
+        """Why the file cannot be read at the moment; empty if it can."""
         self._identity: tuple[int, int] | None = None
         self._reset()
 
@@ -42,14 +41,14 @@ class FileTail:
         self.skipped_lines = 0
 
     def read(self, limit: int = CHUNK_BYTES) -> list[bytes]:
-        """The lines that end within the next `limit` bytes, without their ends; `note` says what is amiss."""
+        """Return the lines completed by the next `limit` bytes, without line breaks; `note` reports errors."""
         self.pending = False
         try:
             with FileIO(self.path) as file:
                 chunk = self._next(file, limit)
         except FileNotFoundError:
-            shown = "; what it had is shown" if self._offset else ""
-            self.note = "is not there yet" if self._identity is None else f"is gone{shown}"
+            shown = "; the data read before is shown" if self._offset else ""
+            self.note = "does not exist yet" if self._identity is None else f"was deleted{shown}"
             return []
         except OSError as error:
             self.note = f"cannot be read: {error.strerror or error}"

@@ -1,4 +1,4 @@
-"""Numbers that come one by one and are read as an array."""
+"""Array of floats with amortised constant-time append."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # numpy is imported by who first asks for an array: a list of runs has no need of it
+if TYPE_CHECKING:  # numpy is imported on first use, because the list of runs does not need it
     import numpy as np
     from numpy.typing import NDArray
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # numpy is imported by who first asks for an array: a list of
 
 
 class GrowableArray:
-    """Floats; adding one takes constant time on average."""
+    """A growable array of floats."""
 
     __slots__ = ("_new", "_size", "_stored")
 
@@ -27,7 +27,7 @@ class GrowableArray:
         return self._size + len(self._new)
 
     def append(self, value: float) -> None:
-        """Add a number."""
+        """Append a number."""
         self._new.append(value)
 
     def last(self) -> float | None:
@@ -37,32 +37,32 @@ class GrowableArray:
         return None if self._stored is None or not self._size else float(self._stored[self._size - 1])
 
     def array(self) -> Floats:
-        """All numbers [n]: a view that holds until the next change."""
+        """Return all numbers [n]: a view that is valid until the next change."""
         import numpy as np
 
         size = len(self)
         if self._stored is None or size > len(self._stored):
-            room = np.empty(max(2 * size, 1024))
+            buffer = np.empty(max(2 * size, 1024))
             if self._stored is not None:
-                room[: self._size] = self._stored[: self._size]
-            self._stored = room
+                buffer[: self._size] = self._stored[: self._size]
+            self._stored = buffer
         if self._new:
             self._stored[self._size : size] = self._new
             self._new, self._size = array("d"), size
         return self._stored[:size]
 
     def extend(self, values: Floats) -> None:
-        """Add an array of numbers [n]."""
+        """Append an array of numbers [n]."""
         self._new.frombytes(values.astype(float).tobytes())
 
     def index_of(self, value: float) -> int:
-        """Where a value would stand among numbers that rise."""
+        """Return the insertion index of a value; the numbers must be sorted."""
         if self._new and (self._new[0] < value or not self._size):
             return self._size + bisect_left(self._new, value)
         return int(self.array().searchsorted(value))
 
     def truncate(self, size: int) -> None:
-        """Keep the first `size` numbers."""
+        """Keep only the first `size` numbers."""
         if size < self._size:
             self._size, self._new = size, array("d")
         else:

@@ -1,4 +1,4 @@
-"""What differs between two runs' resolved recipes, by dotted setting."""
+"""Difference of two runs' resolved recipes, by dotted setting name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ UNSET = "–"
 
 
 def settings(path: Path) -> dict[str, str]:
-    """A recipe's settings by dotted name, each value as JSON.
+    """Read a recipe's settings by dotted name, each value as JSON.
 
-    Raises NsadError for a file that cannot be read or is no recipe.
+    Raises:
+        NsadError: The file cannot be read or is not a recipe.
     """
     import yaml
 
@@ -26,7 +27,7 @@ def settings(path: Path) -> dict[str, str]:
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         if not isinstance(value, dict):
-            raise NsadError(f"{path} cannot be read", "it holds no settings", fix)
+            raise NsadError(f"{path} cannot be read", "it contains no settings", fix)
         return dict(_flat(value, ""))
     except OSError as error:
         raise NsadError(f"{path} cannot be read", error.strerror or str(error), fix) from error
@@ -44,6 +45,6 @@ def _flat(value: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """(setting, one's value, the other's), where they differ; a dash for what one of them does not have."""
+    """Return (setting, first value, second value) of each setting that differs; a dash for a missing value."""
     names = dict.fromkeys([*one, *other])
     return [(name, one.get(name, UNSET), other.get(name, UNSET)) for name in names if one.get(name) != other.get(name)]

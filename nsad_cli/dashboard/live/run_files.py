@@ -1,4 +1,4 @@
-"""What is read of a run's folder: the stages of its manifest and its last events, each again where it has changed."""
+"""Reading of a run's folder: the stages in its manifest and its last events, reread when a file has changed."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
 TAIL_BYTES = (16 * 1024, 128 * 1024)
-"""Bytes of an event log's end that are read, the more where it takes more for so many events."""
+"""Bytes read from the end of an event log; the second number if the first yields fewer than MAX_EVENTS events."""
 MAX_EVENTS = 40
 
 display_name = functools.lru_cache(maxsize=4096)(escape_controls)
-"""A name for people; names come again with every event."""
+"""Escape a name for display; cached, because the same names occur in every event."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """A stage of a manifest: `seconds` is what it took in all, `result` what it came to, `error` why it ended early."""
+    """A stage in a manifest: `seconds` is its total duration, `error` why it ended early."""
 
     name: str
     state: str
@@ -40,7 +40,7 @@ class StageRecord:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """An event: where it belongs (stage, model, benchmark), and its losses; nan is one that was not finite."""
+    """An event: its stage, its part of the stage (model, benchmark), and its losses; NaN if a loss was not finite."""
 
     time: float
     stage: str
@@ -52,15 +52,20 @@ class EventRecord:
 
 
 FileStamp = tuple[int, int] | None
-"""When a file was changed, and its size; None where it is not there."""
+"""Modification time and size of a file; None if it does not exist."""
 
 
 @dataclass(slots=True)
 class RunFiles:
-    """A run's folder, and what was read of it.
+    """A run's folder, and the data read from it.
 
-    stamps: its files' (manifest, events); read: those of when they were read.
-    since: when they were first looked at, or last seen to have changed (`heard`), in seconds that never jump.
+    Attributes:
+        stamps: The current stamps of the manifest and the event log.
+        read_stamps: Their stamps when they were last read.
+        why: Why the run cannot be read; empty if it can.
+        gone: Whether the manifest no longer exists.
+        unchanged_since: Monotonic time of the first check, or of the last change seen.
+        changes_seen: Whether a change has been seen since the first check.
     """
 
     run: Run
@@ -77,18 +82,19 @@ class RunFiles:
 
     @property
     def changed(self) -> bool:
-        """Whether they are others than those that were read."""
+        """Whether the files have changed since they were read."""
         return self.stamps != self.read_stamps
 
     def check(self, monotonic_now: float) -> tuple[int, int]:
-        """Look whether they have changed; returns what orders runs: when the manifest changed, also of one gone.
+        """Update the stamps; return the manifest's last known stamp, by which runs are sorted.
 
-        moment: seconds that never jump.
+        Args:
+            monotonic_now: Monotonic time in seconds.
         """
         stamp = _file_stamp(self.run.path / "manifest.json")
         self.gone = stamp is None
         if stamp is None:
-            self.why = "its folder is gone" if not self.run.path.is_dir() else "its manifest.json is gone"
+            self.why = "its folder was deleted" if not self.run.path.is_dir() else "its manifest.json was deleted"
             self.read_stamps = (None, None)
             return self.stamps[0] or (0, 0)
         stamps = (stamp, _file_stamp(self.run.path / "events.jsonl"))
@@ -98,7 +104,7 @@ class RunFiles:
         return stamp
 
     def read_changes(self) -> None:
-        """Read the manifest and the end of the event log, each where it has changed."""
+        """Read the manifest and the end of the event log, each only if it has changed."""
         manifest, events = self.stamps
         if manifest != self.read_stamps[0]:
             try:
@@ -108,16 +114,16 @@ class RunFiles:
                 why = error.why.replace(f"{self.run.path}{os.sep}", "")
                 self.why = escape_controls(f"{error.what}: {why}".removeprefix(f"run `{self.run.name}` "))
             except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-                self.why = escape_controls(f"its manifest.json is no run's ({type(error).__name__}: {error})")
+                self.why = escape_controls(f"its manifest.json is not a run manifest ({type(error).__name__}: {error})")
         if events != self.read_stamps[1]:
             self.events = _last_events(self.run.path / "events.jsonl") if events else []
         self.read_stamps = self.stamps
 
     def busy(self) -> bool:
-        """Whether a process is at work on the run."""
+        """Return whether a process is working on the run."""
         try:
             return not self.gone and self.run.busy()
-        except OSError:  # a lock of somebody else's: who may not look takes the manifest's word
+        except OSError:  # another user's lock, which cannot be read: rely on the manifest's state
             return True
 
 
@@ -149,7 +155,7 @@ def _manifest(run: Run) -> tuple[list[StageRecord], float, str]:
 
 
 def _last_events(path: Path) -> list[EventRecord]:
-    """The last events of a log, in order; lines that are no events are passed over, cut ones too."""
+    """Read the last events of a log, in order; truncated lines and lines that are not events are skipped."""
     lines: list[bytes] = []
     with contextlib.suppress(OSError), path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -180,7 +186,7 @@ def _event(line: bytes) -> EventRecord | None:
 
 
 def _number(metrics: Mapping[str, Any], name: str) -> float | None:
-    """A metric; None where there is none, nan where it was not finite (logs have null there)."""
+    """Return a metric; None if it is absent, NaN if it was not finite (null in the log)."""
     if name not in metrics:
         return None
     return float("nan") if metrics[name] is None else float(metrics[name])

@@ -1,4 +1,4 @@
-"""Every run of a folder at a glance, from what has changed."""
+"""List of the runs in a folder, updated from the files that have changed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 REFRESH_SECONDS = 0.015
-"""Seconds for which one look reads what has changed, about; what is left is read by the next."""
+"""Approximate time limit of one refresh in seconds; the next refresh reads the remaining changes."""
 
 
 @dataclass(slots=True)
 class _ListedRun:
-    """A run's files, and the row that was made of them."""
+    """A run's files, and the cached row built from them."""
 
     files: RunFiles
     row: RunRow | None = None
     inputs: tuple[object, ...] = ()
 
     def current_row(self, now: float, monotonic_now: float, chosen: bool) -> RunRow:
-        """The run as it stands; made anew where something has changed, or a process is at work on it."""
+        """Return the run's row; rebuilt if something has changed or a process is working on the run."""
         files, busy = self.files, self.files.busy()
         inputs = (files.read_stamps, files.gone, files.why, busy, chosen)
         if self.row is None or busy or inputs != self.inputs:
@@ -38,19 +38,27 @@ class _ListedRun:
 
 
 class RunList:
-    """The runs of a folder, the one whose manifest changed last first; one that vanishes stays, as gone.
+    """The runs of a folder, sorted by modification time of their manifests, newest first.
 
-    watch: seconds that never jump; tests stop it.
+    A run that is deleted stays in the list with the state `gone`.
+
+    Args:
+        home: The folder that contains the runs.
+        monotonic_clock: Returns monotonic seconds; tests pass a fixed time.
     """
 
     def __init__(self, home: Path, monotonic_clock: Callable[[], float] = time.monotonic) -> None:
         self.home, self.monotonic_clock = home, monotonic_clock
         self._runs: dict[str, _ListedRun] = {}
         self.pending = False
-        """Whether the last look left something to read."""
+        """Whether the last refresh left changed files unread."""
 
     def refresh(self, now: float) -> list[RunRow]:
-        """Look at every run again and read what has changed. Raises OSError where the folder cannot be read."""
+        """Check every run, read changed files, and return the rows.
+
+        Raises:
+            OSError: The folder cannot be read.
+        """
         with contextlib.suppress(FileNotFoundError), os.scandir(self.home) as entries:
             for entry in entries:
                 if entry.name not in self._runs and os.path.isfile(os.path.join(entry.path, "manifest.json")):

@@ -1,4 +1,4 @@
-"""What the files of a run mean: its state, stage, progress, time left and key figure."""
+"""Status of a run, derived from its files: state, stage, progress, time left and headline metric."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STALL_SECONDS, STALL_FACTOR = 120.0, 5.0
-"""A run has stalled after so many seconds without an event, or after so many of its longest recent pauses."""
+"""A run has stalled after STALL_SECONDS without an event, or STALL_FACTOR times its longest recent pause if longer."""
 LOADING_SECONDS = 600.0
-"""The same before a stage's first event: it loads its model, or fetches it."""
+"""The stall timeout before a stage's first event, while the model is loaded or downloaded."""
 PACE_EVENTS = 24
-"""Events from which a stage's pace is taken, at most."""
+"""Maximum number of events from which a stage's pace is estimated."""
 BREAK_FACTOR = 20.0
-"""A pause so many times the usual one was no part of the pace: the process was stopped, and went on later."""
-PARTS = {stage.sampling_event: stage.name for stage in TRAINING if stage.samples_from}
-"""Stages of the event log that are a part of a manifest's stage."""
+"""A pause longer than this multiple of the median one is excluded from the pace: the run was stopped and resumed."""
+MANIFEST_STAGES = {stage.sampling_event: stage.name for stage in TRAINING if stage.samples_from}
+"""Maps stages of the event log to the manifest's stages that they are part of."""
 RULES = ("asc", "sc", None)
-"""Which of a student's accuracies is a run's figure, the first that was measured; None is greedy."""
+"""Voting rules whose accuracy may be a run's headline metric, in order of preference; None is greedy decoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """A number by which a run is known: what kind it is, of what, and its value (of an accuracy, a fraction)."""
+    """The headline metric of a run: its kind, what it was measured on, and its value (for an accuracy, a fraction)."""
 
     kind: str
     of: str
@@ -38,7 +38,7 @@ class Headline:
 
     @property
     def text(self) -> str:
-        """The value for people; a loss that was not finite is NaN."""
+        """The formatted value; `NaN` for a loss that was not finite."""
         if self.value != self.value:
             return "NaN"
         return f"{self.value:.1%}" if self.kind == "accuracy" else f"{self.value:.3f}"
@@ -46,14 +46,16 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run as it stands.
+    """The status of a run.
 
-    state: running, stalled, finished, failed, interrupted, stopped (says running, and no process is at work), empty,
-        unreadable, gone, or reading (it was not its turn yet); `why` tells what is amiss.
-    left: seconds to the end of what is under way, at its pace.
-    silent: seconds since it was last heard, while it runs; by this process's own watch where the run's clock and this
-        machine's do not agree.
-    latest: the latest time that it tells of; ahead of this machine's clock where one of the two is wrong.
+    Attributes:
+        state: running, stalled, finished, failed, interrupted, stopped (the manifest says running, but no process is
+            working on it), empty, unreadable, gone, or reading (not read yet).
+        why: The error, for states that have one.
+        seconds_left: Estimated seconds to the end of the current stage or part.
+        idle_seconds: Seconds since the last event, while the run is in progress; measured by this process's monotonic
+            clock if the run's clock and this machine's disagree.
+        latest_time: The latest time in the run's files; if it is in the future, one of the clocks is wrong.
     """
 
     name: str
@@ -64,9 +66,9 @@ class RunRow:
     step: int | None = None
     total: int | None = None
     seconds_left: float | None = None
-    silent: float | None = None
-    latest: float | None = None
-    figure: Headline | None = None
+    idle_seconds: float | None = None
+    latest_time: float | None = None
+    headline: Headline | None = None
     why: str = ""
     created: float | None = None
     version: str = ""
@@ -75,60 +77,65 @@ class RunRow:
 
 
 def run_row(files: RunFiles, now: float, monotonic_now: float, busy: bool, chosen: bool) -> RunRow:
-    """A run as it stands, while a process is at work on it (`busy`) or none is.
+    """Derive the status of a run.
 
-    now: seconds since 1970, by this machine's clock; moment: seconds that never jump.
+    Args:
+        files: The data read from the run's folder.
+        now: Seconds since 1970, by this machine's clock.
+        monotonic_now: Monotonic time in seconds.
+        busy: Whether a process is working on the run.
+        chosen: Whether the run is the chosen one of its folder.
     """
     row = RunRow(
         display_name(files.run.name), files.run.path, "gone", why=files.why, created=files.created, chosen=chosen
     )
     if files.gone or files.why or files.read_stamps[0] is None:
         return row if files.gone else replace(row, state="unreadable" if files.why else "reading")
-    # A clock may have been set back: what says that it runs goes before what says that it was started later.
+    # A clock may have been set back, so a running stage takes precedence over one with a later start time.
     last = max(files.stages, key=lambda stage: (busy and stage.state == "running", stage.started), default=None)
-    heard = files.events[-1] if files.events else None
-    # `nsad eval` writes events and no stage of the manifest: what is heard last tells where a run is then.
-    if heard is not None and (last is None or (busy and last.state != "running")):
-        stage, since = PARTS.get(heard.stage, heard.stage), 0.0
+    last_event = files.events[-1] if files.events else None
+    # `nsad eval` writes events but no stage of the manifest, so the last event determines the stage then.
+    if last_event is not None and (last is None or (busy and last.state != "running")):
+        stage, since = MANIFEST_STAGES.get(last_event.stage, last_event.stage), 0.0
     else:
         stage, since = (last.name, last.started) if last else ("", 0.0)
-    if since > now and (heard is None or heard.time < since):
-        since = 0.0  # the clock was set back meanwhile: what came before and after cannot be told apart
+    if since > now and (last_event is None or last_event.time < since):
+        since = 0.0  # the clock was set back, so events from before and after the start cannot be distinguished
     own_events = [
-        item for item in files.events if PARTS.get(item.stage, item.stage) == stage and item.time >= since - 1
+        item for item in files.events if MANIFEST_STAGES.get(item.stage, item.stage) == stage and item.time >= since - 1
     ]
     times = [files.created or 0.0, *(item.started for item in files.stages), *(event.time for event in files.events)]
-    silent = _silent(files, last, own_events, now, monotonic_now) if busy else None
-    state = _state(last, own_events, silent)
+    idle_seconds = _idle_seconds(files, last, own_events, now, monotonic_now) if busy else None
+    state = _state(last, own_events, idle_seconds)
     row = replace(
         row,
         state=state,
         stage=stage,
-        silent=silent,
-        latest=max(times),
-        figure=_figure(files.stages, files.events, stage),
+        idle_seconds=idle_seconds,
+        latest_time=max(times),
+        headline=_headline(files.stages, files.events, stage),
         why=last.error if last and state in ("failed", "interrupted") else "",
         version=files.version,
         stages=files.stages,
     )
     if not own_events:
         return row
-    own, seconds_left = (
-        own_events[-1],
-        _seconds_left(own_events, silent) if state == "running" and silent is not None else None,
-    )
+    own, seconds_left = own_events[-1], None
+    if state == "running" and idle_seconds is not None:
+        seconds_left = _seconds_left(own_events, idle_seconds)
     return replace(
         row, stage=own.stage, part=" ".join(own.part), step=own.step, total=own.total, seconds_left=seconds_left
     )
 
 
-def _silent(
+def _idle_seconds(
     files: RunFiles, last: StageRecord | None, own_events: Sequence[EventRecord], now: float, monotonic_now: float
 ) -> float:
-    """Seconds for which nothing was heard of a run at work; mine: its stage's events.
+    """Return the seconds since a running run's last event or change.
 
-    By the clock, where the run's and this machine's agree. They do not where it tells of times to come, or where what
-    was just seen to arrive is told as long past: then by what this process has seen.
+    They are measured by the wall clock if the run's clock and this machine's agree. The clocks disagree if the run's
+    latest time is in the future, or if a change was just seen whose time is long past; then they are measured by when
+    this process saw the files change.
     """
     by_clock = now - max([last.started if last else files.created or now, *(event.time for event in own_events)])
     seen = monotonic_now - (monotonic_now if files.unchanged_since is None else files.unchanged_since)
@@ -137,23 +144,23 @@ def _silent(
     return max(min(by_clock, seen) if files.changes_seen else by_clock, 0.0)
 
 
-def _state(last: StageRecord | None, own_events: Sequence[EventRecord], silent: float | None) -> str:
-    """The state; silent: None where no process is at work."""
-    if silent is not None:
-        return "stalled" if silent > _stall_timeout(own_events) else "running"
+def _state(last: StageRecord | None, own_events: Sequence[EventRecord], idle_seconds: float | None) -> str:
+    """Return the state; `idle_seconds` is None if no process is working on the run."""
+    if idle_seconds is not None:
+        return "stalled" if idle_seconds > _stall_timeout(own_events) else "running"
     if last is None:
         return "empty"
     return "stopped" if last.state == "running" else last.state
 
 
 def _stall_timeout(own_events: Sequence[EventRecord]) -> float:
-    """Seconds without an event after which a run has stalled."""
-    pauses = _pauses(_steady(own_events))
+    """Return the seconds without an event after which a run has stalled."""
+    pauses = _pauses(_events_since_break(own_events))
     return max([STALL_SECONDS, *(STALL_FACTOR * pause for pause in pauses)]) if own_events else LOADING_SECONDS
 
 
-def _steady(own_events: Sequence[EventRecord]) -> Sequence[EventRecord]:
-    """The latest events, from the last break on: an evaluation that was resumed writes nothing that tells of it."""
+def _events_since_break(own_events: Sequence[EventRecord]) -> Sequence[EventRecord]:
+    """Return the latest events since the last long pause, because a resumed evaluation does not log its restart."""
     recent = own_events[-PACE_EVENTS:]
     pauses = _pauses(recent)
     long = max(STALL_SECONDS, BREAK_FACTOR * sorted(pauses)[len(pauses) // 2]) if pauses else STALL_SECONDS
@@ -164,10 +171,10 @@ def _pauses(events: Sequence[EventRecord]) -> list[float]:
     return [later.time - earlier.time for earlier, later in itertools.pairwise(events)]
 
 
-def _seconds_left(own_events: Sequence[EventRecord], silent: float) -> float | None:
-    """Seconds to the end of what the last event tells of, at the pace of the events before it."""
+def _seconds_left(own_events: Sequence[EventRecord], idle_seconds: float) -> float | None:
+    """Estimate the seconds to the end of the last event's stage and part, at the pace of the events before it."""
     last = first = own_events[-1]
-    for event in reversed(_steady(own_events)):
+    for event in reversed(_events_since_break(own_events)):
         same = (event.stage, event.part, event.total) == (last.stage, last.part, last.total)
         if not same or event.step > first.step or event.time > first.time:
             break
@@ -177,16 +184,16 @@ def _seconds_left(own_events: Sequence[EventRecord], silent: float) -> float | N
         return 0.0
     if not done or took <= 0:
         return None
-    return max((last.total - last.step) * took / done - silent, 0.0)
+    return max((last.total - last.step) * took / done - idle_seconds, 0.0)
 
 
-def _figure(stages: Sequence[StageRecord], heard: Sequence[EventRecord], stage: str) -> Headline | None:
-    """The student's accuracy, else the latest loss on held-out data, else the latest loss, else the base's accuracy."""
+def _headline(stages: Sequence[StageRecord], events: Sequence[EventRecord], stage: str) -> Headline | None:
+    """Return the student's accuracy, else the latest held-out loss, else the latest loss, else the base's accuracy."""
     by_name = {item.name: item for item in stages}
     accuracy = _accuracy(by_name.get("eval"))
     if accuracy is not None:
         return accuracy
-    of_stage = [event for event in heard if event.stage == stage]
+    of_stage = [event for event in events if event.stage == stage]
     held_out = [event.held_out_loss for event in of_stage if event.held_out_loss is not None]
     losses = [event.loss for event in of_stage if event.loss is not None]
     for name, values in (("held-out loss", held_out), ("loss", losses)):
@@ -200,7 +207,7 @@ def _figure(stages: Sequence[StageRecord], heard: Sequence[EventRecord], stage: 
 
 
 def _accuracy(stage: StageRecord | None) -> Headline | None:
-    """Of the student (else of the model measured last) on the first benchmark, by the first of RULES that is there."""
+    """Return the accuracy on the first benchmark, by the preferred rule, of the student or the last model measured."""
     found = [row for row in accuracies(stage.result) if row["rule"] in RULES] if stage else []
     models = [row["model"] for row in found]
     if not found:
@@ -215,7 +222,7 @@ def _accuracy(stage: StageRecord | None) -> Headline | None:
 
 
 def accuracies(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of an evaluation's result, as far as it has any: benchmark, model, rule (None: greedy), accuracy."""
+    """Return the rows of an evaluation's result: benchmark, model, rule (None: greedy decoding), accuracy."""
     rows = result.get("results")
     keys = ("benchmark", "model", "rule", "accuracy")
     return [

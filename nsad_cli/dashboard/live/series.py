@@ -1,4 +1,4 @@
-"""Numbers over steps, and what of them fits the columns of a screen."""
+"""Time series of metrics, and their decimation to the columns of a screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """One metric of a stage: steps [n], which never fall, values [n] (NaN: not finite), times [n] (s since 1970)."""
+    """One metric of a stage: steps [n] in ascending order, values [n] (NaN: not finite), times [n] (s since 1970)."""
 
     steps: Floats
     values: Floats
@@ -23,16 +23,16 @@ class Series:
         return len(self.steps)
 
     def between(self, first: float, last: float) -> Series:
-        """The part from one step to another, both included."""
+        """Return the part from one step to another, both included."""
         part = slice(int(self.steps.searchsorted(first)), int(self.steps.searchsorted(last, "right")))
         return Series(self.steps[part], self.values[part], self.times[part])
 
     def copy(self) -> Series:
-        """Arrays of its own, which hold whatever is read next."""
+        """Return a copy that stays valid when the log is read further."""
         return Series(self.steps.copy(), self.values.copy(), self.times.copy())
 
     def nearest(self, step: float) -> int | None:
-        """The place of the point nearest to a step, the later one where two are; None where there is no point."""
+        """Return the index of the point nearest to a step, the later one of two; None if the series is empty."""
         if not len(self.steps):
             return None
         after = int(self.steps.searchsorted(step, "right"))
@@ -43,7 +43,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CurveColumns:
-    """A curve as a screen's columns show it, all [c]; NaN where no finite value falls into a column.
+    """A curve decimated to screen columns, all arrays [c]; NaN for a column without a finite value.
 
     A column spans from `low` to `high`; the line enters it at `first` and leaves it at `last`.
     """
@@ -53,19 +53,24 @@ class CurveColumns:
     first: Floats
     last: Floats
     joined: Bools
-    """Whether the line comes to this column from the one drawn before it: nothing that is not finite lies between."""
+    """Whether the line connects this column to the previous one drawn, with no non-finite value between them."""
     nonfinite: Bools
-    """Whether a value that is not finite falls into the column."""
+    """Whether the column contains a value that is not finite."""
     before: tuple[float, float] | None
-    """The point before the first column, where the line comes from it: its column (below 0), its value."""
+    """Column (below 0) and value of the point before the first column, if the line starts there."""
     after: tuple[float, float] | None
-    """The point after the last column, where the line goes on to it."""
+    """Column and value of the point after the last column, if the line continues to it."""
 
 
 def decimate(series: Series, first: float, last: float, columns: int, *, positive: bool = False) -> CurveColumns:
-    """The lowest and highest value in each of the equal columns from one step to another: a spike never disappears.
+    """Return the minimum and maximum in each of the equal columns between two steps, so that spikes stay visible.
 
-    positive: what is not above 0 counts as not finite, as a logarithmic axis needs.
+    Args:
+        series: The curve.
+        first: The step at the left edge.
+        last: The step at the right edge.
+        columns: Number of columns.
+        positive: Treat values that are not positive as not finite, for a logarithmic axis.
     """
     edges = np.linspace(first, last, columns + 1)
     edges[-1] = np.nextafter(last, np.inf)
@@ -84,7 +89,7 @@ def decimate(series: Series, first: float, last: float, columns: int, *, positiv
         low[filled], high[filled] = np.minimum.reduceat(visible, begin), np.maximum.reduceat(visible, begin)
         enter[filled], leave[filled] = values[begin], values[end - 1]
         joined[filled] = (begin > 0) & finite(values[begin]) & finite(values[begin - 1])
-        nonfinite[filled] = ~finite(low[filled])  # a column's lowest value is none where one of its values is none
+        nonfinite[filled] = ~finite(low[filled])  # the minimum is NaN if any value is
     for column in np.flatnonzero(nonfinite):
         part = values[starts[column] : starts[column + 1]]
         part = part[finite(part)]

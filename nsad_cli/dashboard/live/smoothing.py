@@ -1,4 +1,4 @@
-"""A curve without its noise: a moving average whose weights fall exponentially."""
+"""Exponential moving averages of metrics."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from nsad_cli.dashboard.live.series import Floats, Series
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nsad_cli.dashboard.live.event_log import EventLog
+    from nsad_cli.dashboard.live.event_log import EventLogReader
 
 WEIGHTS = (0.0, 0.6, 0.9, 0.99, 0.999)
-"""What remains of the average from one point to the next; 0 is the curve itself."""
+"""Decay factors of the average from one point to the next; 0 disables smoothing."""
 
 CHUNK_POINTS = 1 << 15
-"""Points that are worked on at once: they stay in the processor's cache."""
+"""Points processed at once; they fit into the CPU cache."""
 
 
 class MovingAverage:
-    """The moving average of a series that grows; each point is worked on once.
+    """The exponential moving average of a growing series; each point is processed once.
 
-    m_i = Σ w^(i−j) x_j / Σ w^(i−j) over the finite points j ≤ i: without the start's pull to zero (Kingma and Ba
-    2015, section 3). Points that are not finite stay gaps and change nothing.
+    m_i = Σ w^(i−j) x_j / Σ w^(i−j) over the finite points j ≤ i, which corrects the bias towards zero at the start
+    (Kingma and Ba 2015, section 3). Points that are not finite remain gaps and do not affect the average.
     """
 
     def __init__(self, weight: float) -> None:
@@ -38,11 +38,11 @@ class MovingAverage:
         self._last_point: tuple[float, float] | None = None
 
     def average(self, series: Series) -> Series:
-        """The averages at the series' steps."""
+        """Return the averages at the series' steps."""
         done = len(self._means)
         seen = (series.steps[done - 1], series.values[done - 1]) if 0 < done <= len(series) else None
         if done and (seen is None or not np.array_equal(seen, self._last_point or (), equal_nan=True)):
-            self._reset()  # the series was cut: a stage was resumed or run again
+            self._reset()  # the series was truncated, because a stage was resumed or run again
             done = 0
         for start in range(done, len(series), CHUNK_POINTS):
             self._means.extend(self._next(series.values[start : start + CHUNK_POINTS]))
@@ -59,13 +59,13 @@ class MovingAverage:
 
 
 class AverageCache:
-    """The averages of many curves, each worked on where it was left; kept for the curves that are asked for."""
+    """Cache of the averages of many curves, each of which is updated incrementally."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str, str, float], tuple[EventLog, int, MovingAverage]] = {}
+        self._known: dict[tuple[str, str, str, float], tuple[EventLogReader, int, MovingAverage]] = {}
 
-    def average(self, run: str, stage: str, metric: str, series: Series, weight: float, log: EventLog) -> Series:
-        """A series of a log, averaged; where the log told some of it otherwise by now, from its beginning."""
+    def average(self, run: str, stage: str, metric: str, series: Series, weight: float, log: EventLogReader) -> Series:
+        """Return the average of a series; recomputed from the start if events of its log were replaced."""
         key = run, stage, metric, weight
         known, rewritten, average = self._known.get(key, (None, 0, MovingAverage(weight)))
         if known is not log or rewritten != log.rewritten:
@@ -74,14 +74,14 @@ class AverageCache:
         return average.average(series)
 
     def keep_only(self, runs: Sequence[str]) -> None:
-        """Keep the averages of these runs alone."""
+        """Drop the averages of all other runs."""
         self._known = {key: value for key, value in self._known.items() if key[0] in runs}
 
 
 def decayed_sums(rows: Floats, weight: float, before: Floats) -> Floats:
-    """s_i = w s_(i−1) + x_i along each row of x [r,n], from s_(−1) = before [r]."""
+    """Compute s_i = w s_(i−1) + x_i along each row of x [r,n], with s_(−1) = before [r]."""
     count, length = rows.shape
-    # numpy has no such scan; within a block s_i = w^i Σ x_j w^(−j), as long as w^(−j) is far from the largest float.
+    # numpy has no such scan. Within a block, s_i = w^i Σ x_j w^(−j); the block size keeps w^(−j) from overflowing.
     size = int(min(4096, 1 + 100 / -np.log10(weight), length))
     blocks = np.zeros((count, -(-length // size), size))
     blocks.reshape(count, -1)[:, :length] = rows

@@ -1,4 +1,4 @@
-"""The store of a run as a screen follows it: opened to read, and opened anew where the file is another one."""
+"""Read access to a run's store while other processes write to it; reopened if the file is replaced."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FileId = tuple[str, int, int]
 
 
 def file_id(path: Path) -> FileId:
-    """What tells a file from another one that takes its name later."""
+    """Return an identifier that changes if the file is replaced by another one of the same name."""
     stat = path.stat()
     return str(path), stat.st_dev, stat.st_ino
 
 
 class StoreFollower:
-    """A store that other processes write, and whether they have."""
+    """An open store, with detection of changes made by other processes."""
 
     def __init__(self) -> None:
         self.path: Path | None = None
@@ -32,10 +32,12 @@ class StoreFollower:
         self._located: tuple[object, Path, str | None] | None = None
 
     def locate(self, run: Run) -> tuple[Path, str | None]:
-        """Where a run's store is, and the parameters of the draws that it learns from, as far as it knows them.
+        """Return the path of a run's store, and the parameters of the samples it trains on, if known.
 
-        The manifest is read where it has changed: it names every problem, and may be long. Raises NsadError for one
-        that cannot be read.
+        The manifest is read only if it has changed, because it lists every problem and may be long.
+
+        Raises:
+            NsadError: The manifest cannot be read.
         """
         try:
             stat = (run.path / "manifest.json").stat()
@@ -50,18 +52,21 @@ class StoreFollower:
 
     @property
     def pages(self) -> StorePages:
-        """The store, open.
+        """The open store.
 
-        Raises NsadError where it is not.
+        Raises:
+            NsadError: The store is not open.
         """
         if self._pages is None:
-            raise NsadError("the store is not open", "it could not be read", "press 5 to look again")
+            raise NsadError("the store is not open", "it could not be read", "press 5 to try again")
         return self._pages
 
     def check(self, path: Path) -> bool:
-        """Whether the store says something else than at the last look; costs next to nothing.
+        """Open the store if needed, and return whether it has changed since the last call; this is cheap.
 
-        Raises NsadError where it cannot be read, OSError where it is gone.
+        Raises:
+            NsadError: The store cannot be read.
+            OSError: The store does not exist.
         """
         file = file_id(path)
         if file != self._file:
@@ -73,7 +78,7 @@ class StoreFollower:
         return changed
 
     def close(self) -> None:
-        """Let the file go; the next look opens it anew."""
+        """Close the store; the next `check` opens it again."""
         if self._pages is not None:
             self._pages.__exit__(None, None, None)
         self._pages = self.path = self._file = self._version = None

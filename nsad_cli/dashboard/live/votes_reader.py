@@ -1,4 +1,4 @@
-"""What the votes screen reads in the background: a run's sets, one set's problems, their votes part by part."""
+"""Background reading for the votes screen: a run's chain sets, a set's problems, and their votes in parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenedStore:
-    """The store is open: its sets, the one that is read, its ranker, its problems."""
+    """The chain sets of a store, and the ranker and problems of the set being read."""
 
     sets: list[ChainSet]
     chosen: ChainSet | None
@@ -28,18 +28,18 @@ class OpenedStore:
 
 @dataclass(frozen=True, slots=True)
 class VotesPart:
-    """Some more problems' votes."""
+    """Votes of the next few problems."""
 
     results: dict[str, ProblemResult]
 
 
 Pairs = dict[str, tuple[ProblemResult, ProblemResult]]
-"""Problems' votes on both sides of a comparison, over the chains that are set against each other."""
+"""Problems' votes on both sides of a comparison, over the compared chains."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonSide:
-    """One side of a comparison: a run's set and the ranker whose weights count."""
+    """One side of a comparison: a run's chain set and the ranker whose weights are used."""
 
     run: str
     path: Path
@@ -48,12 +48,16 @@ class ComparisonSide:
 
     @property
     def title(self) -> str:
-        """In a few words."""
+        """The display name."""
         return f"{self.run} · {self.chosen.title}" + (f" · {self.ranker}" if self.ranker else "")
 
 
 def read_votes(path: Path, set_key: dict[str, str] | None, rules: Sequence[str]) -> Iterator[OpenedStore | VotesPart]:
-    """The set of that key, or the default one; then every problem's votes. Raises NsadError as ChainStore does."""
+    """Yield the set with that key, or the default one, and then every problem's votes.
+
+    Raises:
+        NsadError: The chain store cannot be read.
+    """
     with open_store(path) as store:
         sets = chain_sets(store)
         chosen = next((item for item in sets if item.key == set_key), None) or default_set(sets)
@@ -66,25 +70,27 @@ def read_votes(path: Path, set_key: dict[str, str] | None, rules: Sequence[str])
 
 
 def read_pairs(here: ComparisonSide, there: ComparisonSide, rules: Sequence[str]) -> Iterator[Pairs]:
-    """The votes of the problems that both sides have; see survey.shared for how many chains of each."""
+    """Yield the votes of the problems that both sides have; `compared_counts` decides how many chains are compared."""
     with open_store(here.path) as mine, open_store(there.path) as theirs:
         first, other = compared_counts((mine, theirs), (here.chosen, there.chosen))
         ours = iter_results(mine, here.chosen, here.ranker, rules, first)
         for found, others in zip(ours, iter_results(theirs, there.chosen, there.ranker, rules, other), strict=False):
-            # What is written meanwhile may be in one reading and not in the other.
+            # A problem written meanwhile may be in only one of the two results.
             yield {key: (found[key], others[key]) for key in found if key in others}
 
 
 def find_matches(here: ComparisonSide, text: str) -> Iterator[set[str]]:
-    """Ids of the problems whose question or chains hold a text."""
+    """Yield the ids of the problems whose question or chains contain a text."""
     with open_store(here.path) as store:
         yield store.problems_containing(text, **here.chosen.key)
 
 
 def list_sides(homes: Sequence[Path], here: ComparisonSide) -> list[ComparisonSide]:
-    """What can be compared with `here`: the same chains by other rankers, this run's other sets, other runs' sets.
+    """List what `here` can be compared with: its chains with other rankers, and the sets of other runs and its own.
 
-    homes: runs' folders. Stores that cannot be read are passed over.
+    Args:
+        homes: Run folders; stores that cannot be read are skipped.
+        here: The side that is shown.
     """
     found = [ComparisonSide(here.run, here.path, here.chosen, name) for name in reversed(here.chosen.rankers)]
     for home in homes:
@@ -106,13 +112,13 @@ def list_sides(homes: Sequence[Path], here: ComparisonSide) -> list[ComparisonSi
 
 
 def signature(path: Path) -> tuple[tuple[int, int], ...]:
-    """Changes when the store is written to: sizes and times of its file and of its write-ahead log."""
+    """Return sizes and times of the store's file and write-ahead log, which change when the store is written to."""
     found = []
     for name in (path, path.with_name(f"{path.name}-wal")):
         try:
             status = name.stat()
         except OSError:
             continue
-        if status.st_size:  # an empty log comes and goes with whoever reads
+        if status.st_size:  # readers create and delete an empty log
             found.append((status.st_mtime_ns, status.st_size))
     return tuple(found)

@@ -1,1 +1,1 @@
-"""screens."""
+"""Screens of the dashboard, their state, and the text and tables they show."""

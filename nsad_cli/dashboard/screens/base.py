@@ -1,4 +1,4 @@
-"""What every screen is: the bar of screens, a body, a line for what is amiss, the keys; how it follows the files."""
+"""Base class of the screens: navigation bar, body, notice line, footer, polling, and background tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from nsad_cli.dashboard.live.background import Background
+from nsad_cli.dashboard.live.background import BackgroundTask
 from nsad_cli.errors import NsadError
 
 if TYPE_CHECKING:
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from nsad_cli.dashboard.context import AppWithContext, DashboardContext
-    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.export import ExportTable
 
 T = TypeVar("T")
 
 
 class NavigationBar(Static):
-    """The screens by number, the one in use marked, and the run looked at; a click changes the screen."""
+    """The numbered screens, with the current one highlighted, and the selected run; a click switches screens."""
 
     def __init__(self, name: str) -> None:
         super().__init__(id="bar", markup=False)
         self.current = name
 
     def show(self, run: str | None, marked_count: int) -> None:
-        """Draw it anew."""
+        """Draw the bar."""
         app = cast("AppWithContext", self.app)
         text = Text(" ", no_wrap=True, overflow="ellipsis", end="")
         self._targets: list[tuple[int, int, str]] = []
@@ -49,34 +49,34 @@ class NavigationBar(Static):
         self.update(text)
 
     def on_click(self, event: events.Click) -> None:
-        """Go to the screen under the pointer."""
-        for start, on_end, name in self._targets:
-            if start <= event.x < on_end:
+        """Switch to the screen under the mouse."""
+        for start, end, name in self._targets:
+            if start <= event.x < end:
                 self.app.switch_mode(name)
 
 
 class View(Screen[None]):
-    """A screen of the dashboard.
+    """Base class of the dashboard's screens.
 
-    Subclasses give `body`, and `follow`, which reads what is new and shows it. It is called when the screen is shown
-    and twice a second while it is, and must be done within a frame (50 ms): longer work goes in parts, or `behind` the
-    screen. NsadError and OSError that it raises are shown in the line above the keys.
+    Subclasses implement `body`, and `follow`, which reads new data and shows it. `follow` is called when the screen is
+    shown and twice a second while it is visible, and must return within a frame (50 ms): longer work is done in parts
+    or with `run_in_background`. If it raises NsadError or OSError, the error is shown in the notice line.
     """
 
     NAME: ClassVar[str]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (110, "-wide")]  # noqa: RUF012 (Textual's own form)
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (110, "-wide")]  # noqa: RUF012 (as declared by Textual)
 
     def __init__(self, *, classes: str | None = None) -> None:
         super().__init__(classes=classes)
-        self._background: dict[str, Background[Any]] = {}
+        self._background: dict[str, BackgroundTask[Any]] = {}
 
     @property
     def context(self) -> DashboardContext:
-        """What the screens have in common."""
+        """The state shared by all screens."""
         return cast("AppWithContext", self.app).context
 
     def compose(self) -> ComposeResult:
-        """The frame around the body."""
+        """Create the common widgets around the body."""
         yield NavigationBar(self.NAME)
         yield Static(id="empty", markup=False)
         with Container(id="body"):
@@ -85,29 +85,29 @@ class View(Screen[None]):
         yield Footer(compact=True)
 
     def body(self) -> ComposeResult:
-        """The widgets of this screen."""
+        """Create the widgets of this screen."""
         raise NotImplementedError
 
     def follow(self) -> None:
-        """Read what is new and show it."""
+        """Read new data and show it."""
         raise NotImplementedError
 
-    def data(self) -> Data | None:
-        """What is shown, as a table for CSV."""
+    def data(self) -> ExportTable | None:
+        """Return the data shown, for the CSV export; None if there is none."""
         return None
 
     def show_empty(self, text: str | None) -> None:
-        """Show what to run in place of the body, where there is nothing to show yet; None shows the body."""
+        """Show a text in place of the body if there is no data yet; None shows the body."""
         self.query_one("#empty", Static).update(text or "")
         self.set_class(text is not None, "-empty")
 
     def no_run_text(self, no_run: str) -> str:
-        """What to say where there is no run to look at: that it has gone, or `otherwise`."""
+        """Return the text to show without a run: that the selected run was deleted, or `no_run` if none is selected."""
         missing = self.context.run_name
-        return f"The run {missing} is not there any more; choose another on screen 1." if missing else no_run
+        return f"The run {missing} no longer exists; select another one on screen 1." if missing else no_run
 
     def show_notice(self, text: str) -> None:
-        """Show what is amiss in the line above the keys; an empty text clears it."""
+        """Show a warning in the notice line, above the footer; an empty text hides the line."""
         self.query_one("#notice", Static).update(text)
         self.set_class(bool(text), "-notice")
 
@@ -118,30 +118,34 @@ class View(Screen[None]):
         on_item: Callable[[T], None],
         on_end: Callable[[NsadError | None], None],
     ) -> None:
-        """Run a generator in a thread: `take` gets its items, `end` why it failed, or None, on the screen's thread.
+        """Run a generator in a thread; a running task of the same name is cancelled first.
 
-        Of one name only the latest runs: the one before is given up.
+        Args:
+            name: Name of the task.
+            produce: Returns the generator.
+            on_item: Called with each item, on the screen's thread.
+            on_end: Called at the end with the error, or None, on the screen's thread.
         """
         self.cancel_background(name)
-        self._background[name] = Background(self, produce, on_item, on_end)
+        self._background[name] = BackgroundTask(self, produce, on_item, on_end)
 
     def busy(self, *names: str) -> bool:
-        """Whether any of these (of all, without names) runs behind the screen."""
+        """Return whether any of these background tasks is running; without names, whether any task is."""
         return any(self._background[name].running for name in names or self._background if name in self._background)
 
     def cancel_background(self, *names: str) -> None:
-        """Want nothing more of these works, or (without names) of any."""
+        """Cancel these background tasks; without names, all of them."""
         for name in names or list(self._background):
             if name in self._background:
                 self._background.pop(name).cancel()
 
     def on_unmount(self) -> None:
-        """Want nothing more of what runs behind."""
+        """Cancel all background tasks."""
         self.cancel_background()
 
     def tick(self) -> None:
-        """Follow the files; a failure is told, and the next tick tries again."""
-        if not (self.is_mounted and self.is_attached and self.is_running):  # not all there yet, or on its way out
+        """Call `follow` and show its error, if any; the next tick tries again."""
+        if not (self.is_mounted and self.is_attached and self.is_running):  # still starting, or closing
             return
         self.query_one(NavigationBar).show(
             self.context.run_name, len([n for n in self.context.marked if n != self.context.run_name])
@@ -154,10 +158,10 @@ class View(Screen[None]):
             self.show_notice(f"cannot read: {error}")
 
     def on_screen_resume(self) -> None:
-        """Catch up at once."""
+        """Poll at once."""
         self.call_after_refresh(self.tick)
 
     def on_resize(self) -> None:
-        """The bar and the keys are drawn for the new width."""
+        """Redraw the navigation bar and the footer for the new width."""
         self.query_one(Footer).show_command_palette = self.size.width >= 70
         self.call_after_refresh(self.tick)

@@ -19,11 +19,11 @@ from nsad_cli.utils.terminal_text import escape_controls
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.export import ExportTable
 
 
 class CurvesView(View):
-    """A list of figures, and the chosen one as curves or as a heat map."""
+    """The list of a stage's charts, and the selected one as a line chart or a heat map."""
 
     NAME = "curves"
     CSS = """
@@ -36,10 +36,10 @@ class CurvesView(View):
     CurvesView.-narrow #figures { width: 1fr; height: 4; border-right: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "stage(-1)", "The stage before", show=False),
-        Binding("right", "stage(1)", "The next stage", show=False),
+        Binding("left", "stage(-1)", "Previous stage", show=False),
+        Binding("right", "stage(1)", "Next stage", show=False),
         Binding("s", "smooth", "Smooth", tooltip="Smoothing: off, 0.6, 0.9, 0.99, 0.999"),
-        Binding("l", "logarithm", "Log", tooltip="Logarithmic axis, or linear"),
+        Binding("l", "logarithm", "Log", tooltip="Logarithmic or linear axis"),
         Binding("comma,shift+left", "cursor(-1)", "Cursor to the left", show=False),
         Binding("full_stop,shift+right", "cursor(1)", "Cursor to the right", show=False),
         Binding("escape", "no_cursor", "No cursor", show=False),
@@ -48,22 +48,22 @@ class CurvesView(View):
         Binding("less_than_sign,ctrl+left", "pan(-0.5)", "Earlier steps", show=False),
         Binding("greater_than_sign,ctrl+right", "pan(0.5)", "Later steps", show=False),
         Binding("0", "show_all", "All steps", show=False),
-        Binding("n", "next_run", "The next run's heat map, of several", show=False),
-        Binding("f", "newest", "Follow", tooltip="Follow the newest stage and step"),
+        Binding("n", "next_run", "Heat map of the next run", show=False),
+        Binding("f", "newest", "Follow", tooltip="Follow the latest stage and step"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.reading, self.selection = LogReading(self), Selection()
         self.bar = StageBar(id="stages")
-        self.rows = RowList([Column("figure"), Column("now", 14, number=True)], id="figures")
+        self.rows = RowList([Column("metric"), Column("latest", 14, number=True)], id="figures")
         self.picture = CurvesPicture(self.reading.logs)
         self._layout: tuple[object, ...] = ()
-        """The runs and the size that were drawn last."""
+        """The runs and the size of the last drawing."""
         self._live = False
 
     def body(self) -> ComposeResult:
-        """The stages above, the figures at the left, the picture at the right."""
+        """Create the stage bar, the list of charts, and the picture."""
         yield self.bar
         with Container(id="panes"):
             yield self.rows
@@ -74,15 +74,13 @@ class CurvesView(View):
         gc.freeze()
 
     def follow(self) -> None:
-        """Read what is new in each run's log, and draw it."""
+        """Read new events of each run's log, and draw them."""
         runs = self.context.overlaid()
         new = self.reading.poll(runs)
         if not runs:
             self.picture.sources = ()
             self.show_notice("")
-            self.show_empty(
-                self.no_run_text("There is no run here yet.\n\nMake one with  nsad demo  or  nsad run RECIPE")
-            )
+            self.show_empty(self.no_run_text("There is no run yet.\n\nCreate one with  nsad demo  or  nsad run RECIPE"))
             return
         names = self.reading.logs.names
         if new or (names, self.size) != self._layout:
@@ -94,32 +92,32 @@ class CurvesView(View):
         self.show_notice("; ".join(self.reading.logs.notes))
 
     def draw(self) -> None:
-        """Show the chosen stage and figure."""
+        """Draw the selected stage and chart."""
         runs, selection = list(self.reading.logs), self.selection
         before = selection.stage
         if not selection.update(runs):
             self.picture.sources = ()
             name = escape_controls(runs[0][0]) if runs else ""
             self.show_empty(
-                f"{name} has told no numbers yet.\n\nThey come while it trains:  nsad run RECIPE --run {name}"
+                f"{name} has not logged any metrics yet.\n\nTraining logs them:  nsad run RECIPE --run {name}"
             )
             return
         self.show_empty(None)
         if selection.stage != before:
             self.picture.reset_range()
-        self.bar.show(selection.stages, selection.stage, runs[0][1].latest if self._live else None)
-        self.rows.show(len(selection.figures), selection.row, cursor=selection.place)
-        self.picture.show(selection.sources(), selection.figure.layered, selection.owner)
+        self.bar.show(selection.stages, selection.stage, runs[0][1].latest_stage if self._live else None)
+        self.rows.show(len(selection.charts), selection.row, cursor=selection.index)
+        self.picture.show(selection.sources(), selection.chart.layered, selection.owner)
 
-    def data(self) -> Data | None:
+    def data(self) -> ExportTable | None:
         """Every point of the curves in the visible range."""
         return table(self.selection.sources(), *self.picture.viewport.bounds) if self.picture.sources else None
 
-    # --- what is chosen -----------------------------------------------------------------------------------------------
+    # --- the selection -----------------------------------------------------------------------------------------------
 
     def on_row_list_moved(self, message: RowList.Moved) -> None:
-        """Show the figure under the cursor."""
-        if self.selection.choose_figure(message.index):
+        """Show the chart under the cursor."""
+        if self.selection.choose_chart(message.index):
             self.draw()
 
     def on_stage_bar_chosen(self, message: StageBar.Chosen) -> None:
@@ -138,7 +136,7 @@ class CurvesView(View):
             self.draw()
 
     def action_newest(self) -> None:
-        """Follow the newest stage and its latest step."""
+        """Follow the latest stage and step."""
         self.selection.chosen_stage = None
         self.picture.follow_latest()
         self.draw()
@@ -146,7 +144,7 @@ class CurvesView(View):
     # --- the picture --------------------------------------------------------------------------------------------------
 
     def action_smooth(self) -> None:
-        """Smooth the curves with the next weight."""
+        """Use the next smoothing factor."""
         self.picture.next_smoothing()
 
     def action_logarithm(self) -> None:
@@ -154,11 +152,11 @@ class CurvesView(View):
         self.picture.toggle_logarithmic()
 
     def action_zoom(self, factor: float) -> None:
-        """Show fewer steps, or more."""
+        """Zoom the range of steps."""
         self.picture.zoom(factor)
 
     def action_pan(self, share: float) -> None:
-        """Show earlier steps, or later ones."""
+        """Pan the range of steps."""
         self.picture.pan(share)
 
     def action_show_all(self) -> None:

@@ -1,4 +1,4 @@
-"""What is chosen, as a chart's curves or a heat map's rows."""
+"""Conversion of the selected metrics to a chart's curves or a heat map's layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def curves(
     shown: Sequence[Source], colours: Sequence[str], smoothing: float, averages: AverageCache, logs: FollowedLogs
 ) -> list[Curve]:
-    """Each with its glyph and colour, and as its average; what is measured seldom is not averaged but marked."""
+    """Return the smoothed curves with their glyphs and colours.
+
+    The held-out loss is not smoothed, because it is measured rarely; its points are marked instead.
+    """
     found = []
     for place, source in enumerate(shown):
         glyph, colour = GLYPHS[place % len(GLYPHS)], colours[place % len(colours)]
@@ -34,6 +37,6 @@ def curves(
 
 
 def layers(shown: Sequence[Source]) -> list[Layer]:
-    """By their numbers."""
+    """Return the layers of a heat map, in order of layer number."""
     found = [Layer(layer_of(source.metric)[0], source.series) for source in shown]
     return sorted(found, key=lambda layer: layer.number)

@@ -1,4 +1,4 @@
-"""The picture of the curves screen: a line chart or a heat map, with its legend, range of steps and cursor."""
+"""The plot area of the curves screen: a line chart or a heat map, with legend, visible range and cursor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nsad_cli.dashboard.themes import curve_colours
 from nsad_cli.dashboard.widgets.cursor import move_by_columns, snap_to_point
 from nsad_cli.dashboard.widgets.heat_map import HeatMap
 from nsad_cli.dashboard.widgets.legend import legend
-from nsad_cli.dashboard.widgets.line_chart import Chart
+from nsad_cli.dashboard.widgets.line_chart import LineChart
 from nsad_cli.dashboard.widgets.viewport import Viewport
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 class CurvesPicture(Vertical):
-    """Shows the sources of a figure, and moves the visible range and the cursor by keys and mouse."""
+    """The plot of the selected chart; keys and mouse move its visible range and cursor."""
 
     def __init__(self, logs: FollowedLogs) -> None:
         super().__init__(id="picture")
         self.viewport = Viewport()
-        self.chart, self.heat_map = Chart(self.viewport, id="chart"), HeatMap(self.viewport, id="heat")
+        self.chart, self.heat_map = LineChart(self.viewport, id="chart"), HeatMap(self.viewport, id="heat")
         self.legend = Static(id="legend", markup=False)
         self.smoothing = WEIGHTS[0]
         self.sources: Sequence[Source] = ()
@@ -42,7 +42,7 @@ class CurvesPicture(Vertical):
         self._layered, self._owner = False, ""
 
     def compose(self) -> ComposeResult:
-        """The chart, the heat map, and the legend."""
+        """Create the line chart, the heat map, and the legend."""
         yield self.chart
         yield self.heat_map
         yield self.legend
@@ -58,7 +58,7 @@ class CurvesPicture(Vertical):
         Args:
             sources: The curves, or the layers of a heat map.
             layered: Whether they are drawn as a heat map.
-            owner: What the legend says about the run of a heat map; empty if there is only one run.
+            owner: Text about the run of a heat map, for the legend; empty if there is only one run.
         """
         self.sources, self._layered, self._owner = sources, layered, owner
         ends = [(source.series.steps[0], source.series.steps[-1]) for source in sources]
@@ -79,7 +79,7 @@ class CurvesPicture(Vertical):
     # --- the visible range --------------------------------------------------------------------------------------------
 
     def zoom(self, factor: float) -> None:
-        """Show factor times as many steps, around the cursor."""
+        """Show `factor` times as many steps, around the cursor."""
         self.viewport.zoom(factor, self.plot.cursor)
         self._redraw()
 
@@ -99,10 +99,10 @@ class CurvesPicture(Vertical):
             self.viewport.pan(float("inf"))
         self._set_cursor(None)
 
-    # --- how the values are drawn -------------------------------------------------------------------------------------
+    # --- display settings ---------------------------------------------------------------------------------------------
 
     def next_smoothing(self) -> None:
-        """Smooth the curves with the next weight; a heat map has no smoothing."""
+        """Use the next smoothing factor; heat maps are not smoothed."""
         if self._layered:
             return
         self.smoothing = WEIGHTS[(WEIGHTS.index(self.smoothing) + 1) % len(WEIGHTS)]
@@ -151,11 +151,11 @@ class CurvesPicture(Vertical):
         self._redraw()
 
     def on_step_plot_panned(self, message: StepPlot.Panned) -> None:
-        """Pan by what was dragged."""
+        """Pan by the distance dragged."""
         self.pan(message.share)
 
     def on_step_plot_pointed(self, message: StepPlot.Pointed) -> None:
-        """Set the cursor to the step clicked on, in a heat map also the layers."""
+        """Move the cursor to the step clicked on; in a heat map, also select the row."""
         self.heat_map.selected_row = message.row if self._layered and self.heat_map.row_layers(message.row) else None
         series = _longest(self.sources)
         self._set_cursor(message.step if series is None else snap_to_point(series, message.step))

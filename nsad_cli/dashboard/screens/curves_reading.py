@@ -1,4 +1,4 @@
-"""How the curves screen reads the event logs: what is new at each tick, long logs in parts between the keys."""
+"""Reading of event logs for the curves screen: new events at each tick, long logs in parts."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
 PAUSE_SECONDS = 0.01
-"""Seconds between two parts of a long log, in which keys are handled."""
+"""Seconds between two parts of a long log, so that key presses are handled."""
 
 
 class LogReading:
-    """Follows the logs of the runs that are shown."""
+    """Incremental reading of the logs of the visible runs."""
 
     def __init__(self, screen: View) -> None:
         self.screen, self.logs = screen, FollowedLogs()
         self._scheduled = self._unseen = False
 
     def poll(self, runs: Sequence[Run]) -> bool:
-        """Read what is new in these runs' logs; whether anything was read since the last call."""
+        """Read new events of these runs; return whether anything was read since the last call."""
         self.logs.follow(runs)
         if not runs:
             return False
@@ -34,13 +34,13 @@ class LogReading:
         return new
 
     def schedule(self) -> None:
-        """Read the next part soon, if a log has more."""
+        """Schedule the next part if a log has more data."""
         if self.logs.pending and not self._scheduled:
             self._scheduled = True
             self.screen.set_timer(PAUSE_SECONDS, self.read_part)
 
     def read_part(self) -> None:
-        """Read the next part of long logs while the screen is visible; when the last is read, it is shown at once."""
+        """Read the next part of long logs while the screen is visible; redraw after the last part."""
         self._scheduled = False
         if not self.logs.pending or not self.screen.is_current:
             return

@@ -1,4 +1,4 @@
-"""How the data screen opens the review of the disputed draws."""
+"""Opening of the review of disputed samples from the data screen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def find_disputed(path: Path, params: str) -> Callable[[], View] | None:
-    """What makes the review screen; None if no draw waits for a verdict.
+    """Return a factory of the review screen; None if there are no disputed samples to review.
 
     Raises:
         NsadError: The store cannot be read.
@@ -29,5 +29,5 @@ def find_disputed(path: Path, params: str) -> Callable[[], View] | None:
         with StorePages(path) as pages:
             found, file = review_items(pages.reviews.labels(params, [Verdict.DISPUTED])), file_id(path)
     except OSError as error:
-        raise NsadError("no store", str(error), "") from error
+        raise NsadError("cannot open the store", str(error), "check the store") from error
     return (lambda: ReviewView(path, file, ReviewSession(found))) if found else None

@@ -1,4 +1,4 @@
-"""Problems, draws and verdicts in words, marks and colours."""
+"""Text of the data screen: problems, samples, verdicts, and their totals."""
 
 from __future__ import annotations
 
@@ -16,44 +16,46 @@ from nsad_cli.types import Problem, Verdict
 from nsad_cli.utils.terminal_text import RIGHT, UNKNOWN, WRONG, escape_controls, render_latex
 
 Tints = Mapping[str, str]
-MARKS = {
+VERDICT_STYLES = {
     Verdict.CORRECT.value: (RIGHT, "right", "right"),
     Verdict.WRONG.value: (WRONG, "wrong", "wrong"),
     Verdict.DISPUTED.value: ("?", "disputed", "warning"),
     UNGRADED: (UNKNOWN, "ungraded", "dim"),
 }
-"""A verdict's mark, its word, and the meaning of its colour; other verdicts are neither right nor wrong."""
+"""Mark, label and colour name of each verdict; other verdicts are neither right nor wrong."""
 
 
-def word(verdict: str) -> str:
-    """A verdict in a word or two."""
-    return MARKS[verdict][1] if verdict in MARKS else verdict.replace("_", " ")
+def verdict_label(verdict: str) -> str:
+    """Return a verdict's label."""
+    return VERDICT_STYLES[verdict][1] if verdict in VERDICT_STYLES else verdict.replace("_", " ")
 
 
-def marked(verdict: str, tints: Tints) -> Text:
-    """A verdict with its mark and colour."""
-    mark, name, tint = MARKS.get(verdict, ("–", word(verdict), "dim"))
+def verdict_text(verdict: str, tints: Tints) -> Text:
+    """Return a verdict's label with its mark, in its colour."""
+    mark, name, tint = VERDICT_STYLES.get(verdict, ("–", verdict_label(verdict), "dim"))
     return Text(f"{mark} {name}", tints[tint])
 
 
-def lines(text: str, *, raw: bool = False) -> str:
-    """A text of any kind as a person reads it; raw: its LaTeX as it was written."""
+def display_text(text: str, *, raw: bool = False) -> str:
+    """Escape control characters in a text and render its LaTeX, unless `raw`."""
     text = text.replace("\r\n", "\n")
     return escape_controls(text if raw else render_latex(text)).strip("\n")
 
 
-def line(text: str, *, raw: bool = False) -> str:
-    """A text of any kind in one harmless line."""
-    return " ".join(lines(text, raw=raw).split())
+def single_line(text: str, *, raw: bool = False) -> str:
+    """Return a text as `display_text` does, joined to a single line."""
+    return " ".join(display_text(text, raw=raw).split())
 
 
-def by_hand(draw: DrawRow) -> str:
-    """What a person said of a draw, in a word or two; empty where nobody has seen it."""
-    return "" if draw.reviewed is None else "skipped" if draw.reviewed == SKIPPED else word(draw.reviewed)
+def review_label(sample: DrawRow) -> str:
+    """Return the label of a sample's manual verdict; empty if it was not reviewed."""
+    return (
+        "" if sample.reviewed is None else "skipped" if sample.reviewed == SKIPPED else verdict_label(sample.reviewed)
+    )
 
 
-def facts(rows: Iterable[tuple[str, str | Text]], tints: Tints) -> Table:
-    """Labels and what they say, a row each; those without anything to say are left out."""
+def field_table(rows: Iterable[tuple[str, str | Text]], tints: Tints) -> Table:
+    """Build a table of labels and values; rows with an empty value are omitted."""
     table = Table.grid(padding=(0, 2), pad_edge=False)
     table.add_column(style=tints["dim"], no_wrap=True)
     table.add_column(overflow="fold")
@@ -63,26 +65,26 @@ def facts(rows: Iterable[tuple[str, str | Text]], tints: Tints) -> Table:
     return table
 
 
-def about(problem: Problem, draw: DrawRow | None, text: str, tints: Tints) -> Group:
-    """A problem, and one of its draws, in full."""
-    rows: list[tuple[str, str | Text]] = [("gold", Text(line(problem.answer), "bold"))]
+def problem_details(problem: Problem, sample: DrawRow | None, text: str, tints: Tints) -> Group:
+    """Render the full text of a problem and, if given, one of its samples."""
+    rows: list[tuple[str, str | Text]] = [("gold", Text(single_line(problem.answer), "bold"))]
     parts: list[RenderableType] = []
     place = [problem.benchmark, problem.split, problem.subject, problem.level]
-    if draw is not None:
-        verdict = marked(draw.graded or UNGRADED, tints)
-        verdict.append(f" ({line(draw.reason)})" if draw.reason else "", tints["text"])
-        rows += [("read", line(draw.answer or "–")), ("grader", verdict), ("by hand", by_hand(draw))]
-        parts += [Text(lines(text)), ""]
-        place.insert(0, f"draw {draw.number + 1} of {draw.teacher}, ended by {draw.finish}")
+    if sample is not None:
+        verdict = verdict_text(sample.graded or UNGRADED, tints)
+        verdict.append(f" ({single_line(sample.reason)})" if sample.reason else "", tints["text"])
+        rows += [("parsed", single_line(sample.answer or "–")), ("grader", verdict), ("by hand", review_label(sample))]
+        parts += [Text(display_text(text)), ""]
+        place.insert(0, f"sample {sample.number + 1} of {sample.teacher}, finish: {sample.finish}")
     if problem.solution:
-        parts += [Text("the benchmark's own solution", tints["dim"]), Text(lines(problem.solution)), ""]
-    parts.append(Text(" · ".join(line(part) for part in place if part), tints["dim"]))
-    return Group(Text(lines(problem.question), "bold"), "", facts(rows, tints), "", *parts)
+        parts += [Text("the benchmark's solution", tints["dim"]), Text(display_text(problem.solution)), ""]
+    parts.append(Text(" · ".join(single_line(part) for part in place if part), tints["dim"]))
+    return Group(Text(display_text(problem.question), "bold"), "", field_table(rows, tints), "", *parts)
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
-    """Draws counted by verdict: of a teacher's subject, of a teacher (subject None), or of all (teacher None too)."""
+class VerdictTotal:
+    """Samples counted by verdict, for a teacher's subject, a teacher (subject None), or all (teacher None too)."""
 
     teacher: str | None
     subject: str | None
@@ -90,64 +92,66 @@ class Total:
 
     @property
     def numbers(self) -> list[int]:
-        """Draws, right, wrong, disputed, ungraded, other."""
-        told = [self.verdicts[name] for name in ("correct", "wrong", "disputed", UNGRADED)]
-        return [self.verdicts.total(), *told, self.verdicts.total() - sum(told)]
+        """Numbers of samples: all, right, wrong, disputed, ungraded, other."""
+        counts = [self.verdicts[name] for name in ("correct", "wrong", "disputed", UNGRADED)]
+        return [self.verdicts.total(), *counts, self.verdicts.total() - sum(counts)]
 
 
-Ledger = Sequence[tuple[str, str, str, int]]
-"""Draws counted by (teacher, subject, verdict); see Store.ledger."""
+LedgerRows = Sequence[tuple[str, str, str, int]]
+"""Rows (teacher, subject, verdict, number of samples) of the ledger; see Store.ledger."""
 
 
-def whole(ledger: Ledger) -> Total:
-    """All draws of a ledger."""
+def overall_total(ledger: LedgerRows) -> VerdictTotal:
+    """Return the total over all rows of a ledger."""
     verdicts: Counter[str] = Counter()
     for *_, verdict, number in ledger:
         verdicts[verdict] += number
-    return Total(None, None, verdicts)
+    return VerdictTotal(None, None, verdicts)
 
 
-def totals(ledger: Ledger) -> list[Total]:
-    """A ledger's draws by teacher, each before its subjects; all before them, where there are several."""
+def compute_totals(ledger: LedgerRows) -> list[VerdictTotal]:
+    """Return the totals of each teacher and its subjects; with several teachers, preceded by the overall total."""
     teachers = list(dict.fromkeys(row[0] for row in ledger))
-    found = [whole(ledger)] if len(teachers) > 1 else []
+    found = [overall_total(ledger)] if len(teachers) > 1 else []
     for teacher in teachers:
         mine = [row for row in ledger if row[0] == teacher]
-        found.append(Total(teacher, None, whole(mine).verdicts))
+        found.append(VerdictTotal(teacher, None, overall_total(mine).verdicts))
         subjects = list(dict.fromkeys(row[1] for row in mine))
         for subject in subjects if any(subjects) else ():
-            found.append(Total(teacher, subject, whole([row for row in mine if row[1] == subject]).verdicts))
+            found.append(
+                VerdictTotal(teacher, subject, overall_total([row for row in mine if row[1] == subject]).verdicts)
+            )
     return found
 
 
-def head_parts(wanted: ProblemQuery, problems: int, ledger: Ledger | None, other_draws: int) -> list[str]:
-    """The line above the problems: how many there are, and how many draws by verdict.
+def summary_parts(filters: ProblemQuery, problems: int, ledger: LedgerRows | None, other_samples: int) -> list[str]:
+    """Return the parts of the summary line: the number of problems, and the numbers of samples by verdict.
 
     Args:
-        wanted: How the problems are restricted.
-        problems: How many were found.
-        ledger: The counts of draws, if they are known.
-        other_draws: Draws that are not shown, because they were made with other parameters.
+        filters: The filters.
+        problems: Number of problems that match.
+        ledger: The counts of samples, if known.
+        other_samples: Number of samples that are not shown because they have other parameters.
     """
-    limits = [f"“{wanted.words}”"] if wanted.words else []
-    limits += [f"with {word(wanted.verdict)}"] if wanted.verdict else []
-    limits += [line(wanted.subject) or "no subject"] if wanted.subject is not None else []
+    limits = [f"“{filters.words}”"] if filters.words else []
+    limits += [f"with {verdict_label(filters.verdict)}"] if filters.verdict else []
+    limits += [single_line(filters.subject) or "no subject"] if filters.subject is not None else []
     limited = f" ({', '.join(limits)}; esc: all)" if limits else ""
     parts = [f"{problems:,} problem{'' if problems == 1 else 's'}{limited}"]
     if ledger is not None:
-        draws, right, wrong, disputed, ungraded, _ = whole(ledger).numbers
-        parts += [f"{draws:,} draws", f"{RIGHT} D+ {right:,}", f"{WRONG} D− {wrong:,}"]
+        samples, right, wrong, disputed, ungraded, _ = overall_total(ledger).numbers
+        parts += [f"{samples:,} samples", f"{RIGHT} D+ {right:,}", f"{WRONG} D− {wrong:,}"]
         parts += [f"? {disputed:,} disputed"] if disputed else []
         parts += [f"{ungraded:,} ungraded"] if ungraded else []
-        parts += [f"{other_draws:,} made otherwise are not shown"] if other_draws else []
+        parts += [f"{other_samples:,} with other parameters not shown"] if other_samples else []
     return parts
 
 
-def missing_step(ledger: Ledger | None, run_name: str | None) -> str:
-    """The command to run if there are no draws, or none is graded; empty otherwise."""
+def missing_step(ledger: LedgerRows | None, run_name: str | None) -> str:
+    """Return the command to run if there are no samples, or none is graded; empty otherwise."""
     if ledger is None:
         return ""
-    draws, *_, ungraded, _ = whole(ledger).numbers
-    if not draws:
-        return f"No draws yet: `nsad collect --run {run_name}` asks the teacher."
-    return f"Nothing is graded yet: `nsad grade --run {run_name}` does it." if draws == ungraded else ""
+    samples, *_, ungraded, _ = overall_total(ledger).numbers
+    if not samples:
+        return f"No samples yet: run `nsad collect --run {run_name}`."
+    return f"No samples are graded yet: run `nsad grade --run {run_name}`." if samples == ungraded else ""

@@ -1,4 +1,4 @@
-"""`?`: every key that does something here, from the bindings themselves."""
+"""The help dialog (`?`): all key bindings that are active on a screen."""
 
 from __future__ import annotations
 
@@ -15,27 +15,31 @@ if TYPE_CHECKING:
 
 
 class Help(ModalScreen[None]):
-    """The keys of the screen below, those of what has the focus first."""
+    """A dialog that lists key bindings, those of the focused widget first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q", "dismiss", "Close")]
 
     def __init__(self, keys: list[tuple[str, str, str]]) -> None:
-        """keys: (where it holds, key, what it does)."""
+        """Create the dialog.
+
+        Args:
+            keys: (scope, key, description) of each binding, sorted by scope.
+        """
         super().__init__()
         self.keys = keys
 
     def compose(self) -> ComposeResult:
-        """A table by place."""
+        """Create the table of bindings, grouped by scope."""
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right", style="bold")
         table.add_column()
-        place = None
-        for where, key, what in self.keys:
-            if where != place:
+        current = None
+        for scope, key, description in self.keys:
+            if scope != current:
                 table.add_row("", "")
-                table.add_row("", f"[bold underline]{where}[/]")
-                place = where
-            table.add_row(key, what)
+                table.add_row("", f"[bold underline]{scope}[/]")
+                current = scope
+            table.add_row(key, description)
         with VerticalScroll(id="help"):
             yield Static("Keys (Escape closes)")
             yield Static(table)

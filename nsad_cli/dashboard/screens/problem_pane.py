@@ -1,4 +1,4 @@
-"""A list of a store's problems, the draws of the one under the cursor, and the text of one of these."""
+"""Pane of the data screen: a list of problems, the samples of the selected one, and the text of a sample."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from textual.containers import Container, VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
-from nsad_cli.dashboard.export import Data
-from nsad_cli.dashboard.screens.data_text import about, by_hand, line, marked
+from nsad_cli.dashboard.export import ExportTable
+from nsad_cli.dashboard.screens.data_text import problem_details, review_label, single_line, verdict_text
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.row_list import Cell, Column, RowList
 from nsad_cli.errors import NsadError
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
     from nsad_cli.dashboard.live.store_follower import StoreFollower
 
 BLOCK = 64
-"""Problems that are read at once."""
+"""Number of problems read at once."""
 
 
-def draw_columns(draws: Sequence[DrawRow]) -> tuple[Column, ...]:
-    """The columns of the list of draws; what people said is one where they said something."""
+def sample_columns(samples: Sequence[DrawRow]) -> tuple[Column, ...]:
+    """Return the columns of the list of samples; the one of manual verdicts only if there are any."""
     return (
         Column("#", 3, number=True, drop=1),
         Column("verdict", 11),
         Column("answer"),
-        *([Column("by hand", 9, drop=2)] if any(by_hand(draw) for draw in draws) else []),
+        *([Column("by hand", 9, drop=2)] if any(review_label(sample) for sample in samples) else []),
         Column("teacher", 12, drop=3),
     )
 
 
 def problem_columns(subjects: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of the list of problems; that of the subject is as wide as these need, within reason."""
-    subject = min(max((cell_len(line(name)) for name in subjects), default=0), 20)
+    """Return the columns of the list of problems; the subject column is as wide as needed, up to 20 cells."""
+    subject = min(max((cell_len(single_line(name)) for name in subjects), default=0), 20)
     return (
         Column("problem", least=24),
         *([Column("subject", max(subject, 7), drop=2)] if subject else []),
         Column("gold", 8, drop=3),
         Column("level", 7, drop=4),
-        Column("draws", 5, number=True, drop=1),
+        Column("samples", 7, number=True, drop=1),
         Column(f"{RIGHT} D+", 4, number=True),
         Column(f"{WRONG} D−", 4, number=True),
         Column("other", 5, number=True),
@@ -64,10 +64,10 @@ class StoreFailed(Message):
 
 
 class ProblemPane(Container):
-    """Problems, draws and a text, side by side or one below the other."""
+    """Problems, samples and a text, side by side or stacked, depending on the width."""
 
     SCOPED_CSS = False
-    """For the width is a class of the screen."""
+    """The width is a class of the screen, outside the scope of this widget."""
     DEFAULT_CSS = """
     ProblemPane {
         height: 1fr;
@@ -95,17 +95,17 @@ class ProblemPane(Container):
     def __init__(self, store: StoreFollower) -> None:
         super().__init__()
         self.store = store
-        self.wanted, self.numbers, self.subjects = ProblemQuery(), list[int](), list[str]()
+        self.filters, self.numbers, self.subjects = ProblemQuery(), list[int](), list[str]()
         self.problem: ProblemRow | None = None
-        self.draws: list[DrawRow] = []
-        self._shown = self.wanted
+        self.samples: list[DrawRow] = []
+        self._shown = self.filters
         self._blocks: dict[int, Sequence[ProblemRow | None]] = {}
 
     def compose(self) -> ComposeResult:
-        """The three."""
+        """Create the two lists and the text."""
         yield RowList(problem_columns(()), id="problems")
         with Container(id="below"):
-            yield RowList(draw_columns(()), id="draws")
+            yield RowList(sample_columns(()), id="draws")
             with VerticalScroll(id="text"):
                 yield Static(id="about", markup=False)
 
@@ -114,25 +114,25 @@ class ProblemPane(Container):
         """The list of problems."""
         return self.query_one("#problems", RowList)
 
-    def show(self, wanted: ProblemQuery, numbers: list[int], subjects: list[str]) -> None:
-        """Show problems by their numbers (see StorePages.find), the cursor on the same one as before."""
-        here = self.numbers[self.problems.cursor] if self.numbers else None
-        self.wanted, self.numbers, self.subjects = wanted, numbers, subjects
+    def show(self, filters: ProblemQuery, numbers: list[int], subjects: list[str]) -> None:
+        """Show problems by their numbers (see StorePages.find), keeping the cursor on the same problem."""
+        current = self.numbers[self.problems.cursor] if self.numbers else None
+        self.filters, self.numbers, self.subjects = filters, numbers, subjects
         self._blocks.clear()
         self.problems.columns = problem_columns(subjects)
-        cursor = numbers.index(here) if here in numbers else 0
+        cursor = numbers.index(current) if current in numbers else 0
         self.problems.show(len(numbers), self._row, cursor=cursor)
         self._show_problem(cursor)
 
-    def forget(self) -> None:
-        """Show nothing, until there is something of another store."""
-        self.problem, self.draws, self.numbers = None, [], []
+    def clear(self) -> None:
+        """Remove all problems, before another store is shown."""
+        self.problem, self.samples, self.numbers = None, [], []
         self._blocks.clear()
         self.problems.show(0, self._row, cursor=0)
         self.remove_class("-reading")
 
-    def leave(self) -> bool:
-        """Out of the text, or of the draws; False where one stands in neither."""
+    def go_back(self) -> bool:
+        """Leave the text or the list of samples; return False if neither has the focus."""
         if self.has_class("-reading"):
             self.remove_class("-reading")
             self.query_one("#draws").focus()
@@ -150,14 +150,14 @@ class ProblemPane(Container):
     # --- problems -----------------------------------------------------------------------------------------------
 
     def _at(self, index: int) -> ProblemRow | None:
-        """The problem in a row of the list; pages are read when they come into sight."""
+        """Return the problem in a row of the list; pages are read when they become visible."""
         if not 0 <= index < len(self.numbers):
             return None
         block = index // BLOCK
         if block not in self._blocks:
             numbers = self.numbers[block * BLOCK : (block + 1) * BLOCK]
             try:
-                self._blocks[block] = self.store.pages.page(numbers, self.wanted.params)
+                self._blocks[block] = self.store.pages.page(numbers, self.filters.params)
             except NsadError as error:
                 self._blocks[block] = [None] * len(numbers)
                 self.post_message(StoreFailed(error))
@@ -168,79 +168,93 @@ class ProblemPane(Container):
         if problem is None:
             return ("…",)
         counts = [f"{n:,}" if n else "·" for n in (problem.draws, problem.right, problem.wrong, problem.other)]
-        subject = [line(problem.subject)] if any(self.subjects) else []
-        return (line(problem.question), *subject, line(problem.answer), line(problem.level), *counts)
+        subject = [single_line(problem.subject)] if any(self.subjects) else []
+        return (
+            single_line(problem.question),
+            *subject,
+            single_line(problem.answer),
+            single_line(problem.level),
+            *counts,
+        )
 
     @on(RowList.Moved, "#problems")
-    def _other_problem(self, message: RowList.Moved) -> None:
+    def _problem_moved(self, message: RowList.Moved) -> None:
         if type(message) is RowList.Moved:
             self._show_problem(message.index)
 
     @on(RowList.Chosen, "#problems")
-    def _to_draws(self) -> None:
+    def _focus_samples(self) -> None:
         self.query_one("#draws").focus()
 
-    # --- draws --------------------------------------------------------------------------------------------------
+    # --- samples ------------------------------------------------------------------------------------------------
 
     def _show_problem(self, index: int) -> None:
-        """The draws of the problem in a row; where problems with a verdict are wanted, the cursor on such a draw."""
+        """Show the samples of the problem in a row; with a verdict filter, select the first sample of that verdict."""
         before, self.problem = self.problem, self._at(index)
         rows = self.query_one("#draws", RowList)
         same = before is not None and self.problem is not None and before.id == self.problem.id
-        same, self._shown = same and self._shown == self.wanted, self.wanted
+        same, self._shown = same and self._shown == self.filters, self.filters
         try:
-            self.draws = self.store.pages.draws_of(self.problem.id, self.wanted.params) if self.problem else []
+            self.samples = self.store.pages.draws_of(self.problem.id, self.filters.params) if self.problem else []
         except NsadError as error:
-            self.draws = []
+            self.samples = []
             self.post_message(StoreFailed(error))
-        rows.columns = draw_columns(self.draws)
-        first = next((i for i, draw in enumerate(self.draws) if draw.verdict == self.wanted.verdict), 0)
-        rows.show(len(self.draws), self._draw, cursor=rows.cursor if same else first)
+        rows.columns = sample_columns(self.samples)
+        first = next((i for i, sample in enumerate(self.samples) if sample.verdict == self.filters.verdict), 0)
+        rows.show(len(self.samples), self._sample_cells, cursor=rows.cursor if same else first)
         self._show_text(scroll=not same)
 
-    def _draw(self, index: int) -> Sequence[Cell]:
-        draw = self.draws[index]
-        answer = "–" if draw.answer is None else line(draw.answer)
-        said = [by_hand(draw)] if any(by_hand(each) for each in self.draws) else []
-        return (str(draw.number + 1), marked(draw.verdict, tints(self.app)), answer, *said, line(draw.teacher))
+    def _sample_cells(self, index: int) -> Sequence[Cell]:
+        sample = self.samples[index]
+        answer = "–" if sample.answer is None else single_line(sample.answer)
+        reviewed = [review_label(sample)] if any(review_label(each) for each in self.samples) else []
+        return (
+            str(sample.number + 1),
+            verdict_text(sample.verdict, tints(self.app)),
+            answer,
+            *reviewed,
+            single_line(sample.teacher),
+        )
 
     @on(RowList.Moved, "#draws")
-    def _other_draw(self, message: RowList.Moved) -> None:
+    def _sample_moved(self, message: RowList.Moved) -> None:
         if type(message) is RowList.Moved:
             self._show_text()
 
     @on(RowList.Chosen, "#draws")
-    def _read(self) -> None:
+    def _open_text(self) -> None:
         self.add_class("-reading")
         self.query_one("#text").focus()
 
     def _show_text(self, *, scroll: bool = True) -> None:
-        """The draw under the cursor in full, with its problem."""
+        """Show the full text of the sample under the cursor and its problem."""
         cursor = self.query_one("#draws", RowList).cursor
-        draw = self.draws[cursor] if cursor < len(self.draws) else None
+        sample = self.samples[cursor] if cursor < len(self.samples) else None
         try:
             problem = self.store.pages.problem(self.problem.id) if self.problem else None
-            text = self.store.pages.text(draw.key) if draw else ""
+            text = self.store.pages.text(sample.key) if sample else ""
         except NsadError as error:
             self.post_message(StoreFailed(error))
             return
-        self.query_one("#about", Static).update(about(problem, draw, text, tints(self.app)) if problem else "")
+        self.query_one("#about", Static).update(
+            problem_details(problem, sample, text, tints(self.app)) if problem else ""
+        )
         if scroll:
             self.query_one("#text").scroll_home(animate=False)
 
     # --- export -------------------------------------------------------------------------------------------------
 
-    def data(self) -> Data:
-        """The draws of the problem, where one stands in them; else the problems."""
+    def data(self) -> ExportTable:
+        """Return the samples of the problem if they or their text have the focus, else the problems."""
         if self.problem and self._inside:
             names = ("problem", "teacher", "number", "verdict", "answer", "reason", "by hand", "text")
-            return Data(names, [self._draw_cells(self.problem.id, draw) for draw in self.draws])
-        found = self.store.pages.pages(self.numbers, self.wanted.params)
-        return Data(
+            return ExportTable(names, [self._sample_row(self.problem.id, sample) for sample in self.samples])
+        found = self.store.pages.pages(self.numbers, self.filters.params)
+        return ExportTable(
             ("problem", "subject", "level", "question", "gold", "draws", "right", "wrong", "other"),
             ((p.id, p.subject, p.level, p.question, p.answer, p.draws, p.right, p.wrong, p.other) for p in found),
         )
 
-    def _draw_cells(self, problem: str, draw: DrawRow) -> tuple[object, ...]:
-        told = (draw.teacher, draw.number, draw.verdict, draw.answer, draw.reason, draw.reviewed)
-        return (problem, *told, self.store.pages.text(draw.key))
+    def _sample_row(self, problem: str, sample: DrawRow) -> tuple[object, ...]:
+        cells = (sample.teacher, sample.number, sample.verdict, sample.answer, sample.reason, sample.reviewed)
+        return (problem, *cells, self.store.pages.text(sample.key))

@@ -1,4 +1,4 @@
-"""Two runs' resolved recipes, side by side where they differ."""
+"""Dialog that compares two runs' resolved recipes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class DiffScreen(ModalScreen[None]):
-    """The settings that differ; below them the one under the cursor, whole."""
+    """The settings that differ, and below them the full values of the one under the cursor."""
 
     DEFAULT_CSS = """
     DiffScreen { align: center middle; }
@@ -38,7 +38,7 @@ class DiffScreen(ModalScreen[None]):
         self.rows: list[tuple[str, str, str]] = []
 
     def compose(self) -> ComposeResult:
-        """What is to say, the list, and one setting whole."""
+        """Create the summary, the list of settings, and the full values of one setting."""
         with Vertical(id="diff") as frame:
             frame.border_subtitle = "Escape closes"
             yield Static(id="said", markup=False)
@@ -46,7 +46,7 @@ class DiffScreen(ModalScreen[None]):
             yield Static(id="whole", markup=False)
 
     def on_mount(self) -> None:
-        """Read both and show what differs."""
+        """Read both recipes and show the difference."""
         names = f"{self.one.name} and {self.other.name}"
         try:
             self.rows = differing(*(settings(row.path / "recipe.yaml") for row in (self.one, self.other)))
@@ -57,19 +57,19 @@ class DiffScreen(ModalScreen[None]):
             text = (
                 f"{names} differ in {count} setting{'s' * (count > 1)}"
                 if count
-                else f"the recipes of {names} are equal"
+                else f"the recipes of {names} are identical"
             )
         self.query_one("#said", Static).update(text)
         self.query_one(RowList).show(len(self.rows), lambda index: self.rows[index])
         self.query_one(RowList).focus()
-        self._whole(0)
+        self._show_setting(0)
 
     @on(RowList.Moved)
     def moved(self, event: RowList.Moved) -> None:
-        """Show the setting under the cursor whole."""
-        self._whole(event.index)
+        """Show the full values of the setting under the cursor."""
+        self._show_setting(event.index)
 
-    def _whole(self, index: int) -> None:
+    def _show_setting(self, index: int) -> None:
         text = Text()
         if index < len(self.rows):
             setting, one, other = self.rows[index]

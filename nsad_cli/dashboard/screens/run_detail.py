@@ -1,4 +1,4 @@
-"""What a run's stages came to, and what to run next, in words."""
+"""Summaries of a run's stages, and the commands to run next."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from nsad_cli.utils.terminal_text import escape_controls
 if TYPE_CHECKING:
     from nsad_cli.dashboard.live.run_files import StageRecord
 
-SHOWN = ("sc", "asc")
-"""Rules whose accuracy is shown beside greedy's."""
+SHOWN_RULES = ("sc", "asc")
+"""Rules whose accuracy is shown in addition to that of greedy decoding."""
 
 
-def outcome(stage: StageRecord) -> list[str]:
-    """What a stage came to, in a few lines; empty where it says nothing."""
+def stage_summary(stage: StageRecord) -> list[str]:
+    """Summarise a stage's result or error in a few lines; empty if it has none."""
     if stage.state != "finished":
         return [stage.error] if stage.error else []
     result = stage.result
     if stage.name.startswith("eval"):
         return _accuracies(accuracies(result))
     if stage.name == "collect":
-        told = [("{:,.0f} draws", "draws"), ("of {:,.0f} problems", "problems"), ("${:.2f}", "cost")]
-        return _line([*told, ("{:,.0f} failed", "failed")], result, " ")
+        parts = [("{:,.0f} samples", "draws"), ("of {:,.0f} problems", "problems"), ("${:.2f}", "cost")]
+        return _line([*parts, ("{:,.0f} failed", "failed")], result, " ")
     if stage.name == "grade":
         ledger = result.get("ledger")
         verdicts = ledger.get("verdicts") if isinstance(ledger, Mapping) else None
@@ -39,11 +39,13 @@ def outcome(stage: StageRecord) -> list[str]:
     elif result.get("best_step") != result.get("steps"):
         lines += _line([("best at step {:.0f}", "best_step"), ("of {:.0f}", "steps")], result, " ")
     fit = result.get("calibration")
-    return lines + (_line([("pairs ranked right {:.0%}", "ranking_accuracy")], fit) if isinstance(fit, Mapping) else [])
+    return lines + (
+        _line([("pairs ranked correctly {:.0%}", "ranking_accuracy")], fit) if isinstance(fit, Mapping) else []
+    )
 
 
 def _line(parts: Iterable[tuple[str, str]], values: Mapping[str, Any], between: str = ", ") -> list[str]:
-    """The numbers that are there (and are not nought, but for losses and shares), on one line."""
+    """Join the numbers that are present on one line; a cost or failure count of 0 is omitted."""
     found = [
         text.format(value)
         for text, key in parts
@@ -53,52 +55,52 @@ def _line(parts: Iterable[tuple[str, str]], values: Mapping[str, Any], between: 
 
 
 def _accuracies(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line a benchmark and model: greedy's accuracy, and some rules'."""
+    """Return one line per benchmark and model: the accuracies of greedy decoding and of SHOWN_RULES."""
     kinds = dict.fromkeys((row["benchmark"], row["model"]) for row in rows)
     several = len({benchmark for benchmark, _ in kinds}) > 1
     lines = []
     for benchmark, model in kinds:
         mine = {row["rule"]: row["accuracy"] for row in rows if (row["benchmark"], row["model"]) == (benchmark, model)}
-        told = [f"{mine[rule]:.1%} {rule or 'greedy'}" for rule in (None, *SHOWN) if rule in mine]
-        lines.append(f"{f'{benchmark} ' if several else ''}{model} {', '.join(told)}")
+        shown = [f"{mine[rule]:.1%} {rule or 'greedy'}" for rule in (None, *SHOWN_RULES) if rule in mine]
+        lines.append(f"{f'{benchmark} ' if several else ''}{model} {', '.join(shown)}")
     return lines
 
 
 def next_steps(row: RunRow) -> list[str]:
-    """What to run, or to do, next: commands begin with `nsad`."""
-    again = f"nsad run {shlex.quote(as_typed(row.path / 'recipe.yaml'))} --run {row.name}"
+    """Return what to do next, a line each; commands begin with `nsad`."""
+    again = f"nsad run {shlex.quote(display_path(row.path / 'recipe.yaml'))} --run {row.name}"
     if row.state == "gone":
-        return ["it may come back; q and the command again forget it"]
+        return ["restart the dashboard to remove it from the list"]
     if row.state == "unreadable":
-        return ["restore the file, or use the version of NSAD that made it"]
+        return ["restore the file, or use the version of NSAD that created it"]
     if row.state == "running":
-        return ["2 shows its curves, 3 its machine"]
+        return ["2: its curves, 3: its machine"]
     if row.state == "stalled":
-        return ["look at the terminal in which it runs", "end it there and run the same command again: it resumes"]
+        return ["check the terminal in which it runs", "stop it there and run the same command again to resume"]
     if row.state == "empty":
         return [again]
     if row.state != "finished":
-        return ["the same command again: it resumes", _command(row.stages, again, row.name)]
+        return ["run the same command again to resume:", _resume_command(row.stages, again, row.name)]
     finished = {stage.name for stage in row.stages if stage.state == "finished"}
     table = stages()
     missing = next((name for name in RUN_ORDER if name not in finished and table[name] is not EVAL_BEFORE), None)
     if missing is not None:
         return [f"{table[missing].command_line} --run {row.name}"]
-    return [f'nsad solve "…" --run {row.name}', "4 takes its votes apart"]
+    return [f'nsad solve "…" --run {row.name}', "4: its votes"]
 
 
-def _command(stages: Sequence[StageRecord], whole: str, name: str) -> str:
-    """The command that goes on with the stage started last."""
+def _resume_command(stages: Sequence[StageRecord], run_command: str, name: str) -> str:
+    """Return the command that resumes the stage started last."""
     last = max(stages, key=lambda stage: stage.started, default=None)
     if last is None or last.name == EVAL_BEFORE.name:
-        return whole
+        return run_command
     stage = table_entry(last.name)
     return f"{stage.command_line} --run {name}"
 
 
-def as_typed(path: Path) -> str:
-    """A path as one would type it here: from the folder that one is in, where it lies in it."""
+def display_path(path: Path) -> str:
+    """Return a path relative to the current folder if it is inside, else unchanged."""
     try:
         return str(path.relative_to(Path.cwd()))
-    except (OSError, ValueError):  # the folder is gone, or it lies elsewhere
+    except (OSError, ValueError):  # the current folder was deleted, or the path is outside it
         return str(path)

@@ -1,4 +1,4 @@
-"""The rows of the list of runs, and the same as a table for CSV."""
+"""Rows of the list of runs, and their CSV table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from nsad_cli.dashboard.durations import span
-from nsad_cli.dashboard.export import Data
+from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.themes import CURVES, GLYPHS
 from nsad_cli.dashboard.widgets.row_list import Cell, Column
 
@@ -29,7 +29,7 @@ STATES = {
     "gone": ("-", "dim"),
     "reading": ("…", "dim"),
 }
-"""Each state's glyph and the meaning of its colour."""
+"""Glyph and colour name of each state."""
 COLUMNS = (
     Column("", 1),
     Column("run", least=12),
@@ -37,18 +37,18 @@ COLUMNS = (
     Column("stage", 13, drop=4),
     Column("step", 9, number=True, drop=2),
     Column("left", 6, number=True, drop=1),
-    Column("figure", 19, drop=3),
+    Column("metric", 19, drop=3),
 )
 
 
 def run_cells(row: RunRow, context: DashboardContext, overlaid: Sequence[str], tints: Mapping[str, str]) -> list[Cell]:
-    """The cells of a run.
+    """Return the cells of a run.
 
     Args:
         row: The run.
-        context: The run in use is bold.
-        overlaid: Names of the runs whose curves are overlaid; each has its curve's glyph and colour.
-        tints: Colours by meaning.
+        context: Provides the selected run, whose name is bold.
+        overlaid: Names of the runs whose curves are overlaid; each is marked with its curve's glyph and colour.
+        tints: Colours by meaning; see `themes.tints`.
     """
     name = row.path.name
     place = overlaid.index(name) if name in overlaid else None
@@ -56,7 +56,7 @@ def run_cells(row: RunRow, context: DashboardContext, overlaid: Sequence[str], t
     title = Text(row.name, "bold" if name == context.run_name else "").append(" (chosen)" if row.chosen else "", "dim")
     if row.state in ("unreadable", "gone"):
         return [mark, title, state_text(row, tints), row.why]
-    figure = row.figure
+    headline = row.headline
     return [
         mark,
         title,
@@ -64,28 +64,28 @@ def run_cells(row: RunRow, context: DashboardContext, overlaid: Sequence[str], t
         row.stage,
         _progress(row),
         span(row.seconds_left) if row.seconds_left is not None else "",
-        f"{figure.text} {figure.kind}" if figure else "",
+        f"{headline.text} {headline.kind}" if headline else "",
     ]
 
 
 def state_text(row: RunRow, tints: Mapping[str, str]) -> Text:
-    """A run's state with its glyph, in its colour."""
+    """Return a run's state with its glyph, in its colour."""
     glyph, tint = STATES.get(row.state, ("·", "text"))
     return Text(f"{glyph} {row.state}", tints[tint])
 
 
 def _progress(row: RunRow) -> str:
-    """Step and total, or a percentage if they are long."""
+    """Return step and total, or a percentage if they are too long."""
     if row.step is None or not row.total or row.state == "finished":
         return ""
     steps = f"{row.step}/{row.total}"
     return steps if len(steps) <= 9 else f"{row.step / row.total:.0%}"
 
 
-def runs_data(rows: Sequence[RunRow]) -> Data:
-    """The runs as a table."""
+def runs_data(rows: Sequence[RunRow]) -> ExportTable:
+    """Return the runs as a table."""
     columns = ("run", "state", "stage", "part", "step", "total", "seconds_left", "figure", "value", "why", "path")
-    return Data(
+    return ExportTable(
         columns,
         [
             (
@@ -96,8 +96,8 @@ def runs_data(rows: Sequence[RunRow]) -> Data:
                 row.step,
                 row.total,
                 None if row.seconds_left is None else round(row.seconds_left, 1),
-                f"{row.figure.kind} {row.figure.of}" if row.figure else None,
-                row.figure.value if row.figure else None,
+                f"{row.headline.kind} {row.headline.of}" if row.headline else None,
+                row.headline.value if row.headline else None,
                 row.why,
                 row.path,
             )

@@ -1,4 +1,4 @@
-"""The runs screen: each run's state, stage, progress, time left and key figure; details of the one under the cursor."""
+"""The runs screen: state, stage, progress, time left and headline metric of each run, and details of one."""
 
 from __future__ import annotations
 
@@ -25,62 +25,68 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
-    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.export import ExportTable
     from nsad_cli.dashboard.live.run_status import RunRow
 
 FRAME_SECONDS = 0.05
-"""If reading all runs takes longer than this, the next reading waits."""
+"""If refreshing the list takes longer than this, refreshes are less frequent."""
 REST_FACTOR = 10.0
-"""How many times its own duration such a reading waits."""
+"""Minimum interval of slow refreshes, as a multiple of the duration of the last one."""
 
 
 class RunsView(View):
-    """The runs, the latest first."""
+    """The list of runs, latest first, and a description of the run under the cursor."""
 
     NAME = "runs"
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012 (Textual's own form)
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012 (as declared by Textual)
     DEFAULT_CSS = """
     RunsView #list { height: 1fr; }
     RunsView #detail { height: 11; max-height: 45%; border-top: solid $panel; padding: 0 1; }
     RunsView.-low #detail { display: none; }
-    RunsView.-told #list { height: 3; }
-    RunsView.-told #detail { display: block; height: 1fr; max-height: 100%; }
+    RunsView.-detail-only #list { height: 3; }
+    RunsView.-detail-only #detail { display: block; height: 1fr; max-height: 100%; }
     RunsView.-wide #split { layout: horizontal; }
     RunsView.-wide #list { width: 1fr; }
     RunsView.-wide #detail { width: 42%; height: 1fr; max-height: 100%; border-top: none; border-left: solid $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by name, state and stage: type"),
-        Binding("space", "mark", "Mark", tooltip="Mark a run: its curves are laid over the others'"),
-        Binding("d", "diff", "Diff", tooltip="What differs between this run's recipe and the marked one's"),
-        Binding("i", "tell", "Whole", show=False, tooltip="Give the run's stages the screen, or the list again"),
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter by name, state and stage"),
+        Binding("space", "mark", "Mark", tooltip="Mark a run: its curves are overlaid on those of the selected run"),
+        Binding("d", "diff", "Diff", tooltip="Compare this run's recipe with that of the marked run"),
+        Binding(
+            "i",
+            "toggle_detail",
+            "Details",
+            show=False,
+            tooltip="Show the run's details on the full screen, or the list",
+        ),
         Binding("escape", "show_all", "Show all", show=False),
     ]
 
     def body(self) -> ComposeResult:
-        """A list, what filters it, and the run under the cursor."""
+        """Create the list with its filter, and the description."""
         with Container(id="split"):
             with Container(id="list"):
                 yield RowList(COLUMNS, id="runs")
                 yield FilterBox(placeholder="filter by name, state, stage")
             with VerticalScroll(id="detail") as detail:
-                detail.border_title = "i: whole"
+                detail.border_title = "i: full screen"
                 yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
-        """Read before the first picture, so that it shows the rows."""
+        """Read the runs before the first frame, so that it shows the rows."""
         self._runs = RunList(self.context.home)
         self._all: list[RunRow] = []
         self._rows: list[RunRow] = []
         self._rest_until = 0.0
         self._shown: tuple[object, ...] | None = None
-        with contextlib.suppress(OSError):  # which the next look tells
+        with contextlib.suppress(OSError):  # the next tick reports it
             self.follow()
 
-    # --- following ------------------------------------------------------------------------------------------------
+    # --- polling --------------------------------------------------------------------------------------------------
 
     def follow(self) -> None:
-        """List the runs, the cursor on the same one as before."""
+        """Refresh the list, keeping the cursor on the same run."""
         started = time.monotonic()
         if started >= self._rest_until:
             self._all = self._runs.refresh(self.context.clock())
@@ -94,9 +100,9 @@ class RunsView(View):
             self.call_after_refresh(self.tick)
 
     def _list(self) -> None:
-        under, rows, box = self.under, self.query_one(RowList), self.query_one(FilterBox)
+        current, rows, box = self.current_row, self.query_one(RowList), self.query_one(FilterBox)
         self._rows = [row for row in self._all if box.matches(row.name, row.state, row.stage)]
-        place = next((index for index, row in enumerate(self._rows) if under and row.path == under.path), None)
+        place = next((index for index, row in enumerate(self._rows) if current and row.path == current.path), None)
         overlaid = [run.name for run in self.context.overlaid()]
         rows.show(
             len(self._rows),
@@ -107,13 +113,13 @@ class RunsView(View):
         if self._all and not self._rows:
             self.show_notice(f"no run matches `{box.value}`: Escape shows all")
         elif lost:
-            self.show_notice(f"{self.context.run_name} is gone: Enter looks at another run")
+            self.show_notice(f"{self.context.run_name} was deleted: press Enter to select another run")
         else:
             self.show_notice("")
-        self._tell()
+        self._draw_description()
 
     @property
-    def under(self) -> RunRow | None:
+    def current_row(self) -> RunRow | None:
         """The run under the cursor."""
         cursor = self.query_one(RowList).cursor
         return self._rows[cursor] if cursor < len(self._rows) else None
@@ -122,12 +128,12 @@ class RunsView(View):
 
     @on(RowList.Moved)
     def _moved(self) -> None:
-        self._tell()
+        self._draw_description()
 
-    def _tell(self) -> None:
-        """Describe the run under the cursor, where there is something new to say."""
-        row = self.under
-        shown = (row, self.has_class("-normal"), self.context.clock() // 60)  # how long ago it was made is told too
+    def _draw_description(self) -> None:
+        """Draw the description of the run under the cursor if it has changed."""
+        row = self.current_row
+        shown = (row, self.has_class("-normal"), self.context.clock() // 60)  # the description includes the run's age
         if shown != self._shown:
             self._shown = shown
             description = RunDescription(row, self.context.clock(), tints(self.app)) if row else None
@@ -138,7 +144,7 @@ class RunsView(View):
 
     @on(RowList.Chosen)
     def _chosen(self) -> None:
-        row = self.under
+        row = self.current_row
         if row is None:
             return
         if row.state in ("unreadable", "gone"):
@@ -148,8 +154,8 @@ class RunsView(View):
         self.app.switch_mode("curves")
 
     def action_mark(self) -> None:
-        """Mark the run under the cursor, or take its mark away, and go on to the next."""
-        row, marked = self.under, self.context.marked
+        """Mark or unmark the run under the cursor, and move to the next one."""
+        row, marked = self.current_row, self.context.marked
         if row is None or row.state in ("unreadable", "gone"):
             return
         if row.path.name in marked:
@@ -160,28 +166,28 @@ class RunsView(View):
         self.tick()
 
     def action_diff(self) -> None:
-        """Compare the recipe of the run under the cursor with the marked one's, else with that of the one looked at."""
+        """Compare the recipe of the run under the cursor with that of the marked run, else of the selected one."""
         from nsad_cli.dashboard.screens.recipe_diff import DiffScreen
 
-        row = self.under
+        row = self.current_row
         by_name = {other.path.name: other for other in self._all}
         names = [*self.context.marked, *([self.context.run_name] if self.context.run_name else [])]
         others = [by_name[name] for name in names if name in by_name and row and name != row.path.name]
         if row is None or not others:
-            self.notify("Mark one run with space and stand on another: d compares their recipes")
+            self.notify("Mark a run with space and move to another one: d compares their recipes")
             return
         self.app.push_screen(DiffScreen(others[0], row))
 
-    def action_tell(self) -> None:
-        """Give the run under the cursor the screen, but for its row; or give it back to the list."""
-        self.toggle_class("-told")
+    def action_toggle_detail(self) -> None:
+        """Show the description on the full screen except the run's row, or show the list again."""
+        self.toggle_class("-detail-only")
 
     def action_filter(self) -> None:
-        """Type to filter."""
+        """Open the filter."""
         self.query_one(FilterBox).open()
 
     def action_show_all(self) -> None:
-        """Give the filter up."""
+        """Clear the filter."""
         self.query_one(FilterBox).action_clear()
 
     @on(Input.Changed)
@@ -192,16 +198,16 @@ class RunsView(View):
     def _left(self) -> None:
         self.query_one(RowList).focus()
 
-    def data(self) -> Data:
-        """The runs in the list."""
+    def data(self) -> ExportTable:
+        """Return the runs in the list, as a table."""
         return runs_data(self._rows)
 
 
 def _no_runs(home: Path) -> str:
-    """What to run if there is no run yet."""
+    """Return the text to show if there is no run yet."""
     return (
         f"There are no runs in {escape_controls(str(home))} yet.\n\nIn another terminal:\n"
-        "nsad demo\nteaches a small model arithmetic, without a network\n\n"
-        "nsad run RECIPE\nruns a recipe of yours\n\n"
-        "nsad dashboard --demo shows a run that was recorded."
+        "nsad demo\ntrains a small model on arithmetic, without network access\n\n"
+        "nsad run RECIPE\nruns your own recipe\n\n"
+        "nsad dashboard --demo shows a recorded run."
     )

@@ -1,4 +1,4 @@
-"""The votes screen: problems whose votes deserve attention, their chains, each rule's votes and counterfactuals."""
+"""The votes screen: filtered problems, their chains, each rule's votes, and counterfactuals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nsad_cli.voting.rules import RULES
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from nsad_cli.dashboard.export import Data
+    from nsad_cli.dashboard.export import ExportTable
     from nsad_cli.dashboard.widgets.row_list import RowList
 
 
@@ -42,31 +42,31 @@ class VotesView(View):
     VotesView.-searching #votes-search { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "queue(1)", "Queue", tooltip="The next queue: rules disagree, gold loses, near, no answer"),
-        Binding("F", "queue(-1)", "Queue before", show=False),
+        Binding("f", "filter(1)", "Filter", tooltip="Next filter: rules disagree, gold loses, close votes, no answer"),
+        Binding("F", "filter(-1)", "Previous filter", show=False),
         Binding("slash", "search", "Find", key_display="/", tooltip="Search in questions and chains"),
         Binding("space", "what_if('toggle_chain')", "Drop",
-                tooltip="What if: leave this chain out, or take it back in"),
+                tooltip="What if: exclude this chain, or include it again"),
         Binding("m", "what_if('flip')", "Flip",
-                tooltip="What if: leave out the smallest set that makes another answer win"),
-        Binding("r", "what_if('reset')", "Reset", tooltip="Assume nothing: all chains, weights as they are"),
+                tooltip="What if: exclude the smallest set of chains that changes the winner"),
+        Binding("r", "what_if('reset')", "Reset", tooltip="Reset the what-if: all chains, original weights"),
         Binding("o", "what_if('only_this_answer')", "Only", show=False,
                 tooltip="What if: only the chains with this chain's answer"),
         Binding("left_square_bracket", "what_if('change_count', -1)", "Fewer", key_display="[", show=False,
-                tooltip="What if: one chain fewer had been drawn"),
+                tooltip="What if: one chain fewer had been sampled"),
         Binding("right_square_bracket", "what_if('change_count', 1)", "More", key_display="]", show=False,
-                tooltip="What if: one chain more of those left out by ["),
+                tooltip="What if: include one more of the chains excluded with ["),
         Binding("minus", "what_if('change_power', -1)", "Flatter", key_display="-", show=False,
-                tooltip="What if: weights count less; at 0 they are counted"),
+                tooltip="What if: a smaller exponent of the weights; 0 gives all chains the same weight"),
         Binding("plus,equals_sign", "what_if('change_power', 1)", "Steeper", show=False,
-                tooltip="What if: weights count more (an exponent)"),
+                tooltip="What if: a larger exponent of the weights"),
         Binding("w", "what_if('next_ranker')", "Weights", show=False, tooltip="What if: another ranker's weights"),
-        Binding("v", "rule", "Rule", show=False, tooltip="Another rule decides: margins, queues, weights"),
-        Binding("c", "compare", "Compare", show=False, tooltip="Compare with another run, set or ranker; again: stop"),
-        Binding("s", "sets", "Set", show=False, tooltip="Another model's chains of this run"),
-        Binding("n", "step(1)", "Next", show=False, tooltip="The next problem of the queue"),
-        Binding("p", "step(-1)", "Previous", show=False, tooltip="The problem before"),
-        Binding("l", "latex", "LaTeX", show=False, tooltip="Formulas as they look, or as they were written with marks"),
+        Binding("v", "rule", "Rule", show=False, tooltip="Next deciding rule, for margins, filters and weights"),
+        Binding("c", "compare", "Compare", show=False, tooltip="Compare with another run, set or ranker, or stop"),
+        Binding("s", "sets", "Set", show=False, tooltip="Select another chain set of this run"),
+        Binding("n", "step(1)", "Next", show=False, tooltip="Next problem in the list"),
+        Binding("p", "step(-1)", "Previous", show=False, tooltip="Previous problem in the list"),
+        Binding("l", "latex", "LaTeX", show=False, tooltip="Formulas rendered, or source with unlikely tokens marked"),
         Binding("escape", "back", "Back", show=False, tooltip="Back: from the text to the chains to the list"),
     ]  # fmt: skip
 
@@ -81,21 +81,21 @@ class VotesView(View):
         self.choices = ChainChoices(self, self.follower)
 
     def body(self) -> ComposeResult:
-        """The status line, the search field, and the panes."""
+        """Create the status line, the search field, and the panes."""
         yield Static(id="votes-state", markup=False)
-        yield Input(id="votes-search", placeholder="a text in questions and chains", compact=True)
+        yield Input(id="votes-search", placeholder="search text in questions and chains", compact=True)
         yield self.panes
 
     def on_mount(self) -> None:
-        """Redraw when the theme changes: colours are chosen when text is drawn."""
+        """Redraw when the theme changes, because colours are chosen when text is drawn."""
         self.app.theme_changed_signal.subscribe(self, lambda theme: self.presenter.redraw())
 
     def follow(self) -> None:
-        """Read the run's chains if they are new or have changed."""
+        """Read the run's chains if they have changed."""
         self.follower.follow(self.context.run)
 
-    def data(self) -> Data | None:
-        """The open problem's chains; the problems if the list has the focus."""
+    def data(self) -> ExportTable | None:
+        """Return the open problem's chains, or the problems if the list has the focus."""
         problem_list, open_problem = self.state.problem_list, self.state.open_problem
         return problem_data(problem_list) if self.panes.level == "list" else chain_data(open_problem, problem_list.rule)
 
@@ -118,23 +118,23 @@ class VotesView(View):
         self.search.submit(event.value)
 
     def action_back(self) -> None:
-        """Leave the search field, or go up one level; at the list end the search."""
-        if self.search.editing or not self.panes.up():
+        """Leave the search field, or go up one level; in the list, end the search."""
+        if self.search.editing or not self.panes.go_up():
             self.search.end()
 
     def action_step(self, by: int) -> None:
         """Go to the next or previous problem, wherever the focus is."""
         self.panes.problems.cursor += by
 
-    # --- what is shown ------------------------------------------------------------------------------------------------
+    # --- display ------------------------------------------------------------------------------------------------------
 
-    def action_queue(self, by: int) -> None:
-        """Show the next or previous queue."""
-        self.state.problem_list.next_queue(by)
+    def action_filter(self, by: int) -> None:
+        """Select the next or previous filter."""
+        self.state.problem_list.next_filter(by)
         self.presenter.update_list()
 
     def action_rule(self) -> None:
-        """Let the next rule decide; its winners are computed first if the list does not have them."""
+        """Select the next deciding rule; its winners are computed if they are not available yet."""
         problem_list = self.state.problem_list
         problem_list.rule = RULES[(RULES.index(problem_list.rule) + 1) % len(RULES)]
         if problem_list.rule not in DEFAULT_RULES:
@@ -143,7 +143,7 @@ class VotesView(View):
         self.presenter.redraw_problem()
 
     def action_latex(self) -> None:
-        """Show formulas rendered as text, or as written."""
+        """Switch between rendered formulas and LaTeX source."""
         self.panes.latex = not self.panes.latex
         self.panes.draw_text()
 

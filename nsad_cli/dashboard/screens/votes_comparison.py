@@ -1,4 +1,4 @@
-"""The dialogs of the votes screen that choose a chain set, or the other side of a comparison."""
+"""Dialogs of the votes screen that choose a chain set, or the other side of a comparison."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from nsad_cli.dashboard.screens.votes_follower import VotesFollower
 
 MAX_RUNS = 12
-"""Runs that are offered for a comparison."""
+"""Maximum number of runs offered for a comparison."""
 
 
 class ChainChoices:
-    """Opens the dialogs and applies the choice."""
+    """The dialogs, and the application of the choice."""
 
     def __init__(self, screen: View, follower: VotesFollower) -> None:
         self.screen, self.follower, self.presenter = screen, follower, follower.presenter
@@ -37,12 +37,12 @@ class ChainChoices:
             self.follower.follow(self.screen.context.run)
 
         current = next((i for i, item in enumerate(sets) if item == problem_list.chosen), 0)
-        self.screen.app.push_screen(Chooser("Which chains?", [item.title for item in sets], current), apply)
+        self.screen.app.push_screen(Chooser("Select a chain set", [item.title for item in sets], current), apply)
 
     def toggle_comparison(self) -> None:
-        """End the comparison, or find out what the chains can be compared with and ask."""
+        """End the comparison, or list what the chains can be compared with in a dialog."""
         problem_list = self.presenter.state.problem_list
-        here = problem_list.here
+        here = problem_list.this_side
         if problem_list.other:
             self._compare(None)
         elif here is not None:
@@ -56,14 +56,14 @@ class ChainChoices:
 
     def _choose_side(self, found: list[ComparisonSide]) -> None:
         if not found:
-            self.screen.notify("there are no other chains: no other run, set or ranker")
+            self.screen.notify("nothing to compare with: no other run, chain set or ranker")
             return
 
         def apply(place: int | None) -> None:
             if place is not None:
                 self._compare(found[place])
 
-        self.screen.app.push_screen(Chooser("Compare with which chains?", [side.title for side in found]), apply)
+        self.screen.app.push_screen(Chooser("Compare with", [side.title for side in found]), apply)
 
     def _compare(self, side: ComparisonSide | None) -> None:
         self.screen.cancel_background("pairs")
@@ -74,7 +74,7 @@ class ChainChoices:
 
 
 def comparable_runs(context: DashboardContext) -> list[Path]:
-    """Folders of at most MAX_RUNS runs: the one in use, the marked ones, then those whose chains are the newest."""
+    """Return at most MAX_RUNS run folders: the selected run, the marked ones, then those with the newest chains."""
     first = [run.path for run in context.overlaid()]
     others = [path for path in context.home.iterdir() if (path / "chains.sqlite").is_file()]
     others.sort(key=lambda path: (path / "chains.sqlite").stat().st_mtime_ns, reverse=True)

@@ -1,4 +1,4 @@
-"""What the votes screen draws of one problem: its bars, and a chain's text by steps."""
+"""Rendering of one problem for the votes screen: bar charts of the votes, and a chain's text by steps."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from nsad_cli.dashboard.screens.votes_state import OpenProblem, ProblemList
 
 ALL_RULES = 86
-"""Cells from which on every rule has its bars."""
+"""Minimum width in cells to show the bars of every rule."""
 MAX_ANSWERS = 40
 LOW = 0.2
-"""A token less likely than this is marked."""
+"""Tokens with a lower probability are marked."""
 OPEN, CLOSE = "‹", "›"
 
 
 def bars(
     open_problem: OpenProblem, problem_list: ProblemList, width: int, lines: int, tints: dict[str, str]
 ) -> RenderableType:
-    """The question (in so many lines), the gold answer, every rule's bars, and the other side's where there is one."""
+    """Render the question (at most `lines` lines), the gold answer, each rule's bars, and those of the other side."""
     if open_problem.problem is None:
         return ""
     wanted = RULES if width >= ALL_RULES else problem_list.rules
@@ -42,17 +42,20 @@ def bars(
     parts: list[RenderableType] = [
         Text(question if len(question) <= room else question[: room - 1] + "…", tints["text"]),
         Text(f"gold answer: {gold}" if gold else "no gold answer", "bold"),
-        drawn(chart_lines(found, width, first=problem_list.rule, before=open_problem.before, most=MAX_ANSWERS), tints),
+        styled_text(
+            chart_lines(found, width, first=problem_list.rule, before=open_problem.original_winners, most=MAX_ANSWERS),
+            tints,
+        ),
     ]
     if problem_list.other:
-        there = visible_rules(rule_results(open_problem.there, wanted), width, problem_list.rule)
+        there = visible_rules(rule_results(open_problem.other_chains, wanted), width, problem_list.rule)
         parts.append(Text(f"there: {one_line(problem_list.other.title)}", f"bold {tints['accent']}"))
-        parts.append(drawn(chart_lines(there, width, first=problem_list.rule, most=MAX_ANSWERS), tints))
+        parts.append(styled_text(chart_lines(there, width, first=problem_list.rule, most=MAX_ANSWERS), tints))
     return Group(*parts)
 
 
-def drawn(lines: Sequence[Line], tints: dict[str, str]) -> Text:
-    """Drawn lines in the theme's colours."""
+def styled_text(lines: Sequence[Line], tints: dict[str, str]) -> Text:
+    """Return chart lines in the theme's colours."""
     styles = {
         "head": "bold",
         "winner": f"bold {tints['primary']}",
@@ -70,9 +73,13 @@ def drawn(lines: Sequence[Line], tints: dict[str, str]) -> Text:
 
 
 def chain_text(chain: Chain, tints: dict[str, str], search: str, latex: bool) -> RenderableType:
-    """A chain by steps, each with the mean probability of its tokens, those below LOW in brackets and underlined.
+    """Render a chain by steps, each with the mean probability of its tokens.
 
-    latex: formulas as they look, then without marks: these stand at places in the text as it is.
+    Args:
+        chain: The chain.
+        tints: Colours by meaning; see `themes.tints`.
+        search: Text to highlight; may be empty.
+        latex: Render formulas; tokens below LOW are marked only if it is false, as their offsets refer to the source.
     """
     grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
     grid.add_column(width=4, style=tints["dim"])
@@ -89,18 +96,18 @@ def chain_text(chain: Chain, tints: dict[str, str], search: str, latex: bool) ->
     low = sum(token.probability < LOW for step in chain_steps(chain) for token in step.tokens)
     marked = f"{low} token{'s' if low > 1 else ''} {OPEN}below {LOW:.0%}{CLOSE}" if low else f"no token below {LOW:.0%}"
     known = marked if chain.logprobs else "no token probabilities"
-    cut = "" if chain.finish is Finish.STOP else " · cut off" if chain.finish is Finish.LENGTH else " · filtered"
+    cut = "" if chain.finish is Finish.STOP else " · truncated" if chain.finish is Finish.LENGTH else " · filtered"
     head = f"chain {chain.index} · {verdict_mark(chain.correct)} {answer_of(chain)}{cut} · {known}"
     return Group(Text(head, f"bold {tints['primary']}"), grid)
 
 
 def answer_of(chain: Chain) -> str:
-    """A chain's answer in one line."""
+    """Return a chain's answer in one line."""
     return "no answer" if chain.answer is None else one_line(chain.answer)
 
 
 def _marked(chain: Chain, step: Step, tints: dict[str, str]) -> Text:
-    """A step as it was written, unlikely tokens marked inside their white space."""
+    """Return a step's source text with unlikely tokens marked, without their surrounding white space."""
     text, place = Text(), step.start
     for token in step.tokens:
         start, end = max(token.start, step.start, place), min(token.end, step.end)

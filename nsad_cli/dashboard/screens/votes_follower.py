@@ -1,4 +1,4 @@
-"""How the votes screen follows a run's chain store."""
+"""Polling of a run's chain store for the votes screen."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
 REDRAW_SECONDS = 0.4
-"""Seconds between two updates of a list that is still being read."""
+"""Seconds between two updates of the list while it is being read."""
 REST_FACTOR = 5.0
-"""How many times its own duration a reading pauses before the next one, while the store grows."""
+"""Minimum pause between two readings while the store grows, as a multiple of the last one's duration."""
 
 
 class VotesFollower:
-    """Reads the votes of a run in the background whenever its store, or the one compared with it, has changed."""
+    """Reads a run's votes in the background when its store, or the one it is compared with, has changed."""
 
     def __init__(self, screen: View, presenter: VotesPresenter) -> None:
         self.screen, self.presenter = screen, presenter
         self.run_name: str | None = None
         self.set_key: dict[str, str] | None = None
-        """The key of the chain set to show; None shows the default one."""
+        """Key of the chain set to show; None: the default set."""
         self.rest_until = 0.0
-        """When the next reading may start, on the monotonic clock."""
+        """Monotonic time at which the next reading may start."""
         self._signatures: tuple[object, ...] = ()
         self._started = 0.0
 
     def follow(self, run: Run | None) -> None:
-        """Start reading if the run is another one, or its chains have changed."""
+        """Start reading if another run is selected or the chains have changed."""
         name = run.name if run else None
         if name != self.run_name:
             self.switch_to(name)
         if run is None:
             self.screen.show_empty(
-                self.screen.no_run_text("There is no run to look into yet.\n\nMake one: nsad demo, or nsad run RECIPE")
+                self.screen.no_run_text("There is no run yet.\n\nCreate one: nsad demo, or nsad run RECIPE")
             )
             return
         if not run.chains_path.is_file():
             self.switch_to(run.name)
             self.screen.show_empty(
-                f"{run.name} has no chains yet: nothing was voted on.\n\n"
-                f"nsad eval --run {run.name} samples some for its benchmarks,\n"
-                f'nsad solve --run {run.name} "…" for a problem of yours.'
+                f"{run.name} has no chains yet.\n\n"
+                f"nsad eval --run {run.name} samples chains for its benchmarks,\n"
+                f'nsad solve --run {run.name} "…" for your own problem.'
             )
             return
         problem_list = self.presenter.state.problem_list
@@ -65,22 +65,22 @@ class VotesFollower:
         self.presenter.retry()
 
     def switch_to(self, run_name: str | None, set_key: dict[str, str] | None = None) -> None:
-        """Forget the run that is shown; the next `follow` reads this one."""
+        """Clear the screen; the next `follow` reads this run."""
         self.screen.cancel_background()
         self.presenter.reset()
         self.run_name, self.set_key = run_name, set_key
         self._signatures, self.rest_until = (), 0.0
 
     def reread(self) -> None:
-        """Read all votes again, at once."""
+        """Read all votes again immediately."""
         self.screen.cancel_background("votes", "pairs")
         self._signatures, self.rest_until = (), 0.0
         self.follow(self.screen.context.run)
 
     def read_pairs(self) -> None:
-        """Read both sides of a comparison; the pairs read before stay until then."""
+        """Read both sides of a comparison; the previous pairs stay until the reading is complete."""
         problem_list, found = self.presenter.state.problem_list, Pairs()
-        here, there, rules = problem_list.here, problem_list.other, problem_list.rules
+        here, there, rules = problem_list.this_side, problem_list.other, problem_list.rules
         if here is None or there is None:
             return
 

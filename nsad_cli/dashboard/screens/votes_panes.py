@@ -1,4 +1,4 @@
-"""The votes screen's panes: problems, the open one's chains, bars, the text of a chain; how they share the room."""
+"""Panes of the votes screen: problems, chains, bar charts, and a chain's text; their layout."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ if TYPE_CHECKING:
     from nsad_cli.types import Chain
 
 LEVELS = {"list": "#problems", "problem": "#chains", "text": "#text"}
-"""What is looked at, and the pane that has the focus then."""
+"""The levels of navigation, and the pane that has the focus at each."""
 
 
-class Problems(RowList):
+class ProblemRowList(RowList):
     """The list of problems, whose columns depend on its width."""
 
     def on_resize(self) -> None:
-        """Choose them anew."""
+        """Choose the columns for the new width."""
         panes = self.query_ancestor(VotesPanes)
         panes.show_list(self.cursor)
         panes.fit_chains()
 
 
-class Bars(VerticalScroll):
-    """The votes' bars, as long as there is room."""
+class BarsPane(VerticalScroll):
+    """The bar charts of the votes."""
 
     def on_resize(self) -> None:
-        """Draw them anew."""
+        """Redraw the bars for the new width."""
         panes = self.query_ancestor(VotesPanes)
         panes.draw_bars()
         panes.fit_chains()
 
 
 class VotesPanes(Container):
-    """Problems at the left, their chains below them, at the right every rule's bars and a chain's text.
+    """Problems and chains at the left, bar charts and a chain's text at the right.
 
-    Where there is less room the list, the problem and the text take turns.
+    On narrow screens, only one level of the list, the problem and the text is visible at a time.
     """
 
     SCOPED_CSS = False
-    """For the width is a class of the screen."""
+    """The width is a class of the screen, outside the scope of this widget."""
     DEFAULT_CSS = """
     VotesPanes { layout: horizontal; height: 1fr; }
     #votes-left, #votes-right { height: 1fr; }
@@ -87,12 +87,12 @@ class VotesPanes(Container):
         self.level, self.latex = "list", False
 
     def compose(self) -> ComposeResult:
-        """The four."""
+        """Create the four panes."""
         with Container(id="votes-left"):
-            yield Problems((), id="problems")
+            yield ProblemRowList((), id="problems")
             yield RowList(CHAIN_COLUMNS, id="chains")
         with Container(id="votes-right"):
-            with Bars(id="bars", can_focus=False):
+            with BarsPane(id="bars", can_focus=False):
                 yield Static(id="bars-drawn", markup=False)
             with VerticalScroll(id="text", can_focus=True):
                 yield Static(id="text-drawn", markup=False)
@@ -109,19 +109,19 @@ class VotesPanes(Container):
 
     @property
     def wide(self) -> bool:
-        """Whether all panes are in sight at once."""
+        """Whether all panes are visible at once."""
         return self.screen.has_class("-wide")
 
     @property
     def chain(self) -> Chain | None:
-        """The chain under the cursor, where it is in sight."""
+        """The chain under the cursor, if it is visible."""
         place, chains = self.chains.cursor, self.state.open_problem.chains
         return chains[place] if place < len(chains) and (self.wide or self.level != "list") else None
 
-    # --- what is shown ----------------------------------------------------------------------------------------------
+    # --- drawing ----------------------------------------------------------------------------------------------------
 
     def show_list(self, cursor: int) -> None:
-        """Show the rows that were found."""
+        """Show the rows of the list of problems."""
         rows = self.problems
         columns, row = problem_rows(self.state.problem_list, rows.size.width, tints(self.app))
         rows.columns = tuple(columns)
@@ -137,7 +137,7 @@ class VotesPanes(Container):
         self.draw_text()
 
     def fit_chains(self) -> None:
-        """Beside the list of problems the chains take no more room than they need."""
+        """Limit the height of the list of chains to its rows if the list of problems is visible too."""
         self.chains.styles.height = len(self.state.open_problem.chains) + 2 if self.wide else "1fr"
 
     def draw_bars(self) -> None:
@@ -149,7 +149,7 @@ class VotesPanes(Container):
         )
 
     def draw_text(self) -> None:
-        """Draw the text of the chain under the cursor; where it is read, the whole question in front of it."""
+        """Draw the text of the chain under the cursor; at the text level, preceded by the full question."""
         place, colours = self.chains.cursor, tints(self.app)
         problem, chains = self.state.open_problem.problem, self.state.open_problem.chains
         parts: list[RenderableType] = []
@@ -159,28 +159,28 @@ class VotesPanes(Container):
             parts.append(chain_text(chains[place], colours, self.state.problem_list.search, self.latex))
         self.query_one("#text-drawn", Static).update(Group(*parts))
 
-    # --- moving about -----------------------------------------------------------------------------------------------
+    # --- navigation -------------------------------------------------------------------------------------------------
 
     def go(self, level: str) -> None:
-        """Show the list, the problem or the text, and give it the focus."""
+        """Show a level and focus its pane."""
         self._at(level)
         self.query_one(LEVELS[level]).focus()
 
     def _at(self, level: str) -> None:
-        """Lay the panes out for a level; the text is drawn for it."""
+        """Set the layout of a level, and redraw the text."""
         self.level = level
         for name in LEVELS:
             self.set_class(name == level, f"-at-{name}")
         self.draw_text()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """In the wide form the level follows the focus."""
+        """Set the level from the focus if all panes are visible."""
         level = next((name for name, pane in LEVELS.items() if pane == f"#{event.widget.id}"), None)
         if self.wide and level and level != self.level:
             self._at(level)
 
-    def up(self) -> bool:
-        """One level up; False where there is none."""
+    def go_up(self) -> bool:
+        """Go up one level; return False at the top level."""
         if self.level == "list":
             return False
         self.go("list" if self.level == "problem" else "problem")

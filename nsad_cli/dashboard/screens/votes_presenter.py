@@ -1,4 +1,4 @@
-"""What the votes screen shows: its panes and its status line, kept in step with the list and the open problem."""
+"""Updates of the votes screen's panes and status line after changes of its state."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 
 class VotesPresenter:
-    """Opens problems and redraws what a change of the state affects."""
+    """Opens problems, and redraws the widgets that a change of the state affects."""
 
     def __init__(self, screen: View, state: VotesState, panes: VotesPanes) -> None:
         self.screen, self.state, self.panes = screen, state, panes
         self.error = ""
-        """Why something could not be read; empty if everything was."""
+        """The last read error; empty if there was none."""
         self.unread_problem: Problem | None = None
         """A problem whose chains could not be read; `retry` opens it again."""
         self.updated = 0.0
-        """When the list was last updated, on the monotonic clock."""
+        """Monotonic time of the last update of the list."""
 
     def reset(self) -> None:
-        """Forget the run."""
+        """Clear the state of the run."""
         self.state.reset()
         self.error, self.unread_problem = "", None
 
     def report(self, error: NsadError | None) -> None:
-        """Show why something cannot be read; None clears the line."""
+        """Show a read error; None clears it."""
         self.error = str(error) if error else ""
         if error and not self.state.problem_list.problems:
             self.screen.show_empty(f"{error}\n\n{error.fix}")
@@ -44,7 +44,7 @@ class VotesPresenter:
             self.screen.show_notice(self.error)
 
     def update_list(self, reread: bool = False) -> None:
-        """Compute the list's rows, with the cursor on the open problem.
+        """Update the list's rows, with the cursor on the open problem.
 
         Args:
             reread: Read the open problem's chains again.
@@ -65,7 +65,7 @@ class VotesPresenter:
         current = self.state.open_problem
         if not reread and current.problem == problem and (problem is None or current.chains):
             return
-        same, before = current.problem == problem, (current.chains, current.there, current.compared)
+        same, before = current.problem == problem, (current.chains, current.other_chains, current.compared)
         try:
             current.read(self.state.problem_list, problem)
             if self.unread_problem is not None:
@@ -73,7 +73,7 @@ class VotesPresenter:
         except (NsadError, OSError) as error:
             self.unread_problem, self.error = problem, str(error)
         self.screen.show_notice(self.error)
-        if not same or before != (current.chains, current.there, current.compared):
+        if not same or before != (current.chains, current.other_chains, current.compared):
             self.draw_problem(0 if not same else self.panes.chains.cursor)
 
     def retry(self) -> None:
@@ -82,12 +82,12 @@ class VotesPresenter:
             self.open(self.unread_problem, reread=True)
 
     def redraw(self) -> None:
-        """Draw everything again, for example in another theme's colours."""
+        """Redraw everything, for example after a change of theme."""
         self.panes.show_list(self.panes.problems.cursor)
         self.redraw_problem()
 
     def redraw_problem(self) -> None:
-        """Draw the open problem again, with the cursor on the same chain."""
+        """Redraw the open problem, with the cursor on the same chain."""
         self.draw_problem(self.panes.chains.cursor)
 
     def draw_problem(self, cursor: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The search in the questions and chains of the votes screen."""
+"""Search in questions and chains on the votes screen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ProblemSearch:
-    """Restricts the list to the problems that contain a text."""
+    """The search field; it restricts the list to problems that contain a text."""
 
     def __init__(self, screen: View, presenter: VotesPresenter) -> None:
         self.screen, self.presenter = screen, presenter
@@ -26,7 +26,7 @@ class ProblemSearch:
 
     @property
     def editing(self) -> bool:
-        """Whether the user is typing the text."""
+        """Whether the search field is open."""
         return self.screen.has_class("-searching")
 
     def begin(self) -> None:
@@ -37,7 +37,7 @@ class ProblemSearch:
     def submit(self, value: str) -> None:
         """Search for the text in the background; an empty text ends the search."""
         text, problem_list = value.strip(), self.presenter.state.problem_list
-        here = problem_list.here
+        here = problem_list.this_side
         if not text or here is None:
             self.end()
             return

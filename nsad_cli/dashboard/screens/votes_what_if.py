@@ -1,4 +1,4 @@
-"""The keys of the votes screen that change the counterfactual of the open problem."""
+"""Actions of the votes screen that change the counterfactual of the open problem."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class WhatIfKeys:
-    """Changes what is assumed about the open problem's chains, and redraws its votes.
+    """Changes the counterfactual of the open problem, and redraws its votes.
 
-    All changes except another ranker's weights and the reset need a visible chain.
+    All actions except `next_ranker` and `reset` need a visible chain.
     """
 
     def __init__(self, screen: View, presenter: VotesPresenter) -> None:
@@ -42,9 +42,9 @@ class WhatIfKeys:
         return self.presenter.panes.chain
 
     def toggle_chain(self) -> None:
-        """Leave out the chain under the cursor, or include it again."""
+        """Exclude the chain under the cursor, or include it again."""
         if (chain := self._chain) is not None:
-            self._problem.assume(excluded=self._problem.what_if.excluded ^ {chain.index})
+            self._problem.update_what_if(excluded=self._problem.what_if.excluded ^ {chain.index})
             self.presenter.redraw_problem()
 
     def only_this_answer(self) -> None:
@@ -55,28 +55,30 @@ class WhatIfKeys:
         if chain.answer_class is None:
             self.screen.notify("this chain has no answer")
             return
-        self._problem.assume(only=None if self._problem.what_if.only == chain.answer_class else chain.answer_class)
+        self._problem.update_what_if(
+            only=None if self._problem.what_if.only == chain.answer_class else chain.answer_class
+        )
         self.presenter.redraw_problem()
 
     def flip(self) -> None:
-        """Leave out the smallest set of chains that makes another answer win by the deciding rule."""
+        """Exclude the smallest set of chains that changes the winner by the deciding rule."""
         result = self._problem.rule_result(self.presenter.state.problem_list.rule)
         if result is None or self._chain is None:
             return
         if isinstance(result.flip, str):
             self.screen.notify(f"{result.rule}: {result.flip}")
         else:
-            self._problem.assume(excluded=self._problem.what_if.excluded | set(result.flip))
+            self._problem.update_what_if(excluded=self._problem.what_if.excluded | set(result.flip))
             self.presenter.redraw_problem()
 
     def change_count(self, by: int) -> None:
-        """Count one chain more or fewer, as if that many had been sampled."""
+        """Count more or fewer chains, as if that many had been sampled."""
         if self._chain is not None:
             self._problem.change_count(-by)
             self.presenter.redraw_problem()
 
     def change_power(self, by: int) -> None:
-        """Raise the weights to the next larger or smaller exponent."""
+        """Select the next larger or smaller exponent of the weights."""
         if self._chain is not None:
             self._problem.change_power(by)
             self.presenter.redraw_problem()

@@ -1,1 +1,1 @@
-"""widgets."""
+"""Reusable widgets: lists, charts, heat maps, gauges and dialogs."""

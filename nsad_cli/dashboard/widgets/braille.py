@@ -1,4 +1,4 @@
-"""Curves as dots, eight to a character."""
+"""Rasterisation of curves into braille characters of 2×4 dots."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.ui
 def column_spans(
     columns: CurveColumns, scale: tuple[float, float], height: int, *, log: bool = False
 ) -> tuple[Floats, Floats]:
-    """The highest and the lowest dot of a curve in each column [c], counted from the top; NaN where there is none.
+    """Return the highest and lowest dot of a curve in each column [c], counted from the top; NaN if there is none.
 
-    scale: the values at the lower and the upper edge. Columns without a point are crossed by the line between their
-    neighbours, unless a value that is not finite lies there.
+    Columns without a point are interpolated between their neighbours, except across a value that is not finite.
+
+    Args:
+        columns: The decimated curve.
+        scale: The values at the lower and the upper edge.
+        height: Number of dot rows.
+        log: Use a logarithmic scale.
     """
     bottom, top = (math.log10(scale[0]), math.log10(scale[1])) if log else scale
 
@@ -44,7 +49,7 @@ def column_spans(
             for part in (upper, lower, enter, leave):
                 part[inner] = crossing
             linked[inner] = True
-    # Neighbours meet halfway between where the line leaves one and enters the other.
+    # Neighbouring columns meet halfway between the last value of one and the first value of the other.
     right = np.flatnonzero(linked[1:] & ~np.isnan(leave[:-1]) & ~np.isnan(enter[1:])) + 1
     middle = (leave[right - 1] + enter[right]) / 2
     for side in (right - 1, right):
@@ -53,7 +58,7 @@ def column_spans(
 
 
 def braille_cells(upper: Floats, lower: Floats, rows: int) -> NDArray[np.uint32]:
-    """Characters [rows, c/2] whose dots fill each dot column from `upper` to `lower`; 0 where there are none."""
+    """Return characters [rows, c/2] whose dots fill each dot column from `upper` to `lower`; 0 for empty cells."""
     first, last = (np.clip(np.rint(np.nan_to_num(edge, nan=-9)), -9, 4 * rows) for edge in (upper, lower))
     place = np.arange(4 * rows)[:, None]
     filled = (place >= first) & (place <= last)

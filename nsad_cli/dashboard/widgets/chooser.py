@@ -1,4 +1,4 @@
-"""A list to choose one thing from."""
+"""A modal dialog to choose one item from a list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Chooser(ModalScreen[int | None]):
-    """Gives the place of what was chosen; None where it was left by Escape."""
+    """A list dialog; returns the index of the chosen item, or None if it was cancelled with Escape."""
 
     CSS = """
     Chooser { align: center middle; }
@@ -32,18 +32,18 @@ class Chooser(ModalScreen[int | None]):
         self.title, self.choices, self.initial = title, choices, cursor
 
     def compose(self) -> ComposeResult:
-        """The list."""
+        """Create the list."""
         with Vertical(id="choices"):
-            yield Static(f"{self.title} (Enter chooses, Escape closes)", markup=False)
+            yield Static(f"{self.title} (Enter: choose, Escape: close)", markup=False)
             yield RowList([Column("")])
 
     def on_mount(self) -> None:
-        """Show the choices."""
+        """Show the choices and focus the list."""
         rows = self.query_one(RowList)
         rows.show(len(self.choices), lambda index: (escape_controls(self.choices[index]),), cursor=self.initial)
         rows.focus()
 
     def on_row_list_chosen(self, event: RowList.Chosen) -> None:
-        """Give it."""
+        """Return the chosen index."""
         event.stop()
         self.dismiss(event.index)

@@ -1,4 +1,4 @@
-"""Where a cursor stands on curves: on steps at which something was told."""
+"""Movement of a cursor along the points of a curve."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
 
 def snap_to_point(series: Series, step: float) -> float:
-    """The nearest step at which something was told; the step itself where nothing was."""
+    """Return the step of the nearest point; the step itself if the series is empty."""
     place = series.nearest(step)
     return step if place is None else float(series.steps[place])
 
 
 def move_by_columns(series: Series, cursor: float | None, by: int, bounds: tuple[float, float], columns: int) -> float:
-    """A column to a side, or a step where they are farther apart; the newest in sight where none was.
+    """Move the cursor by columns, or by points if these are farther apart than columns.
 
-    The series has a point at least.
+    Without a visible cursor, return the last visible point. The series must not be empty.
     """
     first, last = bounds
     if cursor is None or not first <= cursor <= last:

@@ -1,4 +1,4 @@
-"""A line to filter a list by typing."""
+"""An input field that filters a list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 
 class FilterBox(Input):
-    """Sends what is typed; Enter and the arrows go back to the list, Escape gives the filter up."""
+    """The filter input; Enter and the arrow keys return to the list, Escape clears the filter."""
 
     DEFAULT_CSS = """
     FilterBox { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
@@ -23,24 +23,24 @@ class FilterBox(Input):
     ]
 
     class Closed(Message):
-        """The list is to have the focus again."""
+        """The user has left the field; the list should get the focus."""
 
     def open(self) -> None:
-        """Show it, ready to type in."""
+        """Show and focus the field."""
         self.add_class("-shown")
         self.focus()
 
     def action_clear(self) -> None:
-        """Clear and hide it."""
+        """Clear and hide the field."""
         self.value = ""
         self.action_close()
 
     def action_close(self) -> None:
-        """Back to the list; what is typed stays in force, and in sight."""
+        """Return to the list; a non-empty filter stays active and visible."""
         self.set_class(bool(self.value), "-shown")
         self.post_message(self.Closed())
 
     def matches(self, *texts: str) -> bool:
-        """Whether every word typed occurs in one of the texts."""
+        """Return whether every word of the filter occurs in one of the texts."""
         text = "\n".join(texts).casefold()
         return all(word in text for word in self.value.casefold().split())

@@ -1,4 +1,4 @@
-"""Loads over time as bars of characters, each with what it is now and at its peak."""
+"""Load gauges: bar charts of values over time, each with the current and the peak value."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ if TYPE_CHECKING:
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 CHART_LINES = 3
-"""Lines of a chart below its heading; where there is no room for it, it is one line high and beside it."""
+"""Height of a chart below its heading; if there is not enough room, the chart is one line beside the heading."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One load: where it is drawn (`group`, e.g. a GPU), its name and unit, and its values.
+    """One load over time.
 
-    places: of each value from 0 (left) to 1 (right); None spreads them evenly. top: the value of a full bar; None is
-    the peak. whole: of what the values are a part, told beside them.
+    Attributes:
+        group: Heading under which the gauge is drawn, e.g. a GPU; may be empty.
+        name: The gauge's label.
+        unit: Unit of the values.
+        values: The values in order of time.
+        positions: Horizontal position of each value from 0 (left) to 1 (right); None: evenly spaced.
+        top: The value of a full bar; None: the total, or else the peak.
+        total: Capacity that the values are a part of, shown beside the current value.
     """
 
     group: str
@@ -34,25 +40,25 @@ class Gauge:
 
     @property
     def has_values(self) -> bool:
-        """Whether there is any value."""
+        """Whether there is any finite value."""
         return bool(np.isfinite(self.values).any())
 
     @property
     def now(self) -> str:
-        """The last value."""
+        """The last value, formatted."""
         text = self._text(float(self.values[-1]) if self.values.size else float("nan"))
         return f"{text} {self.unit}" if self.total is None else f"{text} of {self._text(self.total)} {self.unit}"
 
     @property
     def peak(self) -> str:
-        """The highest value."""
+        """The highest value, formatted."""
         return f"{self._text(float(np.nanmax(self.values)))} {self.unit}"
 
     def _text(self, value: float) -> str:
         return "–" if value != value else f"{value:.1f}" if self.unit == "GiB" else f"{value:.0f}"
 
     def bars(self, width: int, height: int) -> list[str]:
-        """The values as bars, `height` lines of `width` cells; each column is a mean, or a gap where there is none."""
+        """Draw the values as bars, `height` lines of `width` cells; a column is a mean, or blank without values."""
         columns = _columns(self.values, self.positions, width)
         full_scale = self.top or self.total or float(np.nanmax(self.values)) or 1.0
         eighths = np.where(np.isfinite(columns), np.clip(np.ceil(columns / full_scale * height * 8), 1, height * 8), 0)
@@ -64,7 +70,7 @@ class Gauge:
 
 
 def _columns(values: np.ndarray, positions: np.ndarray | None, width: int) -> np.ndarray:
-    """The mean of the values that fall into each column, nan where none does."""
+    """Return the mean of the values in each column; NaN for a column without values."""
     if positions is None and values.size <= width:
         return values[np.arange(width) * values.size // width] if values.size else np.full(width, np.nan)
     finite = np.isfinite(values)
@@ -81,7 +87,10 @@ def _columns(values: np.ndarray, positions: np.ndarray | None, width: int) -> np
 
 
 def draw_gauges(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim: str) -> Text:
-    """The gauges below each other in that room: with charts, else a line each, else a line for each GPU."""
+    """Draw the gauges below each other, as detailed as the height allows.
+
+    Each gauge has a chart, or one line; if even that does not fit, each GPU has one line.
+    """
     groups: dict[str, list[Gauge]] = {}
     for gauge in gauges:
         groups.setdefault(gauge.group, []).append(gauge)
@@ -96,7 +105,7 @@ def draw_gauges(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim
         text.append(f"{group}\n" if group else "", "bold")
         for gauge in members:
             if not gauge.has_values:
-                text.append(f"{gauge.name:<8}").append("– (the device does not tell)\n", dim)
+                text.append(f"{gauge.name:<8}").append("– (not reported by the device)\n", dim)
             elif room >= CHART_LINES:
                 text.append(f"{gauge.name:<8}").append(gauge.now, "bold").append(f"  peak {gauge.peak}\n", dim)
                 for line in gauge.bars(width, CHART_LINES):
@@ -114,11 +123,11 @@ def draw_gauges(gauges: Sequence[Gauge], width: int, height: int, tint: str, dim
 def _one_line(
     text: Text, group: str, members: Sequence[Gauge], all_gauges: Sequence[Gauge], width: int, tint: str
 ) -> None:
-    """A GPU's values beside each other, as wide as every GPU's, and its first gauge as bars in what is left."""
-    has_values = "  ".join(
+    """Draw a GPU's values in one line, aligned with other GPUs, and its first gauge as bars in the remaining width."""
+    values = "  ".join(
         gauge.now.rjust(max(len(other.now) for other in all_gauges if other.group and other.name == gauge.name))
         for gauge in members
     )
-    text.append(f"{' '.join(group.split()[:2]):<8}").append(f"{has_values} ", "bold")
-    left = width - 9 - len(has_values)
+    text.append(f"{' '.join(group.split()[:2]):<8}").append(f"{values} ", "bold")
+    left = width - 9 - len(values)
     text.append(members[0].bars(left, 1)[0] if members[0].has_values and left > 3 else "", tint).append("\n")

@@ -1,4 +1,4 @@
-"""Numbers by layer over steps: colours that diverge around 0, with a sign where the number is large."""
+"""Heat map of values by layer and step: diverging colours around 0, with a sign in cells of large values."""
 
 from __future__ import annotations
 
@@ -13,56 +13,59 @@ from textual.strip import Strip
 
 from nsad_cli.dashboard.axis_ticks import short_number
 from nsad_cli.dashboard.live.series import Floats, Series, decimate
-from nsad_cli.dashboard.themes import LINE, on, tints
+from nsad_cli.dashboard.themes import LINE, tints, with_contrast
 from nsad_cli.dashboard.widgets.step_plot import StepPlot, segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LEVELS = 8
-"""Steps of colour on each side of 0."""
+"""Number of colour levels on each side of 0."""
 SIGN_LEVEL = 2
-"""From this level on a cell has a sign too."""
+"""Level from which a cell also shows a sign."""
 BELOW, ABOVE = "#56B4E9", "#E69F00"
-"""Okabe and Ito's blue and orange: people of every colour vision tell them apart."""
+"""Okabe and Ito's blue and orange, distinguishable with every type of colour vision."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """A row: the layer's number and what it told."""
+    """A layer's number and its values over steps."""
 
     number: int
     series: Series
 
 
 class HeatMap(StepPlot):
-    """A row a layer, the first at the top; where there is no room, neighbours share one and the strongest is shown."""
+    """A heat map with one row per layer, the first at the top.
+
+    If there are more layers than rows, neighbouring layers share a row, which shows the value farthest from 0.
+    """
 
     layer_curves: Sequence[Layer] = ()
     selected_row: int | None = None
-    """The row under the last click."""
+    """The row that was clicked on last."""
 
     def show(self, layers: Sequence[Layer]) -> None:
-        """Draw these, in their order."""
+        """Show these layers, in this order."""
         self.layer_curves = layers
         self.changed()
 
     @property
     def rows(self) -> int:
-        """Without the axis and the legend."""
+        """Height in lines, without the axis and the legend."""
         return max(self.size.height - 2, 1)
 
     @property
     def layers_per_row(self) -> int:
-        """How many layers share a row."""
+        """Number of layers that share a row."""
         return max(1, -(-len(self.layer_curves) // self.rows))
 
     def row_layers(self, row: int) -> Sequence[Layer]:
-        """The layers in a row of the picture."""
+        """Return the layers in a row of the heat map."""
         return self.layer_curves[row * self.layers_per_row : (row + 1) * self.layers_per_row]
 
     def paint(self) -> list[Strip]:
-        """Every line: the layers, steps, colours."""
+        """Draw the rows, the axis, and the colour scale."""
         names = []
         for start in range(0, len(self.layer_curves), self.layers_per_row):
             own = self.layer_curves[start : start + self.layers_per_row]
@@ -88,7 +91,7 @@ class HeatMap(StepPlot):
         return [*lines, self.axis(), self._legend(largest, table)]
 
     def _values(self, rows: int) -> Floats:
-        """What each cell shows [rows, c]: the value farthest from 0 of its steps and layers."""
+        """Return the value of each cell [rows, c]: the one farthest from 0 among its steps and layers."""
         first, last = self.viewport.bounds
         cell_values = np.full((rows, self.columns), np.nan)
         for place, layer in enumerate(self.layer_curves):
@@ -97,7 +100,7 @@ class HeatMap(StepPlot):
             measured = np.flatnonzero(~np.isnan(value))
             if not len(measured):
                 continue
-            # A value holds until the next one is measured; after the last one nothing is known.
+            # A value is shown until the next measurement; the cells after the last one are empty.
             until = self.columns if columns.after is not None else measured[-1] + 1
             held = measured.searchsorted(np.arange(until), "right") - 1
             value[:until] = np.where(held >= 0, value[measured[held]], np.nan)
@@ -107,11 +110,11 @@ class HeatMap(StepPlot):
         return cell_values
 
     def _styles(self) -> list[Style]:
-        """Of the levels from the lowest up, and of what is not known."""
+        """Return the styles of the levels from the lowest up, followed by that of empty cells."""
         ground, text = self.background_colors[1], Color.parse(tints(self.app)["text"])
         mixed = ground.ansi is None and text.ansi is None
         middle = ground.blend(text, 0.1) if mixed else Color.parse("#303030")
-        ends = [Color.parse(on(colour, (middle.hex,), LINE)) for colour in (BELOW, ABOVE)]
+        ends = [Color.parse(with_contrast(colour, (middle.hex,), LINE)) for colour in (BELOW, ABOVE)]
         styles = []
         for level in range(-LEVELS, LEVELS + 1):
             colour = middle.blend(ends[level > 0], abs(level) / LEVELS)

@@ -1,4 +1,4 @@
-"""What a picture over steps says in words: each curve's glyph, name and value, at the cursor or the newest."""
+"""Legend of a plot: each curve's glyph, name, and value at the cursor or at the latest step."""
 
 from __future__ import annotations
 
@@ -11,23 +11,29 @@ from rich.text import Text
 from nsad_cli.dashboard.axis_ticks import full_number, short_count, short_number
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.heat_map import HeatMap
-from nsad_cli.dashboard.widgets.line_chart import Chart, Curve
+from nsad_cli.dashboard.widgets.line_chart import Curve, LineChart
 from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from nsad_cli.dashboard.widgets.step_plot import StepPlot
 
-FIXED = "\u00a0"
-"""A space at which no line is broken."""
+NBSP = "\u00a0"
+"""No-break space."""
 
 
 def legend(plot: StepPlot, smoothing: float, owner: str) -> Text:
-    """The cursor's step, the values, and how they are shown; whose a heat map is where there are several runs."""
+    """Return the legend: the cursor's step, the values, and the display settings.
+
+    Args:
+        plot: The plot.
+        smoothing: The decay factor of the smoothing; 0 if off.
+        owner: Text about the run of a heat map; empty if there is only one run.
+    """
     tint, text = tints(plot.app), Text(overflow="ellipsis")
     if plot.cursor is not None:
         text.append(f"step {full_number(plot.cursor)}  ", plot.ink(tint["accent"]) + Style(bold=True))
     state = []
-    if isinstance(plot, Chart):
+    if isinstance(plot, LineChart):
         text.append_text(chart_legend(plot))
         state += [f"smoothed {smoothing:g}"] if smoothing else []
         state += ["log axis"] if plot.logarithmic else []
@@ -41,19 +47,19 @@ def legend(plot: StepPlot, smoothing: float, owner: str) -> Text:
     return text.append(" · ".join(state), plot.ink(tint["dim"]))
 
 
-def chart_legend(chart: Chart) -> Text:
-    """A curve after the other, unbroken within."""
+def chart_legend(chart: LineChart) -> Text:
+    """Return the curves' legend entries, without line breaks within an entry."""
     text = Text()
     for curve in chart.curves:
-        text.append(f"{curve.glyph}{FIXED}", curve.colour)
-        text.append(escape_controls(curve.name).replace(" ", FIXED) + FIXED)
-        text.append(curve_value(curve, chart).replace(" ", FIXED), "bold")
+        text.append(f"{curve.glyph}{NBSP}", curve.colour)
+        text.append(escape_controls(curve.name).replace(" ", NBSP) + NBSP)
+        text.append(curve_value(curve, chart).replace(" ", NBSP), "bold")
         text.append("  ")
     return text
 
 
-def curve_value(curve: Curve, chart: Chart) -> str:
-    """The newest value; at the cursor the nearest one, with the range where its column holds more."""
+def curve_value(curve: Curve, chart: LineChart) -> str:
+    """Return the latest value, or the one nearest to the cursor with the range of the cursor's column."""
     series = curve.series
     if chart.cursor is None:
         return short_number(float(series.values[-1]))
@@ -70,8 +76,8 @@ def curve_value(curve: Curve, chart: Chart) -> str:
     return text if series.steps[place] == chart.cursor else f"{text} (step {full_number(series.steps[place])})"
 
 
-def excluded_values(chart: Chart) -> str:
-    """What the × below the curves stand for."""
+def excluded_values(chart: LineChart) -> str:
+    """Return the count of values that are drawn as × below the curves."""
     first, last = chart.viewport.bounds
     parts = [curve.series.between(first, last).values for curve in chart.curves]
     excluded = sum(int(np.count_nonzero(~(part > 0) if chart.logarithmic else np.isnan(part))) for part in parts)
@@ -80,7 +86,10 @@ def excluded_values(chart: Chart) -> str:
 
 
 def heat_legend(heat: HeatMap) -> Text:
-    """The layers under the last click, or the three farthest from 0: at the cursor, or at the newest step in sight."""
+    """Return the values of the clicked layers, or of the three layers farthest from 0.
+
+    The values are taken at the cursor, or at the last visible step.
+    """
     at = heat.viewport.bounds[1] if heat.cursor is None else heat.cursor
     found = []
     for layer in heat.layer_curves if heat.selected_row is None else heat.row_layers(heat.selected_row):

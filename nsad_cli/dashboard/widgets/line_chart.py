@@ -1,4 +1,4 @@
-"""Curves over steps, drawn in dots; each with a glyph beside its colour."""
+"""Line chart of curves over steps, drawn in braille dots; each curve has a glyph in addition to its colour."""
 
 from __future__ import annotations
 
@@ -23,49 +23,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GLYPHS_PER_CURVE = 4
-"""How often a line shows its glyph, so that it is known without its colour."""
+"""How often a line shows its glyph, so that it can be identified without colour."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A line: its name, points, glyph and colour."""
+    """A curve: its name, points, glyph and colour."""
 
     name: str
     series: Series
     glyph: str
     colour: str
     marked: bool = False
-    """Whether each point is measured on its own and shows its glyph (the held-out loss)."""
+    """Whether each point shows the glyph, for metrics that are measured rarely (the held-out loss)."""
     background: Series | None = None
-    """The curve itself, dim, where the line is its average."""
+    """The raw values, drawn dim behind a smoothed line."""
 
 
-class Chart(StepPlot):
-    """Several curves on one scale, which fits what is in sight."""
+class LineChart(StepPlot):
+    """Several curves on one scale, which is fitted to the visible values."""
 
     logarithmic = False
     curves: Sequence[Curve] = ()
 
     def show(self, curves: Sequence[Curve]) -> None:
-        """Draw these."""
+        """Show these curves."""
         self.curves = curves
         self.changed()
 
     def paint(self) -> list[Strip]:
-        """Every line."""
+        """Draw the curves and the axis."""
         decimated = self._decimated()
         scale = self._scale([found for parts in decimated for found in parts])
         max_ticks = max(self.rows // 4, 2)
         values = log_ticks(*scale, max_ticks) if self.logarithmic else ticks(*scale, max_ticks)
         names = labels(values, logarithmic=self.logarithmic)
         width = max(4, *(len(name) for name in names)) + 1
-        if width != self.label_width:  # the labels leave more room, or less
+        if width != self.label_width:  # the labels change the width left for the curves
             self.label_width = width
             decimated = self._decimated()
         return self._lines(decimated, scale, dict(zip(values, names, strict=True)))
 
     def _decimated(self) -> list[list[CurveColumns]]:
-        """Each curve's columns: what lies behind first, the line last."""
+        """Return each curve's columns: its background, if any, then its line."""
         first, last = self.viewport.bounds
         return [
             [
@@ -77,7 +77,7 @@ class Chart(StepPlot):
         ]
 
     def _scale(self, found: Sequence[CurveColumns]) -> tuple[float, float]:
-        """The lowest and highest value in sight, a little apart."""
+        """Return the range of the visible values, with a margin."""
         lows = np.concatenate([columns.low for columns in found]) if found else np.empty(0)
         highs = np.concatenate([columns.high for columns in found]) if found else np.empty(0)
         if not np.isfinite(lows).any():
@@ -94,7 +94,7 @@ class Chart(StepPlot):
         share = (top - (np.log10(value) if self.logarithmic else value)) / (top - bottom)
         return int(np.clip(np.rint(share * (self.rows * 4 - 1)), 0, self.rows * 4 - 1)) // 4
 
-    # --- the picture ----------------------------------------------------------------------------------------------
+    # --- drawing --------------------------------------------------------------------------------------------------
 
     def _lines(
         self, decimated: list[list[CurveColumns]], scale: tuple[float, float], names: dict[float, str]
@@ -135,7 +135,7 @@ class Chart(StepPlot):
         *,
         over: int = 0,
     ) -> None:
-        """Add a line's dots to those that are there; what has a style below `over` lies behind and gives way."""
+        """Merge a line's dots with those already drawn, except that cells with a style below `over` are replaced."""
         dots = braille_cells(*column_spans(columns, scale, self.rows * 4, log=self.logarithmic), self.rows)
         drawn = dots > 0
         shared = drawn & (codes > BLANK) & (styles >= over)
@@ -150,7 +150,7 @@ class Chart(StepPlot):
         styles: NDArray[np.intp],
         table: list[Style],
     ) -> None:
-        """A × at the lower edge where a value is not finite (on a logarithmic axis: not above 0)."""
+        """Draw × at the lower edge for values that are not finite (on a logarithmic axis: not above 0)."""
         places = [int(place) // 2 for parts in decimated for place in np.flatnonzero(parts[-1].nonfinite)]
         codes[-1, places], styles[-1, places] = ord("×"), len(table)
         table.append(self.ink(tints(self.app)["warning"]))
@@ -158,7 +158,7 @@ class Chart(StepPlot):
     def _glyph_positions(
         self, order: int, columns: CurveColumns, scale: tuple[float, float], style: int
     ) -> list[tuple[int, int, str, int]]:
-        """Where the glyph stands: at each measured point, at the line's end, and here and there on it."""
+        """Return the positions of a curve's glyph: at each point if marked, else at the end and at intervals."""
         curve, drawn = self.curves[order], np.flatnonzero(~np.isnan(columns.last))
         if not len(drawn):
             return []
@@ -171,7 +171,7 @@ class Chart(StepPlot):
         return [(self._row(float(columns.last[place]), scale), int(place) // 2, curve.glyph, style) for place in places]
 
     def _draw_cursor(self, codes: NDArray[np.uint32], styles: NDArray[np.intp], table: list[Style]) -> None:
-        """A line through the column of the cursor's step; what it crosses stays."""
+        """Draw a vertical line at the cursor's step; cells that are not empty are reversed instead."""
         if self.cursor is None or not 0 <= (column := self.scale.column(self.cursor)) < self.columns:
             return
         colours = tints(self.app)

@@ -1,4 +1,4 @@
-"""A list of any length with columns: it draws the rows on the screen alone, so that 100,000 open at once."""
+"""A virtual list with columns: only visible rows are created, so that 100,000 rows open at once."""
 
 from __future__ import annotations
 
@@ -25,11 +25,17 @@ Cell = str | Text
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its title, its width in cells (0: what is left), whether it is a number, and when it is left out.
+    """A column of a list.
 
-    Where the columns do not fit, with `least` cells for those that take what is left, those with the highest `drop` go
-    first. Those with 0 stay: where they do not fit either, the widest of those with a width gives way, down to a cell,
-    and those that take what is left come last.
+    If the columns do not fit, those with the highest `drop` are hidden first. If the others still do not fit, the
+    widest column of fixed width is narrowed repeatedly, down to one cell each; then the flexible ones.
+
+    Attributes:
+        title: The heading.
+        width: The width in cells; 0: flexible, an equal share of the remaining width.
+        number: Whether the cells are right-aligned.
+        drop: Priority for hiding the column; 0: never hidden.
+        least: Minimum width of a flexible column before other columns are hidden.
     """
 
     title: str
@@ -40,7 +46,7 @@ class Column:
 
 
 class RowList(ScrollView, can_focus=True):
-    """Rows that are asked for when they come into sight; a cursor, and messages where it moves and is chosen."""
+    """A list whose rows are created when they become visible, with a cursor; posts Moved and Chosen."""
 
     DEFAULT_CSS = """
     RowList { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
@@ -61,7 +67,7 @@ class RowList(ScrollView, can_focus=True):
     cursor: reactive[int] = reactive(0)
 
     class Moved(Message):
-        """The cursor stands on another row (or on another row's content)."""
+        """The cursor has moved to another row."""
 
         def __init__(self, rows: RowList, index: int) -> None:
             super().__init__()
@@ -69,11 +75,11 @@ class RowList(ScrollView, can_focus=True):
 
         @property
         def control(self) -> RowList:
-            """The list."""
+            """The list that posted the message."""
             return self.rows
 
     class Chosen(Moved):
-        """Enter, or a click on the row under the cursor."""
+        """A row was chosen with Enter, or by a click on the row under the cursor."""
 
     def __init__(self, columns: Sequence[Column], *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -83,31 +89,31 @@ class RowList(ScrollView, can_focus=True):
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return self._count
 
     def show(self, count: int, row: Callable[[int], Sequence[Cell]], *, cursor: int | None = None) -> None:
-        """Show these rows: `row(i)` gives the cells of one, when it comes into sight."""
+        """Show `count` rows; `row(i)` returns the cells of row i and is called when the row becomes visible."""
         self._count, self._cells_of = count, row
         self.virtual_size = Size(0, count + 1)
         self.cursor = max(0, min(self.cursor if cursor is None else cursor, count - 1))
         self.refresh()
 
     def validate_cursor(self, cursor: int) -> int:
-        """Keep it on a row."""
+        """Clamp the cursor to the rows."""
         return max(0, min(cursor, self._count - 1))
 
     def watch_cursor(self, old: int, new: int) -> None:
-        """Keep the row in sight and tell."""
+        """Scroll to the row and post Moved."""
         self.on_resize()
         self.refresh()
         if old != new:
             self.post_message(self.Moved(self, new))
 
     def on_resize(self) -> None:
-        """Keep the cursor's row in sight."""
+        """Scroll to the cursor's row."""
         if self._count and self.size.height:
-            # The head covers the first line, so the row's own line is one further down.
+            # The header covers the first line, so the row is one line further down.
             self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
 
     def action_move(self, by: int) -> None:
@@ -115,11 +121,11 @@ class RowList(ScrollView, can_focus=True):
         self.cursor += by
 
     def action_page(self, by: int) -> None:
-        """Move by what is in sight."""
+        """Move the cursor by pages."""
         self.cursor += by * max(self.size.height - 2, 1)
 
     def action_go(self, to: int) -> None:
-        """Go to a row; -1 is the last one."""
+        """Move the cursor to a row; -1 is the last one."""
         self.cursor = to if to >= 0 else self._count - 1
 
     def action_choose(self) -> None:
@@ -128,7 +134,7 @@ class RowList(ScrollView, can_focus=True):
             self.post_message(self.Chosen(self, self.cursor))
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor there; on the cursor's row, choose it."""
+        """Move the cursor to the row clicked on; choose it if the cursor was there already."""
         index = event.y - 1 + self.scroll_offset.y
         if event.y < 1 or not 0 <= index < self._count:
             return
@@ -136,13 +142,13 @@ class RowList(ScrollView, can_focus=True):
             self.action_choose()
         self.cursor = index
 
-    def widths(self, room: int) -> list[int]:
-        """Each column's width in that room; 0 where it is left out."""
+    def widths(self, total: int) -> list[int]:
+        """Return each column's width for a total width of `total`; 0 for hidden columns."""
         widths = [column.width or column.least for column in self.columns]
 
         def overflow() -> int:
-            """Cells for which there is no room."""
-            return sum(widths) + sum(width > 0 for width in widths) - 1 - room
+            """Return the number of cells that do not fit."""
+            return sum(widths) + sum(width > 0 for width in widths) - 1 - total
 
         for index, column in sorted(enumerate(self.columns), key=lambda item: -item[1].drop):
             if column.drop and overflow() > 0:
@@ -159,7 +165,7 @@ class RowList(ScrollView, can_focus=True):
         return widths
 
     def render_line(self, y: int) -> Strip:
-        """The head, or a row."""
+        """Render the header or a row."""
         width = self.scrollable_content_region.width
         if y == 0:
             style = self.get_component_rich_style("row-list--head")
@@ -174,12 +180,14 @@ class RowList(ScrollView, can_focus=True):
         line, widths = Text(no_wrap=True, end=""), self.widths(width)
         rest = [room for room in widths[len(cells) - 1 :] if room]
         for index, (cell, column, room) in enumerate(zip(cells, self.columns, widths, strict=False)):
-            if index == len(cells) - 1:  # the last cell of a short row takes the columns that it lacks
+            if index == len(cells) - 1:  # the last cell of a short row spans the remaining columns
                 room = sum(rest) + max(len(rest) - 1, 0)
             if not room:
                 continue
             text = cell.copy() if isinstance(cell, Text) else Text(cell)
-            text.truncate(room, overflow="ellipsis" if room > 2 else "crop")  # a glyph says more than an ellipsis
+            text.truncate(
+                room, overflow="ellipsis" if room > 2 else "crop"
+            )  # in one or two cells, a glyph is more useful than an ellipsis
             spare = " " * (room - text.cell_len)
             line.append(" " if line else "")
             line = line + Text(spare) + text if column.number else line + text + Text(spare)

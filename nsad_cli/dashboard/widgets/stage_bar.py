@@ -1,4 +1,4 @@
-"""The stages of a run in a line, the one looked at marked; a click chooses another."""
+"""A bar of a run's stages with the selected one highlighted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class StageBar(Static):
-    """As many as fit, around the one looked at; ‹ and › where there are more."""
+    """A bar of the stages that fit around the selected one, with ‹ and › if there are more; a click selects a stage."""
 
     DEFAULT_CSS = "StageBar { height: 1; }"
 
     class Chosen(Message):
-        """A click on a stage."""
+        """A stage was clicked on."""
 
         def __init__(self, stage: str) -> None:
             super().__init__()
@@ -33,7 +33,7 @@ class StageBar(Static):
         self._columns: list[tuple[int, int, str]] = []
 
     def show(self, stages: Sequence[str], current: str, live: str | None) -> None:
-        """Draw it anew; `live` is a stage that tells something at the moment."""
+        """Draw the bar; `live` is the stage that is running, if any."""
         labels = [f" {'▸' if stage == live else ''}{escape_controls(stage)} " for stage in stages]
         width, current_index = max(self.size.width - 4, 10), list(stages).index(current)
         first = last = current_index
@@ -55,7 +55,7 @@ class StageBar(Static):
         self.update(text)
 
     def on_click(self, event: events.Click) -> None:
-        """Choose the stage under the pointer."""
+        """Select the stage under the mouse."""
         for start, end, stage in self._columns:
             if start <= event.x < end:
                 self.post_message(self.Chosen(stage))

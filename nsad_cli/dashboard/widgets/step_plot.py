@@ -1,4 +1,4 @@
-"""A picture over steps: its axis below, its labels at the left, a cursor, and the mouse."""
+"""Base of plots over steps: the axis, the label column, the cursor, and mouse handling."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class StepScale:
     columns: int
 
     def column(self, step: float) -> int:
-        """The column of a step; below 0 or at least `columns` if the step is not visible."""
+        """Return the column of a step; below 0 or at least `columns` if the step is not visible."""
         first, last = self.bounds
         place = int(np.floor((step - first) / (last - first) * self.columns))
         return self.columns - 1 if step == last else place
 
     def step(self, column: float) -> float:
-        """The step in the middle of a column."""
+        """Return the step in the middle of a column."""
         first, last = self.bounds
         return first + (column + 0.5) / self.columns * (last - first)
 
     def labels(self) -> str:
-        """Round steps, each written around its column; whole numbers only."""
+        """Return the axis line: round integer steps, each centred on its column."""
         first, last = self.bounds
         line = [" "] * self.columns
         end = 0
@@ -58,30 +58,30 @@ class StepScale:
 
 
 class StepPlot(Widget):
-    """What line charts and heat maps have in common; subclasses give `paint`.
+    """Base class of line charts and heat maps; subclasses implement `paint`.
 
-    The picture is made when something has changed, as a whole; the lines that are drawn come from it.
+    The whole plot is painted once after each change and cached; `render_line` returns lines from the cache.
     """
 
     DEFAULT_CSS = "StepPlot { height: 1fr; }"
-    ALLOW_SELECT = False  # a drag moves the picture
+    ALLOW_SELECT = False  # dragging pans the plot
 
     class Zoomed(Message):
-        """The wheel was turned over a step."""
+        """The mouse wheel was turned over a step."""
 
         def __init__(self, factor: float, step: float) -> None:
             super().__init__()
             self.factor, self.step = factor, step
 
     class Panned(Message):
-        """The picture was dragged by a share of its width."""
+        """The plot was dragged by a share of its width."""
 
         def __init__(self, share: float) -> None:
             super().__init__()
             self.share = share
 
     class Pointed(Message):
-        """A click on a step, in a row of the picture."""
+        """A step was clicked on, in a row of the plot."""
 
         def __init__(self, step: float, row: int) -> None:
             super().__init__()
@@ -91,68 +91,68 @@ class StepPlot(Widget):
         super().__init__(id=id)
         self.viewport = viewport
         self.cursor: float | None = None
-        """The step under the cursor."""
+        """The cursor's step; None hides the cursor."""
         self.label_width = 0
-        """Columns that labels take at the left."""
+        """Width of the labels at the left."""
         self._picture: list[Strip] | None = None
         self._dragged: tuple[int, bool] | None = None
 
     @property
     def columns(self) -> int:
-        """The picture's width in characters, without labels."""
+        """Width of the plot in characters, without labels."""
         return max(self.size.width - self.label_width, 1)
 
     @property
     def rows(self) -> int:
-        """The picture's height in characters, without the axis."""
+        """Height of the plot in characters, without the axis."""
         return max(self.size.height - 1, 1)
 
     def changed(self) -> None:
-        """Paint anew at the next frame."""
+        """Repaint at the next frame."""
         self._picture = None
         self.refresh()
 
     def paint(self) -> list[Strip]:
-        """Every line, the axis last."""
+        """Return all lines, the axis last."""
         raise NotImplementedError
 
     def render_line(self, y: int) -> Strip:
-        """A line of the picture."""
+        """Render a line of the plot."""
         if self._picture is None:
             self._picture = self.paint() if self.size.width > 12 else []
         return self._picture[y] if y < len(self._picture) else Strip.blank(self.size.width, self.rich_style)
 
     def notify_style_update(self) -> None:
-        """Another theme has other colours."""
+        """Repaint, because the theme's colours may have changed."""
         super().notify_style_update()
         self._picture = None
 
     def on_resize(self) -> None:
-        """Another size is another picture."""
+        """Repaint for the new size."""
         self.changed()
 
     # --- steps, columns and colours -----------------------------------------------------------------------------------
 
     @property
     def scale(self) -> StepScale:
-        """The mapping of steps to columns at the present size."""
+        """The mapping of steps to columns at the current size."""
         return StepScale(self.viewport.bounds, self.columns)
 
     def axis(self) -> Strip:
-        """The line of steps below the picture."""
+        """Return the axis line below the plot."""
         title = "step" if self.label_width > 4 else ""
         text = f"{title:{self.label_width}}{self.scale.labels()}"
         return Strip([Segment(text, self.ink(tints(self.app)["dim"]))], self.size.width)
 
     @property
     def base(self) -> Style:
-        """The background."""
+        """The background style."""
         return Style(bgcolor=self.background_colors[1].rich_color)
 
     def ink(self, colour: str, faded: float = 0.0) -> Style:
-        """A colour on the background, with this share of the background in it."""
+        """Return the style of a colour on the background, blended with the background by the share `faded`."""
         ink, ground = Color.parse(colour), self.background_colors[1]
-        if ground.ansi is not None or ink.ansi is not None:  # the terminal's own colours cannot be mixed
+        if ground.ansi is not None or ink.ansi is not None:  # the terminal's own colours cannot be blended
             return self.base + Style(color=ink.rich_color, dim=faded > 0)
         return self.base + Style(color=ink.blend(ground, faded).rich_color)
 
@@ -171,18 +171,18 @@ class StepPlot(Widget):
         self._on_wheel(event, 1.25)
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """A click or a drag begins."""
+        """Begin a click or a drag."""
         self._dragged = (event.x, False)
         self.capture_mouse()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Drag."""
+        """Pan by the distance dragged."""
         if self._dragged is not None and event.x != self._dragged[0]:
             self.post_message(self.Panned((self._dragged[0] - event.x) / self.columns))
             self._dragged = (event.x, True)
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        """A click ends, or a drag."""
+        """End a click or a drag."""
         self.release_mouse()
         if self._dragged is not None and not self._dragged[1] and 0 <= event.x - self.label_width < self.columns:
             self.post_message(self.Pointed(self.scale.step(event.x - self.label_width), event.y))
@@ -190,11 +190,11 @@ class StepPlot(Widget):
 
 
 def segments(codes: NDArray[np.uint32], styles: NDArray[np.intp], table: Sequence[Style]) -> list[Segment]:
-    """One line of a picture as segments of equal style.
+    """Split one line of a plot into segments of equal style.
 
     Args:
-        codes: The characters' code points [columns].
-        styles: Each character's place in `table` [columns].
+        codes: Code points of the characters [columns].
+        styles: Index of each character's style in `table` [columns].
         table: The styles.
     """
     text = codes.astype("<u4").tobytes().decode("utf-32-le")

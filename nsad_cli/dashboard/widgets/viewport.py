@@ -1,13 +1,13 @@
-"""Which steps are in sight: all, or a part that is zoomed into, moved, and kept at the newest."""
+"""The visible step range of a chart: zoom, pan, follow the latest step."""
 
 from __future__ import annotations
 
 MIN_STEPS = 4.0
-"""Steps that are in sight at least."""
+"""Minimum number of visible steps."""
 
 
 class Viewport:
-    """A range of steps within all that there are; where it reaches the newest step it goes along with it."""
+    """The visible range of steps; a range that includes the latest step follows it."""
 
     def __init__(self) -> None:
         self.extent = (0.0, 1.0)
@@ -15,21 +15,21 @@ class Viewport:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The first and last step in sight."""
+        """The first and the last visible step."""
         return self._zoomed or self.extent
 
     @property
     def shows_all(self) -> bool:
-        """Whether all steps are in sight."""
+        """Whether all steps are visible."""
         return self._zoomed is None
 
     @property
     def shows_latest(self) -> bool:
-        """Whether the newest step is in sight."""
+        """Whether the latest step is visible."""
         return self._zoomed is None or self._zoomed[1] >= self.extent[1]
 
     def set_extent(self, first: float, last: float) -> None:
-        """Take what there is now: from the first step to the last."""
+        """Set the range of all steps, from the first to the last."""
         if last <= first:
             first, last = first - 0.5, last + 0.5
         follows, self.extent = self.shows_latest, (first, last)
@@ -38,7 +38,10 @@ class Viewport:
             self._set(last - width if follows else self._zoomed[0], width)
 
     def zoom(self, factor: float, around: float | None = None) -> None:
-        """Show factor times as many steps, with the step `around` where it stands; else the end, or the middle."""
+        """Show `factor` times as many steps, keeping the step `around` in place.
+
+        If `around` is None or not visible, the latest step stays in place if it is visible, else the middle.
+        """
         first, last = self.bounds
         if around is None or not first <= around <= last:
             around = last if self.shows_latest else (first + last) / 2
@@ -46,7 +49,7 @@ class Viewport:
         self._set(around - (around - first) * width / (last - first), width)
 
     def pan(self, share: float) -> None:
-        """Move by a share of what is in sight; to the right where it is positive."""
+        """Move the range by a share of its width; to the right if positive."""
         first, last = self.bounds
         self._set(first + share * (last - first), last - first)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard.live.event_log import NOTE_SECONDS, EventLog
+from nsad_cli.dashboard.live.event_log import NOTE_SECONDS, EventLogReader
 from nsad_cli.runs.run import Run
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ def line(stage: str = "nat", step: float = 1, total: float = 9, **metrics: Any) 
     return json.dumps({"time": 1e9 + step, "stage": stage, "step": step, "total": total, "metrics": metrics}) + "\n"
 
 
-def read(path: Path) -> EventLog:
-    log = EventLog(path)
+def read(path: Path) -> EventLogReader:
+    log = EventLogReader(path)
     log.poll(10)
     return log
 
 
-def curve(log: EventLog, stage: str, metric: str) -> list[tuple[float, float]]:
+def curve(log: EventLogReader, stage: str, metric: str) -> list[tuple[float, float]]:
     series = log.series(stage, metric)
     assert len(series.times) == len(series)
     return list(zip(series.steps.tolist(), series.values.tolist(), strict=True))
@@ -46,7 +46,7 @@ def test_what_a_run_emits_is_read_back(tmp_path: Path) -> None:
     run.events.emit("nat", 2, 2, held_out_loss=2.0, calibrated=True)
     log = read(tmp_path / "events.jsonl")
     assert log.stages == ["nat"]
-    assert log.latest == "nat"
+    assert log.latest_stage == "nat"
     assert log.notes == []
     assert log.metrics("nat") == [
         "loss", "alpha.layers.0.q", "alpha.layers.0.v", "gpus.0.percent", "gpus.1.percent", "held_out_loss"
@@ -77,7 +77,7 @@ def test_what_words_tell_apart_are_stages_of_their_own(tmp_path: Path) -> None:
     assert all(len(log.series(stage, "tokens")) == 3 for stage in log.stages)
     assert log.last is not None
     assert log.last.stage == "eval"
-    assert log.latest == "eval nce gsm8k:test"
+    assert log.latest_stage == "eval nce gsm8k:test"
 
 
 def test_a_stage_that_was_resumed_goes_on_and_the_steps_done_twice_are_replaced(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_steps_rise_and_the_last_word_on_each_counts(
 ) -> None:
     path = tmp_path / "log"
     path.write_text("")
-    log = EventLog(path)
+    log = EventLogReader(path)
     told: dict[tuple[str, str], dict[int, int]] = {}
     for place, (stage, step, name, value) in enumerate(events):
         with path.open("a") as file:
@@ -167,14 +167,18 @@ def test_a_log_that_is_cut_is_read_anew_and_told(tmp_path: Path) -> None:
     path.write_text(line("nce", 1, loss=2.0))
     assert log.poll()
     assert log.stages == ["nce"]
-    assert log.notes == ["events.jsonl was cut or replaced, and read anew"]
+    assert log.notes == ["events.jsonl was truncated or replaced, and read again"]
     path.unlink()
     assert not log.poll()
     assert log.stages == ["nce"]
-    assert log.notes[0] == "events.jsonl is gone; what it had is shown"
+    assert log.notes[0] == "events.jsonl was deleted; the data read before is shown"
 
 
-ANEW, GONE, GONE_SHOWN = "was cut or replaced, and read anew", "is gone", "is gone; what it had is shown"
+ANEW, GONE, GONE_SHOWN = (
+    "was truncated or replaced, and read again",
+    "was deleted",
+    "was deleted; the data read before is shown",
+)
 
 
 def replaced(path: Path, *texts: str) -> None:
@@ -221,7 +225,7 @@ def test_each_thing_that_becomes_of_a_log_is_told_in_the_right_words(tmp_path: P
     had = "".join(line(step=i, loss=i / 7) for i in range(20))
     path.write_text(had)
     now = 100.0
-    log = EventLog(path, clock=lambda: now)
+    log = EventLogReader(path, clock=lambda: now)
     log.poll()
     before = curve(log, "nat", "loss")
     for does, told in SEQUENCES[name]:
@@ -240,7 +244,7 @@ def test_that_a_log_was_read_anew_is_told_for_a_while(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text(line(step=1, loss=1.0) * 2)
     now = 0.0
-    log = EventLog(path, clock=lambda: now)
+    log = EventLogReader(path, clock=lambda: now)
     log.poll()
     assert log.notes == []
     for _ in range(2):  # each time anew
@@ -269,7 +273,7 @@ def test_whatever_becomes_of_a_log_the_curve_is_that_of_the_file(
 ) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text("")
-    log, number = EventLog(path), 0
+    log, number = EventLogReader(path), 0
     for deed, size, looks in deeds:
         text = path.read_text() if path.exists() else ""
         new = "".join(line(step=number + i, loss=number + i / 8) for i in range(1, size + 1))
@@ -289,15 +293,15 @@ def test_whatever_becomes_of_a_log_the_curve_is_that_of_the_file(
             log.poll(10)
             if path.exists():
                 assert curve(log, "nat", "loss") == curve(read(path), "nat", "loss")
-                assert not any("gone" in note or "not there" in note for note in log.notes)
+                assert not any("deleted" in note or "not exist" in note for note in log.notes)
             else:
-                assert "gone" in log.notes[0] or "not there yet" in log.notes[0]
+                assert "deleted" in log.notes[0] or "does not exist yet" in log.notes[0]
 
 
 def test_a_long_log_is_read_in_parts(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("".join(line(step=i, loss=float(i)) for i in range(20_000)))
-    log, polls = EventLog(path), 0
+    log, polls = EventLogReader(path), 0
     sizes = []
     while True:
         assert log.poll(0.0)
@@ -317,11 +321,11 @@ def test_reading_a_log_needs_no_numpy() -> None:
 
     script = (
         "import sys, tempfile, pathlib\n"
-        "from nsad_cli.dashboard.live.event_log import EventLog\n"
+        "from nsad_cli.dashboard.live.event_log import EventLogReader\n"
         "from nsad_cli.runs.run import Run\n"
         "run = Run(pathlib.Path(tempfile.mkdtemp()))\n"
         "run.events.emit('nat', 2, 2, loss=1.0); run.events.emit('nat', 1, 2, loss=1.0)\n"
-        "log = EventLog(run.path / 'events.jsonl'); log.poll()\n"
+        "log = EventLogReader(run.path / 'events.jsonl'); log.poll()\n"
         "assert log.last.step == 1\n"
         "print('numpy' in sys.modules)"
     )

@@ -87,7 +87,7 @@ def test_a_file_that_begins_anew_is_read_from_its_beginning(tmp_path: Path, how:
     else:
         path.unlink()
         assert tail.read() == []
-        assert tail.note == "is gone; what it had is shown"
+        assert tail.note == "was deleted; the data read before is shown"
         path.write_bytes(b"new\n")
     lines = tail.read()
     assert lines == path.read_bytes().split(b"\n")[:-1]
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read_is_told_and_tried_again(tmp_path: Path) -> N
     path = tmp_path / "log"
     tail = FileTail(path)
     assert tail.read() == []
-    assert tail.note == "is not there yet"
+    assert tail.note == "does not exist yet"
     path.mkdir()
     assert tail.read() == []
     assert "cannot be read: Is a directory" in tail.note
@@ -120,7 +120,7 @@ def test_an_empty_file_that_goes_is_gone_and_its_return_begins_nothing_anew(tmp_
         path.unlink() if content is None else path.write_bytes(content)
         lines = tail.read()
         told.append((lines, tail.note, tail.restarts))
-    gone = "is gone"  # there is nothing of it to show
+    gone = "was deleted"  # there is no data to show
     assert told == [([], "", 0), ([], gone, 0), ([b"one"], "", 0), ([], "", 1), ([], gone, 1)]
 
 

@@ -50,8 +50,8 @@ def run_row(home: Path, now: float = NOW, *, busy: bool = False) -> RunRow:
         return rows_of(home, now)[folder.name]
 
 
-def figure(row: RunRow) -> str:
-    return f"{row.figure.text} {row.figure.kind} {row.figure.of}" if row.figure else ""
+def headline(row: RunRow) -> str:
+    return f"{row.headline.text} {row.headline.kind} {row.headline.of}" if row.headline else ""
 
 
 # --- states -----------------------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def test_progress_and_time_left_follow_the_pace_of_the_last_steps(home: Path) ->
     assert (row.step, row.total) == (12, 33)
     # 11 steps in 111 s (the measurement after the last one included); 3 s have passed since.
     assert row.seconds_left == pytest.approx(21 * 111 / 11 - 3)
-    assert row.silent == pytest.approx(3)
+    assert row.idle_seconds == pytest.approx(3)
 
 
 def test_a_resumed_stage_takes_no_pace_from_before_the_interruption(tmp_path: Path) -> None:
@@ -160,32 +160,32 @@ def test_a_stage_may_load_for_ten_minutes_before_its_first_event(tmp_path: Path)
     assert run_row(home, NOW + 200, busy=True).state == "stalled"
 
 
-# --- figures ----------------------------------------------------------------------------------------------------------
+# --- headlines --------------------------------------------------------------------------------------------------------
 
 
-def test_the_figure_is_the_students_accuracy_by_the_rule_that_answers(tmp_path: Path) -> None:
+def test_the_headline_is_the_students_accuracy_by_the_rule_that_answers(tmp_path: Path) -> None:
     make_run(tmp_path / "r", "a", {**trained(), "eval": evaluated(100, 50)})
-    assert figure(run_row(tmp_path / "r")) == "52.0% accuracy nce, asc, arithmetic:test"
+    assert headline(run_row(tmp_path / "r")) == "52.0% accuracy nce, asc, arithmetic:test"
 
 
 def test_without_accuracy_it_is_the_stages_held_out_loss_else_its_loss(home: Path) -> None:
     rows = rows_of(home)
-    assert figure(rows["training"]) == "0.310 held-out loss nat"
-    assert figure(rows["quiet"]) == "0.200 loss nat"
-    assert figure(rows["diverged"]) == "0.065 held-out loss nat", "nce told nothing: the latest stage that did"
-    assert figure(rows["new"]) == ""
+    assert headline(rows["training"]) == "0.310 held-out loss nat"
+    assert headline(rows["quiet"]) == "0.200 loss nat"
+    assert headline(rows["diverged"]) == "0.065 held-out loss nat", "nce logged nothing, so the latest stage that did"
+    assert headline(rows["new"]) == ""
 
 
 def test_a_loss_that_is_not_finite_is_shown_as_such(tmp_path: Path) -> None:
     make_run(tmp_path / "r", "a", {"nat": stage("failed", 90, 0)}, [event(5, "nat", 3, 9, loss=None)])
-    assert figure(run_row(tmp_path / "r")) == "NaN loss nat"
+    assert headline(run_row(tmp_path / "r")) == "NaN loss nat"
 
 
 def test_the_bases_accuracy_counts_last(tmp_path: Path) -> None:
     make_run(tmp_path / "r", "a", {**collected(), "eval-before": evaluated(100, 50, "base")})
-    assert figure(run_row(tmp_path / "r")) == "52.0% accuracy base, asc, arithmetic:test"
+    assert headline(run_row(tmp_path / "r")) == "52.0% accuracy base, asc, arithmetic:test"
     make_run(tmp_path / "r", "b", {**trained(), "eval-before": evaluated(3950, 50, "base")})
-    assert figure(rows_of(tmp_path / "r")["b"]) == "0.070 held-out loss nce"
+    assert headline(rows_of(tmp_path / "r")["b"]) == "0.070 held-out loss nce"
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
@@ -239,12 +239,12 @@ def test_a_folder_that_vanishes_stays_as_gone_and_may_come_back(tmp_path: Path) 
     assert [row.state for row in runs.refresh(NOW)] == ["finished"]
     kept = folder.rename(tmp_path / "kept")
     (row,) = runs.refresh(NOW)
-    assert (row.state, row.why) == ("gone", "its folder is gone")
+    assert (row.state, row.why) == ("gone", "its folder was deleted")
     kept.rename(folder)
     (row,) = runs.refresh(NOW)
     assert (row.state, row.why) == ("finished", "")
     (folder / "manifest.json").unlink()
-    assert [row.why for row in runs.refresh(NOW)] == ["its manifest.json is gone"]
+    assert [row.why for row in runs.refresh(NOW)] == ["its manifest.json was deleted"]
     shutil.rmtree(home)
     assert [row.state for row in runs.refresh(NOW)] == ["gone"]
 
@@ -298,15 +298,15 @@ def test_no_jump_of_the_clock_makes_a_time_negative(jump: float, since: float) -
     last = run_files.StageRecord("nat", "running", NOW + since, 1.0, {}, "")
     known = RunFiles(Run(Path("a")), stages=[last], created=NOW, events=heard, read_stamps=((1, 1), (1, 1)))
     row = row_made_of(known, NOW + jump, 0.0, True, False)
-    assert row.silent is not None
-    assert row.silent >= 0
+    assert row.idle_seconds is not None
+    assert row.idle_seconds >= 0
     assert row.seconds_left is None or row.seconds_left >= 0
     assert row.state in ("running", "stalled")
 
 
 def test_a_clock_set_back_keeps_progress(home: Path) -> None:
     row = rows_of(home, NOW - 3600)["training"]
-    assert (row.state, row.step, row.silent) == ("running", 12, 0.0)
+    assert (row.state, row.step, row.idle_seconds) == ("running", 12, 0.0)
     assert row.seconds_left is not None
     assert row.seconds_left > 0
 
@@ -322,17 +322,17 @@ def test_a_run_whose_clock_is_a_day_ahead_stalls_by_what_is_seen_from_here(tmp_p
         return row
 
     row = look()
-    assert (row.state, row.step, row.silent, row.latest) == ("running", 5, 0.0, NOW + day)
+    assert (row.state, row.step, row.idle_seconds, row.latest_time) == ("running", 5, 0.0, NOW + day)
     assert row.seconds_left == pytest.approx(28 * 10), "the pace is of its own clock"
     monotonic_clock[0] += 110
-    assert (look().state, look().silent) == ("running", 110.0)
+    assert (look().state, look().idle_seconds) == ("running", 110.0)
     assert look().seconds_left == pytest.approx(28 * 10 - 110)
     monotonic_clock[0] += 20
-    assert (look().state, look().silent) == ("stalled", 130.0)
+    assert (look().state, look().idle_seconds) == ("stalled", 130.0)
     assert look(NOW - 3 * day).state == "stalled", "whatever this machine's clock says"
     with (folder / "events.jsonl").open("a") as file:
         file.write(json.dumps(event(-day - 140, "nat", 6, 33, loss=0.1)) + "\n")
-    assert (look().state, look().step, look().silent) == ("running", 6, 0.0), "it was heard of just now"
+    assert (look().state, look().step, look().idle_seconds) == ("running", 6, 0.0), "it was heard of just now"
 
 
 def test_what_arrives_now_is_new_though_its_clock_is_a_day_behind(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_what_arrives_now_is_new_though_its_clock_is_a_day_behind(tmp_path: Path
         with (folder / "events.jsonl").open("a") as file:
             file.write(json.dumps(event(day - 10, "nat", 6, 33, loss=0.1)) + "\n")
         (row,) = runs.refresh(NOW)
-        assert (row.state, row.silent) == ("running", 0.0)
+        assert (row.state, row.idle_seconds) == ("running", 0.0)
         assert row.seconds_left == pytest.approx(27 * 10)
         monotonic_clock[0] += 130
         assert runs.refresh(NOW)[0].state == "stalled"
@@ -371,12 +371,12 @@ def test_silence_is_never_longer_than_this_process_has_seen_it(
         if changed:
             files.unchanged_since, files.changes_seen = float(monotonic_now), True
         row = row_made_of(files, NOW + jump + jumped, float(monotonic_now), True, False)
-        assert row.silent is not None
-        assert row.silent >= 0
+        assert row.idle_seconds is not None
+        assert row.idle_seconds >= 0
         if files.changes_seen:
-            assert row.silent <= monotonic_now - (files.unchanged_since or 0.0)
-        if row.latest is not None and row.latest > NOW + jump + jumped + 5:
-            assert row.silent == monotonic_now - (files.unchanged_since or 0.0)
+            assert row.idle_seconds <= monotonic_now - (files.unchanged_since or 0.0)
+        if row.latest_time is not None and row.latest_time > NOW + jump + jumped + 5:
+            assert row.idle_seconds == monotonic_now - (files.unchanged_since or 0.0)
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from nsad_cli.dashboard.app import Dashboard
-from nsad_cli.dashboard.live.event_log import MAX_NUMBER, MAX_STEP, EventLog
-from nsad_cli.dashboard.live.metrics import figures, layer_of
+from nsad_cli.dashboard.live.event_log import MAX_NUMBER, MAX_STEP, EventLogReader
+from nsad_cli.dashboard.live.metrics import charts, layer_of
 from nsad_cli.dashboard.live.series import Series
 from nsad_cli.dashboard.live.smoothing import WEIGHTS, MovingAverage
 from nsad_cli.dashboard.screens.curves import CurvesView
 from nsad_cli.dashboard.screens.curves_selection import ALL, stages_with_metrics
 from nsad_cli.dashboard.widgets.heat_map import HeatMap, Layer
 from nsad_cli.dashboard.widgets.legend import chart_legend, excluded_values, heat_legend
-from nsad_cli.dashboard.widgets.line_chart import Chart, Curve
+from nsad_cli.dashboard.widgets.line_chart import Curve, LineChart
 from nsad_cli.dashboard.widgets.row_list import RowList
 from nsad_cli.runs.run import FORMAT, Run
 from tests.helpers.screens import NOW, check_snapshot, dashboard, drive, screen_text
@@ -103,7 +103,7 @@ def shown(pilot: Pilot[Any]) -> str:
 
 
 def titles(pilot: Pilot[Any]) -> list[str]:
-    return [figure.title for figure in view(pilot).selection.figures]
+    return [chart.title for chart in view(pilot).selection.charts]
 
 
 async def settle(pilot: Pilot[Any]) -> None:
@@ -139,7 +139,7 @@ def test_the_newest_stage_with_a_loss_comes_first(log: Path) -> None:
     drive(curves(log), script)
 
 
-def test_stages_and_figures_are_chosen_by_keys(log: Path) -> None:
+def test_stages_and_charts_are_chosen_by_keys(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
         await pilot.press("left")
@@ -148,14 +148,14 @@ def test_stages_and_figures_are_chosen_by_keys(log: Path) -> None:
         await pilot.pause()
         heat = view(pilot).query_one(HeatMap)
         assert heat.display
-        assert not view(pilot).query_one(Chart).display
+        assert not view(pilot).query_one(LineChart).display
         assert [layer.number for layer in heat.layer_curves] == list(range(6))
         assert heat.layer_curves[5].series.values[-1] == -0.15
         assert told(pilot) == "strongest: layer 5 −0.15, layer 4 −0.1, layer 0 +0.1"
         await pilot.press("left", "left", "left", "left")
         await pilot.pause()
-        assert [curve.name for curve in view(pilot).query_one(Chart).curves] == ["negative", "nat", "nce"]
-        assert len({(curve.glyph, curve.colour) for curve in view(pilot).query_one(Chart).curves}) == 3
+        assert [curve.name for curve in view(pilot).query_one(LineChart).curves] == ["negative", "nat", "nce"]
+        assert len({(curve.glyph, curve.colour) for curve in view(pilot).query_one(LineChart).curves}) == 3
         await pilot.press("right")
         await settle(pilot)
         assert view(pilot).selection.stage == "negative"
@@ -170,7 +170,13 @@ def test_beta_is_shown_by_quantiles(log: Path) -> None:
         await settle(pilot)
         await pilot.press("down")
         await pilot.pause()
-        assert [c.name for c in view(pilot).query_one(Chart).curves] == ["β q05", "β q25", "β q50", "β q75", "β q95"]
+        assert [c.name for c in view(pilot).query_one(LineChart).curves] == [
+            "β q05",
+            "β q25",
+            "β q50",
+            "β q75",
+            "β q95",
+        ]
         assert "◆ β q75 0.5976" in told(pilot)
 
     drive(curves(log), script)
@@ -184,12 +190,12 @@ def test_runs_are_laid_over_each_other(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
         assert titles(pilot)[:4] == ["loss", "held-out loss", "β q05", "β q25"]
-        shown = view(pilot).query_one(Chart).curves
+        shown = view(pilot).query_one(LineChart).curves
         assert [curve.name for curve in shown] == ["first", "second"]
         assert shown[1].series.values[0] > 2 > shown[0].series.values[0]
         await pilot.press("left", "down", "down")
         await pilot.pause()
-        assert "first alone" in told(pilot)  # the heat map is of the run looked at
+        assert "first only" in told(pilot)  # the heat map is of the run looked at
         app.context.marked = []
         await settle(pilot)
         assert titles(pilot)[0] == "loss"
@@ -267,10 +273,10 @@ def test_what_becomes_of_the_log_is_told(log: Path, what: str) -> None:
         await settle(pilot)
         if what == "gone":
             log.unlink()
-            expected = "events.jsonl is gone; what it had is shown"
+            expected = "events.jsonl was deleted; the data read before is shown"
         elif what == "cut":
             log.write_text(line("nat", 1, loss=7.0))
-            expected = "events.jsonl was cut or replaced, and read anew"
+            expected = "events.jsonl was truncated or replaced, and read again"
         elif what == "unreadable":
             log.unlink()
             log.mkdir()
@@ -283,7 +289,7 @@ def test_what_becomes_of_the_log_is_told(log: Path, what: str) -> None:
             log.unlink()
             (log.parent / "manifest.json").unlink()
             log.parent.rmdir()
-            expected = "The run first is not there any more"
+            expected = "The run first no longer exists"
         await settle(pilot)
         assert expected in shown(pilot)
         if what == "cut":
@@ -312,7 +318,7 @@ def test_empty_states_say_what_to_run(tmp_path: Path) -> None:
         log = make_run(runs, "new", [line("collect", 1, 2)])
         app.context.run_name = "new"
         await settle(pilot)
-        assert "new has told no numbers yet" in screen_text(app)
+        assert "new has not logged any metrics yet" in screen_text(app)
         assert "--run new" in screen_text(app)
         with log.open("a") as file:
             file.write(line("nat", 1, loss=2.5))
@@ -380,7 +386,7 @@ def test_smoothing_keeps_the_curve_behind(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
         await pilot.press("s", "s")
-        loss, held_out = view(pilot).query_one(Chart).curves
+        loss, held_out = view(pilot).query_one(LineChart).curves
         assert loss.background is not None
         assert loss.background.values[0] == view(pilot).picture.sources[0].series.values[0]
         assert loss.series.values[-1] != loss.background.values[-1]
@@ -388,7 +394,7 @@ def test_smoothing_keeps_the_curve_behind(log: Path) -> None:
         assert held_out.background is None
         assert held_out.marked
         await pilot.press("s", "s", "s")
-        assert view(pilot).query_one(Chart).curves[0].background is None
+        assert view(pilot).query_one(LineChart).curves[0].background is None
         assert "smoothed" not in told(pilot)
 
     drive(curves(log), script)
@@ -411,12 +417,12 @@ def test_a_logarithmic_axis_leaves_out_what_is_not_above_zero_and_says_so(log: P
 def test_the_mouse_points_zooms_and_pans(log: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await settle(pilot)
-        chart, viewport = view(pilot).query_one(Chart), view(pilot).picture.viewport
+        chart, viewport = view(pilot).query_one(LineChart), view(pilot).picture.viewport
         await pilot.click(chart, offset=(chart.label_width + chart.columns // 2, 4))
         await pilot.pause()
         assert chart.cursor in (20, 21)
         assert told(pilot).startswith("step 2")
-        chart.post_message(Chart.Zoomed(0.5, 20.5))
+        chart.post_message(LineChart.Zoomed(0.5, 20.5))
         await pilot.pause()
         assert viewport.bounds == pytest.approx((10.75, 30.25))
         await pilot.mouse_down(chart, offset=(40, 4))
@@ -509,9 +515,9 @@ def test_results_told_once_are_no_curves(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         run.events.emit("ranker", step, 3, loss=0.5, pair_accuracy=0.5, gpus=[{"percent": 3}])
     run.events.emit("ranker", 3, 3, ece_before=0.2, chains=104)
-    log = EventLog(tmp_path / "events.jsonl")
+    log = EventLogReader(tmp_path / "events.jsonl")
     log.poll()
-    assert [figure.title for figure in figures(log, "ranker")] == ["loss", "pair accuracy", "gpus.0.percent"]
+    assert [chart.title for chart in charts(log, "ranker")] == ["loss", "pair accuracy", "gpus.0.percent"]
 
 
 def test_layers_of_every_architecture_are_told_apart() -> None:

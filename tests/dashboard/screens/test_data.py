@@ -75,11 +75,11 @@ def test_the_screen_at_every_width(home: Path, size: tuple[int, int]) -> None:
 def test_problems_draws_and_the_text_of_one(home: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         text = await steady(pilot)
-        assert "4 problems · 12 draws · ✓ D+ 4 · ✗ D− 2 · ? 4 disputed · 1 ungraded" in text
+        assert "4 problems · 12 samples · ✓ D+ 4 · ✗ D− 2 · ? 4 disputed · 1 ungraded" in text
         assert "How much is 1+1?" in text
         assert "Draw 0 of p0" in text
         assert "One and one is two." in text
-        assert "What is $3/4$ of 8 [bold]" in text, "LaTeX is readable, markup is text"
+        assert "What is $3/4$ of 8 [bold" in text, "LaTeX is readable, markup is text"
         text = await look(pilot, "enter", "down", "down")
         assert "Draw 2 of p0" in text
         assert "✗ wrong (because wrong)" in text
@@ -115,9 +115,9 @@ def test_only_what_is_asked_for(home: Path) -> None:
             return [str(row[0]) for row in data.rows]
 
         await look(pilot, "v")
-        assert view.follower.wanted.verdict == "correct"
+        assert view.follower.filters.verdict == "correct"
         assert ids() == ["p0", "p2"]
-        while view.follower.wanted.verdict != "ungraded":
+        while view.follower.filters.verdict != "ungraded":
             await look(pilot, "v")
         assert ids() == ["p1"]
         assert "(with ungraded; esc: all)" in screen_text(pilot.app)
@@ -131,7 +131,7 @@ def test_only_what_is_asked_for(home: Path) -> None:
         await look(pilot, "enter", "escape")
         assert ids() == ["p0", "p1", "p2", "p3"]
         await look(pilot, "v", "v")
-        assert view.follower.wanted.verdict == "disputed"
+        assert view.follower.filters.verdict == "disputed"
         assert "Draw 3 of p0" in await look(pilot, "home")
 
     show(home, script)
@@ -185,10 +185,10 @@ def test_the_counts_grow_while_others_write(home: Path) -> None:
             store.add_draws([Draw("p2", "gpt", 0, "of other settings")], "k2")
             view.follower.next_count = 0.0  # no matter how long the first count took
             text = await look(pilot)
-        assert "15 draws" in text
+        assert "15 samples" in text
         assert "D− 3" in text
-        assert "1 made otherwise" in text
-        assert len(view.pane.draws) == 7 and view.pane.problems.cursor == 2, "the cursor stays"
+        assert "1 with other parameters not shown" in text
+        assert len(view.pane.samples) == 7 and view.pane.problems.cursor == 2, "the cursor stays"
 
     show(home, script)
 
@@ -200,7 +200,7 @@ def test_another_run_is_shown_anew(home: Path) -> None:
         await look(pilot, "v", "v")
         pilot.app.context.run_name = "other"  # type: ignore[attr-defined]
         text = await look(pilot)
-        assert "4 problems · 0 draws" in text
+        assert "4 problems · 0 samples" in text
         assert "disputed" not in text
 
     show(home, script)
@@ -212,11 +212,11 @@ def test_another_run_is_shown_anew(home: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "told"),
     [
-        ("nothing", "`nsad demo` makes one"),
-        ("gone", "The run mine is not there any more"),
-        ("no store", "`nsad collect --run mine` gets them"),
-        ("no draws", "No draws yet: `nsad collect --run mine`"),
-        ("no verdicts", "Nothing is graded yet: `nsad grade --run mine`"),
+        ("nothing", "`nsad demo` creates a run"),
+        ("gone", "The run mine no longer exists"),
+        ("no store", "`nsad collect --run mine` collects them"),
+        ("no draws", "No samples yet: run `nsad collect --run mine`"),
+        ("no verdicts", "No samples are graded yet: run `nsad grade --run mine`"),
         ("garbage", "file is not a database"),
         ("newer", "has format 99"),
         ("no manifest", "run `mine` cannot be read"),
@@ -255,7 +255,7 @@ def test_a_store_that_breaks_goes_or_is_another_one(home: Path) -> None:
         assert "has no problems and rationales yet" in await look(pilot)
         path.write_bytes(whole)
         text = await look(pilot)
-        assert "12 draws" in text
+        assert "12 samples" in text
         assert "How much is 1+1?" in text
 
     with Store(path) as store:
@@ -274,7 +274,7 @@ def test_a_hundred_thousand_problems_open_by_the_page(tmp_path: Path, monkeypatc
     monkeypatch.setattr(StorePages, "page", counted)
 
     async def script(pilot: Pilot[Any]) -> None:
-        assert "100,000 problems · 100,000 draws" in await steady(pilot)
+        assert "100,000 problems · 100,000 samples" in await steady(pilot)
         assert sum(read) <= 4 * BLOCK
         assert max(read) <= BLOCK
         assert "Problem 99999?" in await look(pilot, "end")
@@ -303,7 +303,7 @@ def test_a_moments_lock_passes(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert StorePages.draws_of is read, "it was met"
         await look(pilot)
         text = await look(pilot)
-        assert "12 draws" in text
+        assert "12 samples" in text
         assert "another process" not in text
 
     show(home, script)

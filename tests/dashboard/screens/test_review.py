@@ -63,15 +63,15 @@ def test_a_key_is_kept_at_once_and_undone(path: Path) -> None:
         assert "gold" in text
         assert "\\x1b[2J" in text
         assert "\x1b" not in text
-        assert "disputed 2 of 4 · the one before: right" in await look(pilot, "c")
+        assert "disputed 2 of 4 · previous: right" in await look(pilot, "c")
         assert reviews(path) == {keys[0]: "correct"}
         await look(pilot, "w")
         await look(pilot, "s")
-        assert "That was the last one" in await look(pilot, "g")
+        assert "End of the queue" in await look(pilot, "g")
         assert reviews(path) == dict(zip(keys, ("correct", "wrong", "skip", "bad_gold"), strict=True))
         await look(pilot, "n", "x")
         assert len(reviews(path)) == 4, "there is none left to say it of"
-        assert "disputed 4 of 4 · the one before: skipped" in await look(pilot, "u")
+        assert "disputed 4 of 4 · previous: skipped" in await look(pilot, "u")
         await look(pilot, "u")
         assert reviews(path) == {keys[0]: "correct", keys[1]: "wrong"}
         await look(pilot, "n")
@@ -103,14 +103,14 @@ def test_a_locked_store_is_told_and_nothing_is_lost(path: Path, monkeypatch: pyt
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         text = await look(pilot, "c")
-        assert "Not kept: another process is writing to it" in text
+        assert "Not saved: another process is writing to it" in text
         assert "disputed 1 of 4" in text
         other.execute("ROLLBACK")
         other.close()
         assert reviews(path) == {}
         text = await look(pilot, "c")
         assert "disputed 2 of 4" in text
-        assert "Not kept" not in text
+        assert "Not saved" not in text
         assert reviews(path) == {keys[0]: "correct"}
 
     show(path.parent.parent, script)
@@ -141,7 +141,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(path: Path, monkeypatch: pytest
     async def script(pilot: Pilot[Any]) -> None:
         await look(pilot, "d")
         text = await look(pilot, "w")
-        assert "Not kept: the disk is full" in text
+        assert "Not saved: the disk is full" in text
         assert "disputed 1 of 4" in text
         assert reviews(path) == {}
         full[0] = False
@@ -155,10 +155,10 @@ def test_another_store_in_its_place_is_left_alone(path: Path) -> None:
     async def script(pilot: Pilot[Any]) -> None:
         await look(pilot, "d")
         path.unlink()
-        assert "Not kept" in await look(pilot, "c")
+        assert "Not saved" in await look(pilot, "c")
         assert not path.exists()
         fill(path)
-        assert "the store is another file" in await look(pilot, "c")
+        assert "the store was replaced by another file" in await look(pilot, "c")
         assert reviews(path) == {}
 
     show(path.parent.parent, script)
@@ -173,7 +173,7 @@ def test_another_run_ends_it(path: Path) -> None:
         pilot.app.context.run_name = "other"  # type: ignore[attr-defined]
         await look(pilot, "5")
         text = await look(pilot)
-        assert "4 problems · 0 draws" in text
+        assert "4 problems · 0 samples" in text
         assert "disputed" not in text
 
     show(path.parent.parent, script)
@@ -185,7 +185,7 @@ def test_nothing_to_settle_is_said(tmp_path: Path) -> None:
 
     async def none(pilot: Pilot[Any]) -> None:
         await look(pilot, "d")
-        assert [note.message for note in pilot.app._notifications] == ["Nothing is disputed, or all of it is settled."]
+        assert [note.message for note in pilot.app._notifications] == ["There are no disputed samples left to review."]
 
     async def ungraded(pilot: Pilot[Any]) -> None:
         await look(pilot, "d")

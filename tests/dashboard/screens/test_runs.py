@@ -64,7 +64,7 @@ def test_the_run_under_the_cursor_is_told_by_its_stages(home: Path) -> None:
         await pilot.pause()
         text = screen_text(app)
         for part in (
-            "960 draws of 240 problems",
+            "960 samples of 240 problems",
             "581 correct, 379 wrong",
             "best at step 20 of 33",
             "next",
@@ -91,9 +91,9 @@ def test_the_run_under_the_cursor_is_told_by_its_stages(home: Path) -> None:
     [
         ("quiet", "no event for 18 min"),
         ("training", "12 of 33 · 3 min left"),
-        ("ctrl-c", "the same command again: it resumes"),
+        ("ctrl-c", "run the same command again to resume"),
         ("new", "nsad run runs/new/recipe.yaml --run new"),
-        ("older", "use the version of NSAD that made it"),
+        ("older", "use the version of NSAD that created it"),
     ],
 )
 def test_what_to_run_next_is_said_for_every_state(home: Path, name: str, said: str) -> None:
@@ -256,7 +256,7 @@ def test_the_diff_is_against_the_run_looked_at_where_none_is_marked(home: Path) 
     async def script(pilot: Pilot[Any]) -> None:
         await pilot.press("d")
         await pilot.pause()
-        assert next(note.message for note in app._notifications).startswith("Mark one run with space")
+        assert next(note.message for note in app._notifications).startswith("Mark a run with space")
         await pilot.press("end", "up", "up", "d")
         await pilot.pause()
         assert "training and new differ in 3 settings" in screen_text(app)
@@ -267,10 +267,10 @@ def test_the_diff_is_against_the_run_looked_at_where_none_is_marked(home: Path) 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("seed: 1\nadapter:\n  r: 8\n  targets: all-linear\n", "the recipes of training and quiet are equal"),
+        ("seed: 1\nadapter:\n  r: 8\n  targets: all-linear\n", "the recipes of training and quiet are identical"),
         (None, "recipe.yaml cannot be read: No such file"),
         ("a: [", "recipe.yaml cannot be read: it is not YAML"),
-        ("- 1", "recipe.yaml cannot be read: it holds no settings"),
+        ("- 1", "recipe.yaml cannot be read: it contains no settings"),
     ],
 )
 def test_the_diff_says_when_nothing_differs_or_cannot_be_read(home: Path, text: str | None, said: str) -> None:
@@ -319,12 +319,12 @@ def test_the_run_looked_at_may_vanish(home: Path) -> None:
         app.follow_files()
         await pilot.pause()
         text = screen_text(app)
-        assert "killed is gone: Enter looks at another run" in text
-        assert "its folder is gone" in text
+        assert "killed was deleted: press Enter to select another run" in text
+        assert "its folder was deleted" in text
         await pilot.press("up", "enter", "1")
         await pilot.pause()
         assert app.context.run_name == "ctrl-c"
-        assert "Enter looks at another" not in screen_text(app)
+        assert "press Enter to select another" not in screen_text(app)
 
     drive(app, script)
 
@@ -342,14 +342,14 @@ def test_a_clock_that_is_a_day_ahead_is_told_and_silence_is_that_seen_from_here(
         text = detail(app)
         assert "▶ running" in text
         assert "no event for" not in text
-        assert "! it tells of times 24 h 00 ahead of this machine's clock: one of the clocks is wrong" in text
-        assert "made 23 h 50 ahead of this machine's clock" in text
+        assert "! its latest event is 24 h 00 ahead of this machine's clock: one of the clocks is wrong" in text
+        assert "created 23 h 50 ahead of this machine's clock" in text
         view._runs.monotonic_clock = lambda: time.monotonic() + 2000.0
         app.follow_files()
         await pilot.pause()
         text = detail(app)
         assert "! stalled" in text
-        assert "no event for 33 min since it is watched" in text
+        assert "no event seen for 33 min" in text
 
     with Run(folder).lock():
         drive(app, script, (200, 50))
@@ -359,7 +359,7 @@ def test_a_clock_that_is_a_day_ahead_is_told_and_silence_is_that_seen_from_here(
         text = detail(app)
         assert "■ stopped" in text
         assert "one of the clocks is wrong" in text
-        assert "seen from here" not in text
+        assert "are seen here" not in text
 
     drive(app, stopped, (200, 50))
 

@@ -78,15 +78,15 @@ def test_the_newest_set_with_votes_and_the_newest_ranker(tmp_path: Path) -> None
     look(tmp_path, script)
 
 
-def test_queues(tmp_path: Path) -> None:
+def test_filters(tmp_path: Path) -> None:
     make_run(tmp_path)
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
         found = {}
         for _ in range(5):
-            found[view.state.problem_list.queue] = problem_names(view)
+            found[view.state.problem_list.filter] = problem_names(view)
             await press(pilot, "f")
-        assert view.state.problem_list.queue == "all"
+        assert view.state.problem_list.filter == "all"
         assert found == {
             "all": list(PROBLEMS),
             "disagree": ["lost"],  # 12 by count, 6 by the second ranker
@@ -95,7 +95,7 @@ def test_queues(tmp_path: Path) -> None:
             "no-answer": ["silent"],
         }
         await press(pilot, "F")
-        assert view.state.problem_list.queue == "no-answer"
+        assert view.state.problem_list.filter == "no-answer"
         assert "no chain has an answer" in screen_text(pilot.app)
         await press(pilot, "f", "v")  # asc-add decides now: it is counted too
         await settled(pilot)
@@ -114,10 +114,10 @@ def test_what_if_is_counted_at_once(tmp_path: Path) -> None:
         assert open_problem.problem == PROBLEMS["split"]
         shown = await press(pilot, "m")  # by the second ranker 22 wins, and rests on two chains: .9 > .2
         assert open_problem.what_if.excluded == {0, 1, 4}
-        assert "another winner by sc" in shown
+        assert "winner changes: sc" in shown
         assert "◂22" in shown
         assert "⊘" in shown
-        assert "r resets" in shown
+        assert "r: reset" in shown
         shown = await press(pilot, "r")
         assert open_problem.what_if.is_default
         assert "what if" not in shown
@@ -128,10 +128,10 @@ def test_what_if_is_counted_at_once(tmp_path: Path) -> None:
         assert open_problem.what_if.excluded == {1}
         await press(pilot, "r", "o")
         assert open_problem.what_if.only == 0
-        assert open_problem.left == {0, 1, 4}
+        assert open_problem.included == {0, 1, 4}
         await press(pilot, "o", "[", "[")
         assert open_problem.what_if.first == 3
-        assert open_problem.left == {0, 1, 2}
+        assert open_problem.included == {0, 1, 2}
         await press(pilot, "]", "]", "]", "minus", "minus", "minus")
         assert open_problem.what_if.first is None
         assert open_problem.what_if.power == 0
@@ -141,7 +141,7 @@ def test_what_if_is_counted_at_once(tmp_path: Path) -> None:
         shown = await press(pilot, "r", "w")
         assert open_problem.ranker == FIRST
         assert f"weights of {FIRST}" in shown
-        assert "another winner by asc" in shown
+        assert "winner changes: asc" in shown
         await press(pilot, "n")  # what holds of any problem stays, what was said of these chains goes
         assert open_problem.problem == PROBLEMS["lost"]
         assert open_problem.ranker == FIRST
@@ -158,7 +158,7 @@ def test_all_chains_left_out(tmp_path: Path) -> None:
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
         await press(pilot, "enter")
         shown = await press(pilot, "space", "j", "space", "j", "space", "j", "space", "j", "space")
-        assert view.state.open_problem.left == set()
+        assert view.state.open_problem.included == set()
         assert "no chain has an answer" in shown
         assert "needs scores" in shown
 
@@ -210,7 +210,7 @@ def test_comparison_with_another_ranker_and_another_run(tmp_path: Path) -> None:
         first = next(i for i, side in enumerate(shown.splitlines()) if FIRST in side)
         await press(pilot, *["down"] * (chosen - first), "enter")
         await settled(pilot)
-        became = {name: view.state.problem_list.became(problem.id) for name, problem in PROBLEMS.items()}
+        became = {name: view.state.problem_list.transition(problem.id) for name, problem in PROBLEMS.items()}
         assert became["lost"] == "fixed"
         assert became["sure"] == "broke"
         assert became["silent"] == "both-wrong"
@@ -267,16 +267,16 @@ def test_a_comparison_is_over_as_many_chains_as_both_have(tmp_path: Path) -> Non
             "the same chains say the same"
         )
         shown = screen_text(pilot.app)
-        assert "the first 3 chains of both" in shown
-        assert "sc for asc of 2 here, 2 there" in shown
+        assert "the first 3 chains on both sides" in shown
+        assert "sc replaces asc: 2 here, 2 there" in shown
         shown = await press(pilot, "j", "enter")
-        assert view.state.open_problem.left == {0, 1, 2}
+        assert view.state.open_problem.included == {0, 1, 2}
         assert len(view.state.open_problem.chains) == 5
-        assert len(view.state.open_problem.there) == 3
+        assert len(view.state.open_problem.other_chains) == 3
         assert shown.count("⊘") == 2
         assert "what if" not in shown
         await press(pilot, "[")
-        assert view.state.open_problem.left == {0, 1}
+        assert view.state.open_problem.included == {0, 1}
         assert "the first 2 of 3" in screen_text(pilot.app)
 
     look(tmp_path, script, (200, 50))
@@ -290,7 +290,7 @@ def test_votes_are_compared_with_greedy_chains(tmp_path: Path) -> None:
         await compare_with(pilot, "taken · base")
         found = view.state.problem_list.pairs[PROBLEMS["sure"].id]
         assert [side.chains for side in found] == [5, 1]
-        assert view.state.open_problem.left == set(range(5))
+        assert view.state.open_problem.included == set(range(5))
         assert "greedy there" in screen_text(pilot.app)
 
     look(tmp_path, script, (200, 50))
@@ -326,7 +326,7 @@ def test_other_chains_of_the_run(tmp_path: Path) -> None:
         assert view.state.problem_list.chosen.model == "base"
         assert view.state.problem_list.rule == "sc"
         assert view.state.open_problem.chains[0].index == -1
-        won = view.state.problem_list.won(PROBLEMS["sure"].id)
+        won = view.state.problem_list.winner(PROBLEMS["sure"].id)
         assert won is not None
         assert won.right
 

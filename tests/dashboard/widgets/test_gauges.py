@@ -60,4 +60,4 @@ def test_a_device_that_tells_nothing_says_so() -> None:
     text = draw_gauges(
         [gauge([float("nan")] * 3, "load", "GPU 0"), gauge([9.0], "heat", "GPU 0")], 60, 20, "blue", "white"
     )
-    assert "load    – (the device does not tell)" in text.plain
+    assert "load    – (not reported by the device)" in text.plain
