@@ -1,4 +1,4 @@
-"""Extensions that installed packages offer by entry points."""
+"""Plugins: objects that installed packages provide through entry points."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 def plugins(group: str) -> Mapping[str, Any]:
     """Load every entry point of a group, once per process.
 
-    An entry point that fails to import is logged in one line and left out; the others work.
+    An entry point that fails to import is skipped with a warning of one line.
 
     Args:
-        group: name of the entry-point group, such as `nsad.teachers`.
+        group: The name of the entry-point group, such as `nsad.teachers`.
 
     Returns:
-        The loaded objects by the names of their entry points, in the order of names.
+        The loaded objects by entry-point name, sorted by name.
     """
     from importlib.metadata import entry_points  # `nsad --help` needs none
 
@@ -30,7 +30,7 @@ def plugins(group: str) -> Mapping[str, Any]:
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         try:
             found[entry.name] = entry.load()
-        except Exception as error:  # whatever the plugin's own code raises
+        except Exception as error:  # plugins may raise anything
             package = entry.dist.name if entry.dist is not None else entry.value
             logger.warning(
                 "plugin `%s` of %s (%s) cannot be loaded: %s: %s",
