@@ -218,7 +218,7 @@ def test_who_wants_no_more_chains_waits_for_none(student: Student, server: Serve
 
 def test_a_key_that_is_none_is_told(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "“sk-quoted”")
-    with pytest.raises(NsadError, match="is not one"):
+    with pytest.raises(NsadError, match="invalid API key"):
         ServerSampler(student, ["http://127.0.0.1:9/v1"], "tiny")
 
 

@@ -154,7 +154,7 @@ def test_a_checkpoint_saves_its_part(tiny_llama: Path) -> None:
         if event.stage == "negative" and event.step == 2:
             raise KeyboardInterrupt
 
-    run.events.listen(interrupt)
+    run.events.subscribe(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_stages(run, ["negative"])
     folder = run.path / "checkpoints" / "negative" / "checkpoint-2"
@@ -251,7 +251,7 @@ def test_an_empty_side_is_told_before_the_run_stops_there(tiny_llama: Path, tmp_
 def test_a_student_that_does_not_fit_is_planned_without_times(
     tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsad_cli.pipeline.plan.ROOM", 1e12)
+    monkeypatch.setattr("nsad_cli.pipeline.plan.PROBE_MEMORY_FACTOR", 1e12)
     plan, stages = planned("huge", recipe(tiny_llama))
     assert stages["nat"].seconds is None
     assert stages["nat"].samples > 0

@@ -259,7 +259,7 @@ def test_a_probe_interrupted_is_fitted_to_the_same_ranker(
         if event.stage == "ranker" and event.step == 2:
             raise KeyboardInterrupt
 
-    stopped.events.listen(interrupt)
+    stopped.events.subscribe(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_stages(stopped, ["ranker"])
     assert stopped.stages()["ranker"]["state"] == "interrupted"

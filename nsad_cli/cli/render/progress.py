@@ -43,7 +43,7 @@ class Display:
         self._last = 0.0
         self._seen: dict[str, dict[str, Any]] = {}
         if shows_notes():
-            run.events.listen(self._event)
+            run.events.subscribe(self._event)
         if self._live:
             from rich.console import Console
             from rich.progress import (
