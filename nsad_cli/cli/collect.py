@@ -1,4 +1,4 @@
-"""`nsad collect`: problems × teacher → rationales."""
+"""`nsad collect`: sample rationales from a teacher."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TeacherSpec = Annotated[
     typer.Option(
         "--teacher",
         envvar="NSAD_TEACHER",
-        help="A model's name (gpt-4), arithmetic, or hf:, vllm:, tdg:, gsm8k-solutions:, jsonl: and a path.",
+        help="A model name (gpt-4), arithmetic, or hf:, vllm:, tdg:, gsm8k-solutions: or jsonl: with a path.",
     ),
 ]
 TrainingProblems = Annotated[
@@ -30,28 +30,34 @@ TrainingProblems = Annotated[
 ]
 BaseUrls = Annotated[list[str] | None, typer.Option("--base-url", help="An OpenAI-compatible server; repeatable.")]
 Draws = Annotated[int | None, typer.Option("-k", "--draws", help="Rationales per problem.")]
-ProblemLimit = Annotated[int | None, typer.Option("--limit", help="The first N problems.")]
+ProblemLimit = Annotated[int | None, typer.Option("--limit", help="Use only the first N problems.")]
 Temperature = Annotated[float | None, typer.Option("--temperature")]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Tokens per reply, at most.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Maximum tokens per reply.")]
 Until = Annotated[
     str | None,
-    typer.Option("--until", metavar="positives=N,negatives=N", help="Draw on for problems that lack a side."),
+    typer.Option(
+        "--until",
+        metavar="positives=N,negatives=N",
+        help="Keep sampling until each problem has N correct and N wrong rationales.",
+    ),
 ]
-MaxDraws = Annotated[int | None, typer.Option("--max-draws", help="With --until: draws per problem, at most.")]
-MaxCost = Annotated[float | None, typer.Option("--max-cost", help="US dollars for this command to spend, at most.")]
+MaxDraws = Annotated[int | None, typer.Option("--max-draws", help="With --until: maximum draws per problem.")]
+MaxCost = Annotated[float | None, typer.Option("--max-cost", help="Maximum cost of this command, in US dollars.")]
 BatchApi = Annotated[
     bool | None,
-    typer.Option("--batch/--no-batch", help="By OpenAI's Batch API: half the price, within a day."),
+    typer.Option("--batch/--no-batch", help="Use OpenAI's Batch API: half the price, results within a day."),
 ]
 AbandonBatch = Annotated[
     str | None,
-    typer.Option("--abandon-batch", metavar="BATCH", help="Request (and pay) again what a lost batch was to bring."),
+    typer.Option(
+        "--abandon-batch", metavar="BATCH", help="Request the draws of a lost batch again (they are paid again)."
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and cost; ask for nothing.")]
-Concurrency = Annotated[int | None, typer.Option("--concurrency", help="Requests under way at once.")]
-RequestsPerMinute = Annotated[int | None, typer.Option("--rpm", help="Requests a minute, at most.")]
-TokensPerMinute = Annotated[int | None, typer.Option("--tpm", help="Tokens a minute, at most.")]
-SharedStore = Annotated[Path | None, typer.Option("--store", help="Share a store between runs.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Estimate calls, tokens and cost; send no request.")]
+Concurrency = Annotated[int | None, typer.Option("--concurrency", help="Maximum number of in-flight requests.")]
+RequestsPerMinute = Annotated[int | None, typer.Option("--rpm", help="Maximum requests per minute.")]
+TokensPerMinute = Annotated[int | None, typer.Option("--tpm", help="Maximum tokens per minute.")]
+SharedStore = Annotated[Path | None, typer.Option("--store", help="A store file that several runs share.")]
 OldAbandonBatch = Annotated[str | None, typer.Option("--give-up", hidden=True)]
 """The name of --abandon-batch in version 0.1."""
 
@@ -80,7 +86,7 @@ def collect(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a teacher to solve problems; a draw that is stored is never asked for again."""
+    """Sample rationales from a teacher; stored draws are never requested again."""
     from nsad_cli.cli.run_selection import execute, new_or_existing_run, recipe_of, stopped_run
 
     overrides = {
@@ -118,7 +124,7 @@ def collect(
 
 def _report(run: Run, result: Mapping[str, Any]) -> None:
     note(
-        f"{result['draws']} draws of {result['problems']} problems by {result['teacher']}, {result['new']} of them new"
+        f"{result['draws']} draws for {result['problems']} problems by {result['teacher']}, {result['new']} of them new"
         + (f"; {result['failed']} failed" if result["failed"] else "")
         + (f"; ${result['cost']:.4f}" if result.get("cost") else "")
     )
@@ -131,23 +137,20 @@ def _abandon(run: Run, batch: str) -> None:
     with Store(run.store_path) as store:
         if not store.batches.abandon(batch):
             raise UsageError(
-                f"the store of run `{run.name}` has no batch `{batch}` under way",
-                "none is open under that id",
-                "give the id that nsad named, with the --run or --store that it was made in",
+                f"the store of run `{run.name}` has no open batch `{batch}`",
+                "no unfinished batch has that id",
+                "give the id that nsad printed, and the --run or --store that created the batch",
             )
 
 
 def _until(text: str | None, max_draws: int | None) -> dict[str, object]:
-    """`positives=1,negatives=1` as settings.
-
-    Raises UsageError for anything else.
-    """
+    """Parse `positives=1,negatives=1` into recipe settings; raise UsageError for anything else."""
     if text is None:
         if max_draws is not None:
             raise UsageError(
-                "--max-draws says how far --until may go",
-                "it stands alone",
-                "give --until positives=1,negatives=1 with it; -k is the number of draws for every problem",
+                "--max-draws needs --until",
+                "it limits the draws that --until requests",
+                "add --until positives=1,negatives=1; -k is the number of draws for every problem",
             )
         return {}
     settings: dict[str, object] = {} if max_draws is None else {"teacher.until.max_draws": max_draws}
@@ -156,8 +159,8 @@ def _until(text: str | None, max_draws: int | None) -> dict[str, object]:
         side, _, number = part.strip().partition("=")
         if side not in ("positives", "negatives") or not number.isdecimal():
             raise UsageError(
-                f"--until `{text}` is not understood",
-                f"`{part}` names no side and number",
+                f"invalid value `{text}` of --until",
+                f"`{part}` is not positives=N or negatives=N",
                 "give --until positives=1,negatives=1, or one of the two",
             )
         settings[f"teacher.until.{side}"] = int(number)

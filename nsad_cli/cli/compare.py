@@ -1,4 +1,4 @@
-"""`nsad eval --compare A B`: two runs, or two models of one, on the problems that both have measured."""
+"""`nsad eval --compare A B`: compare two runs, or two models of a run, on the problems that both have evaluated."""
 
 from __future__ import annotations
 
@@ -22,9 +22,19 @@ def compare_runs(
     engine: str,
     as_json: bool,
 ) -> None:
-    """Compare what `nsad eval` has kept; without `specs` on the benchmarks of both recipes.
+    """Compare two models by the chains that `nsad eval` has stored, and print a table for each benchmark.
 
-    engine: of a side that names none.
+    Args:
+        names: The two models, each RUN[:MODEL][@ENGINE].
+        specs: The benchmarks; without them, those of both recipes.
+        limit: The number of problems of each benchmark, from its start; None for all.
+        samples: The number of chains per problem for the votes; None for as many as both have.
+        engine: The engine of a name without @ENGINE.
+        as_json: Whether to print one JSON object instead of tables.
+
+    Raises:
+        UsageError: Both names mean the same model, or no benchmark is named.
+        NsadError: The two have no evaluated problem in common.
     """
     from nsad_cli.errors import NsadError, UsageError
 
@@ -32,31 +42,31 @@ def compare_runs(
     if a.name == b.name:
         other = "base" if a.model != "base" else "few-shot"
         raise UsageError(
-            f"{a.name} is compared with itself",
+            f"cannot compare {a.name} with itself",
             "both names mean the same model of the same run",
-            f"name another, for example --compare {a.name} {a.run.name}:{other}",
+            f"name another one, for example --compare {a.name} {a.run.name}:{other}",
         )
     how = " ".join([f"--problems {spec}" for spec in specs or ()] + ([] if limit is None else [f"--limit {limit}"]))
     specs = specs or list(dict.fromkeys(spec for side in (a, b) for spec in side.run.recipe.evaluation.benchmarks))
     if not specs:
-        raise UsageError("no benchmark is named", "the runs' recipes have none", "give --problems NAME[:SPLIT][@PATH]")
+        raise UsageError("no benchmark given", "the runs' recipes have none", "give --problems NAME[:SPLIT][@PATH]")
     rows: Rows = []
-    left: Rows = []
+    excluded: Rows = []
     for spec in specs:
-        compared = _compared((a, b), spec, limit, samples, how)
-        rows, left = rows + compared[0], left + compared[1]
+        compared = _compare((a, b), spec, limit, samples, how)
+        rows, excluded = rows + compared[0], excluded + compared[1]
     if not rows:
-        kept = {f"{side.run.name}:{side.model}": ", ".join(side.engines()) or "none" for side in (a, b)}
+        stored = {f"{side.run.name}:{side.model}": ", ".join(side.engines()) or "none" for side in (a, b)}
         raise NsadError(
-            f"{a.name} and {b.name} have measured no problem in common",
-            "their stores hold no chains of both for these problems, settings and weights; what they hold is by "
-            + ", ".join(f"{engines} ({name})" for name, engines in kept.items()),
-            " and ".join(f"`{side.command(samples, how)}`" for side in (a, b)) + " measure them",
+            f"{a.name} and {b.name} have evaluated no problem in common",
+            "their stores have no chains of both for these problems, settings and weights; stored chains are by "
+            + ", ".join(f"{engines} ({name})" for name, engines in stored.items()),
+            "evaluate them with " + " and ".join(f"`{side.command(samples, how)}`" for side in (a, b)),
         )
-    for item in left:
-        note(f"{item['benchmark']}: {', '.join(item['what'])} left out: {item['why']}")
+    for item in excluded:
+        note(f"{item['benchmark']}: {', '.join(item['what'])} not compared: {item['why']}")
     if as_json:
-        print_json({"a": a.name, "b": b.name, "comparison": rows, "left_out": left})
+        print_json({"a": a.name, "b": b.name, "comparison": rows, "left_out": excluded})
         return
     from nsad_cli.cli.render.evaluation import comparison_tables
 
@@ -65,7 +75,7 @@ def compare_runs(
 
 
 def _side(name: str, engine: str) -> Side:
-    """RUN[:MODEL][@ENGINE]; without a model the best one that the run has."""
+    """Parse RUN[:MODEL][@ENGINE]; the default model is the best one that the run has."""
     from nsad_cli.config.stages import models as known_models
     from nsad_cli.errors import UsageError
     from nsad_cli.evaluation.stored_chains import Side
@@ -73,18 +83,20 @@ def _side(name: str, engine: str) -> Side:
     from nsad_cli.runs.models import best_model, require_model
     from nsad_cli.runs.run import Run
 
-    what, at, own = name.partition("@")
+    what, at, own_engine = name.partition("@")
     run_name, _, model = what.partition(":")
-    sampled_by = parse_engine(own if at else engine, reached=False)
+    sampled_by = parse_engine(own_engine if at else engine, reached=False)
     run = Run.open(run_name)
     if model and model not in known_models():
-        raise UsageError(f"unknown model `{model}`", f"`{what}` is RUN:MODEL", f"models: {', '.join(known_models())}")
+        raise UsageError(
+            f"unknown model `{model}`", f"`{what}` is read as RUN:MODEL", f"models: {', '.join(known_models())}"
+        )
     model = model or best_model(run)
     require_model(run, model)
     return Side(run, model, sampled_by)
 
 
-def _compared(
+def _compare(
     sides: tuple[Side, Side], spec: str, limit: int | None, samples: int | None, how: str
 ) -> tuple[Rows, Rows]:
     from nsad_cli.evaluation.compare import compare
@@ -93,7 +105,7 @@ def _compared(
 
     a, b = (side.run for side in sides)
     ((label, problems),) = load_benchmarks(a, [spec], limit)
-    if b.name != a.name:  # what either run was trained on is left out for both
+    if b.name != a.name:  # exclude what either run was trained on
         ((_, others),) = load_benchmarks(b, [spec], limit)
         known = {problem.id for problem in others}
         problems = [problem for problem in problems if problem.id in known]

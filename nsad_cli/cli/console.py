@@ -1,4 +1,4 @@
-"""Where output goes: results to stdout, all else to stderr."""
+"""Output of the commands: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 def out() -> Console:
-    """The console for results."""
+    """Return the console for results (stdout)."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), quiet=not is_main_process())
 
 
 def err() -> Console:
-    """The console for everything else."""
+    """Return the console for everything else (stderr)."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 class StderrHandler(logging.Handler):
-    """Prints log records on stderr by rich; of several processes only the main one prints.
+    """Prints log records on stderr with rich; only the main process prints.
 
-    Notes are plain text, warnings and errors name their level, info and debug records are dim. While progress bars are
-    shown, `bars` is their console, which prints above them.
+    Notes are plain text, warnings and errors are prefixed with their level, info and debug records are dim. While
+    progress bars are shown, `bars` is their console, which prints above them.
     """
 
     bars: ClassVar[Console | None] = None
@@ -58,10 +58,10 @@ _STYLES = {
 
 
 def set_up_logging(*, quiet: bool = False, verbose: int = 0) -> None:
-    """Attach the handler of the commands to the logger, in place of an earlier one.
+    """Set the log level and attach a StderrHandler to the logger, in place of an earlier one.
 
     Args:
-        quiet: show only warnings and errors, neither notes nor progress.
+        quiet: Show only warnings and errors, no notes and no progress.
         verbose: 1 adds info records, 2 debug records.
     """
     for handler in [handler for handler in logger.handlers if isinstance(handler, StderrHandler)]:
@@ -72,13 +72,13 @@ def set_up_logging(*, quiet: bool = False, verbose: int = 0) -> None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One JSON object on one line of stdout; of several processes the first one speaks."""
+    """Print a JSON object on one line of stdout; only the main process prints."""
     if is_main_process():
         print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
 def print_error(what: str, why: str, fix: str) -> None:
-    """An error in three lines."""
+    """Print an error in three lines on stderr: what happened, why, what to try."""
     colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     red, reset = ("\x1b[1;31m", "\x1b[0m") if colour else ("", "")
     one_line = [" ".join(part.split()) for part in (what, why, fix)]

@@ -1,4 +1,4 @@
-"""`nsad dashboard`: runs, curves, the machine, votes and data on one screen, while they grow."""
+"""`nsad dashboard`: live views of runs, curves, the machine, votes and data."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 from nsad_cli.cli.options import RunName
 
 
-class First(StrEnum):
-    """The screens."""
+class View(StrEnum):
+    """The dashboard's views."""
 
     RUNS = "runs"
     CURVES = "curves"
@@ -23,22 +23,20 @@ class First(StrEnum):
 
 def dashboard(
     run_name: RunName = None,
-    view: Annotated[First, typer.Option("--view", help="The screen to begin with.")] = First.RUNS,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Show a run that was recorded, without one of your own.")
-    ] = False,
+    view: Annotated[View, typer.Option("--view", help="The view to open first.")] = View.RUNS,
+    demo: Annotated[bool, typer.Option("--demo", help="Show a recorded run; no run of your own is needed.")] = False,
 ) -> None:
-    """Watch runs learn, and take their votes apart; changes nothing but labels that you settle, holds up no run."""
+    """Follow runs live and inspect their votes and data; nothing is changed except labels that you set in a review."""
     from contextlib import ExitStack
 
     from nsad_cli.runs.run import Run, list_runs, runs_home
 
-    _need_terminal()
-    with ExitStack() as until_the_end:
+    _require_terminal()
+    with ExitStack() as stack:
         if demo:
             from nsad_cli.dashboard.demo_runs import recorded_runs
 
-            home = until_the_end.enter_context(recorded_runs())
+            home = stack.enter_context(recorded_runs())
             name: str | None = _recorded(home, run_name)
         else:
             home = runs_home().resolve()
@@ -53,7 +51,7 @@ def dashboard(
             raise app.failure
 
 
-def _need_terminal() -> None:
+def _require_terminal() -> None:
     import os
     import sys
 
@@ -61,14 +59,14 @@ def _need_terminal() -> None:
 
     fix = "`nsad runs --json` is for programs"
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("the dashboard needs a terminal", "its input or output is none", fix)
+        raise UsageError("the dashboard needs a terminal", "stdin or stdout is not a terminal", fix)
     if os.environ.get("TERM") in ("dumb", "unknown"):
-        why = f"TERM says `{os.environ['TERM']}`: it cannot place text on the screen"
+        why = f"TERM is `{os.environ['TERM']}`, which cannot position text on the screen"
         raise UsageError("the dashboard needs a terminal", why, f"use another terminal, or `nsad runs`; {fix}")
 
 
 def _recorded(home: Path, run_name: str | None) -> str:
-    """The run to look at of those recorded."""
+    """Return the name of the recorded run to show; raise UsageError if --run names another."""
     from nsad_cli.errors import UsageError
 
     names = sorted(path.name for path in home.iterdir())

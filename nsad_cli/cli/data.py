@@ -1,4 +1,4 @@
-"""`nsad data`: D+ and D− out to files that others read, and rationales of others in."""
+"""`nsad data`: export D+ and D− to files for TRL, and import rationales from files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from nsad_cli.cli.console import print_json
 from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings, with_log_options
 from nsad_cli.utils.logs import muted_notes, note
 
-app = typer.Typer(help="Rationales out to files that TRL reads, and in from them.", no_args_is_help=True)
+app = typer.Typer(help="Export rationales to files that TRL reads, and import them.", no_args_is_help=True)
 
 
 @app.command("export")
 @with_log_options
 def export(
-    path: Annotated[Path, typer.Argument(help="FILE.jsonl, FILE.parquet, or a new folder (of the datasets library).")],
+    path: Annotated[Path, typer.Argument(help="FILE.jsonl, FILE.parquet, or a new folder (datasets library).")],
     format_: Annotated[
         str, typer.Option("--format", help="unpaired (with a label), preference (pairs), or prompt-completion.")
     ] = "unpaired",
     side: Annotated[
-        str, typer.Option("--side", help="What prompt-completion holds: right (D+) or wrong (D−).")
+        str, typer.Option("--side", help="Which rationales prompt-completion contains: right (D+) or wrong (D−).")
     ] = "right",
     run_name: RunName = None,
     as_json: AsJson = False,
@@ -46,7 +46,7 @@ def export(
         raise NsadError(
             f"run `{run.name}` has nothing to export as {chosen}",
             f"D+ has {len(positive)} rationales, D− {len(negative)}; pairs need a problem that has both",
-            "see the ledger with `nsad stats`; choose another --format or --side, or collect more draws",
+            "see the counts with `nsad stats`; choose another --format or --side, or collect more draws",
         )
     write_rows(rows, path)
     problems = {item.problem.id for item in (*positive, *negative)}
@@ -58,20 +58,20 @@ def export(
         return
     note(f"{held['rows']} rows of {chosen} from {held['right']} right and {held['wrong']} wrong rationales → {where}")
     if left_out:
-        note(f"{left_out} problems have right or wrong rationales alone: no pair holds them; --format unpaired does")
+        note(f"{left_out} problems have only right or only wrong rationales, so no pair; --format unpaired has them")
 
 
 @app.command("import")
 @with_log_options
 def import_(
     path: Annotated[Path, typer.Argument(help="A JSON-lines or Parquet file, or a folder of the datasets library.")],
-    store: Annotated[Path | None, typer.Option("--store", help="Share a store between runs.")] = None,
+    store: Annotated[Path | None, typer.Option("--store", help="A store file that several runs share.")] = None,
     run_name: RunName = None,
     settings: Settings = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make rationales of others a run's own: graded where a gold answer is known, else by the label they bring.
+    """Import rationales into a run: graded if a gold answer is known, otherwise by the label in the file.
 
     Rows are prompt and completion, with a label or an answer; prompt, chosen and rejected; or question, answer and
     generated_answer (a list).
@@ -81,24 +81,24 @@ def import_(
 
     path = path.expanduser().resolve()
     spec = f"jsonl:{path}"
-    _not_another(run_name, spec)
-    with muted_notes():  # the collection below reports rows that cannot be read
+    _require_same_teacher(run_name, spec)
+    with muted_notes():  # the collect stage reports unreadable rows
         teacher = RecordedTeacher("jsonl", path)
     overrides = {"teacher.spec": spec, "teacher.draws": teacher.max_draws, **parse_settings(settings)}
     run = new_or_existing_run(run_name, overrides, store)
     execute(run, ["collect", "grade"], force=force)
-    found = _what_became(run.store_path, teacher)
+    found = _import_counts(run.store_path, teacher)
     if as_json:
         print_json({"run": run.name, **found})
         return
     verdicts = found["verdicts"]
     other = sum(count for name, count in verdicts.items() if name not in ("correct", "wrong"))
     note(
-        f"{found['rationales']} rationales of {found['problems']} problems: {found['graded']} graded against a gold "
-        f"answer, {found['labelled']} with the label that they brought"
+        f"{found['rationales']} rationales for {found['problems']} problems: {found['graded']} graded against a gold "
+        f"answer, {found['labelled']} with the label from the file"
     )
     if found["against_label"]:
-        note(f"{found['against_label']} of those graded are on the other side than their label says: the grade counts")
+        note(f"{found['against_label']} graded rationales contradict their label; the grade is used")
     note(f"D+ {verdicts.get('correct', 0)}, D− {verdicts.get('wrong', 0)}, neither {other}")
     note(f"next: nsad train-nat --run {run.name}")
 
@@ -108,15 +108,13 @@ def _one_of(value: str, known: tuple[Any, ...], option: str) -> Any:
 
     if value not in known:
         hint = did_you_mean(value, known)
-        raise UsageError(f"{option} {value}", "there is no such one", f"{hint + ' ' if hint else ''}{', '.join(known)}")
+        fix = f"{hint + ' ' if hint else ''}choices: {', '.join(known)}"
+        raise UsageError(f"invalid value `{value}` of {option}", "it is not one of the choices", fix)
     return value
 
 
-def _not_another(name: str | None, spec: str) -> None:
-    """Refuse to give a run another teacher: its rationales would no longer be its own.
-
-    Raises UsageError.
-    """
+def _require_same_teacher(name: str | None, spec: str) -> None:
+    """Raise UsageError if the run already has rationales from another teacher."""
     from nsad_cli.errors import UsageError
     from nsad_cli.runs.run import Run, runs_home
 
@@ -125,14 +123,14 @@ def _not_another(name: str | None, spec: str) -> None:
     run = Run.open(name)
     if "collect" in run.stages() and run.recipe.teacher.spec != spec:
         raise UsageError(
-            f"run `{name}` has rationales already",
+            f"run `{name}` already has rationales",
             f"they are from {run.recipe.teacher.spec}",
-            "import into a new run: another --run NAME",
+            "import into a new run with another --run NAME",
         )
 
 
-def _what_became(store_path: Path, teacher: Any) -> dict[str, Any]:
-    """How many rationales were graded, kept their label, and are now on which side."""
+def _import_counts(store_path: Path, teacher: Any) -> dict[str, Any]:
+    """Count the imported rationales: graded, labelled, graded against their label, and by verdict."""
     from nsad_cli.collection.collect import params_key
     from nsad_cli.store.rationales import Store
     from nsad_cli.types import Verdict

@@ -1,4 +1,4 @@
-"""`nsad demo`: the main job on the embedded default, from problems to votes."""
+"""`nsad demo`: the whole method on built-in problems with SmolLM2-135M, from problems to votes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def demo(device: Device = None, settings: Settings = None, as_json: AsJson = False) -> None:
-    """Do the whole job offline with SmolLM2-135M, in about a quarter of an hour on two cores; resumable."""
+    """Run the whole method offline with SmolLM2-135M: about 15 minutes on two cores; resumable."""
     note(
-        "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run it "
-        "again to resume."
+        "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run "
+        "the command again to resume."
     )
     from nsad_cli.cli.render.evaluation import results_table
     from nsad_cli.cli.render.solution import print_solution, solution_json
@@ -46,14 +46,14 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     print_solution(solution, ask)
     console.print(_verdict(rows))
     console.print(
-        "\nNow try a problem of the kind that it learned (of one step it knows nothing):\n"
+        "\nNow try a problem like those that it learned from (two or three steps; it has seen no one-step problem):\n"
         '  nsad solve "Ana has 12 pens. Ana buys 7 more pens. Ana loses 5 pens. How many pens does Ana have now?"\n'
         "  nsad stats --run demo\n  nsad run gsm8k-solutions-smollm2     (real rationales; see the README)"
     )
 
 
 def _unsolved(run: Run) -> Problem:
-    """The first test problem that the evaluation does not use."""
+    """Return the first test problem that the evaluation does not use."""
     from nsad_cli.problems.arithmetic import problems
 
     measured = run.recipe.evaluation.limit or 0
@@ -61,11 +61,11 @@ def _unsolved(run: Run) -> Problem:
 
 
 def _verdict(rows: list[dict[str, Any]]) -> str:
-    """What was measured, gain or none, in a sentence."""
+    """Describe the measured accuracies before and after training, and whether their intervals overlap."""
     found = {(row["model"], row["rule"] or row["method"]): row for row in rows}
     before, after = found[("base", "greedy")], found.get((STUDENT.name, "greedy"))
     if after is None:
-        return "The NCE student was not measured: evaluation.models leaves it out."
+        return "The NCE student was not evaluated: evaluation.models does not include it."
     parts = [
         f"Greedy answers: {_share(before)} right before training, {_share(after)} after.",
         " ".join(
@@ -83,5 +83,5 @@ def _verdict(rows: list[dict[str, Any]]) -> str:
 
 def _share(row: dict[str, Any]) -> str:
     low, high = row["ci95"]
-    cut = f", {row['truncated']:.0%} of chains cut off" if row["truncated"] else ""
+    cut = f", {row['truncated']:.0%} of chains truncated" if row["truncated"] else ""
     return f"{row['accuracy']:.0%} ({low:.0%} – {high:.0%}, {row['n']} problems{cut})"

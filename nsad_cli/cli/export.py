@@ -1,4 +1,4 @@
-"""`nsad export`: the NCE student for use without nsad, or a model of the run as vLLM serves it."""
+"""`nsad export`: write the NCE student as a transformers or PEFT folder, or a model of the run for vLLM."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ from nsad_cli.utils.logs import note
 
 
 class Server(StrEnum):
-    """What a folder may be for."""
+    """The servers that a folder can be written for."""
 
     VLLM = "vllm"
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="The folder to make; it must not hold anything yet.")],
-    lora: Annotated[bool, typer.Option("--lora", help="The LoRA alone, as a PEFT folder, not merged.")] = False,
+    folder: Annotated[Path, typer.Argument(help="The folder to create; it must be new or empty.")],
+    lora: Annotated[bool, typer.Option("--lora", help="Write only the LoRA, as a PEFT folder, not merged.")] = False,
     server: Annotated[
-        Server | None, typer.Option("--for", help="vllm: as `vllm serve` loads it, by nsad's plugin where it is NAT.")
+        Server | None,
+        typer.Option("--for", help="vllm: a folder that `vllm serve` loads (a NAT model through nsad's plugin)."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="With --for: nat (if unset), nce, or a baseline's name.")
+        str | None, typer.Option("--model", help="With --for: nat (the default), nce, or a baseline's name.")
     ] = None,
     run_name: RunName = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's student as a model folder that transformers loads anywhere, or its LoRA as one for PEFT."""
+    """Write a run's student as a folder that transformers loads, or its LoRA as a folder that PEFT loads."""
     from nsad_cli.config.stages import NAT, UNTRAINED, models
     from nsad_cli.errors import UsageError
     from nsad_cli.runs.run import Run
 
     if server is None and model is not None:
-        raise UsageError("--model goes with --for", "without it, the NCE student is exported", "add --for vllm")
+        raise UsageError("--model needs --for", "without --for, the NCE student is exported", "add --for vllm")
     if server is not None and lora:
-        raise UsageError("--lora and --for exclude each other", "both say what to write", "give one of them")
+        raise UsageError("--lora and --for exclude each other", "each selects what to write", "give only one of them")
     trained = [name for name in models() if name not in UNTRAINED]
     if model is not None and model not in trained:
         raise UsageError(
-            f"no model `{model}` to export", "it is not one that a run trains", f"models: {', '.join(trained)}"
+            f"cannot export a model `{model}`", "a run trains no such model", f"models: {', '.join(trained)}"
         )
     run = Run.open(run_name, finished=True)
     note(f"run: {run.name}")
@@ -61,10 +62,10 @@ def export(
         print_json({"folder": str(path), **notes})
         return
     if server is not None:
-        note(f"{notes['model']} of run {run.name} → {path}; its prompt stands in {NOTES}")
+        note(f"{notes['model']} of run {run.name} → {path}; the prompt format is in {NOTES}")
         note(f"serve it: {notes['serve']}")
         return
-    note(f"the {'LoRA' if lora else 'merged student'} of run {run.name} → {path}; its prompt stands in {NOTES}")
+    note(f"the {'LoRA' if lora else 'merged student'} of run {run.name} → {path}; the prompt format is in {NOTES}")
     if lora:
         note(f'load it: PeftModel.from_pretrained(base, "{path}"), with base = {notes["student"]}')
     else:

@@ -1,4 +1,4 @@
-"""The `nsad` program: its commands, and how every failure is told."""
+"""The `nsad` program: its commands, and the reporting of every error."""
 
 from __future__ import annotations
 
@@ -41,11 +41,12 @@ app = typer.Typer(
 )
 
 
-# typer brings click's classes under names of its own since 0.2x; this holds for both.
-UsageProblem: type[Exception] = typer.BadParameter.__bases__[0]
+# click.UsageError; newer versions of typer vendor click, so it is found through a subclass that typer exports.
+ClickUsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 INTERRUPTED = 130
+"""The exit code after Ctrl-C or SIGTERM."""
 
 
 def _version(value: bool) -> None:
@@ -87,8 +88,8 @@ app.add_typer(runs.app, name="runs", rich_help_panel=RESULTS)
 
 
 def main() -> NoReturn:
-    """Run the program; exit 0 done, 1 failed, 2 wrong use, 130 interrupted."""
-    if sys.stderr is None:  # closed by whoever started it: nobody listens
+    """Run the program and exit: 0 success, 1 failure, 2 invalid usage, 130 interrupted."""
+    if sys.stderr is None:  # closed by the parent process
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     if sys.stdout is None:
         print_error("standard output is closed", "results have nowhere to go", "leave it open, or add >/dev/null")
@@ -96,55 +97,57 @@ def main() -> NoReturn:
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     set_up_logging()
-    # Beside another busy process, torch's threads that spin while they wait run many times slower, alone no faster.
+    # Busy-waiting OpenMP threads slow down many times if another process uses the cores, and gain nothing otherwise.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's notice is an interrupt like Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers send SIGTERM: handled like Ctrl-C
     try:
-        # --debug is welcome anywhere, so that it can be added to the end of a command that failed.
+        # --debug is accepted anywhere, so that it can be appended to a command that failed.
         ended = app([item for item in arguments if item != "--debug"], prog_name="nsad", standalone_mode=False)
         code = ended if isinstance(ended, int) else 0
         if code == INTERRUPTED:  # typer turns the interrupt into this code
             raise KeyboardInterrupt
         sys.stdout.flush()
     except NsadError as error:
-        code = _tell(debug, error.what, error.why, error.fix, error.exit_code)
+        code = _report(debug, error.what, error.why, error.fix, error.exit_code)
     except typer.Exit as error:
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = _tell(False, "interrupted", "Ctrl-C, or a signal", "run the same command again: it resumes", INTERRUPTED)
-    except UsageProblem as error:
-        code = _tell_usage(debug, error)
+        code = _report(False, "interrupted", "Ctrl-C or SIGTERM", "run the same command again to resume", INTERRUPTED)
+    except ClickUsageError as error:
+        code = _report_usage(debug, error)
     except BrokenPipeError:
-        _drop_output()
+        _discard_output()
         code = 1
     except Exception as error:
         text = " ".join(str(error).split())[:500]
-        code = _tell(
+        code = _report(
             debug,
-            "an unexpected failure",
+            "an unexpected error",
             f"{type(error).__name__}: {text}",
-            "run it again with --debug for the traceback; what was finished is kept",
+            "run it again with --debug for the traceback; finished work is kept",
             1,
         )
     try:
         sys.stdout.flush()
-    except OSError:  # it has been told
-        _drop_output()
+    except OSError:  # already reported
+        _discard_output()
     sys.exit(code)
 
 
-def _drop_output() -> None:
-    """What is left to print goes nowhere, so that it fails no more."""
+def _discard_output() -> None:
+    """Redirect stdout to /dev/null, so that flushing at exit does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _tell_usage(debug: bool, error: Any) -> int:
+def _report_usage(debug: bool, error: Any) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "nsad"
-    return _tell(debug, f"`{command}` cannot be used so", error.format_message().rstrip("."), f"`{command} --help`", 2)
+    why = error.format_message().rstrip(".")
+    return _report(debug, f"invalid usage of `{command}`", why, f"`{command} --help`", 2)
 
 
-def _tell(debug: bool, what: str, why: str, fix: str, code: int) -> int:
+def _report(debug: bool, what: str, why: str, fix: str, code: int) -> int:
+    """Print an error, with --debug after its traceback, and return the exit code."""
     if debug:
         traceback.print_exc()
     print_error(what, why, fix)

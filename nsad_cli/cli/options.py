@@ -16,35 +16,34 @@ from nsad_cli.generation.engine_spec import ENGINE_HELP
 RunName = Annotated[
     str | None,
     typer.Option(
-        "--run", envvar="NSAD_RUN", help="The run's name; else the chosen one (`nsad runs use`) or the newest."
+        "--run", envvar="NSAD_RUN", help="The run's name. Default: the one set by `nsad runs use`, or the newest."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, all else on stderr.")]
-Force = Annotated[bool, typer.Option("--force", help="Do it again even if it is done with these settings.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.")]
+Force = Annotated[bool, typer.Option("--force", help="Run again even if already finished with these settings.")]
 StudentModel = Annotated[
     str | None, typer.Option("--student", envvar="NSAD_STUDENT", help="smollm2, a folder, or a Hub id[@REVISION].")
 ]
 Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, cuda or mps.")]
-EngineName = Annotated[str, typer.Option("--engine", help=f"What samples the chains: {ENGINE_HELP}.")]
-RULES_TOLD = (
-    "How chains vote. sc: one vote each; wsc: each by its tokens' mean probability; asc: by the ranker's score;"
-    " asc-add: by 1 + score; best: the one chain with the highest score decides."
+EngineName = Annotated[str, typer.Option("--engine", help=f"The engine that samples chains: {ENGINE_HELP}.")]
+RULES_HELP = (
+    "How chains vote. sc: one vote each; wsc: weighted by mean token probability; asc: by the ranker's score;"
+    " asc-add: by 1 + score; best: the chain with the highest score decides alone."
 )
-"""Every rule in a few words; see voting."""
+"""The help text of --rule; see nsad_cli.voting.rules."""
 StopAt = Annotated[
     float | None,
     typer.Option(
         "--stop-at",
         min=0.5,
         max=1.0,
-        help="Stop early: draw no more chains once the leading answer would stay ahead of all others with this"
-        " probability, e.g. 0.95.",
+        help="Stop sampling once the leading answer is this likely to stay ahead of all others, e.g. 0.95.",
     ),
 ]
 Dtype = Annotated[str | None, typer.Option("--dtype", envvar="NSAD_DTYPE", help="auto, float32, bfloat16 or float16.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any recipe setting, e.g. --set training.nce.lam=0.3; repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Set any recipe key, e.g. --set training.nce.lam=0.3; repeatable."),
 ]
 ProblemSpecs = Annotated[
     list[str] | None,
@@ -57,18 +56,18 @@ ProblemSpecs = Annotated[
 
 
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print neither notes nor progress; results still go to stdout.")
+    bool, typer.Option("--quiet", "-q", help="Print no notes and no progress; results still go to stdout.")
 ]
 Verbose = Annotated[
     int,
     typer.Option(
-        "--verbose", "-v", count=True, show_default=False, help="Log more: -v details, -vv also what helps to debug."
+        "--verbose", "-v", count=True, show_default=False, help="Log more: -v details, -vv debug messages too."
     ),
 ]
 
 
 def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --quiet and --verbose; one that has a parameter `verbose` of its own also gets its value."""
+    """Add --quiet and --verbose to a command; the value is also passed on if the command has a parameter `verbose`."""
     signature = inspect.signature(command)
     own = "verbose" in signature.parameters
     hints = typing.get_type_hints(command, include_extras=True)
@@ -92,9 +91,10 @@ def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def parse_settings(items: list[str] | None) -> dict[str, Any]:
-    """KEY=VALUE pairs, each value read as YAML.
+    """Parse KEY=VALUE pairs; each value is parsed as YAML.
 
-    Raises UsageError for one without `=` or with a value that is not YAML.
+    Raises:
+        UsageError: An item has no `=` or no key, or its value is not valid YAML.
     """
     import yaml
 
@@ -104,9 +104,13 @@ def parse_settings(items: list[str] | None) -> dict[str, Any]:
     for item in items or []:
         key, mark, value = item.partition("=")
         if not mark or not key:
-            raise UsageError(f"--set {item}", "it is not KEY=VALUE", "write e.g. --set training.nce.lam=0.3")
+            raise UsageError(
+                f"invalid value `{item}` of --set", "it is not KEY=VALUE", "write e.g. --set training.nce.lam=0.3"
+            )
         try:
             values[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UsageError(f"--set {item}", "the value is not YAML", "quote it, e.g. --set 'name=\"x\"'") from error
+            raise UsageError(
+                f"invalid value `{item}` of --set", "the value is not valid YAML", "quote it, e.g. --set 'name=\"x\"'"
+            ) from error
     return values

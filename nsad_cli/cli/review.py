@@ -1,4 +1,4 @@
-"""`nsad grade --review`: a person settles verdicts, one draw on the screen at a time, one key each."""
+"""`nsad grade --review`: review verdicts in the terminal, one draw at a time, one key per verdict."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from nsad_cli.store.records import ReviewItem, ReviewSource
 from nsad_cli.utils.logs import note
 from nsad_cli.utils.terminal_text import escape_controls
 
-KEYS = "c right  w wrong  n no answer  g bad gold answer  s skip  u undo  m all  q quit"
-JUMP = "j on to the sample of D−"
-LABEL = 6
-"""Cells of the words before the answers."""
+KEYS = "c right  w wrong  n no answer  g bad gold answer  s skip  u undo  m full text  q quit"
+JUMP = "j jump to the sample of D−"
+LABEL_WIDTH = 6
+"""The width of the labels before the answers, in cells."""
 
 
 def require_terminal() -> None:
-    """Raise UsageError where no person can see the draws and press keys."""
+    """Raise UsageError if stdin or stderr is not a terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "--review needs a terminal",
-            "a person has to see each rationale and press a key",
-            "run it in a terminal, with neither input nor error output redirected",
+            "each rationale is shown on stderr and each verdict is a key press",
+            "run it in a terminal, without redirecting stdin or stderr",
         )
 
 
 def review(store: Store, params: str, sample: int) -> None:
-    """Have the disputed draws settled, then `sample` random ones of D−; every key is kept at once."""
+    """Review the disputed draws, then `sample` random draws of D−; each verdict is stored immediately."""
     found = review_items(store.reviews.labels(params), sample)
     if found:
         _Reviewer(store, ReviewSession(found)).run()
@@ -41,36 +41,36 @@ def review(store: Store, params: str, sample: int) -> None:
         note(
             "nothing to review"
             if sample
-            else "nothing is disputed; for a sample of D− there is `nsad grade --review --sample 50`"
+            else "no draw is disputed; review a sample of D− with `nsad grade --review --sample 50`"
         )
 
 
 class _Reviewer:
-    """The draws on the screen, one after the other."""
+    """Shows the draws of a review session one after another and handles the keys."""
 
-    def __init__(self, store: Store, settling: ReviewSession) -> None:
-        self.store, self.settling, self.console = store, settling, err()
+    def __init__(self, store: Store, session: ReviewSession) -> None:
+        self.store, self.session, self.console = store, session, err()
 
     def run(self) -> None:
-        """Until the person quits."""
+        """Handle keys until `q`."""
         self._show()
         while (key := _key()) != "q":
             if key == "u":
-                self.settling.undo(self.store)
+                self.session.undo(self.store)
             elif key == "j":
-                self.settling.skip_to_sample()
+                self.session.skip_to_sample()
             elif key in VERDICTS:
-                self.settling.record(self.store, key)
+                self.session.record(self.store, key)
             self._show(whole=key == "m")
 
     def _show(self, *, whole: bool = False) -> None:
         width, height = self.console.size
-        item, last = self.settling.item, self.settling.last
-        keys = [*wrapped(KEYS, width), *(wrapped(JUMP, width) if self.settling.sample else [])]
+        item, last = self.session.item, self.session.last
+        keys = [*wrapped(KEYS, width), *(wrapped(JUMP, width) if self.session.sample else [])]
         if last:
-            keys += wrapped(f"(the one before: {last})", width, "dim")
+            keys += wrapped(f"(previous: {last})", width, "dim")
         if item is None:
-            lines = wrapped("That was the last one: u takes it back, q ends.", width)
+            lines = wrapped("That was the last draw: u undoes it, q quits.", width)
         else:
             lines = screen(item, self.store.reviews.item(item.key), width, None if whole else height - len(keys) - 2)
         self.console.clear()
@@ -79,9 +79,19 @@ class _Reviewer:
 
 
 def screen(item: QueuedReview, doubt: ReviewItem, width: int, height: int | None) -> list[Text]:
-    """A draw in lines of a width, at most `height` of them (12 is the least); None shows all.
+    """Lay out a draw as lines.
 
-    Where there is no room the question loses its end and the rationale its beginning, for there stands the answer.
+    If the lines do not fit, the question is cut at its end and the rationale at its beginning, because the answer is
+    at the end.
+
+    Args:
+        item: The draw's place in the review.
+        doubt: The draw with its problem.
+        width: The width of a line, in cells.
+        height: The maximum number of lines (at least 12); None for all.
+
+    Returns:
+        The lines.
     """
     place = f"{item.queue.value} {item.number} of {item.total}"
     about = (doubt.teacher, doubt.problem.subject, doubt.problem.level)
@@ -98,32 +108,31 @@ def screen(item: QueuedReview, doubt: ReviewItem, width: int, height: int | None
             question = [*question[: share - 1], *wrapped(f"… {cut} more lines (m shows all)", width, "dim")[:1]]
         share = max(1, room - len(question))
         if len(chain) > share:
-            title += f" without its first {len(chain) - share} lines (m shows all)"
+            title += f", without its first {len(chain) - share} lines (m shows all)"
             chain = chain[-share:]
     return [*head, *question, Text(), *facts, Text(), *wrapped(title, width, "dim")[:1], *chain]
 
 
 def wrapped(text: str, width: int, style: str = "") -> list[Text]:
-    """Lines of at most `width` cells, with nothing in them that would steer the terminal."""
-    harmless = Text(escape_controls(text.replace("\r\n", "\n")), style)
-    return list(harmless.wrap(Console(width=width), width, overflow="fold"))
+    """Wrap a text to lines of at most `width` cells; control characters are escaped."""
+    escaped = Text(escape_controls(text.replace("\r\n", "\n")), style)
+    return list(escaped.wrap(Console(width=width), width, overflow="fold"))
 
 
 def _facts(item: QueuedReview, doubt: ReviewItem, width: int, most: int | None) -> list[Text]:
-    """The gold answer, what was read as the rationale's, and why it is here: each in at most so many lines."""
+    """Lay out the gold answer, the extracted answer and the reason for the review, each in at most `most` lines."""
     why = "disputed: " if item.queue is ReviewSource.DISPUTED else "wrong: "
     lines = []
     for label, text in (("gold", doubt.problem.answer), ("read", doubt.answer or "–"), ("why", why + doubt.reason)):
-        parts = wrapped(" ".join(text.split()), max(1, width - LABEL), "" if label == "why" else "bold")[:most]
-        lines += [Text.assemble((f"{'' if i else label:<{LABEL}}", "dim"), part) for i, part in enumerate(parts)]
+        parts = wrapped(" ".join(text.split()), max(1, width - LABEL_WIDTH), "" if label == "why" else "bold")[:most]
+        lines += [Text.assemble((f"{'' if i else label:<{LABEL_WIDTH}}", "dim"), part) for i, part in enumerate(parts)]
     return lines
 
 
 def _key() -> str:
-    """The next key, as a small letter; `q` where the terminal is gone.
+    """Read the next key, in lower case; return `q` if the terminal is gone.
 
-    Only a single key counts: what comes in one piece with others is a paste, a function key, or typed ahead of what is
-    on the screen.
+    Several characters at once return an empty string: they are a paste, a function key or typed ahead of the display.
     """
     try:
         pressed = typer.getchar()

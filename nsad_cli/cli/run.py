@@ -1,4 +1,4 @@
-"""`nsad run RECIPE`: every stage of a recipe, resumable."""
+"""`nsad run RECIPE`: run every stage of a recipe; resumable."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def run(
     dtype: Dtype = None,
     settings: Settings = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Show what each stage would take and cost, and do nothing.")
+        bool, typer.Option("--plan", help="Show the time, memory and cost of each stage, and run nothing.")
     ] = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a recipe from problems to report; run it again to resume where it stopped."""
+    """Run a recipe from problems to report; run the same command again to resume."""
     from nsad_cli.cli.render.evaluation import results_table
     from nsad_cli.cli.run_selection import execute
     from nsad_cli.config.recipes import find_recipe, load_recipe

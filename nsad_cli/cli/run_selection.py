@@ -1,4 +1,4 @@
-"""Which run a command works on, with its flags laid over the run's recipe."""
+"""Selection of the run that a command works on; flags override the run's recipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def existing_run(name: str | None, overrides: Mapping[str, Any] | None = None, *, finished: bool = False) -> Run:
-    """Open a run (see Run.open), say which on stderr, and write flags into its recipe."""
+    """Open a run (see Run.open), log its name, and write the overrides into its recipe."""
     from nsad_cli.runs.run import Run
 
     run = Run.open(name, finished=finished)
@@ -28,7 +28,7 @@ def existing_run(name: str | None, overrides: Mapping[str, Any] | None = None, *
 
 
 def new_or_existing_run(name: str | None, overrides: Mapping[str, Any], store: Path | None) -> Run:
-    """Open the named run, or make one; without a name go on with a stopped one, else make one named after the time."""
+    """Open or create the named run; without a name, resume a stopped run or create one named after the time."""
     from nsad_cli.runs.run import Run
 
     recipe = recipe_of(name, overrides)
@@ -39,7 +39,7 @@ def new_or_existing_run(name: str | None, overrides: Mapping[str, Any], store: P
 
 
 def recipe_of(name: str | None, overrides: Mapping[str, Any]) -> Recipe:
-    """The recipe of a run, which need not exist, with flags laid over it."""
+    """Return the recipe of a run, or the default one if the run does not exist, with overrides applied."""
     from nsad_cli.config.recipes import load_recipe
     from nsad_cli.runs.run import runs_home
 
@@ -48,15 +48,15 @@ def recipe_of(name: str | None, overrides: Mapping[str, Any]) -> Recipe:
 
 
 def stopped_run(recipe: Recipe) -> str | None:
-    """The newest run, where its collection by the very same settings has stopped or lacks draws.
+    """Return the newest run's name if its collection, with the same recipe, has stopped or is incomplete.
 
-    The same command again must not pay again for what an unnamed run has in its store, or in a batch under way.
+    Repeating a command without --run then resumes that run, and does not pay again for stored draws or open batches.
     """
     from nsad_cli.collection.collect import INCOMPLETE_KEYS
     from nsad_cli.errors import NsadError
     from nsad_cli.runs.run import list_runs
 
-    with contextlib.suppress(NsadError):  # a run that cannot be read is no reason against a new one
+    with contextlib.suppress(NsadError):  # an unreadable run must not prevent a new one
         for run in list_runs()[:1]:
             state = run.stages().get("collect")
             if state is None or run.busy() or run.recipe != recipe:
@@ -67,7 +67,7 @@ def stopped_run(recipe: Recipe) -> str | None:
 
 
 def execute(run: Run, stages: Sequence[str], *, force: bool = False) -> dict[str, dict[str, Any]]:
-    """Run stages with the live display; the first line appears before anything heavy is imported."""
+    """Run stages with the progress display; the first line is printed before torch is imported."""
     from nsad_cli.cli.render.progress import Display
 
     with Display(run):

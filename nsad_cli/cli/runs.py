@@ -1,4 +1,4 @@
-"""`nsad runs`: list runs, and choose the one that `solve` uses."""
+"""`nsad runs`: list runs, and choose the default run of the other commands."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, with_log_options
 from nsad_cli.utils.logs import note
 
-app = typer.Typer(help="List runs, or choose the one that other commands use.", invoke_without_command=True)
+app = typer.Typer(help="List runs, or choose the default run of the other commands.", invoke_without_command=True)
 
 
 @app.callback()
 @with_log_options
 def runs(context: typer.Context, as_json: AsJson = False) -> None:
-    """List runs, the newest first."""
+    """List runs, newest first."""
     if context.invoked_subcommand is not None:
         return
     from nsad_cli.cli.render.tables import new_table
@@ -57,7 +57,7 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
         print_json({"runs": rows})
         return
     if not rows:
-        note(f"no runs in {runs_home().resolve()}; make one with `nsad demo` or `nsad run RECIPE`")
+        note(f"no runs in {runs_home().resolve()}; create one with `nsad demo` or `nsad run RECIPE`")
         return
     table = new_table(f"Runs in {runs_home()}", "run", "latest stage", "state", "created", left=4)
     for row in rows:
@@ -69,10 +69,12 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("use")
 @with_log_options
 def use(
-    name: Annotated[str | None, typer.Argument(help="The run; without one, back to the newest.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The run's name; without it, the newest run is the default again.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a run the one that other commands use."""
+    """Set the default run of the other commands."""
     from nsad_cli.runs.run import choose_run
 
     choose_run(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsad_cli.cli.console import print_json
-from nsad_cli.cli.options import RULES_TOLD, AsJson, Device, EngineName, RunName, StopAt
+from nsad_cli.cli.options import RULES_HELP, AsJson, Device, EngineName, RunName, StopAt
 
 if TYPE_CHECKING:
     from nsad_cli.inference.solver import Solution, VoteSettings
@@ -24,7 +24,7 @@ def solve(
         Path | None,
         typer.Option("--file", help='A file of them: a line each, or {"question": "…"} each where it ends in .jsonl.'),
     ] = None,
-    rule: Annotated[str | None, typer.Option("--rule", help=f"{RULES_TOLD} Unset: its recipe's (asc).")] = None,
+    rule: Annotated[str | None, typer.Option("--rule", help=f"{RULES_HELP} Unset: its recipe's (asc).")] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=1, help="Chains to draw.")] = None,
     stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 4,

@@ -1,4 +1,4 @@
-"""`nsad stats`: what a run holds."""
+"""`nsad stats`: counts of a run's rationales, chains and stages."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def stats(
         typer.Option(
             "--overlap",
             metavar="SPEC,…",
-            help="Find training problems that these benchmarks (NAME[:SPLIT][@PATH]) have too, or nearly.",
+            help="Find training problems that overlap with problems of these benchmarks (NAME[:SPLIT][@PATH]).",
         ),
     ] = None,
     run_name: RunName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count a run's rationales by verdict and subject, its chains, and its trained stages; or find its leaks."""
+    """Count a run's rationales by verdict and subject, its chains and its stages; or find overlap with benchmarks."""
     from nsad_cli.cli.render.overlap import show_overlap
     from nsad_cli.cli.run_selection import existing_run
 
@@ -46,7 +46,7 @@ def stats(
 
 
 def _ledger(run: Run) -> list[dict[str, object]]:
-    """Counts of samples by teacher, subject and verdict."""
+    """Count samples by teacher, subject and verdict."""
     from nsad_cli.store.rationales import Store
 
     if not run.store_path.is_file():
@@ -60,7 +60,7 @@ def _ledger(run: Run) -> list[dict[str, object]]:
 
 
 def _chain_sets(run: Run) -> list[dict[str, object]]:
-    """Counts of chains by model, training and sampling settings."""
+    """Count chains by model, weights and sampling settings."""
     from nsad_cli.store.chains import ChainStore
 
     if not run.chains_path.is_file():

@@ -16,11 +16,11 @@ from nsad_cli.utils.logs import note
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
-Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the data.")]
+Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the training data.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Sequences per step.")]
 Tokens = Annotated[
-    int | None, typer.Option("--tokens", min=1, help="A budget of trained tokens a stage, in place of epochs.")
+    int | None, typer.Option("--tokens", min=1, help="Tokens to train on in each stage, instead of epochs.")
 ]
 
 
@@ -95,7 +95,7 @@ def train_ranker(
         str | None,
         typer.Option(
             "--kind",
-            help="head (on the student's base), probe (on states that chains were written from) or encoder.",
+            help="head (on the student's base), probe (on the student's hidden states) or encoder.",
         ),
     ] = None,
     objective: Annotated[str | None, typer.Option("--objective", help="power, bradley-terry or bce.")] = None,
@@ -110,9 +110,9 @@ def train_ranker(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sample the student's own chains on training problems, train the ranker on right and wrong ones, calibrate it."""
+    """Sample chains from the student on training problems, train the ranker on right and wrong ones, calibrate it."""
     if kind is not None and kind != ENCODER and model is None:
-        model = ""  # an encoder that the run had before
+        model = ""  # override an encoder set in the run's recipe
     _train(
         trained_by("train-ranker"),
         run_name,
@@ -169,7 +169,7 @@ def train_baseline(
     methods: Annotated[
         list[str],
         typer.Argument(
-            metavar="METHOD…", help="ft, cot-kd, mix, nt, ul, cl, redi, nat-control or self-distillation; several."
+            metavar="METHOD…", help="One or more of: ft, cot-kd, mix, nt, ul, cl, redi, nat-control, self-distillation."
         ),
     ],
     run_name: RunName = None,
@@ -182,7 +182,7 @@ def train_baseline(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train rivals of NAT and NCE on the same rationales, with NAT's settings (or your own for all of them)."""
+    """Train baselines on the same rationales as NAT and NCE, with NAT's settings or the given ones."""
     from nsad_cli.cli.run_selection import existing_run
     from nsad_cli.config.stages import baselines, prerequisites
     from nsad_cli.errors import UsageError, did_you_mean
@@ -191,7 +191,7 @@ def train_baseline(
         if name not in baselines():
             hint = did_you_mean(name, baselines())
             fix = f"{hint + ' ' if hint else ''}baselines: {', '.join(baselines())}"
-            raise UsageError(f"unknown baseline `{name}`", "no method has this name", fix)
+            raise UsageError(f"unknown baseline `{name}`", "there is no baseline of that name", fix)
     run = existing_run(run_name, {"student.device": device, **parse_settings(settings)})
     flags = {"epochs": epochs, "tokens": tokens, "learning_rate": learning_rate, "batch_size": batch_size}
     given = {key: value for key, value in flags.items() if value is not None}
@@ -219,20 +219,20 @@ def _report(run: Run, stages: Sequence[str], force: bool, as_json: bool, followi
             f"(step {result['best_step']} kept), {result['seconds']:.0f} s → {run.adapter_path(stage)}"
         )
         if "calibration" in result:
-            note(f"{stage}: {_ranks(result['calibration'])}")
+            note(f"{stage}: {_ranker_summary(result['calibration'])}")
     note(f"next: {following} --run {run.name}")
 
 
-def _ranks(report: Mapping[str, Any]) -> str:
-    """How a ranker does on the chains of problems that it has not learned from."""
+def _ranker_summary(report: Mapping[str, Any]) -> str:
+    """Describe a ranker's accuracy and calibration on held-out problems."""
     accuracy, before = report["ranking_accuracy"], report["ece_before"]
-    text = f"{report['chains']} chains of {report['problems']} problems that it has not learned from"
+    text = f"{report['chains']} chains of {report['problems']} held-out problems"
     text += f" ({report['right']} right): "
     if accuracy is None:
         text += "no pair to rank"
     else:
-        text += f"{accuracy:.0%} of {report['pairs']} pairs within a problem ranked rightly"
-        text += ", no better than chance: votes by asc may lose by it" if accuracy <= 0.5 else ""
+        text += f"{accuracy:.0%} of {report['pairs']} pairs within a problem ranked correctly"
+        text += ", no better than chance: asc votes may be worse than sc" if accuracy <= 0.5 else ""
     text += "" if before is None else f"; calibration error {before:.3f}"
     if report["calibrated"]:
         text += f", calibrated {report['ece_after']:.3f}"
@@ -240,7 +240,7 @@ def _ranks(report: Mapping[str, Any]) -> str:
         text += f"; not calibrated: {report['why']}"
     if unseen := report.get("unseen"):
         text += (
-            f". On {unseen['problems']} problems that the student has not learned from either, "
+            f". On {unseen['problems']} problems that the student was not trained on either, "
             f"{unseen['right']} of {unseen['chains']} chains are right, error {unseen['ece']:.3f}"
         )
     return text

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.cli.options import RULES_TOLD, AsJson, StopAt
+from nsad_cli.cli.options import RULES_HELP, AsJson, StopAt
 
 FORMATS = (
     '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, where an answer that is not given is read'
@@ -34,7 +34,7 @@ def vote(
         str | None,
         typer.Option(
             "--rule",
-            help=f"{RULES_TOLD} any: right where some chain is, a bound on all rules. [default: sc; of a run asc]",
+            help=f"{RULES_HELP} any: right where some chain is, a bound on all rules. [default: sc; of a run asc]",
         ),
     ] = None,
     samples: Annotated[

@@ -1,4 +1,4 @@
-"""`nsad vote --run R --explain ID`: one problem's votes taken apart."""
+"""`nsad vote --run R --explain ID`: explain the votes on one problem."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
 Found = Mapping[str, RuleResult | UsageError]
 STYLES = {"head": "bold", "winner": "bold green", "right": "green", "wrong": "red", "changed": "yellow", "dim": "dim"}
-MOST = 12
-"""Answers that are drawn."""
+MAX_ANSWERS = 12
+"""The maximum number of answers in the chart."""
 
 
 def explain_problem(run_name: str | None, wanted: str, rule: str | None, samples: int | None, as_json: bool) -> None:
-    """Print a problem's chains, bars by rule, margins and what the results rest on.
+    """Print a problem's chains, bars by rule, margins, and the chains that decide each result.
 
-    Raises UsageError where the run has no such problem, or several; NsadError where its chains cannot be read.
+    Raises:
+        UsageError: The run has no such problem, or several.
+        NsadError: The run's chains cannot be read.
     """
     from nsad_cli.runs.run import Run
 
@@ -53,24 +55,24 @@ def explain_problem(run_name: str | None, wanted: str, rule: str | None, samples
 
 
 def open_chains(run: Run) -> ChainStore:
-    """Open a run's chains to read. Raises NsadError where there are none, or they cannot be read."""
+    """Open a run's chains for reading; raise NsadError if there are none or they cannot be read."""
     if not run.chains_path.is_file():
         raise NsadError(
             f"run `{run.name}` has no chains yet",
-            f"{run.chains_path} is not there",
-            f"make some with `nsad eval --run {run.name}` or `nsad solve --run {run.name} …`",
+            f"{run.chains_path} does not exist",
+            f"sample some with `nsad eval --run {run.name}` or `nsad solve --run {run.name} …`",
         )
     return open_store(run.chains_path)
 
 
 def require_chain_set(run: Run, sets: Sequence[ChainSet]) -> ChainSet:
-    """The set that is looked at. Raises NsadError where there is none."""
+    """Return the default set of chains; raise NsadError if there is none."""
     chosen = default_set(sets)
     if chosen is None:
         raise NsadError(
             f"run `{run.name}` has no chains yet",
             f"{run.chains_path} is empty",
-            f"make some with `nsad eval --run {run.name}` or `nsad solve --run {run.name} …`",
+            f"sample some with `nsad eval --run {run.name}` or `nsad solve --run {run.name} …`",
         )
     return chosen
 
@@ -78,7 +80,7 @@ def require_chain_set(run: Run, sets: Sequence[ChainSet]) -> ChainSet:
 def _find(
     run: Run, store: ChainStore, sets: Sequence[ChainSet], wanted: str
 ) -> tuple[ChainSet, list[Problem], Problem]:
-    """The problem meant, in the set that is looked at by default, else in the latest that has it."""
+    """Find a problem by id or number in the default set of chains, or else in the latest set that has it."""
     first = require_chain_set(run, sets)
     for chosen in [first, *(item for item in reversed(sets) if item != first)]:
         problems = store.problems(**chosen.key)
@@ -86,25 +88,25 @@ def _find(
         if len(found) > 1:
             some = ", ".join(problem.id for problem in found[:4])
             raise UsageError(
-                f"`{wanted}` is not one problem", f"{len(found)} ids begin so: {some} …", "give more of the id"
+                f"`{wanted}` is ambiguous", f"{len(found)} ids start with it: {some} …", "give more of the id"
             )
         if found:
             return chosen, problems, found[0]
     raise UsageError(
         f"no problem `{wanted}` in run `{run.name}`",
-        "no id begins so, and it is not a number in the list (1 is the first, -1 the last)",
+        "no id starts with it, and it is not a number in the list (1 is the first, -1 the last)",
         f"list them with `nsad vote --run {run.name}`",
     )
 
 
 def head(run: Run, chosen: ChainSet) -> str:
-    """What is looked at, in a line."""
-    scored = f"ranker {chosen.ranker}" if chosen.ranker else "no ranker has scored them"
+    """Describe the run, the set of chains and the ranker in one line."""
+    scored = f"ranker {chosen.ranker}" if chosen.ranker else "no ranker scores"
     return f"run {run.name} · {chosen.title} · {scored}"
 
 
 def coloured(lines: Sequence[Line]) -> list[Text]:
-    """Drawn lines for a console."""
+    """Convert styled lines to rich's Text."""
     from rich.text import Text
 
     return [Text.assemble(*((text, STYLES.get(meaning, "")) for text, meaning in line), no_wrap=True) for line in lines]
@@ -134,7 +136,7 @@ def _print(
     console.print(chains_table(chains, leading.ballot, judged=True))
     console.print(f"[dim]weight by {leading.rule}; ▸ voted for the winner[/]\n")
     width = min(console.width, 110)
-    lines = chart_lines(visible_rules(found, width, leading.rule), width, first=leading.rule, most=MOST)
+    lines = chart_lines(visible_rules(found, width, leading.rule), width, first=leading.rule, most=MAX_ANSWERS)
     for line in coloured(lines):
         console.print(line)
     console.print()
@@ -143,19 +145,19 @@ def _print(
             console.print(f"[bold]{name:>7}[/]  {shown(in_words(item))}")
     for name, item in by_others.items():
         console.print(f"    asc by {shown(name)}: {shown(in_words(item))}")
-    console.print(f"\n[dim]take it apart: nsad dashboard --view votes --run {run.name}[/]")
+    console.print(f"\n[dim]explore it: nsad dashboard --view votes --run {run.name}[/]")
 
 
 def in_words(item: RuleResult) -> str:
-    """A vote's winner, margin, and what it rests on, in words."""
+    """Describe a vote's winner, its margin, and the chains whose removal would change the winner."""
     if item.winner is None:
         return "no chain has an answer"
     judged = {True: " ✓", False: " ✗", None: ""}[item.right]
-    said = f"{one_line(item.ballot.answer or '')}{judged}, margin {item.margin:.0%}"
+    text = f"{one_line(item.ballot.answer or '')}{judged}, margin {item.margin:.0%}"
     if isinstance(item.flip, str):
-        return f"{said}; {item.flip}"
-    gone = ", ".join(map(str, item.flip))
-    return f"{said}; without chain{'s' if len(item.flip) > 1 else ''} {gone} another answer wins"
+        return f"{text}; {item.flip}"
+    removed = ", ".join(map(str, item.flip))
+    return f"{text}; without chain{'s' if len(item.flip) > 1 else ''} {removed} another answer wins"
 
 
 def _json(
@@ -186,13 +188,13 @@ def _json(
             }
             for chain in chains
         ],
-        "rules": {name: standing_json(item) for name, item in found.items()},
-        "other_rankers": {name: standing_json(item) for name, item in by_others.items()},
+        "rules": {name: rule_result_json(item) for name, item in found.items()},
+        "other_rankers": {name: rule_result_json(item) for name, item in by_others.items()},
     }
 
 
-def standing_json(item: RuleResult | UsageError) -> dict[str, Any]:
-    """A vote as an object; one that could not be held is {"unavailable": why}."""
+def rule_result_json(item: RuleResult | UsageError) -> dict[str, Any]:
+    """Convert a rule's result to a JSON object; a rule that could not be applied becomes {"unavailable": why}."""
     if isinstance(item, UsageError):
         return {"unavailable": f"{item.what}: {item.why}"}
     flips = item.flip if not isinstance(item.flip, str) else None

@@ -1,4 +1,4 @@
-"""`nsad vote --run R`: a run's problems by what their votes say."""
+"""`nsad vote --run R`: list a run's problems by the outcome of their votes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nsad_cli.voting.bar_chart import one_line, verdict_mark
 from nsad_cli.voting.chain_sets import chain_sets, iter_results
 from nsad_cli.voting.problem_filters import DEFAULT_RULES, PROBLEM_FILTERS, ProblemResult, Winner, matching_problems
 
-MOST = 10
-"""Problems that are listed of each queue."""
+MAX_LISTED = 10
+"""The maximum number of problems listed for each filter."""
 
 
 def list_problems(run_name: str | None, rule: str | None, as_json: bool) -> None:
-    """Print how the rules do, and the problems of each queue. Raises NsadError where they cannot be read."""
+    """Print each rule's accuracy and the problems that match each filter; raise NsadError if they cannot be read."""
     run = Run.open(run_name)
     with open_chains(run) as store:
         chosen = require_chain_set(run, chain_sets(store))
@@ -28,7 +28,7 @@ def list_problems(run_name: str | None, rule: str | None, as_json: bool) -> None
         found: dict[str, ProblemResult] = {}
         for part in iter_results(store, chosen, chosen.ranker, rules):
             found.update(part)
-    # What is written meanwhile may be in one reading and not in the other.
+    # Chains written in the meantime may be in one of the two reads only.
     problems = [problem for problem in problems if problem.id in found]
     outcomes = [found[problem.id] for problem in problems]
     queues = {
@@ -66,7 +66,7 @@ def _print(
         table = new_table(f"{queue.name}: {queue.what}: {len(ids)}", "#", "problem", "gold", *rules, "margin", left=9)
         table.columns[1].no_wrap, table.columns[1].ratio, table.columns[1].overflow = True, 1, "ellipsis"
         table.expand = True
-        for key in ids[:MOST]:
+        for key in ids[:MAX_LISTED]:
             place, problem = places[key]
             won = found[key].winner_by(rule)
             margin = "–" if won is None or won.margin is None else f"{won.margin:.0%}"
@@ -74,7 +74,7 @@ def _print(
             table.add_row(
                 str(place), shown(one_line(problem.question)), shown(problem.answer), *map(shown, cells), margin
             )
-        table.caption = f"and {len(ids) - MOST} more (--json has all)" if len(ids) > MOST else None
+        table.caption = f"and {len(ids) - MAX_LISTED} more (--json has all)" if len(ids) > MAX_LISTED else None
         console.print()
         console.print(table)
     console.print(f"\n[dim]margins by {rule}; explain one: nsad vote --run {run} --explain #[/]")
@@ -82,7 +82,7 @@ def _print(
 
 def _score(rule: str, won: Sequence[Winner]) -> str:
     if not won:
-        return f"{rule:>7}: cannot be held"
+        return f"{rule:>7}: not applicable"
     known = [item.right for item in won if item.right is not None]
     right = f"{sum(known)} of {len(known)} right, {sum(known) / len(known):.1%}" if known else "no gold answers"
     return f"{rule:>7}: {right}" + (f"; {len(won) - len(known)} without a gold answer" if len(won) > len(known) else "")

@@ -1,1 +1,1 @@
-"""Recipes: their schema, how they are found and layered, and prompts."""
+"""Recipes: schema, loading and layering; prompts; the table of stages; plugins."""

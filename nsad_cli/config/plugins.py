@@ -1,4 +1,4 @@
-"""Extensions that installed packages offer by entry points. docs/plugins.md has an example for each group."""
+"""Plugins: objects that installed packages provide through entry points. docs/plugins.md has examples."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def plugins(group: str) -> Mapping[str, Any]:
     """Load every entry point of a group; those that fail to import are left out.
 
     Returns:
-        The loaded objects by the names of their entry points, in the order of names.
+        The loaded objects by entry-point name, sorted by name.
     """
     loaded = {name: load_plugin(group, name) for name in plugin_names(group)}
     return {name: value for name, value in loaded.items() if value is not None}

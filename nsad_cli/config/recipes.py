@@ -1,4 +1,4 @@
-"""Finding and layering recipes: YAML files by path or by the name of a shipped one."""
+"""Loading of recipes, YAML files given by path or by the name of a shipped recipe, in layers."""
 
 from __future__ import annotations
 
@@ -59,9 +59,12 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None, *
     `${NAME}` in a value is replaced by the environment variable NAME.
 
     Args:
-        path: The recipe file; None for the defaults alone.
+        path: The recipe file; None for the defaults only.
         overrides: Values by dotted key; None values are skipped.
         stored: The file is a run's own: it was valid when it was written, and may name a plugin that is gone.
+
+    Returns:
+        The recipe.
 
     Raises:
         UsageError: The file is missing or malformed, a key is unknown, a value is invalid, or a variable is unset.

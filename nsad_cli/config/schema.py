@@ -1,6 +1,6 @@
-"""A recipe: every setting of a run, typed and validated; no torch.
+"""The schema of a recipe: every setting of a run, typed and validated; torch is not imported.
 
-Layers, later ones win: the user's config file, the recipe, flags (whose own defaults come from NSAD_… variables).
+Precedence, lowest first: the user's config file, the recipe, NSAD_… variables, flags.
 """
 
 from __future__ import annotations
@@ -22,60 +22,60 @@ RankerObjective = Literal["power", "bradley-terry", "bce"]
 
 
 class Section(BaseModel):
-    """A part of a recipe: unknown keys are errors, values never change after validation."""
+    """Base class of a recipe's sections: unknown keys are errors, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class StudentConfig(Section):
-    """The small model that learns."""
+    """The student: the small model that is trained."""
 
     model: str = "smollm2"
     """smollm2, a folder, or a Hub id with an optional @REVISION."""
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     load_in_4bit: bool = False
-    """Keep the frozen base's linear layers in 4 bits (NF4, by bitsandbytes); adapters stay whole."""
+    """Load the frozen base's linear layers in 4 bits (NF4, by bitsandbytes); adapters are not quantized."""
     template: str = TEMPLATE
-    """The prompt around {question}, or `chat` for the tokenizer's own chat template."""
+    """The prompt with {question}, or `chat` for the tokenizer's own chat template."""
 
     @model_validator(mode="after")
-    def _template_names_the_question(self) -> StudentConfig:
+    def _template_contains_question(self) -> StudentConfig:
         if self.template != "chat" and "{question}" not in self.template:
             raise ValueError("student.template must contain {question}, or be `chat`")
         return self
 
 
 class Demonstration(Section):
-    """A question with its solution, shown before the one that is asked."""
+    """A few-shot example: a question with its solution."""
 
     question: str = ""
     solution: str = ""
 
     @field_validator("question", "solution")
     @classmethod
-    def _is_there(cls, text: str) -> str:
+    def _not_empty(cls, text: str) -> str:
         if not text.strip():
-            raise ValueError("a demonstration has both a question and a solution")
+            raise ValueError("a demonstration needs both a question and a solution")
         return text.strip()
 
 
 class ProblemsConfig(Section):
-    """The training problems; a recorded teacher brings its own and needs no spec."""
+    """The training problems; a recorded teacher has its own and needs no spec."""
 
     train: str | None = None
     limit: int | None = Field(default=None, ge=1)
 
 
 class PriceConfig(Section):
-    """US dollars per million tokens; what is unset is the list's."""
+    """The price in US dollars per million tokens; unset values come from the price list."""
 
     input: float | None = Field(default=None, ge=0)
     output: float | None = Field(default=None, ge=0)
 
 
 class UntilConfig(Section):
-    """Rationales that every problem is to have, and the most draws that may be spent on one."""
+    """The number of right and wrong rationales to reach for every problem, and the maximum draws per problem."""
 
     positives: int = Field(default=1, ge=0)
     negatives: int = Field(default=1, ge=0)
@@ -83,7 +83,7 @@ class UntilConfig(Section):
 
 
 class TeacherConfig(Section):
-    """Where rationales come from; `draws` per problem."""
+    """The source of rationales, and `draws`, the number of rationales per problem."""
 
     spec: str = "arithmetic"
     draws: int = Field(default=8, ge=1)
@@ -92,74 +92,74 @@ class TeacherConfig(Section):
     max_tokens: int = Field(default=1024, ge=1)
     base_url: list[str] = []
     api_key_env: str = "OPENAI_API_KEY"
-    """The name of the variable that holds the key; the key itself never stands in a recipe."""
+    """The name of the environment variable with the API key; the key itself is never in a recipe."""
     concurrency: int = Field(default=16, ge=1)
-    """Requests under way at once."""
+    """The maximum number of in-flight requests per server."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
-    """Limits of each server; unset, it is asked as fast as it lets us."""
+    """Rate limits per server; unset, only the server's own limits apply."""
     timeout: float = Field(default=300, gt=0)
-    """Seconds to wait for one reply."""
+    """The timeout of a request, in seconds."""
     price: PriceConfig | None = None
-    """Where unset, a maintained list's (the package genai-prices), for OpenAI's own models."""
+    """If unset, the prices of OpenAI's own models come from the package genai-prices."""
     batch: bool = False
-    """By OpenAI's Batch API: half the price, within a day."""
+    """Whether to use OpenAI's Batch API: half the price, results within a day."""
     max_cost: float | None = Field(default=None, gt=0)
-    """US dollars that one command may spend, a hard limit."""
+    """A hard limit on the cost of one command, in US dollars."""
     until: UntilConfig | None = None
-    """Draw on, past `draws`, for problems that lack a right or a wrong rationale."""
+    """If set, keep sampling beyond `draws` for problems that lack right or wrong rationales."""
     prompt: str = INSTRUCTION
-    """Around {question}; the model's chat template, where it has one, comes around both."""
+    """The prompt with {question}; the model's chat template, if it has one, is applied to the result."""
     demonstrations: list[Demonstration] = []
-    """Shown to the teacher before the question."""
+    """Few-shot examples in the teacher's prompt."""
     device: str = "auto"
-    """For teachers that run here (hf:, vllm:)."""
+    """The device of local teachers (hf:, vllm:)."""
 
     @field_validator("prompt")
     @classmethod
-    def _prompt_names_the_question(cls, prompt: str) -> str:
+    def _prompt_contains_question(cls, prompt: str) -> str:
         if "{question}" not in prompt:
             raise ValueError("teacher.prompt must contain {question}")
         return prompt
 
     @field_validator("api_key_env")
     @classmethod
-    def _names_a_variable(cls, name: str) -> str:
-        """A key given in its place would be shown where the variable is missing."""
+    def _is_variable_name(cls, name: str) -> str:
+        """Reject anything that may be a key, because the name is printed if the variable is unset."""
         if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
-            raise ValueError("it names the variable that holds the key, in capitals, like OPENAI_API_KEY")
+            raise ValueError("it must be the name of the variable with the key, in capitals, like OPENAI_API_KEY")
         return name
 
     @model_validator(mode="after")
-    def _goes_on_past_draws(self) -> TeacherConfig:
+    def _max_draws_covers_draws(self) -> TeacherConfig:
         if self.until is not None and self.until.max_draws < self.draws:
             raise ValueError(f"teacher.until.max_draws ({self.until.max_draws}) is below teacher.draws ({self.draws})")
         return self
 
     @field_validator("base_url")
     @classmethod
-    def _urls_carry_no_secret(cls, urls: list[str]) -> list[str]:
-        """Addresses are stored and shown; a key in one would be too."""
+    def _urls_have_no_credentials(cls, urls: list[str]) -> list[str]:
+        """Reject URLs with credentials, because URLs are stored and printed."""
         for url in urls:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("a base URL is http(s)://HOST[:PORT]/PATH")
+                raise ValueError("a base URL must be http(s)://HOST[:PORT]/PATH")
             if parts.username or parts.password or parts.query:
-                raise ValueError("a base URL carries no key or password: set the variable named by api_key_env")
+                raise ValueError("a base URL must not contain a key or password: set the variable of api_key_env")
         return urls
 
 
 class UnitConfig(Section):
-    """The integration unit: d of Q and K, and V as an MLP or the identity."""
+    """The integration unit: the output size of Q and K, and V as an MLP or the identity."""
 
     size: int = Field(default=128, ge=1)
     value: Literal["mlp", "identity"] = "mlp"
     targets: list[str] | None = None
-    """Which of adapter.targets get the unit; the others get the positive LoRA alone. Unset: all of them."""
+    """The modules of adapter.targets that get the unit; the others get only the positive LoRA. Unset: all of them."""
 
 
 class AdapterConfig(Section):
-    """LoRA's shape, for every adapter of the run; defaults are the reference's."""
+    """The LoRA settings of every adapter of the run; defaults are the reference code's."""
 
     targets: list[str] | Literal["all-linear"] = ["q_proj", "v_proj"]
     r: int = Field(default=8, ge=1)
@@ -169,84 +169,84 @@ class AdapterConfig(Section):
 
 
 class StageConfig(Section):
-    """How one stage trains; defaults are the reference's for the negative adapter and NAT."""
+    """The training settings of one stage; defaults are the reference code's for the negative adapter and NAT."""
 
     epochs: float = Field(default=20, gt=0)
     tokens: int | None = Field(default=None, ge=1)
-    """A budget of trained tokens (prompt and completion) in place of epochs: the step that spends it is the last."""
+    """The number of tokens (prompt and completion) to train on, instead of epochs; the last step may exceed it."""
     batch_size: int = Field(default=128, ge=1)
-    """Sequences (the ranker: pairs) of one step, over all processes."""
+    """Sequences (of the ranker: pairs) per step, over all processes."""
     pack_tokens: int = Field(default=4096, ge=1)
-    """Tokens in memory at once: a step's sequences are packed end to end, without padding, up to this many."""
+    """The maximum tokens per forward pass: a step's sequences are packed up to this size, without padding."""
     share_prompts: bool = False
-    """Rationales of one problem follow each other in the plan, and share their prompt's computation."""
+    """Whether rationales of the same problem are adjacent in the plan and share the computation of their prompt."""
     learning_rate: float = Field(default=3e-4, gt=0)
     warmup_steps: int = Field(default=200, ge=0)
     max_chars: int = Field(default=1600, ge=1)
-    """Longer examples (question and rationale, characters) are left out."""
+    """Longer examples (question and rationale, in characters) are excluded."""
     max_examples: int | None = Field(default=None, ge=1)
     checks: int = Field(default=4, ge=1)
-    """How often the held-out loss is measured, the last step included; the best checkpoint is kept."""
+    """How often the held-out loss is measured, including the last step; the best checkpoint is used."""
 
 
 class NceConfig(StageConfig):
-    """NCE: a fresh LoRA student calibrated by NAT against the negative adapter."""
+    """NCE: a fresh LoRA student, distilled from NAT and calibrated against the negative adapter."""
 
     batch_size: int = Field(default=1, ge=1)
     warmup_steps: int = Field(default=1000, ge=0)
     max_chars: int = Field(default=1200, ge=1)
     lam: float = Field(default=0.5, ge=0, le=1)
-    """λ: the distillation's part of the loss."""
+    """λ: the weight of the distillation loss."""
     beta: Literal["sequence", "token"] = "sequence"
     self_samples: int = Field(default=0, ge=0)
-    """NAT's own chains per training problem, the right ones of which join D+ (the paper does so)."""
+    """NAT's own chains per training problem; right ones are added to D+, as in the paper."""
 
 
 class RankerConfig(StageConfig):
-    """The ranker: trained on the student's own chains, in pairs of one right and one wrong from a problem.
+    """The ranker, trained on pairs of a right and a wrong chain of the student for the same problem.
 
-    A probe is fitted to its optimum: how one trains by steps (epochs, batch_size, learning_rate …) is nothing to it.
+    A probe is fitted to its optimum and ignores the settings of training steps (epochs, batch_size, learning_rate …).
     """
 
     kind: str = HEAD
-    """head: a LoRA and a head on the student's base. probe: a head on the states that chains were written from.
-    encoder: a model of its own. Plugins may add kinds (group nsad.rankers)."""
+    """head: a LoRA and a head on the student's base. probe: a linear head on the student's hidden states. encoder: a
+    separate model. Plugins may add kinds (entry-point group nsad.rankers)."""
     objective: RankerObjective = "power"
-    """The reference's power loss, Bradley–Terry, or binary cross-entropy."""
+    """The reference code's power loss, Bradley–Terry, or binary cross-entropy."""
     model: str = ""
-    """The encoder: a folder or a Hub id of a sequence classifier or T5 encoder (the reference's is a flan-t5)."""
+    """The encoder: a folder or Hub id of a sequence classifier or T5 encoder (the reference code uses flan-t5)."""
     epochs: float = Field(default=5, gt=0)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=2e-5, gt=0)
     warmup_steps: int = Field(default=0, ge=0)
     max_chars: int = Field(default=2000, ge=1)
     problems: int = Field(default=200, ge=1)
-    """Training problems to sample chains for."""
+    """The number of training problems to sample chains for."""
     samples: int = Field(default=4, ge=1)
     """Chains per problem."""
     min_pairs: int = Field(default=100, ge=1)
-    """With fewer pairs from its own chains, the teacher's rationales join them."""
+    """With fewer pairs from the student's own chains, the teacher's rationales are added."""
     pairs_per_problem: int = Field(default=4, ge=1)
 
 
 class TrainingConfig(Section):
-    """One section a stage; `held_out` is the share of training problems that only choose the checkpoint."""
+    """A section per stage; `held_out` is the fraction of training problems used only to select the checkpoint."""
 
     held_out: float = Field(default=0.05, gt=0, lt=1)
     max_held_out: int = Field(default=100, ge=1)
-    """Rationales of held-out problems that a held-out loss is measured on, at most."""
+    """The maximum number of held-out rationales that the held-out loss is measured on."""
     keep_overlap: bool = False
-    """Train also on problems that overlap with the run's evaluation benchmarks (`nsad stats --overlap`)."""
+    """Whether to train also on problems that overlap with the evaluation benchmarks (`nsad stats --overlap`)."""
     negative: StageConfig = StageConfig()
     nat: StageConfig = StageConfig()
     nce: NceConfig = NceConfig()
     ranker: RankerConfig = RankerConfig()
     baseline: dict[str, Any] = {}
-    """What the rivals of train-baseline do differently from NAT (self-distillation: from NCE): settings of a stage."""
+    """Stage settings of all baselines that differ from NAT's (for self-distillation: from NCE's)."""
 
     @field_validator("baseline")
     @classmethod
-    def _baseline_has_a_stages_settings(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _baseline_has_stage_settings(cls, values: dict[str, Any]) -> dict[str, Any]:
         for key in values:
             if key not in StageConfig.model_fields:
                 raise ValueError(f"unknown key `{key}`; {did_you_mean(key, StageConfig.model_fields)}")
@@ -254,7 +254,7 @@ class TrainingConfig(Section):
         return {key: getattr(checked, key) for key in values}
 
     def of(self, stage: str) -> StageConfig:
-        """The settings of a stage, the rivals among them."""
+        """Return the settings of a stage or baseline."""
         entry = stages()[stage]
         if entry.section == stage:
             settings: StageConfig = getattr(self, stage)
@@ -264,7 +264,7 @@ class TrainingConfig(Section):
 
 
 class SamplingConfig(Section):
-    """How the student's chains are drawn."""
+    """The sampling parameters of the student's chains."""
 
     temperature: float = Field(default=0.7, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -274,14 +274,14 @@ class SamplingConfig(Section):
 
 
 class SolveConfig(Section):
-    """The vote of `solve`."""
+    """The voting rule and the number of chains of `solve`."""
 
     rule: Rule = "asc"
     samples: int = Field(default=8, ge=1)
 
 
 class EvaluationConfig(Section):
-    """What `eval` measures, before training (base) and after (the other models)."""
+    """The evaluations before training (base) and after it (the other models)."""
 
     benchmarks: list[str] = []
     limit: int | None = Field(default=None, ge=1)
@@ -289,7 +289,7 @@ class EvaluationConfig(Section):
     """Chains per problem for the votes; 0 measures greedy answers only."""
     models: list[str] = [UNTRAINED[0], NAT.name, NCE.name]
     demonstrations: list[Demonstration] | None = None
-    """Shown to the untrained student by `few-shot`; unset, four built-in ones."""
+    """The few-shot examples of the model `few-shot`; unset, four built-in ones."""
 
     @field_validator("models")
     @classmethod
@@ -302,17 +302,17 @@ class EvaluationConfig(Section):
 
     @field_validator("demonstrations")
     @classmethod
-    def _shows_something(cls, demonstrations: list[Demonstration] | None) -> list[Demonstration] | None:
+    def _has_demonstrations(cls, demonstrations: list[Demonstration] | None) -> list[Demonstration] | None:
         if demonstrations == []:
-            raise ValueError("few-shot shows at least one; leave the setting out for the four built-in ones")
+            raise ValueError("few-shot needs at least one; omit the setting to use the four built-in ones")
         return demonstrations
 
 
 class Recipe(Section):
-    """A whole run, from problems to report."""
+    """All settings of a run, from problems to report."""
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """The run's name; the recipe's own name where none is given."""
+    """The run's default name; if unset, the name of the recipe file."""
     seed: int = 0
     student: StudentConfig = StudentConfig()
     problems: ProblemsConfig = ProblemsConfig()
@@ -325,9 +325,18 @@ class Recipe(Section):
 
 
 def validate_recipe(values: dict[str, Any], source: str, *, whole: bool = True) -> Recipe:
-    """Validate a recipe's values; `whole`: none are to come, so that settings must also fit each other.
+    """Validate a recipe's values.
 
-    Raises UsageError that names the key, its place, and the nearest known key for an unknown one.
+    Args:
+        values: The values.
+        source: The name of their source, for errors.
+        whole: Whether the recipe is complete, so that settings must also be consistent with each other.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        UsageError: A key is unknown (the error suggests the most similar one), or a value is invalid.
     """
     try:
         recipe = Recipe.model_validate(values)
@@ -354,8 +363,8 @@ def _check_ranker(ranker: RankerConfig, source: str) -> None:
     if ranker.kind in (HEAD, PROBE) and ranker.model:
         raise UsageError(
             f"{source}: the ranker `{ranker.kind}` takes no model",
-            f"it is on the student's own base, and training.ranker.model is `{ranker.model}`",
-            "empty it (--set \"training.ranker.model=''\"), or set training.ranker.kind to encoder",
+            f"it uses the student's own base, but training.ranker.model is `{ranker.model}`",
+            "unset it (--set \"training.ranker.model=''\"), or set training.ranker.kind to encoder",
         )
 
 
@@ -363,7 +372,7 @@ def _usage_error(error: ValidationError, source: str) -> UsageError:
     first = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in first["loc"])
     more = error.error_count() - 1
-    others = f" ({more} more below it)" if more else ""
+    others = f" (and {more} more errors)" if more else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"][:-1])
         hint = did_you_mean(str(first["loc"][-1]), known)

@@ -1,8 +1,8 @@
 """The table of stages and baselines: what each one requires, learns from, trains and costs.
 
-Pipeline, plan, memory estimates, model session, commands and dashboard read this table and name no stage themselves. A
-new baseline is one entry here and one file with its objective; packages add theirs by the entry-point group
-`nsad.objectives`, whose objects are `Stage` instances.
+Pipeline, plan, memory estimates, model session, commands and dashboard use this table and do not hard-code stages. A
+new baseline needs one entry here and one file with its objective; other packages add baselines through the entry-point
+group `nsad.objectives`, whose objects are `Stage` instances.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Kind(StrEnum):
 
     COLLECTION = "collection"
     TRAINING = "training"
-    """A stage of the method; `training` in the recipe has a section of its name."""
+    """A stage of the method; it has a section of its name under `training` in the recipe."""
     BASELINE = "baseline"
     AUXILIARY = "auxiliary"
-    """Trained only because a baseline requires it."""
+    """Trained only if a baseline requires it."""
     EVALUATION = "evaluation"
 
 
@@ -44,14 +44,14 @@ class LearnsFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a plan counts for a stage.
+    """The cost model of a stage, for plans.
 
     Attributes:
-        step: kind of training step whose speed is measured: plain LoRA, NAT, or NCE.
-        loras: LoRA adapters in memory while it trains.
-        unit: whether the integration unit is in memory.
-        teachers: frozen models that run beside the trained one.
-        logits: whether it computes logits over the vocabulary.
+        step: The kind of training step whose speed is measured: plain LoRA, NAT, or NCE.
+        loras: The number of LoRA adapters in memory during training.
+        unit: Whether the integration unit is in memory.
+        teachers: The number of frozen teachers that run in each step.
+        logits: Whether the stage computes logits over the vocabulary.
     """
 
     step: Literal["lora", "nat", "nce"] = "lora"
@@ -66,20 +66,20 @@ class Stage:
     """One stage of a run, or one baseline.
 
     Attributes:
-        name: name of the stage, of its adapter, and (of a training stage) of its section in the recipe.
-        kind: part of a run that it belongs to.
-        command: command that runs it, without `nsad`; of a baseline `train-baseline NAME`.
-        requires: stages that must have finished; the key of a training stage holds the first one's weights.
-        learns_from: training data; None for a stage that trains nothing.
+        name: The name of the stage, of its adapter, and (of a training stage) of its section in the recipe.
+        kind: The part of a run that it belongs to.
+        command: The command that runs it, without `nsad`; empty for `train-baseline NAME`.
+        requires: Stages that must have finished; the key of a training stage includes the first one's weights.
+        learns_from: The training data; None for a stage that trains nothing.
         objective: `MODULE:FUNCTION` that builds the training objective from (session, stage, settings), imported when
             the stage trains; for a scorer from (scorer, name of the ranker's loss).
-        adapter: what is trained: a LoRA, a LoRA with NAT's integration unit, or a scorer of chains.
-        companion: frozen adapter that a NAT adapter weighs against its own.
-        seed_offset: added to the recipe's seed for the initial weights.
-        samples_from: model whose own chains on training problems are sampled as (additional) training data.
-        defaults: section of the recipe whose settings a baseline starts from.
-        answers: whether its adapter is a model that solves problems.
-        cost: what a plan counts.
+        adapter: What is trained: a LoRA, a LoRA with NAT's integration unit, or a scorer of chains.
+        companion: The frozen adapter of a NAT adapter (the negative one).
+        seed_offset: Added to the recipe's seed for the initial weights.
+        samples_from: The model whose own chains on training problems are (additional) training data.
+        defaults: The recipe section with a baseline's default settings.
+        answers: Whether its adapter is a model that solves problems.
+        cost: The cost model for plans.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Stage:
 
     @property
     def section(self) -> str:
-        """The section of `training` in the recipe that holds its settings."""
+        """The section under `training` in the recipe with its settings."""
         return self.name if self.kind is Kind.TRAINING else "baseline"
 
     @property
@@ -113,7 +113,7 @@ class Stage:
 
     @property
     def sampling_event(self) -> str:
-        """Name in the event log of the sampling of its own chains."""
+        """The stage name under which the event log records the sampling of its chains."""
         return f"{self.name if self.kind is Kind.TRAINING else self.defaults}-chains"
 
 
@@ -169,7 +169,7 @@ EVAL = Stage("eval", Kind.EVALUATION, "eval", answers=False)
 
 _baseline = functools.partial(Stage, kind=Kind.BASELINE, objective=LIKELIHOOD)
 
-# The baselines of the paper's table and a newer one, on NAT's data, settings and budget.
+# The stages of the method, then the baselines of the paper's table and REDI, with NAT's data, settings and budget.
 _BUILT_IN = (
     COLLECT,
     GRADE,
@@ -227,42 +227,42 @@ STUDENT = NCE
 UNTRAINED = ("base", "few-shot")
 """Models that need no training: the student's base, and the base with demonstrations in its prompt."""
 BEST_FIRST = (NCE.name, NAT.name, UNTRAINED[0])
-"""The model that answers is the first of these that the run has."""
+"""Models in order of preference: the default model is the first of these that the run has."""
 
 
 @functools.cache
 def stages() -> Mapping[str, Stage]:
-    """Every stage by name: built-in ones in the order of a run, then baselines, then those of plugins."""
+    """Return every stage by name: built-in ones in the order of a run, then baselines, then those of plugins."""
     table = {stage.name: stage for stage in _BUILT_IN}
     for name, stage in plugins(OBJECTIVES).items():
         if isinstance(stage, Stage) and stage.name not in table:
             table[stage.name] = stage
         else:
-            logger.warning("plugin `%s` (%s) is no Stage with a new name; it is ignored", name, OBJECTIVES)
+            logger.warning("plugin `%s` (%s) ignored: it is not a Stage, or its name is taken", name, OBJECTIVES)
     return table
 
 
 def table_entry(name: str) -> Stage:
-    """The entry of a stage by name; a baseline of that name if the table has none (its plugin is gone)."""
+    """Return a stage by name; if the table has none (its plugin is not installed), a baseline of that name."""
     return stages().get(name) or Stage(name, Kind.BASELINE)
 
 
 def baselines() -> tuple[str, ...]:
-    """The names that `nsad train-baseline` takes."""
+    """Return the names that `nsad train-baseline` accepts."""
     return tuple(stage.name for stage in stages().values() if stage.kind is Kind.BASELINE)
 
 
 def models() -> tuple[str, ...]:
-    """Every model that can answer problems: the untrained ones, those of the method, the baselines."""
+    """Return every model that can solve problems: the untrained ones, those of the method, the baselines."""
     return (*UNTRAINED, *(stage.name for stage in stages().values() if stage.answers and stage.trains))
 
 
 def trained_by(command: str) -> tuple[str, ...]:
-    """The stages that a command trains, in order."""
+    """Return the stages that a command trains, in order."""
     return tuple(stage.name for stage in TRAINING if stage.command == command)
 
 
 def prerequisites(name: str) -> tuple[str, ...]:
-    """The baselines and auxiliary stages that a baseline requires; `train-baseline` trains them first."""
+    """Return the baselines and auxiliary stages that a baseline requires; `train-baseline` trains them first."""
     table = stages()
     return tuple(other for other in table[name].requires if table[other].kind is not Kind.TRAINING)

@@ -1,12 +1,12 @@
-"""Two models on the same problems: the difference, its interval, and whether chance explains it."""
+"""Paired comparison of two models on the same problems: difference, confidence intervals and McNemar's test."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.evaluation.exclusions import left_out
+from nsad_cli.evaluation.exclusions import find_exclusions
 from nsad_cli.evaluation.outcomes import GREEDY, estimated, outcomes
-from nsad_cli.evaluation.stored_chains import Side, judged, stored_chains
+from nsad_cli.evaluation.stored_chains import Side, regrade, stored_chains
 from nsad_cli.utils.statistics import mcnemar, newcombe, paired_bootstrap
 
 if TYPE_CHECKING:
@@ -25,31 +25,52 @@ def compare(
     checker: Checker,
     how: str,
 ) -> tuple[list[Row], list[Row]]:
-    """The rows of `comparison` and of `left_out` in `nsad eval --compare A B --json`, from what both runs have kept.
+    """Compare two models from their stored chains.
 
-    What counts are the problems that both have evaluated, that is answered greedily; where there are none, those that
-    both have sampled. Without `samples` votes are held over as many chains as every such problem has of both. how:
-    further options of the command that measures. Raises NsadError where a run has not trained its model.
+    The comparison uses the problems for which both have a greedy chain; if there are none, all problems.
+
+    Args:
+        benchmark: The benchmark's label.
+        problems: Its problems.
+        sides: The two models.
+        samples: The number of chains per problem for the votes; None for as many as every problem has of both models.
+        checker: The checker that grades the chains.
+        how: Further options of the command that would evaluate a model, for messages.
+
+    Returns:
+        The rows of `comparison` and of `left_out` in `nsad eval --compare A B --json`.
+
+    Raises:
+        NsadError: A run has not trained its model.
     """
     stored = [stored_chains(side, problems) for side in sides]
-    asked = [p for p in problems if all(measured[p.id][0] for measured in stored)] or problems
-    counts = [min(len(measured[p.id][1]) for measured in stored) for p in asked]
+    evaluated = [p for p in problems if all(measured[p.id][0] for measured in stored)] or problems
+    counts = [min(len(measured[p.id][1]) for measured in stored) for p in evaluated]
     used = min(filter(None, counts), default=0) if samples is None else samples
-    a, b = (judged(measured, asked, used, checker) for measured in stored)
-    left = left_out(sides, stored, [problem.id for problem in asked], samples, used, how)
+    a, b = (regrade(measured, evaluated, used, checker) for measured in stored)
+    excluded = find_exclusions(sides, stored, [problem.id for problem in evaluated], samples, used, how)
     return (
-        comparison_rows(benchmark, asked, a, b),
-        [{"benchmark": benchmark, "what": what, "why": why} for what, why in left],
+        comparison_rows(benchmark, evaluated, a, b),
+        [{"benchmark": benchmark, "what": what, "why": why} for what, why in excluded],
     )
 
 
 def comparison_rows(benchmark: str, problems: Sequence[Problem], a: Measured, b: Measured) -> list[Row]:
-    """A row for greedy answers and each rule that both allow, as in `nsad eval --compare A B --json`.
+    """Build a row for greedy answers and for each rule that applies to both models.
 
-    Greedy answers and votes are each compared on the problems for which both have them. a, b: accuracies; difference:
-    b − a, with Newcombe's interval (ci95) and the paired bootstrap's (bootstrap95); only_a and only_b: problems that
-    the one has right and the other wrong, with McNemar's exact p: these three are null for estimates (mean, pass@k),
-    which are not right or wrong.
+    Greedy answers and votes are each compared on the problems for which both models have them.
+
+    Args:
+        benchmark: The benchmark's label.
+        problems: Its problems.
+        a: The first model's chains.
+        b: The second model's chains.
+
+    Returns:
+        Rows as in `nsad eval --compare A B --json`. a, b: accuracies. difference: b − a, with Newcombe's interval
+        (ci95) and the paired bootstrap's (bootstrap95). only_a, only_b: the number of problems that only one model
+        has right. p: McNemar's exact p. The last three are null for estimates (mean, pass@k), which are not right or
+        wrong per problem.
     """
     rows = []
     for place in (0, 1):

@@ -1,4 +1,4 @@
-"""Measuring a run's models on benchmarks: which problems, and by which key a measurement is known."""
+"""Evaluation of a run's models on benchmarks: selection of problems, and the key of an evaluation."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
 Benchmark = tuple[str, list[Problem]]
-"""A benchmark's label and the problems of it that are measured."""
+"""A benchmark's label and its evaluated problems."""
 
 
 def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, benchmarks: Sequence[Benchmark]) -> str:
-    """The key of an evaluation with the weights that the run has now."""
+    """Hash everything that an evaluation depends on, with the run's current weights."""
     recipe, stages = run.recipe, run.stages()
-    asked = [(label, [(item.id, item.answer) for item in problems]) for label, problems in benchmarks]
+    contents = [(label, [(item.id, item.answer) for item in problems]) for label, problems in benchmarks]
     used = [name for name in models if name not in UNTRAINED]
-    shown = [prompts.few_shot_demonstrations(recipe.evaluation)] if prompts.FEW_SHOT in models else []
+    demonstrations = [prompts.few_shot_demonstrations(recipe.evaluation)] if prompts.FEW_SHOT in models else []
     weights = {
         name: stages.get(name, {}).get("result", {}).get("weights")
         for name in (*used, *([RANKER.name] if used else []))
     }
     student = recipe.student.model_dump(exclude={"device"})
     shared = [recipe.sampling, student, recipe.seed, grader_version()]
-    return content_key(stage, asked, models, samples, weights, shared, *shown)
+    return content_key(stage, contents, models, samples, weights, shared, *demonstrations)
 
 
 def evaluate_models(
@@ -58,7 +58,24 @@ def evaluate_models(
     stop_at: float = STOP_AT,
     wave: int = 1,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Measure models on benchmarks (see load_benchmarks); the lists of `nsad eval --json`."""
+    """Evaluate models on benchmarks.
+
+    Args:
+        session: The run's session.
+        stage: The stage under which progress is logged.
+        models: The models.
+        benchmarks: The benchmarks; see load_benchmarks.
+        samples: The number of sampled chains per problem; 0 for greedy answers only.
+        engine: The engine; see parse_engine.
+        stop_at: The probability at which simulated early stopping stops.
+        wave: The number of chains sampled at once in the simulation.
+
+    Returns:
+        The lists `results`, `groups` and `stopping` of `nsad eval --json`.
+
+    Raises:
+        NsadError: A model cannot be loaded or sampled from.
+    """
     run, recipe = session.run, session.recipe
     sampling = Sampling.of(recipe.sampling)
     report: dict[str, list[dict[str, Any]]] = {"results": [], "groups": [], "stopping": []}
@@ -80,17 +97,30 @@ def evaluate_models(
 
 
 def load_benchmarks(run: Run, specs: Sequence[str], limit: int | None, leaks: Leaks | None = None) -> list[Benchmark]:
-    """Each spec's label with its first `limit` distinct problems, without those that any stage of the run learned
-    from or chose by, those that few-shot shows, and those that have no gold answer.
+    """Load benchmarks without problems that the run has trained on.
+
+    Problems that select checkpoints, few-shot demonstrations and problems without a gold answer are excluded too.
+
+    Args:
+        run: The run.
+        specs: The benchmarks' specs.
+        limit: The maximum number of distinct problems of each benchmark, from its start; None for all.
+        leaks: The run's overlaps with its benchmarks, if known.
+
+    Returns:
+        The benchmarks.
+
+    Raises:
+        NsadError: A benchmark cannot be read, or no problem of it is left.
     """
     seen = seen_problems(run, leaks or _known_leaks(run)) | demonstrated(run.recipe)
     return [(parse_spec(spec).label, unseen_problems(spec, seen, limit)) for spec in specs]
 
 
 def seen_problems(run: Run, leaks: Leaks) -> set[str]:
-    """Ids of the problems that the run's training has learned from or chosen by, or will.
+    """Return the ids of the problems that the run trains on or selects checkpoints by.
 
-    All that are collected count, but for those that training leaves out because evaluation asks them.
+    These are all collected problems, except those that training excludes because they overlap with a benchmark.
     """
     seen: set[str] = set()
     for stage, state in run.stages().items():
@@ -100,7 +130,7 @@ def seen_problems(run: Run, leaks: Leaks) -> set[str]:
 
 
 def _known_leaks(run: Run) -> Leaks:
-    """The run's leaks; none where its own benchmarks are not at hand: all that is collected then counts as seen."""
+    """Return the run's leaks, or none if its benchmarks cannot be read: all collected problems then count as seen."""
     try:
         return find_leaks(run.recipe, collected_problems(run))
     except NsadError:
@@ -108,33 +138,35 @@ def _known_leaks(run: Run) -> Leaks:
 
 
 def demonstrated(recipe: Recipe) -> set[str]:
-    """Ids of the problems that few-shot shows with their solutions: no model is measured on them."""
+    """Return the ids of the few-shot demonstrations' problems, on which no model is evaluated."""
     return {problem_id(item.question) for item in prompts.few_shot_demonstrations(recipe.evaluation)}
 
 
 def unseen_problems(spec: str, seen: set[str], limit: int | None) -> list[Problem]:
-    """A benchmark's first `limit` distinct problems that have a gold answer and are not in `seen`.
+    """Load a benchmark's first `limit` distinct problems that have a gold answer and are not in `seen`.
 
-    Of problems with one question the first counts; those with another gold answer are noted. Raises NsadError
-    where none is left.
+    Of problems with the same question only the first is kept; a note reports those with another gold answer.
+
+    Raises:
+        NsadError: The benchmark cannot be read, or no problem is left.
     """
     problems = load_problems(spec)
     label = parse_spec(spec).label
     distinct: dict[str, Problem] = {}
-    again = 0
+    conflicting = 0
     for problem in (problem for problem in problems if problem.answer.strip()):
-        again += distinct.setdefault(problem.id, problem).answer.strip() != problem.answer.strip()
-    if again:
-        note(f"{label}: {again} problems ask again what an earlier one asks, with another gold answer, and are dropped")
+        conflicting += distinct.setdefault(problem.id, problem).answer.strip() != problem.answer.strip()
+    if conflicting:
+        note(f"{label}: dropped {conflicting} problems that repeat a question with another gold answer")
     if blank := sum(not problem.answer.strip() for problem in problems):
-        note(f"{label}: {blank} problems have no gold answer, and are dropped")
+        note(f"{label}: dropped {blank} problems without a gold answer")
     unseen = [problem for key, problem in distinct.items() if key not in seen]
     if len(unseen) < len(distinct):
-        note(f"{label}: {len(distinct) - len(unseen)} problems were trained on or shown, and are dropped")
+        note(f"{label}: dropped {len(distinct) - len(unseen)} problems used in training or as demonstrations")
     if not unseen:
         raise NsadError(
-            f"{spec}: every problem was trained on or shown",
-            "nothing is left to measure",
-            "name another split or benchmark",
+            f"{spec}: every problem was used in training or as a demonstration",
+            "no problem is left to evaluate on",
+            "use another split or benchmark",
         )
     return unseen[:limit]

@@ -1,4 +1,4 @@
-"""What each problem came to under every rule: the one place that votes over measured chains."""
+"""Outcomes of evaluated problems under every voting rule."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ GREEDY = "greedy"
 MEAN = "mean"
 """Mean accuracy over a problem's sampled chains."""
 ANY = "any"
+"""Whether any sampled chain is right: the upper bound of every vote."""
 Outcomes = dict[str, list[float]]
-"""Under each rule, or greedily, a value in [0, 1] for each problem, in order: 1 right, 0 wrong, or an estimate."""
+"""For each rule, or GREEDY, a value in [0, 1] per problem, in order: 1 right, 0 wrong, or an estimate."""
 
 
 def outcomes(greedy: Sequence[Sequence[Chain]], sampled: Sequence[Sequence[Chain]]) -> Outcomes:
-    """What each problem's greedy chain, and its sampled ones, came to under every rule that they allow.
+    """Evaluate each problem's greedy chain, and its sampled chains under every applicable rule.
 
-    Each problem has as many sampled chains as the others, or none has any.
+    Args:
+        greedy: Each problem's greedy chain, or an empty sequence.
+        sampled: Each problem's sampled chains, the same number for every problem.
+
+    Returns:
+        The outcomes.
     """
     found: Outcomes = {}
     if any(greedy):
@@ -42,20 +48,23 @@ def outcomes(greedy: Sequence[Sequence[Chain]], sampled: Sequence[Sequence[Chain
 
 
 def rules_for(sampled: Sequence[Sequence[Chain]]) -> list[str]:
-    """The votes that the chains allow: `wsc` needs all log-probabilities, three rules all scores; empty chains none."""
+    """Return the applicable rules: `wsc` needs log-probabilities, the ranker's rules need scores, of all chains.
+
+    Empty chains need neither.
+    """
     chains = [chain for group in sampled for chain in group]
-    likely = all(chain.logprobs for chain in chains if chain.text.strip())
+    has_logprobs = all(chain.logprobs for chain in chains if chain.text.strip())
     scored = any(chain.weight is not None for chain in chains) and all(map(is_scored, sampled))
-    return ["sc", *(["wsc"] if likely else []), *(RANKER_RULES if scored else ())]
+    return ["sc", *(["wsc"] if has_logprobs else []), *(RANKER_RULES if scored else ())]
 
 
 def is_scored(group: Sequence[Chain]) -> bool:
-    """Whether a ranker has scored a problem's chains, as far as it can: empty ones have no score."""
+    """Return whether every chain of a problem has a score, except empty ones, which cannot be scored."""
     return all(chain.weight is not None or not chain.text.strip() for chain in group)
 
 
 def estimated(rule: str) -> bool:
-    """Whether a rule's values are estimates between 0 and 1, not right or wrong."""
+    """Return whether a rule's values are estimates between 0 and 1 instead of right or wrong."""
     return rule == MEAN or rule.startswith("pass@")
 
 

@@ -1,4 +1,4 @@
-"""Measured chains → rows: accuracy under every rule, by subject and level, and what stopping early would have cost."""
+"""Rows of an evaluation report: accuracy under every rule, by subject and level, and simulated early stopping."""
 
 from __future__ import annotations
 
@@ -15,16 +15,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Measured = dict[str, tuple[list[Chain], list[Chain]]]
-"""Each problem's greedy and sampled chains, by its id."""
+"""For each problem id its (greedy, sampled) chains."""
 Row = dict[str, Any]
 STOP_AT = 0.95
-"""What `nsad eval` tells beside the votes, unless another is asked for."""
+"""The default probability of `nsad eval` for simulated early stopping."""
 
 
 def report_on(
     benchmark: str, model: str, problems: Sequence[Problem], chains: Measured, stop_at: float = STOP_AT, wave: int = 1
 ) -> dict[str, list[Row]]:
-    """The three lists of `nsad eval --json` for one model on one benchmark; see the functions that make them."""
+    """Build the lists of `nsad eval --json` for one model on one benchmark.
+
+    Args:
+        benchmark: The benchmark's label.
+        model: The model's name.
+        problems: The problems.
+        chains: Their chains.
+        stop_at: The probability at which simulated early stopping stops.
+        wave: The number of chains sampled at once in the simulation.
+
+    Returns:
+        `results` (see result_rows), `groups` (see group_rows) and `stopping` (see stopping_rows).
+    """
     greedy = [chains[problem.id][0] for problem in problems]
     sampled = [chains[problem.id][1] for problem in problems]
     found = outcomes(greedy, sampled)
@@ -38,10 +50,11 @@ def report_on(
 def result_rows(
     benchmark: str, model: str, found: Outcomes, greedy: Sequence[Sequence[Chain]], sampled: Sequence[Sequence[Chain]]
 ) -> list[Row]:
-    """A row for greedy answers and one for each rule, as in `nsad eval --json`.
+    """Build a row for greedy answers and one for each rule, as in `results` of `nsad eval --json`.
 
-    accuracy, ci95, unanswered and truncated are fractions: of problems, the last two of chains; tokens is their sum.
-    method is greedy, vote or samples (the mean over chains, pass@k), few-shot for all of its; greedy has no rule.
+    accuracy and ci95 are fractions of problems, unanswered and truncated fractions of chains; tokens is the sum over
+    chains. method is greedy, vote, samples (the mean over chains, pass@k), or few-shot for every row of that model;
+    rule is null for greedy answers.
     """
     rows = []
     for rule, values in found.items():
@@ -66,7 +79,7 @@ def result_rows(
 
 
 def group_rows(benchmark: str, model: str, problems: Sequence[Problem], found: Outcomes) -> list[Row]:
-    """Accuracies by subject and by level, where a benchmark has several; `rule` is null for greedy answers."""
+    """Build rows of accuracy by subject and by level, if a benchmark has several; rule is null for greedy answers."""
     rows = []
     for by in ("subject", "level"):
         names = [getattr(problem, by) for problem in problems]
@@ -90,10 +103,10 @@ def group_rows(benchmark: str, model: str, problems: Sequence[Problem], found: O
 def stopping_rows(
     benchmark: str, model: str, sampled: Sequence[Sequence[Chain]], stop_at: float, wave: int
 ) -> list[Row]:
-    """What `--stop-at` would have made of the same chains, taken in their order; a row for each vote that can stop.
+    """Simulate early stopping on the same chains, in their order; a row for each rule that supports it.
 
-    same: the share of problems with the answer of all chains. chains and tokens: what was drawn, `of_chains` and
-    `of_tokens` in all.
+    same is the fraction of problems with the same answer as from all chains; chains and tokens count what would have
+    been sampled, of_chains and of_tokens all of them.
     """
     rows = []
     for rule in [rule for rule in rules_for(sampled) if rule in STOPPABLE] if any(sampled) else ():

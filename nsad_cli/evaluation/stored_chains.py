@@ -1,4 +1,4 @@
-"""Chains that `nsad eval` has measured, read back from a run's store; no model is loaded."""
+"""Chains of earlier evaluations, read from a run's store; no model is loaded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.config.stages import UNTRAINED
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
 from nsad_cli.grading.chains import grade_chains
-from nsad_cli.inference.current_ranker import present_ranker
+from nsad_cli.inference.current_ranker import current_ranker
 from nsad_cli.inference.sampling import greedy, sampling_key
 from nsad_cli.runs.models import model_key
 from nsad_cli.store.chains import ChainStore
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A run's model, with the engine that its chains are of."""
+    """One side of a comparison: a run's model and the engine that sampled its chains."""
 
     run: Run
     model: str
@@ -33,21 +33,21 @@ class Side:
 
     @property
     def name(self) -> str:
-        """RUN:MODEL, and @ENGINE where it is not the transformers one."""
+        """RUN:MODEL, with @ENGINE unless the engine is transformers."""
         return f"{self.run.name}:{self.model}" + ("" if self.engine.kind == "hf" else f"@{self.engine.name}")
 
     def command(self, samples: int | None = None, how: str = "") -> str:
-        """The command that measures it; how: further options."""
+        """Return the command that evaluates this model; `how` has further options."""
         engine = "" if self.engine.kind == "hf" else f"--engine {self.engine.spec}"
         chains = "" if samples is None else f"--samples {samples}"
         return " ".join(filter(None, [f"nsad eval --run {self.run.name} --model {self.model}", engine, how, chains]))
 
     def ranker(self) -> str | None:
-        """The ranker whose scores count: the run's present one; none for a model that it never scores."""
-        return None if self.model in UNTRAINED else present_ranker(self.run)
+        """Return the run's current ranker; None if there is none, or if rankers do not score this model."""
+        return None if self.model in UNTRAINED else current_ranker(self.run)
 
     def engines(self) -> list[str]:
-        """Of which engines the run keeps chains by the model's present weights."""
+        """Return the engines of which the run has chains of the model's current weights."""
         own = model_key(self.run, self.run.recipe, self.model)
         with ChainStore(self.run.chains_path) as store:
             found = {key.partition("@") for model, key, *_ in store.sets() if model == self.model}
@@ -55,10 +55,12 @@ class Side:
 
 
 def stored_chains(side: Side, problems: Sequence[Problem]) -> Measured:
-    """Each problem's greedy chain, and its sampled ones from the first on without a gap, as they were kept.
+    """Read each problem's greedy chain and its sampled chains up to the first missing index.
 
-    By the run's present settings, weights and ranker; empty where the store lacks them. Raises NsadError where the run
-    has not trained the model.
+    Only chains of the run's current settings, weights and ranker are read; missing ones give empty lists.
+
+    Raises:
+        NsadError: The run has not trained the model.
     """
     recipe, ranker = side.run.recipe, side.ranker()
     sampling = Sampling.of(recipe.sampling)
@@ -75,8 +77,11 @@ def stored_chains(side: Side, problems: Sequence[Problem]) -> Measured:
     return found
 
 
-def judged(measured: Measured, problems: Sequence[Problem], samples: int, checker: Checker) -> Measured:
-    """Greedy chains and the first `samples` sampled ones, where there are as many, judged anew: checkers improve."""
+def regrade(measured: Measured, problems: Sequence[Problem], samples: int, checker: Checker) -> Measured:
+    """Grade stored chains again, since the grader may be newer.
+
+    Sampled chains are limited to the first `samples`; a problem with fewer gets none.
+    """
     return {
         problem.id: (
             grade_chains(measured[problem.id][0], problem.answer, checker),

@@ -56,10 +56,13 @@ class CachedSampler:
             missing = tuple(index for index in task.indices if index not in stored)
             if missing and self.plans_batches:
                 stored, missing = {}, task.indices
-            planned.append(dataclasses.replace(task, indices=missing or task.indices, kept=not missing))
+            planned.append(dataclasses.replace(task, indices=missing or task.indices, cached=not missing))
             yield from stored.values()
-        wanted = {(task.problem_id, index) for task in planned if not task.kept for index in task.indices}
-        logger.info("%d chains to sample, the others of %d tasks are stored", len(wanted), len(tasks))
+        wanted = {(task.problem_id, index) for task in planned if not task.cached for index in task.indices}
+        total = sum(len(task.indices) for task in tasks)
+        logger.info(
+            "%d chains of %d problems: %d cached, sampling %d", total, len(tasks), total - len(wanted), len(wanted)
+        )
         if not wanted:
             return
         for chain in self.engine.sample(planned, sampling, seed=seed, on_tokens=on_tokens):

@@ -19,7 +19,7 @@ class Ending(Enum):
     TOKEN = "token"
     """The last token is a stop token."""
     CUT = "cut"
-    """The model began a further question (Student.stop_texts)."""
+    """The model started another question (Student.stop_texts)."""
     ROOM = "room"
     """The limit on new tokens is reached, or the model's context is full."""
 

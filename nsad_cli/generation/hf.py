@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 WINDOW = 8
-"""Batches that are scheduled together: rows enter freely inside such a window, and a resumed run repeats whole
-windows. Longer windows are faster, because fewer steps run at their end, where no new rows enter."""
-ENTER = 8
-"""New rows enter when 1/ENTER of the batch is free, since rearranging the cache is costly."""
-SHRINK = 0.75
+"""The number of batches scheduled together: rows are admitted freely within a window, and a resumed run repeats whole
+windows. Longer windows are faster, because fewer steps run at their end with a partly empty batch."""
+ADMIT_FRACTION = 8
+"""Rows are admitted when at least 1/ADMIT_FRACTION of the batch is free, since rearranging the cache is expensive."""
+SHRINK_FRACTION = 0.75
 """If no rows are waiting, finished rows are removed when at most this fraction of the batch is active."""
 
 
@@ -63,12 +63,12 @@ class HFSampler:
     def __init__(self, student: Student, adapters: Adapters | None, name: str | None, batch_size: int = 32) -> None:
         self.student, self.adapters, self.name, self.batch_size = student, adapters, name, batch_size
         config = student.model.config.get_text_config()
-        strange = set(getattr(config, "layer_types", None) or ()) - ATTENTION_LAYERS
-        if strange:
+        unsupported = set(getattr(config, "layer_types", None) or ()) - ATTENTION_LAYERS
+        if unsupported:
             raise NsadError(
-                f"the student `{student.spec}` cannot be sampled from",
-                f"its layers of the kind {', '.join(sorted(strange))} keep more than keys and values",
-                "use a student whose layers are all attention",
+                f"cannot sample from the student `{student.spec}`",
+                f"its layers of type {', '.join(sorted(unsupported))} have a state other than keys and values",
+                "use a student that has only attention layers",
             )
         enable_packing(student.model)  # faster attention if the model supports it
 
@@ -83,8 +83,17 @@ class HFSampler:
     ) -> Iterator[Chain]:
         """See Sampler.sample; problems of similar prompt length share a batch.
 
-        on_features gets (problem, index, mean) just before that chain is yielded: the mean, over all tokens of the
-        chain, of the last hidden state that each was predicted from; [d] in float32, on the CPU.
+        Args:
+            tasks: The requested chains.
+            sampling: The sampling parameters.
+            seed: The seed.
+            on_tokens: See Sampler.sample.
+            on_features: A callback (problem, index, features), called just before that chain is yielded. The features
+                are the mean over the chain's tokens of the last hidden state that predicted each; [d] in float32, on
+                the CPU.
+
+        Yields:
+            The chains, as they finish.
         """
         prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in tasks}
         require_context(self.student, max(prompts.values(), key=len, default=[]))
@@ -92,13 +101,13 @@ class HFSampler:
         rows = [_ChainState(task, index, _generator(seed, task, index)) for task in ordered for index in task.indices]
         for start in range(0, len(rows), WINDOW * self.batch_size):
             window = rows[start : start + WINDOW * self.batch_size]
-            if not all(row.task.kept for row in window):
+            if not all(row.task.cached for row in window):
                 for row in _Batch(self, prompts, sampling, on_features is not None).write(window, on_tokens):
                     if on_features is not None and row.states is not None:
                         on_features(row.task.problem_id, row.index, (row.states / len(row.tokens)).cpu())
                     yield self._chain(row)
 
-    def _through(self) -> Any:
+    def _active_adapter(self) -> Any:
         return self.adapters.use(self.name) if self.adapters is not None else contextlib.nullcontext()
 
     def _chain(self, row: _ChainState) -> Chain:
@@ -116,67 +125,67 @@ class _Batch:
         self.model = sampler.adapters.model if sampler.adapters is not None else sampler.student.model
         self.rows: list[_ChainState] = []
         self.slots = Slots()
-        self.opened: dict[str, Prompt] = {}
-        """Processed prompts of which further chains are waiting."""
+        self.prefilled: dict[str, Prompt] = {}
+        """Prefilled prompts that further chains are waiting for."""
         self.sums = torch.empty(0)
-        """Each row's sum of states [B,d] in float32."""
+        """Each row's sum of hidden states [B,d] in float32."""
 
     def write(self, rows: Sequence[_ChainState], on_tokens: Callable[[int], None]) -> Iterator[_ChainState]:
         """Generate all rows, admitted in order, and yield each when it is done."""
         waiting = deque(rows)
         self.model.eval()
         while waiting or not all(row.done for row in self.rows):
-            writing = [i for i, row in enumerate(self.rows) if not row.done]
-            free = self.sampler.batch_size - len(writing)
-            enter = bool(waiting) and (free * ENTER >= self.sampler.batch_size or not writing)
-            new = [waiting.popleft() for _ in range(min(free, len(waiting)))] if enter else []
-            # The lock on the adapter is taken for each step alone: the caller may run other models between chains.
-            with torch.inference_mode(), self.sampler._through(), self._states() as states:
+            active = [i for i, row in enumerate(self.rows) if not row.done]
+            free = self.sampler.batch_size - len(active)
+            admit = bool(waiting) and (free * ADMIT_FRACTION >= self.sampler.batch_size or not active)
+            new = [waiting.popleft() for _ in range(min(free, len(waiting)))] if admit else []
+            # The adapter is activated for one step only: the caller may run other models between chains.
+            with torch.inference_mode(), self.sampler._active_adapter(), self._states() as states:
                 if new:
-                    self._admit(writing, new, states)
-                    logits = torch.stack([self.opened[row.task.problem_id].logits for row in new])
+                    self._admit(active, new, states)
+                    logits = torch.stack([self.prefilled[row.task.problem_id].logits for row in new])
                 else:
-                    if self.slots.full or (not waiting and len(writing) <= SHRINK * len(self.rows)):
-                        self._keep(writing, [])
+                    if self.slots.full or (not waiting and len(active) <= SHRINK_FRACTION * len(self.rows)):
+                        self._rearrange(active, [])
                     logits = self._step(states)
-                mine = new or self.rows
-                chosen, logprobs = sample_tokens(logits, [row.random for row in mine], self.sampling)
-            on_tokens(sum(not row.done for row in mine))
-            yield from self._note(chosen, logprobs)
-            still = {row.task.problem_id for row in waiting} if new else self.opened.keys()
-            self.opened = {problem: prompt for problem, prompt in self.opened.items() if problem in still}
+                stepped = new or self.rows
+                chosen, logprobs = sample_tokens(logits, [row.random for row in stepped], self.sampling)
+            on_tokens(sum(not row.done for row in stepped))
+            yield from self._append_tokens(chosen, logprobs)
+            needed = {row.task.problem_id for row in waiting} if new else self.prefilled.keys()
+            self.prefilled = {problem: prompt for problem, prompt in self.prefilled.items() if problem in needed}
 
     @contextlib.contextmanager
     def _states(self) -> Iterator[list[Tensor]]:
-        """Collect the last hidden states [B,T,d], which are the head's inputs, where they are asked for."""
-        seen: list[Tensor] = []
+        """Collect the last hidden states [B,T,d], the inputs of the LM head, if features are requested."""
+        collected: list[Tensor] = []
         if not self.with_states:
-            yield seen
+            yield collected
             return
         head = self.model.get_output_embeddings()
-        hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        hook = head.register_forward_pre_hook(lambda _, inputs: collected.append(inputs[0]))
         try:
-            yield seen
+            yield collected
         finally:
             hook.remove()
 
-    def _admit(self, writing: list[int], new: list[_ChainState], states: list[Tensor]) -> None:
-        """Run the prompts of new rows that have not been run, all at once, and let the rows in."""
-        ids = list(dict.fromkeys(row.task.problem_id for row in new if row.task.problem_id not in self.opened))
+    def _admit(self, active: list[int], new: list[_ChainState], states: list[Tensor]) -> None:
+        """Admit new rows, after prefilling those of their prompts that are not prefilled yet in one batch."""
+        ids = list(dict.fromkeys(row.task.problem_id for row in new if row.task.problem_id not in self.prefilled))
         if ids:
-            self.opened |= dict(
+            self.prefilled |= dict(
                 zip(ids, self._prefill([self.prompts[problem] for problem in ids], states), strict=True)
             )
-        self._keep(writing, new)
+        self._rearrange(active, new)
 
-    def _keep(self, writing: list[int], new: list[_ChainState]) -> None:
-        """Go on with the rows that still write, and with new ones."""
-        prompts = [self.opened[row.task.problem_id] for row in new]
-        self.slots.arrange(writing, prompts)
+    def _rearrange(self, active: list[int], new: list[_ChainState]) -> None:
+        """Remove finished rows and append new ones."""
+        prompts = [self.prefilled[row.task.problem_id] for row in new]
+        self.slots.arrange(active, prompts)
         if self.with_states:
-            fresh = [torch.stack([prompt.state for prompt in prompts])] if prompts else []
-            self.sums = torch.cat([*([self.sums[writing]] if writing else []), *fresh])
-        self.rows = [self.rows[i] for i in writing] + new
+            first = [torch.stack([prompt.state for prompt in prompts])] if prompts else []
+            self.sums = torch.cat([*([self.sums[active]] if active else []), *first])
+        self.rows = [self.rows[i] for i in active] + new
 
     def _prefill(self, prompts: Sequence[Sequence[int]], states: list[Tensor]) -> list[Prompt]:
         width = max(map(len, prompts))
@@ -200,7 +209,7 @@ class _Batch:
         return prompts_of(cache, [len(prompt) for prompt in prompts], logits, last)
 
     def _step(self, states: list[Tensor]) -> Tensor:
-        """The logits of every row's next token; a finished one that is still there repeats its last to no effect."""
+        """Compute the logits of every row's next token; finished rows repeat their last token, to no effect."""
         places = [[len(self.prompts[row.task.problem_id]) + len(row.tokens) - 1] for row in self.rows]
         inputs, positions = torch.tensor([[[row.tokens[-1]] for row in self.rows], places]).to(self.model.device)
         with step_attention(self.slots.spans()):
@@ -216,11 +225,11 @@ class _Batch:
             self.sums += states[-1][:, -1].float()
         return logits[:, -1]
 
-    def _note(self, chosen: list[int], logprobs: list[float]) -> Iterator[_ChainState]:
-        """Give the last rows their tokens, and yield those that end with them."""
+    def _append_tokens(self, chosen: list[int], logprobs: list[float]) -> Iterator[_ChainState]:
+        """Append a token to each of the last rows, and yield the rows that it finishes."""
         offset = len(self.rows) - len(chosen)
         student = self.sampler.student
-        room = student.context or math.inf
+        context = student.context or math.inf
         for i, (token, logprob) in enumerate(zip(chosen, logprobs, strict=True), offset):
             row = self.rows[i]
             if row.done:
@@ -230,7 +239,7 @@ class _Batch:
             row.cut = ends_with_stop_text(student, row.tokens)
             ends = row.cut or token in student.stop_ids
             length = len(self.prompts[row.task.problem_id]) + len(row.tokens)
-            row.full = not ends and (length >= room or len(row.tokens) >= self.sampling.max_new_tokens)
+            row.full = not ends and (length >= context or len(row.tokens) >= self.sampling.max_new_tokens)
             if ends or row.full:
                 row.done = True
                 row.states = self.sums[i].clone() if self.with_states else None

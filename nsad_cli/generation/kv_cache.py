@@ -98,7 +98,9 @@ class Slots:
                 _arranged(old[i], kept, held, self.end, [(p.layers[number][i], n) for p, n in groups], used)
                 for i in (0, 1)
             )
-            layers[number : number + 1] = [_Layer((keys, values), used)]  # a layer at a time, to hold no cache twice
+            layers[number : number + 1] = [
+                _Layer((keys, values), used)
+            ]  # one layer at a time, so that the cache is never in memory twice
         self.starts = [used - self.end + self.starts[row] for row in kept] + [used - prompt.length for prompt in new]
         self.end, self.width, device = used, used + SLACK, layers[0].device
         self._mask = (torch.arange(self.width) >= torch.tensor(self.starts)[:, None]).long().to(device)
@@ -108,7 +110,7 @@ class Slots:
         self.starts[row] = self.end
 
     def mask(self) -> Tensor:
-        """The columns of each row's own tokens, with the one written next [B,end+1]."""
+        """Return the attention mask of each row's own tokens, including the next column [B,end+1]."""
         return self._mask[:, : self.end + 1]
 
     def spans(self) -> tuple[RowSpan, ...]:
@@ -122,12 +124,12 @@ class Slots:
 def _arranged(
     old: Tensor | None, kept: Sequence[int], held: int, end: int, new: list[tuple[Tensor, int]], used: int
 ) -> Tensor:
-    """A buffer of which `used` columns are in use: the last `held` before `end` of old rows, then new prompts'."""
+    """Create a buffer with `used` columns in use: the last `held` columns of kept rows, then the new prompts."""
     like = old if old is not None else new[0][0][None]
     rows = len(kept) + sum(count for _, count in new)
     buffer = like.new_empty(rows, like.shape[1], used + SLACK, like.shape[3])
     row = 0
-    while old is not None and row < len(kept):  # neighbours that stay neighbours are copied at once
+    while old is not None and row < len(kept):  # consecutive rows are copied together
         stop = row + 1
         while stop < len(kept) and kept[stop] - kept[row] == stop - row:
             stop += 1
@@ -141,6 +143,6 @@ def _arranged(
 
 
 def _put(rows: Tensor, source: Tensor, used: int) -> None:
-    """Let the columns in use end with these; the others are masked, but not-a-number would pass through any mask."""
+    """Write right-aligned columns; the columns before them are masked, but zeroed too, as NaN passes through a mask."""
     rows[:, :, used - source.shape[2] : used] = source
     rows[:, :, : used - source.shape[2]] = 0

@@ -24,10 +24,17 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def save_model(student: Student, model: Any, folder: Path, max_new_tokens: int, **more: Any) -> None:
-    """Write a model with the student's tokenizer; more: further arguments of save_pretrained.
+    """Write a model with the student's tokenizer.
 
-    The generation config says what a run does: greedy, to the student's end tokens and max_new_tokens. The base's own
-    settings are left out: a repetition penalty, say, would give other answers.
+    The generation config is the run's: greedy, with the student's stop tokens and max_new_tokens. The base's own
+    settings are dropped, because a repetition penalty, for example, would give other answers.
+
+    Args:
+        student: The student.
+        model: The model to write.
+        folder: The folder.
+        max_new_tokens: The maximum number of new tokens.
+        **more: Further arguments of save_pretrained.
 
     Raises:
         OSError: Writing fails.
@@ -50,7 +57,7 @@ def save_model(student: Student, model: Any, folder: Path, max_new_tokens: int, 
 def save_nat(student: Student, adapters: Adapters, name: str, folder: Path, max_new_tokens: int) -> None:
     """Write a NAT adapter and its base, in the base's dtype, as a folder that nsad's plugin for vLLM reads.
 
-    No adapter is left in memory.
+    All adapters are removed from memory.
 
     Raises:
         NsadError: vLLM cannot compute the adapter.
@@ -65,18 +72,18 @@ def save_nat(student: Student, adapters: Adapters, name: str, folder: Path, max_
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def lora_room(folder: Path) -> int:
+def max_lora_rank(folder: Path) -> int:
     """Return the smallest rank in LORA_RANKS that fits the LoRA of a PEFT folder.
 
     Raises:
         NsadError: The rank exceeds all of them.
     """
     rank = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["r"]
-    found = next((room for room in LORA_RANKS if room >= rank), None)
+    found = next((supported for supported in LORA_RANKS if supported >= rank), None)
     if found is None:
         raise NsadError(
             "vLLM cannot serve this LoRA",
-            f"its rank is {rank}, and vLLM takes {LORA_RANKS[-1]} at most",
+            f"its rank is {rank}, and vLLM supports at most {LORA_RANKS[-1]}",
             "export it merged: nsad export FOLDER",
         )
     return found

@@ -40,9 +40,9 @@ class Task:
     problem_id: str
     question: str
     indices: tuple[int, ...]
-    kept: bool = False
-    """Whether its chains are cached: it then only holds its place in the plan of batches, so that the other batches
-    have the same rounding in a resumed run."""
+    cached: bool = False
+    """Whether its chains are cached: the task then only keeps its place in the plan of batches, so that the other
+    batches have the same rounding in a resumed run."""
 
 
 class Sampler(Protocol):
@@ -71,13 +71,13 @@ class Sampler(Protocol):
 
 def require_context(student: Student, longest: Sequence[int]) -> None:
     """Raise NsadError if the longest prompt leaves no room for an answer in the student's context."""
-    room, shown = student.context, len(student.demonstrations)
-    if room is not None and len(longest) >= room:
+    context, demonstrations = student.context, len(student.demonstrations)
+    if context is not None and len(longest) >= context:
         raise NsadError(
             f"a prompt of {len(longest)} tokens does not fit into `{student.spec}`",
-            f"its context has {room} tokens, and the answer needs some of them",
-            f"use fewer or shorter demonstrations than these {shown} (teacher.demonstrations for a teacher,"
+            f"its context has {context} tokens, and the answer needs some of them",
+            f"use fewer or shorter demonstrations than these {demonstrations} (teacher.demonstrations for a teacher,"
             " evaluation.demonstrations for few-shot)"
-            if shown
-            else "leave that problem out, or use a model with a longer context",
+            if demonstrations
+            else "exclude that problem, or use a model with a longer context",
         )

@@ -1,10 +1,10 @@
-"""The server engine: a student that an OpenAI-compatible server holds, asked by /v1/completions with its own prompt.
+"""The server engine: samples a student on OpenAI-compatible servers through /v1/completions, with its own prompt.
 
-The prompt goes as token ids, which the API allows and which leave no doubt about a BOS; a server that refuses them
-gets its text. What a server would take from the model's generation_config.json, a repetition penalty say, is asked to
-be neutral, where it knows such fields. A chain is a request of its own with a seed of its own, so that it follows from
-(seed, problem, index) as far as the server keeps seeds. Where the server lists no token for the end of a chain,
-neither does the chain.
+The prompt is sent as token ids, which the API allows and which make BOS unambiguous; if a server rejects them, it gets
+the text. Fields that a server would take from the model's generation_config.json, such as a repetition penalty, are
+set to neutral values if the server accepts them. Each chain is a request with its own seed, so that it is determined
+by (seed, problem, index) as far as the server honours seeds. If the server lists no end-of-sequence token, the chain
+has none.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from nsad_cli.models.student import Student
 
-AT_FIRST = 2
-"""Attempts after the first one as long as no server has ever answered."""
+INITIAL_RETRIES = 2
+"""The number of retries before any server has replied."""
 FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH, "content_filter": Finish.FILTERED}
 BAD_REQUESTS = (400, 422)
-PASSING = (408, 409, 429)
-"""Refusals that another attempt may not meet, beside errors of the server itself (500 and above)."""
+RETRYABLE_STATUSES = (408, 409, 429)
+"""Client errors worth a retry; server errors (500 and above) are too."""
 NEUTRAL = {
     "repetition_penalty": 1.0,
     "presence_penalty": 0.0,
@@ -41,19 +41,25 @@ NEUTRAL = {
     "top_k": -1,
     "min_p": 0.0,
 }
-"""Values that change nothing, for servers that apply the model's own settings to what a request leaves out."""
-WAYS = tuple((by_ids, neutral) for by_ids in (True, False) for neutral in (NEUTRAL, {}))
-"""How a completion can be asked for, the best way first: the prompt as token ids, and the neutral values."""
+"""Values without effect, for servers that apply the model's own settings to fields that a request omits."""
+REQUEST_FORMS = tuple((by_ids, neutral) for by_ids in (True, False) for neutral in (NEUTRAL, {}))
+"""The forms of a request in order of preference: whether the prompt is token ids, and the neutral values or none."""
 SEED_BITS = 31
-"""Some servers know no more."""
-NEAR = 8
-"""Characters within which a token's text must come: what is further on belongs to another token."""
+"""Some servers support no larger seeds."""
+MAX_GAP = 8
+"""The maximum number of characters before a token's text; a later match belongs to another token."""
 
 
 class ServerSampler:
-    """Samples with the model `model` of OpenAI-compatible servers that all hold the same student.
+    """Samples from OpenAI-compatible servers that all serve the same student.
 
-    student: the tokenizer and prompt side, whose weights are not needed (load_student(…, weights=False)).
+    Args:
+        student: The student's tokenizer and prompt; weights are not needed (load_student(…, weights=False)).
+        base_urls: The servers' base URLs.
+        model: The model's name on the servers.
+        api_key_env: The environment variable with the API key.
+        concurrency: The maximum number of in-flight requests.
+        timeout: The timeout of a request, in seconds.
     """
 
     plans_batches = False
@@ -81,11 +87,12 @@ class ServerSampler:
         seed: str,
         on_tokens: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Chain]:
-        """See Sampler.sample; nothing of kept tasks is asked, and on_tokens gets a chain's tokens when it is there.
+        """See Sampler.sample; cached tasks are not requested, and on_tokens is called once per chain, at its end.
 
-        Raises NsadError where the servers cannot be reached, refuse the key, the model or a request, or go on failing.
+        Raises:
+            NsadError: The servers are unreachable, reject the key, the model or a request, or keep failing.
         """
-        wanted = [task for task in tasks if not task.kept]
+        wanted = [task for task in tasks if not task.cached]
         prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in wanted}
         require_context(self.student, max(prompts.values(), key=len, default=[]))
         with asyncio.Runner() as runner:
@@ -101,33 +108,33 @@ class ServerSampler:
     async def _stream(
         self, tasks: Sequence[Task], prompts: dict[str, list[int]], sampling: Sampling, seed: str
     ) -> AsyncGenerator[tuple[Chain, int], None]:
-        """Every chain as it arrives, with its number of tokens."""
-        servers, room = _Servers(self), asyncio.Semaphore(self.concurrency)
+        """Yield each chain as it arrives, with its number of tokens."""
+        servers, limit = _Servers(self), asyncio.Semaphore(self.concurrency)
 
-        async def ask(task: Task, index: int) -> tuple[Chain, int]:
-            async with room:
+        async def request(task: Task, index: int) -> tuple[Chain, int]:
+            async with limit:
                 ids = prompts[task.problem_id]
                 body = self._body(len(ids), sampling, seed_of(seed, task.problem_id, index, bits=SEED_BITS))
                 reply = await servers.complete(body, ids, self.student.prompt_text(task.question))
             chain = self._record(task, index, reply.choices[0])
             return chain, reply.usage.completion_tokens if reply.usage else len(chain.logprobs)
 
-        asked = [asyncio.create_task(ask(task, index)) for task in tasks for index in task.indices]
+        requests = [asyncio.create_task(request(task, index)) for task in tasks for index in task.indices]
         try:
-            for answer in asyncio.as_completed(asked):
-                yield await answer
+            for result in asyncio.as_completed(requests):
+                yield await result
         finally:
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            for item in requests:
+                item.cancel()
+            await asyncio.gather(*requests, return_exceptions=True)
             await servers.close()
 
     def _body(self, prompt: int, sampling: Sampling, seed: int) -> dict[str, Any]:
-        """What is asked of the server after a prompt of so many tokens."""
-        room = self.student.context
+        """Build a request's fields, except the prompt; `prompt` is its number of tokens."""
+        context = self.student.context
         body = {
             "model": self.model,
-            "max_tokens": min(sampling.max_new_tokens, room - prompt) if room else sampling.max_new_tokens,
+            "max_tokens": min(sampling.max_new_tokens, context - prompt) if context else sampling.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": seed,
@@ -136,17 +143,17 @@ class ServerSampler:
         return body | ({"stop": list(self.student.stop_texts)} if self.student.stop_texts else {})
 
     def _record(self, task: Task, index: int, choice: Any) -> Chain:
-        said, text = choice.logprobs, choice.text
-        tokens, logprobs = (said.tokens or [], said.token_logprobs or []) if said is not None else ([], [])
+        listed, text = choice.logprobs, choice.text
+        tokens, logprobs = (listed.tokens or [], listed.token_logprobs or []) if listed is not None else ([], [])
         known = [log_probability(value) for value in logprobs]
         if len(tokens) != len(known) or None in known:
             if any(value is not None and log_probability(value) is None for value in logprobs):
-                self._note_unlikely()
+                self._note_invalid_logprobs()
             tokens, known = [], []
         ends = offsets(text, tokens)
         if ends and choice.finish_reason == "length":
             ends[-1] = len(text)
-        for stop in self.student.stop_texts:  # a server may leave in what it stopped at
+        for stop in self.student.stop_texts:  # a server may include the stop text
             text = text.partition(stop)[0]
         if self.student.stop_texts and choice.finish_reason == "stop":
             text = text.rstrip()
@@ -160,11 +167,11 @@ class ServerSampler:
             tuple(value for value in known if value is not None),
         )
 
-    def _note_unlikely(self) -> None:
-        """Say once that a chain is kept without what the server told of its tokens."""
+    def _note_invalid_logprobs(self) -> None:
+        """Report once that invalid log-probabilities are dropped."""
         if not self._noted:
             self._noted = True
-            note(f"`{self.model}`: log-probabilities that are none (not numbers, or above 0): kept without them")
+            note(f"`{self.model}`: dropped invalid log-probabilities (not a number, or above 0); the chains are kept")
 
 
 @dataclass
@@ -173,14 +180,14 @@ class _Server:
 
     client: Any
     is_openai: bool
-    """OpenAI's own API applies no settings of a model, and refuses fields that it does not know."""
-    under_way: int = 0
-    misses: int = 0
-    """Failures in a row."""
+    """OpenAI's own API applies no settings of a model, and rejects unknown fields."""
+    in_flight: int = 0
+    failures: int = 0
+    """Consecutive failures."""
 
 
 class _Servers:
-    """Asks one of the servers, and again where it fails."""
+    """Sends requests to one of the servers, with retries."""
 
     def __init__(self, sampler: ServerSampler) -> None:
         from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -188,7 +195,7 @@ class _Servers:
         self.sampler = sampler
         key, timeout = sampler.key or "none", sampler.timeout
         self.servers = [
-            # Retries are ours: the next attempt may be another server's.
+            # The client does not retry, because the next attempt may go to another server.
             _Server(
                 AsyncOpenAI(
                     base_url=url, api_key=key, max_retries=0, timeout=timeout, http_client=DefaultAioHttpClient()
@@ -197,9 +204,9 @@ class _Servers:
             )
             for url in sampler.base_urls
         ]
-        self.way = 0
-        """The first of the WAYS that no server has refused; found out by asking."""
-        self.answered = False
+        self.form = 0
+        """The index of the first of the REQUEST_FORMS that no server has rejected so far."""
+        self.replied = False
 
     async def close(self) -> None:
         """Close all connections."""
@@ -207,60 +214,62 @@ class _Servers:
             await server.client.close()
 
     async def complete(self, body: dict[str, Any], ids: list[int], text: str) -> Any:
-        """A completion, of the server with the fewest requests under way among those that answer."""
+        """Request a completion from the working server with the fewest in-flight requests."""
         import openai
 
         attempt = 0
         while True:
-            server = min(self.servers, key=lambda item: (item.misses, item.under_way))
-            way = self.way
-            by_ids, neutral = WAYS[way]
+            server = min(self.servers, key=lambda item: (item.failures, item.in_flight))
+            form = self.form
+            by_ids, neutral = REQUEST_FORMS[form]
             more = {} if server.is_openai else neutral
-            server.under_way += 1
+            server.in_flight += 1
             try:
                 reply = await server.client.completions.create(prompt=ids if by_ids else text, extra_body=more, **body)
                 if not _is_completion(reply):
                     raise ValueError(f"not a completion: {str(reply)[:80]}")
-            except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is no JSON
-                refused = isinstance(error, openai.APIStatusError) and error.status_code in BAD_REQUESTS
-                if refused and way + 1 < len(WAYS):
-                    self.way = max(self.way, way + 1)
+            except (openai.OpenAIError, ValueError) as error:  # ValueError: the body is not JSON
+                rejected = isinstance(error, openai.APIStatusError) and error.status_code in BAD_REQUESTS
+                if rejected and form + 1 < len(REQUEST_FORMS):
+                    self.form = max(self.form, form + 1)
                     continue
-                server.misses += 1
-                if attempt >= (MAX_RETRIES if self.answered else AT_FIRST) or not _may_pass(error):
-                    raise self._told(error, server) from None
+                server.failures += 1
+                if attempt >= (MAX_RETRIES if self.replied else INITIAL_RETRIES) or not _is_retryable(error):
+                    raise self._final_error(error, server) from None
             else:
-                self.answered, server.misses = True, 0
+                self.replied, server.failures = True, 0
                 return reply
             finally:
-                server.under_way -= 1
+                server.in_flight -= 1
             await asyncio.sleep(backoff(attempt))
             attempt += 1
 
-    def _told(self, error: Exception, server: _Server) -> NsadError:
-        """What a failure means that no further attempt will change."""
+    def _final_error(self, error: Exception, server: _Server) -> NsadError:
+        """Convert an error that is not retried to an NsadError."""
         import openai
 
         unconnected = isinstance(error, openai.APIConnectionError)
-        said = redact_key((error.__cause__ if unconnected else None) or error, self.sampler.key)
-        # The aiohttp client calls a refused connection a timeout, of connecting.
-        slow = isinstance(error, openai.APITimeoutError) and type(error.__cause__).__name__ not in CONNECTION_ERRORS
-        where, model = server.client.base_url, self.sampler.model
+        message = redact_key((error.__cause__ if unconnected else None) or error, self.sampler.key)
+        # The aiohttp client reports a refused connection as a connect timeout.
+        timed_out = (
+            isinstance(error, openai.APITimeoutError) and type(error.__cause__).__name__ not in CONNECTION_ERRORS
+        )
+        url, model = server.client.base_url, self.sampler.model
         again = "chains that arrived are kept: run the same command again"
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
             fix = f"check the variable {self.sampler.key_name}"
-            return NsadError(f"{where} refused the API key", f"the server answered {error.status_code}", fix)
+            return NsadError(f"{url} rejected the API key", f"the server returned {error.status_code}", fix)
         if isinstance(error, openai.NotFoundError):
-            fix = "check the model's name and the URL; a server that knows chats alone will not do"
-            return NsadError(f"{where} has no completions of the model `{model}`", said, fix)
-        if slow:
-            said = f"no answer within {self.sampler.timeout:.0f} s"
+            fix = "check the model's name and the URL; the server must support /v1/completions, not only chat"
+            return NsadError(f"{url} has no completions of the model `{model}`", message, fix)
+        if timed_out:
+            message = f"no reply within {self.sampler.timeout:.0f} s"
         elif unconnected:
-            return NsadError(f"cannot reach {where}", said, f"check the URL and that the server runs; {again}")
+            return NsadError(f"cannot reach {url}", message, f"check the URL and that the server runs; {again}")
         elif not isinstance(error, openai.APIStatusError):
             fix = "check the server's URL (most end in /v1)"
-            return NsadError(f"what {where} answers is no completion", said, fix)
-        return NsadError(f"{where} does not answer for the model `{model}`", said, f"look at the server; {again}")
+            return NsadError(f"the reply of {url} is not a completion", message, fix)
+        return NsadError(f"{url} fails for the model `{model}`", message, f"check the server; {again}")
 
 
 async def _next(stream: AsyncIterator[tuple[Chain, int]]) -> tuple[Chain, int] | None:
@@ -272,21 +281,21 @@ def _is_completion(reply: Any) -> bool:
     return isinstance(choices, list) and bool(choices) and isinstance(getattr(choices[0], "text", None), str)
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether another attempt may succeed."""
+def _is_retryable(error: Exception) -> bool:
+    """Return whether another attempt may succeed."""
     status = getattr(error, "status_code", None)
-    return status is None or status >= 500 or status in PASSING
+    return status is None or status >= 500 or status in RETRYABLE_STATUSES
 
 
 def offsets(text: str, tokens: Sequence[str]) -> list[int]:
-    """Where each token ends in the text, by what the server says that the tokens are.
+    """Locate the end of each token in the text, from the token texts that the server returned.
 
-    One that is not in the text (an end, a part of a character) ends where the one before it does.
+    A token that is not in the text (end of sequence, part of a character) ends where the previous one does.
     """
     ends: list[int] = []
     end = 0
     for token in tokens:
-        place = text.find(token, end, end + len(token) + NEAR) if token else -1
+        place = text.find(token, end, end + len(token) + MAX_GAP) if token else -1
         end = place + len(token) if place >= 0 else end
         ends.append(end)
     return ends

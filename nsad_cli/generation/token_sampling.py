@@ -43,7 +43,10 @@ def sample_tokens(
 
 
 def _choose(logits: Tensor, draws: Tensor | None, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    """Tokens and log-probabilities [B] of rows of logits [B,V] in float32; draws [B] in [0, 1), None for greedy."""
+    """Choose tokens and their log-probabilities [B] from logits [B,V] in float32.
+
+    `draws` [B] are uniform random numbers in [0, 1); None is greedy.
+    """
     top, best = logits.max(-1, keepdim=True)
     if draws is None:
         return best.squeeze(-1), -(logits - top).exp_().sum(-1).log()
@@ -56,7 +59,7 @@ def _choose(logits: Tensor, draws: Tensor | None, sampling: Sampling) -> tuple[T
 
 
 def _invert(weights: Tensor, draws: Tensor) -> Tensor:
-    """The token at which the cumulated weights [B,V] pass the share `draws` [B] of their sum; none of weight 0."""
+    """Invert the cumulative weights [B,V] at the fraction `draws` [B] of their sum; never chooses a weight of 0."""
     blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
     found, share = _search(blocks.sum(-1), draws)
     inside = blocks[torch.arange(len(draws), device=weights.device), found]
@@ -64,13 +67,16 @@ def _invert(weights: Tensor, draws: Tensor) -> Tensor:
 
 
 def _search(weights: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """The first place [B] where the cumulated weights [B,N] exceed a share of their sum, and the share of its own."""
-    cumulated = weights.double().cumsum(-1)
-    point = shares[:, None] * cumulated[:, -1:]
-    place = torch.searchsorted(cumulated, point, right=True).clamp(max=weights.shape[-1] - 1)
-    own = weights.double().gather(-1, place)
-    share = (point - cumulated.gather(-1, place) + own) / own
-    return place.squeeze(-1), share.squeeze(-1).clamp(0, 1 - 2**-53)
+    """Find the first index [B] where the cumulative weights [B,N] exceed a fraction of their sum.
+
+    Also returns the remaining fraction [B] of that index's own weight.
+    """
+    cumulative = weights.double().cumsum(-1)
+    point = shares[:, None] * cumulative[:, -1:]
+    index = torch.searchsorted(cumulative, point, right=True).clamp(max=weights.shape[-1] - 1)
+    own = weights.double().gather(-1, index)
+    share = (point - cumulative.gather(-1, index) + own) / own
+    return index.squeeze(-1), share.squeeze(-1).clamp(0, 1 - 2**-53)
 
 
 def _nucleus(weights: Tensor, top_p: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""The vLLM engine: chains of a student by vLLM, in a process that lives as long as the sampler."""
+"""The vLLM engine: samples a student with vLLM, in a subprocess that lives as long as the sampler."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 
 class VllmSampler:
-    """Samples with vLLM from `model`: a student's base folder, with or without a LoRA, or an exported NAT folder.
+    """Samples a student with vLLM.
 
-    Of the student only its tokenizer, prompt and config are used: load it without weights. vLLM starts with the first
-    chain that is asked for, and ends with `close`, with the sampler, or with this process.
+    vLLM starts with the first requested chain, and exits on `close`, with the sampler, or with this process.
+
+    Args:
+        student: The student's tokenizer, prompt and config; load it without weights.
+        model: The model that vLLM loads: a base folder, with or without a LoRA, or an exported NAT folder.
     """
 
     plans_batches = False
@@ -41,11 +44,15 @@ class VllmSampler:
         seed: str,
         on_tokens: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Chain]:
-        """See Sampler.sample; a kept task is not sampled again, and a chain's tokens are told when it ends."""
+        """See Sampler.sample; cached tasks are not sampled, and on_tokens is called once per chain, at its end.
+
+        Raises:
+            NsadError: vLLM cannot load the model, rejects a request, or died.
+        """
         wanted: dict[str, tuple[Task, int]] = {}
-        drafts = []
+        requests = []
         for task in tasks:
-            if task.kept:
+            if task.cached:
                 continue
             prompt = self.student.prompt_ids(task.question)
             require_context(self.student, prompt)
@@ -53,17 +60,17 @@ class VllmSampler:
             for index in task.indices:
                 key = str(next(self._keys))
                 wanted[key] = (task, index)
-                drafts.append(
+                requests.append(
                     GenerationRequest(key, prompt, {**settings, "seed": seed_of(seed, task.problem_id, index, bits=32)})
                 )
-        if not drafts:
+        if not requests:
             return
-        for reply in self._started().draw(drafts):
+        for reply in self._started().draw(requests):
             task, index = wanted.pop(reply["key"])
             if reply.get("finish") not in ("stop", "length"):
-                why = reply.get("error") or f"it gave up ({reply.get('finish')})"
+                why = reply.get("error") or f"the request was aborted ({reply.get('finish')})"
                 raise NsadError(
-                    f"vLLM cannot sample from {self._name}", why, "leave that problem out, or use transformers"
+                    f"vLLM cannot sample from {self._name}", why, "exclude that problem, or use --engine hf"
                 )
             on_tokens(len(reply["tokens"]))
             yield self._chain(task, index, reply)
@@ -73,12 +80,12 @@ class VllmSampler:
         return f"the student `{self.student.spec}`"
 
     def _settings(self, prompt: int, sampling: Sampling) -> dict[str, Any]:
-        """VLLM's parameters: the student's own ends and no others, and each token's untempered log-probability."""
-        room, most = self.student.context, sampling.max_new_tokens
+        """Build the SamplingParams: the student's stop tokens only, and untempered log-probabilities."""
+        context, most = self.student.context, sampling.max_new_tokens
         return {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "max_tokens": most if room is None else min(most, room - prompt),
+            "max_tokens": most if context is None else min(most, context - prompt),
             "ignore_eos": True,
             "stop_token_ids": sorted(self.student.stop_ids),
             "stop": list(self.student.stop_texts) or None,
@@ -100,7 +107,7 @@ class VllmSampler:
             engine = VllmProcess()
             self._end = weakref.finalize(self, engine.close)
             try:
-                engine.start(self.model, self._name, "use transformers (hf)")
+                engine.start(self.model, self._name, "use --engine hf")
             except BaseException:
                 self._end()
                 raise
@@ -108,7 +115,7 @@ class VllmSampler:
         return self._engine
 
     def close(self) -> None:
-        """End vLLM, and give its memory back; sampling again would start it again."""
+        """Stop vLLM and free its memory; sampling again starts it again."""
         if self._engine is not None:
             self._end()
             self._engine = None

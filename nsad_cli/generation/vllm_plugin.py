@@ -1,10 +1,10 @@
-"""NAT inside stock vLLM: a folder of `nsad export --for vllm` loads wherever nsad is installed beside vLLM.
+"""NAT as a plugin for stock vLLM: a folder of `nsad export --for vllm` loads wherever nsad and vLLM are installed.
 
-vLLM finds `register` by the entry point `vllm.general_plugins` (pyproject.toml). The folder's config.json names our
-quantization method, whose linear layers take the adapter's tensors (nat/served.py) from vLLM's own weight loader, under
-the names of the projections that they adapt: vLLM itself says which part of a fused layer those are (q, k and v; gate
-and up). Nothing about NAT depends on the architecture; what cannot be right is refused:
-tensors that no layer took, a base whose weights vLLM arranges in its own way, several devices for one model.
+vLLM finds `register` through the entry point `vllm.general_plugins` (pyproject.toml). The folder's config.json names
+our quantization method. Its linear layers receive the adapter's tensors (models/nat/serving.py) from vLLM's own weight
+loader, under the names of the adapted projections, and vLLM itself maps those to parts of fused layers (q, k and v;
+gate and up). NAT does not depend on the architecture. Unsupported cases raise an error: tensors without a layer, a base
+whose weights vLLM lays out differently, and several devices for one model.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from vllm.model_executor.layers.quantization.base_config import QuantizationConf
 
 from nsad_cli.models.nat.serving import BELOW, METHOD, PREFIX, REST, VERSION, ServedUnit, probe
 
-LIKENESS = 0.05
-"""How far a projection may be from the one exported, relative to its size: room for rounding, not for other rows."""
+WEIGHT_TOLERANCE = 0.05
+"""The maximum relative difference from the exported projection: allows for rounding, but not for reordered rows."""
 QKV = {"q": 0, "k": 1, "v": 2}
 
 
 def register() -> None:
-    """Tell vLLM of the method; it calls this in each of its processes."""
+    """Register the quantization method; vLLM calls this in each of its processes."""
     register_quantization_config(METHOD)(NsadConfig)
 
 
 class NsadConfig(QuantizationConfig):
-    """The adapter as config.json describes it: how many tensors it has."""
+    """The quantization config: the adapter's number of tensors, from config.json."""
 
     def __init__(self, tensors: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class NsadConfig(QuantizationConfig):
 
     @classmethod
     def get_min_capability(cls) -> int:
-        """See QuantizationConfig: plain matrix products run everywhere."""
+        """See QuantizationConfig; NAT runs on any device."""
         return 0
 
     @staticmethod
@@ -59,19 +59,21 @@ class NsadConfig(QuantizationConfig):
     def from_config(cls, config: dict[str, Any]) -> NsadConfig:
         """See QuantizationConfig.
 
-        Raises ValueError for a folder of another version of this format.
+        Raises:
+            ValueError: The folder has another version of this format.
         """
         if config.get("version") != VERSION or not isinstance(config.get("tensors"), int):
             raise ValueError(
-                f"this NAT folder is of version {config.get('version')}, and the nsad beside this vLLM reads "
-                f"{VERSION}: export it again with that nsad, or install the one that wrote it"
+                f"this NAT folder has format version {config.get('version')}, and the installed nsad reads "
+                f"{VERSION}: export it again with this nsad, or install the version that wrote it"
             )
         return cls(config["tensors"])
 
     def get_quant_method(self, layer: nn.Module, prefix: str) -> QuantizeMethodBase | None:
-        """See QuantizationConfig; layers other than linear ones are unchanged.
+        """See QuantizationConfig; only linear layers are changed.
 
-        Raises ValueError where a model is spread over several devices.
+        Raises:
+            ValueError: The model is distributed over several devices.
         """
         if not isinstance(layer, LinearBase):
             return None
@@ -79,23 +81,23 @@ class NsadConfig(QuantizationConfig):
         for name in ("tensor_parallel_size", "pipeline_parallel_size"):
             if getattr(parallel, name) > 1:
                 raise ValueError(
-                    f"NAT runs on one device, and {name} is {getattr(parallel, name)}: nsad's plugin does not split "
-                    "its unit; leave that option out, or serve the NCE student (nsad export --for vllm --model nce)"
+                    f"{name} is {getattr(parallel, name)}, but nsad's plugin supports only one device: "
+                    "omit that option, or serve the NCE student (nsad export --for vllm --model nce)"
                 )
         return NatLinearMethod(self)
 
     def check_all_loaded(self) -> None:
-        """Raise ValueError where vLLM's model has no layer for a tensor of the adapter."""
+        """Raise ValueError if vLLM's model has no layer for a tensor of the adapter."""
         if self.loaded != self.tensors:
             raise ValueError(
-                f"{self.loaded} of {self.tensors} of the NAT adapter's tensors fit into vLLM's form of this model: the "
-                "folder is damaged, or vLLM has not all the projections that the adapter was trained on; export it "
-                "again, or sample from it with transformers"
+                f"only {self.loaded} of {self.tensors} tensors of the NAT adapter match a layer of vLLM's model: the "
+                "folder is corrupt, or vLLM lacks some of the adapted projections; export it again, or use "
+                "nsad --engine hf"
             )
 
 
 class NatLinearMethod(LinearMethodBase):
-    """A linear layer as vLLM computes it, and the units of those of its projections that have one."""
+    """Applies a linear layer as vLLM does, and then the NAT units of its adapted projections."""
 
     def __init__(self, config: NsadConfig) -> None:
         self.config, self.plain = config, UnquantizedLinearMethod()
@@ -110,7 +112,7 @@ class NatLinearMethod(LinearMethodBase):
         params_dtype: torch.dtype,
         **attributes: Any,
     ) -> None:
-        """See LinearMethodBase; the adapter's parameters are empty: their loader keeps what arrives by projection."""
+        """See LinearMethodBase; the adapter's parameters are empty placeholders whose loader collects the tensors."""
         sizes = (input_size_per_partition, output_partition_sizes, input_size, output_size)
         self.plain.create_weights(layer, *sizes, params_dtype, **attributes)
         layer.nat_sizes, layer.nat_tensors = output_partition_sizes, {}
@@ -121,16 +123,17 @@ class NatLinearMethod(LinearMethodBase):
 
     def _loader(self, layer: nn.Module, name: str) -> Any:
         def load(parameter: nn.Parameter, tensor: Tensor, shard: Any = None) -> None:
-            kept = tensor.to(device=parameter.device, dtype=parameter.dtype, copy=True)
-            layer.nat_tensors.setdefault(shard, {})[name] = kept
+            converted = tensor.to(device=parameter.device, dtype=parameter.dtype, copy=True)
+            layer.nat_tensors.setdefault(shard, {})[name] = converted
             self.config.loaded += 1
 
         return load
 
     def process_weights_after_loading(self, layer: nn.Module) -> None:
-        """Append what the units need of x to the layer's weight, then let vLLM arrange it as it does.
+        """Append the units' input projections to the layer's weight, then let vLLM process the weight as usual.
 
-        Raises ValueError where a projection is not the one that the adapter was trained on.
+        Raises:
+            ValueError: A projection is not the one that the adapter was trained on, or a tensor has no layer.
         """
         self.config.check_all_loaded()
         for name in (*BELOW, *REST):
@@ -151,15 +154,15 @@ class NatLinearMethod(LinearMethodBase):
     def _check(self, layer: nn.Module, weight: Tensor, expected: Tensor) -> None:
         weight, expected = weight.float(), expected.float()
         found = weight @ probe(weight)
-        if found.shape != expected.shape or (found - expected).norm() > LIKENESS * expected.norm():
+        if found.shape != expected.shape or (found - expected).norm() > WEIGHT_TOLERANCE * expected.norm():
             raise ValueError(
                 f"`{layer.prefix}` is not the projection that the NAT adapter was trained on: its weights were "
-                "changed, or vLLM arranges this architecture's in a way of its own; sample from it with transformers"
+                "changed, or vLLM lays them out differently for this architecture; use nsad --engine hf"
             )
         if layer.skip_bias_add and layer.bias is not None:
             raise ValueError(
-                f"`{layer.prefix}` leaves its bias to others, and NAT's unit needs it: sample from this architecture "
-                "with transformers"
+                f"`{layer.prefix}` returns its bias separately (skip_bias_add), which NAT does not support: use "
+                "nsad --engine hf"
             )
 
     def _append(self, layer: nn.Module) -> None:
@@ -190,12 +193,20 @@ class NatLinearMethod(LinearMethodBase):
 
 
 def place(shard: Any, sizes: list[int]) -> tuple[int, int]:
-    """Where a projection lies in its layer's output: vLLM names it q, k or v, by number, by several, or not at all.
+    """Return the start and end of a projection in its layer's output.
 
-    Raises ValueError for a name that we do not know.
+    Args:
+        shard: vLLM's name of the projection: q, k or v, a number, several numbers, or None for the whole layer.
+        sizes: The output sizes of the layer's projections.
+
+    Returns:
+        The start and end columns.
+
+    Raises:
+        ValueError: The name is unknown.
     """
     numbers = range(len(sizes)) if shard is None else shard if isinstance(shard, tuple) else (QKV.get(shard, shard),)
     if not all(isinstance(number, int) and number < len(sizes) for number in numbers):
-        raise ValueError(f"vLLM calls a part of a linear layer `{shard}`, which nsad's plugin does not know")
+        raise ValueError(f"vLLM names a part of a linear layer `{shard}`, which nsad's plugin does not support")
     start = sum(sizes[: min(numbers)])
     return start, start + sum(sizes[number] for number in numbers)

@@ -98,10 +98,10 @@ class VllmProcess:
             raise NsadError(
                 f"vLLM cannot start with {what}",
                 ready["error"],
-                f"read its own lines above (VLLM_LOGGING_LEVEL=INFO for more of them), or {instead}",
+                f"read vLLM's own output above (set VLLM_LOGGING_LEVEL=INFO for more), or {instead}",
             )
 
-    def draw(self, drafts: Iterable[GenerationRequest]) -> Iterator[dict[str, Any]]:
+    def draw(self, requests: Iterable[GenerationRequest]) -> Iterator[dict[str, Any]]:
         """Yield the reply to each request as it finishes; requests are read lazily from the iterable.
 
         Raises:
@@ -115,9 +115,9 @@ class VllmProcess:
             pending.remove(reply["key"])
             return reply
 
-        for draft in drafts:
-            self._send(asdict(draft))
-            pending.add(draft.key)
+        for request in requests:
+            self._send(asdict(request))
+            pending.add(request.key)
             if len(pending) >= MAX_IN_FLIGHT:
                 yield take()
         while pending:
@@ -133,8 +133,8 @@ class VllmProcess:
         if not line.endswith("\n"):
             raise NsadError(
                 "vLLM died",
-                f"its process ended with {self._process.wait()}",
-                "read its own lines above; finished samples are stored: run the same command again",
+                f"its process exited with code {self._process.wait()}",
+                "read vLLM's own output above; finished samples are stored: run the same command again",
             )
         reply: dict[str, Any] = json.loads(line)
         return reply

@@ -23,7 +23,7 @@ from nsad_cli.errors import first_line
 ON_CPU: dict[str, Any] = {
     "enforce_eager": True,  # compiling SmolLM2 alone takes two and a half minutes, at every start
     "enable_chunked_prefill": False,  # a seeded request whose prompt is cut in two kills vLLM's engine on CPUs
-    "kv_cache_memory_bytes": 2 * 2**30,  # in place of nearly all memory; VLLM_CPU_KVCACHE_SPACE comes before it
+    "kv_cache_memory_bytes": 2 * 2**30,  # instead of nearly all memory; VLLM_CPU_KVCACHE_SPACE takes precedence
 }
 SHUTDOWN_TIMEOUT_SECONDS = 20.0
 """Time limit for vLLM to exit on its own."""
@@ -39,11 +39,11 @@ def main() -> None:
     os.dup2(2, 1)
     lines: Lines = SimpleQueue()
     started = threading.Event()
-    threading.Thread(target=_listen, args=(incoming, lines, started), daemon=True).start()
+    threading.Thread(target=_forward_lines, args=(incoming, lines, started), daemon=True).start()
     settings = json.loads(lines.get())
     try:
         engine = _start(settings)
-    except Exception as error:  # vLLM and its parts raise what they like
+    except Exception as error:  # vLLM and its dependencies raise arbitrary exceptions
         _write(replies, {"error": " ".join(str(error).split())[:300] or type(error).__name__})
         return
     started.set()
@@ -56,7 +56,7 @@ def main() -> None:
         engine.engine_core.shutdown()
 
 
-def _listen(incoming: TextIO, lines: Lines, started: threading.Event) -> None:
+def _forward_lines(incoming: TextIO, lines: Lines, started: threading.Event) -> None:
     """Forward lines; when they end, terminate the whole process group."""
     for line in incoming:
         lines.put(line)
@@ -68,16 +68,16 @@ def _listen(incoming: TextIO, lines: Lines, started: threading.Event) -> None:
 
 
 def _start(settings: dict[str, Any]) -> Any:
-    os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")  # a fork does not go with our thread
+    os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")  # fork is unsafe with our input thread
     from vllm import LLM
     from vllm.platforms import current_platform
 
-    has = current_platform.device_type
-    if settings["device"] not in ("auto", has):
+    device = current_platform.device_type
+    if settings["device"] not in ("auto", device):
         raise ValueError(
-            f"the device is set to {settings['device']}, and this vLLM is built for {has or 'none that is here'}"
+            f"the device is set to {settings['device']}, but this vLLM build supports {device or 'no device here'}"
         )
-    model, revision, more = settings["model"], settings["revision"], dict(ON_CPU if has == "cpu" else {})
+    model, revision, more = settings["model"], settings["revision"], dict(ON_CPU if device == "cpu" else {})
     if settings["lora"]:
         more |= {"enable_lora": True, "max_lora_rank": settings["lora_rank"]}
     options = {"revision": revision, "tokenizer_revision": revision, "dtype": settings["dtype"]}

@@ -1,4 +1,4 @@
-"""The ranker of a run: whether it is there, and whether the model that it reads still is."""
+"""The current ranker of a run: whether it exists, and whether it fits the run's current weights."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
 
-def outlived(run: Run, recipe: Recipe) -> bool:
-    """Whether the run's ranker is a probe of states that the student no longer has.
+def is_stale(run: Run, recipe: Recipe) -> bool:
+    """Return whether the run's ranker is a probe of a student that has been trained again since.
 
-    Raises NsadError where the folder holds no ranker.
+    Raises:
+        NsadError: The ranker's folder contains no ranker.
     """
     about = read_metadata(run.adapter_path(ADAPTER))
     return about["kind"] == PROBE and about["reads"] != model_key(run, recipe, PROBED_MODEL)
 
 
-def present_ranker(run: Run) -> str | None:
-    """The name of the ranker that would score the run's chains now; None where there is none.
+def current_ranker(run: Run) -> str | None:
+    """Return the name of the ranker that scores the run's chains now; None if there is none or it is stale.
 
-    Raises NsadError where the run has finished one and its folder holds none.
+    Raises:
+        NsadError: The stage is finished, but the ranker's folder contains no ranker.
     """
-    if not has_model(run, ADAPTER) or outlived(run, run.recipe):
+    if not has_model(run, ADAPTER) or is_stale(run, run.recipe):
         return None
     return ranker_name(run.adapter_path(ADAPTER))

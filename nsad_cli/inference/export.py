@@ -1,4 +1,4 @@
-"""A run's models for use elsewhere: the NCE student as a plain transformers folder, LoRAs for PEFT, NAT for vLLM."""
+"""Export of a run's models: the NCE student as a plain transformers folder, LoRAs for PEFT, NAT for vLLM."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import STUDENT
 from nsad_cli.errors import NsadError
-from nsad_cli.generation.model_folders import lora_room, save_model, save_nat
+from nsad_cli.generation.model_folders import max_lora_rank, save_model, save_nat
 from nsad_cli.models.nat.adapter_export import merge_adapter
 from nsad_cli.models.nat.adapter_files import CONFIG, WEIGHTS
 from nsad_cli.models.student import resolve
@@ -23,14 +23,24 @@ if TYPE_CHECKING:
     from nsad_cli.inference.session import Session
 
 NOTES = "nsad.json"
-"""How to prompt the model, and where it comes from."""
+"""The file in an exported folder that describes the model's prompt and origin."""
 
 
 def export_merged(session: Session, folder: Path) -> dict[str, Any]:
-    """Write the student as a model folder of its own, in the dtype that it runs in here; returns what nsad.json says.
+    """Write the merged student as a model folder, in the dtype it runs in here.
 
-    The generation config says what the run does: greedy, to the run's end tokens and length. Raises NsadError where
-    the run has no NCE student, it cannot be merged, or the folder is not empty or cannot be written.
+    The generation config is the run's own: greedy, with the run's stop tokens and maximum length.
+
+    Args:
+        session: The run's session.
+        folder: The folder to create.
+
+    Returns:
+        The content of nsad.json.
+
+    Raises:
+        NsadError: The run has no NCE student, the adapter cannot be merged, or the folder is not empty or cannot be
+            written.
     """
     require_model(session.run, STUDENT.name)
     with new_folder(folder) as temporary:
@@ -44,16 +54,26 @@ def export_merged(session: Session, folder: Path) -> dict[str, Any]:
 
 
 def export_lora(session: Session, folder: Path, name: str = STUDENT.name, **more: Any) -> dict[str, Any]:
-    """Write a LoRA as a folder that stock PEFT loads, and vLLM; returns what nsad.json says, `more` among it.
+    """Write a LoRA as a folder that stock PEFT and vLLM load.
 
-    Raises NsadError where the run has not trained it, or the folder is not empty or cannot be written.
+    Args:
+        session: The run's session.
+        folder: The folder to create.
+        name: The adapter.
+        **more: Additional entries of nsad.json.
+
+    Returns:
+        The content of nsad.json.
+
+    Raises:
+        NsadError: The run has not trained the adapter, or the folder is not empty or cannot be written.
     """
     require_model(session.run, name)
     source = session.run.adapter_path(name)
     missing = [file for file in (CONFIG, WEIGHTS) if not (source / file).is_file()]
     if missing:
         raise NsadError(
-            f"{source} holds no usable adapter", f"{missing[0]} is missing", "train that stage again with --force"
+            f"{source} contains no usable adapter", f"{missing[0]} is missing", "train that stage again with --force"
         )
     notes = _notes(session, name, "lora", **more)
     with new_folder(folder) as temporary:
@@ -64,11 +84,22 @@ def export_lora(session: Session, folder: Path, name: str = STUDENT.name, **more
 
 
 def export_for_vllm(session: Session, folder: Path, name: str) -> dict[str, Any]:
-    """Write a model of the run as vLLM serves it; returns what nsad.json says, `serve` being the command.
+    """Write a model of the run as a folder for `vllm serve`.
 
-    A NAT adapter becomes a model folder with the base's weights, in the dtype that it runs in here, and its own tensors
-    (nat/served.py), which nsad's plugin for vLLM reads. A LoRA is one for vLLM too. Raises NsadError where the run has
-    not trained it, vLLM could not compute it, or the folder is not empty or cannot be written.
+    A NAT adapter is written as a model folder with the base's weights, in the dtype it runs in here, and the adapter's
+    tensors (models/nat/serving.py), which nsad's vLLM plugin reads. A LoRA is written as a PEFT folder.
+
+    Args:
+        session: The run's session.
+        folder: The folder to create.
+        name: The model.
+
+    Returns:
+        The content of nsad.json; `serve` is the command that serves the folder.
+
+    Raises:
+        NsadError: The run has not trained the model, vLLM cannot compute it, or the folder is not empty or cannot be
+            written.
     """
     require_model(session.run, name)
     path = shlex.quote(str(folder.expanduser().resolve()))
@@ -77,21 +108,21 @@ def export_for_vllm(session: Session, folder: Path, name: str) -> dict[str, Any]
     if not session.adapters.is_nat(name):
         base, revision = resolve(session.recipe.student.model)
         at = f" --revision {revision}" if revision else ""
-        room = f"--enable-lora --max-lora-rank {lora_room(session.run.adapter_path(name))}"
-        called = _called(session.recipe.student.model, dtype)
-        serve = f"vllm serve {shlex.quote(base)}{at} {called} {room} --lora-modules {name}={path}"
+        lora = f"--enable-lora --max-lora-rank {max_lora_rank(session.run.adapter_path(name))}"
+        options = _serve_options(session.recipe.student.model, dtype)
+        serve = f"vllm serve {shlex.quote(base)}{at} {options} {lora} --lora-modules {name}={path}"
         return export_lora(session, folder, name, serve=serve)
     with new_folder(folder) as temporary:
-        notes = _notes(session, name, "vllm", dtype=dtype, serve=f"vllm serve {path} {_called(name, dtype)}")
+        notes = _notes(session, name, "vllm", dtype=dtype, serve=f"vllm serve {path} {_serve_options(name, dtype)}")
         save_nat(session.student, session.adapters, name, temporary, session.recipe.sampling.max_new_tokens)
         _write(temporary, notes)
     return notes
 
 
-def _called(name: str, dtype: str) -> str:
-    """Options of `vllm serve`: the name that `--engine server@URL` asks for, and none of the base's sampling settings.
+def _serve_options(name: str, dtype: str) -> str:
+    """Return options of `vllm serve`: the model name that `--engine server@URL` requests, the dtype, vLLM's defaults.
 
-    Without the last one vLLM applies the base's generation_config.json to whatever a request leaves out.
+    Without --generation-config vllm, the base's generation_config.json applies to fields that a request omits.
     """
     return f"--served-model-name {shlex.quote(name)} --dtype {dtype} --generation-config vllm"
 

@@ -1,4 +1,4 @@
-"""A run's best model and ranker as a solver that keeps its chains in the run."""
+"""A solver with a run's best model and ranker; chains are cached in the run's store."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class RunSolver:
-    """A run's solver beside the store of its chains."""
+    """A run's solver with the store of the run's chains."""
 
     solver: Solver
     store: ChainStore
     key: dict[str, str]
     together: int
-    """Problems whose waves fill the engine's batch."""
+    """The number of problems whose first waves fill the engine's batch."""
 
     def keep(self, solution: Solution) -> None:
-        """Keep a solution's answers, classes and weights beside its chains, which are kept already."""
+        """Store a solution's answers, classes and weights; the chains themselves are stored as they arrive."""
         self.store.put(solution.problem, solution.chains, **self.key)
         if self.solver.ranker is not None:
             weights = {chain.index: chain.weight for chain in solution.chains}
@@ -47,13 +47,28 @@ class RunSolver:
 def open_solver(
     run: Run,
     problems: Sequence[Problem],
-    ask: VoteSettings,
+    settings: VoteSettings,
     device: str | None = None,
     engine: str = "hf",
 ) -> Iterator[RunSolver]:
-    """Load a run's best model and ranker; notes say which, and what the run lacks."""
+    """Load a run's best model and ranker, and log which they are.
+
+    Args:
+        run: The run.
+        problems: The problems that will be solved.
+        settings: The number of chains, the rule and early stopping.
+        device: The device, instead of the recipe's.
+        engine: The engine that samples chains; see parse_engine.
+
+    Yields:
+        The solver.
+
+    Raises:
+        UsageError: The engine is invalid, or the rule does not support early stopping.
+        NsadError: A model cannot be loaded.
+    """
     note(f"run: {run.name}; loading the student …")
-    from nsad_cli.inference.session import Session  # torch takes its time: after the note
+    from nsad_cli.inference.session import Session  # importing torch is slow: after the note
 
     recipe = run.recipe_with({"student.device": device})
     session = Session(run, recipe)
@@ -67,10 +82,12 @@ def open_solver(
     }
     with ChainStore(run.chains_path) as store, Checker() as checker:
         sampler = CachedSampler(session.sampler(model, engine), store, key, problems, ranker.name if ranker else None)
-        solver = Solver(sampler, sampling, ranker, checker, ask, seed=str(recipe.seed))
+        solver = Solver(sampler, sampling, ranker, checker, settings, seed=str(recipe.seed))
         missing = "" if model == STUDENT.name else " (no NCE student in this run)"
-        early = "" if ask.stop_at is None else f" at most, {ask.wave} at a time until {ask.stop_at:.0%} sure"
-        note(f"model: {model}{missing}; {ask.samples} chains{early}, rule {solver.ask.rule}")
+        chains = f"{settings.samples} chains"
+        if settings.stop_at is not None:
+            chains = f"up to {chains}, {settings.wave} at a time, early stopping at {settings.stop_at:.0%}"
+        note(f"model: {model}{missing}; {chains}; rule {solver.settings.rule}")
         for line in solver.notes:
             note(line)
-        yield RunSolver(solver, store, key, max(1, recipe.sampling.batch_size // len(solver.ask.waves()[0])))
+        yield RunSolver(solver, store, key, max(1, recipe.sampling.batch_size // len(solver.settings.waves()[0])))

@@ -1,4 +1,4 @@
-"""Measuring one model on one benchmark: a greedy chain and n sampled ones a problem, kept as they finish."""
+"""Sampling and scoring for evaluation: a greedy chain and n sampled chains per problem, cached as they finish."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is measured: a model by name and key, with its sampler."""
+    """The model to evaluate: its name, its key in the store, and its sampler."""
 
     model: str
     model_key: str
@@ -40,10 +40,23 @@ def sample_all(
     checker: Checker,
     on_progress: Callable[[int, int, int], None],
 ) -> dict[str, tuple[list[Chain], list[Chain]]]:
-    """Each problem's (greedy, sampled) chains; those that the store has are not sampled again (see KeptSampler).
+    """Sample each problem's greedy and sampled chains; stored chains are not sampled again (see CachedSampler).
 
-    on_progress: chains done, chains wanted, tokens generated now. Chains are kept as they arrive, and judged when all
-    of their problem's are there.
+    Chains are stored as they arrive, and graded when all of their problem's have arrived.
+
+    Args:
+        subject: The model.
+        problems: The problems.
+        sampling: The parameters of sampled chains.
+        samples: The number of sampled chains per problem.
+        with_greedy: Whether to sample a greedy chain too.
+        seed: The recipe's seed.
+        store: The store of chains.
+        checker: The checker that grades them.
+        on_progress: A callback (chains done, chains in total, tokens generated so far).
+
+    Returns:
+        For each problem id its (greedy, sampled) chains.
     """
     passes: list[tuple[Sampling, tuple[int, ...]]] = [(greedy(sampling), (GREEDY_INDEX,))] if with_greedy else []
     passes += [(sampling, tuple(range(samples)))] if samples else []
@@ -70,7 +83,7 @@ def sample_all(
             if len(group) == len(indices):
                 problem = by_id[chain.problem_id]
                 group.sort(key=lambda item: item.index)
-                # `solve` keeps chains without knowing the gold answer, and checkers improve: judge stored ones again.
+                # Stored chains are graded again: `solve` does not know the gold answer, and the grader may be newer.
                 have[problem.id] = grade_chains(group, problem.answer, checker)
                 if have[problem.id] != group:
                     store.put(problem, have[problem.id], **key)
@@ -91,7 +104,7 @@ def score_all(
     seed: int,
     store: ChainStore,
 ) -> dict[str, list[Chain]]:
-    """Give sampled chains a ranker's weights; those that the store has are not scored again."""
+    """Add a ranker's scores to sampled chains; chains with a stored score are not scored again."""
     key = {"model": subject.model, "model_key": subject.model_key, "sampling": sampling_key(sampling, seed)}
     scored = {}
     for problem in problems:
@@ -106,10 +119,10 @@ def score_all(
 
 
 def greedy(sampling: Sampling) -> Sampling:
-    """How a problem's greedy chain is drawn."""
+    """Return the parameters of the greedy chain."""
     return dataclasses.replace(sampling, temperature=0.0, top_p=1.0)
 
 
 def sampling_key(sampling: Sampling, seed: int) -> str:
-    """Hash of all that shapes a sampled chain beside the model."""
+    """Hash the settings that affect a sampled chain, except the model."""
     return content_key("sampling", dataclasses.asdict(sampling), seed)

@@ -1,4 +1,4 @@
-"""What a run's models need in memory, loaded once and only when asked for: student, adapters, sampler, ranker."""
+"""A run's models in memory, loaded lazily and only once: student, adapters, samplers, ranker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.model_folders import save_nat
 from nsad_cli.generation.server import ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
-from nsad_cli.inference.current_ranker import outlived
+from nsad_cli.inference.current_ranker import is_stale
 from nsad_cli.inference.vllm_models import vllm_model
 from nsad_cli.models.nat.adapter_files import load_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """One run's student with its adapters on one copy of the base weights."""
+    """A run's student with its adapters, which share one copy of the base weights."""
 
     def __init__(self, run: Run, recipe: Recipe | None = None) -> None:
         self.run = run
@@ -53,7 +53,7 @@ class Session:
 
     @cached_property
     def reader(self) -> Student:
-        """The student without weights, for engines that have their own: tokenizer, prompt and config."""
+        """The student without weights (tokenizer, prompt and config), for engines that load the weights themselves."""
         return self._load_student(weights=False)
 
     def _load_student(self, **more: bool) -> Student:
@@ -68,7 +68,7 @@ class Session:
 
     @cached_property
     def adapters(self) -> Adapters:
-        """All adapters, over one copy of the base weights."""
+        """The adapters on the student's base weights."""
         return Adapters(self.student.model)
 
     @property
@@ -88,17 +88,18 @@ class Session:
 
     @property
     def bf16(self) -> bool:
-        """Whether training runs under bfloat16 autocast: where the base is in bfloat16."""
+        """Whether training runs under bfloat16 autocast: if the base is in bfloat16."""
         return str(self.student.model.dtype) == "torch.bfloat16"
 
     def model_key(self, name: str) -> str:
-        """What tells a model's chains from those of another training; see models.model_key."""
+        """Return the key of a model's weights in the store of chains; see runs.models.model_key."""
         return model_key(self.run, self.recipe, name)
 
     def load(self, name: str) -> None:
-        """Load a finished adapter (negative, nat or nce), once; NAT brings the negative one.
+        """Load a finished adapter, unless already loaded, together with its companion (NAT: the negative adapter).
 
-        Raises NsadError where the run has not trained it.
+        Raises:
+            NsadError: The run has not trained the adapter.
         """
         if name in self._loaded:
             return
@@ -112,63 +113,76 @@ class Session:
         self._loaded.add(name)
 
     def drop(self, name: str) -> None:
-        """Forget an adapter that is to be trained anew."""
+        """Delete an adapter from memory before it is trained again."""
         if name in self.adapters.names():
             self.adapters.delete(name)
         self._loaded.discard(name)
 
-    def trained(self, name: str) -> None:
-        """An adapter was trained in this session: it is in memory already. A ranker is read back with its head."""
+    def mark_trained(self, name: str) -> None:
+        """Mark an adapter as loaded after training; a ranker is dropped, so that it is reloaded with its head."""
         if name == RANKER.name:
             self.drop(name)
         else:
             self._loaded.add(name)
 
     def reload(self) -> None:
-        """Forget the student and every adapter in memory: whoever needs them next loads them."""
+        """Free the student and all adapters; they are loaded again on next use."""
         for name in ("_ranker", "adapters", "student"):
             self.__dict__.pop(name, None)
         self._loaded.clear()
-        gc.collect()  # a model holds itself in circles
+        gc.collect()  # models contain reference cycles
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def sampler(self, name: str, engine: str = "hf") -> Sampler:
-        """A sampler for a model: base, few-shot, negative, nat, nce or a baseline.
+        """Create a sampler for a model.
 
-        Where the run's ranker is a probe it listens to the model that it reads, if that runs here. engine: see
-        engines.parse_engine. Raises UsageError for an engine that is none, NsadError where it cannot have the model.
+        If the run's ranker is a probe of this model and the engine is transformers, the sampler also passes hidden
+        states to the ranker.
+
+        Args:
+            name: base, few-shot, negative, nat, nce or a baseline.
+            engine: The engine; see parse_engine.
+
+        Returns:
+            The sampler.
+
+        Raises:
+            UsageError: The engine is invalid.
+            NsadError: The engine cannot load the model.
         """
         chosen = parse_engine(engine)
         if chosen.kind == "vllm":
             model = vllm_model(self.run, self.recipe, self.reader, name, self._write_nat)
-            return VllmSampler(self._shown(self.reader, name), model)
+            return VllmSampler(self._with_demonstrations(self.reader, name), model)
         if chosen.kind == "server":
             require_model(self.run, name)
             served = chosen.served or (self.recipe.student.model if name in UNTRAINED else name)
-            return ServerSampler(self._shown(self.reader, name), chosen.urls, served)
+            return ServerSampler(self._with_demonstrations(self.reader, name), chosen.urls, served)
         adapter = None if name in UNTRAINED else name
         if adapter is not None:
             self.load(adapter)
         batch_size = self.recipe.sampling.batch_size
-        sampler = HFSampler(self._shown(self.student, name), self.adapters, adapter, batch_size=batch_size)
+        sampler = HFSampler(
+            self._with_demonstrations(self.student, name), self.adapters, adapter, batch_size=batch_size
+        )
         ranker = self.ranker() if name == PROBED_MODEL else None
         return ranker.listen(sampler) if isinstance(ranker, ProbeRanker) else sampler
 
-    def _shown(self, student: Student, name: str) -> Student:
-        """The student with the demonstrations that this model is shown."""
+    def _with_demonstrations(self, student: Student, name: str) -> Student:
+        """Return the student with the demonstrations of the model `few-shot`, or unchanged for other models."""
         if name != FEW_SHOT:
             return student
         return dataclasses.replace(student, demonstrations=few_shot_demonstrations(self.recipe.evaluation))
 
     def _write_nat(self, name: str, folder: Path) -> None:
-        """Write a NAT adapter on its base; a session of its own loads it, so that it does not stay in memory."""
-        apart = Session(self.run, self.recipe)
-        apart.load(name)
-        save_nat(apart.student, apart.adapters, name, folder, self.recipe.sampling.max_new_tokens)
+        """Write a NAT adapter with its base, from a separate session that is freed afterwards."""
+        session = Session(self.run, self.recipe)
+        session.load(name)
+        save_nat(session.student, session.adapters, name, folder, self.recipe.sampling.max_new_tokens)
 
     def ranker(self) -> TrainedRanker | None:
-        """The run's ranker; None where it has none, or a probe of states that the student no longer has."""
+        """Return the run's ranker; None if there is none, or if it is stale (see is_stale)."""
         if not has_model(self.run, RANKER.name):
             return None
         if RANKER.name not in self._loaded:
@@ -179,8 +193,11 @@ class Session:
     def _load_ranker(self) -> TrainedRanker | None:
         self.drop(RANKER.name)
         folder = self.run.adapter_path(RANKER.name)
-        if outlived(self.run, self.recipe):
-            note(f"ranker: it reads another {PROBED_MODEL} student's states; train it again with `nsad train-ranker`")
+        if is_stale(self.run, self.recipe):
+            note(
+                f"the ranker is not used: it was trained on the hidden states of an earlier {PROBED_MODEL} student; "
+                "train it again with `nsad train-ranker`"
+            )
             return None
         kind = read_metadata(folder)["kind"]
         if not is_available(kind):

@@ -1,4 +1,4 @@
-"""Problem → chains → answers, classes and weights → ballot; in waves where it may stop early."""
+"""The solver: samples chains for problems, grades and scores them, and votes; in waves with early stopping."""
 
 from __future__ import annotations
 
@@ -18,51 +18,52 @@ if TYPE_CHECKING:
 
 
 class Ranker(Protocol):
-    """Scores chains."""
+    """Assigns scores to chains."""
 
     name: str
 
     def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
-        """A score ≥ 0 for each chain, None for one that cannot be scored."""
+        """Return a score ≥ 0 for each chain, None for a chain that cannot be scored."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoteSettings:
-    """How a problem is asked: the most chains, the rule, and with `stop_at` when fewer are enough.
-
-    stop_at: the probability that the leader stays the leader (see stopping) at which no further wave is drawn.
-    """
+    """The number of chains per problem, the voting rule, and early stopping."""
 
     samples: int
+    """The number of chains; with early stopping the maximum."""
     rule: str
     stop_at: float | None = None
+    """Stop sampling once the leading answer is this likely to stay ahead (see voting.early_stopping); None: never."""
     wave: int = 1
-    """Chains of a problem that are drawn at once, where it may stop."""
+    """The number of chains of a problem sampled at once; used only with early stopping."""
 
     def waves(self) -> list[tuple[int, ...]]:
-        """The chains' indices, wave by wave."""
+        """Return the chains' indices of each wave."""
         size = self.samples if self.stop_at is None else self.wave
         return [tuple(range(i, min(i + size, self.samples))) for i in range(0, self.samples, size)]
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A solved problem: the ballot, all chains by index, and what had to be done without."""
+    """A solved problem: the ballot, all chains in order of index, and notes on fallbacks."""
 
     problem: Problem
     ballot: Ballot
     chains: tuple[Chain, ...]
     notes: tuple[str, ...] = ()
     sure: float | None = None
-    """The probability that the leader stays it, where the vote was asked to stop by that."""
+    """The probability that the leader stays ahead; None without early stopping."""
 
 
 ChainCallback = Callable[[Problem, Sequence[Chain]], None]
-"""Gets a problem's chains so far, by index and scored, whenever one has arrived; hard answers may be apart still."""
+"""Called with a problem and its chains so far, scored and in order of index, whenever a chain arrives.
+
+Equivalence of answers that are slow to compare may not be decided yet."""
 
 
 class Solver:
-    """What turns problems into solutions: an engine, a ranker or none, and the checker."""
+    """Solves problems with an engine, a checker and optionally a ranker."""
 
     def __init__(
         self,
@@ -70,46 +71,54 @@ class Solver:
         sampling: Sampling,
         ranker: Ranker | None,
         checker: Checker,
-        ask: VoteSettings,
+        settings: VoteSettings,
         *,
         seed: str,
     ) -> None:
-        """Raises UsageError where the rule cannot stop early and is asked to.
+        """Create a solver; without a ranker, a rule that needs one is replaced by `sc`, with a note.
 
-        Without a ranker a rule that needs one becomes `sc`, and the solutions' notes say so.
+        Raises:
+            UsageError: Early stopping is requested, but the rule does not support it.
         """
         self.notes: tuple[str, ...] = ()
-        if ranker is None and ask.rule in RANKER_RULES:
-            self.notes = (f"no ranker: `sc` instead of `{ask.rule}`",)
-            ask = dataclasses.replace(ask, rule="sc")
-        if ask.stop_at is not None:
-            require_stoppable(ask.rule)
+        if ranker is None and settings.rule in RANKER_RULES:
+            self.notes = (f"no ranker: `sc` instead of `{settings.rule}`",)
+            settings = dataclasses.replace(settings, rule="sc")
+        if settings.stop_at is not None:
+            require_stoppable(settings.rule)
         self.sampler, self.sampling, self.ranker, self.checker = sampler, sampling, ranker, checker
-        self.ask, self.seed = ask, seed
+        self.settings, self.seed = settings, seed
 
     def solve(
         self,
         problems: Sequence[Problem],
-        watch: ChainCallback | None = None,
+        on_chain: ChainCallback | None = None,
         on_tokens: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Solution]:
-        """Solve problems beside each other, each wave of all of them in one call of the engine; yield as they finish.
+        """Solve problems together: each wave of all problems is one call of the engine.
 
-        watch: see Watch; to show scores as chains arrive, each is then scored by itself. on_tokens: see Sampler.
+        Args:
+            problems: The problems.
+            on_chain: See ChainCallback. With a callback, each chain is scored separately as it arrives.
+            on_tokens: See Sampler.sample.
+
+        Yields:
+            The solutions, as problems finish.
         """
         chains: dict[str, list[Chain]] = {problem.id: [] for problem in problems}
         waiting = {problem.id: problem for problem in problems}
-        for wave in self.ask.waves():
+        for wave in self.settings.waves():
             tasks = [Task(problem.id, problem.question, wave) for problem in waiting.values()]
             for chain in self.sampler.sample(tasks, self.sampling, seed=self.seed, on_tokens=on_tokens):
                 problem, own = waiting[chain.problem_id], [*chains[chain.problem_id], chain]
-                whole = len(own) == wave[-1] + 1
-                # While others are written a process that compares hard answers may start: nothing waits for it here.
-                own = grade_chains(sorted(own, key=lambda item: item.index), problem.answer, self.checker, wait=whole)
-                chains[problem.id] = own = self._scored(problem, own) if whole or watch is not None else own
-                if watch is not None:
-                    watch(problem, own)
-                solution = self._decide(problem, own) if whole else None
+                complete = len(own) == wave[-1] + 1
+                # Until the wave is complete, do not wait for the subprocess that compares difficult answers.
+                own.sort(key=lambda item: item.index)
+                own = grade_chains(own, problem.answer, self.checker, wait=complete)
+                chains[problem.id] = own = self._scored(problem, own) if complete or on_chain is not None else own
+                if on_chain is not None:
+                    on_chain(problem, own)
+                solution = self._decide(problem, own) if complete else None
                 if solution is not None:
                     del waiting[problem.id]
                     yield solution
@@ -117,7 +126,7 @@ class Solver:
                 return
 
     def _scored(self, problem: Problem, chains: list[Chain]) -> list[Chain]:
-        """Chains with the ranker's scores; those that have one keep it."""
+        """Return the chains with the ranker's scores; existing scores are kept."""
         unscored = [chain for chain in chains if chain.weight is None]
         if self.ranker is None or not unscored:
             return chains
@@ -125,10 +134,10 @@ class Solver:
         return [dataclasses.replace(c, weight=scores.get(c.index, c.weight)) for c in chains]
 
     def _decide(self, problem: Problem, chains: Sequence[Chain]) -> Solution | None:
-        """The solution, where no further chain is wanted."""
-        ask, rule = self.ask, applicable_rule(chains, self.ask.rule)
+        """Return the solution, or None if more chains are needed."""
+        settings, rule = self.settings, applicable_rule(chains, self.settings.rule)
         with name_problem_in_errors(problem.question):
-            sure = None if ask.stop_at is None else confidence(chains, rule)
-            if len(chains) < ask.samples and (sure is None or sure < (ask.stop_at or 1.0)):
+            sure = None if settings.stop_at is None else confidence(chains, rule)
+            if len(chains) < settings.samples and (sure is None or sure < (settings.stop_at or 1.0)):
                 return None
             return Solution(problem, vote(chains, rule), tuple(chains), self.notes, sure)

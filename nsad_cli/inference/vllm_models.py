@@ -1,4 +1,4 @@
-"""What vLLM loads for a model of a run: the base, the base with a LoRA, or a folder with NAT on the base."""
+"""The model that vLLM loads for a model of a run: the base, the base with a LoRA, or a folder with NAT and its base."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.config.stages import UNTRAINED, stages
 from nsad_cli.errors import NsadError
-from nsad_cli.generation.model_folders import lora_room
+from nsad_cli.generation.model_folders import max_lora_rank
 from nsad_cli.generation.vllm_process import ModelSettings, require_vllm
 from nsad_cli.models.student import resolve
 from nsad_cli.runs.models import model_key, require_model
@@ -30,11 +30,11 @@ def vllm_model(
     """Describe a model of a run for vLLM.
 
     Args:
-        run: the run.
-        recipe: its recipe.
-        reader: the student without weights.
-        name: the model.
-        write_nat: writes a NAT adapter on its base into a folder; called once per training of the adapter.
+        run: The run.
+        recipe: Its recipe.
+        reader: The student without weights.
+        name: The model.
+        write_nat: Writes a NAT adapter with its base into a folder; called once per training of the adapter.
 
     Returns:
         The model as the vLLM process loads it.
@@ -45,8 +45,8 @@ def vllm_model(
     require_vllm("the engine vllm", "use --engine hf")
     if recipe.student.load_in_4bit:
         raise NsadError(
-            "vLLM does not answer for a base in 4 bits",
-            "student.load_in_4bit keeps it in bitsandbytes' form, and its answers would be those of another base",
+            "the engine vllm does not support a 4-bit base",
+            "student.load_in_4bit quantizes with bitsandbytes; vLLM would load other weights and answer differently",
             "use --engine hf",
         )
     source, revision = resolve(recipe.student.model)
@@ -58,13 +58,13 @@ def vllm_model(
     if stages()[name].companion is not None:
         return dataclasses.replace(base, model=str(_nat_folder(run, recipe, name, write_nat)), revision=None)
     lora = run.adapter_path(name)
-    return dataclasses.replace(base, lora=str(lora), lora_rank=lora_room(lora))
+    return dataclasses.replace(base, lora=str(lora), lora_rank=max_lora_rank(lora))
 
 
 def _nat_folder(run: Run, recipe: Recipe, name: str, write_nat: Callable[[str, Path], None]) -> Path:
     folder = run.path / "served" / f"{name}-{model_key(run, recipe, name)}"
     if not folder.is_dir():
-        note(f"writing {name} for vLLM, once …")
+        note(f"writing {name} for vLLM (only once) …")
         for old in folder.parent.glob(f"{name}-*"):
             shutil.rmtree(old, ignore_errors=True)
         with new_folder(folder) as temporary:

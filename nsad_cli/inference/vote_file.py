@@ -1,4 +1,4 @@
-"""Chains from a file, for votes without any model: JSON lines in three formats."""
+"""Votes over chains from a JSON-lines file, in three formats; no model is loaded."""
 
 from __future__ import annotations
 
@@ -33,17 +33,27 @@ if TYPE_CHECKING:
 def read_vote_file(path: Path) -> Iterator[tuple[Problem, list[Chain]]]:
     """Read problems with their chains.
 
-    Formats, by their keys: NSAD's own {"id", "gold", "chains": [{"text", "answer", "weight"?, "logprob"?}]}; scored
-    predictions {"question", "gt" or "answer", "pred", "pred_score", "score"?}, whose own verdicts in `score` stand;
-    texts alone {"question", "answer", "generated_answer"}, where a string is one text. A corrupt line, or one without a
-    gold answer, is named and the rest kept; so are an id that comes again, and log-probabilities that cannot be any,
-    which count as missing.
+    Lines that are corrupt or have no gold answer are skipped, with a note; so are invalid log-probabilities. A repeated
+    id is noted, and both lines count.
+
+    The formats are recognised by their keys:
+
+    - nsad: {"id", "gold", "chains": [{"text", "answer", "weight"?, "logprob"?}]};
+    - scored predictions: {"question", "gt" or "answer", "pred", "pred_score", "score"?}, whose own verdicts in `score`
+      are used;
+    - texts only: {"question", "answer", "generated_answer"}, a text or a list of texts.
+
+    Args:
+        path: The file.
+
+    Yields:
+        (problem, chains) for each line.
     """
     lines: dict[str, int] = {}
     for number, row in read_jsonl(path):
         place = f"{path}:{number}"
         try:
-            problem, chains, unlikely = _read(row, number)
+            problem, chains, invalid = _read(row, number)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             line_note(path, f"{place}: not a problem with chains ({error!r}); line skipped")
             continue
@@ -52,11 +62,8 @@ def read_vote_file(path: Path) -> Iterator[tuple[Problem, list[Chain]]]:
             continue
         if problem.id in lines:
             line_note(path, f"{place}: `{problem.id}` is on line {lines[problem.id]} too; both count")
-        if unlikely:
-            line_note(
-                path,
-                f"{place}: `logprob` is no log-probability (a number up to 0) in {unlikely} chains; left out",
-            )
+        if invalid:
+            line_note(path, f"{place}: `logprob` is not a number ≤ 0 in {invalid} of its chains; ignored")
         lines.setdefault(problem.id, number)
         yield problem, chains
 
@@ -66,19 +73,28 @@ def vote_results(
     rule: str,
     checker: Checker,
 ) -> list[tuple[Problem, list[Chain], bool]]:
-    """Hold every vote: (problem, completed chains, whether the winner is right); rule `any` is the upper bound.
+    """Vote on every problem; the rule `any` gives the upper bound.
 
-    Problems of whose chains none has the score that the rule needs are counted by `sc`; a note says how many, and
-    how many have no chains. Raises UsageError, naming the problem, where its vote cannot be held, and where no chain
-    at all has a score.
+    Problems without a chain that has the score that the rule needs are counted by `sc`, with a note.
+
+    Args:
+        problems: The problems with their chains.
+        rule: The rule, or `any`.
+        checker: The checker that grades the chains.
+
+    Returns:
+        (problem, graded chains, whether the winner is right) for each problem.
+
+    Raises:
+        UsageError: A problem's votes cannot be counted (the error names it), or no chain at all has a score.
     """
     unscored = sum(applicable_rule(chains, rule) != rule for _, chains in problems if chains)
     if rule in RANKER_RULES and unscored == sum(bool(chains) for _, chains in problems) > 0:
-        chain_weights([chain for _, chains in problems for chain in chains], rule)  # tells that none has one
+        chain_weights([chain for _, chains in problems for chain in chains], rule)  # raises the error
     if unscored:
         note(f"{unscored} of {len(problems)} problems have no chain with a score: counted by `sc`")
-    if silent := sum(not chains for _, chains in problems):
-        note(f"{silent} of {len(problems)} problems have no chains: counted as not right")
+    if empty := sum(not chains for _, chains in problems):
+        note(f"{empty} of {len(problems)} problems have no chains: counted as wrong")
     results = []
     for problem, raw in problems:
         chains = [
@@ -94,10 +110,20 @@ def vote_results(
 def stopped_early(
     results: Sequence[tuple[Problem, list[Chain], bool]], threshold: float, wave: int, rule: str
 ) -> dict[str, float]:
-    """What stopping early (see stopping) makes of the votes.
+    """Simulate early stopping on the results of vote_results; see voting.early_stopping.
 
-    `right` answers; the share of `chains` drawn; the share of problems whose answer is the `same` as from all chains.
-    Raises UsageError, naming the problem, where its weights tell no confidence.
+    Args:
+        results: The results.
+        threshold: The probability at which sampling stops.
+        wave: The number of chains sampled at once.
+        rule: The rule.
+
+    Returns:
+        `right`, the number of right answers; `chains`, the fraction of chains sampled; `same`, the fraction of problems
+        with the same answer as from all chains.
+
+    Raises:
+        UsageError: The confidence cannot be computed from a problem's weights; the error names the problem.
     """
     found = []
     for problem, chains, _ in results:
@@ -116,18 +142,18 @@ def _ballot(chains: Sequence[Chain], rule: str) -> Ballot:
 
 
 def _read(row: dict[str, Any], number: int) -> tuple[Problem, list[Chain], int]:
-    """A line's problem and chains, and how many of these told a log-probability that cannot be one."""
+    """Return a line's problem, its chains, and the number of chains with an invalid log-probability."""
     if "chains" in row:
         gold, items = _gold(row["gold"]), row["chains"]
         name = str(row.get("id", number))
-        told = [item.get("logprob") for item in items]
-        likely = [log_probability(value) for value in told]
+        given = [item.get("logprob") for item in items]
+        valid = [log_probability(value) for value in given]
         chains = [
-            _chain(name, i, str(item.get("text", "")), item.get("answer"), item.get("weight"), likely[i])
+            _chain(name, i, str(item.get("text", "")), item.get("answer"), item.get("weight"), valid[i])
             for i, item in enumerate(items)
         ]
-        unlikely = sum(value is not None and known is None for value, known in zip(told, likely, strict=True))
-        return Problem(name, str(row.get("question", "")), gold, "file"), chains, unlikely
+        invalid = sum(value is not None and known is None for value, known in zip(given, valid, strict=True))
+        return Problem(name, str(row.get("question", "")), gold, "file"), chains, invalid
     question = row["question"]
     name = problem_id(question)
     if "pred" in row:
@@ -145,34 +171,34 @@ def _read(row: dict[str, Any], number: int) -> tuple[Problem, list[Chain], int]:
 
 
 def _gold(value: Any) -> str:
-    """A gold answer as text; empty where there is none."""
+    """Return a gold answer as text; empty if there is none."""
     return "" if value is None else str(value)
 
 
 def _list(value: Any) -> list[Any]:
-    """One thing by itself is a list of one."""
+    """Wrap a single value in a list."""
     return value if isinstance(value, list) else [value]
 
 
 def _chain(name: str, index: int, text: str, answer: Any, weight: Any, logprob: float | None) -> Chain:
-    if isinstance(weight, list):  # reward models that score every step: the last one stands for the chain
+    if isinstance(weight, list):  # a score for each step: the last one is the chain's
         weight = weight[-1] if weight else None
-    said = str(answer) if answer not in (None, "") else extract(text).answer
+    found = str(answer) if answer not in (None, "") else extract(text).answer
     return Chain(
         name,
         index,
         text,
-        said,
+        found,
         logprobs=() if logprob is None else (logprob,),
         weight=None if weight is None else float(weight),
     )
 
 
 def require_results(results: Sequence[Any], path: Path) -> None:
-    """Raise NsadError where a file gave no problem at all."""
+    """Raise NsadError if a file contains no problem."""
     if not results:
         raise NsadError(
-            f"{path} holds no problem with chains",
-            "no line of it could be read",
+            f"{path} contains no problem with chains",
+            "no line could be read",
             'lines are {"id", "gold", "chains": [{"text", "answer", "weight"}]}',
         )

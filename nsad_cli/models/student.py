@@ -144,7 +144,9 @@ def load_student(
     elif weights:
         model.to(torch_device)
     model.eval()
-    logger.info("student %s: %s on %s%s", spec, model.dtype, model.device, ", in 4 bits" if load_in_4bit else "")
+    logger.info(
+        "loaded the model %s: %s on %s%s", spec, model.dtype, model.device, ", in 4 bits" if load_in_4bit else ""
+    )
     return Student(model, tokenizer, spec, template)
 
 

@@ -1,4 +1,4 @@
-"""Collecting and grading as stages: their keys, and the problems that they are for."""
+"""The stages collect and grade: their keys, their problems and their results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
 
-HOW_ASKED = {
+UNKEYED_SETTINGS = {
     "base_url",
     "api_key_env",
     "concurrency",
@@ -39,37 +39,39 @@ HOW_ASKED = {
     "max_cost",
     "batch",
 }
-"""The teacher's settings that change no draw."""
+"""Teacher settings that do not affect a draw's content, so they are not part of the stage's key."""
 
 
 def collect_key(recipe: Recipe) -> str:
-    """The key of a recipe's collection."""
+    """Hash the settings and input files of a recipe's collection."""
     train = recipe.problems.train
     read = [source_stamp(recipe.teacher.spec), file_stamp(parse_spec(train).path) if train else None]
-    return content_key("collect", recipe.problems, recipe.teacher.model_dump(exclude=HOW_ASKED), read)
+    return content_key("collect", recipe.problems, recipe.teacher.model_dump(exclude=UNKEYED_SETTINGS), read)
 
 
 def collected(run: Run, key: str) -> bool:
-    """Whether a run's collection is done with these settings, and no draw of it is still to be had."""
+    """Return whether a run's collection has finished with these settings and no draw is missing."""
     result = run.stages().get("collect", {}).get("result", {})
     return run.done("collect", key) and not any(result.get(name) for name in INCOMPLETE_KEYS)
 
 
 def grade_key(collection: Mapping[str, Any]) -> str:
-    """The key of the grading that follows a finished collection (the stage's state)."""
+    """Hash the inputs of grading; `collection` is the manifest's entry of the finished collection."""
     return content_key("grade", collection["key"], collection["ended"], grader_version())
 
 
 def graded(run: Run) -> bool:
-    """Whether every draw of a run's collection has its verdict by this version of the grader."""
+    """Return whether every draw of a run's collection has a verdict by this version of the grader."""
     collection = run.stages().get("collect", {})
     return collection.get("state") == "finished" and run.done("grade", grade_key(collection))
 
 
 def training_problems(recipe: Recipe, teacher: Teacher) -> list[Problem]:
-    """The problems that a recipe names, else those that its teacher brings.
+    """Load the training problems of a recipe, or those of its teacher (a recording).
 
-    Raises UsageError where there are neither.
+    Raises:
+        UsageError: The recipe names no problems and the teacher has none.
+        NsadError: The problems cannot be read.
     """
     limit = recipe.problems.limit
     own = teacher.problems()
@@ -77,29 +79,29 @@ def training_problems(recipe: Recipe, teacher: Teacher) -> list[Problem]:
         return own[:limit]
     if recipe.problems.train is None:
         raise UsageError(
-            "no training problems are named",
-            "problems.train is empty and this teacher brings none",
+            "no training problems given",
+            "problems.train is empty and this teacher has no problems of its own",
             "give --problems NAME[:SPLIT][@PATH], or problems.train in the recipe",
         )
     return load_problems(recipe.problems.train, limit=limit)
 
 
 def distinct(problems: Sequence[Problem]) -> list[Problem]:
-    """Problems without those that are stated before them; of several gold answers the first one counts."""
+    """Remove repeated problems; the first one is kept, even if gold answers differ."""
     found: dict[str, Problem] = {}
     for problem in problems:
         found.setdefault(problem.id, problem)
     if repeated := len(problems) - len(found):
         other = sum(problem.answer != found[problem.id].answer for problem in problems)
         note(
-            f"{repeated} problems are stated twice and count once"
-            + (f", {other} of them with another gold answer: the first one counts" if other else "")
+            f"{repeated} repeated problems removed"
+            + (f", {other} of them with another gold answer: the first one is used" if other else "")
         )
     return list(found.values())
 
 
 def with_known_answers(problems: Sequence[Problem], store: Store) -> list[Problem]:
-    """Problems that bring no gold answer as the store has them, where it knows one: nothing is to erase that."""
+    """Replace problems without a gold answer by the store's version, so that a stored answer is not erased."""
     if all(problem.answer for problem in problems):
         return list(problems)
     known = {problem.id: problem for problem in store.problems()}
@@ -107,7 +109,7 @@ def with_known_answers(problems: Sequence[Problem], store: Store) -> list[Proble
 
 
 def keep_labels(problems: Sequence[Problem], teacher: Teacher, store: Store) -> None:
-    """Take the labels that a recording brings for verdicts, where no gold answer is known to grade by."""
+    """Store a recording's labels as verdicts for problems without a gold answer."""
     labels, unknown = labels_of(teacher), {problem.id for problem in problems if not problem.answer}
     keys = store.draw_keys(teacher.name, params_key(teacher)) if labels and unknown else {}
     store.verdicts.record(
@@ -127,7 +129,7 @@ def collect_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
         The stage's result.
 
     Raises:
-        NsadError: the teacher answered nothing, or it cannot be reached.
+        NsadError: The teacher returned nothing, or it is unreachable.
     """
     recipe, settings = run.recipe, run.recipe.teacher
     key = collect_key(recipe)
@@ -183,49 +185,49 @@ def _collect(run: Run, problems: list[Problem], teacher: Teacher, store: Store, 
 def _collect_batches(
     run: Run, problems: Sequence[Problem], teacher: Teacher, draws: int, store: Store, *rest: Any, **more: Any
 ) -> CollectSummary:
-    """Call collect_batches; after an interrupt, say how to fetch the batches that the API goes on with."""
+    """Call collect_batches; after an interrupt, log how to fetch the batches that the API continues to process."""
     from nsad_cli.collection.batch_collect import collect_batches
     from nsad_cli.teachers.openai import OpenAITeacher
 
     try:
-        assert isinstance(teacher, OpenAITeacher)  # make_teacher sees to it
+        assert isinstance(teacher, OpenAITeacher)  # ensured by make_teacher
         return collect_batches(problems, teacher, draws, store, *rest, **more)
     except KeyboardInterrupt:
         held = store.batches.held_draws(teacher.name, params_key(teacher))
         if held:
             note(
-                f"collect: {sum(map(len, held.values()))} draws stay with the API, in batches that go on without "
-                f"us; fetch them with `{_fetch_command(run)}`"
+                f"collect: {sum(map(len, held.values()))} draws are in batches that the API continues to process; "
+                f"fetch them with `{_fetch_command(run)}`"
             )
         raise
 
 
 def _report(run: Run, summary: CollectSummary, budget: Budget) -> None:
-    """Note what a collection lacks.
+    """Log what a collection lacks.
 
     Raises:
-        NsadError: nothing was collected.
+        NsadError: Nothing was collected.
     """
     failures = [f"{problem}: {why}" for problem, why in summary.failures.items()]
     for failure in failures[:5]:
         note(f"collect: {failure}")
     if summary.out_of_money:
         note(
-            f"collect: stopped before teacher.max_cost (${run.recipe.teacher.max_cost:g} for each command) could be "
-            f"passed; ${budget.spent:.4f} spent"
+            f"collect: stopped before exceeding teacher.max_cost (${run.recipe.teacher.max_cost:g} for each command); "
+            f"${budget.spent:.4f} spent"
         )
     if budget.unsure:
-        note(f"collect: up to ${budget.unsure:.4f} more for replies that were lost or did not state their usage")
+        note(f"collect: up to ${budget.unsure:.4f} more for replies that were lost or lack usage")
     if summary.in_batches:
         note(
-            f"collect: {summary.in_batches} draws are in batches under way, and were not asked for; "
+            f"collect: {summary.in_batches} draws are in open batches and were not requested again; "
             f"fetch them with `{_fetch_command(run)}`"
         )
     if failures and not summary.stored:
         raise NsadError(
-            "collect: the teacher answered nothing",
+            "collect: the teacher returned nothing",
             failures[0],
-            "mend that and run the same command again: draws that arrived are kept",
+            "fix the cause and run the same command again: draws that arrived are kept",
         )
 
 
@@ -234,11 +236,11 @@ def _fetch_command(run: Run) -> str:
 
 
 def grade_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
-    """Give every sample of a run's collection a verdict.
+    """Grade every draw of a run's collection.
 
     Args:
-        run: a run whose collection has finished.
-        force: grade again what has a verdict.
+        run: A run whose collection has finished.
+        force: Grade draws again that have a verdict.
 
     Returns:
         The stage's result: the counts of verdicts.
@@ -247,7 +249,7 @@ def grade_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
     key, params = grade_key(collection), collection["result"]["params"]
     if not force and run.done(GRADE.name, key):
         note("grade: already done with these settings")
-        with Store(run.store_path) as store:  # people may have reviewed since
+        with Store(run.store_path) as store:  # reviews may have changed verdicts since
             return {"ledger": count_verdicts(store, params).as_dict()}
     with run.stage(GRADE.name, key) as result, Store(run.store_path) as store, Checker() as checker:
         if force:
@@ -258,7 +260,11 @@ def grade_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
 
 
 def graded_rationales(run: Run) -> tuple[list[Rationale], list[Rationale]]:
-    """D+ and D− of a run's problems and teacher."""
+    """Return (D+, D−): the correct and the wrong rationales of a run's problems by its teacher.
+
+    Raises:
+        UsageError: The run has not finished collecting and grading.
+    """
     finished_stage(run, GRADE.name)
     collection, settings = finished_stage(run, COLLECT.name)["result"], run.recipe.teacher
     mine = set(collection["problem_ids"])
@@ -276,16 +282,16 @@ def graded_rationales(run: Run) -> tuple[list[Rationale], list[Rationale]]:
 
 
 def finished_stage(run: Run, name: str) -> dict[str, Any]:
-    """A finished stage's entry in the manifest.
+    """Return a finished stage's entry in the manifest.
 
     Raises:
-        UsageError: the run has not finished it.
+        UsageError: The run has not finished it.
     """
     state = run.stages().get(name, {})
     if state.get("state") != "finished":
         raise UsageError(
             f"run `{run.name}` has not finished `{name}`",
-            "a later stage needs what it makes",
+            "a later stage needs its result",
             f"run `{stages()[name].command_line} --run {run.name}` first",
         )
     return dict(state)

@@ -1,4 +1,4 @@
-"""Quotes and plans without a change: a copy of what a run has recorded."""
+"""Quotes and plans on a temporary copy of a run's records, so that the run itself does not change."""
 
 from __future__ import annotations
 
@@ -20,9 +20,18 @@ if TYPE_CHECKING:
 
 
 def quote_collection(name: str | None, recipe: Recipe, store: Path | None) -> Quote:
-    """Quote a run's collection as `make_quote` does; None is a new run, and `store` the one that it would share.
+    """Quote a run's collection; see make_quote.
 
-    Raises what the collection would raise before it asks for anything, but for a missing key.
+    Args:
+        name: The run's name; None for a new run.
+        recipe: The recipe.
+        store: The store that a new run would share, if any.
+
+    Returns:
+        The quote.
+
+    Raises:
+        NsadError: The collection would fail before its first request; a missing API key is not reported.
     """
     if name is not None:
         check_name(name)
@@ -38,10 +47,19 @@ def quote_collection(name: str | None, recipe: Recipe, store: Path | None) -> Qu
 def copy_of_records(
     source: Run, recipe: Recipe, folder: Path, *, store: Path | None = None, chains: bool = True
 ) -> Run:
-    """A run in `folder` with the manifest and stores of another, which need not exist, and a recipe of its own.
+    """Copy a run's manifest and stores, with another recipe.
 
-    store: what a run that does not exist would share. chains: whether to copy them.
-    Opening a store makes files beside it even where it is only read: so the run's own is never opened.
+    The run's own stores are never opened, because SQLite creates files next to a database even for reading.
+
+    Args:
+        source: The run, which need not exist.
+        recipe: The recipe of the copy.
+        folder: The folder in which the copy is created.
+        store: The store that a run that does not exist would share, if any.
+        chains: Whether to copy chains too.
+
+    Returns:
+        The copy.
     """
     run = Run(folder / source.name)
     manifest: dict[str, Any] = {"format": FORMAT, "name": source.name, "stages": {}}
@@ -52,7 +70,7 @@ def copy_of_records(
         stores = {"store.sqlite": source.store_path, **({"chains.sqlite": source.chains_path} if chains else {})}
     write_atomic(run.path / "manifest.json", json.dumps({**manifest, "store": None}))
     for target, path in stores.items():
-        for end in ("", "-wal"):  # what is committed and not yet in the file itself is in its log
+        for end in ("", "-wal"):  # the write-ahead log has commits that are not in the file yet
             if Path(f"{path}{end}").is_file():
                 shutil.copyfile(f"{path}{end}", run.path / f"{target}{end}")
     run.write_recipe(recipe)

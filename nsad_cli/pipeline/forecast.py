@@ -1,5 +1,6 @@
-"""The rationales that a run will train on, before they are collected and graded: counted where that costs nothing,
-else judged from a sample, else from stated averages.
+"""Forecast of the rationales that a run will train on, before they are collected and graded.
+
+Finished ones are counted; otherwise a sample is graded; without draws, averages are assumed.
 """
 
 from __future__ import annotations
@@ -26,62 +27,63 @@ if TYPE_CHECKING:
     from nsad_cli.config.schema import TeacherConfig
     from nsad_cli.runs.run import Run
 
-SAMPLE = 1000
-"""Draws that are judged for a forecast, at most; of whole problems."""
-RIGHT_SHARE = 0.6
-"""Of a teacher's draws that nobody has seen yet; the others are taken to be wrong."""
+MAX_GRADED = 1000
+"""The maximum number of draws graded for a forecast; a problem's draws are graded together."""
+ASSUMED_RIGHT_SHARE = 0.6
+"""The assumed fraction of right rationales if there are no draws; the others are assumed to be wrong."""
 RATIONALE_CHARS = 600
-"""Length of an unseen rationale, where the problem has no human solution to go by."""
+"""The assumed length of a rationale if there are no draws and the problem has no human solution."""
 GRADE_SECONDS = 0.005
-"""To judge one unseen draw."""
+"""The assumed time to grade one draw."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """D+ and D− as they are or will be; each rationale stands for `scale` of them."""
+    """Actual or expected D+ and D−; each rationale represents `scale` rationales."""
 
     positive: tuple[Rationale, ...]
     negative: tuple[Rationale, ...]
     scale: float
     basis: str
-    """Where they are from, in words; empty where they are the run's own."""
+    """The source of the rationales, in words; empty if they are the run's own."""
     grade_seconds: float = GRADE_SECONDS
-    """To judge one draw."""
+    """The time to grade one draw."""
 
     @property
     def estimated(self) -> bool:
-        """Whether counts that follow from it are estimates."""
+        """Whether counts derived from it are estimates."""
         return self.scale != 1 or self.basis.startswith("assumed")
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What collecting and grading have done and will do."""
+    """The state of collecting and grading: what is done and what remains."""
 
     problems: tuple[Problem, ...]
     stored: tuple[Draw, ...]
-    """The run's draws that are in its store."""
+    """The run's draws in its store."""
     wanted: int
-    """Draws that there will be."""
+    """The number of draws after collection."""
     calls: int
-    """Draws that a teacher must still be asked for; a free one is not asked."""
+    """The number of draws to request from the teacher; 0 for a free teacher."""
     collected: bool
     graded: bool
     forecast: Forecast
     quote: Quote | None = None
-    """Of a teacher behind an API that must still be asked."""
+    """The quote for the draws to request from a teacher behind an API."""
 
     def rationale_chars(self) -> float:
-        """Mean length of a rationale: of those stored, else of human solutions, else assumed."""
+        """Return the mean length of a rationale: of stored ones, else of human solutions, else assumed."""
         known = [len(draw.text) for draw in self.stored]
         known = known or [len(problem.solution) for problem in self.problems if problem.solution]
         return sum(known) / len(known) if known else RATIONALE_CHARS
 
 
 def look_ahead(run: Run, *, force: bool = False) -> Ahead:
-    """What a run's rationales are, or will be; with `force` no stage counts as done, though stored draws do.
+    """Forecast a run's rationales; with `force`, no stage counts as done, but stored draws are used.
 
-    Raises NsadError where the teacher's file or the problems are missing.
+    Raises:
+        NsadError: The teacher's file or the problems are missing.
     """
     recipe = run.recipe
     settings, seed = recipe.teacher, recipe.seed
@@ -113,33 +115,34 @@ def look_ahead(run: Run, *, force: bool = False) -> Ahead:
         positive, negative = graded_rationales(run)
         forecast = Forecast(tuple(positive), tuple(negative), 1.0, "")
     elif draws:
-        note("judging a sample of the rationales …")
-        forecast = judged_forecast(problems, draws, wanted, seed, f"the draws of {name}", labels)
+        note("grading a sample of the rationales …")
+        forecast = sampled_forecast(problems, draws, wanted, seed, f"the draws of {name}", labels)
     else:
         forecast = assumed_forecast(problems, settings.draws, seed)
     return Ahead(tuple(problems), tuple(stored), wanted, calls, done, graded, forecast, quote)
 
 
 def planned_teacher(settings: TeacherConfig) -> Teacher:
-    """The teacher of a recipe, to name it and to know its problems: no key is needed for that.
+    """Create the teacher of a recipe for its name and problems only, without needing an API key.
 
-    Raises what make_teacher raises.
+    Raises:
+        NsadError: See make_teacher.
     """
     if not is_api(settings.spec):
         return make_teacher(settings.spec, settings)
-    # A server's teacher without an address asks for its key at once; nothing is sent to this one.
+    # Without a base URL an API teacher requires its key; nothing is sent to this one.
     urls = settings.base_url or ["http://localhost"]
     return make_teacher(settings.spec, settings.model_copy(update={"base_url": urls}))
 
 
 def free_draws(teacher: Teacher, problems: Sequence[Problem], draws: int) -> list[Draw]:
-    """All draws of a free teacher, in memory."""
+    """Return all draws of a free teacher, in memory."""
     found: list[Draw] = []
     teacher.draw([Request(problem, tuple(range(draws))) for problem in problems], found.extend, lambda *_: None)
     return found
 
 
-def judged_forecast(
+def sampled_forecast(
     problems: Iterable[Problem],
     draws: Sequence[Draw],
     total: int,
@@ -147,9 +150,18 @@ def judged_forecast(
     basis: str,
     labels: Mapping[tuple[str, int], bool] | None = None,
 ) -> Forecast:
-    """Judge draws of at most SAMPLE, drawn by problem, and let them stand for `total`.
+    """Forecast by grading a sample of at most MAX_GRADED draws, sampled by problem.
 
-    labels: which side a draw is of, by problem id and number; what counts where no gold answer is known.
+    Args:
+        problems: The problems.
+        draws: The draws.
+        total: The number of draws that the sample represents.
+        seed: The seed of the sample.
+        basis: The source of the draws, in words.
+        labels: Whether a draw is right, by problem id and index; used if no gold answer is known.
+
+    Returns:
+        The forecast.
     """
     by_id = {problem.id: problem for problem in problems}
     groups: dict[str, list[Draw]] = {}
@@ -157,11 +169,11 @@ def judged_forecast(
         if draw.problem_id in by_id:
             groups.setdefault(draw.problem_id, []).append(draw)
     order = list(groups)
-    if len(draws) > SAMPLE:
+    if len(draws) > MAX_GRADED:
         random.Random(f"plan:{seed}").shuffle(order)
     chosen: list[Draw] = []
     for name in order:
-        if chosen and len(chosen) + len(groups[name]) > SAMPLE:
+        if chosen and len(chosen) + len(groups[name]) > MAX_GRADED:
             break
         chosen += groups[name]
     with Checker() as checker:
@@ -180,16 +192,16 @@ def judged_forecast(
         tuple(item for item in rationales if item.verdict is Verdict.CORRECT),
         tuple(item for item in rationales if item.verdict is Verdict.WRONG),
         total / max(len(chosen), 1),
-        basis if len(chosen) == total else f"{basis}, {len(chosen)} of {total} draws judged",
+        basis if len(chosen) == total else f"{basis}, {len(chosen)} of {total} draws graded",
         seconds / max(len(chosen), 1),
     )
 
 
 def assumed_forecast(problems: Sequence[Problem], draws: int, seed: int) -> Forecast:
-    """Rationales as long as the problems' human solutions, or of RATIONALE_CHARS, RIGHT_SHARE of them right."""
+    """Forecast rationales of the human solutions' lengths, or of RATIONALE_CHARS, with ASSUMED_RIGHT_SHARE right."""
     chosen = list(problems)
-    if len(chosen) * draws > SAMPLE:
-        chosen = random.Random(f"plan:{seed}").sample(chosen, max(1, SAMPLE // draws))
+    if len(chosen) * draws > MAX_GRADED:
+        chosen = random.Random(f"plan:{seed}").sample(chosen, max(1, MAX_GRADED // draws))
     rationales = [
         Rationale(problem, problem.solution or _filler(), _assumed(i * draws + index), index)
         for i, problem in enumerate(chosen)
@@ -199,14 +211,14 @@ def assumed_forecast(problems: Sequence[Problem], draws: int, seed: int) -> Fore
         tuple(item for item in rationales if item.verdict is Verdict.CORRECT),
         tuple(item for item in rationales if item.verdict is Verdict.WRONG),
         len(problems) / len(chosen),
-        f"assumed: {RIGHT_SHARE:.0%} right, each as long as the problem's human solution"
+        f"assumed: {ASSUMED_RIGHT_SHARE:.0%} right, each as long as the problem's human solution"
         if chosen[0].solution
-        else f"assumed: {RIGHT_SHARE:.0%} right, {RATIONALE_CHARS} characters each",
+        else f"assumed: {ASSUMED_RIGHT_SHARE:.0%} right, {RATIONALE_CHARS} characters each",
     )
 
 
 def _assumed(number: int) -> Verdict:
-    return Verdict.CORRECT if number % 10 < 10 * RIGHT_SHARE else Verdict.WRONG
+    return Verdict.CORRECT if number % 10 < 10 * ASSUMED_RIGHT_SHARE else Verdict.WRONG
 
 
 def _filler() -> str:

@@ -1,4 +1,4 @@
-"""What a student's stages weigh: trained parameters from the shapes of its layers, and memory by arithmetic."""
+"""Size estimates of a student's stages: trained parameters from layer shapes, and memory by arithmetic."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 NF4 = 0.516
-"""Bytes: four bits, and a scale of one byte for every 64 numbers."""
+"""Bytes per number: four bits, and a one-byte scale per 64 numbers."""
 FLOAT32 = 4
-"""Bytes: adapters, their gradients and the optimizer's two moments are in float32 whatever the base is in."""
+"""Bytes per number: adapters, gradients and the optimizer's two moments are in float32, whatever the base's dtype."""
 LOGIT_COPIES = 3
 """Logits, their log-softmax and its gradient are in memory at once, in float32."""
 TEACHER_COPIES = 3
-"""Copies of the logits that the frozen models beside a student need together."""
+"""Additional copies of the logits for the frozen teachers of a student."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +32,37 @@ class Footprint:
     base: int
     base_bytes: float
     bytes_each: int
-    """Bytes of one number that the base computes."""
+    """Bytes per number of the base's activations."""
     lora: int
     unit: int
     unit_kept: int
-    """Numbers that all units together keep of one token for the backward pass."""
+    """Numbers per token that all units together save for the backward pass."""
     head: int
     hidden: int
     inner: int
-    """Width of the feed-forward part."""
+    """Width of the feed-forward layers."""
     layers: int
     cached: int
-    """Numbers that one token keeps in one layer's cache: keys and values."""
+    """Numbers per token in one layer's KV cache."""
     vocabulary: int
 
     def trained(self, stage: Stage) -> tuple[int, int]:
-        """LoRA parameters (a scorer's with its head) and unit parameters that a stage trains."""
+        """Return the trained LoRA parameters (of a scorer including its head) and unit parameters of a stage."""
         return self.lora + (self.head if stage.adapter == "scorer" else 0), self.unit if stage.adapter == "nat" else 0
 
     def adapters(self, stage: Stage) -> int:
-        """Parameters of all adapters that are in memory while a stage trains."""
+        """Return the parameters of all adapters in memory while a stage trains."""
         return stage.cost.loras * self.lora + (self.unit if stage.cost.unit else 0)
 
     def weights_gib(self) -> float:
-        """The base alone."""
+        """Return the size of the base's weights."""
         return self.base_bytes / GIB
 
     def training_gib(self, stage: Stage, tokens: float) -> float:
-        """An estimate for a stage that trains on packs of `tokens`.
+        """Estimate the memory of a stage that trains on packs of `tokens` tokens.
 
-        Weights, adapters, gradient, optimizer, and what the backward pass keeps: about 9 hidden and 4 inner widths a
-        layer and token, the unit's own, and one chunk of logits.
+        It consists of weights, adapters, gradients, optimizer, and saved activations: about 9 hidden and 4 inner widths
+        per layer and token, those of the unit, and one chunk of logits.
         """
         cost, adapters = stage.cost, self.adapters(stage)
         width = self.layers * (9 * self.hidden + 4 * self.inner) + (self.unit_kept if stage.adapter == "nat" else 0)
@@ -72,12 +72,12 @@ class Footprint:
         return self.weights_gib() + (FLOAT32 * (adapters + 3 * sum(self.trained(stage))) + kept + logits) / GIB
 
     def reading_gib(self, tokens: float) -> float:
-        """An estimate for a probe, which only reads: weights, adapters, and what one layer makes of `tokens`."""
+        """Estimate the memory of a forward pass over `tokens` tokens: weights, adapters, one layer's activations."""
         made = tokens * (9 * self.hidden + 4 * self.inner) * self.bytes_each
         return self.weights_gib() + (FLOAT32 * self.adapters(STUDENT) + made) / GIB
 
     def sampling_gib(self, rows: int, tokens: float) -> float:
-        """An estimate for writing `rows` chains of `tokens` each, prompts included, at once."""
+        """Estimate the memory of sampling `rows` chains of `tokens` tokens each, including prompts, at once."""
         cache = rows * tokens * self.layers * self.cached * self.bytes_each
         numbers = self.adapters(RANKER) + rows * self.vocabulary
         return self.weights_gib() + (cache + FLOAT32 * numbers) / GIB
@@ -85,28 +85,37 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class EncoderFootprint:
-    """An encoder ranker, beside the student; all its parameters are trained, in float32."""
+    """An encoder ranker, in addition to the student; all its parameters are trained, in float32."""
 
     parameters: int
     width: int
-    """Numbers that the backward pass needs of one token."""
+    """Numbers per token saved for the backward pass."""
 
     def training_gib(self, tokens: float) -> float:
-        """Weights, gradient and the optimizer's two moments, and what the backward pass keeps of `tokens`."""
+        """Estimate the memory of training on `tokens` tokens: weights, gradients, two moments, activations."""
         return FLOAT32 * (4 * self.parameters + tokens * self.width) / GIB
 
 
 def measure_encoder(scorer: nn.Module, config: Any) -> EncoderFootprint:
-    """Count an encoder ranker's parameters; on the meta device will do."""
+    """Count an encoder ranker's parameters; it may be on the meta device."""
     inner = getattr(config, "intermediate_size", None) or getattr(config, "d_ff", None) or 4 * config.hidden_size
     width = config.num_hidden_layers * (9 * config.hidden_size + 4 * inner)
     return EncoderFootprint(sum(parameter.numel() for parameter in scorer.parameters()), width)
 
 
 def measure(model: Any, settings: AdapterSettings, load_in_4bit: bool = False) -> Footprint:
-    """Count a model's parameters and those of its adapters; a model on the meta device will do, and is changed.
+    """Count a model's parameters and those of its adapters.
 
-    Raises NsadError where the settings name no linear layer of the model.
+    Args:
+        model: The model; it may be on the meta device. An adapter is added to it.
+        settings: The adapters' settings.
+        load_in_4bit: Whether linear layers will be quantized to 4 bits.
+
+    Returns:
+        The footprint.
+
+    Raises:
+        NsadError: The settings match no linear layer of the model.
     """
     base = sum(parameter.numel() for parameter in model.parameters())
     each = next(model.parameters()).element_size()
@@ -140,5 +149,5 @@ def measure(model: Any, settings: AdapterSettings, load_in_4bit: bool = False) -
 
 
 def _unit(settings: AdapterSettings, inputs: int, outputs: int) -> int:
-    """Q and K, and V's two matrices where it is an MLP."""
+    """Count a unit's parameters: Q, K, and V's two matrices if it is an MLP."""
     return settings.unit_size * (inputs + outputs + (2 * outputs if settings.unit_value == "mlp" else 0))

@@ -1,4 +1,4 @@
-"""A recipe's stages in order; each knows whether it is done, so running again resumes."""
+"""Execution of a recipe's stages in order; finished stages are skipped, so running again resumes."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 def run_stages(run: Run, names: Sequence[str], *, force: bool = False) -> dict[str, dict[str, Any]]:
-    """Run stages of a run's recipe in the order given; one that has finished with these settings is skipped.
+    """Run stages of a run's recipe in the given order; stages that have finished with these settings are skipped.
 
     Args:
-        run: the run.
-        names: stages and baselines of the table of stages.
-        force: run finished ones again.
+        run: The run.
+        names: Stages and baselines of the table of stages.
+        force: Run finished stages again.
 
     Returns:
         Each stage's result.
 
     Raises:
-        NsadError: a stage cannot go on; what it had done is kept.
+        NsadError: A stage failed; its finished work is kept.
     """
     if any(stages()[name].trains for name in names):
         require_trainable(run.recipe)
@@ -45,7 +45,7 @@ def run_stages(run: Run, names: Sequence[str], *, force: bool = False) -> dict[s
 
 
 class Pipeline:
-    """The stages of one run, with what they share in memory."""
+    """The stages of one run, with the models and data that they share in memory."""
 
     def __init__(self, run: Run, force: bool = False) -> None:
         self.run, self.force = run, force
@@ -55,11 +55,11 @@ class Pipeline:
         """Run one stage; only training is shared by all processes, the main process does everything else."""
         trains = stages()[name].trains
         if is_main_process() or trains:
-            result = self._train(name) if trains else self._alone(name)
+            result = self._train(name) if trains else self._run_in_main_process(name)
         barrier()
         return result if is_main_process() else dict(self.run.stages().get(name, {}).get("result", {}))
 
-    def _alone(self, name: str) -> dict[str, Any]:
+    def _run_in_main_process(self, name: str) -> dict[str, Any]:
         steps = {
             COLLECT.name: lambda: collect_stage(self.run, force=self.force),
             GRADE.name: lambda: grade_stage(self.run, force=self.force),
@@ -79,7 +79,7 @@ class Pipeline:
 
     @functools.cached_property
     def session(self) -> Session:
-        """The models; importing and loading them takes seconds, so only a stage that needs them does."""
+        """The models; loaded on first use, because importing and loading take seconds."""
         note("loading the student …")
         from nsad_cli.inference.session import Session
 
@@ -87,35 +87,35 @@ class Pipeline:
 
     @functools.cached_property
     def leaks(self) -> Leaks:
-        """The collected problems that overlap with the run's evaluation, reported once; training leaves them out."""
+        """The collected problems that overlap with the run's evaluation, logged once; training excludes them."""
         problems = collected_problems(self.run)
         leaks = find_leaks(self.recipe, problems)
         if leaks.ids:
-            note(f"{leaks.told(len(problems))}; training leaves them out (training.keep_overlap=true keeps them)")
+            note(f"{leaks.describe(len(problems))}; training excludes them (training.keep_overlap=true keeps them)")
         return leaks
 
     def corpus(self) -> Corpus:
-        """D+ and D− without the problems that overlap with the run's evaluation.
+        """Return D+ and D− without the problems that overlap with the run's evaluation.
 
-        A stage's key holds a hash of it: a stage that was trained on other problems is stale.
+        A stage's key includes a hash of the corpus, so a stage that was trained on other problems is trained again.
 
         Raises:
-            NsadError: nothing is left.
+            NsadError: Nothing is left.
         """
         from nsad_cli.training.stage_data import make_corpus
 
-        sides, left_out = graded_rationales(self.run), self.leaks.ids
-        positive, negative = ([item for item in side if item.problem.id not in left_out] for side in sides)
+        sides, excluded = graded_rationales(self.run), self.leaks.ids
+        positive, negative = ([item for item in side if item.problem.id not in excluded] for side in sides)
         if any(sides) and not positive and not negative:
             raise NsadError(
                 "no training problem is left",
-                f"{self.leaks.told(len(collected_problems(self.run)))}, and none else has a right or wrong rationale",
+                f"{self.leaks.describe(len(collected_problems(self.run)))}; no other has a right or wrong rationale",
                 "collect other problems, evaluate on other benchmarks, or keep them: --set training.keep_overlap=true",
             )
         return make_corpus(positive, negative, share=self.recipe.training.held_out, seed=self.recipe.seed)
 
     def evaluate(self, stage: str, models: Sequence[str], samples: int) -> dict[str, Any]:
-        """Measure models on the recipe's benchmarks: greedy answers, and votes over `samples` chains per problem."""
+        """Evaluate models on the recipe's benchmarks: greedy answers, and votes over `samples` chains per problem."""
         settings = self.recipe.evaluation
         if not settings.benchmarks:
             note(f"{stage}: the recipe names no benchmarks")
@@ -133,22 +133,22 @@ class Pipeline:
 
 
 def trained_models(recipe: Recipe) -> list[str]:
-    """The models of a recipe's evaluation after training."""
+    """Return the models of a recipe's evaluation after training."""
     return [name for name in recipe.evaluation.models if name != UNTRAINED[0]]
 
 
 def require_trainable(recipe: Recipe) -> None:
-    """Raise NsadError for a student that can answer but not be trained, before anything else is spent."""
+    """Raise NsadError if the student's settings do not allow training, before anything is spent."""
     student = recipe.student
     if student.dtype == "float16":
         raise NsadError(
-            "no training in float16",
-            "small gradients vanish in it without loss scaling",
-            "set student.dtype (--dtype) to bfloat16 or float32; float16 can only answer",
+            "training in float16 is not supported",
+            "small gradients underflow without loss scaling",
+            "set student.dtype (--dtype) to bfloat16 or float32; float16 is for inference only",
         )
     if student.load_in_4bit and SHARDED:
         raise NsadError(
-            "a base in 4 bits is not sharded",
-            "its packed weights do not survive it",
+            "a 4-bit base cannot be sharded",
+            "sharding does not support its packed weights",
             "set student.load_in_4bit to false, or launch without FSDP: each process then has the whole base",
         )

@@ -1,6 +1,6 @@
-"""What a run would do and cost, stage by stage, before anything is spent; nothing of the run's folder changes.
+"""The plan of a run: work, time, memory and cost of each stage, before anything is spent.
 
-Everything is asked of a copy of the run's records in a temporary folder.
+The plan is made from a copy of the run's records in a temporary folder; the run's folder does not change.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from nsad_cli.pipeline.throughput import Speeds
 
 CHARS_PER_TOKEN = 4
-"""Of a teacher whose tokenizer is not installed here."""
-ROOM = 1.3
-"""Memory that measuring the speed needs, in sizes of the student's weights."""
+"""The assumed characters per token of a teacher, whose tokenizer is not available."""
+PROBE_MEMORY_FACTOR = 1.3
+"""The memory that measuring the speed needs, as a multiple of the student's weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every stage of a run, with what the numbers rest on."""
+    """The plan of every stage of a run, with notes on the assumptions."""
 
     run: str
     stages: tuple[StagePlan, ...]
@@ -44,18 +44,18 @@ class Plan:
 
 
 def make_plan(name: str, recipe: Recipe, *, force: bool = False) -> Plan:
-    """Plan a run of a recipe; what the run of that name has done already counts, unless forced.
+    """Plan a run of a recipe, taking into account what the run of that name has already done.
 
     Args:
-        name: name of the run, which need not exist.
-        recipe: the recipe.
-        force: plan every stage as if none were done.
+        name: The run's name; the run need not exist.
+        recipe: The recipe.
+        force: Plan every stage as if none were done.
 
     Returns:
         The plan.
 
     Raises:
-        NsadError: what the run itself would raise before its first stage: a missing file, student or benchmark.
+        NsadError: A file, the student or a benchmark is missing, so that the run itself would fail.
     """
     check_name(name)
     with tempfile.TemporaryDirectory(prefix="nsad-plan-") as folder:
@@ -83,11 +83,11 @@ def _plan(run: Run, source: Run, force: bool) -> Plan:
 def _context(
     run: Run, source: Run, force: bool, ahead: Ahead, drafts: dict[str, StageDraft], notes: list[str]
 ) -> PlanContext:
-    """Load the student's shapes, and count what training will learn from."""
+    """Load the student's shapes, and build the corpus that training will use."""
     recipe = run.recipe
     leaks = find_leaks(recipe, ahead.problems)
     if leaks.ids:
-        notes.insert(0, f"training: {leaks.told(len(ahead.problems))}, and are left out")
+        notes.insert(0, f"training: {leaks.describe(len(ahead.problems))}, and are excluded")
     note("loading the student's shapes …")
     from nsad_cli.inference.session import Session
     from nsad_cli.pipeline.memory import measure
@@ -117,7 +117,7 @@ def _measured_encoder(recipe: Recipe) -> EncoderFootprint:
 
 
 def _collection(recipe: Recipe, ahead: Ahead, notes: list[str]) -> dict[str, StageDraft]:
-    """Draft collecting and grading."""
+    """Draft the stages collect and grade."""
     teacher, quote, forecast = recipe.teacher, ahead.quote, ahead.forecast
     used = sum(draw.prompt_tokens + draw.completion_tokens for draw in ahead.stored)
     prompt_chars = sum(
@@ -139,9 +139,9 @@ def _collection(recipe: Recipe, ahead: Ahead, notes: list[str]) -> dict[str, Sta
         },
     )
     if not ahead.collected and ahead.stored:
-        notes.append(f"collect: {len(ahead.stored)} of {ahead.wanted} draws are in the store already")
+        notes.append(f"collect: {len(ahead.stored)} of {ahead.wanted} draws are already in the store")
     if quote is not None and ahead.calls:
-        notes.append(f"collect: {quote.cost_in_words()}; how fast {teacher.spec} answers is unknown")
+        notes.append(f"collect: {quote.cost_in_words()}; the speed of {teacher.spec} is unknown")
     if forecast.basis:
         notes.append(f"rationales: {forecast.basis}")
     seconds = 0.0 if ahead.graded else round(ahead.wanted * forecast.grade_seconds, 1)
@@ -150,7 +150,7 @@ def _collection(recipe: Recipe, ahead: Ahead, notes: list[str]) -> dict[str, Sta
 
 
 def _measure_speeds(context: PlanContext) -> Speeds | None:
-    """Time a few steps of the student on this machine; None if nothing is left to do, or it does not fit."""
+    """Measure the speed of the student on this machine; None if nothing is left to do, or memory is too small."""
     drafts, notes, recipe = context.drafts.values(), context.notes, context.recipe
     if not any(draft.work and not draft.done for draft in drafts):
         return None
@@ -163,11 +163,11 @@ def _measure_speeds(context: PlanContext) -> Speeds | None:
     waiting = [draft for draft in drafts if not draft.done and "memory_gib" in draft.more]
     peak = max((draft.more["memory_gib"] for draft in waiting), default=0.0)
     if peak > free:
-        notes.append(f"memory: up to {peak:.1f} GiB are needed, {free:.1f} are free here")
-    if ROOM * context.footprint.weights_gib() > free:
-        notes.append("time: unknown, for the student does not fit into this machine's free memory")
+        notes.append(f"memory: up to {peak:.1f} GiB are needed, {free:.1f} GiB are free")
+    if PROBE_MEMORY_FACTOR * context.footprint.weights_gib() > free:
+        notes.append("time: unknown, because the student does not fit into this machine's free memory")
         return None
-    note("timing a few steps of the student on this machine …")
+    note("measuring the speed of a few steps on this machine …")
     from nsad_cli.pipeline.throughput import probe
 
     try:
@@ -181,17 +181,17 @@ def _measure_speeds(context: PlanContext) -> Speeds | None:
             batch_size=recipe.sampling.batch_size,
         )
     except torch.OutOfMemoryError:
-        notes.append("time: unknown, for one training step does not fit into this machine's free memory")
+        notes.append("time: unknown, because a training step does not fit into this machine's free memory")
         return None
     notes.append(
-        f"time: rough, from {speeds.seconds:.0f} s of steps on this machine ({device.type}): {speeds.lora:.0f} "
-        f"tokens/s by LoRA, {speeds.nat:.0f} by NAT, {speeds.nce:.0f} by NCE, {speeds.sampling:.0f} written"
+        f"time: rough, from {speeds.seconds:.0f} s of steps on this machine ({device.type}), in tokens/s: LoRA "
+        f"{speeds.lora:.0f}, NAT {speeds.nat:.0f}, NCE {speeds.nce:.0f}, sampling {speeds.sampling:.0f}"
     )
     return speeds
 
 
 def _free_gib(device: torch.device) -> float:
-    """Free memory of a device."""
+    """Return the free memory of a device."""
     if device.type == "cuda":
         from torch import cuda
 

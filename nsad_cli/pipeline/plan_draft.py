@@ -1,4 +1,4 @@
-"""A plan in the making: what it knows of the run, and one draft per stage."""
+"""Drafts of a plan: the context of the run, and one draft per stage."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     from nsad_cli.types import Problem
 
 MAX_LENGTH_SAMPLES = 200
-"""Rationales whose tokens are counted for a mean length, at most."""
+"""The maximum number of rationales tokenised for a mean length."""
 
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """One stage: its size, and what is still to be spent on it. None is unknown, or nothing that the stage has."""
+    """The size of one stage and what remains to be spent on it. None means unknown or not applicable."""
 
     stage: str
     state: str
-    """done, or to do."""
+    """`done` or `to do`."""
     samples: int
-    """Draws, examples, pairs (ranker) or chains (evaluations)."""
+    """The number of draws, examples, pairs (ranker) or chains (evaluations)."""
     tokens: int | None
-    """Tokens trained on or written."""
+    """Tokens trained on or generated."""
     lora_parameters: int = 0
-    """Trained ones; the ranker's are its head's too, and an encoder's all."""
+    """Trained parameters; a ranker's include its head, an encoder's are all of its parameters."""
     unit_parameters: int = 0
     memory_gib: float | None = None
     seconds: float | None = 0.0
@@ -51,7 +51,7 @@ class StagePlan:
     """Requests to the teacher."""
     cost: float | None = 0.0
     reused: int = 0
-    """Samples that are kept already."""
+    """Samples that are already stored."""
     estimated: tuple[str, ...] = ()
     """Which of samples and tokens are estimates; memory and seconds always are."""
 
@@ -61,12 +61,12 @@ class StageDraft:
     """The draft of a stage.
 
     Attributes:
-        stage: its name.
-        done: whether the run has finished it with these settings.
-        samples: samples, examples, pairs or chains.
-        tokens: tokens trained on or written.
-        work: tokens by the kind of step whose speed is measured (see throughput.Speeds).
-        more: further fields of the StagePlan.
+        stage: Its name.
+        done: Whether the run has finished it with these settings.
+        samples: The number of draws, examples, pairs or chains.
+        tokens: Tokens trained on or generated.
+        work: Tokens by the kind of step whose speed is measured (see throughput.Speeds).
+        more: Further fields of the StagePlan.
     """
 
     stage: str
@@ -77,7 +77,7 @@ class StageDraft:
     more: dict[str, Any] = field(default_factory=dict)
 
     def to_plan(self, speeds: Speeds | None) -> StagePlan:
-        """The stage's plan, with the seconds that the measured speeds give."""
+        """Convert the draft to a plan, with seconds from the measured speeds."""
         more = dict(self.more)
         if self.work and not self.done:
             more["seconds"] = (
@@ -94,22 +94,22 @@ class StageDraft:
 
 @dataclass
 class PlanContext:
-    """What a plan knows of a run.
+    """The data that a plan is made from.
 
     Attributes:
-        run: a copy of the run's records in a temporary folder.
-        source: the run itself, which is only read.
-        force: plan every stage as if none were done.
-        ahead: what collecting and grading have done and will do.
-        leaks: training problems that overlap with the evaluation.
-        session: models without weights.
-        student: the student without weights.
-        footprint: sizes of the student and its adapters.
-        encoder: size of the ranker's own model, if it has one.
-        corpus: the (forecast) rationales that training learns from.
-        prompt, completion: mean tokens of a prompt and of a completion.
-        drafts: stages by name, in the order in which they were planned.
-        notes: what the reader of the plan should know.
+        run: A copy of the run's records in a temporary folder.
+        source: The run itself, which is only read.
+        force: Plan every stage as if none were done.
+        ahead: The state of collecting and grading.
+        leaks: Training problems that overlap with the evaluation.
+        session: Models without weights.
+        student: The student without weights.
+        footprint: Sizes of the student and its adapters.
+        encoder: Size of the ranker's own model, if it has one.
+        corpus: The actual or forecast rationales for training.
+        prompt, completion: Mean tokens of a prompt and of a completion.
+        drafts: Stages by name, in planning order.
+        notes: Notes to print below the plan.
     """
 
     run: Run
@@ -131,7 +131,7 @@ class PlanContext:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that is planned."""
+        """The planned recipe."""
         return self.session.recipe
 
     @property
@@ -146,7 +146,7 @@ class PlanContext:
 
     @property
     def scale(self) -> float:
-        """How many rationales each one of the corpus stands for."""
+        """The number of rationales that each rationale of the corpus represents."""
         return self.ahead.forecast.scale
 
     def _mean_tokens(self) -> tuple[float, float]:
@@ -158,25 +158,25 @@ class PlanContext:
         return prompts / len(items), completions / len(items)
 
     def tokens(self, question: str, text: str) -> int:
-        """Tokens of a question with a solution."""
+        """Count the tokens of a question with a solution."""
         return len(self.student.prompt_ids(question)) + len(self.student.completion_ids(text))
 
     def prompt_tokens(self, model: str) -> float:
-        """Tokens of one prompt of a model; few-shot's contains the demonstrations."""
+        """Return the tokens of a prompt of a model; few-shot prompts include the demonstrations."""
         if model != prompts.FEW_SHOT:
             return self.prompt
         shown = replace(self.student, demonstrations=prompts.few_shot_demonstrations(self.recipe.evaluation))
         return self.prompt + len(shown.prompt_ids("")) - len(self.student.prompt_ids(""))
 
     def chain_tokens(self, model: str) -> float:
-        """Tokens of one chain of a model: the untrained student seldom ends by itself, others end as taught."""
+        """Return the expected tokens of a chain: the maximum for the untrained student, which rarely stops."""
         most = self.recipe.sampling.max_new_tokens
         return most if model == UNTRAINED[0] else min(self.completion, most)
 
     def cached_chains(
         self, model: str, problems: Sequence[Problem], indices: Sequence[int], *, greedy: bool = False
     ) -> int:
-        """Count chains that need not be sampled again: those of a model whose weights stay as they are."""
+        """Count stored chains of a model; 0 if the plan trains it again."""
         if model not in UNTRAINED and not (model in self.drafts and self.drafts[model].done):
             return 0
         sampling = Sampling.of(self.recipe.sampling)
@@ -189,15 +189,15 @@ class PlanContext:
             return sum(len(store.get_if_complete(problem.id, indices, **key)) for problem in problems)
 
     def ranker_pass(self) -> float:
-        """Cost of a token in the ranker, in passes of the student."""
+        """Return the cost of a ranker's forward pass, relative to one of the student."""
         return self.encoder.parameters / self.footprint.base if self.encoder is not None else 1.0
 
     def scoring_pass(self, model: str) -> float:
-        """Cost of scoring one token of a model's chain, in passes of the student; a probe scores while sampling."""
+        """Return the cost of scoring a chain, relative to a forward pass of the student; 0 for a probe's own model."""
         probed = self.recipe.training.ranker.kind == PROBE and model == STUDENT.name
         return 0.0 if probed else self.ranker_pass()
 
 
 def sequences_at_once(settings: StageConfig, length: float) -> int:
-    """Sequences of a length that are in memory together: those of a step, if a pack holds them."""
+    """Return the number of sequences of a length that are in memory at once: those of a step that fit into a pack."""
     return max(1, min(settings.batch_size, int(settings.pack_tokens / length)))

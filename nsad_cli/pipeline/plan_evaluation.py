@@ -1,4 +1,4 @@
-"""Plans of the evaluations: the chains to sample and to score."""
+"""Plans of the evaluation stages: chains to sample and to score."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def plan_evaluation(context: PlanContext, stage: str, models: Sequence[str], sam
     """Draft an evaluation.
 
     Args:
-        context: the plan so far; the evaluation after training needs the drafts of all training stages.
-        stage: the evaluation before or after training.
-        models: names of the models that are measured.
-        samples: chains per problem for the votes; 0 for greedy answers alone.
+        context: The plan so far; the evaluation after training needs the drafts of all training stages.
+        stage: The evaluation before or after training.
+        models: The evaluated models.
+        samples: The number of chains per problem for the votes; 0 for greedy answers only.
 
     Returns:
         The evaluation's draft.
@@ -43,7 +43,7 @@ def plan_evaluation(context: PlanContext, stage: str, models: Sequence[str], sam
     if (ready and run.done(stage, key)) or not settings.benchmarks:
         return _finished(context, stage, models, samples, benchmarks)
     trained = _training_problems(context)
-    with muted_notes():  # load_benchmarks has reported what is left out
+    with muted_notes():  # load_benchmarks has logged what is dropped
         problems = [
             problem for spec in settings.benchmarks for problem in unseen_problems(spec, trained, settings.limit)
         ]
@@ -54,7 +54,7 @@ def plan_evaluation(context: PlanContext, stage: str, models: Sequence[str], sam
         if samples:
             reused += context.cached_chains(model, problems, range(samples))
         sampled = (len(problems) * (1 + samples) - reused) * context.chain_tokens(model)
-        passes = 2 if samples else 1  # greedy and sampled chains read the prompts apart
+        passes = 2 if samples else 1  # prompts are prefilled separately for greedy and for sampled chains
         work["sampling"] += sampled
         work["forward"] += passes * len(problems) * context.prompt_tokens(model) if sampled else 0
         if samples and model not in UNTRAINED:
@@ -62,7 +62,7 @@ def plan_evaluation(context: PlanContext, stage: str, models: Sequence[str], sam
             work["forward"] += scored * context.scoring_pass(model)
         cached, tokens = cached + reused, tokens + len(problems) * (1 + samples) * context.chain_tokens(model)
     if cached:
-        context.notes.append(f"{stage}: {cached} of {chains} chains are kept")
+        context.notes.append(f"{stage}: {cached} of {chains} chains are already stored")
     more = {"memory_gib": _memory(context, models), "reused": cached, "estimated": ("tokens",)}
     return StageDraft(stage, False, chains, tokens, work, more)
 
@@ -70,7 +70,7 @@ def plan_evaluation(context: PlanContext, stage: str, models: Sequence[str], sam
 def _finished(
     context: PlanContext, stage: str, models: Sequence[str], samples: int, benchmarks: Sequence[Benchmark]
 ) -> StageDraft:
-    """An evaluation that is done, or that measures nothing."""
+    """Draft an evaluation that is done, or that has no benchmark."""
     rows = context.run.stages().get(stage, {}).get("result", {}).get("results", [])
     once = {(row["benchmark"], row["model"], bool(row["rule"])): row["tokens"] for row in rows}
     chains = len(models) * sum(len(found) for _, found in benchmarks) * (1 + samples)
@@ -85,7 +85,7 @@ def _memory(context: PlanContext, models: Sequence[str]) -> float:
 
 
 def _training_problems(context: PlanContext) -> set[str]:
-    """Ids of the problems that training will have seen when the evaluation begins, or that few-shot shows."""
+    """Return the ids of the problems used in training before the evaluation, or as few-shot demonstrations."""
     leaks = context.leaks
     ahead: set[str] = {problem.id for problem in context.ahead.problems} - (leaks.ids - leaks.own)
     return seen_problems(context.run, leaks) | ahead | demonstrated(context.recipe)

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 BOTH = ("samples", "tokens")
 FULL_STEP = 1.5
-"""Cost of a step that trains all weights, in LoRA steps: the weights' gradient is a third matrix product."""
+"""The cost of a step that trains all weights, in LoRA steps: the weight gradient is a third matrix product."""
 
 
 def plan_training(context: PlanContext, stage: Stage) -> StageDraft:
     """Draft a training stage.
 
     Args:
-        context: the plan so far, with the drafts of the stages that this one requires.
-        stage: a stage that `nsad run` trains.
+        context: The plan so far, with the drafts of the stages that this one requires.
+        stage: A stage that `nsad run` trains.
 
     Returns:
         The stage's draft.
@@ -45,14 +45,14 @@ def plan_training(context: PlanContext, stage: Stage) -> StageDraft:
         return StageDraft(stage.name, True, result["examples"], result["tokens"], more=more)
     draft = _ranker_draft(context, stage) if scores else _adapter_draft(context, stage, settings)
     if not draft.samples:
-        context.notes.append(f"{stage.name}: nothing to train on: the run would stop here")
+        context.notes.append(f"{stage.name}: no training data: the run would stop here")
     _resume(context, draft, stage, settings, key)
     draft.more |= more
     return draft
 
 
 def _adapter_draft(context: PlanContext, stage: Stage, settings: StageConfig) -> StageDraft:
-    """An adapter that learns from rationales."""
+    """Draft the training of an adapter on rationales."""
     recipe, corpus, scale = context.recipe, context.corpus, context.scale
     usable = filter_by_length(rationales_for(stage, corpus), settings.max_chars)
     parts = []
@@ -79,7 +79,7 @@ def _adapter_draft(context: PlanContext, stage: Stage, settings: StageConfig) ->
 
 
 def _ranker_size(context: PlanContext, parameters: int, memory: float, tokens: float) -> tuple[int, float]:
-    """Parameters that the ranker trains, and its memory in GiB, by its kind."""
+    """Return the ranker's trained parameters and its memory in GiB, by its kind."""
     footprint, settings = context.footprint, context.recipe.training.ranker
     if context.encoder is not None:
         return context.encoder.parameters, footprint.sampling_gib(0, 0) + context.encoder.training_gib(tokens)
@@ -89,14 +89,14 @@ def _ranker_size(context: PlanContext, parameters: int, memory: float, tokens: f
 
 
 def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:
-    """A ranker: the student's own chains, half of them assumed to be right, then pairs of them."""
+    """Draft the training of a ranker on pairs of the student's own chains, half of them assumed to be right."""
     recipe, settings = context.recipe, context.recipe.training.ranker
     share, known, student = 1 - recipe.training.held_out, context.corpus.problems(), stage.samples_from or ""
     problems = min(settings.problems, len(known) * context.scale)
     calibrating = problems * share * CALIBRATION_SHARE
     pairs = _ranker_pairs(context, problems * share, calibrating)
     held_out = min(recipe.training.max_held_out, pairs * (1 - share) / share)
-    probe = settings.kind == PROBE  # it reads every chain once
+    probe = settings.kind == PROBE  # one forward pass per chain
     tokens = pairs * 2 * context.length * (1 if probe else settings.epochs)
     tokens = tokens if probe else settings.tokens or tokens
     read = held_out * 2 * context.length * (1 if probe else settings.checks)
@@ -105,7 +105,7 @@ def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:
     cached = context.cached_chains(student, chosen, range(settings.samples))
     sampled = max(0.0, problems * settings.samples - cached)
     if cached:
-        context.notes.append(f"{stage.name}: {cached} of the student's own chains are kept")
+        context.notes.append(f"{stage.name}: {cached} of the student's own chains are already stored")
     step = context.ranker_pass() * (FULL_STEP if context.encoder else 1)
     work = {
         "sampling": sampled * context.chain_tokens(student),
@@ -116,7 +116,7 @@ def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:
 
 
 def _ranker_pairs(context: PlanContext, problems: float, calibrating: float) -> float:
-    """Pairs to learn from: the student's own, and the teacher's if these are few."""
+    """Estimate the number of training pairs: the student's own, plus the teacher's if these are too few."""
     settings, scale = context.recipe.training.ranker, context.scale
     pairs = (problems - calibrating) * expected_pairs(settings)
     if pairs < settings.min_pairs:
@@ -134,7 +134,7 @@ def _ranker_pairs(context: PlanContext, problems: float, calibrating: float) -> 
 
 
 def _resume(context: PlanContext, draft: StageDraft, stage: Stage, settings: StageConfig, key: str) -> None:
-    """Subtract what a checkpoint under the same settings saves."""
+    """Subtract the work that a checkpoint with the same settings has already done."""
     state = context.run.stages().get(stage.name, {})
     folder = context.source.path / "checkpoints" / stage.name
     steps = [int(path.parent.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*/complete")]
@@ -151,9 +151,9 @@ def _resume(context: PlanContext, draft: StageDraft, stage: Stage, settings: Sta
 
 
 def expected_pairs(settings: RankerConfig) -> float:
-    """Pairs that a problem gives on average if each of its chains is right with probability one half.
+    """Return the expected number of pairs per problem if each chain is right with probability 1/2.
 
-    Of two chains one is right and one wrong half of the time: 0.5 pairs.
+    With two chains, one is right and one wrong with probability 1/2: 0.5 pairs.
     """
     n, most = settings.samples, settings.pairs_per_problem
     return sum(math.comb(n, right) * min(most, right * (n - right)) for right in range(n + 1)) / 2**n

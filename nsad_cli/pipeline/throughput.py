@@ -1,4 +1,4 @@
-"""How fast a student trains and writes on this machine: a few steps of each kind, timed; rough by design."""
+"""A rough measurement of the student's training and sampling speed on this machine, from a few steps of each kind."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from nsad_cli.models.nat.config import AdapterSettings
     from nsad_cli.models.student import Student
 
-ENOUGH = 0.5
-"""Seconds after which a kind of step is not repeated."""
+MIN_SECONDS = 0.5
+"""Each kind of step is repeated for at least this long."""
 CPU_TOKENS = 256
-"""Tokens of a step on a CPU, at most: its speed per token hardly grows beyond, its seconds do."""
+"""The maximum tokens of a step on a CPU: beyond that the speed per token hardly grows."""
 CHAINS = 4
-"""Chains of one problem in the sampling probe, which share the pass over its prompt."""
-WRITTEN = 5
-"""Tokens that every chain of the sampling probe writes."""
+"""Chains per problem in the sampling measurement; they share the prefill of the prompt."""
+NEW_TOKENS = 5
+"""Tokens per chain in the sampling measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speeds:
-    """Tokens a second by kind of step, and the seconds that the probe itself took."""
+    """Tokens per second by kind of step, and the seconds that the measurement took."""
 
     lora: float
     nat: float
@@ -55,9 +55,19 @@ def probe(
     questions: Sequence[str],
     batch_size: int,
 ) -> Speeds:
-    """Time training on `rows` sequences of `prompt` + `completion` tokens, and writing `batch_size` chains at once.
+    """Measure the speed of training and sampling; adds untrained adapters to the student.
 
-    The student gets untrained adapters and is changed by nothing else.
+    Args:
+        student: The student.
+        settings: The adapters' settings.
+        rows: Sequences per training step.
+        prompt: Tokens of a prompt.
+        completion: Tokens of a completion.
+        questions: Questions to sample chains for.
+        batch_size: Chains sampled at once.
+
+    Returns:
+        The speeds.
     """
     started = time.perf_counter()
     device = student.model.device
@@ -67,7 +77,7 @@ def probe(
     adapters.add_lora(NEGATIVE.name, settings, 0)
     adapters.add_nat(NAT.name, settings, NEGATIVE.name, 1)
     adapters.add_lora(NCE.name, settings, 2)
-    # Which tokens they are makes no difference to the time.
+    # The time does not depend on which tokens they are.
     ids = torch.randint(student.model.config.get_text_config().vocab_size, (rows, prompt + completion)).tolist()
     examples = [Example(tuple(row[:prompt]), tuple(row[prompt:])) for row in ids]
     tokens = sum(map(len, examples))
@@ -93,7 +103,7 @@ def probe(
         NAT.cost.step: nat,
         NCE.cost.step: nce,
     }
-    forward()  # the first pass of a process is slower than any other
+    forward()  # warm-up: the first pass of a process is slower
     speed = {
         "forward": _per_second(forward, tokens, device),
         **{
@@ -108,7 +118,7 @@ def probe(
 def _per_second(step: Callable[[], Any], tokens: int, device: torch.device) -> float:
     _wait(device)
     started, steps = time.perf_counter(), 0
-    while not steps or time.perf_counter() - started < ENOUGH:
+    while not steps or time.perf_counter() - started < MIN_SECONDS:
         step()
         _wait(device)
         steps += 1
@@ -116,26 +126,26 @@ def _per_second(step: Callable[[], Any], tokens: int, device: torch.device) -> f
 
 
 def _sampling(student: Student, adapters: Adapters, questions: Sequence[str], batch_size: int) -> float:
-    """Tokens a second of a batch that writes, its prompts not counted."""
+    """Measure the tokens per second of sampling a batch, without the prefill of its prompts."""
     share = CHAINS if batch_size > CHAINS else 1
     groups = [range(start, min(start + share, batch_size)) for start in range(0, batch_size, share)]
     tasks = [Task(str(i), questions[i % len(questions)], tuple(group)) for i, group in enumerate(groups)]
-    seen: list[tuple[float, int]] = []
+    steps: list[tuple[float, int]] = []
 
-    def wrote(tokens: int) -> None:
+    def on_tokens(tokens: int) -> None:
         _wait(student.model.device)
-        seen.append((time.perf_counter(), tokens))
+        steps.append((time.perf_counter(), tokens))
 
     started = time.perf_counter()
     sampler = HFSampler(student, adapters, NCE.name, batch_size)
-    list(sampler.sample(tasks, Sampling(1.0, 1.0, WRITTEN), seed="probe", on_tokens=wrote))
-    if len(seen) > 1:
-        return sum(tokens for _, tokens in seen[1:]) / (seen[-1][0] - seen[0][0])
-    return batch_size / (seen[0][0] - started)
+    list(sampler.sample(tasks, Sampling(1.0, 1.0, NEW_TOKENS), seed="probe", on_tokens=on_tokens))
+    if len(steps) > 1:
+        return sum(tokens for _, tokens in steps[1:]) / (steps[-1][0] - steps[0][0])
+    return batch_size / (steps[0][0] - started)
 
 
 def _wait(device: torch.device) -> None:
-    """Let a GPU finish: its work is only queued when a call returns."""
+    """Wait until a GPU has finished: calls return when their work is queued."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from nsad_cli.types import Problem
 
 GENERATED = "arithmetic"
-"""Excluded from the check: both splits are generated from a few templates, so most problems share 13 words with a test
-problem and differ only in the numbers. The test measures transfer to new numbers, and no problem is in both splits."""
+"""A benchmark that is not checked: both splits are generated from a few templates, so most problems share 13 words with
+a test problem and differ only in the numbers. The test split measures transfer to new numbers, and no problem is in
+both splits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,14 @@ class Leaks:
 
     by_benchmark: tuple[tuple[str, tuple[Overlap, ...]], ...] = ()
     own: frozenset[str] = frozenset()
-    """Training problems from an evaluated set; evaluation excludes them, whether or not training used them."""
+    """Ids of training problems from an evaluated set; evaluation excludes them, whether or not training used them."""
 
     @property
     def ids(self) -> frozenset[str]:
         """Ids of the training problems to exclude."""
         return frozenset(item.problem.id for _, found in self.by_benchmark for item in found)
 
-    def told(self, total: int) -> str:
+    def describe(self, total: int) -> str:
         """Describe how many of `total` training problems overlap, with which benchmark, and by which test."""
         parts = []
         for label, found in self.by_benchmark:
@@ -79,14 +80,14 @@ def _evaluation(spec: str) -> list[Problem]:
 
 
 def _from(problem: Problem, parsed: ProblemSpec, recipe: Recipe) -> bool:
-    """Whether a training problem comes from the set that a spec names; user files are compared by path."""
+    """Return whether a training problem comes from the set that a spec names; user files are compared by path."""
     if parsed.name == "jsonl":
         return parsed.path is not None and parsed.path.resolve() == _own_file(recipe)
     return (problem.benchmark, problem.split) == (parsed.name, parsed.split or default_split(parsed.name))
 
 
 def _own_file(recipe: Recipe) -> Path | None:
-    """The user's own file that a recipe trains on, if any."""
+    """Return the user's own file that a recipe trains on, or None."""
     scheme, _, recorded = recipe.teacher.spec.partition(":")
     if recipe.problems.train is None:
         return Path(recorded).expanduser().resolve() if scheme == "jsonl" else None

@@ -1,7 +1,7 @@
 """The probe: a linear head on the hidden states that generated a chain, without an additional forward pass.
 
 A chain's features are the mean, over its tokens, of the last hidden states that predicted them. Generation has
-computed these: a ListeningSampler passes them on as each chain ends, and the chain is scored immediately. Any
+computed these: a FeatureCallbackSampler passes them on as each chain ends, and the chain is scored immediately. Any
 other chain (cached, or of another model) takes one forward pass of the same student. Both agree except for rounding,
 and except for chains whose text is tokenised differently from the sampled tokens.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nsad_cli.config.ranker_kinds import PROBE
-from nsad_cli.generation.listening_sampler import ListeningSampler
+from nsad_cli.generation.feature_callback_sampler import FeatureCallbackSampler
 from nsad_cli.models.packing import Example, hidden_states, pack
 from nsad_cli.rankers.base import RankerContext, ScoreHead, StudentScorer, TrainedRanker, mean_rows
 from nsad_cli.rankers.metadata import PROBED_MODEL
@@ -90,9 +90,9 @@ class ProbeRanker(TrainedRanker):
         super().__init__(scorer, calibration, name)
         self._cached: dict[str, dict[str, float]] = {}
 
-    def listen(self, sampler: Any) -> ListeningSampler:
+    def listen(self, sampler: Any) -> FeatureCallbackSampler:
         """The sampler of the model that the probe reads, whose chains are scored as they end."""
-        return ListeningSampler(sampler, self.hear)
+        return FeatureCallbackSampler(sampler, self.hear)
 
     @torch.inference_mode()
     def hear(self, chain: Chain, features: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""A run's event log: JSON lines, appended by the process that runs a stage and read by displays and tests."""
+"""A run's event log: JSON lines, appended by the process that runs a stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRESS_INTERVAL_SECONDS = 0.5
-"""Shortest time between two events of a progress callback."""
+"""The minimum time between two events of a progress callback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,18 @@ class Event:
 
 
 class EventLog:
-    """The events.jsonl of a run; it is only ever appended to."""
+    """The append-only events.jsonl of a run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._listeners: list[Callable[[Event], None]] = []
+        self._callbacks: list[Callable[[Event], None]] = []
 
-    def listen(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener` with every event that this process emits, after it has been written."""
-        self._listeners.append(listener)
+    def subscribe(self, callback: Callable[[Event], None]) -> None:
+        """Register a callback for every event that this process emits; it is called after the event is written."""
+        self._callbacks.append(callback)
 
     def emit(self, stage: str, step: int, total: int, **metrics: Any) -> None:
-        """Append one event; only the main process does. A number that is not finite is written as null.
+        """Append an event, in the main process only; numbers that are not finite are written as null.
 
         Raises:
             NsadError: The disk is full, or the file cannot be written.
@@ -56,22 +56,22 @@ class EventLog:
             allow_nan=False,
         )
         try:
-            # One write of a whole line in append mode; a line that a killed process left incomplete is ended first.
+            # A line is one write in append mode; an incomplete line of a killed process is terminated first.
             with self.path.open("ab+") as file:
                 if file.tell() and _last_byte(self.path) != b"\n":
                     file.write(b"\n")
                 file.write(line.encode() + b"\n")
         except OSError as error:
             raise write_error(self.path, error) from error
-        for listener in self._listeners:
-            listener(event)
+        for callback in self._callbacks:
+            callback(event)
 
     def progress(self, stage: str, **labels: str) -> Callable[..., None]:
-        """Make a progress callback that emits at most two events a second, and the last one always.
+        """Create a progress callback that emits at most two events per second, and always the last one.
 
         Args:
             stage: The stage of the events.
-            **labels: Metrics that every event gets.
+            **labels: Metrics that are added to every event.
 
         Returns:
             A function of the steps done, the total, the tokens so far (0 if unknown) and further metrics.

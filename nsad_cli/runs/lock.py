@@ -1,4 +1,4 @@
-"""The lock of a run's folder; the operating system releases it when the process that holds it ends."""
+"""The lock of a run's folder; the operating system releases it when the process that holds it exits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RETRY_SECONDS = 0.02
 
 @contextlib.contextmanager
 def hold_lock(path: Path, run_name: str) -> Iterator[None]:
-    """Hold the lock file exclusively; of several processes that train together only the main one does.
+    """Hold the lock file exclusively; in distributed training only the main process takes it.
 
     Raises:
         NsadError: Another process holds the lock.
@@ -29,14 +29,14 @@ def hold_lock(path: Path, run_name: str) -> Iterator[None]:
         yield
         return
     with path.open("a+") as file:
-        # `is_locked` takes the lock for an instant: a busy lock is tried again.
+        # Retry, because `is_locked` takes the lock for a moment.
         if not _try_lock(file, fcntl.LOCK_EX, attempts=5):
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise NsadError(
                 f"run `{run_name}` is in use",
                 f"process {holder} is writing to it",
-                "wait for it to end, or use another run with --run NAME",
+                "wait for it to finish, or use another run with --run NAME",
             )
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -45,7 +45,7 @@ def hold_lock(path: Path, run_name: str) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock file exclusively."""
+    """Return whether a process holds the lock file exclusively."""
     if not path.exists():
         return False
     with path.open() as file:
@@ -53,11 +53,11 @@ def is_locked(path: Path) -> bool:
 
 
 def _try_lock(file: TextIO, kind: int, attempts: int) -> bool:
-    for left in reversed(range(attempts)):
+    for remaining in reversed(range(attempts)):
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if left:
+            if remaining:
                 time.sleep(RETRY_SECONDS)
     return False

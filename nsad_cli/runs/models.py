@@ -1,4 +1,4 @@
-"""Which models a run has, by name and key; nothing is loaded."""
+"""The models that a run has, by name and key; nothing is loaded."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def has_model(run: Run, name: str) -> bool:
-    """Whether the run has finished this model (base always)."""
+    """Return whether the run has trained this model; untrained models always exist."""
     return name in UNTRAINED or run.stages().get(name, {}).get("state") == "finished"
 
 
 def best_model(run: Run) -> str:
-    """The model that answers: NCE, else NAT, else the untrained base."""
+    """Return the run's best model: NCE, else NAT, else the untrained base."""
     return next(name for name in BEST_FIRST if has_model(run, name))
 
 
 def require_model(run: Run, name: str) -> None:
-    """Raise NsadError where the run has not trained a model."""
+    """Raise NsadError if the run has not trained a model."""
     if not has_model(run, name):
         raise NsadError(
             f"run `{run.name}` has no {name} adapter",
@@ -35,13 +35,14 @@ def require_model(run: Run, name: str) -> None:
 
 
 def model_key(run: Run, recipe: Recipe, name: str) -> str:
-    """What tells a model's chains from those of another training: its weights, or the base's own settings.
+    """Return the key under which a model's chains are stored: its weights' digest, or a hash of the base's settings.
 
-    Raises NsadError where the run has not trained it.
+    Raises:
+        NsadError: The run has not trained the model.
     """
     if name in UNTRAINED:
         student = recipe.student
-        shown = [few_shot_demonstrations(recipe.evaluation)] if name == FEW_SHOT else []
-        return content_key(name, student.model, student.template, student.dtype, student.load_in_4bit, *shown)
+        more = [few_shot_demonstrations(recipe.evaluation)] if name == FEW_SHOT else []
+        return content_key(name, student.model, student.template, student.dtype, student.load_in_4bit, *more)
     require_model(run, name)
     return str(run.stages()[name]["result"]["weights"])

@@ -1,4 +1,4 @@
-"""Reading what a run has collected."""
+"""Access to the problems that a run has collected."""
 
 from __future__ import annotations
 

@@ -27,12 +27,12 @@ if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need 
     from nsad_cli.config.schema import Recipe
 
 FORMAT = 2
-"""Version of the folder's layout; a run with another one is refused."""
+"""The version of the folder's layout; a run with another version raises an error."""
 LIBRARIES = ("torch", "transformers", "peft", "accelerate")
 
 
 def runs_home() -> Path:
-    """The folder of all runs: the variable NSAD_HOME, else ./runs."""
+    """Return the folder of all runs: the variable NSAD_HOME, else ./runs."""
     return Path(os.environ.get("NSAD_HOME") or "runs")
 
 
@@ -57,7 +57,7 @@ class Run:
 
         Raises:
             UsageError: The name is not valid, or the run has another store.
-            NsadError: Another version made the run, or the folder cannot be written.
+            NsadError: Another version of NSAD created the run, or the folder cannot be written.
         """
         check_name(name)
         run = cls(runs_home() / name)
@@ -85,9 +85,12 @@ class Run:
             name: The run's name; None for the default run (`nsad runs use`), else the newest one.
             finished: Prefer the newest run that has a trained student.
 
+        Returns:
+            The run.
+
         Raises:
             UsageError: There is no such run.
-            NsadError: Another version made it.
+            NsadError: Another version of NSAD created it.
         """
         if name is None:
             return _default_run(finished)
@@ -108,13 +111,13 @@ class Run:
         """Read the manifest.
 
         Raises:
-            NsadError: It is damaged, or another version of NSAD made it.
+            NsadError: It is corrupt, or another version of NSAD created it.
         """
         return _read_manifest(self.path / "manifest.json", self.name)
 
     @property
     def recipe(self) -> Recipe:
-        """The resolved recipe, which names every setting."""
+        """The resolved recipe, with a value for every setting."""
         return self.recipe_with({})
 
     def recipe_with(self, overrides: Mapping[str, Any]) -> Recipe:
@@ -158,7 +161,7 @@ class Run:
         if store is not None and store.resolve() != self.store_path.resolve():
             raise UsageError(
                 f"run `{self.name}` has another store",
-                f"it keeps its rationales in {self.store_path}",
+                f"its rationales are in {self.store_path}",
                 "use another --run",
             )
         self.manifest()
@@ -179,17 +182,17 @@ class Run:
         return dict(self.manifest()["stages"])
 
     def display_state(self, stage: str) -> str:
-        """The state of a stage to display: `stopped` for a stage recorded as running that no process works on."""
+        """Return the state of a stage for display: `stopped` if it is recorded as running, but no process runs it."""
         state = str(self.stages()[stage]["state"])
         return "stopped" if state == "running" and not self.busy() else state
 
     def done(self, stage: str, key: str) -> bool:
-        """Whether the stage has finished with the settings and inputs that `key` hashes."""
+        """Return whether the stage has finished with the settings and inputs that `key` hashes."""
         state = self.stages().get(stage, {})
         return state.get("state") == "finished" and state.get("key") == key
 
     def finished(self) -> bool:
-        """Whether the run has a trained student to solve with."""
+        """Return whether the run has a trained student."""
         try:
             return self.stages().get(STUDENT.name, {}).get("state") == "finished"
         except NsadError:
@@ -240,7 +243,7 @@ class Run:
         return hold_lock(self.path / "lock", self.name)
 
     def busy(self) -> bool:
-        """Whether a process is writing to the run."""
+        """Return whether a process is writing to the run."""
         return is_locked(self.path / "lock")
 
 
@@ -270,13 +273,13 @@ def list_runs() -> list[Run]:
 
 
 def _default_run(finished: bool) -> Run:
-    """The default run; else the newest one, of those with a trained student if there are any and `finished` asks."""
+    """Return the default run, or else the newest one; with `finished`, prefer runs with a trained student."""
     runs = list_runs()
     if not runs:
         raise UsageError(
             "there is no run yet",
             f"{runs_home().resolve()} has none",
-            "make one with `nsad demo` or `nsad run RECIPE`, or point NSAD_HOME at your runs",
+            "create one with `nsad demo` or `nsad run RECIPE`, or set NSAD_HOME to the folder of your runs",
         )
     chosen = chosen_run()
     if chosen is not None:
@@ -286,7 +289,7 @@ def _default_run(finished: bool) -> Run:
 
 
 def choose_run(name: str | None) -> None:
-    """Make a run the default of the commands; None restores the newest finished run as the default."""
+    """Set the default run of the commands; None restores the newest run as the default."""
     marker = runs_home() / ".chosen"
     if name is None:
         marker.unlink(missing_ok=True)
@@ -295,7 +298,7 @@ def choose_run(name: str | None) -> None:
 
 
 def chosen_run() -> Run | None:
-    """The default run set by `nsad runs use`, if it still exists."""
+    """Return the default run set by `nsad runs use`, if it still exists."""
     marker = runs_home() / ".chosen"
     if not marker.is_file():
         return None
@@ -317,7 +320,7 @@ def _read_manifest(path: Path, run_name: str) -> dict[str, Any]:
         maker = manifest.get("versions", {}).get("nsad", "unknown")
         raise NsadError(
             f"run `{run_name}` has format {version}, this version reads {FORMAT}",
-            f"NSAD {maker} made it, this is {__version__}",
+            f"NSAD {maker} created it, this is {__version__}",
             f"use NSAD {maker} for it, or start a new run with --run NAME",
         )
     return dict(manifest)

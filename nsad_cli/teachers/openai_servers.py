@@ -51,7 +51,7 @@ class Servers:
 
     def least_busy(self) -> Server:
         """The server to send the next request to."""
-        return min(self.reachable, key=lambda server: (server.misses, server.limiter.under_way))
+        return min(self.reachable, key=lambda server: (server.misses, server.limiter.in_flight))
 
     def record_answer(self, server: Server) -> None:
         """Note that a server has returned a usable reply."""

@@ -1,4 +1,4 @@
-"""Translation of a stage's settings to the arguments of transformers' Trainer."""
+"""Conversion of a stage's settings to the arguments of transformers' Trainer."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ def training_arguments(
     bf16: bool,
     evaluate: bool,
 ) -> TrainingArguments:
-    """Make the arguments of transformers' Trainer, which saves and evaluates at every check.
+    """Create the arguments of transformers' Trainer, which saves and evaluates `checks` times.
 
     Args:
-        folder: Where checkpoints go.
+        folder: The folder of the checkpoints.
         settings: The stage's settings.
         steps: The number of steps.
         seed: The seed of the random numbers.
         on_cpu: Whether to train on the CPU.
         bf16: Whether to compute in bfloat16.
         evaluate: Whether there are held-out examples.
+
+    Returns:
+        The arguments.
     """
     steps_per_check = max(1, math.ceil(steps / settings.checks))
     arguments = TrainingArguments(

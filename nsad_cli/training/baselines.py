@@ -1,15 +1,16 @@
-"""The rivals: every method of the paper's table and a newer one, on NAT's data, settings and budget.
+"""The baselines: every method of the paper's table and REDI, with NAT's data, settings and budget.
 
 ft           likelihood of the human solutions
 cot-kd       likelihood of D+ (chain-of-thought distillation)
 mix          likelihood of D+ and D− alike
-nt, ul, redi likelihood of D+, and less of D− (see training/losses.py); redi goes on from cot-kd, as its authors do
-cl           D+ against D− of the same problem, by a margin
-nat-control  NAT with a second positive adapter (`positive`) in the negative one's place: what the unit alone gives
+nt, ul, redi likelihood of D+, minus that of D− (see training/losses.py); redi starts from cot-kd, as its authors do
+cl           likelihood of D+, and a margin over D− of the same problem
+nat-control  NAT with a second positive adapter (`positive`) instead of the negative one: the effect of the unit alone
 self-distillation  NCE with β = 1/2 for every example
 
-Deviations: CL's trainer was never published, ours is a margin between length-normalised likelihoods beside the
-likelihood of D+; NT and UL weigh tokens, not whole batches, so that their loss does not depend on how D− falls.
+Deviations from the paper: its CL trainer is not published, so ours adds a margin between length-normalised likelihoods
+to the likelihood of D+; NT and UL weight tokens, not whole batches, so that the loss does not depend on how D− is
+distributed over batches.
 """
 
 from __future__ import annotations
@@ -47,9 +48,13 @@ TokenLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 class BothSidesObjective(CompletionObjective):
-    """NT, UL or REDI: the likelihood of right rationales, and against that of wrong ones.
+    """NT, UL or REDI: raises the likelihood of right rationales and lowers that of wrong ones.
 
-    loss: from the token losses [N] and which tokens are of wrong rationales [N], the loss of each token.
+    Args:
+        adapters: The student's adapters.
+        name: The trained adapter.
+        loss: A function of token losses [N] and a mask of tokens of wrong rationales [N]; it returns a loss per token.
+        share: Whether sequences with the same prompt share it in a pack.
     """
 
     def __init__(self, adapters: Adapters, name: str, loss: TokenLoss, *, share: bool = False) -> None:
@@ -57,11 +62,11 @@ class BothSidesObjective(CompletionObjective):
         self.token_loss = loss
 
     def measured(self, held_out: Sequence[Example]) -> list[Example]:
-        """Right rationales alone: a wrong one's likelihood can fall for ever, and the most broken weights would win."""
+        """Select right rationales: the loss of wrong ones is unbounded and would choose the most broken weights."""
         return [example for example in held_out if not example.wrong]
 
     def loss(self, batch: Pack) -> BatchLoss:
-        """The summed loss."""
+        """Compute the summed loss of a pack."""
         with self.adapters.use(self.name):
             hidden = hidden_states(self.adapters.base, batch)
         (nll,) = self.token_losses(hidden, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
@@ -69,19 +74,19 @@ class BothSidesObjective(CompletionObjective):
         return self.from_tokens(nll, wrong, batch)
 
     def from_tokens(self, nll: Tensor, wrong: Tensor, batch: Pack) -> BatchLoss:
-        """The summed loss from token losses [N] and which sequences are wrong [S]."""
+        """Compute the summed loss from token losses [N] and a mask of wrong sequences [S]."""
         return BatchLoss(self.token_loss(nll, wrong[batch.rows]).sum())
 
 
 class RediObjective(BothSidesObjective):
-    """REDI: a loss of whole sequences."""
+    """REDI: a loss per sequence."""
 
     def items(self, examples: Sequence[Example]) -> int:
-        """Sequences."""
+        """Count sequences."""
         return len(examples)
 
     def from_tokens(self, nll: Tensor, wrong: Tensor, batch: Pack) -> BatchLoss:
-        """The summed loss of sequences."""
+        """Compute the summed loss over sequences."""
         return BatchLoss(self.token_loss(mean_by_sequence(nll, batch.rows, len(wrong)), wrong).sum())
 
 
@@ -93,20 +98,20 @@ class ContrastiveObjective(Objective[Pair]):
         self.inner = CompletionObjective(adapters, name, share=share)
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """The adapter's own parameters."""
+        """Return the adapter's parameters."""
         return self.inner.trained()
 
     def packs(self, examples: Sequence[Pair], budget: int) -> list[Pack]:
-        """Packs in which a pair's two rationales follow each other."""
+        """Pack pairs; the two rationales of a pair are adjacent."""
         runs = group_by_tokens(examples, budget)
         return [pack([side for pair in run for side in pair.sides()], share=self.inner.share) for run in runs]
 
     def items(self, examples: Sequence[Pair]) -> int:
-        """Pairs."""
+        """Count pairs."""
         return len(examples)
 
     def loss(self, batch: Pack) -> BatchLoss:
-        """The summed loss."""
+        """Compute the summed loss of a pack."""
         inner = self.inner
         with inner.adapters.use(inner.name):
             hidden = hidden_states(inner.adapters.base, batch)
@@ -116,7 +121,7 @@ class ContrastiveObjective(Objective[Pair]):
 
 
 def human_solutions(rationales: Sequence[Rationale]) -> list[Rationale]:
-    """Each problem's human solution once, closed by its answer where it does not state it; others are left out."""
+    """Return each problem's human solution once; the answer is appended if the solution does not state it."""
     found: dict[str, Rationale] = {}
     for item in rationales:
         problem = item.problem
@@ -128,7 +133,7 @@ def human_solutions(rationales: Sequence[Rationale]) -> list[Rationale]:
 
 
 def start_from(adapters: Adapters, name: str, other: str) -> None:
-    """Give one LoRA the weights of another of its shape."""
+    """Copy the weights of the LoRA `other` to the LoRA `name`, which has the same shape."""
     with torch.no_grad():
         source = dict(adapters.parameters_of(other))
         for key, parameter in adapters.parameters_of(name):
@@ -136,21 +141,21 @@ def start_from(adapters: Adapters, name: str, other: str) -> None:
 
 
 def build_negative_training(session: Session, stage: Stage, settings: StageConfig) -> BothSidesObjective:
-    """NT."""
+    """Build the objective of NT."""
     return BothSidesObjective(session.adapters, stage.name, negative_training_loss, share=settings.share_prompts)
 
 
 def build_unlikelihood(session: Session, stage: Stage, settings: StageConfig) -> BothSidesObjective:
-    """UL."""
+    """Build the objective of UL."""
     return BothSidesObjective(session.adapters, stage.name, unlikelihood_loss, share=settings.share_prompts)
 
 
 def build_redi(session: Session, stage: Stage, settings: StageConfig) -> RediObjective:
-    """REDI, from the weights of the stage that it requires."""
+    """Build the objective of REDI, starting from the weights of the stage that it requires."""
     start_from(session.adapters, stage.name, stage.requires[0])
     return RediObjective(session.adapters, stage.name, redi_loss, share=settings.share_prompts)
 
 
 def build_contrastive(session: Session, stage: Stage, settings: StageConfig) -> ContrastiveObjective:
-    """CL."""
+    """Build the objective of CL."""
     return ContrastiveObjective(session.adapters, stage.name, share=settings.share_prompts)

@@ -19,12 +19,12 @@ COMPLETE = "complete"
 
 
 def checkpoint_folder(folder: Path, step: int | None) -> Path:
-    """The folder of a step's checkpoint; its name is the one that transformers' Trainer uses."""
+    """Return the folder of a step's checkpoint, with the name that transformers' Trainer uses."""
     return folder / f"checkpoint-{step}"
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint in a stage's folder, if there is one."""
+    """Return the newest complete checkpoint in a stage's folder, or None."""
     complete = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
@@ -39,7 +39,7 @@ def keep_newest_and_best(newest: Path, best: Path) -> None:
 
 @contextlib.contextmanager
 def checkpoint_errors(stage: str) -> Iterator[None]:
-    """Turn the errors that torch and safetensors raise on a full disk into an NsadError."""
+    """Convert the errors that torch and safetensors raise on a full disk to an NsadError."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -48,7 +48,7 @@ def checkpoint_errors(stage: str) -> Iterator[None]:
         if full or any(mark in text for mark in ("PytorchStreamWriter", "inline_container", "iostream error")):
             raise NsadError(
                 f"{stage}: a checkpoint could not be written",
-                "the disk is full" if full else "torch could not finish the file, most likely because the disk is full",
-                "free some space and run the same command again: it resumes from the last whole checkpoint",
+                "the disk is full" if full else "torch could not write the file, most likely because the disk is full",
+                "free some space and run the same command again: it resumes from the last complete checkpoint",
             ) from error
         raise

@@ -1,4 +1,4 @@
-"""Rationales → token examples → a fixed plan of batches."""
+"""Training data: selection and tokenisation of rationales, and a fixed plan of batches."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Tokenised(Protocol):
     """The tokenisation methods of a student."""
 
     def prompt_ids(self, question: str) -> list[int]:
-        """Token ids of the prompt for a question."""
+        """Return the token ids of the prompt for a question."""
 
     def completion_ids(self, text: str) -> list[int]:
-        """Token ids of a completion, EOS included."""
+        """Return the token ids of a completion, including EOS."""
 
 
 def held_out_problems(problem_ids: Iterable[str], share: float, seed: int, salt: str = "held-out") -> frozenset[str]:
@@ -45,7 +45,7 @@ def sample_items(items: Sequence[T], limit: int | None, seed: int) -> list[T]:
 
 
 def filter_by_length(rationales: Iterable[Rationale], max_chars: int) -> list[Rationale]:
-    """Rationales whose question and text together stay under `max_chars` characters."""
+    """Return the rationales whose question and text together have fewer than `max_chars` characters."""
     return [item for item in rationales if len(item.problem.question) + len(item.text) < max_chars]
 
 
@@ -64,20 +64,30 @@ def encode(rationales: Iterable[Rationale], student: Tokenised) -> list[Example]
 def batch_plan(
     count: int, batch_size: int, epochs: float, seed: int, together: Sequence[Hashable] | None = None
 ) -> list[list[int]]:
-    """The batches to train on, in order, each a list of indices below `count`; only the last may be short.
+    """Plan the batches; only the last one may be smaller.
 
-    Every epoch is a new shuffle, a fractional last one the first part of its shuffle; what is left of an epoch begins
-    the first batch of the next. No batch holds an example twice, unless all examples are fewer than two batches.
-    together: a key for each example; those with one key follow each other. The same arguments give the same plan.
+    Every epoch is a new shuffle; a fractional last epoch is the first part of its shuffle. A batch may span two epochs.
+    No batch contains an example twice, unless there are fewer examples than two batches. The same arguments give the
+    same plan.
+
+    Args:
+        count: The number of examples.
+        batch_size: The number of examples per batch.
+        epochs: The number of passes over the examples.
+        seed: The seed of the shuffles.
+        together: A key for each example; examples with the same key stay adjacent.
+
+    Returns:
+        The batches in order, each a list of indices below `count`.
     """
     random_ = random.Random(f"plan:{seed}")
-    left = max(1, math.ceil(count * epochs)) if count else 0
+    remaining = max(1, math.ceil(count * epochs)) if count else 0
     batches: list[list[int]] = []
     rest: list[int] = []
-    while left:
-        epoch = _shuffled(count, together, random_)[:left]
-        left -= len(epoch)
-        epoch.sort(key=set(rest).__contains__)  # stable: what is carried over comes last in its new epoch
+    while remaining:
+        epoch = _shuffled(count, together, random_)[:remaining]
+        remaining -= len(epoch)
+        epoch.sort(key=set(rest).__contains__)  # a stable sort: examples carried over come last in the new epoch
         order = rest + epoch
         full = len(order) - len(order) % batch_size
         batches += [order[start : start + batch_size] for start in range(0, full, batch_size)]
@@ -99,7 +109,7 @@ def _shuffled(count: int, together: Sequence[Hashable] | None, random_: random.R
 
 
 def first_batches(batches: Sequence[Sequence[int]], lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """The first batches whose examples hold at least `tokens` tokens together; all if they hold fewer."""
+    """Return the first batches that have at least `tokens` tokens in total, or all batches."""
     chosen: list[list[int]] = []
     for batch in batches:
         if tokens <= 0:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class InterruptCallback(TrainerCallback):
-    """Stops training with a checkpoint after the step in which an interrupt arrived, in whichever process it did."""
+    """Stops training with a checkpoint after the step in which any process was interrupted."""
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -38,7 +38,7 @@ class InterruptCallback(TrainerCallback):
     def handling_signals(self) -> Iterator[None]:
         """Handle SIGINT and SIGTERM: the first one stops after the step, the second one immediately.
 
-        Outside the main thread, where Python allows no handlers, the caller's stay in place.
+        Outside the main thread, Python allows no signal handlers, and the existing ones stay in place.
         """
         if threading.current_thread() is not threading.main_thread():
             yield

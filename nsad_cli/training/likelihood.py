@@ -1,6 +1,6 @@
 """Likelihood of completions: the objective of the negative adapter (on D−) and of NAT (on D+).
 
-Deviations from the reference code: loss on the completion and its EOS alone, never on the prompt; no padding.
+Deviations from the reference code: the loss covers only the completion and its EOS, not the prompt; no padding.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ class CompletionObjective(Objective[Example]):
         adapters.layers.record_alphas(True)
         if isinstance(adapters.base.get_output_embeddings(), NatLinear):
             raise NsadError(
-                f"{name}: the vocabulary head cannot be trained",
-                "adapter.targets names it, and it is run apart from the layers",
-                "take it out of adapter.targets",
+                f"{name}: the LM head cannot be adapted",
+                "adapter.targets includes it, but the loss applies it separately from the layers",
+                "remove it from adapter.targets",
             )
         self.head = vocabulary_head(adapters.base)
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """The adapter's own parameters."""
+        """Return the adapter's parameters."""
         return dict(self.adapters.parameters_of(self.name))
 
     def packs(self, examples: Sequence[Example], budget: int) -> list[Pack]:
-        """Packs of at most `budget` tokens."""
+        """Pack examples into packs of at most `budget` tokens."""
         return [pack(part, share=self.share) for part in group_by_tokens(examples, budget)]
 
     def items(self, examples: Sequence[Example]) -> int:
-        """Completion tokens."""
+        """Count completion tokens."""
         return sum(len(example.completion) for example in examples)
 
     def loss(self, batch: Pack) -> BatchLoss:
-        """The summed loss; for NAT with the mean gate of every layer."""
+        """Compute the summed loss of a pack; for NAT, the metrics include the mean gate α of every layer."""
         with self.adapters.use(self.name):
             hidden = hidden_states(self.adapters.base, batch)
         (nll,) = self.token_losses(hidden, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
@@ -64,10 +64,10 @@ class CompletionObjective(Objective[Example]):
         return BatchLoss(nll.sum(), {"alpha": alphas} if alphas else {})
 
     def token_losses(self, hidden: Tensor, batch: Pack, losses: RowLosses) -> list[Tensor]:
-        """Losses of the completion tokens [N] from the pack's hidden states [T,d], without ever holding all logits."""
+        """Compute losses of the completion tokens [N] from hidden states [T,d], without materialising all logits."""
         return row_losses(self.head, hidden[batch.before], losses)
 
 
 def build(session: Session, stage: Stage, settings: StageConfig) -> CompletionObjective:
-    """The likelihood of completions by a stage's adapter."""
+    """Build the objective of a stage that maximises the likelihood of completions."""
     return CompletionObjective(session.adapters, stage.name, share=settings.share_prompts)

@@ -1,7 +1,7 @@
 """Fit the probe to the optimum of its loss over all pairs, with a penalty chosen by cross-validation.
 
-A linear head on fixed features has few parameters and a smooth loss, so L-BFGS finds its optimum in a second where
-steps by a learning rate would stop somewhere on the way. The features are computed once, by one pass a chain.
+A linear head on fixed features has few parameters and a smooth loss, so L-BFGS finds the optimum within a second,
+while gradient steps with a learning rate may stop before it. The features are computed once, in one pass per chain.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LinearHead:
     bias: Tensor
 
     def losses(self, features: Tensor, objective: str) -> tuple[Tensor, Tensor]:
-        """The loss of each pair's features [P,2,d], and whether it is ranked rightly → [P] each."""
+        """Compute each pair's loss and whether it is ranked correctly, from features [P,2,d] → [P] each."""
         right, wrong = (features @ self.weight + self.bias).unbind(1)
         return pair_losses(objective, right, wrong), torch.gt(right, wrong).double()
 
@@ -54,32 +54,43 @@ def fit_probe(
     run: Run,
     stage: str,
 ) -> TrainResult:
-    """Fit the head in place, with the penalty of the lowest loss on problems that a fit has left out.
+    """Fit the head in place, with the penalty of lowest cross-validated loss.
 
-    tokens: of chains that are read at once. The result's steps are the penalties that were tried, and the fit itself.
+    Args:
+        scorer: The probe.
+        train_set: The pairs to fit.
+        held_out: Pairs for the held-out loss; may be empty.
+        objective: power, bradley-terry or bce; see pair_losses.
+        tokens: The maximum number of tokens per forward pass.
+        run: The run, for events.
+        stage: The stage's name.
+
+    Returns:
+        The result; its steps are the penalties tried and the final fit.
     """
     started = time.monotonic()
     features = pair_features(scorer, train_set, tokens)
     problems = {prompt: i for i, prompt in enumerate(dict.fromkeys(pair.prompt for pair in train_set))}
     folds = torch.tensor([problems[pair.prompt] % FOLDS for pair in train_set])
     penalties = PENALTIES if len(problems) > 1 else (SINGLE_PROBLEM_PENALTY,)
-    steps, crossed = len(penalties) + 1, []
+    steps, validation_losses = len(penalties) + 1, []
     for step, penalty in enumerate(penalties, 1):
         losses, hits = _cross_validated(features, folds, objective, penalty)
-        crossed.append(losses.mean().item())
-        run.events.emit(stage, step, steps, loss=crossed[-1], pair_accuracy=hits.mean().item(), penalty=penalty)
-    best = crossed.index(min(crossed))
-    line = fit_line(features, objective, penalties[best])
-    losses, hits = line.losses(features, objective)
+        loss = losses.mean().item()
+        validation_losses.append(loss)
+        run.events.emit(stage, step, steps, loss=loss, pair_accuracy=hits.mean().item(), penalty=penalty)
+    best = validation_losses.index(min(validation_losses))
+    head = fit_head(features, objective, penalties[best])
+    losses, hits = head.losses(features, objective)
     numbers = {"loss": losses.mean().item(), "pair_accuracy": hits.mean().item(), "penalty": penalties[best]}
     held_loss = None
     if held_out:
-        held_loss = line.losses(pair_features(scorer, held_out, tokens), objective)[0].mean().item()
+        held_loss = head.losses(pair_features(scorer, held_out, tokens), objective)[0].mean().item()
         numbers["held_out_loss"] = held_loss
     run.events.emit(stage, steps, steps, **numbers)
     with torch.no_grad():
-        scorer.head.weight.copy_(line.weight[None])
-        scorer.head.bias.copy_(line.bias[None])
+        scorer.head.weight.copy_(head.weight[None])
+        scorer.head.bias.copy_(head.bias[None])
     return TrainResult(
         steps=steps,
         processes=world_size(),
@@ -92,26 +103,26 @@ def fit_probe(
 
 
 def _cross_validated(features: Tensor, folds: Tensor, objective: str, penalty: float) -> tuple[Tensor, Tensor]:
-    """Each pair's loss, and whether it is ranked rightly, by a fit to the other folds → [P] each."""
+    """Compute each pair's loss and whether it is ranked correctly, by a fit to the other folds → [P] each."""
     losses, hits = torch.empty(2, len(features), dtype=features.dtype)
     for fold in folds.unique():
         out = folds == fold
-        losses[out], hits[out] = fit_line(features[~out], objective, penalty).losses(features[out], objective)
+        losses[out], hits[out] = fit_head(features[~out], objective, penalty).losses(features[out], objective)
     return losses, hits
 
 
 def pair_features(scorer: ProbeScorer, pairs: Sequence[Pair], tokens: int) -> Tensor:
-    """The features of each pair's right and wrong chain: [P,2,d], in float64 on the CPU."""
+    """Compute the features of each pair's right and wrong chain → [P,2,d], in float64 on the CPU."""
     parts = [
         scorer.pack([side for pair in part for side in pair.sides()]).values for part in group_by_tokens(pairs, tokens)
     ]
     return torch.cat(parts).cpu().double().unflatten(0, (-1, 2))
 
 
-def fit_line(features: Tensor, objective: str, penalty: float) -> LinearHead:
-    """The line of the lowest mean loss and penalty on features [P,2,d], which it brings to unit variance.
+def fit_head(features: Tensor, objective: str, penalty: float) -> LinearHead:
+    """Fit a linear head: minimise mean loss plus penalty on features [P,2,d] scaled to unit variance.
 
-    It starts from zero, so that nothing depends on chance.
+    The fit starts from zero, so it is deterministic.
     """
     flat = features.flatten(0, 1)
     mean, spread = flat.mean(0), flat.std(0, unbiased=False).clamp(min=1e-6)

@@ -1,6 +1,6 @@
-"""Pure tensor functions, one per objective; sums over tokens, so that callers normalise exactly.
+"""Loss functions: pure tensor functions that return a loss per token, sequence or pair; callers sum and normalise.
 
-Shapes: N completion tokens of a flattened batch, V tokens of the vocabulary, S sequences.
+Shapes: N completion tokens of a flattened batch, V tokens of the vocabulary, S sequences, P pairs.
 Symbols as in the paper (arXiv 2312.12832): λ `lam`, β `beta`.
 """
 
@@ -41,11 +41,18 @@ def token_cross_entropy(logits_p: Tensor, logits_q: Tensor) -> Tensor:
 
 
 def calibration(kl: Tensor, sequence: Tensor, mode: str = "sequence") -> Tensor:
-    """β = tanh(KL(p_neg ‖ p_NAT)) of each token; [N], [N] → [N] (section 3.2 of the paper).
+    """β = tanh(KL(p_neg ‖ p_NAT)) per token; [N], [N] → [N] (section 3.2 of the paper).
 
-    kl: token KLs. sequence: each token's sequence, 0 … S−1. With mode `sequence` the KL is the mean over the
-    sequence's completion tokens, so that all its tokens share one β; with `token` each has its own.
     KLs (0.2, 0.4) of one sequence give tanh(0.3) = 0.2913 for both.
+
+    Args:
+        kl: KL per token [N].
+        sequence: The index of each token's sequence, 0 … S−1 [N].
+        mode: `sequence` averages the KL over the sequence's completion tokens, so that they share one β; `token` gives
+            each token its own β.
+
+    Returns:
+        β per token [N].
     """
     if mode == "token":
         return torch.tanh(kl)
@@ -68,8 +75,8 @@ def nce_row_losses(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """NCE's three terms per token in one pass: token_nll, token_cross_entropy(nat, student), token_kl(negative, nat).
 
-    Logits [N,V], targets [N] → [N] each; no KL without `negative`. Differentiable in the student alone, once. Equal to
-    the three functions, with three softmaxes instead of their five.
+    Logits [N,V], targets [N] → [N] each; the KL is None without `negative`. Differentiable once, and only with respect
+    to the student. Computes the same as the three functions with three softmaxes instead of five.
     """
     nll, distillation, kl = _NceRows.apply(student, targets, nat, negative)
     return nll, distillation, kl
@@ -111,7 +118,7 @@ class _NceRows(torch.autograd.Function):
 
 
 def _row_dot(a: Tensor, b: Tensor) -> Tensor:
-    """Σ over the vocabulary, row by row, without a product's [N,V] in between."""
+    """Row-wise dot product [N,V], [N,V] → [N], without an intermediate [N,V]."""
     with torch.autocast(a.device.type, enabled=False):  # autocast would compute the product in bfloat16
         return torch.einsum("nv,nv->n", a, b)
 
@@ -151,10 +158,10 @@ def redi_loss(mean_nll: Tensor, wrong: Tensor, weight: float = 0.8) -> Tensor:
 
 
 def contrastive_loss(right: Tensor, wrong: Tensor, margin: float = 1.0) -> Tensor:
-    """CL per pair: the right one's mean −log p, plus the shortfall of its lead from the margin; [P], [P] → [P].
+    """CL per pair: the right one's mean −log p plus a hinge loss on its margin over the wrong one; [P], [P] → [P].
 
-    Our own: the paper's trainer was not published: margin ranking as in SimCLS (Liu and Liu 2021). Mean nll 0.5
-    for the right one and 1.2 for the wrong one: 0.5 + (1 − 0.7) = 0.8.
+    The paper's CL trainer is not published; this is margin ranking as in SimCLS (Liu and Liu 2021). Mean nll 0.5 for
+    the right one and 1.2 for the wrong one: 0.5 + (1 − 0.7) = 0.8.
     """
     return right + torch.relu(margin - (wrong - right))
 
@@ -168,7 +175,7 @@ def pairwise_power_loss(right: Tensor, wrong: Tensor) -> Tensor:
 
 
 def bradley_terry_loss(right: Tensor, wrong: Tensor) -> Tensor:
-    """Bradley–Terry per pair: −log σ(z+ − z−) for logits, the chance that the right one wins; [P], [P] → [P].
+    """Bradley–Terry per pair: −log σ(z+ − z−) for logits; [P], [P] → [P].
 
     Bradley and Terry 1952, the usual loss of reward models. z+ = 1 and z− = 0: ln(1 + 1/e) = 0.3133.
     """
@@ -184,5 +191,5 @@ def pair_cross_entropy(right: Tensor, wrong: Tensor) -> Tensor:
 
 
 def _wide(logits: Tensor) -> Tensor:
-    """Half precision becomes float32; float64 stays, for reference computations."""
+    """Convert half precision to float32; float64 stays float64, for reference computations."""
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

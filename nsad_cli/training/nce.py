@@ -1,9 +1,9 @@
 """NCE: a fresh LoRA student learns from correct rationales, with NAT as a calibrated teacher.
 
-Student, NAT and negative adapter take turns on one copy of the base; the two teachers run without dropout, so that an
-example's KL, and with it its β, never changes: one process keeps it after the first epoch, which saves the negative
-pass; several compute it again.
-Deviation from the reference code: loss and β on completion tokens alone.
+Student, NAT and negative adapter share one copy of the base. The two teachers run without dropout, so an example's KL,
+and therefore its β, is constant: a single process caches it in the first epoch, which saves later passes of the
+negative adapter; several processes compute it again.
+Deviation from the reference code: loss and β on completion tokens only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class NceObjective(CompletionObjective):
-    """(1−λ)·CE + λ·(1/2 + β)·H(p_NAT, p_student), summed over completion tokens; β `fixed` is 1/2 for all."""
+    """(1−λ)·CE + λ·(1/2 + β)·H(p_NAT, p_student), summed over completion tokens.
+
+    `beta` is `sequence` or `token` (see losses.calibration), or `fixed` for β = 1/2.
+    """
 
     def __init__(
         self,
@@ -51,20 +54,20 @@ class NceObjective(CompletionObjective):
         self._kl: dict[int, Tensor] = {}
 
     def prepare(self, train_set: Sequence[Example], epochs: float) -> None:
-        """Keep the training examples' KL where one process sees them more than once."""
-        again = epochs > 1 and world_size() == 1
-        self._numbers = {id(example): i for i, example in enumerate(train_set)} if again else {}
+        """Enable the cache of KL values if a single process trains for more than one epoch."""
+        use_cache = epochs > 1 and world_size() == 1
+        self._numbers = {id(example): i for i, example in enumerate(train_set)} if use_cache else {}
 
     def state(self) -> dict[str, Tensor]:
-        """The KL of the examples seen so far: a resumed run must not compute it in other packs, with other rounding."""
+        """Return the cached KL values; a resumed run would compute them in other packs, with other rounding."""
         return {f"kl.{number}": value for number, value in self._kl.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """See `state`."""
+        """Restore the cached KL values."""
         self._kl = {int(key.removeprefix("kl.")): value for key, value in state.items() if key.startswith("kl.")}
 
     def loss(self, batch: Pack) -> BatchLoss:
-        """The summed loss, with its parts' means and the quantiles of β."""
+        """Compute the summed loss of a pack, with the means of its terms and quantiles of β as metrics."""
         with self.adapters.use(self.name):
             student = hidden_states(self.adapters.base, batch)
         if self.lam == 0:
@@ -79,16 +82,16 @@ class NceObjective(CompletionObjective):
                 teachers = self.head(nat[part]), self.head(negative[part]) if negative is not None else None
             nll, distillation, kl = nce_row_losses(logits, batch.targets[part], *teachers)
             if beta is None:
-                assert kl is not None  # the negative pass is there
+                assert kl is not None  # the negative pass was run
                 return [nll, distillation, kl]
             return [nce_loss(nll, distillation, beta[part], self.lam), nll.detach(), distillation.detach()]
 
         if beta is None:
             nll, distillation, kl = self.token_losses(student, batch, losses)
-            self._keep(batch, kl)
+            self._cache_kl(batch, kl)
             beta = calibration(kl, batch.rows, self.beta)
             total = nce_loss(nll, distillation, beta, self.lam)
-        else:  # one gradient through the head instead of two
+        else:  # one backward pass through the head instead of two
             total, nll, distillation = self.token_losses(student, batch, losses)
         metrics = {
             "cross_entropy": nll.detach().mean().item(),
@@ -98,15 +101,15 @@ class NceObjective(CompletionObjective):
         return BatchLoss(total.sum(), metrics)
 
     def _known_beta(self, batch: Pack, wide: torch.dtype) -> Tensor | None:
-        """β of the pack's tokens [N], where the negative pass is not needed for it."""
+        """Return β of the pack's tokens [N] if it is fixed or cached, else None."""
         if self.beta == "fixed":
             return torch.full(batch.targets.shape, 0.5, dtype=wide, device=batch.targets.device)
-        kl = self._kept(batch)
+        kl = self._cached_kl(batch)
         return None if kl is None else calibration(kl, batch.rows, self.beta)
 
     @torch.no_grad()
     def _teacher(self, name: str, batch: Pack) -> Tensor:
-        """A teacher's hidden states where completions are predicted [N,d]."""
+        """Compute a teacher's hidden states at the positions that predict completion tokens [N,d]."""
         was_training = self.model.training
         self.model.eval()
         with self.adapters.use(name):
@@ -114,12 +117,12 @@ class NceObjective(CompletionObjective):
         self.model.train(was_training)
         return hidden[batch.before]
 
-    def _kept(self, batch: Pack) -> Tensor | None:
+    def _cached_kl(self, batch: Pack) -> Tensor | None:
         found = [self._kl.get(self._numbers.get(id(example), -1)) for example in batch.examples]
         parts = [value for value in found if value is not None]
         return torch.cat(parts).to(batch.targets.device) if len(parts) == len(found) else None
 
-    def _keep(self, batch: Pack, kl: Tensor) -> None:
+    def _cache_kl(self, batch: Pack, kl: Tensor) -> None:
         if not self.training:
             return
         for example, value in zip(batch.examples, kl.split([len(e.completion) for e in batch.examples]), strict=True):
@@ -134,13 +137,13 @@ def _quantiles(beta: Tensor) -> dict[str, float]:
 
 
 def build(session: Session, stage: Stage, settings: StageConfig) -> NceObjective:
-    """NCE with the recipe's λ and β."""
+    """Build the objective of NCE with the recipe's λ and β."""
     nce = session.recipe.training.nce
     return _objective(session, stage, settings, nce.beta)
 
 
 def build_fixed_beta(session: Session, stage: Stage, settings: StageConfig) -> NceObjective:
-    """Self-distillation: NCE with β = 1/2 for every example."""
+    """Build the objective of self-distillation: NCE with β = 1/2 for every example."""
     return _objective(session, stage, settings, "fixed")
 
 

@@ -1,7 +1,7 @@
-"""The ranker's objective: right and wrong chains of one problem, in pairs.
+"""The ranker's objective: a loss over pairs of a right and a wrong chain of the same problem.
 
-Deviations from the paper: human solutions do not join the right chains; where the student's own chains give too few
-pairs, the teacher's join them; the default ranker is no flan-t5 encoder (see nsad_cli/rankers).
+Deviations from the paper: human solutions are not added to the right chains; if the student's own chains give too few
+pairs, the teacher's rationales are added; the default ranker is not a flan-t5 encoder (see nsad_cli/rankers).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nsad_cli.types import Problem
 
 Encode = Callable[[str, str], Example]
-"""(question, chain) → token ids, as a model reads them."""
+"""Tokenises a question and a chain for a ranker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,17 @@ class Pair:
 
     @property
     def prompt(self) -> tuple[int, ...]:
-        """The problem's part of the right chain's tokens."""
+        """The prompt's tokens, as in the right chain."""
         return self.right.prompt
 
     def sides(self) -> tuple[Example, Example]:
-        """The right chain, then the wrong one."""
+        """Return (right, wrong)."""
         return self.right, self.wrong
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """A problem with texts known to be right and texts known to be wrong."""
+    """A problem with its right and its wrong texts."""
 
     problem: Problem
     right: tuple[str, ...]
@@ -58,14 +58,25 @@ class Candidates:
 
 
 def encode_for(student: Tokenised) -> Encode:
-    """A student's own tokens of a question and a chain, closed by EOS."""
+    """Return a function that tokenises a question and a chain for a student, with EOS."""
     return lambda question, text: Example(tuple(student.prompt_ids(question)), tuple(student.completion_ids(text)))
 
 
 def make_pairs(
     candidates: Iterable[Candidates], encode: Encode, *, per_problem: int, max_chars: int, seed: int
 ) -> list[Pair]:
-    """Pair right and wrong texts of each problem, at most `per_problem` pairs drawn by seed from each."""
+    """Pair right and wrong texts of each problem.
+
+    Args:
+        candidates: The problems with their texts.
+        encode: The tokenisation.
+        per_problem: The maximum number of pairs of a problem, sampled by seed.
+        max_chars: Texts that have this many characters or more, including the question, are excluded.
+        seed: The seed.
+
+    Returns:
+        The pairs.
+    """
     pairs: list[Pair] = []
     for item in candidates:
         question = item.problem.question
@@ -79,36 +90,39 @@ def make_pairs(
 
 
 def pair_losses(objective: str, right: Tensor, wrong: Tensor) -> Tensor:
-    """The objective of each pair, from the logits of its right and its wrong chain; [P], [P] → [P]."""
+    """Compute the loss of each pair from the logits of its right and wrong chains; [P], [P] → [P].
+
+    `objective` is power, bradley-terry or bce.
+    """
     if objective == "power":
         return pairwise_power_loss(torch.sigmoid(right), torch.sigmoid(wrong))
     return (bradley_terry_loss if objective == "bradley-terry" else pair_cross_entropy)(right, wrong)
 
 
 class RankerObjective(Objective[Pair]):
-    """Σ of an objective over pairs; trains what the scorer has to train."""
+    """The summed loss over pairs; trains the scorer's parameters."""
 
     def __init__(self, scorer: Scorer, objective: str) -> None:
         super().__init__()
         self.scorer, self.objective = scorer, objective
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """The scorer's."""
+        """Return the scorer's trained parameters."""
         return self.scorer.trained()
 
     def packs(self, examples: Sequence[Pair], budget: int) -> list[Any]:
-        """Batches in which a pair's two chains follow each other."""
+        """Pack pairs; the two chains of a pair are adjacent."""
         return [
             self.scorer.pack([side for pair in part for side in pair.sides()])
             for part in group_by_tokens(examples, budget)
         ]
 
     def items(self, examples: Sequence[Pair]) -> int:
-        """Pairs."""
+        """Count pairs."""
         return len(examples)
 
     def loss(self, batch: Any) -> BatchLoss:
-        """The summed loss, with the share of pairs ranked rightly."""
+        """Compute the summed loss of a pack, with the fraction of pairs ranked correctly as a metric."""
         right, wrong = self.scorer.logits(batch).view(-1, 2).unbind(1)
         total = pair_losses(self.objective, right, wrong).sum()
         return BatchLoss(total, {"pair_accuracy": torch.gt(right, wrong).float().mean().item()})

@@ -1,4 +1,4 @@
-"""Calibrating a trained ranker on the student's own chains for problems that it has not learned from."""
+"""Calibration of a trained ranker on the student's own chains for problems that the ranker was not trained on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIN_CHAINS = 10
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A held-out chain as the ranker reads it, with its problem and whether it is right."""
+    """A held-out chain, tokenised for the ranker, with its problem's id and whether it is right."""
 
     problem_id: str
     example: Example
@@ -28,11 +28,19 @@ class Graded:
 
 
 def calibrate(scorer: Scorer, graded: Sequence[Graded], tokens: int) -> tuple[Calibration, dict[str, Any]]:
-    """Fit the calibration, and report how well the ranker does on these chains.
+    """Fit the calibration and report the ranker's accuracy and calibration error.
 
-    The error afterwards is measured by halves: each half of the problems with the calibration of the other, so that
-    nothing is measured on what it was fitted to. With too few chains, or a ranker that ranks the wrong way round,
-    scores stay as they are, and `calibrated` and `why` say so.
+    The error after calibration is cross-validated: each half of the problems is measured with a calibration fitted to
+    the other half.
+
+    Args:
+        scorer: The ranker.
+        graded: The chains.
+        tokens: The maximum number of tokens per forward pass.
+
+    Returns:
+        The calibration and the report. With too few chains, or if right chains do not score higher, the calibration is
+        the identity, `calibrated` is false and `why` has the reason.
     """
     logits = logits_of(scorer, [item.example for item in graded], tokens)
     right = [item.right for item in graded]
@@ -54,7 +62,7 @@ def calibrate(scorer: Scorer, graded: Sequence[Graded], tokens: int) -> tuple[Ca
     if min(sum(right), len(right) - sum(right)) < MIN_CHAINS or len(groups) < 2:
         return Calibration(), {
             **report,
-            "why": f"that takes {MIN_CHAINS} right and {MIN_CHAINS} wrong chains of two problems",
+            "why": f"it needs {MIN_CHAINS} right and {MIN_CHAINS} wrong chains of at least two problems",
         }
     fitted = fit_platt(logits, right)
     if fitted is None:
@@ -63,8 +71,8 @@ def calibrate(scorer: Scorer, graded: Sequence[Graded], tokens: int) -> tuple[Ca
     scores: list[float] = []
     truths: list[bool] = []
     for mine, other in (halves, halves[::-1]):
-        crossed = fit_platt([z for z, _ in other], [good for _, good in other]) or Calibration()
-        scores += [crossed(z) for z, _ in mine]
+        calibration = fit_platt([z for z, _ in other], [good for _, good in other]) or Calibration()
+        scores += [calibration(z) for z, _ in mine]
         truths += [good for _, good in mine]
     report |= {
         "ece_after": expected_calibration_error(scores, truths),
@@ -80,8 +88,8 @@ def unseen_report(
 ) -> dict[str, Any] | None:
     """Report the calibration error on problems that the student itself was not trained on; None without chains.
 
-    It has been trained on most of the problems that calibrate: where it is right there far more often than here, scores
-    are too high for new problems.
+    The student was trained on most of the problems used for calibration. If it is right on those far more often than
+    here, calibrated scores are too high for new problems.
     """
     if not graded:
         return None

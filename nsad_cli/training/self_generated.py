@@ -1,4 +1,4 @@
-"""The models' own chains on training problems: NAT's right ones join NCE's data, NCE's right and wrong the ranker's."""
+"""Self-generated training data: NAT's right chains are added to NCE's data; NCE's chains train the ranker."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def own_candidates(session: Session, stage: Stage, corpus: Corpus) -> list[Candidates]:
-    """Sample chains with the NCE student, and sort each problem's into right and wrong.
+    """Sample chains with the NCE student and split each problem's chains into right and wrong ones.
 
-    Problems are drawn by seed from all training problems, the held-out ones among them.
+    The problems are sampled by seed from all training problems, including held-out ones.
     """
     settings = session.recipe.training.ranker
     problems = sample_items(corpus.problems(), settings.problems, session.recipe.seed)
@@ -38,7 +38,7 @@ def own_candidates(session: Session, stage: Stage, corpus: Corpus) -> list[Candi
 
 
 def own_rationales(session: Session, stage: Stage, corpus: Corpus) -> list[Rationale]:
-    """Sample NAT's chains on all training problems but the held-out ones, and keep each right text once."""
+    """Sample NAT's chains on all training problems except held-out ones, and return each distinct right text."""
     problems = [problem for problem in corpus.problems() if problem.id not in corpus.held_out]
     chains = _sampled(session, stage, problems, session.recipe.training.nce.self_samples)
     found = []
@@ -49,7 +49,7 @@ def own_rationales(session: Session, stage: Stage, corpus: Corpus) -> list[Ratio
 
 
 def _sampled(session: Session, stage: Stage, problems: Sequence[Problem], samples: int) -> dict[str, list[Chain]]:
-    """A model's chains for each problem; those that the run has already are not sampled again."""
+    """Return a model's chains for each problem; stored chains are not sampled again."""
     run, recipe, name = session.run, session.recipe, stage.samples_from
     assert name is not None
     subject = Subject(name, session.model_key(name), session.sampler(name))

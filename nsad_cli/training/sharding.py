@@ -1,8 +1,8 @@
-"""Shards of the frozen base, one per process (FSDP): each layer is gathered while it runs, and only then.
+"""Sharding of the frozen base over processes (FSDP): a layer's weights are gathered only while it runs.
 
-accelerate's own wrapping would shard adapters and base alike and put the whole base into every checkpoint. Here only
-the layers' frozen weights are shards; adapters, embeddings and head stay whole in every process, so that checkpoints,
-the optimizer and the exchange of gradients are those of any other run.
+accelerate's own wrapping would shard adapters too and save the whole base in every checkpoint. Here only the layers'
+frozen weights are sharded; adapters, embeddings and head are replicated in every process, so that checkpoints,
+optimizer and gradient all-reduce work as without sharding.
 """
 
 from __future__ import annotations
@@ -24,10 +24,18 @@ DISABLE_FSDP_HINT = "run without FSDP: set distributed_type to MULTI_GPU in acce
 
 
 def shard_base(adapters: Adapters, objective: nn.Module) -> tuple[int, int]:
-    """Shard the base's layers over all processes, for good, and keep torch's DDP around `objective` away from them.
+    """Shard the base's layers over all processes, permanently, and exclude them from torch's DDP around `objective`.
 
-    Returns the bytes of the base that this process keeps, and those of the whole base. Raises NsadError for a torch
-    whose `fully_shard` can leave nothing out, and for a base that runs no packs or has no list of layers.
+    Args:
+        adapters: The adapters with their base.
+        objective: The module that DDP will wrap.
+
+    Returns:
+        The bytes of the base in this process, and those of the whole base.
+
+    Raises:
+        NsadError: torch's `fully_shard` does not support `ignored_params`, the base does not support packing, or it
+            has no list of layers.
     """
     from torch.distributed import device_mesh, fsdp
     from torch.nn.parallel import DistributedDataParallel
@@ -35,23 +43,23 @@ def shard_base(adapters: Adapters, objective: nn.Module) -> tuple[int, int]:
     fully_shard = getattr(fsdp, "fully_shard", None)
     if fully_shard is None or "ignored_params" not in inspect.signature(fully_shard).parameters:
         raise NsadError(
-            "the base cannot be sharded", f"torch {torch.__version__} is too old for it", "install torch 2.7 or newer"
+            "the base cannot be sharded", f"torch {torch.__version__} does not support it", "install torch 2.7 or newer"
         )
     if not enable_packing(adapters.base):
         raise NsadError(
             "the base cannot be sharded",
-            "its attention runs sequences one by one, as many as each process has: they would wait for each other",
+            "it does not support packing, so processes would run different numbers of forward passes and deadlock",
             DISABLE_FSDP_HINT,
         )
     size = _bytes(adapters.base)
     layers = _layers(adapters.base)
     shards = {id(p) for layer in layers for p in _frozen(layer)}
-    whole = {p for p in adapters.base.parameters() if id(p) not in shards}
+    replicated = {p for p in adapters.base.parameters() if id(p) not in shards}
     names = [name for name, p in objective.named_parameters() if id(p) in shards]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(objective, names)
     mesh = device_mesh.init_device_mesh(adapters.base.device.type, (world_size(),))
     for module in (*layers, decoder(adapters.base)):
-        fully_shard(module, mesh=mesh, ignored_params=whole)
+        fully_shard(module, mesh=mesh, ignored_params=replicated)
     return _bytes(adapters.base), size
 
 
@@ -70,6 +78,6 @@ def _layers(base: Any) -> list[nn.Module]:
             return list(module)
     raise NsadError(
         "the base cannot be sharded",
-        f"a model of the kind `{base.config.model_type}` has no list of its {depth} layers",
+        f"a model of type `{base.config.model_type}` has no list of its {depth} layers",
         DISABLE_FSDP_HINT,
     )

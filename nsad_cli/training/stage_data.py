@@ -1,4 +1,4 @@
-"""What each stage trains on and measures: a run's graded rationales, cut, chosen and paired."""
+"""Training and held-out data of each stage: a run's graded rationales, filtered, sampled and paired."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from nsad_cli.inference.session import Session
 
 CALIBRATION_SHARE = 0.2
-"""Of the problems that the ranker's chains are sampled for: it learns from the others."""
+"""The fraction of the ranker's problems used for calibration; the others are used for training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Graded rationales of a run: D+, D−, and the problems that only measure held-out loss."""
+    """A run's graded rationales: D+, D−, and the ids of the held-out problems."""
 
     positive: tuple[Rationale, ...]
     negative: tuple[Rationale, ...]
     held_out: frozenset[str]
 
     def problems(self) -> list[Problem]:
-        """Every problem with a right or a wrong rationale, once."""
+        """Return every problem with a right or a wrong rationale, once."""
         return list({item.problem.id: item.problem for item in (*self.positive, *self.negative)}.values())
 
     @property
     def key(self) -> str:
-        """Hash of everything in it."""
+        """A hash of the content."""
         digest = hashlib.sha256()
         for item in (*self.positive, *self.negative):
             digest.update(f"{item.problem.id}\0{item.verdict}\0{item.text}\0".encode())
@@ -49,26 +49,26 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class StageData:
-    """What a stage trains on and measures, the problems behind it (evaluation drops them), and counts to report."""
+    """The data of a stage, the ids of its problems (which evaluation excludes), and counts for the stage's result."""
 
     train: Sequence[Any]
     held_out: Sequence[Any]
     problem_ids: list[str]
     counts: dict[str, int] = field(default_factory=dict)
     graded: Sequence[Graded] = ()
-    """Chains that calibrate a ranker."""
+    """Chains that a ranker is calibrated on."""
     unseen: Sequence[Graded] = ()
-    """Chains for problems that no stage was trained on: they only check the calibration."""
+    """Chains for problems that no stage was trained on; used only to measure the calibration error."""
 
 
 def make_corpus(positive: Sequence[Rationale], negative: Sequence[Rationale], *, share: float, seed: int) -> Corpus:
-    """Set held-out problems apart, over D+ and D− alike."""
+    """Create a corpus; the held-out problems are the same for D+ and D−."""
     ids = [item.problem.id for item in (*positive, *negative)]
     return Corpus(tuple(positive), tuple(negative), held_out_problems(ids, share, seed))
 
 
 def rationales_for(stage: Stage, corpus: Corpus) -> list[Rationale]:
-    """The rationales that a stage learns from, held-out problems among them."""
+    """Return the rationales that a stage learns from, including those of held-out problems."""
     both = [*corpus.positive, *corpus.negative]
     if stage.learns_from is LearnsFrom.SOLUTIONS:
         return human_solutions(both)
@@ -79,17 +79,17 @@ def rationales_for(stage: Stage, corpus: Corpus) -> list[Rationale]:
 def rationale_data(
     session: Session, stage: Stage, settings: StageConfig, rationales: Sequence[Rationale], corpus: Corpus
 ) -> StageData:
-    """Cut a stage's rationales to length, choose among them by seed, and tokenise them.
+    """Exclude rationales that are too long, sample the others by seed, and tokenise them.
 
     Raises:
-        NsadError: none is left, or only right or only wrong ones for a stage that needs both.
+        NsadError: No rationale is left, or only right or only wrong ones for a stage that needs both.
     """
     name = stage.name
     kept = filter_by_length(rationales, settings.max_chars)
     if len(kept) < len(rationales):
         note(
-            f"{name}: {len(rationales) - len(kept)} of {len(rationales)} rationales are longer than "
-            f"{settings.max_chars} characters with their question, and left out"
+            f"{name}: {len(rationales) - len(kept)} of {len(rationales)} rationales excluded: longer than "
+            f"{settings.max_chars} characters with their question"
         )
     train_part = sample_items(
         [item for item in kept if item.problem.id not in corpus.held_out], settings.max_examples, session.recipe.seed
@@ -105,10 +105,10 @@ def rationale_data(
         raise NsadError(
             f"{name}: it needs right and wrong rationales",
             "only one kind is left to train on",
-            "see the ledger with `nsad grade`; collect more draws, or raise training.baseline.max_chars",
+            "see the counts with `nsad grade`; collect more draws, or raise training.baseline.max_chars",
         )
     if not held_part:
-        note(f"{name}: no held-out rationale, so the last step's weights are kept")
+        note(f"{name}: no held-out rationale, so the weights of the last step are used")
     return StageData(
         encode(train_part, session.student),
         encode(held_part, session.student),
@@ -117,7 +117,11 @@ def rationale_data(
 
 
 def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus: Corpus) -> StageData:
-    """One pair of the teacher's a right rationale: as many as the other rivals' examples."""
+    """Pair the teacher's rationales, one pair per right rationale: as many as the other baselines have examples.
+
+    Raises:
+        NsadError: No problem has both a right and a wrong rationale.
+    """
     seed = session.recipe.seed
     candidates = [item for item in _teacher_candidates(corpus) if item.right and item.wrong]
 
@@ -139,7 +143,7 @@ def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus
     train_pairs = pairs(False, settings.max_examples)
     if not train_pairs:
         raise NsadError(
-            f"{stage}: no problem has a right and a wrong rationale",
+            f"{stage}: no problem has both a right and a wrong rationale",
             "the method compares the two",
             "collect more draws with a higher --draws or --temperature",
         )
@@ -148,21 +152,33 @@ def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus
 
 
 def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], corpus: Corpus) -> StageData:
-    """Pairs to learn from, pairs that choose the checkpoint, and whole problems' chains that calibrate the scores.
+    """Build the ranker's data: training pairs, held-out pairs that select the checkpoint, and chains for calibration.
 
-    encode: as the ranker reads chains. The student's own chains for a share of the problems, set apart by hash,
-    calibrate, and neither they nor the teacher's for the same problems are learned from. Held-out problems are too few
-    to calibrate; the student has not been trained on them, so they check it.
+    A fraction of the problems, chosen by hash, is reserved for calibration; neither the student's chains nor the
+    teacher's rationales for them are trained on. Held-out problems are too few to calibrate on, but the student was not
+    trained on them, so they measure the calibration error on new problems.
+
+    Args:
+        session: The run's models.
+        encode: The ranker's tokenisation.
+        own: The student's chains.
+        corpus: The run's rationales.
+
+    Returns:
+        The data.
+
+    Raises:
+        NsadError: No problem has both a right and a wrong chain.
     """
     settings, seed = session.recipe.training.ranker, session.recipe.seed
     sampled = [item.problem.id for item in own if item.problem.id not in corpus.held_out]
-    apart = held_out_problems(sampled, CALIBRATION_SHARE, seed, salt="calibration")
+    calibration = held_out_problems(sampled, CALIBRATION_SHARE, seed, salt="calibration")
 
     def pairs(candidates: Sequence[Candidates], held_out: bool) -> list[Any]:
         part = [
             item
             for item in candidates
-            if (item.problem.id in corpus.held_out) == held_out and item.problem.id not in apart
+            if (item.problem.id in corpus.held_out) == held_out and item.problem.id not in calibration
         ]
         return make_pairs(part, encode, per_problem=settings.pairs_per_problem, max_chars=settings.max_chars, seed=seed)
 
@@ -172,9 +188,9 @@ def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], cor
     if len(train_pairs) < settings.min_pairs:
         note(
             f"ranker: the student's own chains give {len(train_pairs)} pairs, fewer than training.ranker.min_pairs = "
-            f"{settings.min_pairs}: the teacher's rationales join them"
+            f"{settings.min_pairs}: the teacher's rationales are added"
         )
-        # Pairs stay within one source: a teacher's right text beside a student's wrong one would teach whose it is.
+        # Pairs do not mix sources, because the ranker would learn to tell teacher from student.
         teachers = _teacher_candidates(corpus)
         joining = pairs(teachers, False)
         counts["teacher_pairs"] = len(joining)
@@ -183,17 +199,17 @@ def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], cor
     if not train_pairs:
         raise NsadError(
             "ranker: no pair of a right and a wrong chain",
-            "neither the student's own chains nor the teacher's give one problem both",
+            "neither the student's chains nor the teacher's rationales have both for any problem",
             "sample more chains: training.ranker.samples or .problems",
         )
     if not held_pairs:
-        note("ranker: no held-out pair, so the last step's weights are kept")
+        note("ranker: no held-out pair, so the weights of the last step are used")
     return StageData(
         sample_items(train_pairs, settings.max_examples, seed),
         sample_items(held_pairs, session.recipe.training.max_held_out, seed),
-        sorted({item.problem.id for item in candidates if item.right and item.wrong} | apart),
+        sorted({item.problem.id for item in candidates if item.right and item.wrong} | calibration),
         counts,
-        _graded([item for item in own if item.problem.id in apart], encode),
+        _graded([item for item in own if item.problem.id in calibration], encode),
         _graded([item for item in own if item.problem.id in corpus.held_out], encode),
     )
 
@@ -226,18 +242,18 @@ def _empty(stage: Stage, total: int, max_chars: int) -> NsadError:
     if stage.learns_from is LearnsFrom.SOLUTIONS and not total:
         return NsadError(
             f"{name}: no problem has a human solution",
-            "its benchmark or recording brings none",
+            "the benchmark or recording has none",
             "use problems that have one (gsm8k, math), or another baseline",
         )
     side = "D− (wrong rationales)" if stage.learns_from is LearnsFrom.WRONG else "D+ (right rationales)"
     if total:
         return NsadError(
-            f"{name}: nothing of {side} is left to train on",
+            f"{name}: no rationale of {side} is left to train on",
             f"all {total} are longer than {max_chars} characters or belong to held-out problems",
             f"raise training.{stage.section}.max_chars, or collect more problems",
         )
     return NsadError(
         f"{name}: {side} is empty",
         "no graded rationale has that verdict",
-        "see the ledger with `nsad grade`; collect more draws with a higher --draws or --temperature",
+        "see the counts with `nsad grade`; collect more draws with a higher --draws or --temperature",
     )

@@ -1,4 +1,4 @@
-"""Training a stage of the table: its data, its objective, the steps, and what is saved and recorded.
+"""Training of a stage: data, objective, steps, and what is saved and recorded.
 
 Deviations from the paper are listed at the head of each objective's file (likelihood, nce, ranker, baselines) and of
 models/nat/layer.py.
@@ -38,29 +38,29 @@ class StageTraining(Protocol):
         """Add what is trained to the model and return its objective."""
 
     def shards_base(self, objective: Objective[Any]) -> bool:
-        """Whether the objective runs on the student's base, which FSDP can shard."""
+        """Return whether the objective runs on the student's base, which FSDP can shard."""
 
     def learn(self, objective: Objective[Any], data: StageData) -> TrainResult:
         """Train the objective."""
 
     def save(self, objective: Objective[Any], data: StageData, steps: int) -> dict[str, Any]:
-        """Save what was trained after `steps` steps; return what else the stage reports."""
+        """Save what was trained after `steps` steps; return additional entries of the stage's result."""
 
 
 def train_stage(session: Session, stage: Stage, corpus: Corpus, *, force: bool = False) -> dict[str, Any]:
     """Train a stage of the table, or return its result if it has finished with these settings and inputs.
 
     Args:
-        session: the run's models.
-        stage: entry of the table of stages.
-        corpus: right and wrong rationales of the run.
-        force: train again even if nothing has changed.
+        session: The run's models.
+        stage: An entry of the table of stages.
+        corpus: The run's right and wrong rationales.
+        force: Train again even if nothing has changed.
 
     Returns:
         The stage's result, as the manifest records it.
 
     Raises:
-        NsadError: no training data is left, or an adapter that the stage builds on is missing.
+        NsadError: No training data is left, or an adapter that the stage builds on is missing.
     """
     key = stage_key(session, stage, corpus)
     logger.debug("%s: stage key %s", stage.name, key)
@@ -162,12 +162,12 @@ def _run(session: Session, stage: str, key: str, training: StageTraining) -> dic
         forget_checkpoints(run, stage)
     barrier()
     if SHARDED:
-        del objective  # it holds the student
-        session.reload()  # one process alone can neither sample from shards nor adapt them further
+        del objective  # it references the student
+        session.reload()  # a single process can neither sample from a sharded base nor add adapters to it
     else:
         session.adapters.layers.record_alphas(False)
         session.adapters.model.eval()
-        session.trained(stage)
+        session.mark_trained(stage)
     return dict(result)
 
 
@@ -200,6 +200,6 @@ def _shared(session: Session) -> list[Any]:
 
 
 def _weights(session: Session, stage: str) -> str | None:
-    """The digest of a finished stage's weights."""
+    """Return the digest of a finished stage's weights, or None."""
     weights: str | None = session.run.stages().get(stage, {}).get("result", {}).get("weights")
     return weights

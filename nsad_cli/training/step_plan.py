@@ -22,9 +22,12 @@ def plan_steps(
     Args:
         train_set: The training examples.
         lengths: Their lengths in tokens.
-        settings: The stage's settings; `tokens` limits the tokens of all steps together.
+        settings: The stage's settings; `tokens` limits the total number of tokens.
         epochs: Passes over the training set.
         seed: Determines the order of examples.
+
+    Returns:
+        The steps.
     """
     prompts = [example.prompt for example in train_set] if settings.share_prompts else None
     plan = batch_plan(len(train_set), settings.batch_size, epochs, seed, prompts)

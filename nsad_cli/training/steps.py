@@ -1,4 +1,4 @@
-"""Training an objective by steps with the settings of a run's stage."""
+"""Training of an objective with the settings of a run's stage."""
 
 from __future__ import annotations
 

@@ -130,7 +130,9 @@ def train(
         seed: Determines the order of examples and dropout.
         on_cpu: Whether to train on the CPU.
         bf16: Whether to compute in bfloat16.
-        note: Receives notes for the user.
+
+    Returns:
+        The result.
 
     Raises:
         NsadError: A loss is not finite, or the disk is full.
@@ -143,7 +145,7 @@ def train(
     if settings.warmup_steps >= steps:
         note(
             f"{stage}: all {steps} steps are warm-up (training.{stages()[stage].section}.warmup_steps = "
-            f"{settings.warmup_steps}): the learning rate never reaches its value"
+            f"{settings.warmup_steps}), so the learning rate never reaches its configured value"
         )
     folder = run.path / "checkpoints" / stage
     held_out = objective.measured(held_out)

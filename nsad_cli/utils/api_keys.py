@@ -7,7 +7,7 @@ import os
 from nsad_cli.errors import NsadError
 
 CONNECTION_ERRORS = ("ConnectTimeout", "ConnectError")
-"""Names of the causes of an openai error after which the request has not reached the server."""
+"""Exception names of causes of an openai error that mean that the request has not reached the server."""
 
 
 def read_key(variable: str, owner: str) -> str:
@@ -19,9 +19,9 @@ def read_key(variable: str, owner: str) -> str:
     key = (os.environ.get(variable) or "").strip()
     if not (key.isascii() and key.isprintable()):
         raise NsadError(
-            f"the API key for {owner} is not one",
-            f"the variable {variable} holds characters that no key has (a quotation mark, a line end)",
-            f"export {variable}=… again, the key alone",
+            f"invalid API key for {owner}",
+            f"the variable {variable} contains characters invalid in a key, such as a quotation mark",
+            f"export {variable}=… again, with the key only",
         )
     return key
 

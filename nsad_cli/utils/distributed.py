@@ -21,7 +21,7 @@ def world_size() -> int:
 
 
 def is_main_process() -> bool:
-    """Whether this process is the main one (rank 0)."""
+    """Return whether this process is the main one (rank 0)."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
@@ -35,7 +35,7 @@ def barrier() -> None:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any process."""
+    """Return whether the flag is set in any process."""
     if world_size() == 1:
         return flag
     import torch

@@ -53,7 +53,7 @@ def new_file(path: Path) -> Iterator[Path]:
     """
     path = path.expanduser().resolve()
     if path.exists():
-        raise NsadError(f"{path} is there already", "it would be overwritten", "name a file that does not exist yet")
+        raise NsadError(f"{path} already exists", "it would be overwritten", "give the path of a new file")
     with _replacing(path) as temporary:
         yield temporary
 
@@ -85,12 +85,12 @@ def new_folder(path: Path) -> Iterator[Path]:
         NsadError: `path` already exists and is not an empty folder, or writing fails.
     """
     path = path.expanduser().resolve()
-    fix = "name a folder that does not exist yet, where you may write and the disk has room"
+    fix = "give the path of a new folder on a writable disk with free space"
     temporary: Path | None = None
     try:
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             what = "is not empty" if path.is_dir() else "is not a folder"
-            raise NsadError(f"{path} {what}", "what is in it would be lost or mixed up", fix)
+            raise NsadError(f"{path} {what}", "its content would be overwritten or mixed with new files", fix)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         yield temporary
@@ -118,7 +118,7 @@ def file_stamp(path: Path | None) -> list[tuple[str, int, int]]:
         return []
     found = []
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        with contextlib.suppress(OSError):  # the file may be removed meanwhile
+        with contextlib.suppress(OSError):  # the file may be removed in the meantime
             if file.is_file():
                 found.append((str(file), file.stat().st_size, file.stat().st_mtime_ns))
     return found

@@ -16,7 +16,7 @@ HUB_TIMEOUT_SECONDS = 5.0
 
 
 def hub_reachable(timeout: float = HUB_TIMEOUT_SECONDS) -> bool:
-    """Whether a connection to the Hub can be opened, through a proxy if one is set."""
+    """Return whether a connection to the Hub can be opened, through a proxy if one is set."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
@@ -54,4 +54,4 @@ def require_hub(what: str, fix: str, *, repo: str, kind: str = "models") -> None
     if (hub_cache() / f"{kind}--{repo.replace('/', '--')}" / "snapshots").is_dir() or hub_reachable():
         return
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    raise NsadError(f"{what} is not here and the Hub cannot be reached", f"no connection to {endpoint}", fix)
+    raise NsadError(f"{what} is not cached and the Hub cannot be reached", f"no connection to {endpoint}", fix)

@@ -11,7 +11,7 @@ _BRACE = re.compile(r"(?<!\\)[{}]")
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last \boxed or \fbox, with nested braces; None if there is none."""
+    r"""Return the content of the last \boxed or \fbox, with nested braces; None if there is none."""
     found = boxes(text)
     return found[-1][1] if found else None
 
@@ -27,7 +27,7 @@ def boxes(text: str) -> list[tuple[int, str]]:
             end = closing.get(start, len(text))
             if end - start <= 10 * MAX_ANSWER_CHARS and end < len(text):
                 found.append((match.start(), text[start + 1 : end].strip()))
-        else:  # \boxed 5: what follows up to a space or the end of the formula
+        else:  # \boxed 5: the text up to a space or the end of the formula
             bare = re.match(r"[^\s$]+", text[start : start + MAX_ANSWER_CHARS + 1])
             if bare:
                 found.append((match.start(), bare[0].strip()))

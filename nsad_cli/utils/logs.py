@@ -1,4 +1,4 @@
-"""The logger of NSAD, and notes: messages for whoever runs a command, shown unless --quiet is given."""
+"""The logger of NSAD, and notes: messages of a command to its user, shown unless --quiet is given."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 logger = logging.getLogger("nsad")
-"""Silent in a program that sets up no logging; the commands attach a handler that prints on stderr."""
+"""Silent unless the program configures logging; the commands attach a handler that prints on stderr."""
 NOTE = 25
-"""Level of notes: above INFO, which -v adds, and below WARNING."""
+"""The level of notes, between INFO (shown with -v) and WARNING."""
 logging.addLevelName(NOTE, "NOTE")
 MAX_LINE_NOTES = 5
 """Notes on the lines of one file that the commands show."""
@@ -73,13 +73,13 @@ class LineNoteLimit(logging.Filter):
 
 
 def shows_notes() -> bool:
-    """Whether notes and progress are wanted: always, unless the level was raised above theirs (--quiet)."""
+    """Return whether notes and progress are shown: always, unless the level is above NOTE (--quiet)."""
     return logger.level <= NOTE
 
 
 @contextlib.contextmanager
 def muted_notes() -> Iterator[None]:
-    """Drop notes while the context lasts, for work whose notes were shown before."""
+    """Suppress notes within the context, for work whose notes have been shown before."""
 
     def keep(record: logging.LogRecord) -> bool:
         return record.levelno != NOTE

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 MAX_RETRIES = 6
-"""Attempts after the first one at a reply that failed: a broken connection, an error of the server, no usable text."""
+"""The maximum number of retries of a failed request: a broken connection, a server error, an unusable reply."""
 MAX_PAUSE_SECONDS = 60.0
 """Maximum backoff; a longer Retry-After of the server is respected."""
 
 
 class RateLimiter:
-    """Limits the requests to one server: at most `concurrency` at once, fewer after it has refused some (429).
+    """Limits the requests to one server: at most `concurrency` in flight, fewer after 429 responses.
 
-    A 429 response halves the allowed concurrency and pauses all requests for as long as the server says; every later
-    success raises it again (additive increase, multiplicative decrease, as in TCP).
+    A 429 response halves the allowed concurrency and pauses all requests for the time that the server requests; every
+    later success increases it again (additive increase, multiplicative decrease, as in TCP).
     """
 
     def __init__(self, concurrency: int, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
-        self.under_way = 0
+        self.in_flight = 0
         self._most = self._allowed = float(concurrency)
         self._requests = _limiter(requests_per_minute)
         self._tokens = _limiter(tokens_per_minute)
@@ -40,8 +40,8 @@ class RateLimiter:
     async def request(self, tokens: float) -> AsyncIterator[None]:
         """Wait until a request of an estimated number of tokens (prompt and answer) is allowed, and hold its slot."""
         async with self._free:
-            await self._free.wait_for(lambda: self.under_way < max(1, int(self._allowed)))
-            self.under_way += 1
+            await self._free.wait_for(lambda: self.in_flight < max(1, int(self._allowed)))
+            self.in_flight += 1
         try:
             while (pause := self._resume - self._now()) > 0:
                 await asyncio.sleep(pause)
@@ -53,11 +53,11 @@ class RateLimiter:
             yield
         finally:
             async with self._free:
-                self.under_way -= 1
+                self.in_flight -= 1
                 self._free.notify_all()
 
     def refused(self, headers: Mapping[str, str]) -> None:
-        """Record a 429 response: reduce the concurrency, once for refusals that arrive together."""
+        """Record a 429 response: reduce the concurrency, only once for responses that arrive together."""
         now = self._now()
         if now >= self._resume:
             self._allowed = max(1.0, self._allowed / 2)

@@ -1,4 +1,4 @@
-"""Rows in files: JSON lines, Parquet, and folders that the `datasets` library saved; written atomically."""
+"""Reading and atomic writing of rows: JSON lines, Parquet, and folders of the `datasets` library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAVED = ("dataset_dict.json", "state.json")
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """Write rows to FILE.jsonl, FILE.parquet, or a `datasets` folder for a name without an ending.
+    """Write rows to FILE.jsonl, FILE.parquet, or a `datasets` folder if the path has no extension.
 
     Raises:
         UsageError: The file extension is not supported.
@@ -31,9 +31,9 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
         return
     if path.suffix not in ("", ".parquet"):
         raise UsageError(
-            f"cannot tell what {path.name} is to be",
-            f"`{path.suffix}` is not an ending that is written",
-            "end it in .jsonl or .parquet; a name without an ending becomes a folder of the datasets library",
+            f"unknown format of {path.name}",
+            f"the extension `{path.suffix}` is not supported",
+            "use .jsonl or .parquet, or no extension for a folder of the datasets library",
         )
     import datasets
 
@@ -61,9 +61,9 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
         files = sorted(file for file in path.rglob("*") if file.suffix in FILES)
         if not files:
             raise NsadError(
-                f"{path} holds no data",
-                f"it is no folder of the datasets library, and no file in it ends in {' or '.join(FILES)}",
-                "name a file, or a folder that Dataset.save_to_disk wrote",
+                f"{path} contains no data",
+                f"it is not a folder of the datasets library, and has no {' or '.join(FILES)} file",
+                "give a file, or a folder written by Dataset.save_to_disk",
             )
         for file in files:
             yield from read_rows(file)
@@ -80,9 +80,9 @@ def _read(path: Path, kind: str, rows: Callable[[Path], Iterator[Row]]) -> Itera
     while True:
         try:
             row = next(found, None)
-        except Exception as error:  # Arrow, its file systems and datasets raise errors of many kinds
+        except Exception as error:  # Arrow, its file systems and datasets raise many types of errors
             raise NsadError(
-                f"cannot read {path}", f"it is not {kind}, or damaged: {first_line(error)}", "write the data again"
+                f"cannot read {path}", f"it is not {kind}, or corrupt: {first_line(error)}", "write the data again"
             ) from error
         if row is None:
             return

@@ -18,8 +18,8 @@ def machine_load() -> dict[str, Any]:
     """Return CPU load (percent of all cores since the last call), memory in GiB, and the load of each GPU.
 
     GPUs are those of `devices`, whether this process uses them or not; the key is omitted if there are none. A
-    value that a device does not report is None: the load of a partitioned GPU (MIG), the memory of one that shares the
-    system's, the power of one without a sensor. Untried on real GPUs: the tests drive a double of NVML.
+    value that a device does not report is None: the load of a partitioned GPU (MIG), the memory of a GPU that shares
+    the system's, the power of a GPU without a sensor. Tested with a mock of NVML only, not on real GPUs.
     """
     memory = psutil.virtual_memory()
     load: dict[str, Any] = {
@@ -34,15 +34,15 @@ def machine_load() -> dict[str, Any]:
 
 @cache
 def devices() -> tuple[tuple[Any, str | None], ...]:
-    """Handle and name of each GPU that NVML finds and CUDA_VISIBLE_DEVICES leaves in, in its order; cached.
+    """Return handle and name of each GPU that NVML finds and CUDA_VISIBLE_DEVICES selects, in its order; cached.
 
-    Numbers there are taken as NVML's (by PCI bus): CUDA may count unlike cards by speed, unless CUDA_DEVICE_ORDER says
-    PCI_BUS_ID. As in CUDA, nothing counts from the first entry that names no device.
+    Indices in CUDA_VISIBLE_DEVICES are read as NVML's (PCI bus order); CUDA may order different GPUs by speed unless
+    CUDA_DEVICE_ORDER is PCI_BUS_ID. As in CUDA, entries from the first invalid one on are ignored.
     """
     import pynvml
 
     try:
-        pynvml.nvmlInit()  # without a driver it fails at once
+        pynvml.nvmlInit()  # fails immediately without a driver
         count = pynvml.nvmlDeviceGetCount()
     except pynvml.NVMLError:
         return ()
@@ -52,7 +52,7 @@ def devices() -> tuple[tuple[Any, str | None], ...]:
 
 
 def _handles(names: list[str], count: int) -> Iterator[Any]:
-    """The devices of these names, numbers or UUIDs, up to the first that names none."""
+    """Yield the devices with these indices or UUIDs, up to the first invalid one."""
     import pynvml
 
     for name in map(str.strip, names):
@@ -83,12 +83,12 @@ def _gpu(handle: Any, name: str | None) -> dict[str, Any]:
     }
 
 
-def _query(ask: Callable[..., Any], *arguments: Any) -> Any:
+def _query(function: Callable[..., Any], *arguments: Any) -> Any:
     """Return the result of an NVML query; None if the device does not support it."""
     import pynvml
 
     try:
-        return ask(*arguments)
+        return function(*arguments)
     except pynvml.NVMLError:
         return None
 

@@ -2,7 +2,7 @@ r"""Model text for the terminal: LaTeX rendered as Unicode, control characters e
 
 LaTeX: `\frac{3}{4}` as 3/4, `x^{2}` as x². Unknown commands are unchanged.
 
-Ours, since the libraries tried change what a formula says (`\frac{x+1}{2}` became x+1/2) or leave most as it stands.
+The libraries that were tried change the meaning of formulas (`\frac{x+1}{2}` became x+1/2) or leave most unchanged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import unicodedata
 
 RIGHT, WRONG, UNKNOWN = "✓", "✗", "·"
 """Glyphs for the correctness of an answer, so that no meaning depends on colour alone."""
-STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+CONTROL_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories of control and format characters."""
 MAX_CHARS = 20_000
 """Longer texts are not rendered."""
@@ -92,7 +92,7 @@ def _symbol(found: re.Match[str]) -> str:
         return f" {symbol} "
     if not symbol or symbol == "·":
         return symbol
-    # A space after a command only ends its name; a word needs one all the same.
+    # A space after a command only terminates its name, except after a word.
     return " " * before + symbol + " " * (after and not (len(symbol) == 1 and symbol.isalpha() and not before))
 
 
@@ -142,7 +142,8 @@ def _rows(body: str) -> str:
 def escape_controls(text: str) -> str:
     """Escape control characters, bidirectional marks and invisible characters; newlines and tabs are unchanged."""
     return "".join(
-        char if char in "\n\t" or unicodedata.category(char) not in STEERING else _escape(ord(char)) for char in text
+        char if char in "\n\t" or unicodedata.category(char) not in CONTROL_CATEGORIES else _escape(ord(char))
+        for char in text
     )
 
 

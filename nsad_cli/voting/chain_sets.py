@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 400
 """Problems whose votes are computed at once."""
 READ_TIMEOUT_SECONDS = 0.2
-"""Seconds to wait for another process's write, where waiting blocks no screen."""
+"""The default time limit for another process's write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ChainSet:
     most: int
     """The largest number of chains of a problem."""
     greedy: bool
-    """Whether decoding is greedy, with one chain a problem."""
+    """Whether decoding is greedy, with one chain per problem."""
     rankers: tuple[str, ...]
     """Rankers that have scored chains of the set, the latest last."""
 
@@ -100,7 +100,7 @@ def _chain_set(store: ChainStore, model: str, model_key: str, sampling: str, pro
 
 
 def default_set(sets: Sequence[ChainSet]) -> ChainSet | None:
-    """Return the latest set with several chains a problem, else the latest; None if there is none."""
+    """Return the latest set with several chains per problem, else the latest set; None if there is none."""
     return next((item for item in reversed(sets) if item.has_votes), sets[-1] if sets else None)
 
 
@@ -143,10 +143,9 @@ def iter_results(
 def compared_counts(
     stores: tuple[ChainStore, ChainStore], sets: tuple[ChainSet, ChainSet]
 ) -> tuple[dict[str, int], ...]:
-    """Return how many chains of each common problem a comparison of two sets uses, for each set.
+    """Return, for each of two sets, the number of chains of each common problem that a comparison uses.
 
-    Both sides use the smaller of their two numbers, except that a greedy chain is compared with all sampled
-    chains, since it replaces all of them.
+    Both sides use the smaller of their two numbers, except that a greedy chain is compared with all sampled chains.
     """
     a, b = (store.counts(**chosen.key) for store, chosen in zip(stores, sets, strict=True))
     both = [problem for problem in a if problem in b]

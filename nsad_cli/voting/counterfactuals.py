@@ -64,7 +64,7 @@ def with_exponent(chains: Sequence[Chain], rule: str, power: float) -> list[Chai
     """
     if not (math.isfinite(power) and power >= 0):
         raise UsageError(
-            f"{power} cannot be an exponent", "it would reverse the order of the weights", "give a number of 0 or more"
+            f"invalid exponent {power}", "it must be finite and not negative", "give a number of 0 or more"
         )
     if power == 1 or rule == "sc":
         return list(chains)

@@ -1,17 +1,19 @@
 """Early stopping of sampling: stop once the leading answer is likely enough to stay ahead.
 
-Counted votes (`sc`) by adaptive consistency (Aggarwal et al. 2023): with counts v₁ and v₂ of the two leading answers
-and a uniform prior, the share of the first among both follows Beta(v₁+1, v₂+1), and the leader leads for good with
+Unweighted votes (`sc`) use adaptive consistency (Aggarwal et al. 2023): with counts v₁ and v₂ of the two leading
+answers and a uniform prior, the leader's true share of both follows Beta(v₁+1, v₂+1), and the confidence is
 P(share > 1/2).
 
-Weighted votes (`wsc`, `asc`, `asc-add`) by an extension of ours. That posterior is a race: give every chain of the two
-answers an exponential variable, and one more to each answer for the prior; the leader leads where its sum is greater.
-With weights each variable counts by its chain's weight (the Bayesian bootstrap, Rubin 1981). The two of the prior are
-taken against the leader: on its side the lightest weight drawn, on its rival's the most that the rule can give, since a
-heavy chain may be still to come. Where all chains weigh that much this is the posterior above; otherwise it is less
-sure, and where all are light it hardly stops. In `tests/benchmarks/stopping.py` it is never less sure than it says;
-with the heaviest weight drawn on the rival's side it was (77 to 99 % right where it said 95 %, the worse the sharper
-the ranker), and with mean weights on both. `best` has none: a further chain can always take its place.
+Weighted votes (`wsc`, `asc`, `asc-add`) use our own extension. The posterior above equals the probability that a sum of
+v₁+1 standard exponential variables exceeds a sum of v₂+1 of them: one per chain, and one per answer for the prior. With
+weights, each variable is multiplied by its chain's weight (the Bayesian bootstrap, Rubin 1981). The weights of the two
+prior variables are conservative: the smallest sampled weight for the leader, and the rule's maximum weight for the
+rival, since a chain of that weight may still be sampled. If all chains have the maximum weight, the result equals the
+posterior above; otherwise the confidence is lower, and with small weights sampling hardly ever stops early.
+
+In `tests/benchmarks/stopping.py` this confidence is never too high. With the largest sampled weight for the rival, or
+mean weights for both, it was too high: at a stated 95 %, the leader stayed ahead in only 77 to 99 % of cases, fewer the
+sharper the ranker. The rule `best` has no confidence, because one more chain can always replace the winner.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from nsad_cli.types import Chain
 
 STOPPABLE = ("sc", "wsc", "asc", "asc-add")
-"""Rules whose votes give a confidence in the leader."""
+"""The rules that support early stopping."""
 MAX_WEIGHT = {"sc": 1.0, "wsc": 1.0, "asc": 1.0, "asc-add": 2.0}
 """The maximum weight of a chain: a likelihood is at most 1, and so is a ranker's score."""
 
@@ -39,9 +41,9 @@ def require_stoppable(rule: str) -> None:
     """Raise UsageError if a rule does not support early stopping."""
     if rule not in STOPPABLE:
         raise UsageError(
-            f"--stop-at does not go with --rule {rule}",
-            "only a sum of votes gives a confidence in its leader: one further chain can always change the single best",
-            f"use --rule {', '.join(STOPPABLE[:-1])} or {STOPPABLE[-1]}, or leave --stop-at out",
+            f"--stop-at does not support --rule {rule}",
+            "the rule sums no votes, so one more chain can always change the winner",
+            f"use --rule {', '.join(STOPPABLE[:-1])} or {STOPPABLE[-1]}, or omit --stop-at",
         )
 
 
@@ -58,10 +60,11 @@ def leader_stays(first: int, second: int) -> float:
 def sum_is_greater(first: Sequence[float], second: Sequence[float]) -> float:
     """P(Σ aᵢEᵢ > Σ bⱼEⱼ) for independent standard exponentials E and positive weights a (first) and b (second).
 
-    Exact: both sums are times at which a row of such waits is over. While aᵢ and bⱼ run, b's ends first with
-    probability aᵢ/(aᵢ+bⱼ), and nothing is remembered. Weights 2 and 1: 2/3.
+    The result is exact: each sum is the end of a sequence of exponential waiting times. While aᵢEᵢ and bⱼEⱼ are
+    running, the second ends first with probability aᵢ/(aᵢ+bⱼ), and waiting times are memoryless. Weights 2 and 1: 2/3.
     """
-    chance = [0.0] * len(second) + [1.0]  # [j]: the first row is over, j of the second are
+    # chance[j]: the probability if the remaining terms of the first sum and the terms of the second from j on are left.
+    chance = [0.0] * len(second) + [1.0]
     for a in reversed(first):
         after, chance = chance, [0.0] * len(second) + [1.0]
         for j in range(len(second) - 1, -1, -1):
@@ -72,22 +75,22 @@ def sum_is_greater(first: Sequence[float], second: Sequence[float]) -> float:
 def confidence(chains: Sequence[Chain], rule: str = "sc") -> float:
     """Compute the probability that the leading answer stays ahead; 1/2 if no chain has an answer.
 
-    A chain without an answer does not vote, and one with weight zero counts hardly at all.
+    A chain without an answer does not vote, and a chain with weight zero has no effect on a weighted vote.
 
     Raises:
-        UsageError: The rule has no such probability, or a weight is missing, negative, or above the rule's maximum.
+        UsageError: The rule does not support early stopping, or a weight is missing, negative, or above the maximum.
     """
     require_stoppable(rule)
     weights = chain_weights(chains, rule)
-    for wrong, what, why in (
-        (min(weights.values(), default=0.0) < 0, "below zero", "a chain that counts against its own answer"),
-        (max(weights.values(), default=0.0) > MAX_WEIGHT[rule], "above one", "a scale whose end is not known"),
+    for invalid, what in (
+        (min(weights.values(), default=0.0) < 0, "below 0"),
+        (max(weights.values(), default=0.0) > MAX_WEIGHT[rule], "above 1"),
     ):
-        if wrong:
+        if invalid:
             raise UsageError(
-                "--stop-at needs scores from zero to one",
-                f"a recorded score is {what}: {why} makes no leader sure",
-                "leave --stop-at out, or use --rule sc",
+                "--stop-at needs scores from 0 to 1",
+                f"a recorded score is {what}, so no confidence can be computed",
+                "omit --stop-at, or use --rule sc",
             )
     groups: dict[int, list[float]] = {}
     for chain in sorted(chains, key=lambda chain: chain.index):
@@ -116,6 +119,9 @@ def chains_needed(chains: Sequence[Chain], threshold: float, wave: int = 1, rule
         threshold: The confidence at which to stop, from 0 to 1.
         wave: The number of chains sampled between two checks.
         rule: The rule.
+
+    Returns:
+        The number of chains.
     """
     for drawn in range(wave, len(chains), wave):
         if confidence(chains[:drawn], applicable_rule(chains[:drawn], rule)) >= threshold:
@@ -134,7 +140,7 @@ class EarlyStop:
 
 
 def simulate_early_stop(chains: Sequence[Chain], threshold: float, wave: int, rule: str) -> EarlyStop:
-    """Stop after `chains_needed` chains, vote, and compare the result with the vote of all chains."""
+    """Vote over the first `chains_needed` chains and compare the result with the vote over all chains."""
     drawn = chains_needed(chains, threshold, wave, rule)
     first = chains[:drawn]
     early, whole = vote(first, applicable_rule(first, rule)), vote(chains, rule)

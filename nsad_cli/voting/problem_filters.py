@@ -30,7 +30,7 @@ class Winner:
 
 @dataclass(frozen=True, slots=True)
 class ProblemResult:
-    """A summary of a problem's votes; `winners` holds the rules that could be applied."""
+    """A summary of a problem's votes; `winners` has an entry for each rule that could be applied."""
 
     problem_id: str
     chains: int
@@ -38,12 +38,12 @@ class ProblemResult:
     winners: dict[str, Winner]
 
     def winner_by(self, rule: str) -> Winner | None:
-        """The winner by a rule, or by `sc` if the rule could not be applied (as in `nsad solve`)."""
+        """Return the winner by a rule, or by `sc` if the rule could not be applied (as in `nsad solve`)."""
         return self.winners.get(rule) or self.winners.get("sc")
 
 
 def problem_result(problem_id: str, chains: Sequence[Chain], rules: Sequence[str]) -> ProblemResult:
-    """Hold a vote by each rule, and summarise the results."""
+    """Apply each rule and summarise the results."""
     winners = {
         rule: Winner(held.ballot.answer, held.winner, held.right, held.margin)
         for rule, held in rule_results(chains, rules).items()
@@ -120,7 +120,7 @@ TRANSITIONS = {
 
 
 def transition(here: Winner | None, there: Winner | None) -> str:
-    """Classify a problem by whether each side answers it rightly; a key of TRANSITIONS."""
+    """Classify a problem by whether each side's answer is right; return a key of TRANSITIONS."""
     if here is None or there is None or here.right is None or there.right is None:
         return "unknown"
     if here.right:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nsad_cli.types import Ballot, Chain
 
-ONLY_ONE_ANSWER = "no chain states another answer"
+ONLY_ONE_ANSWER = "no chain has another answer"
 NO_FLIP = "no removal lets another answer win"
 
 
@@ -58,7 +58,7 @@ class RuleResult:
 
     @cached_property
     def votes_to_overturn(self) -> int | None:
-        """How many of the winner's chains would have to state the second answer for it to win; None without one."""
+        """The number of the winner's chains that would have to change to the second answer for it to win, or None."""
         return chains_to_overturn(self.chains, self.ballot)
 
     @cached_property
@@ -75,7 +75,7 @@ class RuleResult:
 def rule_results(
     chains: Sequence[Chain], rules: Sequence[str] = RULES, power: float = 1.0
 ) -> dict[str, RuleResult | UsageError]:
-    """Hold a vote by each rule.
+    """Vote by each rule.
 
     Args:
         chains: The chains of one problem.
@@ -89,12 +89,15 @@ def rule_results(
 
 
 def rule_result(chains: Sequence[Chain], rule: str, power: float = 1.0) -> RuleResult:
-    """Hold a vote by one rule.
+    """Vote by one rule.
 
     Args:
         chains: The chains of one problem.
         rule: The rule to apply.
         power: The exponent of the weights; see `with_exponent`.
+
+    Returns:
+        The result.
 
     Raises:
         UsageError: The rule cannot be applied to these chains.

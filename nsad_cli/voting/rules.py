@@ -23,19 +23,27 @@ Weights = dict[int, float]
 
 
 def vote(chains: Sequence[Chain], rule: str) -> Ballot:
-    """Hold a vote among a problem's chains.
+    """Vote among a problem's chains.
 
-    `sc` counts chains (self-consistency, Wang et al. 2023); `wsc` weighs a chain by exp(mean token log-probability);
+    `sc` counts chains (self-consistency, Wang et al. 2023); `wsc` weights a chain by exp(mean token log-probability);
     `asc` by the ranker's score, `asc-add` by 1 + score (section 3.3 of the paper); `best` takes the class of the chain
-    with the highest score. A chain without an answer does not vote. Ties go to the class with the highest single
-    weight (not for `sc`), then (where sums are zero, to the larger class, then) to the lowest chain index. The share is
-    of all weight above zero: the built-in rankers give no other; recorded negative scores count as they are.
+    with the highest score. A chain without an answer does not vote. Ties go to the class with the highest single weight
+    (not for `sc`), then, if all sums are zero, to the larger class, then to the lowest chain index. The share is a
+    fraction of all positive weight; built-in rankers give only positive weights, and negative recorded scores are
+    summed as they are.
 
-    A further vote for the winner never unseats it, with one exception: a chain that the ranker could not score gets the
-    mean of those that it could, so a further score moves what such chains weigh, and with it another answer may win.
+    An additional chain for the winner never makes another answer win, with one exception: a chain that the ranker could
+    not score gets the mean score, which changes with every additional score.
+
+    Args:
+        chains: The chains of one problem.
+        rule: The rule.
+
+    Returns:
+        The ballot.
 
     Raises:
-        UsageError: The weights that the rule needs are missing.
+        UsageError: The rule is unknown, or the weights that it needs are missing.
     """
     weights = chain_weights(chains, rule)
     members: dict[int, list[Chain]] = {}
@@ -48,7 +56,7 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
 
     def strength(group: list[Chain]) -> tuple[float, float, int, int]:
         own = [weights[chain.index] for chain in group]
-        total = max(own) if best_rule else math.fsum(own)  # fsum: exact, so that order never matters
+        total = max(own) if best_rule else math.fsum(own)  # fsum is exact, so the order of chains has no effect
         size = len(own) if total == 0 and not best_rule else 0  # all weights are zero: count chains as `sc` does
         return (-total, -max(own) if rule != "sc" else 0.0, -size, group[0].index)
 
@@ -84,7 +92,7 @@ def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
         UsageError: The rule is unknown, or the weights that it needs are missing or not finite.
     """
     if rule not in RULES:
-        raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(RULES)}")
+        raise UsageError(f"unknown rule `{rule}`", "there is no rule of that name", f"rules: {', '.join(RULES)}")
     if rule == "sc":
         return {chain.index: 1.0 for chain in chains}
     if rule == "wsc":
@@ -93,21 +101,21 @@ def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
     if not scored:
         raise UsageError(f"rule `{rule}` needs scores", "no chain has one", "train a ranker, or use --rule sc")
     if not all(map(math.isfinite, scored)):
-        raise UsageError(f"rule `{rule}` needs finite weights", "one is not a number or infinite", "use --rule sc")
+        raise UsageError(f"rule `{rule}` needs finite scores", "a score is NaN or infinite", "use --rule sc")
     mean = math.fsum(scored) / len(scored)
     adjust: Callable[[float], float] = (lambda score: 1 + score) if rule == "asc-add" else (lambda score: score)
     return {chain.index: adjust(mean if chain.weight is None else chain.weight) for chain in chains}
 
 
 def applicable_rule(chains: Sequence[Chain], rule: str) -> str:
-    """The rule, or `sc` if the rule needs scores and no chain has one."""
+    """Return the rule, or `sc` if the rule needs scores and no chain has one."""
     return "sc" if rule in RANKER_RULES and all(chain.weight is None for chain in chains) else rule
 
 
 def chains_to_overturn(chains: Sequence[Chain], ballot: Ballot) -> int | None:
-    """Count the fewest of the winner's chains that would have to state the second answer for it to win.
+    """Count how many of the winner's chains, at least, would have to change to the second answer for it to win.
 
-    The heaviest chains are moved first; ties are broken as in `vote`.
+    The chains with the largest weights change first; ties are broken as in `vote`.
 
     Returns:
         The number of chains; None if there is no second answer.
@@ -128,7 +136,7 @@ def chains_to_overturn(chains: Sequence[Chain], ballot: Ballot) -> int | None:
 
 
 def ranking_weights(chains: Sequence[Chain], ballot: Ballot) -> list[float]:
-    """What each vote of a ballot was ranked by, in order: its weight or, for `best`, its highest score."""
+    """Return the number that each vote of a ballot was ranked by: its weight or, for `best`, its highest score."""
     if ballot.rule != "best":
         return [item.weight for item in ballot.votes]
     weights = chain_weights(chains, ballot.rule)
@@ -136,12 +144,12 @@ def ranking_weights(chains: Sequence[Chain], ballot: Ballot) -> list[float]:
 
 
 def any_right(chains: Sequence[Chain]) -> bool:
-    """Whether any chain is right: an upper bound for all rules (an oracle), not a rule."""
+    """Return whether any chain is right: an upper bound for all rules (an oracle), not a rule."""
     return any(chain.correct for chain in chains)
 
 
 def winner_is_right(chains: Sequence[Chain], ballot: Ballot) -> bool:
-    """Whether the winning class is equivalent to the gold answer."""
+    """Return whether the winning class is equivalent to the gold answer."""
     if not ballot.votes:
         return False
     winners = set(ballot.votes[0].chains)
@@ -154,7 +162,7 @@ def _logprob(chain: Chain) -> float:
             return -math.inf
         raise UsageError(
             "rule `wsc` needs log-probabilities",
-            f"chain {chain.index} has none: its engine gave none",
+            f"chain {chain.index} has none: its engine returned none",
             "use --rule sc or --rule asc",
         )
     return chain.logprob

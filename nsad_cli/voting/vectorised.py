@@ -123,7 +123,9 @@ class _VectorisedVotes:
         if not len(self._groups):
             return possible, winner, margin
         with np.errstate(invalid="ignore"):
-            mine = np.nan_to_num(weights[self._order], posinf=0.0, neginf=0.0)  # only of what is not possible
+            mine = np.nan_to_num(
+                weights[self._order], posinf=0.0, neginf=0.0
+            )  # only problems to which the rule does not apply
             heaviest = np.maximum.reduceat(mine, self._groups)
             total = heaviest if rule == "best" else np.add.reduceat(mine, self._groups)
         single = np.zeros(len(total)) if rule == "sc" else heaviest

@@ -106,7 +106,7 @@ def test_help_explains_every_rule_and_the_files(nsad: Nsad, command: str) -> Non
     told = " ".join(nsad(command, "--help", COLUMNS="200").stdout.replace("│", " ").split())
     for rule in RULES:
         assert f"{rule}: " in told, rule
-    assert "leading answer would stay ahead" in told
+    assert "likely to stay ahead" in told
     assert command == "solve" or ('"chains": [{"text", "answer"?' in told and '"generated_answer": ["…", …]' in told)
 
 
@@ -182,7 +182,7 @@ def test_a_stopped_list_goes_on(trained: tuple[Path, subprocess.CompletedProcess
         line = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest, told = process.communicate(timeout=120)
-    assert process.returncode == 130 and "it resumes" in told and "Traceback" not in told, told
+    assert process.returncode == 130 and "to resume" in told and "Traceback" not in told, told
     done = [line, *rest.splitlines()]
     assert len(done) < count
     whole = run_nsad(home, "solve", "--file", "many.txt", "--samples", "4").stdout.splitlines()
@@ -222,7 +222,7 @@ def test_comparing(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> No
     fewer = run_nsad(home, "eval", "--compare", "tiny:nat", "tiny", "--samples", "9", "--json")
     (left,) = json.loads(fewer.stdout)["left_out"]
     assert left["what"] == ["votes"]
-    assert "they have 2 chains of both, not 9" in left["why"]
+    assert "2 chains are stored of both, not 9" in left["why"]
     assert left["why"] in fewer.stderr
     _, why, fix = failure(run_nsad(home, "eval", "--compare", "tiny", "tiny@server:m", "--samples", "3"), 1)
     assert "hf (tiny:nce)" in why
@@ -281,7 +281,7 @@ def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         and f"vllm serve {home / 'out' / 'nat'} --served-model-name nat --dtype float32" in nat.stderr
     ), nat.stderr
     assert "exclude each other" in failure(run_nsad(home, "export", "out/x", "--for", "vllm", "--lora"), 2)[0]
-    assert "goes with --for" in failure(run_nsad(home, "export", "out/x", "--model", "nat"), 2)[0]
+    assert "needs --for" in failure(run_nsad(home, "export", "out/x", "--model", "nat"), 2)[0]
     assert (
         "models: negative, nat" in failure(run_nsad(home, "export", "out/x", "--for", "vllm", "--model", "base"), 2)[2]
     )
@@ -605,4 +605,4 @@ def test_an_interrupt_is_told_and_exits_130(tiny_llama: Path, tmp_path: Path, nu
     assert process.returncode == 130
     assert stdout == ""
     assert [line.strip().partition(":")[0] for line in stderr.splitlines()[-3:]] == ["error", "why", "try"]
-    assert "it resumes" in stderr
+    assert "to resume" in stderr

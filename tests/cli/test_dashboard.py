@@ -117,7 +117,7 @@ def test_no_color_shows_no_hue(tmp_path: Path) -> None:
     [
         (["--run", "frist"], {}, "no run named `frist`"),
         (["--view", "graph"], {}, "'graph' is not one of"),
-        ([], {"TERM": "dumb"}, "TERM says `dumb`"),
+        ([], {"TERM": "dumb"}, "TERM is `dumb`"),
         ([], {"NSAD_RUN": "gone"}, "no run named `gone`"),
     ],
 )

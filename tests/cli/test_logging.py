@@ -92,7 +92,7 @@ def test_quiet_shows_no_bar_of_a_list_in_a_terminal(
 @pytest.mark.parametrize("flag", ["--abandon-batch", "--give-up"])
 def test_the_old_name_of_abandon_batch_still_works(recorded: Path, flag: str) -> None:
     done = run_command(recorded, "collect", flag, "lost", "--run", "recorded", code=2)
-    assert "has no batch `lost`" in done.stderr
+    assert "has no open batch `lost`" in done.stderr
     assert "--give-up" not in run_command(recorded, "collect", "--help").stdout
 
 

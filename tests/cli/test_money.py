@@ -27,7 +27,7 @@ PRICES = ("--set", "teacher.price.input=1", "--set", "teacher.price.output=2")
 def test_a_dry_run_makes_nothing_and_needs_no_key(tmp_path: Path) -> None:
     table = run_nsad(tmp_path, "collect", "--dry-run", "--teacher", "gpt-4", *ASKED, NO_COLOR="1", COLUMNS="80")
     assert table.returncode == 0, table.stderr
-    assert "cost, US dollars" in table.stdout
+    assert "cost in US dollars" in table.stdout
     assert "$30 and $60 per million" in table.stdout
     unknown = run_nsad(tmp_path, "collect", "--dry-run", "--teacher", "nobodys", *ASKED)
     assert "price: unknown" in unknown.stdout
@@ -95,11 +95,11 @@ def test_an_interrupted_batch_goes_on_without_us(serve: Serve, tmp_path: Path) -
     first.send_signal(signal.SIGINT)
     said = first.communicate(timeout=30)[1]
     assert first.returncode == 130
-    assert "36 draws stay with the API" in said
+    assert "36 draws are in batches that the API continues" in said
     assert "nsad collect --batch --run mine" in said
     plain = run_nsad(tmp_path, *command, "--no-batch")
     assert plain.returncode == 0
-    assert "36 draws are in batches under way" in plain.stderr
+    assert "36 draws are in open batches" in plain.stderr
     server.control(hold="")
     last = run_nsad(tmp_path, "collect", "--batch", "--run", "mine", *PRICES, "--json")
     result = json.loads(last.stdout)

@@ -150,7 +150,7 @@ def test_errors(run: Path, tmp_path: Path) -> None:
     with ChainStore(run / "chains.sqlite") as store:
         store._db._connection.execute("UPDATE problems SET id = 'a1' || id WHERE id LIKE 'b2%'")
         store._db._connection.execute("UPDATE chains SET problem_id = 'a1' || problem_id WHERE problem_id LIKE 'b2%'")
-    assert "not one problem" in told("--run", "taken", "--explain", "a1").what
+    assert "is ambiguous" in told("--run", "taken", "--explain", "a1").what
     for name in run.glob("chains.sqlite*"):
         name.unlink()
     assert "no chains yet" in told("--run", "taken").what

@@ -107,7 +107,7 @@ def test_what_was_drawn_before_there_were_demonstrations_keeps_its_keys(tmp_path
         ({"teacher": {"demonstrations": [{"question": "2 + 2?"}]}}, "both a question and a solution"),
         ({"teacher": {"demonstrations": [{"question": "1", "solution": "2", "anser": "2"}]}}, "unknown key"),
         ({"teacher": {"demonstrations": {"question": "1", "solution": "2"}}}, "list"),
-        ({"evaluation": {"demonstrations": []}}, "leave the setting out"),
+        ({"evaluation": {"demonstrations": []}}, "omit the setting"),
         ({"evaluation": {"demonstrations": [{"question": " \n", "solution": "x"}]}}, "demonstrations.0.question`"),
     ],
 )
@@ -220,7 +220,7 @@ def test_what_is_shown_is_never_measured(tmp_path: Path) -> None:
     notes = recorded_notes()
     ((_, left),) = load_benchmarks(run, [f"jsonl@{tmp_path / 'p.jsonl'}"], None)
     assert [problem.answer for problem in left] == ["2", "6", "8", "10"]
-    assert "1 problems were trained on or" in notes[0]
+    assert "dropped 1 problems used in training or" in notes[0]
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +309,7 @@ def test_mistakes_are_told_in_three_lines(tiny_llama: Path, tmp_path: Path) -> N
     for setting, told in (
         ("teacher.demonstrations=[{question: 1}]", "valid string"),
         ("teacher.demonstrations=[{question: '1 + 1?'}]", "both a question and a solution"),
-        ("evaluation.demonstrations=[]", "leave the setting out"),
+        ("evaluation.demonstrations=[]", "omit the setting"),
         ("teacher.prompt=Solve it.", "must contain {question}"),
         ("student.template=Solve it.", "must contain {question}"),
     ):

@@ -61,7 +61,7 @@ def test_what_is_not_wanted_any_more_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("taken", ["view.csv", "view.svg"])
 def test_nothing_is_written_over(tmp_path: Path, taken: str) -> None:
     (tmp_path / taken).write_text("mine")
-    with pytest.raises(NsadError, match="is there already"):
+    with pytest.raises(NsadError, match="already exists"):
         export(tmp_path, "view", "<svg/>", ExportTable(("n",), [(1,)]))
     assert (tmp_path / taken).read_text() == "mine"
 

@@ -20,7 +20,7 @@ from nsad_cli.evaluation.stored_chains import Side, stored_chains
 from nsad_cli.generation.engine_spec import EngineSpec, parse_engine
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
-from nsad_cli.inference.current_ranker import present_ranker
+from nsad_cli.inference.current_ranker import current_ranker
 from nsad_cli.inference.sampling import Subject, greedy, sampling_key, score_all
 from nsad_cli.problems.question_files import make_problem
 from nsad_cli.rankers.metadata import HEAD_FILE, METADATA_KEY, ranker_name
@@ -106,10 +106,10 @@ def rules(rows: Sequence[dict[str, object]]) -> set[object]:
 
 def test_scores_are_those_of_the_runs_own_ranker(checker: Checker) -> None:
     a, b = trained("a", reads="abc"), trained("b", reads="abc")
-    own = present_ranker(a)
+    own = current_ranker(a)
     assert own is not None
     assert own.startswith("probe-")
-    assert own == present_ranker(b)
+    assert own == current_ranker(b)
     for run in (a, b):
         measure(run, [2, 2, 2], ["head-first", own, "head-last"])
     stored = stored_chains(Side(a, "nce", HF), PROBLEMS)
@@ -122,7 +122,7 @@ def test_scores_are_those_of_the_runs_own_ranker(checker: Checker) -> None:
 
 def test_a_ranker_that_has_not_scored_all_gives_no_row_and_is_named(checker: Checker) -> None:
     a, b = trained("a", reads="abc"), trained("b", reads="abc")
-    measure(a, [2, 2, 2], [str(present_ranker(a))])
+    measure(a, [2, 2, 2], [str(current_ranker(a))])
     measure(b, [2, 2, 2], ["head-old"])
     sides = (Side(a, "nce", HF), Side(b, "nce", HF))
     name = teach(b, "abc", "head", bias=1.0)
@@ -143,14 +143,14 @@ def test_a_ranker_that_has_not_scored_all_gives_no_row_and_is_named(checker: Che
 
 def test_no_ranker_is_told_where_the_other_has_one(checker: Checker) -> None:
     a, b = trained("a", reads="abc"), trained("b", reads="another student")
-    measure(a, [2, 2, 2], [str(present_ranker(a))])
+    measure(a, [2, 2, 2], [str(current_ranker(a))])
     measure(a, [2, 2, 2], model="base")
     measure(b, [2, 2, 2], [ranker_name(b.adapter_path("ranker"))])
-    assert present_ranker(b) is None, "a probe of states that the student no longer has"
+    assert current_ranker(b) is None, "a probe of states that the student no longer has"
     _, (left,) = compare("b", PROBLEMS, (Side(a, "nce", HF), Side(b, "nce", HF)), None, checker, "")
-    assert left["why"] == "b has no ranker for its present student"
+    assert left["why"] == "b has no ranker for its current student"
     _, (left,) = compare("b", PROBLEMS, (Side(a, "base", HF), Side(a, "nce", HF)), None, checker, "")
-    assert left["why"] == "no ranker scores base"
+    assert left["why"] == "rankers do not score base"
     c, d = trained("c"), trained("d")
     measure(c, [2, 2, 2])
     measure(d, [2, 2, 2])
@@ -171,7 +171,7 @@ def test_as_many_chains_vote_as_all_problems_have(checker: Checker) -> None:
     rows, (less,) = compare("b", PROBLEMS, sides, 8, checker, "")
     assert rules(rows) == {None}
     assert less["what"] == ["votes"]
-    assert "they have 4 chains of both, not 8; --samples 4" in less["why"]
+    assert "4 chains are stored of both, not 8; --samples 4" in less["why"]
     measure(a, [4, 8, 8])
     measure(b, [4, 8, 8])
     rows, (less,) = compare("b", PROBLEMS, sides, 8, checker, "")
@@ -239,7 +239,7 @@ def test_a_ranker_without_its_folder_is_told() -> None:
     run = trained("a", reads="abc")
     (run.adapter_path("ranker") / HEAD_FILE).unlink()
     with pytest.raises(NsadError, match="holds no ranker"):
-        present_ranker(run)
+        current_ranker(run)
 
 
 def test_a_gap_ends_what_is_compared() -> None:
@@ -288,7 +288,7 @@ def test_a_question_with_two_gold_answers_keeps_the_first_and_says_so(tmp_path: 
     problems = unseen_problems(f"jsonl@{path}", set(), None)
     assert [problem.answer for problem in problems] == ["2", "3"]
     assert len(notes) == 1
-    assert ": 1 problems ask again" in notes[0]
+    assert ": dropped 1 problems that repeat" in notes[0]
     assert "another gold answer" in notes[0]
 
 

@@ -54,7 +54,7 @@ def test_kept_tasks_hold_their_place_in_the_plan(student: Student, monkeypatch: 
     """A resumed run samples what it lacks in the very windows of an uninterrupted one, and no others."""
     monkeypatch.setattr("nsad_cli.generation.hf.WINDOW", 2)
     sampling = Sampling(1.0, 1.0, 24)
-    tasks = [Task(t.problem_id, t.question, t.indices, kept=t.problem_id != "p1") for t in TASKS]
+    tasks = [Task(t.problem_id, t.question, t.indices, cached=t.problem_id != "p1") for t in TASKS]
     whole, resumed = chains(student, 3, sampling), chains(student, 3, sampling, tasks)
     assert {("p1", 0), ("p1", 1), ("p1", 2)} <= resumed.keys()
     assert len(resumed) < len(whole)

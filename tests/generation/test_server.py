@@ -142,7 +142,7 @@ def test_a_chain_follows_from_seed_problem_and_index(student: Student, server: S
 
 
 def test_kept_tasks_are_not_asked(student: Student, server: Server) -> None:
-    tasks = [dataclasses.replace(task, kept=task.problem_id != "p2") for task in TASKS]
+    tasks = [dataclasses.replace(task, cached=task.problem_id != "p2") for task in TASKS]
     before = len(server.asked())
     assert chains(student, server, Sampling(0.0, 1.0, 2), tasks=tasks).keys() == {("p2", 0), ("p2", 1)}
     assert len(server.asked()) == before + 2
@@ -178,9 +178,9 @@ def test_without_logprobs_a_chain_has_none(student: Student, server: Server) -> 
     ("model", "told", "advice"),
     [
         ("other", "has no completions of the model `other`", "model's name"),
-        ("secret", "refused the API key", "OPENAI_API_KEY"),
-        ("html", "is no completion", "/v1"),
-        ("broken", "does not answer for the model `broken`", "kept"),
+        ("secret", "rejected the API key", "OPENAI_API_KEY"),
+        ("html", "is not a completion", "/v1"),
+        ("broken", "fails for the model `broken`", "kept"),
     ],
 )
 def test_what_a_server_does_wrong_is_told(
@@ -218,7 +218,7 @@ def test_who_wants_no_more_chains_waits_for_none(student: Student, server: Serve
 
 def test_a_key_that_is_none_is_told(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "“sk-quoted”")
-    with pytest.raises(NsadError, match="is not one"):
+    with pytest.raises(NsadError, match="invalid API key"):
         ServerSampler(student, ["http://127.0.0.1:9/v1"], "tiny")
 
 

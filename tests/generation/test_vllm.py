@@ -38,7 +38,7 @@ def test_a_vllm_that_cannot_start_is_told(student: Student, tmp_path: Path, monk
 
 def test_what_needs_no_vllm_starts_none(student: Student) -> None:
     sampler = VllmSampler(student, ModelSettings("nowhere"))
-    assert list(sampler.sample([Task("p", "3 + 4", (0, 1), kept=True)], GREEDY, seed="s")) == []
+    assert list(sampler.sample([Task("p", "3 + 4", (0, 1), cached=True)], GREEDY, seed="s")) == []
     with pytest.raises(NsadError, match="does not fit") as error:
         next(sampler.sample([Task("p", "3 + 4 " * 400, (0,))], GREEDY, seed="s"))
     assert "512 tokens" in error.value.why

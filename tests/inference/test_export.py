@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from nsad_cli.errors import NsadError
-from nsad_cli.generation.model_folders import lora_room
+from nsad_cli.generation.model_folders import max_lora_rank
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.server import ServerSampler
 from nsad_cli.inference.export import export_for_vllm, export_lora, export_merged
@@ -175,10 +175,10 @@ def asked_for(session: Session, model: str) -> str:
 def test_vllm_makes_room_for_some_ranks(tmp_path: Path) -> None:
     for rank, room in ((1, 1), (3, 8), (8, 8), (9, 16), (500, 512)):
         (tmp_path / "adapter_config.json").write_text(json.dumps({"r": rank}))
-        assert lora_room(tmp_path) == room
+        assert max_lora_rank(tmp_path) == room
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 513}))
     with pytest.raises(NsadError, match="vLLM cannot serve"):
-        lora_room(tmp_path)
+        max_lora_rank(tmp_path)
 
 
 def test_a_bfloat16_student_stays_one_and_is_rounded_once(trained: Run, tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_kept_chains_are_not_sampled_again(checker: Checker, tmp_path: Path) -> 
         assert len(store.get(PROBLEMS[1].id, **KEY)) == 2
         engine.fail_after = None
         found = {s.problem.id: s for s in solver(kept, checker, VoteSettings(4, "asc"), Lengths()).solve(PROBLEMS)}
-        assert [task.kept for task in engine.calls[-1]] == [True, False], "it holds its place in the batch"
+        assert [task.cached for task in engine.calls[-1]] == [True, False], "it holds its place in the batch"
         assert found[PROBLEMS[1].id].ballot.answer == "2"
         fresh = {s.problem.id: s for s in solver(Engine(**dict(zip("ab", engine.answers.values(), strict=True))),
                  checker, VoteSettings(4, "asc"), Lengths()).solve(PROBLEMS)}  # fmt: skip
@@ -249,7 +249,7 @@ def test_an_engine_without_batches_is_asked_for_what_is_missing_alone(checker: C
             list(solver(kept, checker, VoteSettings(8, "sc")).solve(PROBLEMS))
         engine.fail_after = None
         found = {s.problem.id: s for s in solver(kept, checker, VoteSettings(8, "sc")).solve(PROBLEMS)}
-        make_problem = [[task.indices for task in call if not task.kept] for call in engine.calls]
+        make_problem = [[task.indices for task in call if not task.cached] for call in engine.calls]
         assert make_problem == [[(0, 1, 2, 3)], [(4, 5, 6, 7), tuple(range(8))], [tuple(range(1, 8))]]
         fresh = Engine(a=["7"] * 8, b=["2", "3"] * 4)
         assert found == {s.problem.id: s for s in solver(fresh, checker, VoteSettings(8, "sc")).solve(PROBLEMS)}
@@ -270,7 +270,7 @@ def test_measuring_keeps_every_chain_as_it_arrives(plans: bool, checker: Checker
         measured(tmp_path / "chains.sqlite")
     engine.fail_after = None
     found = measured(tmp_path / "chains.sqlite")
-    make_problem = [task.indices for task in engine.calls[-1] if not task.kept]
+    make_problem = [task.indices for task in engine.calls[-1] if not task.cached]
     assert make_problem == ([(0, 1, 2, 3)] if plans else [(2, 3)])
     assert told[-1][:2] == (8, 8)
     calls = len(engine.calls)

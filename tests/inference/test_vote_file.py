@@ -100,7 +100,7 @@ def test_what_is_no_log_probability_never_meets_a_vote(tmp_path: Path, logprob: 
     said = [{"answer": "3", "logprob": -0.1}, {"answer": "7", "logprob": -0.1}, {"answer": "7", "logprob": logprob}]
     problems, told = read(tmp_path / "v.jsonl", {"id": "prob", "gold": "7", "chains": said})
     assert len(told) == 1
-    assert ":1: `logprob` is no log-probability" in told[0]
+    assert ":1: `logprob` is not a number" in told[0]
     assert [chain.logprob for chain in problems[0][1]] == [-0.1, -0.1, None]
     with Checker() as checker:
         assert vote_results(problems, "sc", checker)[0][2]

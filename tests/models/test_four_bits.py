@@ -66,7 +66,7 @@ def test_interrupted_in_four_bits_it_resumes_to_the_same_adapter(tiny_llama: Pat
     settings = values.model_copy(update={"student": values.student.model_copy(update=STUDENT)})
     whole, stopped = Run.create("whole", settings), Run.create("stopped", settings)
     run_stages(whole, ["collect", "grade", "negative"])
-    stopped.events.listen(lambda event: signal.raise_signal(signal.SIGINT) if event.step == 2 else None)
+    stopped.events.subscribe(lambda event: signal.raise_signal(signal.SIGINT) if event.step == 2 else None)
     with pytest.raises(KeyboardInterrupt):
         run_stages(stopped, ["collect", "grade", "negative"])
     notes = recorded_notes()

@@ -154,7 +154,7 @@ def test_a_checkpoint_saves_its_part(tiny_llama: Path) -> None:
         if event.stage == "negative" and event.step == 2:
             raise KeyboardInterrupt
 
-    run.events.listen(interrupt)
+    run.events.subscribe(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_stages(run, ["negative"])
     folder = run.path / "checkpoints" / "negative" / "checkpoint-2"
@@ -235,7 +235,7 @@ def test_a_large_recording_is_judged_by_a_sample(tiny_llama: Path, tmp_path: Pat
     assert stages["nat"].samples == pytest.approx(1200 * 0.9, rel=0.02)
     assert stages["negative"].samples == pytest.approx(400 * 0.9, rel=0.02)
     assert "samples" in stages["nat"].estimated
-    assert any("judged" in note for note in plan.notes)
+    assert any("graded" in note for note in plan.notes)
 
 
 def test_an_empty_side_is_told_before_the_run_stops_there(tiny_llama: Path, tmp_path: Path) -> None:
@@ -245,13 +245,13 @@ def test_an_empty_side_is_told_before_the_run_stops_there(tiny_llama: Path, tmp_
     plan, stages = planned("right", recipe(tiny_llama, problems={}, teacher={"spec": f"jsonl:{path}", "draws": 1}))
     assert stages["negative"].samples == 0
     assert stages["nat"].samples == 8
-    assert any(note.startswith("negative: nothing to train on") for note in plan.notes)
+    assert any(note.startswith("negative: no training data") for note in plan.notes)
 
 
 def test_a_student_that_does_not_fit_is_planned_without_times(
     tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsad_cli.pipeline.plan.ROOM", 1e12)
+    monkeypatch.setattr("nsad_cli.pipeline.plan.PROBE_MEMORY_FACTOR", 1e12)
     plan, stages = planned("huge", recipe(tiny_llama))
     assert stages["nat"].seconds is None
     assert stages["nat"].samples > 0

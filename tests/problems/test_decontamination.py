@@ -82,7 +82,7 @@ def test_training_leaves_them_out_and_says_so_unless_told_otherwise(leaking: Rec
     results = run_stages(Run(run.path), ["collect", "grade", "eval-before", "negative", "nat"])
     assert sum("already done" in note for note in notes) == 2, "collected and graded alone"
     assert len(results["nat"]["problem_ids"]) == 20
-    assert any("3 problems were trained on" in note for note in notes)
+    assert any("dropped 3 problems used in training" in note for note in notes)
     assert {row["n"] for row in results["eval-before"]["results"]} == {8 - COPIED}
 
     run.write_recipe(leaking)

@@ -46,9 +46,7 @@ def test_a_problem_stated_twice_counts_once_with_its_first_answer(tmp_path: Path
     stated = [problem("one?", "1"), problem("two?", "2"), problem("One?", "11"), problem("two? ", "2")]
     told = recorded_notes()
     assert [item.answer for item in distinct(stated)] == ["1", "2"]
-    assert told == [
-        "2 problems are stated twice and count once, 1 of them with another gold answer: the first one counts"
-    ]
+    assert told == ["2 repeated problems removed, 1 of them with another gold answer: the first one is used"]
     with Store(tmp_path / "store.sqlite") as store:
         store.add_problems(stated)
         store.add_draws([Draw(stated[0].id, "t", 0, "1")], "k")

@@ -61,7 +61,7 @@ def test_a_stage_whose_process_died_is_shown_as_stopped_and_its_seconds_add_up()
 def test_events_survive_a_half_written_line_and_odd_numbers() -> None:
     run = Run.create("one", Recipe())
     heard: list[int] = []
-    run.events.listen(lambda event: heard.append(event.step))
+    run.events.subscribe(lambda event: heard.append(event.step))
     run.events.emit("nat", 1, 3, loss=float("nan"), alpha={"q": 0.5})
     with (run.path / "events.jsonl").open("ab") as file:
         file.write(b'{"time": 1, "stage": "na')

@@ -311,9 +311,9 @@ def no_rows(path: Path) -> Path:
     ("make", "words"),
     [
         (text(".parquet", "nonsense"), "not a Parquet file"),
-        (cut_parquet, "damaged"),
+        (cut_parquet, "corrupt"),
         (folder_without_data, "not a folder of the datasets library"),
-        (empty_folder, "no file in it ends in"),
+        (empty_folder, "has no .jsonl or .parquet file"),
         (text(".jsonl", ""), "it is empty"),
         (text(".jsonl", '{"prompt": "1+1?", "compl'), "not JSON"),
         (other_columns, "its columns: text"),
@@ -359,7 +359,7 @@ def test_nothing_is_overwritten_and_no_part_is_left(tmp_path: Path, monkeypatch:
         with pytest.raises(NsadError):
             write_rows([*rows, *rows], tmp_path / kind)
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    with pytest.raises(UsageError, match=r"cannot tell what rows.csv"):
+    with pytest.raises(UsageError, match=r"unknown format of rows.csv"):
         write_rows(rows, tmp_path / "rows.csv")
 
     def full(*_: Any, **__: Any) -> None:

@@ -15,7 +15,7 @@ from nsad_cli.config.recipes import load_recipe
 from nsad_cli.config.schema import Recipe, validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
-from nsad_cli.generation.listening_sampler import ListeningSampler
+from nsad_cli.generation.feature_callback_sampler import FeatureCallbackSampler
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.inference.sampling import sampling_key
 from nsad_cli.inference.session import Session
@@ -29,7 +29,7 @@ from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.linear_probe import ProbeScorer
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.training.linear_probe import fit_line
+from nsad_cli.training.linear_probe import fit_head
 from nsad_cli.training.ranker_calibration import MIN_CHAINS, Graded, calibrate
 from nsad_cli.types import Chain
 from tests.helpers.notes import recorded_notes
@@ -135,10 +135,10 @@ def test_the_probe_is_at_its_objectives_optimum(
     torch.manual_seed(1)
     features = 3 * torch.randn(30, 2, 5, dtype=torch.float64) + 7
     features[:, 0, 0] += 3
-    line = fit_line(features, objective, 0.1)
+    head = fit_head(features, objective, 0.1)
     spread = features.flatten(0, 1).std(0, unbiased=False)
-    weight, bias = line.weight.requires_grad_(), line.bias.requires_grad_()
-    losses, hits = line.losses(features, objective)
+    weight, bias = head.weight.requires_grad_(), head.bias.requires_grad_()
+    losses, hits = head.losses(features, objective)
     loss = losses.mean() + 0.05 * ((weight * spread) ** 2).sum()
     for gradient in torch.autograd.grad(loss, (weight, bias)):
         assert gradient.abs().max() < 1e-4
@@ -202,8 +202,8 @@ def test_a_probe_scores_fresh_chains_without_a_pass_and_kept_ones_with_one(
     monkeypatch.setattr(ProbeScorer, "pack", counted)
     benchmarks = load_benchmarks(run, ["arithmetic:test"], 3)
     session = Session(run)
-    assert isinstance(session.sampler("nce"), ListeningSampler)
-    assert not isinstance(session.sampler("nat"), ListeningSampler)
+    assert isinstance(session.sampler("nce"), FeatureCallbackSampler)
+    assert not isinstance(session.sampler("nat"), FeatureCallbackSampler)
     rows = evaluate_models(session, stage="eval", models=["nce"], benchmarks=benchmarks, samples=4)["results"]
     assert not passes
     assert {"asc", "best"} <= {row["rule"] for row in rows}
@@ -233,7 +233,7 @@ def test_a_probe_of_another_student_is_done_without(
     session = Session(run)
     assert session.ranker() is None
     assert "train-ranker" in notes[0]
-    assert not isinstance(session.sampler("nce"), ListeningSampler)
+    assert not isinstance(session.sampler("nce"), FeatureCallbackSampler)
 
 
 @pytest.mark.slow
@@ -259,7 +259,7 @@ def test_a_probe_interrupted_is_fitted_to_the_same_ranker(
         if event.stage == "ranker" and event.step == 2:
             raise KeyboardInterrupt
 
-    stopped.events.listen(interrupt)
+    stopped.events.subscribe(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_stages(stopped, ["ranker"])
     assert stopped.stages()["ranker"]["state"] == "interrupted"

@@ -95,7 +95,7 @@ def test_every_stage_leaves_what_the_next_one_needs(finished: tuple[Run, dict[st
     assert {path.name for path in (run.path / "adapters").iterdir()} == names
     assert {path.suffix for name in names for path in run.adapter_path(name).iterdir()} <= {".json", ".safetensors"}
     assert not list((run.path / "checkpoints").glob("*")), "finished stages keep no checkpoints"
-    assert any("teacher's rationales join" in note for note in notes)
+    assert any("teacher's rationales are added" in note for note in notes)
     rows = results["eval-before"]["results"] + results["eval"]["results"]
     assert {row["model"] for row in rows} == {"base", "nat", "nce"}
     assert {row["rule"] for row in rows if row["model"] == "nce"} == {
@@ -265,7 +265,7 @@ def test_interrupted_it_keeps_a_checkpoint(
         if event.stage == "negative" and event.step == 2:
             signal.raise_signal(number)
 
-    run.events.listen(interrupt)
+    run.events.subscribe(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_stages(run, ["negative"])
     assert run.stages()["negative"]["state"] == "interrupted"
@@ -306,7 +306,7 @@ def test_what_a_model_was_trained_on_is_never_evaluated(tiny_llama: Path) -> Non
     notes = recorded_notes()
     ((label, problems),) = load_benchmarks(run, ["arithmetic:train"], None)
     assert label == "arithmetic:train"
-    assert "trained on" in notes[0]
+    assert "used in training" in notes[0]
     assert problems
     learned = set(run.stages()["negative"]["result"]["problem_ids"])
     assert learned
@@ -390,7 +390,7 @@ def test_what_cannot_be_trained_is_told_before_anything_is_collected(
 ) -> None:
     monkeypatch.setattr("nsad_cli.pipeline.pipeline.SHARDED", True)
     run = Run.create("never", recipe(tiny_llama, student={"model": str(tiny_llama), "device": "cpu", **student}))
-    with pytest.raises(NsadError, match=r"float16|4 bits"):
+    with pytest.raises(NsadError, match=r"float16|4-bit"):
         run_stages(run, ["collect", "grade", "negative"])
     assert "collect" not in run.stages()
 
@@ -440,7 +440,7 @@ def test_a_full_disk_under_a_checkpoint_is_told_and_the_run_resumes(tiny_llama: 
             planted[0].parent.mkdir(parents=True)
             planted[0].symlink_to("/dev/full")
 
-    run.events.listen(fill_the_disk)
+    run.events.subscribe(fill_the_disk)
     with pytest.raises(NsadError) as error:
         run_stages(run, ["negative"])
     assert "the disk is full" in error.value.why

@@ -74,7 +74,7 @@ CASES = {
 REFUSED = {
     "a tensor too few": ("llama, q and v", 1, "27 of 28"),
     "another base": ("llama, q and v", 1, "is not the projection"),
-    "another version": ("llama, q and v", 1, "is of version 0"),
+    "another version": ("llama, q and v", 1, "has format version 0"),
     "several devices": ("llama, q and v", 2, "tensor_parallel_size is 2"),
 }
 """What is spoilt, of which case, on how many devices, and what is told."""

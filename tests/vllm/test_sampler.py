@@ -11,7 +11,7 @@ import torch
 
 from nsad_cli.config.schema import Demonstration
 from nsad_cli.generation.hf import HFSampler
-from nsad_cli.generation.model_folders import lora_room
+from nsad_cli.generation.model_folders import max_lora_rank
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import ModelSettings
@@ -50,7 +50,7 @@ def engines(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     folder = tmp_path_factory.mktemp("lora")
     save_adapter(adapters, "nce", folder)
     light = load_student("smollm2", device="cpu", dtype="float32", weights=False)
-    there = ModelSettings(str(model), dtype="float32", lora=str(folder), lora_rank=lora_room(folder))
+    there = ModelSettings(str(model), dtype="float32", lora=str(folder), lora_rank=max_lora_rank(folder))
     ours = VllmSampler(light, there)
     yield HFSampler(student, adapters, "nce"), ours
     children = psutil.Process().children(recursive=True)
@@ -109,7 +109,7 @@ def test_a_chain_follows_from_its_seed(engines: tuple[HFSampler, VllmSampler]) -
     assert len({chain.text for chain in together.values()}) > 5
     other = by_key(ours.sample(tasks(0, 1, 2), warm, seed="t"))
     assert any(other[key].text != together[key].text for key in together)
-    kept = [dataclasses.replace(task, kept=task.problem_id != "p2") for task in tasks(0)]
+    kept = [dataclasses.replace(task, cached=task.problem_id != "p2") for task in tasks(0)]
     assert set(by_key(ours.sample(kept, warm, seed="s"))) == {("p2", 0)}
 
 

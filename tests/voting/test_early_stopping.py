@@ -137,9 +137,9 @@ def test_what_cannot_stop() -> None:
     with pytest.raises(UsageError, match="best"):
         confidence([chain(0, "a", 0.5)], "best")
     for score in (-0.5, 1.5):
-        with pytest.raises(UsageError, match="from zero to one"):
+        with pytest.raises(UsageError, match="from 0 to 1"):
             confidence([chain(0, "a", score)], "asc")
-        with pytest.raises(UsageError, match="from zero to one"):
+        with pytest.raises(UsageError, match="from 0 to 1"):
             confidence([chain(0, "a", 3 * score)], "asc-add")
     with pytest.raises(UsageError, match="needs scores"):
         confidence([chain(0, "a")], "asc")

@@ -1,4 +1,4 @@
-"""What `nsad eval` measured, as tables."""
+"""Tables of the results of `nsad eval`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def results_table(rows: Sequence[dict[str, Any]]) -> Fitted:
-    """Accuracies with their 95 % intervals, in percent."""
+    """Build the table of accuracies with their 95 % intervals, in percent."""
     table = new_table(
         "Accuracy and its Wilson 95 % interval; all in %",
         "benchmark",
@@ -23,10 +23,10 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Fitted:
         "right",
         "interval",
         "no\nanswer",
-        "cut\noff",
+        "trun-\ncated",
         left=3,
     )
-    _numbers_whole(table)
+    _never_break_numbers(table)
     before = None
     for row in rows:
         here = (row["benchmark"], row["model"])
@@ -44,28 +44,28 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Fitted:
             f"{100 * row['truncated']:.0f}",
         )
         before = here
-    bound = "; any: some chain is right, a bound on every vote" if any(row["rule"] == "any" for row in rows) else ""
+    bound = "; any: at least one chain is right, an upper bound" if any(row["rule"] == "any" for row in rows) else ""
     estimates = any(row["method"] == "samples" for row in rows)
     mean = ";\nmean: over chains; pass@k: one of k is right, unbiased" if estimates else ""
-    table.caption = f"k: chains a problem{bound}{mean}"
+    table.caption = f"k: chains per problem{bound}{mean}"
     return Fitted(table)
 
 
-def _numbers_whole(table: Table, names: int = 2) -> None:
-    """Where room is short the first columns, which are names, break, never a number."""
+def _never_break_numbers(table: Table, names: int = 2) -> None:
+    """Let only the first `names` columns break over lines in a narrow terminal; numbers never break."""
     for i, column in enumerate(table.columns):
         column.no_wrap, column.overflow = i >= names, "fold"
 
 
 def stopping_table(rows: Sequence[dict[str, Any]]) -> Fitted:
-    """What stopping early would have cost and given, from the same chains."""
+    """Build the table of chains, tokens and accuracy with early stopping, simulated on the same chains."""
     first = rows[0]
     table = new_table(
-        f"Stopping at {first['stop_at']:.0%}, {first['wave']} at a time: what it would have made of these chains",
+        f"Early stopping at {first['stop_at']:.0%}, {first['wave']} at a time, simulated on these chains",
         *("benchmark", "model", "by", "chains\nof all", "tokens\nof all", "same\nanswer", "right"),
         left=3,
     )
-    _numbers_whole(table)
+    _never_break_numbers(table)
     before = None
     for row in rows:
         here = (row["benchmark"], row["model"])
@@ -82,7 +82,7 @@ def stopping_table(rows: Sequence[dict[str, Any]]) -> Fitted:
 
 
 def group_tables(rows: Sequence[dict[str, Any]], rule: str) -> list[Fitted]:
-    """Accuracy in % by subject and by level, a table a benchmark: greedy, and by the rule (or sc where it is not)."""
+    """Build tables of accuracy in % by subject and by level, for each benchmark: greedy, and by the rule or else sc."""
     from rich.markup import escape
 
     from nsad_cli.utils.terminal_text import escape_controls
@@ -104,25 +104,25 @@ def group_tables(rows: Sequence[dict[str, Any]], rule: str) -> list[Fitted]:
             cells = [found[(group, *column)] for column in columns]
             right = [f"{100 * cell['accuracy']:.1f}" for cell in cells]
             table.add_row(escape(escape_controls(group)) or "(none)", str(cells[0]["n"]), *right)
-        _numbers_whole(table, 1)
+        _never_break_numbers(table, 1)
         tables.append(Fitted(table))
     return tables
 
 
 def comparison_tables(rows: Sequence[dict[str, Any]], a: str, b: str) -> list[Fitted]:
-    """Two models on the same problems, a table a benchmark: accuracies, their difference, McNemar's p."""
+    """Build the tables that compare two models, one per benchmark: accuracies, their difference, McNemar's p."""
     tables = []
     for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
         title, mine = f"{benchmark}: A {a}, B {b}; in %", [row for row in rows if row["benchmark"] == benchmark]
-        tables.append(Fitted(*(_comparison(title, mine, without) for without in ((), BESIDE[:1], BESIDE))))
+        tables.append(Fitted(*(_comparison(title, mine, without) for without in ((), OPTIONAL[:1], OPTIONAL))))
     return tables
 
 
-BESIDE = ("bootstrap", "A : B\nalone")
-"""Columns that are left out first where room is short."""
-TOLD = {
+OPTIONAL = ("bootstrap", "A : B\nalone")
+"""Columns that are omitted first in a narrow terminal."""
+COLUMN_NOTES = {
     "interval": "interval: Newcombe's for pairs, 95 %",
-    "bootstrap": "bootstrap: paired, 95 %; too sure of itself where few problems differ",
+    "bootstrap": "bootstrap: paired, 95 %; too narrow if few problems differ",
     "p": "p: McNemar, exact",
     "A : B\nalone": "alone: problems that only A, or only B, has right",
 }
@@ -132,7 +132,7 @@ def _comparison(title: str, rows: Sequence[dict[str, Any]], without: Collection[
     heads = ["by", "n", "A", "B", "B − A", "interval", "bootstrap", "A : B\nalone", "p"]
     kept = [head for head in heads if head not in without]
     table = new_table(title, *kept)
-    _numbers_whole(table, 0)
+    _never_break_numbers(table, 0)
     for row in rows:
         cells = (
             row["rule"] or "greedy",
@@ -147,7 +147,7 @@ def _comparison(title: str, rows: Sequence[dict[str, Any]], without: Collection[
         table.add_row(*(cell for head, cell in zip(heads, cells, strict=True) if head in kept))
     most = max(row["samples"] for row in rows)
     votes = [f"votes over {most} chains of each problem"] if any(row["rule"] for row in rows) else []
-    gone = " and ".join(" ".join(head.split()) for head in heads if head in without)
-    narrow = [f"in a wider window, or by --json: {gone}"] if gone else []
-    table.caption = ";\n".join([*votes, *(text for head, text in TOLD.items() if head in kept), *narrow])
+    omitted = " and ".join(" ".join(head.split()) for head in heads if head in without)
+    narrow = [f"omitted here, see --json: {omitted}"] if omitted else []
+    table.caption = ";\n".join([*votes, *(text for head, text in COLUMN_NOTES.items() if head in kept), *narrow])
     return table

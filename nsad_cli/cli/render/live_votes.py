@@ -1,4 +1,4 @@
-"""Chains of one problem as they arrive, on stderr: votes that grow in a terminal, a line a chain elsewhere."""
+"""Live display of one problem's chains, on stderr: tables in a terminal, otherwise one line per chain."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from nsad_cli.inference.solver import VoteSettings
 
 MAX_VOTES = 6
-AROUND = 10
-"""Lines of headings, captions and the status."""
+MAX_CHROME = 10
+"""The number of lines taken by headings, captions and the status."""
 
 
 class LiveVotes:
-    """Give it to Solver.solve as `watch`, and `tokens` as `on_tokens`; what it shows is gone when the context ends."""
+    """A context that displays chains and votes, and clears the display at its end.
 
-    def __init__(self, ask: VoteSettings) -> None:
-        self.ask = ask
+    It is the `on_chain` callback of Solver.solve; its method `tokens` is the `on_tokens` callback.
+    """
+
+    def __init__(self, settings: VoteSettings) -> None:
+        self.settings = settings
         self._chains: Sequence[Chain] = ()
         self._seen: set[int] = set()
         self._tokens, self._started = 0, time.monotonic()
@@ -58,19 +61,19 @@ class LiveVotes:
             self._live.stop()
 
     def tokens(self, new: int) -> None:
-        """New tokens were written."""
+        """Count newly generated tokens."""
         self._tokens += new
 
     def __call__(self, problem: Problem, chains: Sequence[Chain]) -> None:
-        """A chain has arrived."""
+        """Show a problem's chains after one has arrived."""
         fresh = [chain for chain in chains if chain.index not in self._seen]
         self._chains = chains
         for chain in fresh:
             self._seen.add(chain.index)
             if self._live is None:
-                score = "" if chain.weight is None else f" (scores {chain.weight:.3f})"
+                score = "" if chain.weight is None else f" (score {chain.weight:.3f})"
                 answer = "no answer" if chain.answer is None else escape_controls(render_latex(chain.answer))
-                note(f"  {len(self._seen)} of {self.ask.samples}: chain {chain.index} says {answer}{score}")
+                note(f"  {len(self._seen)} of {self.settings.samples}: chain {chain.index}: {answer}{score}")
 
     def _screen(self) -> Any:
         from rich.console import Group
@@ -80,15 +83,15 @@ class LiveVotes:
         from nsad_cli.errors import UsageError
         from nsad_cli.voting.rules import applicable_rule, vote
 
-        chains, room = self._chains, max(self._console.height - AROUND, 2)
+        chains, room = self._chains, max(self._console.height - MAX_CHROME, 2)
         parts: list[Any] = []
-        with contextlib.suppress(UsageError):  # a rule whose weights the engine does not give: told at the end
-            ballot = vote(chains, applicable_rule(chains, self.ask.rule))
+        with contextlib.suppress(UsageError):  # the engine gives no weights for this rule: reported at the end
+            ballot = vote(chains, applicable_rule(chains, self.settings.rule))
             most = min(MAX_VOTES, max(room // 2, 1))
             if chains:
                 parts.append(chains_table(chains, ballot, max(room - min(len(ballot.votes), most), 1)))
             if ballot.votes:
                 parts.append(ballot_table(ballot, chains, most=most))
         seconds = time.monotonic() - self._started
-        status = f"{len(chains)} of {self.ask.samples} chains · {self._tokens} tokens · {seconds:.0f} s"
+        status = f"{len(chains)} of {self.settings.samples} chains · {self._tokens} tokens · {seconds:.0f} s"
         return Group(*parts, Spinner("dots", text=status, style="cyan"))

@@ -1,4 +1,4 @@
-"""How overlaps of training and evaluation are shown: `nsad stats --overlap`."""
+"""The report of `nsad stats --overlap`: overlap between training problems and benchmarks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
 SHOWN = 3
-"""Pairs shown for each benchmark; --json has all of them."""
+"""The number of pairs printed for each benchmark; --json has all of them."""
 WIDTH = 110
 
 
 def show_overlap(run: Run, specs: Sequence[str], as_json: bool) -> None:
-    """Hold a run's training problems against benchmarks, and print counts by test with examples, or one JSON object.
+    """Compare a run's training problems with benchmarks; print counts by test with examples, or one JSON object.
 
-    Raises UsageError where the run has no training problems or a spec is not one, NsadError where one cannot be read.
+    Raises:
+        UsageError: The run has no training problems, or a spec is invalid.
+        NsadError: A benchmark cannot be read.
     """
     from nsad_cli.errors import UsageError
     from nsad_cli.problems import load_problems, parse_spec
@@ -31,7 +33,7 @@ def show_overlap(run: Run, specs: Sequence[str], as_json: bool) -> None:
     if not training:
         raise UsageError(
             f"run `{run.name}` has no training problems",
-            "it has not finished `collect`",
+            "its stage `collect` is not finished",
             f"run `nsad collect --run {run.name}` first",
         )
     rows: list[dict[str, Any]] = []
@@ -60,15 +62,15 @@ def _print(training: int, rows: Sequence[dict[str, Any]]) -> None:
     from nsad_cli.problems.ngram_overlap import WORDS
 
     table = new_table(
-        f"Training problems ({training}) that a benchmark has too",
+        f"Overlap of {training} training problems with benchmarks",
         *("benchmark", "problems", "overlaps", "same", "words", "numbers"),
     )
     for row in rows:
         table.add_row(*(str(value) for name, value in row.items() if name != "pairs"))
     console = out()
     console.print(table)
-    console.print("same: one question. words: the same", WORDS, "words in a row. numbers: the same text")
-    console.print("but for its numbers. One problem may count in several columns. Training leaves out")
+    console.print("same: identical question. words:", WORDS, "consecutive words in common. numbers: identical")
+    console.print("except for numbers. A problem can count in several columns. Training excludes")
     console.print("overlaps with its own recipe's benchmarks, unless training.keep_overlap is true.")
     for row in rows:
         for pair in row["pairs"][:SHOWN]:
@@ -76,7 +78,7 @@ def _print(training: int, rows: Sequence[dict[str, Any]]) -> None:
             console.print(f"  training:   {_short(pair['training'])}", markup=False)
             console.print(f"  evaluation: {_short(pair['evaluation'])}", markup=False)
         if len(row["pairs"]) > SHOWN:
-            console.print(f"\n{row['benchmark']}: {len(row['pairs']) - SHOWN} more, all of them with --json")
+            console.print(f"\n{row['benchmark']}: {len(row['pairs']) - SHOWN} more; --json prints all")
 
 
 def _short(question: str) -> str:

@@ -1,4 +1,4 @@
-"""How a plan is shown: `nsad run --plan`."""
+"""The output of `nsad run --plan`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def show_plan(plan: Plan, as_json: bool) -> None:
         "cost",
         left=2,
     )
-    table.padding = 0  # ten columns in 80: the box's own space between them has to do
+    table.padding = 0  # ten columns in 80 cells: the box's own space between columns is enough
     for column in table.columns:
         column.no_wrap = True
     for stage in plan.stages:
@@ -42,7 +42,7 @@ def show_plan(plan: Plan, as_json: bool) -> None:
     left = [stage for stage in plan.stages if stage.state != "done"]
     total = None if any(stage.seconds is None for stage in left) else sum(stage.seconds or 0 for stage in left)
     table.add_row(
-        "[bold]to spend",
+        "[bold]remaining",
         *[""] * 6,
         f"[bold]{duration(total)}",
         f"[bold]{short(sum(stage.calls for stage in left))}",
@@ -51,13 +51,13 @@ def show_plan(plan: Plan, as_json: bool) -> None:
     console = out()
     console.print(table)
     console.print("~ is an estimate. LoRA, unit: trained parameters. GiB: weights, adapters,")
-    console.print("optimizer, activations. Time, calls, cost: what is still to be spent.")
+    console.print("optimizer, activations. Time, calls, cost: what remains to be spent.")
     for note in plan.notes:
         console.print(f"  {note}", markup=False)
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """The object of `nsad run --plan --json`: null is unknown, or nothing that a stage has."""
+    """Convert a plan to the object of `nsad run --plan --json`; null means unknown or not applicable."""
     return {
         "run": plan.run,
         "stages": [dataclasses.asdict(stage) for stage in plan.stages],
@@ -87,7 +87,7 @@ def _cost(cost: float | None) -> str:
 
 
 def short(number: float) -> str:
-    """A count in five characters at most: 950, 12.3k, 2.44M, 6.74B."""
+    """Format a count in at most five characters: 950, 12.3k, 2.44M, 6.74B."""
     number = float(f"{number:.3g}")
     for size, mark in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= size:
@@ -97,7 +97,7 @@ def short(number: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A rough time: ~40 s, ~12 min, ~3.5 h, ~4 d."""
+    """Format an estimated time: ~40 s, ~12 min, ~3.5 h, ~4 d."""
     if seconds is None:
         return "unknown"
     for size, mark, most in ((1.0, "s", 90), (60.0, "min", 90), (3600.0, "h", 48)):

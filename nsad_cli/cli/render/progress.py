@@ -1,4 +1,4 @@
-"""Live progress of a run's stages, on stderr: bars in a terminal, plain lines elsewhere."""
+"""Live progress of a run's stages, on stderr: bars in a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ SHOWN = (
     ("pair_accuracy", "pairs {:.0%}"),
     ("ranking_accuracy", "held-out pairs {:.0%}"),
     ("ece_after", "calibration error {:.3f}"),
-    ("batches", "batches under way: {:.0f}"),
-    ("answered", "requests answered there: {:.0f}"),
-    ("waiting", "waiting for {:.0f} draws that other processes are at (a dead one on another machine: for an hour)"),
+    ("batches", "open batches: {:.0f}"),
+    ("answered", "completed requests in them: {:.0f}"),
+    ("waiting", "waiting for {:.0f} draws claimed by other processes (claims of another machine expire after an hour)"),
     ("spent", "${:.4f} spent"),
-    ("projected", "${:.4f} in all"),
-    ("unsure", "${:.4f} more at most, for replies lost or without usage"),
+    ("projected", "${:.4f} in total"),
+    ("unsure", "up to ${:.4f} more for replies that were lost or lack usage"),
 )
 PLAIN_EVERY = 10.0
-"""Seconds between plain lines."""
+"""The number of seconds between plain lines."""
 
 
 class Display:
-    """Listens to a run's events while the context lasts; notes are printed above the bars. Silent with --quiet."""
+    """A context that shows a run's events as progress; notes are printed above the bars. Silent with --quiet."""
 
     def __init__(self, run: Run) -> None:
         self._live = sys.stderr.isatty() and is_main_process() and shows_notes()
@@ -43,7 +43,7 @@ class Display:
         self._last = 0.0
         self._seen: dict[str, dict[str, Any]] = {}
         if shows_notes():
-            run.events.listen(self._event)
+            run.events.subscribe(self._event)
         if self._live:
             from rich.console import Console
             from rich.progress import (

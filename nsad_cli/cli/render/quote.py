@@ -1,4 +1,4 @@
-"""How a quote is shown: `nsad collect --dry-run`."""
+"""The output of `nsad collect --dry-run`."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
 
 
 def show_quote(quote: Quote, as_json: bool) -> None:
-    """Print a quote as a table with what it rests on, or as one JSON object: null is unknown."""
+    """Print a quote as a table with its assumptions, or as one JSON object, in which null means unknown."""
     if as_json:
         print_json(dataclasses.asdict(quote))
         return
     from nsad_cli.cli.render.tables import new_table
 
-    table = new_table(f"Asking {quote.teacher}, not asked yet", "", "expected", "at most")
+    table = new_table(f"Quote for {quote.teacher}; no request sent", "", "expected", "at most")
     for name, expected, at_most in (
         ("problems", quote.problems, None),
-        ("draws wanted", quote.draws, None),
-        ("stored already", quote.stored, None),
-        ("in batches under way", quote.in_batches, None),
-        ("to ask for", quote.to_ask, quote.to_ask_at_most),
+        ("draws", quote.draws, None),
+        ("already stored", quote.stored, None),
+        ("in open batches", quote.in_batches, None),
+        ("to request", quote.to_ask, quote.to_ask_at_most),
         ("requests", quote.requests, None),
         ("prompt tokens", quote.prompt_tokens, quote.prompt_tokens_at_most),
         ("completion tokens", quote.completion_tokens, quote.completion_tokens_at_most),
     ):
         shown = "unknown" if expected is None else f"{expected:,}"
         table.add_row(name, shown, "" if at_most is None else f"{at_most:,}")
-    table.add_row("[bold]cost, US dollars", f"[bold]{_money(quote.cost)}", f"[bold]{_money(quote.cost_at_most)}")
+    table.add_row("[bold]cost in US dollars", f"[bold]{_money(quote.cost)}", f"[bold]{_money(quote.cost_at_most)}")
     console = out()
     console.print(table)
     for note in _notes(quote):
@@ -46,7 +46,7 @@ def _notes(quote: Quote) -> list[str]:
     from nsad_cli.collection.budget import HOW_TO_PRICE, MILLION
 
     if not quote.prompts_by:
-        return ["this teacher runs here, or is recorded: it costs nothing"]
+        return ["this teacher is local or recorded: no cost"]
     notes = [f"prompts: {quote.prompts_by}", f"completions: {quote.completions_by}"]
     if quote.price is None:
         return [*notes, f"price: unknown; {HOW_TO_PRICE}"]

@@ -1,4 +1,4 @@
-"""A solution for people and for programs."""
+"""The output of `nsad solve`: a solution as text or as a JSON object."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def print_solution(
-    solution: Solution, ask: VoteSettings, *, verbose: bool = False, console: Console | None = None
+    solution: Solution, settings: VoteSettings, *, verbose: bool = False, console: Console | None = None
 ) -> None:
-    """Print chains with weights, votes as bars, the answer and its share; with --quiet the answer alone."""
+    """Print chains with weights, votes as bars, the answer and its share; with --quiet only the answer."""
     from nsad_cli.cli.render.votes import ballot_table, chains_table
 
     console = console or out()
@@ -34,64 +34,66 @@ def print_solution(
     console.print(chains_table(solution.chains, solution.ballot))
     if solution.ballot.votes:
         console.print(ballot_table(solution.ballot, solution.chains, solution.problem.answer))
-    for line in conclusion(solution, ask):
+    for line in conclusion(solution, settings):
         console.print(line)
 
 
-def conclusion(solution: Solution, ask: VoteSettings) -> list[str]:
-    """The answer, how near the vote was, and what stopping early made of it; a line each, in rich's markup."""
+def conclusion(solution: Solution, settings: VoteSettings) -> list[str]:
+    """Describe the answer, the margin of the vote and the effect of early stopping, as lines in rich's markup."""
     from nsad_cli.cli.render.votes import shown
 
     ballot, chains = solution.ballot, solution.chains
     if ballot.answer is None:
-        lines = [f"[bold yellow]no answer[/]: none of {len(chains)} chains states one (--verbose prints them)"]
+        lines = [f"[bold yellow]no answer[/]: none of {len(chains)} chains has one (--verbose prints them)"]
     else:
         lines = [f"[bold]answer: [green]{shown(ballot.answer)}[/][/]", *(f"  {line}" for line in _margin(solution))]
-        silent = sum(chain.answer is None for chain in chains)
-        lines += [f"  {silent} of {len(chains)} chains state no answer"] if silent else []
-    if cut := sum(chain.finish is Finish.LENGTH for chain in chains):
+        unanswered = sum(chain.answer is None for chain in chains)
+        lines += [f"  {unanswered} of {len(chains)} chains have no answer"] if unanswered else []
+    if truncated := sum(chain.finish is Finish.LENGTH for chain in chains):
         lines.append(
-            f"  {cut} of {len(chains)} chains were cut off at the limit of tokens: sampling.max_new_tokens in"
-            " the run's recipe.yaml raises it"
+            f"  {truncated} of {len(chains)} chains were truncated at the token limit: raise sampling.max_new_tokens in"
+            " the run's recipe.yaml"
         )
-    if solution.sure is not None and ask.stop_at is not None:
-        asked = "" if solution.sure >= ask.stop_at else f", not {ask.stop_at:.0%}"
+    if solution.sure is not None and settings.stop_at is not None:
+        below = "" if solution.sure >= settings.stop_at else f", below {settings.stop_at:.0%}"
         lines.append(
-            f"  {len(chains)} of {ask.samples} chains drawn: {solution.sure:.1%} sure that it stays ahead{asked}"
+            f"  {len(chains)} of {settings.samples} chains sampled: {solution.sure:.1%} likely to stay ahead{below}"
         )
     return lines
 
 
 def _margin(solution: Solution) -> list[str]:
-    """How near the vote was to going the other way."""
+    """Describe how close the vote was."""
     from nsad_cli.cli.render.votes import shown
     from nsad_cli.voting.rules import chains_to_overturn, ranking_weights
 
     ballot, chains = solution.ballot, solution.chains
     if len(ballot.votes) == 1:
-        return ["no chain states another answer"]
+        return ["no chain has another answer"]
     first, second = ballot.votes[:2]
     other, total = shown(second.answer), sum(max(vote.weight, 0.0) for vote in ballot.votes) or 1.0
     if ballot.rule == "best":
         best, rival = ranking_weights(chains, ballot)[:2]
-        return [f"its best chain scores {best:.3f}, the best that says {other} {rival:.3f}"]
-    what = "chains that answer" if ballot.rule == "sc" else "weight"
+        return [f"its best chain scores {best:.3f}, the best with {other} {rival:.3f}"]
+    what = "chains with an answer" if ballot.rule == "sc" else "weight"
     share = f"{ballot.share:.0%} of the {what}; {other} has {max(second.weight, 0.0) / total:.0%}"
     if ballot.rule != "sc" and first.weight == second.weight == 0:
-        return [share, "none of their chains weighs anything: it has more of them, the heaviest, or the first"]
+        return [share, "all weights are zero: it has more chains, the chain with the highest weight, or the first"]
     if first.weight == second.weight:
         return [
             share,
-            "a tie: it was said first" if ballot.rule == "sc" else "a tie: it has the heaviest chain, or the first",
+            "a tie: it came first"
+            if ballot.rule == "sc"
+            else "a tie: it has the chain with the highest weight, or the first",
         ]
     if first.count == 1:
-        return [share, "it rests on one chain"]
+        return [share, "it depends on one chain"]
     count = chains_to_overturn(chains, ballot)
-    return [share, f"had {count} of its {first.count} chains said {other}, that had won"]
+    return [share, f"if {count} of its {first.count} chains had answered {other}, {other} would have won"]
 
 
 def _print_steps(console: Console, chain: Chain) -> None:
-    """A chain in full, a step a line, each with the mean probability of its tokens."""
+    """Print a chain in full, one step per line, each with the mean probability of its tokens."""
     from rich.table import Table
 
     from nsad_cli.cli.render.votes import shown
@@ -108,14 +110,15 @@ def _print_steps(console: Console, chain: Chain) -> None:
 
 
 def steps(chain: Chain) -> list[tuple[str, float | None]]:
-    """A chain's steps, its lines or else its sentences, each with its tokens' geometric mean probability."""
+    """Split a chain into steps (lines, or else sentences), each with the geometric mean of its token probabilities."""
     return [(chain.text[step.start : step.end].strip(), step.probability) for step in chain_steps(chain)]
 
 
-def solution_json(solution: Solution, ask: VoteSettings | None = None) -> dict[str, Any]:
-    """The object of `nsad solve --json`: share is of the weight, logprob the mean per token, finish as the API says it.
+def solution_json(solution: Solution, settings: VoteSettings | None = None) -> dict[str, Any]:
+    """Convert a solution to the object of `nsad solve --json`.
 
-    Where it was asked to stop early, `stopped` says how many chains were drawn and how sure that made the leader.
+    `share` is a fraction of the weight, `logprob` the mean per token, `finish` the OpenAI API's finish reason. With
+    early stopping, `stopped` has the number of chains sampled and the probability that the leader stays ahead.
     """
     ballot = solution.ballot
     value: dict[str, Any] = {
@@ -128,12 +131,12 @@ def solution_json(solution: Solution, ask: VoteSettings | None = None) -> dict[s
         ],
         "chains": _chains(solution.chains),
     }
-    if ask is not None and ask.stop_at is not None:
+    if settings is not None and settings.stop_at is not None:
         value["stopped"] = {
-            "at": ask.stop_at,
-            "wave": ask.wave,
+            "at": settings.stop_at,
+            "wave": settings.wave,
             "chains": len(solution.chains),
-            "of": ask.samples,
+            "of": settings.samples,
             "sure": solution.sure,
         }
     return value

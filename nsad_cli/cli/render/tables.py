@@ -1,4 +1,4 @@
-"""Tables that several commands print: their look, and the ledger."""
+"""The table style that all commands share, tables that adapt to the terminal's width, and the ledger."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ HEADINGS = {
     "disputed": "dis-\nputed",
     "ungraded": "un-\ngraded",
 }
-"""Of the ledger's columns, in order, narrow."""
-MAIN = ("correct", "wrong", "no_answer", "disputed")
-LEAST = 8
-"""Cells that a column keeps which may break or stretch."""
-WIDE = 10_000
-MOST = 6
-"""Verdicts that fit into 80 columns beside MATH's subjects."""
+"""The narrow headings of the ledger's columns, in order."""
+MAIN_VERDICTS = ("correct", "wrong", "no_answer", "disputed")
+MIN_COLUMN_WIDTH = 8
+"""The minimum width of a column that may break or stretch, in cells."""
+UNLIMITED = 10_000
+"""A width at which no cell breaks."""
+MAX_VERDICTS = 6
+"""The number of verdicts that fit into 80 columns beside MATH's subjects."""
 
 
 def new_table(title: str, *columns: str, left: int = 1) -> Table:
-    """A plain table whose first `left` columns are text and whose others are numbers."""
+    """Create a plain table whose first `left` columns are text (left-aligned) and whose others are numbers."""
     from rich import box
     from rich.table import Table
 
@@ -44,9 +45,9 @@ def new_table(title: str, *columns: str, left: int = 1) -> Table:
 
 
 class Fitted:
-    """The first of several forms of a table that fits with its numbers whole; else its rows, one under another.
+    """Renders the first of several forms of a table that fits without breaking a number, or else stacked rows.
 
-    Columns that may break or stretch keep their min_width, or a few cells; all others are shown whole or not at all.
+    Columns that may break or stretch keep at least their min_width; all others are never broken.
     """
 
     def __init__(self, *forms: Table) -> None:
@@ -54,34 +55,35 @@ class Fitted:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for table in self.forms:
-            if sum(_least(console, options, column) for column in table.columns) + _around(table) <= options.max_width:
+            widths = (_min_width(console, options, column) for column in table.columns)
+            if sum(widths) + _padding(table) <= options.max_width:
                 yield table
                 return
         yield from _stacked(self.forms[0], options.max_width)
 
 
 def keep(column: Column, cells: int) -> None:
-    """Let a column that may break keep so many cells, as far as it fills them."""
+    """Set the min_width of a column that may break to `cells`, or less if its content is narrower."""
     from rich.text import Text
 
     column.min_width = min(cells, max(Text.from_markup(str(cell)).cell_len for cell in (column.header, *column.cells)))
 
 
-def _around(table: Table) -> int:
-    """Cells beside those of the columns, as new_table makes tables: a space at either edge, two between columns."""
+def _padding(table: Table) -> int:
+    """Return the cells outside the columns in a table from new_table: one at either edge, two between columns."""
     return 2 * len(table.columns)
 
 
-def _least(console: Console, options: ConsoleOptions, column: Column) -> int:
+def _min_width(console: Console, options: ConsoleOptions, column: Column) -> int:
     from rich.measure import Measurement
 
-    wide = options.update(width=WIDE)
+    wide = options.update(width=UNLIMITED)
     widest = max(Measurement.get(console, wide, cell).maximum for cell in (column.header, *column.cells))
-    return widest if column.no_wrap and not column.ratio else min(widest, column.min_width or LEAST)
+    return widest if column.no_wrap and not column.ratio else min(widest, column.min_width or MIN_COLUMN_WIDTH)
 
 
 def _stacked(table: Table, width: int) -> Iterator[RenderableType]:
-    """The title, each row as a line of its words and lines of its headed numbers, and the caption."""
+    """Render a table without columns: each row is a line of its text cells, then its numbers with their headings."""
     from rich.text import Text
 
     def text(cell: Any) -> Text:
@@ -95,7 +97,7 @@ def _stacked(table: Table, width: int) -> Iterator[RenderableType]:
         line = Text()
         for column, cell in pairs:
             if column.justify == "left" or not cell.plain.strip():
-                continue  # a word, or nothing
+                continue  # text, or empty
             item = Text(" ".join(str(column.header).split()) + " ", style="dim") + cell
             if line and line.cell_len + 2 + item.cell_len > width:
                 yield line
@@ -107,15 +109,15 @@ def _stacked(table: Table, width: int) -> Iterator[RenderableType]:
 
 
 def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Draws by teacher and subject, a column a verdict; below them all draws, and each verdict's share.
+    """Build the table of draws by teacher, subject and verdict, with totals and each verdict's share.
 
-    Where there are many verdicts the rarer kinds share a column, and the caption tells them apart.
+    If there are many kinds of verdict, the rarer ones share a column and the caption lists them.
     """
     from nsad_cli.utils.terminal_text import escape_controls
 
     totals = _draws(rows)
     verdicts = [name for name in HEADINGS if name in totals]
-    shown = verdicts if len(verdicts) <= MOST else [name for name in verdicts if name in MAIN]
+    shown = verdicts if len(verdicts) <= MAX_VERDICTS else [name for name in verdicts if name in MAIN_VERDICTS]
     others = [name for name in verdicts if name not in shown]
     headings = [HEADINGS[name] for name in shown] + ["other"] * bool(others)
     table = new_table("Ledger (draws; correct is D+, wrong is D−)", "teacher", *headings)
@@ -146,7 +148,7 @@ def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def _draws(rows: Sequence[dict[str, Any]]) -> Counter[str]:
-    """Draws by verdict."""
+    """Count draws by verdict."""
     found: Counter[str] = Counter()
     for row in rows:
         found[row["verdict"]] += row["draws"]
@@ -154,5 +156,5 @@ def _draws(rows: Sequence[dict[str, Any]]) -> Counter[str]:
 
 
 def percent(share: float) -> str:
-    """A share in percent; more than nothing is never shown as nothing."""
+    """Format a fraction in percent; a positive one is never shown as 0.0%."""
     return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"

@@ -1,4 +1,4 @@
-"""Chains and votes as tables and bars."""
+"""Tables of chains, and of votes with bars."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from nsad_cli.cli.render.tables import LEAST, Fitted, keep, new_table
+from nsad_cli.cli.render.tables import MIN_COLUMN_WIDTH, Fitted, keep, new_table
 from nsad_cli.types import Ballot, Chain, Finish
 from nsad_cli.utils.terminal_text import escape_controls, render_latex
 from nsad_cli.voting.bar_chart import bar, verdict_mark
@@ -19,29 +19,42 @@ if TYPE_CHECKING:
     from rich.measure import Measurement
     from rich.table import Table
 
-BAR = 28
+BAR_WIDTH = 28
 JUDGED = {True: "green", False: "red", None: "dim"}
-SHORTER = (24, 20, 16, 12, 8)
-ANSWER = 24
-"""Cells that a bar leaves to a long answer; in the table of chains other columns leave it two thirds of that."""
-LESS = (("tokens",), ("tokens", "log p"), ("tokens", "log p", "p(token)"), ("tokens", "log p", "p(token)", "its end"))
-"""Columns of the chains that are left out where room is short."""
+SHORTER_BARS = (24, 20, 16, 12, 8)
+ANSWER_WIDTH = 24
+"""The width reserved for a long answer beside a bar, in cells; the table of chains reserves two thirds of it."""
+OMITTED = (
+    ("tokens",),
+    ("tokens", "log p"),
+    ("tokens", "log p", "p(token)"),
+    ("tokens", "log p", "p(token)", "its end"),
+)
+"""The columns of the table of chains to omit, step by step, in a narrow terminal."""
 
 
 def shown(text: str) -> str:
-    """Model text for a cell: LaTeX readable, control characters shown, nothing of it taken for markup."""
+    """Format model text for a cell: LaTeX rendered, control characters and rich's markup escaped."""
     from rich.markup import escape
 
     return escape(escape_controls(render_latex(text)))
 
 
 def ballot_table(ballot: Ballot, chains: Sequence[Chain], gold: str = "", most: int | None = None) -> Fitted:
-    """A bar for each answer, the winner first, as long as its share of the weight; under `best`, which one chain
-    decides, as its highest score. `most`: the first few alone.
+    """Build the table of votes: a bar for each answer, the winner first.
 
-    Where room is short the bars shrink, then they go, and only then long answers break further.
+    In a narrow terminal the bars shrink, then disappear, and only then long answers break further.
+
+    Args:
+        ballot: The votes. A bar is an answer's share of the weight; under the rule `best`, its highest score.
+        chains: The chains that voted.
+        gold: The gold answer; empty if unknown.
+        most: The maximum number of answers; None for all.
+
+    Returns:
+        The table.
     """
-    return Fitted(*(_ballot(ballot, chains, gold, most, width) for width in (BAR, *SHORTER, 0)))
+    return Fitted(*(_ballot(ballot, chains, gold, most, width) for width in (BAR_WIDTH, *SHORTER_BARS, 0)))
 
 
 def _ballot(ballot: Ballot, chains: Sequence[Chain], gold: str, most: int | None, width: int) -> Table:
@@ -67,7 +80,7 @@ def _ballot(ballot: Ballot, chains: Sequence[Chain], gold: str, most: int | None
             style=style,
         )
     if ballot.votes:
-        keep(table.columns[0], ANSWER if width else LEAST)
+        keep(table.columns[0], ANSWER_WIDTH if width else MIN_COLUMN_WIDTH)
     if gold:
         table.caption = f"gold answer: {shown(gold)}"
     elif most is not None and len(ballot.votes) > most:
@@ -77,12 +90,20 @@ def _ballot(ballot: Ballot, chains: Sequence[Chain], gold: str, most: int | None
 
 
 def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = None, *, judged: bool = False) -> Fitted:
-    """Each chain with its answer, its weight under the ballot's rule and the mean probability of its tokens.
+    """Build the table of chains: answer, weight under the ballot's rule, mean token probability, number of tokens.
 
-    One that was cut off at the limit of tokens is marked. `most`: the last few alone. judged: with whether it is right,
-    and the mean log-probability. Where room is short columns go, the answers never.
+    Truncated chains are marked. In a narrow terminal columns are omitted, but never the answers.
+
+    Args:
+        chains: The chains.
+        ballot: Their votes.
+        most: The maximum number of chains, counted from the last one; None for all.
+        judged: Whether to show correctness and the mean log-probability too.
+
+    Returns:
+        The table.
     """
-    return Fitted(*(_chains(chains, ballot, most, judged, without) for without in ((), *LESS)))
+    return Fitted(*(_chains(chains, ballot, most, judged, without) for without in ((), *OMITTED)))
 
 
 def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, judged: bool, without: Collection[str]) -> Table:
@@ -92,7 +113,7 @@ def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, judged: b
     for column in table.columns:
         column.no_wrap = column.header != "answer"
         if column.header == "its end":
-            column.justify, column.ratio, column.width = "left", 1, LEAST
+            column.justify, column.ratio, column.width = "left", 1, MIN_COLUMN_WIDTH
             table.expand = True
     table.columns[1].overflow = "fold"
     winning = set(ballot.votes[0].chains) if ballot.votes else set()
@@ -112,7 +133,7 @@ def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, judged: b
         )
         table.add_row(*itertools.compress(cells, kept))
     if chains:
-        keep(table.columns[1], 2 * ANSWER // 3 if "its end" not in without else LEAST)
+        keep(table.columns[1], 2 * ANSWER_WIDTH // 3 if "its end" not in without else MIN_COLUMN_WIDTH)
     return table
 
 
@@ -122,7 +143,7 @@ def _tokens(chain: Chain) -> str:
 
 
 def weights_shown(chains: Sequence[Chain], rule: str) -> dict[int, float | None]:
-    """Each chain's weight under a rule; None where what it needs is not there (yet)."""
+    """Return each chain's weight under a rule; None if a score or log-probability that it needs is missing."""
     from nsad_cli.errors import UsageError
     from nsad_cli.voting.rules import chain_weights
 
@@ -141,7 +162,7 @@ def _weight(weight: float | None, rule: str) -> str:
 
 
 class _Tail:
-    """The last words of a line, as many as its cell has room for: there a chain's answer stands."""
+    """Renders as much of the end of a line as fits into its cell; a chain's answer is at its end."""
 
     def __init__(self, line: str) -> None:
         self.line = line

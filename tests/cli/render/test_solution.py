@@ -18,7 +18,7 @@ from nsad_cli.cli.console import set_up_logging
 from nsad_cli.cli.render.evaluation import comparison_tables, group_tables, results_table, stopping_table
 from nsad_cli.cli.render.live_votes import LiveVotes
 from nsad_cli.cli.render.solution import conclusion, solution_json, steps
-from nsad_cli.cli.render.votes import BAR, ballot_table, bar, chains_table
+from nsad_cli.cli.render.votes import BAR_WIDTH, ballot_table, bar, chains_table
 from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.report import report_on
 from nsad_cli.inference.solver import Solution, VoteSettings
@@ -78,11 +78,11 @@ def test_a_few_rows_where_there_is_room_for_a_few() -> None:
 
 @given(st.floats(0, 1))
 def test_bars(share: float) -> None:
-    drawn = bar(share, BAR)
-    assert len(drawn) == BAR
+    drawn = bar(share, BAR_WIDTH)
+    assert len(drawn) == BAR_WIDTH
     assert (drawn.strip() != "") == (share > 0)
-    assert bar(1.0, BAR) == "█" * BAR
-    assert bar(0.5, BAR) == ("█" * (BAR // 2)).ljust(BAR)
+    assert bar(1.0, BAR_WIDTH) == "█" * BAR_WIDTH
+    assert bar(0.5, BAR_WIDTH) == ("█" * (BAR_WIDTH // 2)).ljust(BAR_WIDTH)
 
 
 def test_under_best_a_bar_is_the_score_that_decides() -> None:
@@ -109,7 +109,7 @@ def test_chains_that_were_cut_off_are_told() -> None:
     chains[1] = dataclasses.replace(chains[1], finish=Finish.LENGTH)
     table = printed(chains_table(chains, vote(chains, "sc")), width=60)
     assert ["cut 1" in line for line in table if "a" in line.split()[2:3]] == [False, True, False], table
-    (line,) = [line for line in conclusion(solution(chains, "sc"), VoteSettings(3, "sc")) if "cut off" in line]
+    (line,) = [line for line in conclusion(solution(chains, "sc"), VoteSettings(3, "sc")) if "truncated" in line]
     assert "1 of 3 chains" in line
     assert "sampling.max_new_tokens" in line
     assert [chain["finish"] for chain in solution_json(solution(chains, "sc"))["chains"]] == ["stop", "length", "stop"]
@@ -126,9 +126,9 @@ def test_chains_are_numbered_one_way(capsys: pytest.CaptureFixture[str]) -> None
     watching(make_problem("?"), chains)
     told = capsys.readouterr().err.splitlines()
     assert told == [
-        "  1 of 3: chain 2 says no answer (scores 0.125)",
-        "  2 of 3: chain 0 says a (scores 0.500)",
-        "  3 of 3: chain 1 says b (scores 0.250)",
+        "  1 of 3: chain 2: no answer (score 0.125)",
+        "  2 of 3: chain 0: a (score 0.500)",
+        "  3 of 3: chain 1: b (score 0.250)",
     ]
 
 
@@ -149,15 +149,15 @@ def test_steps_have_their_own_probabilities() -> None:
 def test_how_near_it_was_is_told() -> None:
     close = made([("a", 0.5, -1.0)] * 3 + [("b", 0.5, -1.0)] * 2 + [(None, 0.5, -1.0)])
     lines = conclusion(solution(close, "sc"), VoteSettings(6, "sc"))
-    assert "60% of the chains that answer; b has 40%" in lines[1]
-    assert "had 1 of its 3 chains said b" in lines[2]
-    assert "1 of 6 chains state no answer" in lines[3]
-    assert "no chain states another" in conclusion(solution(close[:3], "asc"), VoteSettings(3, "asc"))[1]
+    assert "60% of the chains with an answer; b has 40%" in lines[1]
+    assert "if 1 of its 3 chains had answered b, b would have won" in lines[2]
+    assert "1 of 6 chains have no answer" in lines[3]
+    assert "no chain has another" in conclusion(solution(close[:3], "asc"), VoteSettings(3, "asc"))[1]
     assert "a tie" in conclusion(solution(made([("a", 1, -1.0), ("b", 1, -1.0)]), "sc"), VoteSettings(2, "sc"))[2]
     best = made([("a", 0.9, -1.0), ("b", 0.8, -1.0)])
-    assert "scores 0.900, the best that says b 0.800" in conclusion(solution(best, "best"), VoteSettings(2, "best"))[1]
+    assert "scores 0.900, the best with b 0.800" in conclusion(solution(best, "best"), VoteSettings(2, "best"))[1]
     early = conclusion(solution(close[:3], "sc", 0.9375), VoteSettings(8, "sc", 0.95, 3))
-    assert "3 of 8 chains drawn: 93.8% sure that it stays ahead, not 95%" in early[-1]
+    assert "3 of 8 chains sampled: 93.8% likely to stay ahead, below 95%" in early[-1]
     assert "no answer" in conclusion(solution(made([(None, 1, -1.0)]), "sc"), VoteSettings(1, "sc"))[0]
 
 
@@ -217,7 +217,7 @@ def test_numbers_are_never_cut(width: int) -> None:
         wanted = [f"{100 * row[key]:.1f}" for key in ("a", "b")] + [f"{100 * row['difference']:+.1f}"]
         wanted += [f"{100 * row['ci95'][0]:+.1f} … {100 * row['ci95'][1]:+.1f}"]
         if row["p"] is not None:
-            alone = [] if "or by --json: bootstrap and A : B" in whole else [f"{row['only_a']} : {row['only_b']}"]
+            alone = [] if "see --json: bootstrap and A : B" in whole else [f"{row['only_a']} : {row['only_b']}"]
             wanted += [*alone, f"{row['p']:.3f}"]
         between = r"(?:(?!greedy|pass|any|mean).)*?"
         assert re.search(between.join(map(re.escape, [row["rule"] or "greedy", *wanted])), whole, re.DOTALL), row

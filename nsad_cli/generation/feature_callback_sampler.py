@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from nsad_cli.types import Chain
 
 
-class ListeningSampler:
-    """Wraps a sampler and calls `hear` with each chain and its features."""
+class FeatureCallbackSampler:
+    """Wraps an HFSampler and calls `on_chain` with each sampled chain and its features [d]."""
 
     plans_batches = True
 
-    def __init__(self, sampler: Any, hear: Callable[[Chain, Tensor], None]) -> None:
-        self.sampler, self.hear = sampler, hear
+    def __init__(self, sampler: Any, on_chain: Callable[[Chain, Tensor], None]) -> None:
+        self.sampler, self.on_chain = sampler, on_chain
 
     def sample(
         self,
@@ -30,7 +30,7 @@ class ListeningSampler:
         seed: str,
         on_tokens: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Chain]:
-        """See Sampler.sample; `hear` is not called for greedy chains, which no vote weighs."""
+        """See Sampler.sample; `on_chain` is not called for greedy chains, which take no part in votes."""
         features: dict[tuple[str, int], Tensor] = {}
 
         def keep(problem: str, index: int, mean: Tensor) -> None:
@@ -39,5 +39,5 @@ class ListeningSampler:
         for chain in self.sampler.sample(tasks, sampling, seed=seed, on_tokens=on_tokens, on_features=keep):
             mean = features.pop((chain.problem_id, chain.index))
             if chain.index != GREEDY_INDEX:
-                self.hear(chain, mean)
+                self.on_chain(chain, mean)
             yield chain
