@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "nsad_cli"
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "nsad_cli"
 ROOT_MODULES = {"__init__", "__main__", "api", "errors", "types"}
 ORDER = (
     "cli",
@@ -135,3 +137,29 @@ def test_starts_without_heavy_libraries(code: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", check], check=False, capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+def modules_of_tests(path: Path) -> set[str]:
+    """Modules of tests/ that a file imports, or that code in its strings does."""
+    found: set[str] = set()
+    package = path.relative_to(TESTS.parent).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (start, node.module) if part)
+            found.update([module, *(f"{module}.{alias.name}" for alias in node.names)])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.update(re.findall(r"(?:from|import) +(tests\.[\w.]+)", node.value))
+    return {module for module in found if module.startswith("tests.")}
+
+
+def test_no_test_file_is_imported_by_another() -> None:
+    """What tests share is in tests/helpers; the programs in tests/benchmarks are for their own tests alone."""
+    for path in TESTS.rglob("*.py"):
+        for module in modules_of_tests(path):
+            parts = module.split(".")
+            assert not any(part.startswith("test_") or part == "conftest" for part in parts), f"{path}: {module}"
+            inside = path.parent == TESTS / "benchmarks"
+            assert inside or parts[1] != "benchmarks", f"{path}: {module}"

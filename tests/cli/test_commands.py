@@ -16,30 +16,14 @@ import yaml
 
 from nsad_cli.problems.arithmetic import problems
 from nsad_cli.voting.rules import RULES
+from tests.helpers.nsad_process import failure, run_nsad
 from tests.helpers.terminal import Terminal
-from tests.training.test_stages import recipe
+from tests.helpers.tiny_recipes import recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Nsad = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def run_nsad(home: Path, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `nsad` in an empty folder of its own."""
-    home.mkdir(exist_ok=True)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("NSAD_", "OPENAI_"))}
-    environment |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "OMP_NUM_THREADS": "1"} | variables
-    return subprocess.run(
-        [sys.executable, "-m", "nsad_cli", *arguments],
-        check=False,
-        cwd=home,
-        env=environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture
@@ -56,18 +40,6 @@ def trained(
     home = tmp_path_factory.mktemp("trained")
     (home / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama).model_dump(mode="json")))
     return home, run_nsad(home, "run", "tiny.yaml", "--json")
-
-
-def failure(result: subprocess.CompletedProcess[str], code: int) -> list[str]:
-    """The three lines of an error, and nothing else on stdout."""
-    assert result.returncode == code, result.stderr
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    lines = result.stderr.splitlines()[-3:]
-    assert lines[0].startswith("error: ")
-    assert lines[1].startswith("  why: ")
-    assert lines[2].startswith("  try: ")
-    return lines
 
 
 def test_help_and_version_import_nothing_heavy(nsad: Nsad) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
+from tests.helpers.tiny_recipes import STAGE, recipe
 from tests.helpers.tmux import PATIENCE, PROMPT, Tmux
-from tests.training.test_stages import STAGE, recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,6 +12,7 @@ from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.outcomes import outcomes
 from nsad_cli.evaluation.report import Measured, report_on, stopping_rows
 from nsad_cli.types import Chain, Finish, Problem
+from tests.helpers.sampled_chains import group
 
 PROBLEMS = [
     Problem("a", "?", "1", "b", subject="sums", level="1"),
@@ -101,25 +102,6 @@ def test_rules_that_need_scores_are_told_only_where_every_problem_has_them() -> 
     assert {row["rule"] for row in report["stopping"]} == {"sc", "wsc"}
     half: Measured = {**MEASURED, "b": ([WRONG], [dataclasses.replace(said[0], weight=0.1), said[1]])}
     assert "asc" not in {row["rule"] for row in report_on("b", "nce", PROBLEMS, half)["results"]}
-
-
-def group(problem: str, answers: list[int | None], weight: float = 0.5) -> list[Chain]:
-    """Sampled chains of a problem whose right answer is 1."""
-    return [
-        Chain(
-            problem,
-            i,
-            "",
-            None if answer is None else str(answer),
-            Finish.STOP,
-            (1, 2, 3),
-            (-1.0,) * 3,
-            None if answer is None else answers.index(answer),
-            answer == 1,
-            weight,
-        )
-        for i, answer in enumerate(answers)
-    ]
 
 
 def test_stopping_by_hand() -> None:

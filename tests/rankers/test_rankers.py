@@ -22,7 +22,7 @@ from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
 from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL, ranker_name, read_metadata
 from nsad_cli.rankers.storage import load_ranker, save_ranker
 from nsad_cli.types import Chain, Finish, Problem
-from tests.models.nat.test_layer import shake
+from tests.helpers.nat_models import shake
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,8 @@ import yaml
 from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
-from tests.training.test_ranker import answer_half_rightly, ranking
-from tests.training.test_stages import recipe
+from tests.helpers.ranker_runs import answer_half_rightly, ranking
+from tests.helpers.tiny_recipes import recipe
 
 FSDP = Path(__file__).parents[2] / "recipes" / "launch" / "fsdp.yaml"
 # With --cpu the launcher would start one process; --multi_gpu starts two, to which NSAD_DEVICE gives CPUs.

@@ -15,7 +15,7 @@ import pytest
 
 from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw, Finish, problem_id
-from tests.vllm.conftest import collect, command, draws, environment
+from tests.helpers.vllm_commands import collect, command, draws, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

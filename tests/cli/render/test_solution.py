@@ -25,8 +25,8 @@ from nsad_cli.inference.solver import Solution, VoteSettings
 from nsad_cli.problems.question_files import make_problem
 from nsad_cli.types import Chain, Finish, Problem
 from nsad_cli.voting.rules import RULES, vote
-from tests.evaluation.test_report import group
-from tests.voting.test_rules import made
+from tests.helpers.classed_chains import made
+from tests.helpers.sampled_chains import group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
