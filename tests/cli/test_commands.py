@@ -154,7 +154,9 @@ def test_a_stopped_list_goes_on(trained: tuple[Path, subprocess.CompletedProcess
         line = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest, told = process.communicate(timeout=120)
-    assert process.returncode == 130 and "it resumes" in told and "Traceback" not in told, told
+    assert process.returncode == 130, told
+    assert "it resumes" in told, told
+    assert "Traceback" not in told, told
     done = [line, *rest.splitlines()]
     assert len(done) < count
     whole = run_nsad(home, "solve", "--file", "many.txt", "--samples", "4").stdout.splitlines()
@@ -167,7 +169,9 @@ def test_votes_grow_in_a_terminal(trained: tuple[Path, subprocess.CompletedProce
     with Terminal(home, "solve", "Ana has 5 cups. How many?", "--samples", "3") as terminal:
         code, stdout = terminal.end("")
         raw = terminal.raw
-    assert code == 0 and "of 3 chains" in raw and "\x1b[?25l" in raw, "it is drawn anew, with the cursor hidden"
+    assert code == 0
+    assert "of 3 chains" in raw
+    assert "\x1b[?25l" in raw, "it is drawn anew, with the cursor hidden"
     assert raw.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in raw, "and the cursor comes back"
     assert "Chains" in stdout
     assert "\x1b" not in stdout
@@ -248,10 +252,8 @@ def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     assert lora.returncode == 0
     assert json.loads(lora.stdout)["weights"] == value["weights"]
     nat = run_nsad(home, "export", "out/nat", "--for", "vllm")
-    assert (
-        nat.returncode == 0
-        and f"vllm serve {home / 'out' / 'nat'} --served-model-name nat --dtype float32" in nat.stderr
-    ), nat.stderr
+    assert nat.returncode == 0, nat.stderr
+    assert f"vllm serve {home / 'out' / 'nat'} --served-model-name nat --dtype float32" in nat.stderr, nat.stderr
     assert "exclude each other" in failure(run_nsad(home, "export", "out/x", "--for", "vllm", "--lora"), 2)[0]
     assert "goes with --for" in failure(run_nsad(home, "export", "out/x", "--model", "nat"), 2)[0]
     assert (
@@ -276,7 +278,8 @@ def test_rationales_out_and_in(trained: tuple[Path, subprocess.CompletedProcess[
         for _ in range(2):  # a second time changes nothing
             result = run_nsad(home, *arguments, **elsewhere)
             found = json.loads(result.stdout)
-            assert found["graded"] == found["rationales"] == value["rows"] and found["labelled"] == 0, result.stderr
+            assert found["graded"] == found["rationales"] == value["rows"], result.stderr
+            assert found["labelled"] == 0, result.stderr
             assert found["verdicts"] == {"correct": value["right"], "wrong": value["wrong"]}
     assert "already done" in result.stderr
     pairs = run_nsad(home, "data", "export", "d/pairs", "--format", "preference", "--run", "tiny")
@@ -435,7 +438,9 @@ def test_a_stream_that_cannot_be_used_is_told(tmp_path: Path, command: str, text
         ["sh", "-c", os.fsencode(shell)], check=False, cwd=tmp_path, input=text, capture_output=True
     )
     lines = result.stderr.decode().splitlines()
-    assert result.returncode in (1, 2) and result.stdout == b"" and len(lines) == 3, lines
+    assert result.returncode in (1, 2), lines
+    assert result.stdout == b"", lines
+    assert len(lines) == 3, lines
     assert words in lines[0] + lines[1]
     assert lines[1].startswith("  why: ")
     assert lines[2].startswith("  try: ")

@@ -90,7 +90,8 @@ def test_events_hold_what_a_dashboard_needs(finished: tuple[Run, dict[str, Any],
     common |= {"cpu_percent", "memory_gib", "memory_total_gib", "process_gib"}
     for stage, more in (("negative", set()), ("nat", {"alpha"}), ("nce", {"beta"}), ("ranker", {"pair_accuracy"})):
         metrics = [step["metrics"] for step in steps if step["stage"] == stage and "loss" in step["metrics"]]
-        assert metrics and all(common | more <= set(item) for item in metrics), stage
+        assert metrics, stage
+        assert all(common | more <= set(item) for item in metrics), stage
         if stage == "nat":
             assert len(metrics[-1]["alpha"]) == 4
         if stage == "nce":
@@ -155,9 +156,10 @@ def test_killed_while_an_old_checkpoint_goes_it_resumes_from_a_whole_one(
             half.append(folder)
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr("shutil.rmtree", stop_half_way)
-        run_stages(run, ["negative"])
+        with pytest.raises(KeyboardInterrupt):
+            run_stages(run, ["negative"])
     assert half
     assert not (half[0] / "complete").exists()
     notes = recorded_notes()

@@ -58,7 +58,8 @@ def test_problems_draws_and_the_text_of_one(home: Path) -> None:
         assert "12/2" in text
         assert "? disputed (because disputed)" in text
         text = await look(pilot, "enter", "enter")
-        assert "Draw 0 of p1" in text and "D−" not in text.partition("\n")[2].partition("\n")[2], "it alone is shown"
+        assert "Draw 0 of p1" in text
+        assert "D−" not in text.partition("\n")[2].partition("\n")[2], "it alone is shown"
         assert "How much is 1+1?" in await look(pilot, "escape")
 
     show(home, script)
@@ -157,7 +158,8 @@ def test_the_counts_grow_while_others_write(home: Path) -> None:
         assert "15 draws" in text
         assert "D− 3" in text
         assert "1 made otherwise" in text
-        assert len(view.pane.draws) == 7 and view.pane.problems.cursor == 2, "the cursor stays"
+        assert len(view.pane.draws) == 7
+        assert view.pane.problems.cursor == 2, "the cursor stays"
 
     show(home, script)
 
