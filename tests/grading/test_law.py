@@ -5,16 +5,14 @@ Each case is a text, the gold answer and its verdict; near misses stand beside w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.types import Finish
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from nsad_cli.grading.checker import Checker
 
 SAID = {
     "brackets and lists go on": [
@@ -323,12 +321,6 @@ CASES = [
     pytest.param("If so, the answer is 6.", "5", "wrong", id="if so"),
     pytest.param("If the answer is 7 then 3 = 4. Hence the total is 8.", "8", "correct", id="if"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def checker() -> Iterator[Checker]:
-    with Checker(seconds=5, workers=1) as made:
-        yield made
 
 
 @pytest.mark.parametrize(("text", "gold", "verdicts"), CASES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import weakref
 from pathlib import Path
@@ -137,8 +138,10 @@ def test_smollm2_killed_resumes_to_the_same_adapter() -> None:
     stage = {**STAGE, "epochs": 1, "batch_size": 2, "learning_rate": 1e-3, "max_examples": 8, "checks": 4}
     adapter = {"targets": ["q_proj", "v_proj"], "dropout": 0.1}
     settings = recipe(Path("smollm2"), training={"max_held_out": 1, "negative": stage, "nat": stage}, adapter=adapter)
-    whole, killed = Run.create("whole", settings), Run.create("killed", settings)
-    run_stages(whole, ["collect", "grade", "negative", "nat"])
+    whole = Run.create("whole", settings)
+    run_stages(whole, ["collect", "grade", "negative"])
+    killed = Run(Path(shutil.copytree(whole.path, whole.path.with_name("killed"))))
+    run_stages(whole, ["nat"])
     killed_in_turn(killed, ["nat"], longest=1.0)
     assert_same_weights(whole, killed)
 
