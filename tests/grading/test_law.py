@@ -5,11 +5,12 @@ Each case is a text, the gold answer and its verdict; near misses stand beside w
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.types import Finish
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nsad_cli.grading.checker import Checker
