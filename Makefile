@@ -28,7 +28,7 @@ install: $(VENV)/.installed
 test: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
-# The logic alone, in about a minute: no models, no servers or commands in processes of their own.
+# The logic alone, in a minute or two: no models, no servers or commands in processes of their own.
 test-quick: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not model and not process and not slow"
 
