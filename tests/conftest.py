@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from pathlib import Path
@@ -29,6 +30,12 @@ WORDS = (
     "Question: Answer: Start with There are at first The answer is has gives away gets finds buys loses sells more "
     "then grow times as many How does have now ? . : + - * = 0 1 2 3 4 5 6 7 8 9"
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where no model fills memory, look less often for objects in circles: a tenth of the dashboard tests' time."""
+    if "not model" in config.option.markexpr:
+        gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "nsad_cli"
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "nsad_cli"
 ROOT_MODULES = {"__init__", "__main__", "api", "errors", "types"}
 ORDER = (
     "cli",
@@ -74,7 +77,10 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-GRAPH = {name: imported(path) - {name} for name, path in MODULES.items()}
+@functools.cache
+def graph() -> dict[str, set[str]]:
+    """What each module imports of the package."""
+    return {name: imported(path) - {name} for name, path in MODULES.items()}
 
 
 def room(module: str) -> str:
@@ -90,22 +96,22 @@ def test_the_root_holds_rooms_and_four_modules() -> None:
     assert rooms <= set(ORDER), "a new room needs a place in ORDER"
 
 
-@pytest.mark.parametrize("module", sorted(GRAPH))
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_point_down_the_list_of_rooms(module: str) -> None:
     if room(module) in ("nsad_cli", "__main__"):
         return
-    above = {other for other in GRAPH[module] if room(other) != "nsad_cli"}
+    above = {other for other in graph()[module] if room(other) != "nsad_cli"}
     wrong = [other for other in above if ORDER.index(room(other)) < ORDER.index(room(module))]
     assert not wrong
 
 
 def test_no_module_imports_the_package_itself() -> None:
     """`nsad_cli` offers names of its modules: a module that imports from it would close a cycle."""
-    assert not [name for name, others in GRAPH.items() if "nsad_cli" in others and name != "nsad_cli.__main__"]
+    assert not [name for name, others in graph().items() if "nsad_cli" in others and name != "nsad_cli.__main__"]
 
 
 def test_no_import_cycle() -> None:
-    left = {name: set(others) for name, others in GRAPH.items()}
+    left = {name: set(others) for name, others in graph().items()}
     while free := [name for name, others in left.items() if not others & left.keys()]:
         for name in free:
             del left[name]
@@ -116,7 +122,7 @@ def test_no_import_cycle() -> None:
 def test_utils_are_shared_by_two_rooms() -> None:
     for module in MODULES:
         if room(module) == "utils" and module != "nsad_cli.utils":
-            users = {room(name) for name, others in GRAPH.items() if module in others} - {"utils"}
+            users = {room(name) for name, others in graph().items() if module in others} - {"utils"}
             assert len(users) >= 2, f"{module} is used by {users or 'nothing'}: it belongs there"
 
 
@@ -135,3 +141,29 @@ def test_starts_without_heavy_libraries(code: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", check], check=False, capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+def modules_of_tests(path: Path) -> set[str]:
+    """Modules of tests/ that a file imports, or that code in its strings does."""
+    found: set[str] = set()
+    package = path.relative_to(TESTS.parent).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (start, node.module) if part)
+            found.update([module, *(f"{module}.{alias.name}" for alias in node.names)])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.update(re.findall(r"(?:from|import) +(tests\.[\w.]+)", node.value))
+    return {module for module in found if module.startswith("tests.")}
+
+
+def test_no_test_file_is_imported_by_another() -> None:
+    """What tests share is in tests/helpers; the programs in tests/benchmarks are for their own tests alone."""
+    for path in TESTS.rglob("*.py"):
+        for module in modules_of_tests(path):
+            parts = module.split(".")
+            assert not any(part.startswith("test_") or part == "conftest" for part in parts), f"{path}: {module}"
+            inside = path.parent == TESTS / "benchmarks"
+            assert inside or parts[1] != "benchmarks", f"{path}: {module}"

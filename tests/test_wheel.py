@@ -44,7 +44,8 @@ def test_a_shipped_recipe_is_found_by_name(installed: Path, tmp_path: Path) -> N
         capture_output=True,
         text=True,
     )
-    assert found.returncode == 1 and "run: gsm8k-solutions-smollm2" in found.stderr, found.stderr
+    assert found.returncode == 1, found.stderr
+    assert "run: gsm8k-solutions-smollm2" in found.stderr, found.stderr
     assert "nowhere" in found.stderr
 
 

@@ -16,30 +16,14 @@ import yaml
 
 from nsad_cli.problems.arithmetic import problems
 from nsad_cli.voting.rules import RULES
+from tests.helpers.nsad_process import failure, run_nsad
 from tests.helpers.terminal import Terminal
-from tests.training.test_stages import recipe
+from tests.helpers.tiny_recipes import recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Nsad = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def run_nsad(home: Path, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `nsad` in an empty folder of its own."""
-    home.mkdir(exist_ok=True)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("NSAD_", "OPENAI_"))}
-    environment |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "OMP_NUM_THREADS": "1"} | variables
-    return subprocess.run(
-        [sys.executable, "-m", "nsad_cli", *arguments],
-        check=False,
-        cwd=home,
-        env=environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture
@@ -56,18 +40,6 @@ def trained(
     home = tmp_path_factory.mktemp("trained")
     (home / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama).model_dump(mode="json")))
     return home, run_nsad(home, "run", "tiny.yaml", "--json")
-
-
-def failure(result: subprocess.CompletedProcess[str], code: int) -> list[str]:
-    """The three lines of an error, and nothing else on stdout."""
-    assert result.returncode == code, result.stderr
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    lines = result.stderr.splitlines()[-3:]
-    assert lines[0].startswith("error: ")
-    assert lines[1].startswith("  why: ")
-    assert lines[2].startswith("  try: ")
-    return lines
 
 
 def test_help_and_version_import_nothing_heavy(nsad: Nsad) -> None:
@@ -182,7 +154,9 @@ def test_a_stopped_list_goes_on(trained: tuple[Path, subprocess.CompletedProcess
         line = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest, told = process.communicate(timeout=120)
-    assert process.returncode == 130 and "to resume" in told and "Traceback" not in told, told
+    assert process.returncode == 130, told
+    assert "to resume" in told, told
+    assert "Traceback" not in told, told
     done = [line, *rest.splitlines()]
     assert len(done) < count
     whole = run_nsad(home, "solve", "--file", "many.txt", "--samples", "4").stdout.splitlines()
@@ -195,7 +169,9 @@ def test_votes_grow_in_a_terminal(trained: tuple[Path, subprocess.CompletedProce
     with Terminal(home, "solve", "Ana has 5 cups. How many?", "--samples", "3") as terminal:
         code, stdout = terminal.end("")
         raw = terminal.raw
-    assert code == 0 and "of 3 chains" in raw and "\x1b[?25l" in raw, "it is drawn anew, with the cursor hidden"
+    assert code == 0
+    assert "of 3 chains" in raw
+    assert "\x1b[?25l" in raw, "it is drawn anew, with the cursor hidden"
     assert raw.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in raw, "and the cursor comes back"
     assert "Chains" in stdout
     assert "\x1b" not in stdout
@@ -276,10 +252,8 @@ def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     assert lora.returncode == 0
     assert json.loads(lora.stdout)["weights"] == value["weights"]
     nat = run_nsad(home, "export", "out/nat", "--for", "vllm")
-    assert (
-        nat.returncode == 0
-        and f"vllm serve {home / 'out' / 'nat'} --served-model-name nat --dtype float32" in nat.stderr
-    ), nat.stderr
+    assert nat.returncode == 0, nat.stderr
+    assert f"vllm serve {home / 'out' / 'nat'} --served-model-name nat --dtype float32" in nat.stderr, nat.stderr
     assert "exclude each other" in failure(run_nsad(home, "export", "out/x", "--for", "vllm", "--lora"), 2)[0]
     assert "needs --for" in failure(run_nsad(home, "export", "out/x", "--model", "nat"), 2)[0]
     assert (
@@ -304,7 +278,8 @@ def test_rationales_out_and_in(trained: tuple[Path, subprocess.CompletedProcess[
         for _ in range(2):  # a second time changes nothing
             result = run_nsad(home, *arguments, **elsewhere)
             found = json.loads(result.stdout)
-            assert found["graded"] == found["rationales"] == value["rows"] and found["labelled"] == 0, result.stderr
+            assert found["graded"] == found["rationales"] == value["rows"], result.stderr
+            assert found["labelled"] == 0, result.stderr
             assert found["verdicts"] == {"correct": value["right"], "wrong": value["wrong"]}
     assert "already done" in result.stderr
     pairs = run_nsad(home, "data", "export", "d/pairs", "--format", "preference", "--run", "tiny")
@@ -463,7 +438,9 @@ def test_a_stream_that_cannot_be_used_is_told(tmp_path: Path, command: str, text
         ["sh", "-c", os.fsencode(shell)], check=False, cwd=tmp_path, input=text, capture_output=True
     )
     lines = result.stderr.decode().splitlines()
-    assert result.returncode in (1, 2) and result.stdout == b"" and len(lines) == 3, lines
+    assert result.returncode in (1, 2), lines
+    assert result.stdout == b"", lines
+    assert len(lines) == 3, lines
     assert words in lines[0] + lines[1]
     assert lines[1].startswith("  why: ")
     assert lines[2].startswith("  try: ")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.test_commands import run_nsad
+from tests.helpers.nsad_process import run_nsad
 from tests.helpers.run_folders import collected, make_run
 
 if TYPE_CHECKING:

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.test_commands import failure, run_nsad
-from tests.collection.test_batch_collect import Serve, serve
+from tests.helpers.batch_api import Serve, batch_servers
+from tests.helpers.nsad_process import failure, run_nsad
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-__all__ = ["serve"]
 
 ASKED = ("--problems", "arithmetic:train", "--limit", "12", "-k", "3")
 PRICES = ("--set", "teacher.price.input=1", "--set", "teacher.price.output=2")
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    yield from batch_servers(tmp_path, monkeypatch)
 
 
 def test_a_dry_run_makes_nothing_and_needs_no_key(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from nsad_cli.cli.render.plan import duration, short, show_plan
 from nsad_cli.config.stages import RUN_ORDER
 from nsad_cli.pipeline.plan import Plan
 from nsad_cli.pipeline.plan_draft import StagePlan
-from tests.cli.test_commands import failure, run_nsad
-from tests.training.test_stages import recipe
+from tests.helpers.nsad_process import failure, run_nsad
+from tests.helpers.tiny_recipes import recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

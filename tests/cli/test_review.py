@@ -15,7 +15,7 @@ from nsad_cli.grading.review_session import QueuedReview
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewItem, ReviewSource
 from nsad_cli.types import Problem
-from tests.cli.test_commands import failure, run_nsad
+from tests.helpers.nsad_process import failure, run_nsad
 from tests.helpers.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,10 +19,12 @@ from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.store.batches import Batches
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
-from nsad_cli.teachers.openai import OpenAITeacher
-from nsad_cli.types import Problem, problem_id
+from nsad_cli.types import problem_id
+from tests.helpers.batch_api import Serve, Server, batch_servers, teacher
+from tests.helpers.questions import problems
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 COLLECT = """
@@ -35,69 +33,24 @@ from pathlib import Path
 from nsad_cli.collection import batch_collect as batches
 from nsad_cli.store.batches import Batches
 from nsad_cli.store.rationales import Store
-from tests.collection.test_batch_collect import problems, teacher
+from tests.helpers.batch_api import teacher
+from tests.helpers.questions import numbered_problems
 batches.FIRST_POLL_SECONDS = batches.MAX_POLL_SECONDS = 0.05
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[4]:
     owner, _, method = sys.argv[4].partition(".")
     setattr({"Batches": Batches, "Store": Store}[owner], method, die)
-asked = problems(*(f"question number {i}" for i in range(int(sys.argv[3]))))
+asked = numbered_problems(int(sys.argv[3]))
 with Store(Path(sys.argv[2])) as store:
     summary = batches.collect_batches(asked, teacher(sys.argv[1]), 4, store)
 print(summary.stored, summary.new, flush=True)
 """
 
 
-@dataclass
-class Server:
-    url: str
-
-    def told(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/told") as reply:
-            return dict(json.load(reply))
-
-    def control(self, **values: object) -> None:
-        data = json.dumps(values).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/control", data)).close()
-
-    def states(self) -> list[str]:
-        return [batch["status"] for batch in self.told()["batches"]]
-
-
-Serve = Callable[..., Server]
-
-
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Start a server with options; looks at its batches follow each other at once."""
-    monkeypatch.setattr("nsad_cli.collection.batch_collect.FIRST_POLL_SECONDS", 0.01)
-    monkeypatch.setattr("nsad_cli.collection.batch_collect.MAX_POLL_SECONDS", 0.05)
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*options: str) -> Server:
-        port = tmp_path / f"port{len(started)}"
-        command = [sys.executable, "-m", "tests.helpers.batch_server", str(port), *options]
-        started.append(subprocess.Popen(command))
-        while not port.exists():
-            time.sleep(0.02)
-        return Server(f"http://127.0.0.1:{port.read_text()}")
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def problems(*questions: str) -> list[Problem]:
-    return [Problem(problem_id(question), question, "1", "test") for question in questions]
-
-
-def teacher(url: str, **more: object) -> OpenAITeacher:
-    settings = {"base_url": [f"{url}/v1"], "prompt": "{question}", "batch": True, "max_tokens": 20, **more}
-    made = make_teacher("m", TeacherConfig.model_validate(settings))
-    assert isinstance(made, OpenAITeacher)
-    return made
+    yield from batch_servers(tmp_path, monkeypatch)
 
 
 def collecting(server: Server, store: Path, count: int, dies_at: str = "") -> subprocess.Popen[str]:

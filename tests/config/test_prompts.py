@@ -35,9 +35,9 @@ from nsad_cli.teachers import make_teacher
 from nsad_cli.teachers.base import Request
 from nsad_cli.training.data import encode
 from nsad_cli.types import Draw, Finish, Problem, Rationale, Verdict, problem_id
-from tests.cli.test_commands import failure, run_nsad
 from tests.helpers.notes import recorded_notes
-from tests.training.test_stages import recipe
+from tests.helpers.nsad_process import failure, run_nsad
+from tests.helpers.tiny_recipes import recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -59,7 +59,8 @@ def test_what_cannot_be_shown_is_told_in_three_lines(tmp_path: Path) -> None:
     ):
         with pytest.raises(NsadError) as told, recorded_runs(tmp_path / f"{name}.tar.gz"):
             pass
-        assert told.value.what == "the recorded run cannot be shown" and why in told.value.why, name
+        assert told.value.what == "the recorded run cannot be shown", name
+        assert why in told.value.why, name
         assert "nsad demo" in told.value.fix
     assert not (tmp_path / "outside").exists()
     assert not (tmp_path.parent / "outside").exists()

@@ -14,8 +14,8 @@ import pytest
 
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
+from tests.helpers.tiny_recipes import STAGE, recipe
 from tests.helpers.tmux import PATIENCE, PROMPT, Tmux
-from tests.training.test_stages import STAGE, recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,8 @@ def test_a_real_training_is_watched_to_its_end(tiny_llama: Path, tmp_path: Path)
         try:
             end = time.monotonic() + PATIENCE
             while not started(run, "negative"):
-                assert training.poll() is None and time.monotonic() < end, (tmp_path / "training.log").read_text()
+                assert training.poll() is None, (tmp_path / "training.log").read_text()
+                assert time.monotonic() < end, (tmp_path / "training.log").read_text()
                 time.sleep(0.1)
             terminal.type(" ".join([*nsad, "dashboard", "--run", run.name, "--view", "curves"]), "Enter")
             screen = terminal.wait_for(LOSS.search)

@@ -12,6 +12,7 @@ from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.outcomes import outcomes
 from nsad_cli.evaluation.report import Measured, report_on, stopping_rows
 from nsad_cli.types import Chain, Finish, Problem
+from tests.helpers.sampled_chains import group
 
 PROBLEMS = [
     Problem("a", "?", "1", "b", subject="sums", level="1"),
@@ -103,25 +104,6 @@ def test_rules_that_need_scores_are_told_only_where_every_problem_has_them() -> 
     assert "asc" not in {row["rule"] for row in report_on("b", "nce", PROBLEMS, half)["results"]}
 
 
-def group(problem: str, answers: list[int | None], weight: float = 0.5) -> list[Chain]:
-    """Sampled chains of a problem whose right answer is 1."""
-    return [
-        Chain(
-            problem,
-            i,
-            "",
-            None if answer is None else str(answer),
-            Finish.STOP,
-            (1, 2, 3),
-            (-1.0,) * 3,
-            None if answer is None else answers.index(answer),
-            answer == 1,
-            weight,
-        )
-        for i, answer in enumerate(answers)
-    ]
-
-
 def test_stopping_by_hand() -> None:
     chains: Measured = {"a": ([], group("a", [1] * 8)), "b": ([], group("b", [2, 2, 2, 2, 1, 1, 1, 1]))}
     (sc,) = [row for row in report_on("b", "nce", PROBLEMS, chains)["stopping"] if row["rule"] == "sc"]
@@ -141,7 +123,8 @@ def test_the_estimates_need_several_chains() -> None:
     assert found["any"] == [1.0, 0.0]
     assert found["pass@2"] == [pytest.approx(1 - 15 / 28), 0.0]
     assert found["pass@4"][0] == pytest.approx(1 - 15 / 70)
-    assert "pass@8" not in found and list(found)[-1] == "pass@4", "of all eight it is `any`"
+    assert "pass@8" not in found
+    assert list(found)[-1] == "pass@4", "of all eight it is `any`"
 
 
 @given(st.lists(st.lists(st.sampled_from([None, 1, 2, 3]), min_size=4, max_size=4), min_size=1, max_size=6))

@@ -13,7 +13,7 @@ from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import Student, load_student
 from nsad_cli.types import Chain, Finish
-from tests.models.nat.test_layer import shake
+from tests.helpers.nat_models import shake
 
 if TYPE_CHECKING:
     from pathlib import Path

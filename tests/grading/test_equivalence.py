@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +11,6 @@ from nsad_cli.grading.equivalence.decide import decide
 from nsad_cli.grading.equivalence.decision import Decision
 from nsad_cli.grading.equivalence.exact_values import number
 from nsad_cli.grading.equivalence.normalise import normalise
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SAME = {
     "fractions": [
@@ -261,12 +256,6 @@ def test_proves_equal(a: str, b: str) -> None:
 @pytest.mark.parametrize(("a", "b"), pairs(DIFFERENT))
 def test_proves_different(a: str, b: str) -> None:
     assert decide(a, b) is decide(b, a) is Decision.DIFFERENT
-
-
-@pytest.fixture(scope="module")
-def checker() -> Iterator[Checker]:
-    with Checker(seconds=5, workers=1) as made:
-        yield made
 
 
 @pytest.mark.parametrize(("a", "b"), NEVER_DIFFERENT)

@@ -146,6 +146,7 @@ def test_no_worker_grows_past_its_limit(monkeypatch: pytest.MonkeyPatch) -> None
     assert 0 < peak < 2**30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.types import Finish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from nsad_cli.grading.checker import Checker
 
 SAID = {
     "brackets and lists go on": [
@@ -323,12 +322,6 @@ CASES = [
     pytest.param("If so, the answer is 6.", "5", "wrong", id="if so"),
     pytest.param("If the answer is 7 then 3 = 4. Hence the total is 8.", "8", "correct", id="if"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def checker() -> Iterator[Checker]:
-    with Checker(seconds=5, workers=1) as made:
-        yield made
 
 
 @pytest.mark.parametrize(("text", "gold", "verdicts"), CASES)

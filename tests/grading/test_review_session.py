@@ -14,7 +14,7 @@ from nsad_cli.grading.review_session import VERDICTS, ReviewSession, review_item
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewSource
 from nsad_cli.types import Verdict
-from tests.grading.test_review_statistics import fill
+from tests.helpers.reviewed_stores import fill
 
 DRAWS = [Verdict.DISPUTED, Verdict.WRONG, Verdict.DISPUTED, Verdict.CORRECT, Verdict.WRONG]
 

@@ -19,25 +19,12 @@ from nsad_cli.pipeline.pipeline import Pipeline, run_stages
 from nsad_cli.runs.run import Run
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewedLabel, ReviewSource
-from nsad_cli.types import Draw, Grade, Problem, Verdict
+from nsad_cli.types import Draw, Problem, Verdict
 from tests.helpers.notes import recorded_notes
-from tests.training.test_stages import recipe
+from tests.helpers.reviewed_stores import fill, regrade
+from tests.helpers.tiny_recipes import recipe
 
 REVIEWS = (Verdict.CORRECT, Verdict.WRONG, Verdict.NO_ANSWER, Verdict.BAD_GOLD, None)
-
-
-def fill(store: Store, verdicts: list[Verdict]) -> dict[int, Verdict]:
-    """One draw of one problem a verdict; verdicts by the draws' keys."""
-    problems = [Problem(f"p{i}", f"What is {i}?", str(i), "test") for i in range(len(verdicts))]
-    store.add_problems(problems)
-    store.add_draws([Draw(item.id, "teacher", 0, f"text of {item.id}") for item in problems], "k")
-    return regrade(store, verdicts, "1")
-
-
-def regrade(store: Store, verdicts: list[Verdict], grader: str) -> dict[int, Verdict]:
-    keys = [item.key for item in store.verdicts.ungraded(grader)]
-    store.verdicts.record([(k, Grade(v, "9", "why")) for k, v in zip(keys, verdicts, strict=True)], grader)
-    return dict(zip(keys, verdicts, strict=True))
 
 
 def effective(store: Store) -> dict[str, Verdict]:

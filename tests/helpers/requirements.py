@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import CodeType
 
     import pytest
 
+ROOT = Path(__file__).parent.parent.parent
 MODEL_LIBRARIES = {"torch", "transformers", "peft", "safetensors"}
 MODEL_NAMES = MODEL_LIBRARIES | {"tiny_llama", "tiny_encoders", "smollm2_folder", "load_student", "run_stages"}
 PROCESS_NAMES = {"subprocess", "Popen", "create_subprocess_exec", "pty"}
 
 
+@functools.cache
 def imports_model_libraries(path: Path) -> bool:
-    """Whether importing a test file imports torch or a library on top of it, by the file's own import statements."""
+    """Whether importing a file imports torch or a library on top of it.
+
+    Args:
+        path: A file of tests/ or of the package; only its import statements at the top count, and those of the files
+            that these lead to.
+    """
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
-            modules = [node.module]
+            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         if any(module.partition(".")[0] in MODEL_LIBRARIES for module in modules):
+            return True
+        files = [ROOT.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
+        if any(imports_model_libraries(file) for file in files if file.is_file()):
             return True
     return False
 

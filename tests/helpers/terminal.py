@@ -64,7 +64,8 @@ class Terminal:
         """The screen, once it was drawn so often, shows a text, and waits for a key (keys typed before are dropped)."""
         end = time.monotonic() + PATIENCE
         while text not in self.screen or self.raw.count(CLEAR) < drawn or not self._waits():
-            assert time.monotonic() < end and self._process.poll() is None, f"no `{text}` in:\n{self.screen}"
+            assert time.monotonic() < end, f"no `{text}` in:\n{self.screen}"
+            assert self._process.poll() is None, f"no `{text}` in:\n{self.screen}"
             self._read()
         self._read()  # it waits, so all of its screen is written
         return self.screen

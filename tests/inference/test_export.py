@@ -25,7 +25,7 @@ from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.problems.arithmetic import problems
 from nsad_cli.runs.run import Run
-from tests.training.test_stages import recipe
+from tests.helpers.tiny_recipes import recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -99,7 +99,8 @@ def test_it_stops_as_soon_as_it_is_sure(checker: Checker) -> None:
     first, second = (found[problem.id] for problem in PROBLEMS)
     assert len(first.chains) == 4
     assert first.sure == pytest.approx(31 / 32)
-    assert len(second.chains) == 16 and second.sure == pytest.approx(0.5), "it never came near"
+    assert len(second.chains) == 16
+    assert second.sure == pytest.approx(0.5), "it never came near"
     assert [len(call) for call in engine.calls] == [2, 2, 1, 1, 1, 1, 1, 1], "the second alone goes on"
     assert [task.indices for call in engine.calls for task in call[-1:]] == [(i, i + 1) for i in range(0, 16, 2)]
 
@@ -173,7 +174,8 @@ def test_what_is_lacking_is_said(checker: Checker) -> None:
     assert "no ranker" in found.notes[0]
     assert without.notes == found.notes
     (silent,) = solver(Engine(a=[None, None]), checker, VoteSettings(2, "asc"), Lengths()).solve(PROBLEMS[:1])
-    assert silent.ballot.answer is None and silent.ballot.rule == "sc", "no chain could be scored"
+    assert silent.ballot.answer is None
+    assert silent.ballot.rule == "sc", "no chain could be scored"
 
 
 def test_a_vote_that_cannot_be_held_names_its_problem(checker: Checker) -> None:
@@ -290,4 +292,5 @@ def test_a_stop_is_resumed_to_the_same_stop(checker: Checker, tmp_path: Path) ->
         assert list(solver(kept, checker, ask).solve(PROBLEMS)) == first
         assert len(engine.calls) == calls
         (more,) = solver(kept, checker, dataclasses.replace(ask, stop_at=0.99)).solve(PROBLEMS[:1])
-        assert len(more.chains) == 8 and engine.calls[-1][0].indices == (4, 5, 6, 7), "only what is new is drawn"
+        assert len(more.chains) == 8
+        assert engine.calls[-1][0].indices == (4, 5, 6, 7), "only what is new is drawn"

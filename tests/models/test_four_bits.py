@@ -18,7 +18,7 @@ from nsad_cli.pipeline.memory import NF4, measure
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
 from tests.helpers.notes import recorded_notes
-from tests.training.test_stages import recipe
+from tests.helpers.tiny_recipes import recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

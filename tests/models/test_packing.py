@@ -15,33 +15,16 @@ from nsad_cli.errors import NsadError
 from nsad_cli.models import lm_head as heads
 from nsad_cli.models.lm_head import row_losses, vocabulary_head
 from nsad_cli.models.nat.adapters import Adapters
-from nsad_cli.models.packing import ATTENTION, Example, enable_packing, group_by_tokens, hidden_states, pack
+from nsad_cli.models.packing import Example, enable_packing, group_by_tokens, hidden_states, pack
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.losses import calibration, nce_loss, token_cross_entropy, token_kl, token_nll
 from nsad_cli.training.nce import NceObjective
-from tests.models.nat.test_layer import MODELS, QV, make, shake
-
-EXAMPLES = [
-    Example((1, 5, 9), (7, 8, 2)),
-    Example((1, 5, 9), (11, 2), wrong=True),
-    Example((1, 5, 9), (12, 13, 14, 15, 2)),
-    Example((1, 30), (2,)),
-    Example((1, 31, 32, 33, 34, 35), (40, 41, 2)),
-]
-
-
-def alone(adapters: Adapters, name: str, example: Example) -> Tensor:
-    """Logits that predict a completion, from the model run on this sequence alone with its own attention."""
-    ids = torch.tensor([example.prompt + example.completion])
-    adapters.base.set_attn_implementation("sdpa")
-    with adapters.use(name):
-        logits: Tensor = adapters.model(input_ids=ids, use_cache=False).logits[0]
-    adapters.base.set_attn_implementation(ATTENTION)
-    return logits[len(example.prompt) - 1 : -1]
+from tests.helpers.nat_models import MODELS, QV, SHAPE, nat_model, shake
+from tests.helpers.single_sequences import EXAMPLES, alone
 
 
 def trained_pair(kind: str) -> Adapters:
-    adapters = make(kind)
+    adapters = nat_model(kind)
     shake(adapters, "nat", 3)
     return adapters
 
@@ -67,8 +50,6 @@ def test_packed_losses_and_gradients_equal_those_of_single_sequences(kind: str, 
 
 def test_a_sliding_window_holds_inside_packs() -> None:
     from transformers import MistralConfig, MistralForCausalLM
-
-    from tests.models.nat.test_layer import SHAPE
 
     torch.manual_seed(0)
     adapters = Adapters(MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=3)).double().eval())
@@ -193,8 +174,6 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_heads_with_a_scale_or_a_cap_are_known_and_others_refused() -> None:
     from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2ForCausalLM
-
-    from tests.models.nat.test_layer import SHAPE
 
     torch.manual_seed(0)
     for untrained in (

@@ -24,7 +24,7 @@ from nsad_cli.pipeline.throughput import Speeds
 from nsad_cli.runs.run import Run, runs_home
 from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw, Problem
-from tests.training.test_stages import recipe
+from tests.helpers.tiny_recipes import recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

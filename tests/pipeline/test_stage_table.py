@@ -99,6 +99,7 @@ def test_a_plugin_that_fails_is_named_in_one_line_and_the_rest_works(home: Path,
     assert "toy-baseline" in line
 
 
+@pytest.mark.model
 def test_every_objective_can_be_imported() -> None:
     for stage in stages().values():
         if stage.trains:

@@ -17,7 +17,7 @@ from nsad_cli.problems.decontamination import find_leaks
 from nsad_cli.runs.run import Run
 from nsad_cli.types import Problem, problem_id
 from tests.helpers.notes import recorded_notes
-from tests.training.test_stages import recipe
+from tests.helpers.tiny_recipes import recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
 from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL, ranker_name, read_metadata
 from nsad_cli.rankers.storage import load_ranker, save_ranker
 from nsad_cli.types import Chain, Finish, Problem
-from tests.models.nat.test_layer import shake
+from tests.helpers.nat_models import shake
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,7 +173,8 @@ def test_an_encoder_reads_question_and_chain_as_a_pair(tiny_encoders: dict[str, 
     assert decode(example.prompt) == "3 + 4<eos>"
     assert decode(example.completion) == "7 balls<eos>"
     long = bert.example("first " * 200, "more " * 300 + "The answer is 7.")
-    assert len(long) == 96 and decode(long.completion).endswith("The answer is 7.<eos>"), "the end is kept"
+    assert len(long) == 96
+    assert decode(long.completion).endswith("The answer is 7.<eos>"), "the end is kept"
 
 
 def test_a_t5_encoder_is_pooled_over_the_chain_alone(tiny_encoders: dict[str, Path]) -> None:

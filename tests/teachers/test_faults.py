@@ -22,8 +22,9 @@ from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.grade import grade
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
-from nsad_cli.types import Finish, Problem, problem_id
+from nsad_cli.types import Finish
 from nsad_cli.utils.rate_limit import _limiter
+from tests.helpers.questions import numbered_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,16 +37,12 @@ from nsad_cli.collection.collect import collect
 from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
-from tests.teachers.test_faults import questions
+from tests.helpers.questions import numbered_problems
 settings = TeacherConfig(base_url=[sys.argv[1]], prompt="{question}", concurrency=int(sys.argv[5]), timeout=0.5)
 with Store(Path(sys.argv[2])) as store:
-    summary = collect(questions(int(sys.argv[3])), make_teacher("m", settings), int(sys.argv[4]), store)
+    summary = collect(numbered_problems(int(sys.argv[3])), make_teacher("m", settings), int(sys.argv[4]), store)
 print(summary.stored, len(summary.failures), flush=True)
 """
-
-
-def questions(count: int) -> list[Problem]:
-    return [Problem(problem_id(q), q, "1", "test") for q in (f"question number {i}" for i in range(count))]
 
 
 @pytest.fixture
@@ -99,7 +96,7 @@ def test_ten_thousand_draws_with_faults_and_kills(serve: object, tmp_path: Path)
     assert done.returncode == 0
     assert said.split() == ["10000", "0"]
     assert kills == 20
-    asked = {problem.id: problem.question for problem in questions(1250)}
+    asked = {problem.id: problem.question for problem in numbered_problems(1250)}
     replies = sent(log)
     texts = {text for _, _, text in replies if text}
     with Store(path) as store:
@@ -149,7 +146,7 @@ def test_a_dead_process_leaves_no_claim_behind(tmp_path: Path) -> None:
     from nsad_cli.store.claims import is_alive, this_process
 
     with Store(tmp_path / "store.sqlite") as store:
-        (problem,) = questions(1)
+        (problem,) = numbered_problems(1)
         store.add_problems([problem])
         dead = subprocess.Popen(
             [sys.executable, "-c", "from nsad_cli.store.claims import this_process; print(this_process())"],
@@ -174,7 +171,7 @@ def test_draws_of_one_problem_share_a_request_where_the_server_can(
     url, log = serve(*options)
     settings = TeacherConfig(base_url=[url], prompt="{question}", concurrency=8)
     with Store(tmp_path / "store.sqlite") as store:
-        summary = collect(questions(5), make_teacher("m", settings), 6, store)
+        summary = collect(numbered_problems(5), make_teacher("m", settings), 6, store)
         draws = [item.draw for item in store.verdicts.ungraded("none")]
     assert summary.new == 30 == len(sent(log))
     paid = sum(draw.prompt_tokens for draw in draws), sum(draw.completion_tokens for draw in draws)
@@ -187,7 +184,7 @@ def test_several_servers_share_the_load(serve: object, tmp_path: Path) -> None:
     (fast, fast_log), (slow, slow_log) = serve("--latency", "0.02"), serve("--latency", "0.1")
     settings = TeacherConfig(base_url=[slow, fast], prompt="{question}", concurrency=8)
     with Store(tmp_path / "store.sqlite") as store:
-        assert collect(questions(200), make_teacher("m", settings), 1, store).new == 200
+        assert collect(numbered_problems(200), make_teacher("m", settings), 1, store).new == 200
     assert len(sent(fast_log)) > len(sent(slow_log)) > 10, "the quicker one gets more"
 
 
@@ -197,7 +194,7 @@ def test_limits_a_minute_are_kept(serve: object, tmp_path: Path) -> None:
     settings = TeacherConfig(base_url=[url], prompt="{question}", concurrency=8, requests_per_minute=600)
     started = time.monotonic()
     with Store(tmp_path / "store.sqlite") as store:
-        collect(questions(50), make_teacher("m", settings), 1, store)
+        collect(numbered_problems(50), make_teacher("m", settings), 1, store)
     assert time.monotonic() - started > 1.9, "thirty at once, and twenty more in two seconds"
     assert len(sent(log)) == 50
 
@@ -226,7 +223,7 @@ def test_a_limit_of_cost_holds_for_replies_that_bring_nothing(
     )
     budget = Budget(price_of(settings), settings.max_cost, settings.prompt, settings.max_tokens)
     with Store(tmp_path / "store.sqlite") as store:
-        summary = collect(questions(100), make_teacher("m", settings), 4, store, budget=budget)
+        summary = collect(numbered_problems(100), make_teacher("m", settings), 4, store, budget=budget)
     came = [int(asked) for kind, _, asked in sent(log) if kind == "came"]
     assert summary.out_of_money
     assert 0.0005 < budget.spent + budget.unsure <= 0.001
@@ -245,7 +242,7 @@ def test_replies_that_only_their_own_problem_pays_for(serve: object, tmp_path: P
         url, log = serve("--only", kind)
         with Store(tmp_path / f"{kind}.sqlite") as store:
             settings = TeacherConfig(base_url=[url], prompt="{question}")
-            assert collect(questions(2), make_teacher("m", settings), 2, store).new == 4
+            assert collect(numbered_problems(2), make_teacher("m", settings), 2, store).new == 4
             found[kind] = next(iter(store.verdicts.ungraded("none"))).draw
         assert len([line for line in sent(log) if line[0] == "came"]) == 2
     assert found["surrogate"].text == "half ? of it"
@@ -291,7 +288,7 @@ def test_a_limit_of_cost_is_never_passed(serve: object, tmp_path: Path) -> None:
     seen: list[float] = []
     with Store(tmp_path / "store.sqlite") as store:
         summary = collect(
-            questions(100),
+            numbered_problems(100),
             make_teacher("m", settings),
             1,
             store,
@@ -303,7 +300,7 @@ def test_a_limit_of_cost_is_never_passed(serve: object, tmp_path: Path) -> None:
         assert summary.new == len(sent(log)) == pytest.approx(budget.spent / 0.00002)
         assert seen[-1] == pytest.approx(100 * 0.00002, rel=0.01), "what all of it would cost"
         more = Budget(price_of(settings), 1.0, settings.prompt, settings.max_tokens)
-        assert collect(questions(100), make_teacher("m", settings), 1, store, budget=more).stored == 100
+        assert collect(numbered_problems(100), make_teacher("m", settings), 1, store, budget=more).stored == 100
     with pytest.raises(UsageError, match="requires a price"):
         Budget(None, 1.0, "", 1)
 

@@ -19,9 +19,10 @@ from nsad_cli.training.baselines import BothSidesObjective, ContrastiveObjective
 from nsad_cli.training.losses import negative_training_loss, redi_loss, token_nll, unlikelihood_loss
 from nsad_cli.training.ranker import Pair
 from nsad_cli.types import Problem, Rationale, Verdict
-from tests.models.nat.test_layer import QV, make, shake
-from tests.models.test_packing import EXAMPLES, alone
-from tests.training.test_stages import recipe, weights
+from tests.helpers.nat_models import QV, nat_model, shake
+from tests.helpers.single_sequences import EXAMPLES, alone
+from tests.helpers.tiny_recipes import recipe
+from tests.helpers.trained_weights import weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ TOKEN_LOSSES = {"nt": negative_training_loss, "ul": unlikelihood_loss, "redi": r
 
 
 def adapted(name: str) -> Adapters:
-    adapters = make("llama")
+    adapters = nat_model("llama")
     adapters.add_lora(name, QV, 0)
     shake(adapters, name, 1)
     return adapters

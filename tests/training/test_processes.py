@@ -17,8 +17,8 @@ import yaml
 from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
-from tests.training.test_ranker import answer_half_rightly, ranking
-from tests.training.test_stages import recipe
+from tests.helpers.ranker_runs import answer_half_rightly, ranking
+from tests.helpers.tiny_recipes import recipe
 
 FSDP = Path(__file__).parents[2] / "recipes" / "launch" / "fsdp.yaml"
 # With --cpu the launcher would start one process; --multi_gpu starts two, to which NSAD_DEVICE gives CPUs.
@@ -70,7 +70,8 @@ def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Pa
     for key, losses in first.items():
         assert second[key] == pytest.approx(losses, abs=1e-4), key
     lines = [line for line in two.stdout.splitlines() if line.startswith("{")]
-    assert len(lines) == 1 and json.loads(lines[0])["run"] == "two", "the leading process speaks for all"
+    assert len(lines) == 1
+    assert json.loads(lines[0])["run"] == "two", "the leading process speaks for all"
     for name in ("negative", "nat", "nce", "ranker"):
         assert Run(tmp_path / "runs" / "two").stages()[name]["result"]["processes"] == 2, name
 

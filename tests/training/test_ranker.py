@@ -32,37 +32,15 @@ from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.linear_probe import fit_head
 from nsad_cli.training.ranker_calibration import MIN_CHAINS, Graded, calibrate
 from nsad_cli.types import Chain
+from tests.helpers.killed_runs import killed_in_turn
 from tests.helpers.notes import recorded_notes
-from tests.training.test_stages import STAGE, assert_same_weights, killed_in_turn, recipe, weights
+from tests.helpers.ranker_runs import SAMPLES, answer_half_rightly, ranking
+from tests.helpers.trained_weights import assert_same_weights, weights
 
 if TYPE_CHECKING:
     from nsad_cli.rankers.base import Scorer
 
-SAMPLES = 8
 KINDS = ("head", "probe", "bert", "t5")
-
-
-def ranking(model: Path, encoders: dict[str, Path], kind: str, **more: Any) -> Recipe:
-    """The whole run that takes seconds, with a ranker of a kind."""
-    chosen = {"kind": "encoder", "model": str(encoders[kind])} if kind in encoders else {"kind": kind}
-    settings = {**STAGE, "learning_rate": 3e-3, "problems": 20, "samples": SAMPLES, "min_pairs": 3, "max_examples": 40}
-    training = {**recipe(model).training.model_dump(), "ranker": {**settings, **chosen, **more}}
-    return recipe(model, training=training)
-
-
-def answer_half_rightly(run: Run) -> None:
-    """Chains for the ranker in the run's store: a random student is never right."""
-    key = {"model": "nce", "model_key": Session(run).model_key("nce")}
-    with ChainStore(run.chains_path) as store:
-        for problem in arithmetic.problems("train", 20):
-            texts = [
-                f"{problem.answer} more. The answer is {problem.answer}."
-                if i % 2
-                else f"{i} loses. The answer is -{i}."
-                for i in range(SAMPLES)
-            ]
-            chains = [Chain(problem.id, i, text, None, logprobs=(-1.0,)) for i, text in enumerate(texts)]
-            store.put(problem, chains, **key, sampling=sampling_key(Sampling(0.7, 1.0, 8), 0))
 
 
 @pytest.fixture(scope="module")
@@ -326,7 +304,8 @@ def test_the_error_afterwards_is_measured_on_what_was_not_fitted(tiny_llama: Pat
     easy = [(6, True), (6, True), (-6, True), (-6, False)]
     hard = [(6, False), (6, True), (-6, False), (-6, False)]
     _, report = calibrate(scorer, graded(*(easy + hard) * 10), 1000)
-    assert report["calibrated"] and report["ece_after"] == pytest.approx(0.25, abs=0.06), "fitted to itself: 0"
+    assert report["calibrated"]
+    assert report["ece_after"] == pytest.approx(0.25, abs=0.06), "fitted to itself: 0"
 
 
 def test_rankers_of_a_bfloat16_student_are_in_float32(tiny_llama: Path, tiny_encoders: dict[str, Path]) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import random
+import shutil
 import signal
-import subprocess
-import sys
-import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from nsad_cli.config.schema import AdapterConfig, Recipe, validate_recipe
+from nsad_cli.config.schema import AdapterConfig, Recipe
 from nsad_cli.config.stages import RUN_ORDER
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import load_benchmarks
@@ -31,49 +28,10 @@ from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.sharding import shard_base
 from nsad_cli.types import Chain
+from tests.helpers.killed_runs import killed_in_turn
 from tests.helpers.notes import recorded_notes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-STAGE: dict[str, Any] = {
-    "epochs": 3,
-    "batch_size": 8,
-    "pack_tokens": 400,
-    "learning_rate": 0.05,
-    "warmup_steps": 1,
-    "checks": 3,
-}
-
-
-def recipe(model: Path, **changes: Any) -> Recipe:
-    """A whole run that takes seconds."""
-    values: dict[str, Any] = {
-        "student": {"model": str(model), "device": "cpu"},
-        "problems": {"train": "arithmetic:train", "limit": 20},
-        "teacher": {"spec": "arithmetic", "draws": 3},
-        "adapter": {"targets": "all-linear", "dropout": 0.1, "unit": {"size": 8, "targets": ["q_proj", "v_proj"]}},
-        "training": {
-            "held_out": 0.1,
-            "negative": STAGE,
-            "nat": STAGE,
-            "nce": STAGE,
-            "ranker": {**STAGE, "problems": 4, "samples": 2, "min_pairs": 3, "max_examples": 12},
-        },
-        "sampling": {"max_new_tokens": 8},
-        "evaluation": {"benchmarks": ["arithmetic:test"], "limit": 4, "samples": 2, "models": ["base", "nat", "nce"]},
-    }
-    return validate_recipe({**values, **changes}, "test")
-
-
-def weights(run: Run) -> dict[str, torch.Tensor]:
-    """All trained tensors of a run."""
-    return {
-        f"{name}/{file.name}/{key}": value
-        for name in ("negative", "nat", "nce", "ranker")
-        for file in sorted(run.adapter_path(name).glob("*.safetensors"))
-        for key, value in load_file(file).items()
-    }
+from tests.helpers.tiny_recipes import STAGE, recipe
+from tests.helpers.trained_weights import assert_same_weights, weights
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +91,8 @@ def test_events_hold_what_a_dashboard_needs(finished: tuple[Run, dict[str, Any],
     common |= {"cpu_percent", "memory_gib", "memory_total_gib", "process_gib"}
     for stage, more in (("negative", set()), ("nat", {"alpha"}), ("nce", {"beta"}), ("ranker", {"pair_accuracy"})):
         metrics = [step["metrics"] for step in steps if step["stage"] == stage and "loss" in step["metrics"]]
-        assert metrics and all(common | more <= set(item) for item in metrics), stage
+        assert metrics, stage
+        assert all(common | more <= set(item) for item in metrics), stage
         if stage == "nat":
             assert len(metrics[-1]["alpha"]) == 4
         if stage == "nce":
@@ -165,23 +124,6 @@ def test_the_same_seed_gives_the_same_adapters_and_another_seed_others(
     assert any(not torch.equal(first[key], value) for key, value in theirs.items())
 
 
-RESUME = """
-import sys
-from pathlib import Path
-from nsad_cli.pipeline.pipeline import run_stages
-from nsad_cli.cli.console import set_up_logging
-from nsad_cli.runs.run import Run
-set_up_logging()
-if len(sys.argv) > 3:
-    # Slow steps down, so that the kill falls between two of them.
-    import time
-    from nsad_cli.training.trainer import StageTrainer
-    plain = StageTrainer.training_step
-    StageTrainer.training_step = lambda self, *args, **kwargs: (time.sleep(0.1), plain(self, *args, **kwargs))[1]
-run_stages(Run.open(sys.argv[1]), sys.argv[2].split())
-"""
-
-
 @pytest.mark.slow
 def test_killed_in_every_stage_it_resumes_to_the_same_adapters(
     finished: tuple[Run, dict[str, Any], list[str]], tiny_llama: Path
@@ -196,36 +138,12 @@ def test_smollm2_killed_resumes_to_the_same_adapter() -> None:
     stage = {**STAGE, "epochs": 1, "batch_size": 2, "learning_rate": 1e-3, "max_examples": 8, "checks": 4}
     adapter = {"targets": ["q_proj", "v_proj"], "dropout": 0.1}
     settings = recipe(Path("smollm2"), training={"max_held_out": 1, "negative": stage, "nat": stage}, adapter=adapter)
-    whole, killed = Run.create("whole", settings), Run.create("killed", settings)
-    run_stages(whole, ["collect", "grade", "negative", "nat"])
+    whole = Run.create("whole", settings)
+    run_stages(whole, ["collect", "grade", "negative"])
+    killed = Run(Path(shutil.copytree(whole.path, whole.path.with_name("killed"))))
+    run_stages(whole, ["nat"])
     killed_in_turn(killed, ["nat"], longest=1.0)
     assert_same_weights(whole, killed)
-
-
-def killed_in_turn(run: Run, stages: Sequence[str], *, longest: float) -> None:
-    """SIGKILL in every stage, up to `longest` seconds after its first checkpoint, and resume to the end at last."""
-    random_ = random.Random()
-    command = [sys.executable, "-c", RESUME, run.name, " ".join(RUN_ORDER[: RUN_ORDER.index(stages[-1]) + 1])]
-    for i, stage in enumerate(stages):
-        process = subprocess.Popen([*command, "slowly"], stderr=subprocess.PIPE, text=True)
-        checkpoints = run.path / "checkpoints" / stage
-        while process.poll() is None and not list(checkpoints.glob("checkpoint-*/complete")):
-            time.sleep(0.02)
-        time.sleep(random_.uniform(0, longest))
-        assert process.poll() is None, f"ended before a checkpoint of {stage}"
-        os.kill(process.pid, signal.SIGKILL)
-        _, said = process.communicate()
-        assert run.stages()[stage]["state"] == "running"
-        assert i == 0 or f"{stages[i - 1]}: resuming at step" in said
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert f"{stages[-1]}: resuming at step" in done.stderr
-
-
-def assert_same_weights(one: Run, other: Run) -> None:
-    expected, found = weights(one), weights(other)
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
 def test_killed_while_an_old_checkpoint_goes_it_resumes_from_a_whole_one(
@@ -241,9 +159,10 @@ def test_killed_while_an_old_checkpoint_goes_it_resumes_from_a_whole_one(
             half.append(folder)
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr("shutil.rmtree", stop_half_way)
-        run_stages(run, ["negative"])
+        with pytest.raises(KeyboardInterrupt):
+            run_stages(run, ["negative"])
     assert half
     assert not (half[0] / "complete").exists()
     notes = recorded_notes()

@@ -97,7 +97,8 @@ def test_each_gpu_tells_memory_load_power_and_temperature(monkeypatch: pytest.Mo
     }
     assert machine.machine_load()["gpus"] == [gpu, gpu]
     machine.machine_load()
-    assert nvml.calls["nvmlInit"] == 1 and nvml.calls["nvmlDeviceGetName"] == 2, "what never changes is asked once"
+    assert nvml.calls["nvmlInit"] == 1
+    assert nvml.calls["nvmlDeviceGetName"] == 2, "what never changes is asked once"
 
 
 @pytest.mark.parametrize(

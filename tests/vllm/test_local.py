@@ -15,7 +15,7 @@ import pytest
 
 from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw, Finish, problem_id
-from tests.vllm.conftest import collect, command, draws, environment
+from tests.helpers.vllm_commands import collect, command, draws, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +121,8 @@ def asking(model: Path, home: Path) -> Iterator[tuple[subprocess.Popen[bytes], P
 def wait_until(process: subprocess.Popen[bytes], log: Path, reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 600
     while not reached():
-        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)
 
 

@@ -25,8 +25,8 @@ from transformers import (
 from nsad_cli.generation.model_folders import save_nat
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import Student, load_student
-from tests.models.nat.test_layer import shake
-from tests.vllm.conftest import environment
+from tests.helpers.nat_models import shake
+from tests.helpers.vllm_commands import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ from nsad_cli.generation.server import ServerSampler
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.student import load_student
 from nsad_cli.types import Chain, Finish
-from tests.vllm.conftest import collect, draws, environment
+from tests.helpers.vllm_commands import collect, draws, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -108,7 +108,12 @@ def test_a_store_that_is_damaged_further_in(path: Path) -> None:
     path.write_bytes(bytes(raw))
     for name in path.parent.glob("chains.sqlite-*"):
         name.unlink()
-    with pytest.raises(NsadError, match="chain store"), open_store(path) as store:
-        chosen = default_set(chain_sets(store))
-        assert chosen is not None
-        list(iter_results(store, chosen, SECOND, DEFAULT_RULES))
+
+    def read_all() -> None:
+        with open_store(path) as store:
+            chosen = default_set(chain_sets(store))
+            assert chosen is not None
+            list(iter_results(store, chosen, SECOND, DEFAULT_RULES))
+
+    with pytest.raises(NsadError, match="chain store"):
+        read_all()

@@ -16,8 +16,8 @@ from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.vote_file import read_vote_file, vote_results
 from nsad_cli.voting.early_stopping import STOPPABLE, chains_needed, confidence, leader_stays, sum_is_greater
 from nsad_cli.voting.rules import vote
-from tests.benchmarks.stopping import SCENES, least, simulate
-from tests.voting.test_rules import ITEMS, chain, made
+from tests.helpers.classed_chains import ITEMS, chain, made
+from tests.helpers.simulated_votes import SCENES, least, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

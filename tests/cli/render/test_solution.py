@@ -25,8 +25,8 @@ from nsad_cli.inference.solver import Solution, VoteSettings
 from nsad_cli.problems.question_files import make_problem
 from nsad_cli.types import Chain, Finish, Problem
 from nsad_cli.voting.rules import RULES, vote
-from tests.evaluation.test_report import group
-from tests.voting.test_rules import made
+from tests.helpers.classed_chains import made
+from tests.helpers.sampled_chains import group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,8 @@ def test_tables_fit_and_show_what_would_steer(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert "\x1b" not in whole
     assert "\u202e" not in whole
-    assert "√3/2" in whole and "[red]7[/]" in whole, "LaTeX is readable, markup is text"
+    assert "√3/2" in whole
+    assert "[red]7[/]" in whole, "LaTeX is readable, markup is text"
     assert sum(line.lstrip(" ▸")[:1].isdigit() and "…" in line for line in lines) == 6, "each shows its end"
     assert "is [red]7[/]." in whole
 

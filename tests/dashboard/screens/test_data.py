@@ -5,54 +5,23 @@ from __future__ import annotations
 import csv
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.pilot import Pilot
 
-from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.screens.data import DataView
 from nsad_cli.dashboard.screens.problem_pane import BLOCK
 from nsad_cli.store.pages import ProblemRow, StorePages
 from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw, Grade, Verdict
+from tests.helpers.data_screen import look, show, steady
 from tests.helpers.rationale_stores import EVIL, PARAMS, fill, make_big, make_run
-from tests.helpers.screens import check_snapshot, dashboard, drive, screen_text
+from tests.helpers.screens import check_snapshot, screen_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Script = Callable[[Pilot[Any]], Awaitable[None]]
-
-
-async def steady(pilot: Pilot[Any]) -> str:
-    """The screen, once no thread is at work for it, and what they told is shown."""
-    for _ in range(2):
-        await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
-    assert isinstance(pilot.app, Dashboard)
-    return screen_text(pilot.app)
-
-
-async def look(pilot: Pilot[Any], *keys: str) -> str:
-    """The screen after some keys, or after another look at the files."""
-    if keys:
-        await pilot.press(*keys)
-    else:
-        pilot.app.follow_files()  # type: ignore[attr-defined]
-    return await steady(pilot)
-
-
-def show(home: Path, script: Script, size: tuple[int, int] = (120, 36), run: str | None = "mine") -> None:
-    """Drive the data screen over a folder of runs."""
-
-    async def steadily(pilot: Pilot[Any]) -> None:
-        await steady(pilot)
-        await script(pilot)
-
-    drive(dashboard(home, run, "data", exports=home), steadily, size)
+    from textual.pilot import Pilot
 
 
 @pytest.fixture
@@ -89,7 +58,8 @@ def test_problems_draws_and_the_text_of_one(home: Path) -> None:
         assert "12/2" in text
         assert "? disputed (because disputed)" in text
         text = await look(pilot, "enter", "enter")
-        assert "Draw 0 of p1" in text and "D−" not in text.partition("\n")[2].partition("\n")[2], "it alone is shown"
+        assert "Draw 0 of p1" in text
+        assert "D−" not in text.partition("\n")[2].partition("\n")[2], "it alone is shown"
         assert "How much is 1+1?" in await look(pilot, "escape")
 
     show(home, script)
@@ -188,7 +158,8 @@ def test_the_counts_grow_while_others_write(home: Path) -> None:
         assert "15 samples" in text
         assert "D− 3" in text
         assert "1 with other parameters not shown" in text
-        assert len(view.pane.samples) == 7 and view.pane.problems.cursor == 2, "the cursor stays"
+        assert len(view.pane.samples) == 7
+        assert view.pane.problems.cursor == 2, "the cursor stays"
 
     show(home, script)
 

@@ -12,7 +12,7 @@ from nsad_cli.grading.review_statistics import unreviewed
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewSource
 from nsad_cli.store.reviews import Reviews
-from tests.dashboard.screens.test_data import look, show, steady
+from tests.helpers.data_screen import look, show, steady
 from tests.helpers.rationale_stores import PARAMS, fill, make_run
 from tests.helpers.screens import check_snapshot
 

@@ -133,7 +133,8 @@ def test_typing_filters_and_escape_shows_all(home: Path) -> None:
         await pilot.pause()
         assert rows.count == 2, "words of name, state and stage, in any case: training and ctrl-c"
         await pilot.press("enter", "down", "space")
-        assert rows.has_focus and app.context.marked == ["ctrl-c"], "keys act on the list again"
+        assert rows.has_focus
+        assert app.context.marked == ["ctrl-c"], "keys act on the list again"
 
     drive(app, script)
 
@@ -172,7 +173,8 @@ def test_enter_looks_at_a_run_and_shows_its_curves(home: Path) -> None:
         await pilot.pause()
         await pilot.press("end", "enter")
         await pilot.pause()
-        assert app.context.run_name == "quiet" and app.current_mode == "runs", "a damaged run has no curves"
+        assert app.context.run_name == "quiet"
+        assert app.current_mode == "runs", "a damaged run has no curves"
 
     drive(app, script)
 

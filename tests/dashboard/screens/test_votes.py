@@ -178,7 +178,8 @@ def test_search(tmp_path: Path) -> None:
 
         assert await search("dozen") == ["lost"]
         assert await search("ANSWER is 22") == ["split"], "in the chains' text, whatever the case"
-        assert await search("100%") == [] and view.state.open_problem.problem is None, "a wildcard is a character"
+        assert await search("100%") == []
+        assert view.state.open_problem.problem is None, "a wildcard is a character"
         await press(pilot, "escape")
         assert problem_names(view) == list(PROBLEMS)
 

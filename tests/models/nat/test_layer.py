@@ -10,68 +10,18 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
-    GemmaConfig,
-    GemmaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
 )
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models.nat.adapter_files import load_adapter, save_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.nat.layer import NatLinear, literal_output
+from tests.helpers.nat_models import MODELS, QV, SHAPE, logits, nat_model, shake
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SHAPE: dict[str, Any] = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "pad_token_id": 0,
-}
-MODELS: dict[str, Any] = {
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE, attention_bias=True)),
-    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SHAPE)),
-    "mistral": lambda: MistralForCausalLM(MistralConfig(**SHAPE)),
-    "gemma": lambda: GemmaForCausalLM(GemmaConfig(**SHAPE, head_dim=8)),
-}
-QV = AdapterSettings(dropout=0.0, unit_size=16)
-
-
-def make(kind: str = "llama", settings: AdapterSettings = QV, double: bool = True) -> Adapters:
-    """A random model with a trained-looking negative adapter and an untrained NAT."""
-    torch.manual_seed(0)
-    model = MODELS[kind]().eval()
-    if double:
-        model = model.double()
-    adapters = Adapters(model)
-    adapters.add_lora("negative", settings, 0)
-    shake(adapters, "negative", 1)
-    adapters.add_nat("nat", settings, "negative", 2)
-    return adapters
-
-
-def shake(adapters: Adapters, name: str, seed: int) -> None:
-    """Random weights in place of an adapter's start."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for _, parameter in adapters.parameters_of(name):
-            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
-
-
-def logits(adapters: Adapters, name: str | None, ids: Tensor | None = None) -> Tensor:
-    """Logits through one adapter."""
-    ids = torch.arange(1, 13).view(2, 6) if ids is None else ids
-    with torch.no_grad(), adapters.use(name):
-        return adapters.model(input_ids=ids).logits
 
 
 def matrices(layer: NatLinear) -> dict[str, Tensor]:
@@ -92,7 +42,7 @@ def matrices(layer: NatLinear) -> dict[str, Tensor]:
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("targets", [("q_proj", "v_proj"), "all-linear"])
 def test_untrained_it_changes_nothing(kind: str, targets: Any) -> None:
-    adapters = make(kind, AdapterSettings(targets=targets, dropout=0.0, unit_size=16))
+    adapters = nat_model(kind, AdapterSettings(targets=targets, dropout=0.0, unit_size=16))
     assert torch.equal(logits(adapters, "nat"), logits(adapters, None))
     assert not torch.allclose(logits(adapters, "negative"), logits(adapters, None))
 
@@ -101,7 +51,7 @@ def test_untrained_it_changes_nothing(kind: str, targets: Any) -> None:
 @pytest.mark.parametrize("value", ["mlp", "identity"])
 def test_every_layer_equals_the_literal_equations(kind: str, value: Any) -> None:
     settings = AdapterSettings(targets="all-linear", dropout=0.0, unit_size=16, unit_value=value)
-    adapters = make(kind, settings)
+    adapters = nat_model(kind, settings)
     shake(adapters, "nat", 3)
     adapters.train_only("nat")
     seen = 0
@@ -127,7 +77,7 @@ def test_every_layer_equals_the_literal_equations(kind: str, value: Any) -> None
 
 def test_the_gate_is_half_a_softmax_away_from_nothing() -> None:
     """With Q = 0 the gate is 0 and the identity unit is plain LoRA."""
-    adapters = make(settings=AdapterSettings(dropout=0.0, unit_value="identity", unit_size=4))
+    adapters = nat_model(settings=AdapterSettings(dropout=0.0, unit_value="identity", unit_size=4))
     shake(adapters, "nat", 3)
     layer = next(m for m in adapters.base.modules() if isinstance(m, NatLinear))
     x = torch.randn(3, layer.in_features, dtype=torch.float64)
@@ -138,7 +88,7 @@ def test_the_gate_is_half_a_softmax_away_from_nothing() -> None:
 
 
 def test_only_the_positive_side_learns() -> None:
-    adapters = make()
+    adapters = nat_model()
     shake(adapters, "nat", 3)
     adapters.train_only("nat")
     with adapters.use("nat"):
@@ -150,7 +100,7 @@ def test_only_the_positive_side_learns() -> None:
 
 def test_a_graph_survives_switching_adapters() -> None:
     """NCE runs its teachers between the student's forward and backward pass."""
-    adapters = make()
+    adapters = nat_model()
     adapters.add_lora("nce", QV, 5)
     shake(adapters, "nce", 6)
     adapters.train_only("nce")
@@ -166,7 +116,7 @@ def test_a_graph_survives_switching_adapters() -> None:
 
 
 def test_dropout_shares_one_mask_and_leaves_the_query_alone() -> None:
-    adapters = make(settings=AdapterSettings(dropout=0.5, unit_size=16))
+    adapters = nat_model(settings=AdapterSettings(dropout=0.5, unit_size=16))
     shake(adapters, "nat", 3)
     layer = next(m for m in adapters.base.modules() if isinstance(m, NatLinear))
     layer.train()
@@ -189,7 +139,7 @@ def test_dropout_shares_one_mask_and_leaves_the_query_alone() -> None:
 
 def test_units_on_some_layers_leave_plain_lora_on_the_others() -> None:
     settings = AdapterSettings(targets="all-linear", unit_targets=("q_proj",), dropout=0.0, unit_size=8)
-    adapters = make(settings=settings)
+    adapters = nat_model(settings=settings)
     shake(adapters, "nat", 3)
     for path, module in adapters.base.named_modules():
         if isinstance(module, NatLinear):
@@ -200,19 +150,19 @@ def test_units_on_some_layers_leave_plain_lora_on_the_others() -> None:
                 with torch.no_grad(), adapters.use("nat"):
                     assert torch.allclose(module(x), module.base_layer(x) + 2.0 * low, atol=1e-12)
     with pytest.raises(NsadError, match="integration unit"):
-        make(settings=AdapterSettings(targets=("q_proj",), unit_targets=("v_proj",)))
+        nat_model(settings=AdapterSettings(targets=("q_proj",), unit_targets=("v_proj",)))
 
 
 def test_the_start_follows_from_the_seed_alone() -> None:
-    one = dict(make().parameters_of("nat"))
+    one = dict(nat_model().parameters_of("nat"))
     torch.manual_seed(123)
-    two = dict(make().parameters_of("nat"))
+    two = dict(nat_model().parameters_of("nat"))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert any(parameter.abs().sum() > 0 for parameter in one.values())
 
 
 def test_generating_with_a_cache_equals_generating_without() -> None:
-    adapters = make("qwen2")
+    adapters = nat_model("qwen2")
     shake(adapters, "nat", 3)
     ids = torch.arange(1, 7).view(1, 6)
     with adapters.use("nat"), torch.no_grad():
@@ -226,7 +176,7 @@ def test_generating_with_a_cache_equals_generating_without() -> None:
 
 
 def test_alphas_are_means_over_tokens_and_cost_nothing_unless_asked() -> None:
-    adapters = make()
+    adapters = nat_model()
     shake(adapters, "nat", 3)
     logits(adapters, "nat")
     assert adapters.layers.alphas("nat") == {}
@@ -252,14 +202,14 @@ def test_a_negative_or_nce_folder_is_stock_peft(tmp_path: Path, tiny_llama: Path
 
 
 def test_nat_refuses_to_be_merged() -> None:
-    adapters = make()
+    adapters = nat_model()
     layer = next(m for m in adapters.base.modules() if isinstance(m, NatLinear))
     with pytest.raises(ValueError, match="cannot be merged"), adapters.use("nat"):
         layer.merge()
 
 
 def test_nat_with_another_negative_adapter_is_refused(tmp_path: Path) -> None:
-    adapters = make()
+    adapters = nat_model()
     save_adapter(adapters, "nat", tmp_path / "nat")
     shake(adapters, "negative", 99)
     adapters.delete("nat")
@@ -268,7 +218,7 @@ def test_nat_with_another_negative_adapter_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_adapter_is_refused(tmp_path: Path) -> None:
-    adapters = make()
+    adapters = nat_model()
     with pytest.raises(NsadError, match="holds no usable adapter"):
         load_adapter(adapters, "nce", tmp_path)
     save_adapter(adapters, "negative", tmp_path / "negative")
@@ -278,7 +228,7 @@ def test_what_is_no_adapter_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_adapter_of_another_shape_is_refused(tmp_path: Path) -> None:
-    save_adapter(make(), "negative", tmp_path / "negative")
+    save_adapter(nat_model(), "negative", tmp_path / "negative")
     other = Adapters(LlamaForCausalLM(LlamaConfig(**{**SHAPE, "hidden_size": 64})))
     with pytest.raises(NsadError, match="does not fit"):
         load_adapter(other, "negative", tmp_path / "negative")
@@ -287,4 +237,4 @@ def test_an_adapter_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 def test_targets_that_are_not_there_are_refused() -> None:
     with pytest.raises(NsadError, match="does not fit this student"):
-        make(settings=AdapterSettings(targets=("no_such_proj",)))
+        nat_model(settings=AdapterSettings(targets=("no_such_proj",)))

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from nsad_cli.models.nat.adapter_files import save_adapter
 from nsad_cli.models.nat.adapters import Adapters
-from tests.models.nat.test_layer import QV, logits, shake
+from tests.helpers.nat_models import QV, logits, shake
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ from nsad_cli.models.nat.adapter_export import served_adapter
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.nat.layer import literal_output, unit_matrices
 from nsad_cli.models.nat.serving import PREFIX, ServedUnit, probe, served_tensors
-from tests.models.nat.test_layer import shake
-from tests.models.nat.test_unit import make
+from tests.helpers.nat_layers import nat_layer
+from tests.helpers.nat_models import shake
 
 
 @settings(max_examples=25, deadline=None)
@@ -29,7 +29,7 @@ from tests.models.nat.test_unit import make
     seed=st.integers(0, 99),
 )
 def test_it_equals_the_equations(d_in: int, d_out: int, value: str, negative_r: int, tokens: int, seed: int) -> None:
-    layer = make(d_in, d_out, value=value, negative_r=negative_r, seed=seed).eval()
+    layer = nat_layer(d_in, d_out, value=value, negative_r=negative_r, seed=seed).eval()
     plain, matrices = layer.get_base_layer(), unit_matrices(layer, "nat")
     torch.nn.init.normal_(plain.bias)
     scales = layer.scaling["nat"], layer.scaling["negative"]

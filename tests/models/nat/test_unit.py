@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import pytest
 import torch
@@ -13,40 +12,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
 from nsad_cli.models.nat.layer import FEW_TOKENS, NatLinear, NatVariant, literal_output, unit_matrices
+from tests.helpers.nat_layers import nat_layer
 
 Grads = list[Tensor | None]
 TOKENS = FEW_TOKENS + 2  # enough of them for the rearranged form without gradients too
-
-
-def make(
-    d_in: int = 64,
-    d_out: int = 64,
-    *,
-    dropout: float = 0.0,
-    value: Any = "mlp",
-    dtype: torch.dtype = torch.float64,
-    seed: int = 0,
-    negative_r: int = 8,
-) -> NatLinear:
-    """A trained-looking NAT layer [d_in → d_out] in training mode, its unit 16 wide; only the positive side trains."""
-    heads = {"num_attention_heads": d_in // 16, "num_key_value_heads": d_out // 16}
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=8, hidden_size=d_in, intermediate_size=8, num_hidden_layers=1, attention_bias=True, **heads
-        )
-    ).to(torch.float64 if dtype == torch.float64 else torch.float32)
-    adapters = Adapters(model)
-    adapters.add_lora("negative", AdapterSettings(targets=("v_proj",), dropout=dropout, r=negative_r), 0)
-    settings = AdapterSettings(targets=("v_proj",), dropout=dropout, unit_size=16, unit_value=value)
-    adapters.add_nat("nat", settings, "negative", 1)
-    torch.manual_seed(seed)
-    for name in ("negative", "nat"):
-        for _, parameter in adapters.parameters_of(name):
-            nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
-    adapters.train_only("nat")
-    adapters.layers.activate("nat")
-    (layer,) = [module for module in model.modules() if isinstance(module, NatLinear)]
-    return layer.to(dtype).train()
 
 
 def inputs(layer: NatLinear, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
@@ -76,7 +45,9 @@ def low_precision_errors(mode: str, value: str, d_in: int, d_out: int, seed: int
 
     Weights, inputs and the base's output are the same in all three: only what is computed from them differs.
     """
-    layer = make(d_in, d_out, value=value, seed=seed, dtype=torch.bfloat16 if mode == "bfloat16" else torch.float32)
+    layer = nat_layer(
+        d_in, d_out, value=value, seed=seed, dtype=torch.bfloat16 if mode == "bfloat16" else torch.float32
+    )
     x, result, gradient = inputs(layer, torch.float32 if mode == "autocast" else torch.bfloat16)
     x = x.detach().to(layer.lora_A["nat"].weight.dtype).requires_grad_()  # as PEFT casts it
     m = unit_matrices(layer, "nat")
@@ -107,7 +78,7 @@ def test_low_precision_is_no_worse_than_the_literal_form(mode: str, value: str, 
 @pytest.mark.parametrize("value", ["mlp", "identity"])
 def test_gradients_under_dropout_equal_those_of_the_literal_form(value: str) -> None:
     """The mask is one, torch.native_dropout's on x [tokens, d_in], shared by A+ and A−; Q sees x itself."""
-    layer = make(64, 32, dropout=0.5, value=value)
+    layer = nat_layer(64, 32, dropout=0.5, value=value)
     x, result, gradient = inputs(layer)
     leaves = [x, result, *trained(layer)]
     torch.manual_seed(7)
@@ -124,7 +95,7 @@ def test_gradients_under_dropout_equal_those_of_the_literal_form(value: str) -> 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 @pytest.mark.parametrize("value", ["mlp", "identity"])
 def test_gradients_under_checkpointing_equal_those_without(value: str, dropout: float) -> None:
-    layer = make(dropout=dropout, value=value)
+    layer = nat_layer(dropout=dropout, value=value)
     x, _, gradient = inputs(layer)
     leaves = [x, *trained(layer)]
     found = []
@@ -162,7 +133,7 @@ def test_a_model_with_checkpointed_blocks_trains_alike() -> None:
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_only_some_of_it_may_need_gradients(wanted: str, value: str, dropout: float) -> None:
     """The first layer's input needs none, a frozen unit's weights need none, and a negative adapter may."""
-    layer = make(64, 32, value=value, dropout=dropout, negative_r=4)
+    layer = nat_layer(64, 32, value=value, dropout=dropout, negative_r=4)
     x, result, gradient = inputs(layer)
     m = unit_matrices(layer, "nat")
     negative = [weight for name, weight in m.items() if "neg" in name]
@@ -186,7 +157,7 @@ def test_only_some_of_it_may_need_gradients(wanted: str, value: str, dropout: fl
 
 @pytest.mark.parametrize("value", ["mlp", "identity"])
 def test_without_gradients_few_tokens_and_many_give_the_same(value: str) -> None:
-    layer = make(64, 32, value=value).eval()
+    layer = nat_layer(64, 32, value=value).eval()
     x = torch.randn(TOKENS, 64, dtype=torch.float64)
     with_gradients = layer(x)
     with torch.no_grad():
@@ -197,7 +168,7 @@ def test_without_gradients_few_tokens_and_many_give_the_same(value: str) -> None
 
 @pytest.mark.parametrize("value", ["mlp", "identity"])
 def test_recording_the_gate_changes_nothing_else(value: str) -> None:
-    layer = make(value=value)
+    layer = nat_layer(value=value)
     x, _, gradient = inputs(layer)
     leaves = [x, *trained(layer)]
     plain = layer(x)
@@ -216,7 +187,7 @@ def test_recording_the_gate_changes_nothing_else(value: str) -> None:
 
 
 def test_an_untrained_unit_changes_nothing_where_gradients_flow() -> None:
-    layer = make()
+    layer = nat_layer()
     with torch.no_grad():
         layer.lora_unit_c2["nat"].weight.zero_()
     x, _, _ = inputs(layer)
@@ -224,7 +195,7 @@ def test_an_untrained_unit_changes_nothing_where_gradients_flow() -> None:
 
 
 def test_gradients_of_gradients_are_refused() -> None:
-    layer = make()
+    layer = nat_layer()
     x, _, _ = inputs(layer)
     (gradient,) = torch.autograd.grad(layer(x).square().sum(), [x], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
