@@ -11,7 +11,6 @@ from typing import Any
 from nsad_cli.utils.version import __version__
 
 __all__ = [
-    "Ballot",
     "Chain",
     "Grade",
     "Problem",
@@ -19,11 +18,13 @@ __all__ = [
     "VoteExplanation",
     "__version__",
     "add_nat",
+    "evaluate",
     "explain_vote",
     "grade",
     "load_run",
     "make_chains",
     "solve",
+    "solve_all",
     "train",
     "vote",
 ]

@@ -1,4 +1,4 @@
-"""The Python API: open runs, solve problems, grade texts, hold and explain votes, add NAT adapters, train stages.
+"""The Python API: runs, solving, grading, votes, NAT adapters, training, evaluation.
 
 `nsad_cli` offers every name of this module; importing either loads no torch, which the functions import when they
 need it. Notes and progress go to the logger `nsad`, which prints nothing unless the program sets up logging.
@@ -9,28 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from nsad_cli.types import Ballot, Chain, Finish, Grade, Problem, Verdict
+from nsad_cli.types import Chain, Finish, Grade, Problem, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from nsad_cli.errors import UsageError
     from nsad_cli.inference.solver import ChainCallback, Solution
     from nsad_cli.models.nat.adapters import Adapters
     from nsad_cli.runs.run import Run
+    from nsad_cli.types import Ballot
+    from nsad_cli.voting.rule_results import RuleResult
 
 __all__ = [
-    "Ballot",
     "Chain",
     "Grade",
     "Problem",
     "Verdict",
     "VoteExplanation",
     "add_nat",
+    "evaluate",
     "explain_vote",
     "grade",
     "load_run",
     "make_chains",
     "solve",
+    "solve_all",
     "train",
     "vote",
 ]
@@ -77,7 +81,7 @@ def solve(
     Args:
         question: the problem's text, or a Problem, whose gold answer then marks each chain right or wrong.
         run: a run or its name; see `load_run`.
-        samples: chains to sample, at most; the recipe's by default.
+        samples: maximum number of chains; the recipe's by default.
         rule: vote rule (`sc`, `wsc`, `asc`, `asc-add`, `best`); the recipe's by default. Without a ranker the rules
             that need one become `sc`.
         stop_at: stop sampling once the leading answer is this likely to stay ahead; in (0.5, 1].
@@ -101,19 +105,75 @@ def solve(
         >>> len(solution.chains), solution.ballot.rule
         (4, 'asc')
     """
+    (solution,) = solve_all(
+        [question],
+        run,
+        samples=samples,
+        rule=rule,
+        stop_at=stop_at,
+        wave=wave,
+        device=device,
+        engine=engine,
+        on_chain=on_chain,
+        on_tokens=on_tokens,
+    )
+    return solution
+
+
+def solve_all(
+    questions: Iterable[str | Problem],
+    run: Run | str | None = None,
+    *,
+    samples: int | None = None,
+    rule: str | None = None,
+    stop_at: float | None = None,
+    wave: int = 4,
+    device: str | None = None,
+    engine: str = "hf",
+    on_chain: ChainCallback | None = None,
+    on_tokens: Callable[[int], None] = lambda _: None,
+) -> Iterator[Solution]:
+    """Solve many problems, in groups that fill the engine's batch.
+
+    Chains are stored as they arrive: the same call after an interruption samples only what is missing.
+
+    Args:
+        questions: texts or Problems; repeated ones are solved once.
+        run: a run or its name; see `load_run`.
+        samples: maximum number of chains per problem; the recipe's by default.
+        rule: see `solve`.
+        stop_at: see `solve`.
+        wave: see `solve`.
+        device: torch device; the recipe's by default.
+        engine: see `solve`.
+        on_chain: see `solve`.
+        on_tokens: see `solve`.
+
+    Yields:
+        A solution for each problem, in the order in which they are finished.
+
+    Raises:
+        UsageError: the rule, the engine or the run is not known.
+        NsadError: the model cannot be loaded.
+
+    Example:
+        >>> found = solve_all(["What is 3 + 4?", "What is 5 + 1?"], "recorded", samples=2, rule="sc")
+        >>> sorted(solution.problem.question for solution in found)
+        ['What is 3 + 4?', 'What is 5 + 1?']
+    """
     from nsad_cli.inference.run_solver import open_solver
     from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.problems.question_files import make_problem
 
-    problem = question if isinstance(question, Problem) else make_problem(question)
+    found = (question if isinstance(question, Problem) else make_problem(question) for question in questions)
+    problems = list({problem.id: problem for problem in found}.values())
     run = load_run(run) if run is None or isinstance(run, str) else run
-    defaults = run.recipe.solve
-    count = samples or defaults.samples
-    settings = VoteSettings(count, rule or defaults.rule, stop_at, min(wave, count))
-    with open_solver(run, [problem], settings, device, engine) as solver:
-        (solution,) = solver.solver.solve([problem], on_chain, on_tokens)
-        solver.keep(solution)
-    return solution
+    settings = VoteSettings.of(run.recipe.solve, samples, rule, stop_at, wave)
+    with open_solver(run, problems, settings, device, engine) as solver:
+        for start in range(0, len(problems), solver.together):
+            for solution in solver.solver.solve(problems[start : start + solver.together], on_chain, on_tokens):
+                solver.keep(solution)
+                yield solution
 
 
 def grade(texts: Sequence[str], golds: Sequence[str]) -> list[Grade]:
@@ -197,53 +257,39 @@ def vote(chains: Sequence[Chain], rule: str = "sc") -> Ballot:
 
 @dataclass(frozen=True, slots=True)
 class VoteExplanation:
-    """What a vote rests on.
+    """A problem's vote by every rule.
 
     Attributes:
-        ballot: the vote.
-        other_rules: the winning answer by each other rule that the chains' weights allow.
-        smallest_flip: indices of a smallest set of chains without which another answer wins; None if there is none.
-        votes_to_overturn: how many of the winner's chains would have to give the second answer to overturn the
-            vote; None if there is only one answer.
+        results: for each rule that the chains' weights allow its `ballot`, `margin`, `flip` (the smallest set of chains
+            without which another answer wins) and `votes_to_overturn`.
+        unavailable: for each other rule the reason.
     """
 
-    ballot: Ballot
-    other_rules: Mapping[str, str | None]
-    smallest_flip: tuple[int, ...] | None
-    votes_to_overturn: int | None
+    results: Mapping[str, RuleResult]
+    unavailable: Mapping[str, UsageError]
 
 
-def explain_vote(chains: Sequence[Chain], rule: str = "sc") -> VoteExplanation:
-    """Hold a vote and find what it rests on.
+def explain_vote(chains: Sequence[Chain]) -> VoteExplanation:
+    """Hold a problem's vote by every rule, and find how close each one is.
 
     Args:
-        chains: chains of one problem.
-        rule: see `vote`.
+        chains: chains of one problem, from a Solution or `make_chains`.
 
     Returns:
         The explanation.
 
-    Raises:
-        UsageError: the rule's weights are missing.
-
     Example:
-        >>> found = explain_vote(make_chains(["7", "7.0", "8"]))
-        >>> found.ballot.answer, len(found.smallest_flip), found.votes_to_overturn
-        ('7', 2, 1)
+        >>> found = explain_vote(make_chains(["7", "7.0", "8"])).results["sc"]
+        >>> found.ballot.answer, found.flip, found.votes_to_overturn
+        ('7', (0, 1), 1)
     """
     from nsad_cli.errors import UsageError
-    from nsad_cli.voting.minimal_flip import smallest_flip
     from nsad_cli.voting.rule_results import rule_results
-    from nsad_cli.voting.rules import chains_to_overturn
 
-    ballot = vote(chains, rule)
-    others = {
-        name: result.ballot.answer
-        for name, result in rule_results(chains).items()
-        if name != rule and not isinstance(result, UsageError)
-    }
-    flip = smallest_flip(chains, rule) if len(ballot.votes) > 1 else None
-    return VoteExplanation(ballot, others, flip or None, chains_to_overturn(chains, ballot))
+    found = rule_results(chains)
+    unavailable = {rule: result for rule, result in found.items() if isinstance(result, UsageError)}
+    results = {rule: result for rule, result in found.items() if not isinstance(result, UsageError)}
+    return VoteExplanation(results, unavailable)
 
 
 def add_nat(
@@ -330,3 +376,61 @@ def train(run: Run | str, *stages: str, force: bool = False) -> dict[str, dict[s
     from nsad_cli.pipeline.pipeline import run_stages
 
     return run_stages(load_run(run) if isinstance(run, str) else run, stages, force=force)
+
+
+def evaluate(
+    run: Run | str,
+    problems: Sequence[str] | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    limit: int | None = None,
+    samples: int | None = None,
+    engine: str = "hf",
+    stop_at: float = 0.95,
+    wave: int = 1,
+) -> dict[str, list[dict[str, Any]]]:
+    """Measure a run's models on benchmarks: greedy answers, and votes by every rule from one set of chains.
+
+    Args:
+        run: a run or its name.
+        problems: specs NAME[:SPLIT][@PATH] of benchmarks; the recipe's by default. Problems that the run was trained
+            on are left out.
+        models: names of models; by default those of the recipe that the run has.
+        limit: maximum number of problems of each benchmark; the recipe's by default.
+        samples: chains per problem for the votes; the recipe's by default.
+        engine: see `solve`.
+        stop_at: probability at which early stopping is simulated.
+        wave: chains sampled at once in that simulation.
+
+    Returns:
+        `results`, one row per benchmark, model and rule with `accuracy`, `ci95` and `n`; `groups`, the same by subject
+        and level; `stopping`, what stopping early would have saved.
+
+    Raises:
+        UsageError: no benchmark is named, or one is not known.
+        NsadError: a model cannot be loaded, or another process is writing to the run.
+
+    Example:
+        >>> report = evaluate("recorded", ["arithmetic:test"], models=["nce"], limit=2, samples=2)
+        >>> [(row["rule"], row["n"]) for row in report["results"]][:2]
+        [(None, 2), ('sc', 2)]
+    """
+    from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks, require_benchmarks
+    from nsad_cli.inference.session import Session
+    from nsad_cli.runs.models import has_model
+
+    run = load_run(run) if isinstance(run, str) else run
+    settings = run.recipe.evaluation
+    specs = require_benchmarks(run.recipe, problems)
+    benchmarks = load_benchmarks(run, specs, settings.limit if limit is None else limit)
+    with run.lock():
+        return evaluate_models(
+            Session(run),
+            stage="eval",
+            models=models or [name for name in settings.models if has_model(run, name)],
+            benchmarks=benchmarks,
+            samples=settings.samples if samples is None else samples,
+            engine=engine,
+            stop_at=stop_at,
+            wave=wave,
+        )

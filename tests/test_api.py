@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+FUNCTIONS = [
+    *("load_run", "grade", "make_chains", "vote", "explain_vote"),
+    *(pytest.param(name, marks=pytest.mark.model) for name in ("solve", "solve_all", "add_nat", "train", "evaluate")),
+]
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpack(tmp_path_factory.mktemp("recorded"))
 
 
-@pytest.mark.parametrize(
-    "name", ["load_run", "solve", "grade", "make_chains", "vote", "explain_vote", "add_nat", "train"]
-)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_examples_print_what_they_say(name: str, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(recorded)
     monkeypatch.setenv("NSAD_HOME", "runs")
@@ -51,13 +55,11 @@ def test_the_package_offers_the_api_lazily() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(
-    "name", ["load_run", "solve", "grade", "make_chains", "vote", "explain_vote", "add_nat", "train"]
-)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_documents_arguments_and_results(name: str) -> None:
     text = getattr(api, name).__doc__
     assert "Args:" in text
-    assert "Returns:" in text
+    assert "Returns:" in text or "Yields:" in text
     assert "Example:" in text
 
 
@@ -68,13 +70,15 @@ def test_a_vote_without_its_weights_is_refused() -> None:
 
 def test_an_explanation_names_other_rules_and_the_smallest_flip() -> None:
     chains = api.make_chains(["7", "7", "8"], weights=[0.1, 0.1, 0.9], gold="8")
-    found = api.explain_vote(chains, "asc")
-    assert found.ballot.answer == "8"
-    assert found.other_rules["sc"] == "7"
-    assert found.smallest_flip == (2,)
+    found = api.explain_vote(chains)
+    assert found.results["asc"].ballot.answer == "8"
+    assert found.results["asc"].flip == (2,)
+    assert found.results["sc"].ballot.answer == "7"
+    assert "log-probabilit" in f"{found.unavailable['wsc']}"
     assert [chain.correct for chain in chains] == [False, False, True]
     single = api.explain_vote(api.make_chains(["7", "7"]))
-    assert single.smallest_flip is None
+    assert single.results["sc"].flip == "no chain has another answer"
+    assert "asc" in single.unavailable
 
 
 def test_texts_and_golds_must_match_in_number() -> None:

@@ -24,9 +24,10 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     from nsad_cli.cli.render.solution import print_solution, solution_json
     from nsad_cli.cli.render.tables import ledger_table
     from nsad_cli.cli.run_selection import execute
-    from nsad_cli.cli.solve import make_ask, solve_with
+    from nsad_cli.cli.solve import solve_with
     from nsad_cli.config.recipes import find_recipe, load_recipe
     from nsad_cli.config.stages import RUN_ORDER
+    from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.runs.run import Run
 
     run = Run.create("demo", load_recipe(find_recipe("demo"), {"student.device": device, **parse_settings(settings)}))
@@ -34,8 +35,8 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     rows = results["eval-before"]["results"] + results["eval"]["results"]
     problem = _unsolved(run)
     note(f"\nsolving one held-out problem:\n  {problem.question}")
-    ask = make_ask(run.recipe.solve.samples, run.recipe.solve.rule)
-    solution = solve_with(run, problem, ask)
+    votes = VoteSettings.of(run.recipe.solve)
+    solution = solve_with(run, problem, votes)
     if as_json:
         print_json({"run": run.name, "results": rows, "solve": solution_json(solution)})
         return
@@ -43,7 +44,7 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     console.print(ledger_table(results["grade"]["ledger"]["rows"]))
     console.print(results_table(rows))
     console.print(f"[bold]Problem[/] {problem.question}")
-    print_solution(solution, ask)
+    print_solution(solution, votes)
     console.print(_verdict(rows))
     console.print(
         "\nNow try a problem like those that it learned from (two or three steps; it has seen no one-step problem):\n"

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, Device, EngineName, ProblemSpecs, RunName
 from nsad_cli.utils.logs import note
-
-if TYPE_CHECKING:
-    from nsad_cli.runs.run import Run
 
 
 def evaluate(
@@ -24,16 +21,16 @@ def evaluate(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first N problems of each benchmark.")] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=0, help="Chains per problem for the votes.")] = None,
     stop_at: Annotated[
-        float, typer.Option("--stop-at", min=0.5, max=1.0, help="Also tell what stopping at this would have cost.")
+        float, typer.Option("--stop-at", min=0.5, max=1.0, help="Also report early stopping at this probability.")
     ] = 0.95,
-    wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 1,
+    wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains sampled at once.")] = 1,
     compare: Annotated[
         tuple[str, str] | None,
         typer.Option(
             "--compare",
             metavar="A B",
-            help="Compare two measured models, RUN[:MODEL][@ENGINE] each (ENGINE where --engine is not meant; a "
-            "server's without URL); nothing is sampled.",
+            help="Compare two measured models, each RUN[:MODEL][@ENGINE] (ENGINE if it differs from --engine; a "
+            "server's without its URL). Nothing is sampled.",
         ),
     ] = None,
     run_name: RunName = None,
@@ -51,10 +48,18 @@ def evaluate(
 
     parse_engine(engine)
     _known_models(models)
+    from nsad_cli import api
+    from nsad_cli.cli.render.progress import Display
     from nsad_cli.cli.run_selection import existing_run
+    from nsad_cli.evaluation.measure import require_benchmarks
 
     run = existing_run(run_name, {"student.device": device}, finished=True)
-    report = _measure(run, _specs(run, problems), models, limit, samples, engine, stop_at, wave)
+    specs = require_benchmarks(run.recipe, problems)
+    with Display(run):
+        note("loading the student …")
+        report = api.evaluate(
+            run, specs, models=models, limit=limit, samples=samples, engine=engine, stop_at=stop_at, wave=wave
+        )
     if as_json:
         print_json(report)
     else:
@@ -68,48 +73,6 @@ def _known_models(models: Sequence[str] | None) -> None:
     unknown = [name for name in models or [] if name not in known_models()]
     if unknown:
         raise UsageError(f"unknown model `{unknown[0]}`", "a run has others", f"models: {', '.join(known_models())}")
-
-
-def _specs(run: Run, problems: Sequence[str] | None) -> Sequence[str]:
-    from nsad_cli.errors import UsageError
-
-    specs = problems or run.recipe.evaluation.benchmarks
-    if not specs:
-        raise UsageError("no benchmark is named", "the run's recipe has none", "give --problems NAME[:SPLIT][@PATH]")
-    return specs
-
-
-def _measure(
-    run: Run,
-    specs: Sequence[str],
-    models: Sequence[str] | None,
-    limit: int | None,
-    samples: int | None,
-    engine: str,
-    stop_at: float,
-    wave: int,
-) -> dict[str, Any]:
-    from nsad_cli.cli.render.progress import Display
-
-    settings = run.recipe.evaluation
-    with Display(run):
-        note("loading the student …")
-        from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
-        from nsad_cli.inference.session import Session
-        from nsad_cli.runs.models import has_model
-
-        session = Session(run)
-        with run.lock():
-            return evaluate_models(
-                session,
-                stage="eval",
-                models=models or [name for name in settings.models if has_model(run, name)],
-                benchmarks=load_benchmarks(run, specs, settings.limit if limit is None else limit),
-                samples=settings.samples if samples is None else samples,
-                engine=engine,
-                stop_at=stop_at,
-                wave=wave,
-            )
 
 
 def _print(report: dict[str, Any], rule: str) -> None:

@@ -1,4 +1,4 @@
-"""`nsad grade`: a verdict for every rationale, the ledger, and what people's reviews say of it."""
+"""`nsad grade`: a verdict for every rationale, their counts, and estimates from reviews."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from nsad_cli.utils.logs import note
 if TYPE_CHECKING:
     from nsad_cli.grading.review_statistics import ReviewSummary
 
-ByHand = Annotated[bool, typer.Option("--review", help="Settle disputed rationales yourself, one key each.")]
+ByHand = Annotated[bool, typer.Option("--review", help="Review disputed rationales yourself, one key each.")]
 Sample = Annotated[
     int | None,
     typer.Option(
-        "--sample", min=1, metavar="N", help="With --review: then N random ones of D−, to estimate how many are right."
+        "--sample",
+        min=1,
+        metavar="N",
+        help="With --review: also N random samples of D−, to estimate the right ones.",
     ),
 ]
 
@@ -29,7 +32,7 @@ def grade(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sort rationales into right (D+), wrong (D−) and neither; the teacher is never asked again."""
+    """Sort rationales into right (D+), wrong (D−) and neither; no request is sent to the teacher."""
     from nsad_cli.cli.render.tables import ledger_table
     from nsad_cli.cli.review import require_terminal, review
     from nsad_cli.cli.run_selection import execute, existing_run
@@ -41,11 +44,11 @@ def grade(
     from nsad_cli.store.records import ReviewSource
 
     if sample and not by_hand:
-        raise UsageError("--sample", "it says how many of D− to review", "add --review")
+        raise UsageError("--sample needs --review", "it is the number of samples of D− to review", "add --review")
     if by_hand:
         require_terminal()
     run = existing_run(run_name)
-    if not by_hand or force or not graded(run):  # a review may go on beside a training that holds the run
+    if not by_hand or force or not graded(run):  # a review may run while a training holds the run's lock
         execute(run, ["grade"], force=force)
     params = run.stages()["collect"]["result"]["params"]
     with Store(run.store_path) as store:
@@ -63,39 +66,39 @@ def grade(
 
 
 def _about_wrong(found: ReviewSummary) -> list[str]:
-    """How many in D− are really right, in sentences."""
+    """Describe the estimate of right rationales in D−."""
     if not found.draws:
         return []
     if found.estimate is None or found.interval is None:
         return [
-            f"D−: the grader calls {found.draws:,} draws wrong. How many of them are really right is not known, for no "
-            "random sample has been reviewed; do it with `nsad grade --review --sample 50`."
+            f"D−: {found.draws:,} samples. How many of them are really right is unknown, because no random "
+            "sample has been reviewed; review one with `nsad grade --review --sample 50`."
         ]
     low, high = found.interval
     lines = [
-        f"D−: the grader calls {found.draws:,} draws wrong. Of a random sample of {found.reviewed:,} reviewed by hand, "
+        f"D−: {found.draws:,} samples. Of a random {found.reviewed:,} reviewed by hand, "
         f"{_outcomes(found)}. So about {found.estimate:,.0f} of the {found.draws:,} are really right "
         f"({found.estimate / found.draws:.1%}; 95 % interval {low:,} to {high:,})"
         + (f"; found so far, and in D+ now: {found.right:,}." if found.right else ".")
     ]
     if found.skipped:
-        lines.append(f"    Skipped, and counted neither way: {found.skipped:,}.")
+        lines.append(f"    Skipped, and not counted: {found.skipped:,}.")
     if found.unseen:
         lines.append(
-            f"    D− has changed since: in the random order {found.unseen:,} draws that nobody has seen stand before "
-            "the sample's end. The next --sample begins with them; until then they bias the estimate."
+            f"    D− has changed since: {found.unseen:,} samples that nobody has reviewed now precede the end of the "
+            "random sample. The next --sample begins with them; until then the estimate is biased."
         )
     return lines
 
 
 def _about_disputed(found: ReviewSummary) -> list[str]:
-    """What became of the disputed draws, in sentences."""
+    """Describe the reviews of disputed samples."""
     if not found.draws:
         return []
     left = found.draws - found.reviewed
-    text = f"Disputed: {found.draws:,} draws, which the grader puts neither into D+ nor into D−. "
+    text = f"Disputed: {found.draws:,} samples, which are in neither D+ nor D−. "
     if found.interval is None:
-        return [text + "None is reviewed yet; settle them with `nsad grade --review`."]
+        return [text + "None is reviewed yet; review them with `nsad grade --review`."]
     low, high = found.interval
     text += f"Of {found.reviewed:,} reviewed by hand {_outcomes(found)}"
     if not left:
@@ -109,6 +112,6 @@ def _about_disputed(found: ReviewSummary) -> list[str]:
 def _outcomes(found: ReviewSummary) -> str:
     """As `3 are right, 46 wrong, 1 has a bad gold answer`."""
     parts = [f"{found.right:,} {'is' if found.right == 1 else 'are'} right"]
-    told = {"wrong": "wrong", "no_answer": "without an answer", "bad_gold": "with a bad gold answer"}
-    parts += [f"{found.outcomes[name]:,} {words}" for name, words in told.items() if name in found.outcomes]
+    outcomes = {"wrong": "wrong", "no_answer": "without an answer", "bad_gold": "with a bad gold answer"}
+    parts += [f"{found.outcomes[name]:,} {words}" for name, words in outcomes.items() if name in found.outcomes]
     return ", ".join(parts)

@@ -1,7 +1,8 @@
-"""`nsad solve`: chains, weights, votes, an answer; one problem, or a file of them."""
+"""`nsad solve`: answer one problem, or those of a file, by the vote of several chains."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,12 +23,12 @@ def solve(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", help='A file of them: a line each, or {"question": "…"} each where it ends in .jsonl.'),
+        typer.Option("--file", help='A file: one problem per line, or {"question": "…"} if it ends in .jsonl.'),
     ] = None,
-    rule: Annotated[str | None, typer.Option("--rule", help=f"{RULES_HELP} Unset: its recipe's (asc).")] = None,
-    samples: Annotated[int | None, typer.Option("--samples", min=1, help="Chains to draw.")] = None,
+    rule: Annotated[str | None, typer.Option("--rule", help=f"{RULES_HELP} Default: the run's (asc).")] = None,
+    samples: Annotated[int | None, typer.Option("--samples", min=1, help="Number of chains.")] = None,
     stop_at: StopAt = None,
-    wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 4,
+    wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains sampled at once.")] = 4,
     verbose: Annotated[
         int,
         typer.Option(
@@ -35,7 +36,7 @@ def solve(
             "-v",
             count=True,
             show_default=False,
-            help="Print every chain in full, by steps; -vv also what helps to debug.",
+            help="Print every chain in full, by steps; -vv adds debug logs.",
         ),
     ] = 0,
     run_name: RunName = None,
@@ -43,9 +44,10 @@ def solve(
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a problem with the student: several chains, weighed by the ranker, vote. The run keeps all of them."""
+    """Answer a problem by a vote of several chains of the student, weighted by the ranker. The run keeps the chains."""
     from nsad_cli.cli.render.solution import print_solution, solution_json
     from nsad_cli.generation.engine_spec import parse_engine
+    from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.runs.run import Run
     from nsad_cli.voting.early_stopping import require_stoppable
 
@@ -53,24 +55,23 @@ def solve(
     parse_engine(engine)
     problems = _problems(question, file)
     run = Run.open(run_name, finished=True)
-    settings = run.recipe.solve
-    ask = make_ask(samples or settings.samples, rule or settings.rule, stop_at, wave)
+    settings = VoteSettings.of(run.recipe.solve, samples, rule, stop_at, wave)
     if stop_at is not None:
-        require_stoppable(ask.rule)
+        require_stoppable(settings.rule)
     if file is not None:
         from nsad_cli.cli.solve_list import solve_list
 
-        solve_list(run, problems, ask, device, engine, verbose=verbose > 0, as_json=as_json)
+        solve_list(run, problems, settings, device, engine, verbose=verbose > 0, as_json=as_json)
         return
-    solution = solve_with(run, problems[0], ask, device, engine)
+    solution = solve_with(run, problems[0], settings, device, engine)
     if as_json:
-        print_json(solution_json(solution, ask))
+        print_json(solution_json(solution, settings))
     else:
-        print_solution(solution, ask, verbose=verbose > 0)
+        print_solution(solution, settings, verbose=verbose > 0)
 
 
 def _problems(question: str | None, file: Path | None) -> list[Problem]:
-    """The problems of the command line: one text, or those of a file.
+    """Return the problems of the command line: one text, or those of a file.
 
     Raises:
         UsageError: neither is given, or both, or the text is empty.
@@ -89,38 +90,27 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
 
 
 def check_rule(rule: str | None, *more: str) -> None:
-    """Raise UsageError for a rule that is none."""
+    """Raise UsageError for an unknown rule."""
     from nsad_cli.errors import UsageError
     from nsad_cli.voting.rules import RULES
 
     known = (*RULES, *more)
     if rule is not None and rule not in known:
-        raise UsageError(f"unknown rule `{rule}`", "votes are counted by another", f"rules: {', '.join(known)}")
-
-
-def make_ask(samples: int, rule: str, stop_at: float | None = None, wave: int = 1) -> VoteSettings:
-    """How problems are asked."""
-    from nsad_cli.inference.solver import VoteSettings
-
-    return VoteSettings(samples, rule, stop_at, min(wave, samples))
+        raise UsageError(f"unknown rule `{rule}`", "there is no such vote rule", f"rules: {', '.join(known)}")
 
 
 def solve_with(
-    run: Run, problem: Problem, ask: VoteSettings | None = None, device: str | None = None, engine: str = "hf"
+    run: Run, problem: Problem, settings: VoteSettings, device: str | None = None, engine: str = "hf"
 ) -> Solution:
-    """Solve a problem with a run's best model, showing chains as they arrive; all chains are kept in the run."""
+    """Solve a problem with a run's best model, showing the votes as chains arrive."""
     from nsad_cli import api
     from nsad_cli.cli.render.live_votes import LiveVotes
 
-    ask = ask or make_ask(run.recipe.solve.samples, run.recipe.solve.rule)
-    with LiveVotes(ask) as votes:
+    with LiveVotes(settings) as votes:
         return api.solve(
             problem,
             run,
-            samples=ask.samples,
-            rule=ask.rule,
-            stop_at=ask.stop_at,
-            wave=ask.wave,
+            **dataclasses.asdict(settings),
             device=device,
             engine=engine,
             on_chain=votes,

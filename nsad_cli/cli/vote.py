@@ -21,37 +21,38 @@ FORMATS = (
 def vote(
     file: Annotated[
         Path | None,
-        typer.Argument(help=f"JSON lines, a problem each: {FORMATS}. Or give --run.", show_default=False),
+        typer.Argument(help=f"JSON lines, one problem per line: {FORMATS}. Or give --run.", show_default=False),
     ] = None,
     run_name: Annotated[
-        str | None, typer.Option("--run", help="Look into a run's own chains: which problems are worth a look.")
+        str | None,
+        typer.Option("--run", help="Use a run's own chains; lists its problems."),
     ] = None,
     explain: Annotated[
         str | None,
-        typer.Option("--explain", metavar="ID", help="With --run: one problem's votes taken apart, by id or number."),
+        typer.Option("--explain", metavar="ID", help="With --run: explain the votes of one problem, by id or number."),
     ] = None,
     rule: Annotated[
         str | None,
         typer.Option(
             "--rule",
-            help=f"{RULES_HELP} any: right where some chain is, a bound on all rules. [default: sc; of a run asc]",
+            help=f"{RULES_HELP} any: right if any chain is, an upper bound. [default: sc; with --run asc]",
         ),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", min=1, help="The first N chains of each problem alone.")
+        int | None, typer.Option("--samples", min=1, help="Use only the first N chains of each problem.")
     ] = None,
     stop_at: StopAt = None,
-    wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains drawn at once.")] = 1,
+    wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains sampled at once.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Count votes over recorded chains; with --run list a run's problems by what their votes say, or explain one."""
+    """Count votes over recorded chains; with --run list a run's problems by their votes, or explain one."""
     from nsad_cli.cli.solve import check_rule
     from nsad_cli.errors import UsageError
 
     if (file is None) == (run_name is None and explain is None):
         raise UsageError(
             "vote needs a FILE or --run" if file is None else "vote takes a FILE or a run, not both",
-            "it counts the chains of a file, or looks into those that a run has kept",
+            "it counts votes over the chains of a file or of a run",
             "`nsad vote chains.jsonl`, `nsad vote --run NAME`, or `nsad vote --run NAME --explain ID`",
         )
     if file is not None:
@@ -62,7 +63,9 @@ def vote(
     if rule is not None:
         check_rule(rule)
     if stop_at is not None:
-        raise UsageError("--stop-at does not go with --run", "a run's chains are drawn", "give a FILE, or leave it out")
+        raise UsageError(
+            "--stop-at does not go with --run", "its chains are sampled already", "give a FILE, or omit it"
+        )
     if explain is not None:
         from nsad_cli.cli.vote_explain import explain_problem
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli import api
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.types import Chain, Problem
@@ -41,7 +42,8 @@ def explain_problem(run_name: str | None, wanted: str, rule: str | None, samples
         chains = remaining_chains(store.get(problem.id, ranker=chosen.ranker, **chosen.key), WhatIf(first=samples))
         others = {name: store.get(problem.id, ranker=name, **chosen.key) for name in chosen.rankers[:-1]}
     rule = rule or ("asc" if any(chain.weight is not None for chain in chains) else "sc")
-    found = rule_results(chains)
+    explanation = api.explain_vote(chains)
+    found: Found = {**explanation.results, **explanation.unavailable}
     by_others = {
         name: found_
         for name, own in others.items()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config import prompts
 from nsad_cli.config.stages import RANKER, UNTRAINED
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.report import STOP_AT, report_on
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.sampler import Sampling
@@ -94,6 +94,18 @@ def evaluate_models(
                 for name, rows in report_on(label, model, problems, chains, stop_at, wave).items():
                     report[name] += rows
     return report
+
+
+def require_benchmarks(recipe: Recipe, specs: Sequence[str] | None) -> Sequence[str]:
+    """Return the given specs, else the recipe's.
+
+    Raises:
+        UsageError: There are neither.
+    """
+    specs = specs or recipe.evaluation.benchmarks
+    if not specs:
+        raise UsageError("no benchmark is named", "the run's recipe has none", "give --problems NAME[:SPLIT][@PATH]")
+    return specs
 
 
 def load_benchmarks(run: Run, specs: Sequence[str], limit: int | None, leaks: Leaks | None = None) -> list[Benchmark]:

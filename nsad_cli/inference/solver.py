@@ -14,6 +14,7 @@ from nsad_cli.voting.early_stopping import confidence, require_stoppable
 from nsad_cli.voting.rules import RANKER_RULES, applicable_rule, name_problem_in_errors, vote
 
 if TYPE_CHECKING:
+    from nsad_cli.config.schema import SolveConfig
     from nsad_cli.grading.checker import Checker
 
 
@@ -37,6 +38,18 @@ class VoteSettings:
     """Stop sampling once the leading answer is this likely to stay ahead (see voting.early_stopping); None: never."""
     wave: int = 1
     """The number of chains of a problem sampled at once; used only with early stopping."""
+
+    @classmethod
+    def of(
+        cls,
+        defaults: SolveConfig,
+        samples: int | None = None,
+        rule: str | None = None,
+        stop_at: float | None = None,
+        wave: int = 4,
+    ) -> VoteSettings:
+        """Return the recipe's settings with those given in their place."""
+        return cls(samples or defaults.samples, rule or defaults.rule, stop_at, wave)
 
     def waves(self) -> list[tuple[int, ...]]:
         """Return the chains' indices of each wave."""

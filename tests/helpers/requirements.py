@@ -80,7 +80,8 @@ def _names(function: Any, seen: set[int]) -> Iterator[str]:
 
 
 def _names_in_code(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+    for name in code.co_names:
+        yield from name.split(".")
     for constant in code.co_consts:
         if inspect.iscode(constant):
             yield from _names_in_code(constant)
