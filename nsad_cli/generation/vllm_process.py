@@ -75,7 +75,7 @@ class VllmProcess:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "nsad_cli.generation.vllm_worker"],
+            [sys.executable, "-P", "-m", "nsad_cli.generation.vllm_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**QUIET_ENVIRONMENT, **os.environ},

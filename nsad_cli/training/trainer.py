@@ -160,7 +160,7 @@ def train(
         budget=settings.pack_tokens,
     )
     objective.prepare(train_set, epochs)
-    resume = newest_checkpoint(folder)
+    resume = newest_checkpoint(folder, stage)
     if resume is not None:
         note(f"{stage}: resuming at step {resume.name.rpartition('-')[2]} of {steps}")
     started = time.monotonic()

@@ -124,6 +124,24 @@ def file_stamp(path: Path | None) -> list[tuple[str, int, int]]:
     return found
 
 
+def file_digest(path: Path) -> str:
+    """Hash a file's content with SHA-256, to 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of files, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:  # some file systems cannot sync folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
 def weights_digest(folder: Path) -> str:
     """Hash all safetensors files of a folder to 16 hex digits."""
     digest = hashlib.sha256()

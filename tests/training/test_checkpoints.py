@@ -1,0 +1,154 @@
+"""Damaged checkpoints are noticed before a stage resumes, and a whole one gives the same adapter."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nsad_cli.pipeline.pipeline import run_stages
+from nsad_cli.runs.run import Run
+from nsad_cli.training import checkpoints as checkpoints_module
+from nsad_cli.training import trainer
+from nsad_cli.training.checkpoints import damage, newest_checkpoint
+from tests.helpers.notes import recorded_notes
+from tests.helpers.tiny_recipes import recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+DAMAGES = (truncate, empty, delete, flip_a_bit)
+FILES = (
+    "trained.safetensors",
+    "objective.safetensors",
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+)
+
+
+@pytest.fixture(scope="module")
+def stopped(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was interrupted in the negative stage and has two checkpoints; the run `whole` beside it went on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSAD_HOME", str(tmp_path_factory.mktemp("home")))
+        keep = checkpoints_module.keep_newest_and_best
+        patch.setattr(trainer, "keep_newest_and_best", lambda newest, _: keep(newest, newest.with_name("checkpoint-4")))
+        run = Run.create("stopped", recipe(tiny_llama))
+        run_stages(run, ["collect", "grade"])
+
+        def interrupt(event: Any) -> None:
+            folder = run.path / "checkpoints" / "negative"
+            if event.stage == "negative" and len(list(folder.glob("*/complete"))) == 2:
+                raise KeyboardInterrupt
+
+        run.events.subscribe(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_stages(run, ["negative"])
+        whole = Run(Path(shutil.copytree(run.path, run.path.with_name("whole"))))
+        run_stages(whole, ["negative"])
+    return run.path
+
+
+@pytest.fixture
+def copied(stopped: Path, tmp_path: Path) -> Run:
+    return Run(Path(shutil.copytree(stopped, tmp_path / "copied")))
+
+
+def checkpoints(run: Run) -> list[Path]:
+    found = (run.path / "checkpoints" / "negative").glob("checkpoint-*")
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def test_the_marker_holds_a_digest_of_every_file(copied: Run) -> None:
+    newest = checkpoints(copied)[-1]
+    assert {path.name for path in newest.iterdir()} == {*FILES, "complete"}
+    assert damage(newest) == ""
+    assert newest_checkpoint(newest.parent, "negative") == newest
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("harm", DAMAGES)
+def test_every_damage_to_every_file_is_noticed(copied: Run, name: str, harm: Callable[[Path], None]) -> None:
+    older, newest = checkpoints(copied)
+    harm(newest / name)
+    notes = recorded_notes()
+    assert newest_checkpoint(newest.parent, "negative") == older
+    (note,) = notes
+    assert name in note
+    harm(older / name)
+    assert newest_checkpoint(newest.parent, "negative") is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}', "\x00\x00"])
+def test_a_damaged_marker_is_noticed(copied: Run, text: str) -> None:
+    older, newest = checkpoints(copied)
+    (newest / "complete").write_text(text)
+    assert newest_checkpoint(newest.parent, "negative") == older
+
+
+def test_the_best_checkpoint_must_be_whole_too(copied: Run) -> None:
+    older, newest = checkpoints(copied)
+    state = newest / "trainer_state.json"
+    state.write_text(state.read_text().replace('"best_global_step": 8', '"best_global_step": 4'))
+    (newest / "complete").write_text("")  # as in an earlier version, without digests
+    assert newest_checkpoint(newest.parent, "negative") == newest
+    flip_a_bit(older / "trained.safetensors")
+    notes = recorded_notes()
+    assert newest_checkpoint(newest.parent, "negative") is None
+    assert "the best checkpoint" in notes[0]
+
+
+@pytest.mark.parametrize("harm", DAMAGES)
+def test_a_damaged_checkpoint_of_an_earlier_version_is_noticed_when_it_is_opened(
+    copied: Run, harm: Callable[[Path], None]
+) -> None:
+    older, newest = checkpoints(copied)
+    for path in (older, newest):
+        (path / "complete").write_text("")
+        assert damage(path) == ""
+    harm(newest / "optimizer.pt")
+    assert newest_checkpoint(newest.parent, "negative") == older
+
+
+@pytest.mark.parametrize(
+    ("harm", "name"),
+    [(truncate, "optimizer.pt"), (empty, "trainer_state.json"), (delete, "rng_state.pth"), (flip_a_bit, FILES[0])],
+)
+@pytest.mark.parametrize("both", [False, True])
+def test_it_resumes_to_the_same_adapter(
+    stopped: Path, copied: Run, harm: Callable[[Path], None], name: str, both: bool
+) -> None:
+    for path in checkpoints(copied) if both else checkpoints(copied)[-1:]:
+        harm(path / name)
+    notes = recorded_notes()
+    run_stages(Run(copied.path), ["negative"])
+    assert any("is damaged" in note for note in notes)
+    assert any("resuming at step" in note for note in notes) is not both
+    expected = load_file(Run(stopped.with_name("whole")).adapter_path("negative") / "adapter_model.safetensors")
+    found = load_file(copied.adapter_path("negative") / "adapter_model.safetensors")
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
