@@ -175,7 +175,7 @@ class _Worker:
     def _start(self) -> None:
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "nsad_cli.grading.math_verify_worker", str(MEMORY_LIMIT_BYTES)],
+            [sys.executable, "-P", "-m", "nsad_cli.grading.math_verify_worker", str(MEMORY_LIMIT_BYTES)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
