@@ -15,6 +15,7 @@ from nsad_cli.grading.grade import grader_version
 from nsad_cli.inference.sampling import Subject, sample_all, score_all
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.problems.decontamination import Leaks, find_leaks
+from nsad_cli.runs.base_model import base_key
 from nsad_cli.runs.records import collected_problems
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Problem, problem_id
@@ -42,7 +43,7 @@ def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, be
         name: stages.get(name, {}).get("result", {}).get("weights")
         for name in (*used, *([RANKER.name] if used else []))
     }
-    student = recipe.student.model_dump(exclude={"device"})
+    student = {**recipe.student.model_dump(exclude={"device"}), "model": base_key(run, recipe)}
     shared = [recipe.sampling, student, recipe.seed, grader_version()]
     return content_key(stage, contents, models, samples, weights, shared, *demonstrations)
 

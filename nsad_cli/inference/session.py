@@ -26,6 +26,7 @@ from nsad_cli.rankers.kinds import is_available
 from nsad_cli.rankers.linear_probe import ProbeRanker
 from nsad_cli.rankers.metadata import PROBED_MODEL, read_metadata
 from nsad_cli.rankers.storage import load_ranker
+from nsad_cli.runs.base_model import require_intact
 from nsad_cli.runs.models import has_model, model_key, require_model
 from nsad_cli.utils.logs import logger, note
 
@@ -104,6 +105,7 @@ class Session:
         if name in self._loaded:
             return
         require_model(self.run, name)
+        require_intact(self.run, self.recipe, name)
         companion = stages()[name].companion
         if companion is not None:
             self.load(companion)
@@ -199,6 +201,7 @@ class Session:
                 "train it again with `nsad train-ranker`"
             )
             return None
+        require_intact(self.run, self.recipe, RANKER.name)
         kind = read_metadata(folder)["kind"]
         if not is_available(kind):
             logger.warning("ranker: its kind `%s` comes from a plugin that cannot be loaded; chains get no score", kind)

@@ -11,6 +11,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.generation.model_folders import max_lora_rank
 from nsad_cli.generation.vllm_process import ModelSettings, require_vllm
 from nsad_cli.models.student import resolve
+from nsad_cli.runs.base_model import require_intact
 from nsad_cli.runs.models import model_key, require_model
 from nsad_cli.utils.files import new_folder
 from nsad_cli.utils.logs import note
@@ -55,6 +56,7 @@ def vllm_model(
     if name in UNTRAINED:
         return base
     require_model(run, name)
+    require_intact(run, recipe, name)
     if stages()[name].companion is not None:
         return dataclasses.replace(base, model=str(_nat_folder(run, recipe, name, write_nat)), revision=None)
     lora = run.adapter_path(name)

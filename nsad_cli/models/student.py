@@ -270,6 +270,12 @@ def smollm2_source() -> Path | None:
     return None
 
 
+def smollm2_cache() -> Path | None:
+    """Return the folder that SmolLM2 is, or will be, converted to; None if its package is not installed."""
+    source = smollm2_source()
+    return cache_folder() / source.stem if source is not None else None
+
+
 def smollm2_folder() -> Path:
     """Return the model folder of SmolLM2-135M-Instruct; the first call converts it from GGUF, in about 20 s.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.config.ranker_kinds import PROBE
 from nsad_cli.config.stages import GRADE, LearnsFrom, Stage
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, sequences_at_once
+from nsad_cli.runs.base_model import is_intact
 from nsad_cli.training.data import filter_by_length, sample_items
 from nsad_cli.training.stage_data import CALIBRATION_SHARE, rationales_for
 from nsad_cli.training.stages import stage_key
@@ -40,7 +41,7 @@ def plan_training(context: PlanContext, stage: Stage) -> StageDraft:
     if scores:
         lora, memory = _ranker_size(context, lora, memory, tokens)
     more = {"lora_parameters": lora, "unit_parameters": unit, "memory_gib": round(memory, 2)}
-    if required.done and not context.force and context.run.done(stage.name, key):
+    if required.done and not context.force and context.run.done(stage.name, key) and is_intact(context.run, stage.name):
         result = context.run.stages()[stage.name]["result"]
         return StageDraft(stage.name, True, result["examples"], result["tokens"], more=more)
     draft = _ranker_draft(context, stage) if scores else _adapter_draft(context, stage, settings)

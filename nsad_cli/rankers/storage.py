@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file, save
 
+from nsad_cli.models.nat.adapter_files import require_finite
 from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.kinds import scorer_class
 from nsad_cli.rankers.metadata import HEAD_FILE, METADATA_KEY, ranker_name, read_metadata
@@ -45,6 +46,7 @@ def load_ranker(student: Student, adapters: Adapters, folder: Path) -> TrainedRa
         NsadError: The folder contains no ranker, or one of a plugin that is not installed.
     """
     kind, tensors = read_metadata(folder)["kind"], load_file(folder / HEAD_FILE)
+    require_finite(tensors, folder)
     scale, shift = tensors.pop(CALIBRATION, torch.tensor([1.0, 0.0])).tolist()
     scorer = scorer_class(kind).restore(student, adapters, folder, tensors)
     return scorer.ranker(Calibration(scale, shift), ranker_name(folder))

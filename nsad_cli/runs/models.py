@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.config.prompts import FEW_SHOT, few_shot_demonstrations
 from nsad_cli.config.stages import BEST_FIRST, UNTRAINED, stages
 from nsad_cli.errors import NsadError
+from nsad_cli.runs.base_model import base_key
 from nsad_cli.utils.hashing import content_key
 
 if TYPE_CHECKING:
@@ -43,6 +44,6 @@ def model_key(run: Run, recipe: Recipe, name: str) -> str:
     if name in UNTRAINED:
         student = recipe.student
         more = [few_shot_demonstrations(recipe.evaluation)] if name == FEW_SHOT else []
-        return content_key(name, student.model, student.template, student.dtype, student.load_in_4bit, *more)
+        return content_key(name, base_key(run, recipe), student.template, student.dtype, student.load_in_4bit, *more)
     require_model(run, name)
     return str(run.stages()[name]["result"]["weights"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nsad_cli.config import stages
 from nsad_cli.models.nat.adapter_files import save_adapter
+from nsad_cli.runs.base_model import base_fingerprint, base_key, is_intact
 from nsad_cli.training.ranker_stage import RankerTraining
 from nsad_cli.training.self_generated import own_rationales
 from nsad_cli.training.sharding import shard_base
@@ -19,7 +20,7 @@ from nsad_cli.training.stage_data import Corpus, StageData, contrastive_data, ra
 from nsad_cli.training.steps import train_by_steps
 from nsad_cli.training.trainer import Objective, TrainResult, forget_checkpoints
 from nsad_cli.utils.distributed import SHARDED, barrier, is_main_process, world_size
-from nsad_cli.utils.files import weights_digest
+from nsad_cli.utils.files import folder_digest, weights_digest
 from nsad_cli.utils.hashing import content_key
 from nsad_cli.utils.logs import logger, note
 
@@ -64,7 +65,7 @@ def train_stage(session: Session, stage: Stage, corpus: Corpus, *, force: bool =
     """
     key = stage_key(session, stage, corpus)
     logger.debug("%s: stage key %s", stage.name, key)
-    if not force and session.run.done(stage.name, key):
+    if not force and session.run.done(stage.name, key) and is_intact(session.run, stage.name):
         note(f"{stage.name}: already done with these settings")
         return dict(session.run.stages()[stage.name]["result"])
     training: StageTraining
@@ -155,6 +156,8 @@ def _run(session: Session, stage: str, key: str, training: StageTraining) -> dic
                 examples=len(data.train),
                 held_out=len(data.held_out),
                 weights=weights_digest(run.adapter_path(stage)),
+                files=folder_digest(run.adapter_path(stage)),
+                base=base_fingerprint(run, session.recipe),
                 problem_ids=data.problem_ids,
             )
     barrier()  # other processes may still read the best checkpoint
@@ -188,7 +191,7 @@ def stage_key(session: Session, stage: Stage, corpus: Corpus) -> str:
 def _shared(session: Session) -> list[Any]:
     recipe = session.recipe
     return [
-        recipe.student.model,
+        base_key(session.run, recipe),
         recipe.student.template,
         recipe.student.dtype,
         recipe.student.load_in_4bit,

@@ -142,6 +142,14 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def folder_digest(folder: Path) -> str:
+    """Hash the names and contents of all files in a folder to 16 hex digits."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder)}\0{file_digest(path)}\0".encode())
+    return digest.hexdigest()[:16]
+
+
 def weights_digest(folder: Path) -> str:
     """Hash all safetensors files of a folder to 16 hex digits."""
     digest = hashlib.sha256()

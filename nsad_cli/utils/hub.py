@@ -45,6 +45,20 @@ def hub_cache() -> Path:
     return Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
 
 
+def cached_commit(spec: str) -> str | None:
+    """Return the commit of a cached model, which identifies its content.
+
+    Args:
+        spec: A Hub id with an optional @REVISION.
+    """
+    name, _, revision = spec.partition("@")
+    folder = hub_cache() / f"models--{name.replace('/', '--')}"
+    try:
+        return (folder / "refs" / (revision or "main")).read_text(encoding="utf-8").strip()
+    except OSError:
+        return revision if revision and (folder / "snapshots" / revision).is_dir() else None
+
+
 def require_hub(what: str, fix: str, *, repo: str, kind: str = "models") -> None:
     """Check that a repository is cached or the Hub is reachable.
 

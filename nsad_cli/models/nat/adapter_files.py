@@ -16,6 +16,7 @@ from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -57,6 +58,7 @@ def load_adapter(adapters: Adapters, name: str, folder: Path, *, negative: str |
             another negative adapter.
     """
     config, weights = _read(folder)
+    require_finite(weights, folder)
     if isinstance(config, NatConfig):
         config.negative = negative or config.negative
         if adapters.fingerprint(config.negative) != config.negative_hash:
@@ -75,6 +77,21 @@ def load_adapter(adapters: Adapters, name: str, folder: Path, *, negative: str |
             "use the student that the adapter was trained on",
         )
     set_peft_model_state_dict(adapters.model, weights, adapter_name=name)
+
+
+def require_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Check loaded weights.
+
+    Raises:
+        NsadError: One is infinite or not a number.
+    """
+    for name, value in weights.items():
+        if not bool(value.isfinite().all()):
+            raise NsadError(
+                f"the weights in {folder} cannot be used",
+                f"{name} contains values that are infinite or not numbers",
+                "train that stage again, with a lower learning rate if it happens again",
+            )
 
 
 def _read(folder: Path) -> tuple[LoraConfig, dict[str, Tensor]]:
