@@ -135,7 +135,7 @@ def open_encoder(spec: str, device: torch.device, seed: int) -> EncoderScorer:
             )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, truncation_side="left")
         pooled = config.model_type in POOLED
-        kind = AutoModelForTextEncoding if pooled else AutoModelForSequenceClassification
+        kind: Any = AutoModelForTextEncoding if pooled else AutoModelForSequenceClassification
         more = {} if pooled else {"num_labels": 1, "ignore_mismatched_sizes": True}
         with torch.random.fork_rng(devices=[]), torch.device(device if device.type == "meta" else "cpu"):
             torch.manual_seed(seed)

@@ -220,10 +220,11 @@ class StageTrainer(Trainer):
             args=args,
             train_dataset=train_set,
             eval_dataset=held_out or None,
-            data_collator=list,
+            data_collator=list,  # type: ignore[arg-type]  # transformers declares dicts, and takes any batch
             callbacks=[self.interrupts],
         )
-        self.objective, self.held_out, self.budget = objective, held_out, budget
+        self.objective: Objective[Any] = objective
+        self.held_out, self.budget = held_out, budget
         self.stage, self.run = stage, run
         self._metrics: list[tuple[int, dict[str, Any]]] = []
         self._tokens, self._since = 0, time.monotonic()
@@ -233,6 +234,7 @@ class StageTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return a loader of the steps in order; they are not distributed to processes, which share each step."""
+        assert isinstance(self.train_dataset, Dataset)
         return DataLoader(self.train_dataset, batch_size=1, collate_fn=first_step)
 
     def get_batch_samples(
@@ -306,6 +308,7 @@ class StageTrainer(Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Compute the held-out loss, a mean over all items of the held-out set."""
+        assert self.model is not None
         self.model.eval()
         total = 0.0
         with torch.no_grad(), self.compute_loss_context_manager():

@@ -17,7 +17,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,

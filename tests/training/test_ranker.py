@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +25,7 @@ from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.pipeline.plan import make_plan
 from nsad_cli.problems import arithmetic
+from nsad_cli.rankers.base import ScoreHead
 from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.linear_probe import ProbeScorer
 from nsad_cli.runs.run import Run
@@ -36,9 +37,6 @@ from tests.helpers.killed_runs import killed_in_turn
 from tests.helpers.notes import recorded_notes
 from tests.helpers.ranker_runs import SAMPLES, answer_half_rightly, ranking
 from tests.helpers.trained_weights import assert_same_weights, weights
-
-if TYPE_CHECKING:
-    from nsad_cli.rankers.base import Scorer
 
 KINDS = ("head", "probe", "bert", "t5")
 
@@ -134,12 +132,12 @@ def test_no_problem_that_calibrates_is_learned_from(
     """Not from its own chains, nor, where these are few, from the teacher's; folds keep a problem's pairs together."""
     seen: dict[str, Any] = {}
 
-    def watch(scorer: Scorer, train_set: Any, held_out: Any, **more: Any) -> Any:
+    def watch(scorer: ProbeScorer, train_set: Any, held_out: Any, **more: Any) -> Any:
         seen["prompts"] = [pair.prompt for pair in train_set]
         seen["learned"] = {scorer.student.tokenizer.decode(pair.prompt) for pair in (*train_set, *held_out)}
         return fit(scorer, train_set, held_out, **more)
 
-    def graded(scorer: Scorer, chains: Any, tokens: int) -> Any:
+    def graded(scorer: ProbeScorer, chains: Any, tokens: int) -> Any:
         seen["calibrating"] = {scorer.student.tokenizer.decode(item.example.prompt) for item in chains}
         return calibrate(scorer, chains, tokens)
 
@@ -253,7 +251,7 @@ class Given(ProbeScorer):
     """A scorer whose logits are its examples' only tokens."""
 
     def __init__(self, student: Any) -> None:
-        super().__init__(student, Adapters(student.model), head=torch.nn.Linear(1, 1))
+        super().__init__(student, Adapters(student.model), head=ScoreHead(1, seed=0))
 
     def pack(self, examples: Any) -> Any:
         return torch.tensor([float(example.completion[0]) for example in examples])
