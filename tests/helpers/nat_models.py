@@ -63,4 +63,5 @@ def logits(adapters: Adapters, name: str | None, ids: Tensor | None = None) -> T
     """Logits through one adapter."""
     ids = torch.arange(1, 13).view(2, 6) if ids is None else ids
     with torch.no_grad(), adapters.use(name):
-        return adapters.model(input_ids=ids).logits
+        found: Tensor = adapters.model(input_ids=ids).logits
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,6 +15,9 @@ from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.nat.layer import FEW_TOKENS, NatLinear, NatVariant, literal_output, unit_matrices, weight_of
 from tests.helpers.nat_layers import nat_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Grads = list[Tensor | None]
 TOKENS = FEW_TOKENS + 2  # enough of them for the rearranged form without gradients too
@@ -101,7 +104,8 @@ def test_gradients_under_checkpointing_equal_those_without(value: str, dropout: 
     x, _, gradient = inputs(layer)
     leaves = [x, *trained(layer)]
     found = []
-    for call in (layer, lambda x: checkpoint(layer, x, use_reentrant=False)):
+    calls: list[Callable[[Tensor], Tensor]] = [layer, lambda x: checkpoint(layer, x, use_reentrant=False)]
+    for call in calls:
         torch.manual_seed(7)
         found.append(torch.autograd.grad(call(x), leaves, gradient))
     assert all(map(torch.equal, *found))
