@@ -72,7 +72,7 @@ class NsadConfig(QuantizationConfig):
             )
         return cls(config["tensors"])
 
-    def get_quant_method(self, layer: nn.Module, prefix: str) -> QuantizeMethodBase | None:
+    def get_quant_method(self, layer: nn.Module, prefix: str) -> QuantizeMethodBase | None:  # noqa: ARG002  # vLLM's interface
         """See QuantizationConfig; only linear layers are changed.
 
         Raises:

@@ -241,7 +241,7 @@ class StageTrainer(Trainer):
         self,
         epoch_iterator: Any,
         num_batches: int,
-        device: torch.device,
+        device: torch.device,  # noqa: ARG002  # transformers' interface
     ) -> tuple[list[Any], Any]:
         """Return the next steps, without a number of items: each step counts its own."""
         return list(itertools.islice(epoch_iterator, num_batches)), None
@@ -250,7 +250,7 @@ class StageTrainer(Trainer):
         self,
         model: nn.Module,
         inputs: Any,
-        num_items_in_batch: Any = None,
+        num_items_in_batch: Any = None,  # noqa: ARG002  # transformers' interface
     ) -> Tensor:
         """Run the forward and backward pass of a step's packs.
 
@@ -327,7 +327,7 @@ class StageTrainer(Trainer):
     def _save(
         self,
         output_dir: str | None = None,
-        state_dict: dict[str, Any] | None = None,
+        state_dict: dict[str, Any] | None = None,  # noqa: ARG002  # transformers' interface
     ) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         weights = {name: value.detach().contiguous() for name, value in self.objective.trained().items()}
@@ -348,7 +348,7 @@ class StageTrainer(Trainer):
     def _load_from_checkpoint(
         self,
         resume_from_checkpoint: str,
-        model: nn.Module | None = None,
+        model: nn.Module | None = None,  # noqa: ARG002  # transformers' interface
     ) -> None:
         self._load_weights(Path(resume_from_checkpoint))
         self.objective.load_state(load_file(Path(resume_from_checkpoint) / STATE))
@@ -367,7 +367,7 @@ class StageTrainer(Trainer):
     def log(
         self,
         logs: dict[str, float],
-        start_time: float | None = None,
+        start_time: float | None = None,  # noqa: ARG002  # transformers' interface
     ) -> None:
         """Write the Trainer's and the objective's metrics to the run's event log."""
         self.state.log_history.append({**logs, "step": self.state.global_step})

@@ -224,7 +224,7 @@ def test_an_encoder_killed_resumes_to_the_same_ranker(
 
 
 def test_a_probe_interrupted_is_fitted_to_the_same_ranker(
-    taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path]
 ) -> None:
     """It has no checkpoints: it takes seconds, and depends on nothing but its data."""
     settings = ranking(tiny_llama, tiny_encoders, "probe")
@@ -322,7 +322,7 @@ def test_rankers_of_a_bfloat16_student_are_in_float32(tiny_llama: Path, tiny_enc
 
 
 def test_a_missing_encoder_is_told_before_chains_are_sampled(
-    taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    taught: Run, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nsad_cli.training.ranker_stage.own_candidates", lambda *_: pytest.fail("it samples"))
     settings = ranking(tiny_llama, {"t5": tmp_path / "nowhere"}, "t5")
