@@ -364,11 +364,7 @@ class StageTrainer(Trainer):
 
     # --- events ---------------------------------------------------------------------------------------------------
 
-    def log(
-        self,
-        logs: dict[str, float],
-        start_time: float | None = None,  # noqa: ARG002  # transformers' interface
-    ) -> None:
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:  # noqa: ARG002  # transformers' interface
         """Write the Trainer's and the objective's metrics to the run's event log."""
         self.state.log_history.append({**logs, "step": self.state.global_step})
         if "eval_loss" in logs:
