@@ -145,7 +145,7 @@ def tiny_encoders(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) ->
         intermediate_size=64,
         max_position_embeddings=96,
         pad_token_id=0,
-        num_labels=2,
+        num_labels=2,  # type: ignore[call-arg]  # transformers takes it by **kwargs, which mypy does not see
     )
     t5 = T5Config(vocab_size=400, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, pad_token_id=0)
     made = {

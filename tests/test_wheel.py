@@ -57,6 +57,10 @@ def test_the_wheel_ships_every_recipe_and_no_tests(installed: Path) -> None:
     assert not (installed / "tests").exists()
 
 
+def test_the_wheel_tells_type_checkers_that_it_is_annotated(installed: Path) -> None:
+    assert (installed / "nsad_cli" / "py.typed").is_file()
+
+
 def test_the_wheel_ships_the_recorded_runs(installed: Path, tmp_path: Path) -> None:
     check = (
         "from nsad_cli.dashboard.demo_runs import recorded_runs\nwith recorded_runs() as home: print(*home.iterdir())"

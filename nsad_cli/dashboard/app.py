@@ -162,7 +162,7 @@ class Dashboard(App[None]):
             slow_timer.stop()
             self._export_name = ""
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
+    def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:  # noqa: ARG002  # Textual's interface
         """List the commands of the command palette: the screens, and the actions common to all of them."""
         for name in self.MODES:
             yield SystemCommand(name.capitalize(), f"Go to the {name} screen", lambda name=name: self.switch_mode(name))

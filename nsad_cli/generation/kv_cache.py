@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -37,12 +37,20 @@ class Prompt:
     state: Tensor
 
 
+class _Filled(Protocol):
+    """A layer of a cache after a forward pass."""
+
+    keys: Tensor
+    values: Tensor
+
+
 def prompts_of(cache: DynamicCache, lengths: Sequence[int], logits: Tensor, states: Tensor) -> list[Prompt]:
     """Split a batch of left-padded prompts; logits [B,V] and states [B,d] are those of their last tokens."""
+    layers = cast("list[_Filled]", cache.layers)
     return [
         Prompt(
             length,
-            tuple((layer.keys[i, :, -length:], layer.values[i, :, -length:]) for layer in cache.layers),
+            tuple((layer.keys[i, :, -length:], layer.values[i, :, -length:]) for layer in layers),
             logits[i],
             states[i],
         )
@@ -53,8 +61,12 @@ def prompts_of(cache: DynamicCache, lengths: Sequence[int], logits: Tensor, stat
 class _Layer(DynamicLayer):
     """One layer's buffers [B,H,W,D]; `keys` and `values`, which the model sees, are their columns before `end`."""
 
+    keys: Tensor
+    values: Tensor
+    device: torch.device
+
     def __init__(self, buffers: tuple[Tensor, Tensor], end: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # transformers has no annotations here
         self.buffers = buffers
         self.dtype, self.device, self.is_initialized = buffers[0].dtype, buffers[0].device, True
         self._show(end)
@@ -91,7 +103,7 @@ class Slots:
         held = self.end - min((self.starts[row] for row in kept), default=self.end)
         used = max([held, *(prompt.length for prompt in new)])
         groups = [(prompt, sum(1 for _ in same)) for prompt, same in groupby(new)]
-        layers = self.cache.layers
+        layers = cast("list[_Layer]", self.cache.layers)  # this method alone puts layers in
         for number in range(len(new[0].layers) if new else len(layers)):
             old = layers[number].buffers if kept else (None, None)
             keys, values = (

@@ -9,7 +9,7 @@ whose weights vLLM lays out differently, and several devices for one model.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from vllm.model_executor.layers.quantization import register_quantization_config
 from vllm.model_executor.layers.quantization.base_config import QuantizationConfig, QuantizeMethodBase
 
 from nsad_cli.models.nat.serving import BELOW, METHOD, PREFIX, REST, VERSION, ServedUnit, probe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WEIGHT_TOLERANCE = 0.05
 """The maximum relative difference from the exported projection: allows for rounding, but not for reordered rows."""
@@ -69,7 +72,7 @@ class NsadConfig(QuantizationConfig):
             )
         return cls(config["tensors"])
 
-    def get_quant_method(self, layer: nn.Module, prefix: str) -> QuantizeMethodBase | None:
+    def get_quant_method(self, layer: nn.Module, prefix: str) -> QuantizeMethodBase | None:  # noqa: ARG002  # vLLM's interface
         """See QuantizationConfig; only linear layers are changed.
 
         Raises:
@@ -96,6 +99,22 @@ class NsadConfig(QuantizationConfig):
             )
 
 
+class AdaptedLinear(nn.Module):
+    """For type checkers: what we read and store in a linear layer of vLLM."""
+
+    weight: Tensor
+    bias: Tensor | None
+    prefix: str
+    skip_bias_add: bool
+    nat_sizes: list[int]
+    """The output sizes of its projections."""
+    nat_tensors: dict[Any, dict[str, Tensor]]
+    """While vLLM loads: each projection's tensors, by vLLM's name of it."""
+    nat_places: tuple[tuple[int, int], ...]
+    nat_units: Sequence[ServedUnit]
+    """The adapted projections' start and end columns, and their units (a ModuleList)."""
+
+
 class NatLinearMethod(LinearMethodBase):
     """Applies a linear layer as vLLM does, and then the NAT units of its adapted projections."""
 
@@ -104,7 +123,7 @@ class NatLinearMethod(LinearMethodBase):
 
     def create_weights(
         self,
-        layer: nn.Module,
+        layer: AdaptedLinear,
         input_size_per_partition: int,
         output_partition_sizes: list[int],
         input_size: int,
@@ -118,10 +137,10 @@ class NatLinearMethod(LinearMethodBase):
         layer.nat_sizes, layer.nat_tensors = output_partition_sizes, {}
         for name in (*BELOW, *REST):
             parameter = nn.Parameter(torch.empty(0, dtype=params_dtype), requires_grad=False)
-            parameter.weight_loader = self._loader(layer, name)
+            parameter.weight_loader = self._loader(layer, name)  # type: ignore[attr-defined]  # vLLM's convention
             layer.register_parameter(PREFIX + name, parameter)
 
-    def _loader(self, layer: nn.Module, name: str) -> Any:
+    def _loader(self, layer: AdaptedLinear, name: str) -> Any:
         def load(parameter: nn.Parameter, tensor: Tensor, shard: Any = None) -> None:
             converted = tensor.to(device=parameter.device, dtype=parameter.dtype, copy=True)
             layer.nat_tensors.setdefault(shard, {})[name] = converted
@@ -129,7 +148,7 @@ class NatLinearMethod(LinearMethodBase):
 
         return load
 
-    def process_weights_after_loading(self, layer: nn.Module) -> None:
+    def process_weights_after_loading(self, layer: AdaptedLinear) -> None:
         """Append the units' input projections to the layer's weight, then let vLLM process the weight as usual.
 
         Raises:
@@ -145,13 +164,13 @@ class NatLinearMethod(LinearMethodBase):
             units.append((start, stop, ServedUnit(tensors)))
         units.sort(key=lambda item: item[0])
         layer.nat_places = tuple((start, stop) for start, stop, _ in units)
-        layer.nat_units = nn.ModuleList(unit for _, _, unit in units)
+        layer.nat_units = cast("Sequence[ServedUnit]", nn.ModuleList(unit for _, _, unit in units))
         del layer.nat_tensors
         if units:
             self._append(layer)
         self.plain.process_weights_after_loading(layer)
 
-    def _check(self, layer: nn.Module, weight: Tensor, expected: Tensor) -> None:
+    def _check(self, layer: AdaptedLinear, weight: Tensor, expected: Tensor) -> None:
         weight, expected = weight.float(), expected.float()
         found = weight @ probe(weight)
         if found.shape != expected.shape or (found - expected).norm() > WEIGHT_TOLERANCE * expected.norm():
@@ -165,18 +184,15 @@ class NatLinearMethod(LinearMethodBase):
                 "nsad --engine hf"
             )
 
-    def _append(self, layer: nn.Module) -> None:
-        below = torch.cat([unit.below for unit in layer.nat_units])
-        layer.weight = nn.Parameter(torch.cat([layer.weight.data, below]), requires_grad=False)
+    def _append(self, layer: AdaptedLinear) -> None:
+        below, biases = zip(*(unit.take_below() for unit in layer.nat_units), strict=True)
+        layer.weight = nn.Parameter(torch.cat([layer.weight.data, *below]), requires_grad=False)
         if layer.bias is not None:
-            biases = [layer.bias.data, *(unit.bias for unit in layer.nat_units)]
-            layer.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
-        for unit in layer.nat_units:
-            unit.below = unit.bias = None
+            layer.bias = nn.Parameter(torch.cat([layer.bias.data, *biases]), requires_grad=False)
 
-    def apply(self, layer: nn.Module, x: Tensor, bias: Tensor | None = None) -> Tensor:
+    def apply(self, layer: AdaptedLinear, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """See LinearMethodBase."""
-        full = self.plain.apply(layer, x, bias)
+        full: Tensor = self.plain.apply(layer, x, bias)
         if not layer.nat_places:
             return full
         width = sum(layer.nat_sizes)

@@ -65,7 +65,7 @@ def row_losses(head: Callable[[Tensor], Tensor], hidden: Tensor, losses: RowLoss
     """
     chunks = [slice(start, start + CHUNK_TOKENS) for start in range(0, hidden.shape[0], CHUNK_TOKENS)]
     if hidden.requires_grad:
-        return list(_RowLosses.apply(hidden, head, losses, chunks))
+        return list(_RowLosses.apply(hidden, head, losses, chunks))  # type: ignore[no-untyped-call]  # torch has no annotations here
     found = [losses(head(hidden[chunk]), chunk) for chunk in chunks]
     return [torch.cat(parts) for parts in zip(*found, strict=True)]
 

@@ -131,7 +131,7 @@ def load_student(
             with torch.device("meta"):
                 model = AutoModelForCausalLM.from_config(config, dtype=torch_dtype)
             with contextlib.suppress(OSError):  # a folder may have no generation config
-                model.generation_config = GenerationConfig.from_pretrained(source, revision=revision)
+                model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise NsadError(
             f"cannot load the student `{spec}`",
@@ -142,7 +142,7 @@ def load_student(
     if weights and load_in_4bit:
         _disable_repacking(model)
     elif weights:
-        model.to(torch_device)
+        model.to(torch_device)  # type: ignore[arg-type]  # transformers wraps it, so mypy takes it for a function
     model.eval()
     logger.info(
         "loaded the model %s: %s on %s%s", spec, model.dtype, model.device, ", in 4 bits" if load_in_4bit else ""

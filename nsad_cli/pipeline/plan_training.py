@@ -157,4 +157,4 @@ def expected_pairs(settings: RankerConfig) -> float:
     With two chains, one is right and one wrong with probability 1/2: 0.5 pairs.
     """
     n, most = settings.samples, settings.pairs_per_problem
-    return sum(math.comb(n, right) * min(most, right * (n - right)) for right in range(n + 1)) / 2**n
+    return sum(math.comb(n, right) * min(most, right * (n - right)) for right in range(n + 1)) / (1 << n)

@@ -34,7 +34,7 @@ def read(path: Path, split: str) -> Iterator[Problem]:
         )
 
 
-def from_hub(split: str) -> Iterator[Problem]:
+def from_hub(split: str) -> Iterator[Problem]:  # noqa: ARG001  # every source has it
     """Always fail, because a path is required.
 
     Raises:

@@ -118,7 +118,7 @@ class StudentScorer(Scorer):
         self.share = enable_packing(adapters.base)
 
     @classmethod
-    def restore(cls, student: Student, adapters: Adapters, folder: Path, tensors: dict[str, Tensor]) -> Self:
+    def restore(cls, student: Student, adapters: Adapters, folder: Path, tensors: dict[str, Tensor]) -> Self:  # noqa: ARG003  # see Scorer
         """See Scorer.restore; the head's shape is that of its tensors."""
         head = ScoreHead(tensors["weight"].shape[1], seed=0)
         head.load_state_dict(tensors)

@@ -70,14 +70,14 @@ class EncoderScorer(Scorer):
         return open_encoder(context.settings.model, context.adapters.model.device, context.seed)
 
     @classmethod
-    def restore(cls, student: Student, adapters: Adapters, folder: Path, tensors: dict[str, Tensor]) -> EncoderScorer:
+    def restore(cls, student: Student, adapters: Adapters, folder: Path, tensors: dict[str, Tensor]) -> EncoderScorer:  # noqa: ARG003  # see Scorer
         """See Scorer.restore; the folder has model and tokenizer, and the tensors are the head's."""
         scorer = open_encoder(str(folder), adapters.model.device, seed=0)
         if scorer.head is not None:
             scorer.head.load_state_dict(tensors)
         return scorer
 
-    def example(self, question: str, text: str, *, ended: bool = True) -> Example:
+    def example(self, question: str, text: str, *, ended: bool = True) -> Example:  # noqa: ARG002  # see Scorer
         """The pair of question and chain; everything from the chain's first token on is the completion."""
         pair = self.tokenizer(question, text.strip(), truncation="longest_first", max_length=self.limit)
         ids, parts = tuple(pair["input_ids"]), pair.sequence_ids(0)
@@ -135,7 +135,7 @@ def open_encoder(spec: str, device: torch.device, seed: int) -> EncoderScorer:
             )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, truncation_side="left")
         pooled = config.model_type in POOLED
-        kind = AutoModelForTextEncoding if pooled else AutoModelForSequenceClassification
+        kind: Any = AutoModelForTextEncoding if pooled else AutoModelForSequenceClassification
         more = {} if pooled else {"num_labels": 1, "ignore_mismatched_sizes": True}
         with torch.random.fork_rng(devices=[]), torch.device(device if device.type == "meta" else "cpu"):
             torch.manual_seed(seed)

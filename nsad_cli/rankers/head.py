@@ -43,7 +43,7 @@ class HeadScorer(StudentScorer):
         load_adapter(adapters, ADAPTER, folder)
         return super().restore(student, adapters, folder, tensors)
 
-    def example(self, question: str, text: str, *, ended: bool = True) -> Example:
+    def example(self, question: str, text: str, *, ended: bool = True) -> Example:  # noqa: ARG002  # see Scorer
         """The student's prompt and the chain, always closed by EOS."""
         return Example(tuple(self.student.prompt_ids(question)), tuple(self.student.completion_ids(text)))
 

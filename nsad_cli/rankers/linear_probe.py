@@ -86,6 +86,8 @@ class ProbeScorer(StudentScorer):
 class ProbeRanker(TrainedRanker):
     """A probe that caches the scores of chains computed during generation, until they are requested."""
 
+    scorer: ProbeScorer
+
     def __init__(self, scorer: ProbeScorer, calibration: Calibration, name: str) -> None:
         super().__init__(scorer, calibration, name)
         self._cached: dict[str, dict[str, float]] = {}

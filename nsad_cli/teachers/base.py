@@ -14,7 +14,7 @@ Usage = tuple[int, int] | None
 """Prompt and completion tokens that a reply was charged for; None if it does not state them."""
 
 
-def _always_retry(draws: int, usage: Usage) -> bool:
+def _always_retry(_draws: int, _usage: Usage) -> bool:
     return True
 
 

@@ -171,7 +171,8 @@ class BatchApi:
                 except openai.OpenAIError:
                     raise
                 except Exception as error:  # the HTTP library's own errors, if the connection breaks
-                    raise openai.APIConnectionError(message=str(error), request=None) from error
+                    # openai declares a request, and only keeps it
+                    raise openai.APIConnectionError(message=str(error), request=None) from error  # type: ignore[arg-type]
             with path.open("rb") as file:
                 for raw in file:
                     with contextlib.suppress(ValueError):

@@ -74,7 +74,7 @@ class HfTeacher(LocalTeacher):
         self,
         requests: Iterable[Request],
         on_draws: Callable[[list[Draw]], None],
-        on_failure: Callable[[Problem, str], None],
+        on_failure: Callable[[Problem, str], None],  # noqa: ARG002  # see Teacher
     ) -> None:
         """Answer requests; see Teacher.draw.
 

@@ -23,8 +23,8 @@ class InterruptCallback(TrainerCallback):
 
     def on_step_end(
         self,
-        args: TrainingArguments,
-        state: TrainerState,
+        args: TrainingArguments,  # noqa: ARG002  # transformers' interface
+        state: TrainerState,  # noqa: ARG002
         control: TrainerControl,
         **_: Any,
     ) -> TrainerControl:

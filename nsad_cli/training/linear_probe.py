@@ -116,7 +116,8 @@ def pair_features(scorer: ProbeScorer, pairs: Sequence[Pair], tokens: int) -> Te
     parts = [
         scorer.pack([side for pair in part for side in pair.sides()]).values for part in group_by_tokens(pairs, tokens)
     ]
-    return torch.cat(parts).cpu().double().unflatten(0, (-1, 2))
+    features: Tensor = torch.cat(parts).cpu().double().unflatten(0, (-1, 2))
+    return features
 
 
 def fit_head(features: Tensor, objective: str, penalty: float) -> LinearHead:

@@ -78,7 +78,7 @@ def nce_row_losses(
     Logits [N,V], targets [N] → [N] each; the KL is None without `negative`. Differentiable once, and only with respect
     to the student. Computes the same as the three functions with three softmaxes instead of five.
     """
-    nll, distillation, kl = _NceRows.apply(student, targets, nat, negative)
+    nll, distillation, kl = _NceRows.apply(student, targets, nat, negative)  # type: ignore[no-untyped-call]  # torch has no annotations here
     return nll, distillation, kl
 
 

@@ -220,10 +220,11 @@ class StageTrainer(Trainer):
             args=args,
             train_dataset=train_set,
             eval_dataset=held_out or None,
-            data_collator=list,
+            data_collator=list,  # type: ignore[arg-type]  # transformers declares dicts, and takes any batch
             callbacks=[self.interrupts],
         )
-        self.objective, self.held_out, self.budget = objective, held_out, budget
+        self.objective: Objective[Any] = objective
+        self.held_out, self.budget = held_out, budget
         self.stage, self.run = stage, run
         self._metrics: list[tuple[int, dict[str, Any]]] = []
         self._tokens, self._since = 0, time.monotonic()
@@ -233,13 +234,14 @@ class StageTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return a loader of the steps in order; they are not distributed to processes, which share each step."""
+        assert isinstance(self.train_dataset, Dataset)
         return DataLoader(self.train_dataset, batch_size=1, collate_fn=first_step)
 
     def get_batch_samples(
         self,
         epoch_iterator: Any,
         num_batches: int,
-        device: torch.device,
+        device: torch.device,  # noqa: ARG002  # transformers' interface
     ) -> tuple[list[Any], Any]:
         """Return the next steps, without a number of items: each step counts its own."""
         return list(itertools.islice(epoch_iterator, num_batches)), None
@@ -248,7 +250,7 @@ class StageTrainer(Trainer):
         self,
         model: nn.Module,
         inputs: Any,
-        num_items_in_batch: Any = None,
+        num_items_in_batch: Any = None,  # noqa: ARG002  # transformers' interface
     ) -> Tensor:
         """Run the forward and backward pass of a step's packs.
 
@@ -306,6 +308,7 @@ class StageTrainer(Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Compute the held-out loss, a mean over all items of the held-out set."""
+        assert self.model is not None
         self.model.eval()
         total = 0.0
         with torch.no_grad(), self.compute_loss_context_manager():
@@ -324,7 +327,7 @@ class StageTrainer(Trainer):
     def _save(
         self,
         output_dir: str | None = None,
-        state_dict: dict[str, Any] | None = None,
+        state_dict: dict[str, Any] | None = None,  # noqa: ARG002  # transformers' interface
     ) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         weights = {name: value.detach().contiguous() for name, value in self.objective.trained().items()}
@@ -345,7 +348,7 @@ class StageTrainer(Trainer):
     def _load_from_checkpoint(
         self,
         resume_from_checkpoint: str,
-        model: nn.Module | None = None,
+        model: nn.Module | None = None,  # noqa: ARG002  # transformers' interface
     ) -> None:
         self._load_weights(Path(resume_from_checkpoint))
         self.objective.load_state(load_file(Path(resume_from_checkpoint) / STATE))
@@ -361,11 +364,7 @@ class StageTrainer(Trainer):
 
     # --- events ---------------------------------------------------------------------------------------------------
 
-    def log(
-        self,
-        logs: dict[str, float],
-        start_time: float | None = None,
-    ) -> None:
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:  # noqa: ARG002  # transformers' interface
         """Write the Trainer's and the objective's metrics to the run's event log."""
         self.state.log_history.append({**logs, "step": self.state.global_step})
         if "eval_loss" in logs:

@@ -57,7 +57,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
         The p-value.
     """
     n, fewer = only_a + only_b, min(only_a, only_b)
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(fewer + 1)) / (1 << n))
 
 
 def newcombe(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:

@@ -170,7 +170,7 @@ def frames(args: argparse.Namespace, folder: Path) -> Figures:
     return figures
 
 
-def decimation(args: argparse.Namespace, folder: Path) -> Figures:
+def decimation(_args: argparse.Namespace, _folder: Path) -> Figures:
     """A million points to 200 columns, without and with values that are not finite."""
     steps = np.arange(1e6)
     values = np.random.default_rng(0).normal(size=len(steps))
@@ -186,7 +186,7 @@ def decimation(args: argparse.Namespace, folder: Path) -> Figures:
     return figures
 
 
-def votes(args: argparse.Namespace, folder: Path) -> Figures:
+def votes(_args: argparse.Namespace, folder: Path) -> Figures:
     """The votes of a run with 10,000 problems of 12 chains; see dashboard_votes.figures. Seconds."""
     run = folder / "votes" / "big"
     build(run)

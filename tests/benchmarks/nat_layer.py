@@ -25,7 +25,8 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from nsad_cli.errors import NsadError
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.nat.layer import NatLinear, NatVariant, literal_output, unit_matrices
 from nsad_cli.models.student import load_student, pick_device
 from nsad_cli.training.losses import token_nll
@@ -49,7 +50,9 @@ class LiteralVariant(NatVariant):
     """The design's equations in place of the rearranged form, on the same weights."""
 
     @staticmethod
-    def forward(module: NatLinear, active_adapter: str, x: Tensor, result: Tensor, **_: Any) -> Tensor:
+    def forward(  # type: ignore[override]  # as NatVariant
+        module: NatLinear, active_adapter: str, x: Tensor, result: Tensor, **_: Any
+    ) -> Tensor:
         """As NatVariant.forward."""
         s_pos, s_neg = module.scaling[active_adapter], module.scaling[module.nat_negative[active_adapter]]
         dropped = module.lora_dropout[active_adapter](x)
@@ -127,10 +130,12 @@ def saved_bytes(forward: Callable[[], Tensor], weights: set[int]) -> int:
 def measure_layer(shape: tuple[int, int, int], rounds: int, dropout: float, device: torch.device) -> dict[str, Any]:
     """Medians and saved bytes of one adapted projection, [tokens, d_in] → [tokens, d_out]."""
     tokens, d_in, d_out = shape
-    heads = {"num_attention_heads": d_in // 64, "num_key_value_heads": d_out // 64}
+    heads: dict[str, Any] = {"num_attention_heads": d_in // 64, "num_key_value_heads": d_out // 64}
     config = LlamaConfig(vocab_size=8, hidden_size=d_in, intermediate_size=8, num_hidden_layers=1, **heads)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    bench = Bench(LlamaForCausalLM(config).to(device, dtype), ("v_proj",), dropout)
+    model = LlamaForCausalLM(config)
+    model.to(device, dtype)  # type: ignore[arg-type]  # transformers wraps it, so mypy takes it for a function
+    bench = Bench(model, ("v_proj",), dropout)
     (layer,) = bench.layers
     x = torch.randn(1, tokens, d_in, device=device, dtype=dtype, requires_grad=True)
     gradient = torch.randn(1, tokens, d_out, device=device, dtype=dtype)

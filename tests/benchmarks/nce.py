@@ -29,9 +29,10 @@ def run_form(form: str, size: int, rounds: int) -> dict[str, float]:
     """One form's peak memory in MiB and real tokens a second, in this process."""
     import random
 
+    from nsad_cli.models.nat.layer import NatLinear
     from nsad_cli.models.student import load_student
     from nsad_cli.training.nce import NceObjective
-    from tests.benchmarks.nat_layer import LiteralVariant, NatLinear
+    from tests.benchmarks.nat_layer import LiteralVariant
     from tests.benchmarks.reference import nce_step, padded, trio
     from tests.benchmarks.train_throughput import real_examples
 

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nsad_cli.config.schema import TeacherConfig
+from nsad_cli.models.nat.layer import NatLinear, NatVariant
 from nsad_cli.models.packing import Example
 from nsad_cli.models.student import Student, load_student
 from nsad_cli.teachers import make_teacher
 from nsad_cli.training.likelihood import CompletionObjective
-from tests.benchmarks.nat_layer import LiteralVariant, NatLinear, NatVariant
+from tests.benchmarks.nat_layer import LiteralVariant
 from tests.benchmarks.reference import PAPER, likelihood_step, padded, trio
 from tests.benchmarks.report import at_least, close_to_machine, finish
 

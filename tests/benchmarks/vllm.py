@@ -26,7 +26,8 @@ from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import ModelSettings
 from nsad_cli.generation.vllm_worker import ON_CPU
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import load_student, smollm2_folder
 from nsad_cli.problems.arithmetic import problems
 from tests.benchmarks.report import at_least, finish

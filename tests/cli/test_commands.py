@@ -463,7 +463,7 @@ def test_a_malformed_recipe_names_its_line(nsad: Nsad, tmp_path: Path) -> None:
     ("prepare", "words"),
     [
         (lambda folder: folder.mkdir(), "config.json"),
-        (lambda folder: None, "no such folder"),
+        (lambda _: None, "no such folder"),
         (lambda folder: (folder.mkdir(), (folder / "config.json").write_text("{}")), "cannot load"),
     ],
 )
@@ -563,6 +563,9 @@ def test_debug_shows_the_traceback(nsad: Nsad) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_told_and_exits_130(tiny_llama: Path, tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama).model_dump(mode="json")))
+    # A shell that runs the tests in the background has them ignore Ctrl-C, and their children with them; a child that
+    # starts while there is a handler gets the default instead.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "nsad_cli", "run", "tiny.yaml"],
         cwd=tmp_path,
@@ -570,9 +573,8 @@ def test_an_interrupt_is_told_and_exits_130(tiny_llama: Path, tmp_path: Path, nu
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell that runs the tests in the background has them ignore Ctrl-C, and their children with them.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    signal.signal(signal.SIGINT, before)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("loading the student"):

@@ -38,7 +38,8 @@ def told(*arguments: str) -> NsadError:
     return error.value
 
 
-def test_a_problem_explained(run: Path) -> None:
+@pytest.mark.usefixtures("run")
+def test_a_problem_explained() -> None:
     shown = vote("--run", "taken", "--explain", "2")
     assert "problem 2 of 5" in shown
     assert PROBLEMS["split"].question in shown
@@ -60,7 +61,8 @@ def test_a_problem_explained(run: Path) -> None:
     assert "margin 33%" in first
 
 
-def test_explained_for_programs(run: Path) -> None:
+@pytest.mark.usefixtures("run")
+def test_explained_for_programs() -> None:
     value = json.loads(vote("--run", "taken", "--explain", "3", "--json"))
     assert set(value) == {"run", "model", "ranker", "id", "question", "gold", "chains", "rules", "other_rankers"}
     assert value["ranker"] == SECOND
@@ -98,7 +100,8 @@ def test_hostile_text_is_shown(run: Path) -> None:
     assert "\\x1b[" in shown
 
 
-def test_the_list_by_queue(run: Path) -> None:
+@pytest.mark.usefixtures("run")
+def test_the_list_by_queue() -> None:
     shown = vote("--run", "taken")
     assert "run taken · nce · 5 problems" in shown
     assert f"ranker {SECOND}" in shown
@@ -138,7 +141,7 @@ def test_a_problem_that_only_another_set_has(run: Path) -> None:
     assert "base · 5 problems" in vote("--run", "taken", "--explain", "a1a1")
 
 
-def test_errors(run: Path, tmp_path: Path) -> None:
+def test_errors(run: Path) -> None:
     assert "FILE or --run" in told().what
     assert "not both" in told("x.jsonl", "--run", "taken").what
     assert "no problem `zz`" in told("--run", "taken", "--explain", "zz").what

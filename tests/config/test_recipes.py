@@ -70,7 +70,7 @@ def test_mistakes_are_usage_errors(tmp_path: Path, text: str, what: str) -> None
     assert error.value.fix
 
 
-def test_the_nearest_key_is_offered(tmp_path: Path) -> None:
+def test_the_nearest_key_is_offered() -> None:
     with pytest.raises(UsageError) as error:
         validate_recipe({"training": {"nat": {"learning_rat": 1}}}, "r")
     assert "`learning_rate`" in error.value.fix

@@ -48,7 +48,7 @@ def test_a_recording_says_the_same_each_time_and_nothing_private(tmp_path: Path)
     path = make_run(tmp_path, "one")
     fill(path)
     with Store(path) as store:
-        store.claims.acquire("gpt", PARAMS, [("p3", (0,))], "4711@some-host", lambda owner, since: True)
+        store.claims.acquire("gpt", PARAMS, [("p3", (0,))], "4711@some-host", lambda *_: True)
     (path.parent / "recipe.yaml").write_text("name: one\n")
     (path.parent / "events.jsonl").write_text("")
     with ChainStore(path.parent / "chains.sqlite"):

@@ -66,7 +66,7 @@ def test_nothing_is_written_over(tmp_path: Path, taken: str) -> None:
     assert (tmp_path / taken).read_text() == "mine"
 
 
-def test_points_are_those_of_the_key_press(tmp_path: Path) -> None:
+def test_points_are_those_of_the_key_press() -> None:
     steps, values = GrowableArray(), GrowableArray()
     for i in range(100):
         steps.append(i)
@@ -104,7 +104,7 @@ class Held:
 def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Dashboard, Held]:
     make_run(tmp_path / "runs", "a", collected())
     rows = Held()
-    monkeypatch.setattr(RunsView, "data", lambda self: rows.data())
+    monkeypatch.setattr(RunsView, "data", lambda _: rows.data())
     monkeypatch.setattr(app_module, "SLOW_EXPORT_SECONDS", 0.001)
     return dashboard(tmp_path / "runs", "a", exports=tmp_path / "out"), rows
 

@@ -82,7 +82,7 @@ def test_the_keys_of_the_runs_fit_in_one_line(tmp_path: Path, width: int) -> Non
     make_run(tmp_path / "runs", "a", collected())
     app = dashboard(tmp_path / "runs", "a")
 
-    async def script(pilot: Pilot[Any]) -> None:
+    async def script(_: Pilot[Any]) -> None:
         line = screen_text(app).splitlines()[-1]
         assert "Quit" in line
         assert ("palette" in line) == (width >= 70)

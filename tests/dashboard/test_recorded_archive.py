@@ -30,7 +30,7 @@ def test_it_is_shown_and_gone_afterwards(tmp_path: Path) -> None:
     with recorded_runs(archive) as home:
         app = dashboard(home, "recorded")
 
-        async def script(pilot: object) -> None:
+        async def script(_: object) -> None:
             assert "✓ finished" in screen_text(app)
             assert "recorded" in screen_text(app)
 

@@ -234,7 +234,7 @@ def test_parts_of_a_character_end_where_the_token_before_does() -> None:
     assert offsets("a € b", ["a", " ", "bytes:\\xe2", "bytes:\\x82\\xac", " b", "<eos>"]) == [1, 2, 2, 2, 5, 5]
 
 
-def test_a_runs_models_are_sampled_from_by_a_server_and_their_chains_kept_apart(server: Server, tmp_path: Path) -> None:
+def test_a_runs_models_are_sampled_from_by_a_server_and_their_chains_kept_apart(server: Server) -> None:
     """As `nsad solve` and `nsad eval` do with --engine."""
     settings = {"student": {"model": str(server.folder), "device": "cpu"}, "sampling": {"max_new_tokens": 8}}
     run = Run.create("served", validate_recipe(settings, "test"))

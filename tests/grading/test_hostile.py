@@ -136,7 +136,7 @@ def test_runs_of_digits_are_decided_beside_every_kind_of_gold(gold: str, answer:
 def test_no_worker_grows_past_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under a limit of 1 GB, asked what fills memory, straight past the cheap deciders."""
     monkeypatch.setattr(checker_module, "MEMORY_LIMIT_BYTES", 2**30)
-    monkeypatch.setattr(checker_module, "decide", lambda a, b: Decision.OPEN)
+    monkeypatch.setattr(checker_module, "decide", lambda *_: Decision.OPEN)
     peak = 0
     with Checker(seconds=SECONDS, workers=1) as checker:
         for text in ("9**9**9**9", "(10^{9})!", r"\binom{10^{9}}{5 \cdot 10^{8}}", "(a+b+c+d)^{900}", "2^{2^{34}}"):

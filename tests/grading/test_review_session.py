@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,9 @@ from nsad_cli.store.rationales import Store
 from nsad_cli.store.records import ReviewSource
 from nsad_cli.types import Verdict
 from tests.helpers.reviewed_stores import fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DRAWS = [Verdict.DISPUTED, Verdict.WRONG, Verdict.DISPUTED, Verdict.CORRECT, Verdict.WRONG]
 
@@ -58,7 +62,8 @@ def test_a_store_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
         session = ReviewSession(review_items(store.reviews.labels("k")))
         session.record(store, "c")
     with Store(path, read_only=True) as store:
-        for act in (lambda: session.record(store, "w"), lambda: session.undo(store)):
+        acts: list[Callable[[], object]] = [lambda: session.record(store, "w"), lambda: session.undo(store)]
+        for act in acts:
             with pytest.raises(NsadError, match="readonly"):
                 act()
             assert session.position == 1

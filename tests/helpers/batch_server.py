@@ -46,7 +46,7 @@ class Server:
             setattr(self, name, value)
         return web.json_response({})
 
-    async def told(self, request: web.Request) -> web.Response:
+    async def told(self, _: web.Request) -> web.Response:
         """What was asked."""
         return web.json_response(
             {

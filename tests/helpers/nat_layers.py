@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.nat.layer import NatLinear
 
 
@@ -23,12 +24,14 @@ def nat_layer(
     negative_r: int = 8,
 ) -> NatLinear:
     """A trained-looking NAT layer [d_in → d_out] in training mode, its unit 16 wide; only the positive side trains."""
-    heads = {"num_attention_heads": d_in // 16, "num_key_value_heads": d_out // 16}
+    heads: dict[str, Any] = {"num_attention_heads": d_in // 16, "num_key_value_heads": d_out // 16}
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=8, hidden_size=d_in, intermediate_size=8, num_hidden_layers=1, attention_bias=True, **heads
         )
-    ).to(torch.float64 if dtype == torch.float64 else torch.float32)
+    )
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    model.to(wide)  # type: ignore[arg-type]  # transformers wraps it, so mypy takes it for a function
     adapters = Adapters(model)
     adapters.add_lora("negative", AdapterSettings(targets=("v_proj",), dropout=dropout, r=negative_r), 0)
     settings = AdapterSettings(targets=("v_proj",), dropout=dropout, unit_size=16, unit_value=value)

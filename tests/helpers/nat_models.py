@@ -17,7 +17,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,
@@ -62,4 +63,5 @@ def logits(adapters: Adapters, name: str | None, ids: Tensor | None = None) -> T
     """Logits through one adapter."""
     ids = torch.arange(1, 13).view(2, 6) if ids is None else ids
     with torch.no_grad(), adapters.use(name):
-        return adapters.model(input_ids=ids).logits
+        found: Tensor = adapters.model(input_ids=ids).logits
+    return found

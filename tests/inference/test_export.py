@@ -20,7 +20,8 @@ from nsad_cli.generation.server import ServerSampler
 from nsad_cli.inference.export import export_for_vllm, export_lora, export_merged
 from nsad_cli.inference.session import Session
 from nsad_cli.models.nat.adapter_export import merge_adapter
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.problems.arithmetic import problems

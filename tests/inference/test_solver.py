@@ -39,9 +39,9 @@ class Engine:
     def sample(
         self,
         tasks: Sequence[Task],
-        sampling: Sampling,
+        sampling: Sampling,  # noqa: ARG002  # see Sampler
         *,
-        seed: str,
+        seed: str,  # noqa: ARG002
         on_tokens: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Chain]:
         self.calls.append(list(tasks))
@@ -65,7 +65,7 @@ class Lengths:
     def __init__(self) -> None:
         self.scored = 0
 
-    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
+    def score(self, _problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
         self.scored += len(chains)
         return [None if chain.answer is None else float(chain.answer) / 10 for chain in chains]
 

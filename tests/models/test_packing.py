@@ -176,10 +176,11 @@ def test_heads_with_a_scale_or_a_cap_are_known_and_others_refused() -> None:
     from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2ForCausalLM
 
     torch.manual_seed(0)
-    for untrained in (
+    models: tuple[torch.nn.Module, ...] = (
         CohereForCausalLM(CohereConfig(**SHAPE, bos_token_id=1, eos_token_id=2, logit_scale=0.25)),
         Gemma2ForCausalLM(Gemma2Config(**SHAPE, head_dim=8, final_logit_softcapping=2.0)),
-    ):
+    )
+    for untrained in models:
         model = untrained.double().eval()
         ids = torch.arange(1, 9)[None]
         with torch.no_grad():

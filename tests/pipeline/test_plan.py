@@ -205,7 +205,7 @@ def test_a_paid_teacher_is_never_asked_and_its_calls_are_counted(
     assert any("24 of 60" in note for note in plan.notes)
 
 
-def answer(teacher: Any, requests: Any, keep: Any, fail: Any) -> None:
+def answer(teacher: Any, requests: Any, keep: Any, _fail: Any) -> None:
     """A teacher whose first draw is right and whose others are wrong."""
     for request in requests:
         right = int(request.problem.answer)

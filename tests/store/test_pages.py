@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ DRAWN = st.tuples(SAID, st.sampled_from(["unseen", None, *Verdict]), st.sampled_
 
 @settings(max_examples=40)
 @given(st.lists(st.lists(DRAWN, max_size=4), min_size=1, max_size=5), st.sampled_from([None, "k", "k2"]))
-def test_counts_and_filters_are_those_of_the_draws(drawn: list[list[tuple]], params: str | None) -> None:
+def test_counts_and_filters_are_those_of_the_draws(drawn: list[list[tuple[Any, ...]]], params: str | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store.sqlite"
         expected: list[list[str]] = []

@@ -89,7 +89,7 @@ def test_nces_three_numbers_at_once_equal_the_three_functions(weights: tuple[flo
     targets, each = torch.randint(9, (6,)), torch.randn(6, dtype=torch.float64)
     at_once = nce_row_losses(student, targets, nat, negative)
     one_by_one = (token_nll(student, targets), token_cross_entropy(nat, student), token_kl(negative, nat))
-    gradients = []
+    gradients: list[torch.Tensor] = []
     for nll, distillation, kl in (at_once, one_by_one):
         assert kl is not None
         assert not kl.requires_grad
@@ -128,7 +128,7 @@ def test_nce_gradient_equals_a_literal_float64_loop() -> None:
     for sequence in ([0, 1, 2], [3, 4]):
         p = [torch.softmax(nat[i], 0) for i in sequence]
         q = [torch.softmax(negative[i], 0) for i in sequence]
-        kl = sum((q_ * (q_ / p_).log()).sum() for p_, q_ in zip(p, q, strict=True)) / len(sequence)
+        kl = torch.stack([(q_ * (q_ / p_).log()).sum() for p_, q_ in zip(p, q, strict=True)]).sum() / len(sequence)
         for i, p_ in zip(sequence, p, strict=True):
             s = torch.softmax(student[i], 0)
             literal = literal - (1 - lam) * s[targets[i]].log()

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +25,7 @@ from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.pipeline.plan import make_plan
 from nsad_cli.problems import arithmetic
+from nsad_cli.rankers.base import ScoreHead
 from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.linear_probe import ProbeScorer
 from nsad_cli.runs.run import Run
@@ -36,9 +37,6 @@ from tests.helpers.killed_runs import killed_in_turn
 from tests.helpers.notes import recorded_notes
 from tests.helpers.ranker_runs import SAMPLES, answer_half_rightly, ranking
 from tests.helpers.trained_weights import assert_same_weights, weights
-
-if TYPE_CHECKING:
-    from nsad_cli.rankers.base import Scorer
 
 KINDS = ("head", "probe", "bert", "t5")
 
@@ -134,12 +132,12 @@ def test_no_problem_that_calibrates_is_learned_from(
     """Not from its own chains, nor, where these are few, from the teacher's; folds keep a problem's pairs together."""
     seen: dict[str, Any] = {}
 
-    def watch(scorer: Scorer, train_set: Any, held_out: Any, **more: Any) -> Any:
+    def watch(scorer: ProbeScorer, train_set: Any, held_out: Any, **more: Any) -> Any:
         seen["prompts"] = [pair.prompt for pair in train_set]
         seen["learned"] = {scorer.student.tokenizer.decode(pair.prompt) for pair in (*train_set, *held_out)}
         return fit(scorer, train_set, held_out, **more)
 
-    def graded(scorer: Scorer, chains: Any, tokens: int) -> Any:
+    def graded(scorer: ProbeScorer, chains: Any, tokens: int) -> Any:
         seen["calibrating"] = {scorer.student.tokenizer.decode(item.example.prompt) for item in chains}
         return calibrate(scorer, chains, tokens)
 
@@ -226,7 +224,7 @@ def test_an_encoder_killed_resumes_to_the_same_ranker(
 
 
 def test_a_probe_interrupted_is_fitted_to_the_same_ranker(
-    taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path]
 ) -> None:
     """It has no checkpoints: it takes seconds, and depends on nothing but its data."""
     settings = ranking(tiny_llama, tiny_encoders, "probe")
@@ -253,7 +251,7 @@ class Given(ProbeScorer):
     """A scorer whose logits are its examples' only tokens."""
 
     def __init__(self, student: Any) -> None:
-        super().__init__(student, Adapters(student.model), head=torch.nn.Linear(1, 1))
+        super().__init__(student, Adapters(student.model), head=ScoreHead(1, seed=0))
 
     def pack(self, examples: Any) -> Any:
         return torch.tensor([float(example.completion[0]) for example in examples])
@@ -324,7 +322,7 @@ def test_rankers_of_a_bfloat16_student_are_in_float32(tiny_llama: Path, tiny_enc
 
 
 def test_a_missing_encoder_is_told_before_chains_are_sampled(
-    taught: Run, tiny_llama: Path, tiny_encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    taught: Run, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nsad_cli.training.ranker_stage.own_candidates", lambda *_: pytest.fail("it samples"))
     settings = ranking(tiny_llama, {"t5": tmp_path / "nowhere"}, "t5")

@@ -35,7 +35,7 @@ class Nvml:
         self._give("nvmlDeviceGetHandleByIndex", lambda index: f"handle-{index}")
         self._give("nvmlDeviceGetHandleByUUID", self._by_uuid)
         for name, value in READINGS.items():
-            self._give(name, lambda handle, *_, value=value: value)
+            self._give(name, lambda *_, value=value: value)
 
     def _give(self, name: str, answer: Callable[..., Any]) -> None:
         def counted(*arguments: Any) -> Any:

@@ -23,7 +23,8 @@ from transformers import (
 )
 
 from nsad_cli.generation.model_folders import save_nat
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import Student, load_student
 from tests.helpers.nat_models import shake
 from tests.helpers.vllm_commands import environment

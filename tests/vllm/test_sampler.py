@@ -16,7 +16,8 @@ from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import ModelSettings
 from nsad_cli.models.nat.adapter_files import save_adapter
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import load_student
 from nsad_cli.types import Chain, Finish
 

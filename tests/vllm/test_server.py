@@ -24,7 +24,8 @@ from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.model_folders import save_nat
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.server import ServerSampler
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import load_student
 from nsad_cli.types import Chain, Finish
 from tests.helpers.vllm_commands import collect, draws, environment

@@ -64,7 +64,7 @@ class LiveVotes:
         """Count newly generated tokens."""
         self._tokens += new
 
-    def __call__(self, problem: Problem, chains: Sequence[Chain]) -> None:
+    def __call__(self, _problem: Problem, chains: Sequence[Chain]) -> None:
         """Show a problem's chains after one has arrived."""
         fresh = [chain for chain in chains if chain.index not in self._seen]
         self._chains = chains

@@ -91,4 +91,5 @@ def decayed_sums(rows: Floats, weight: float, before: Floats) -> Floats:
     for block in range(sums.shape[1]):
         sums[:, block] += weight * powers * carried[:, None]
         carried = sums[:, block, -1]
-    return sums.reshape(count, -1)[:, :length].copy()
+    decayed: Floats = sums.reshape(count, -1)[:, :length].copy()
+    return decayed

@@ -117,10 +117,10 @@ def compute_totals(ledger: LedgerRows) -> list[VerdictTotal]:
         mine = [row for row in ledger if row[0] == teacher]
         found.append(VerdictTotal(teacher, None, overall_total(mine).verdicts))
         subjects = list(dict.fromkeys(row[1] for row in mine))
-        for subject in subjects if any(subjects) else ():
-            found.append(
-                VerdictTotal(teacher, subject, overall_total([row for row in mine if row[1] == subject]).verdicts)
-            )
+        found.extend(
+            VerdictTotal(teacher, subject, overall_total([row for row in mine if row[1] == subject]).verdicts)
+            for subject in (subjects if any(subjects) else ())
+        )
     return found
 
 

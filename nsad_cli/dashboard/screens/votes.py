@@ -88,7 +88,7 @@ class VotesView(View):
 
     def on_mount(self) -> None:
         """Redraw when the theme changes, because colours are chosen when text is drawn."""
-        self.app.theme_changed_signal.subscribe(self, lambda theme: self.presenter.redraw())
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.presenter.redraw())
 
     def follow(self) -> None:
         """Read the run's chains if they have changed."""

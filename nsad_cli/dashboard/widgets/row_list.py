@@ -81,11 +81,11 @@ class RowList(ScrollView, can_focus=True):
     class Chosen(Moved):
         """A row was chosen with Enter, or by a click on the row under the cursor."""
 
-    def __init__(self, columns: Sequence[Column], *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(self, columns: Sequence[Column], *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  # Textual's name
         super().__init__(id=id, classes=classes)
         self.columns = tuple(columns)
         self._count = 0
-        self._cells_of: Callable[[int], Sequence[Cell]] = lambda index: ()
+        self._cells_of: Callable[[int], Sequence[Cell]] = lambda _: ()
 
     @property
     def count(self) -> int:
@@ -179,9 +179,9 @@ class RowList(ScrollView, can_focus=True):
     def _line(self, cells: Sequence[Cell], width: int, style: Style) -> Strip:
         line, widths = Text(no_wrap=True, end=""), self.widths(width)
         rest = [room for room in widths[len(cells) - 1 :] if room]
-        for index, (cell, column, room) in enumerate(zip(cells, self.columns, widths, strict=False)):
-            if index == len(cells) - 1:  # the last cell of a short row spans the remaining columns
-                room = sum(rest) + max(len(rest) - 1, 0)
+        for index, (cell, column, own_room) in enumerate(zip(cells, self.columns, widths, strict=False)):
+            # the last cell of a short row spans the remaining columns
+            room = sum(rest) + max(len(rest) - 1, 0) if index == len(cells) - 1 else own_room
             if not room:
                 continue
             text = cell.copy() if isinstance(cell, Text) else Text(cell)

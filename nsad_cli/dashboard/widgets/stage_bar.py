@@ -28,7 +28,7 @@ class StageBar(Static):
             super().__init__()
             self.stage = stage
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  # Textual's name
         super().__init__(id=id, markup=False)
         self._columns: list[tuple[int, int, str]] = []
 

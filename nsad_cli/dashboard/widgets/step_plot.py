@@ -87,7 +87,7 @@ class StepPlot(Widget):
             super().__init__()
             self.step, self.row = step, row
 
-    def __init__(self, viewport: Viewport, *, id: str | None = None) -> None:
+    def __init__(self, viewport: Viewport, *, id: str | None = None) -> None:  # noqa: A002  # Textual's name
         super().__init__(id=id)
         self.viewport = viewport
         self.cursor: float | None = None

@@ -184,7 +184,9 @@ class Adapters:
         """The PEFT config of an adapter."""
         self.require(name)
         assert self._peft is not None
-        return self._peft.peft_config[name]
+        config = self._peft.peft_config[name]
+        assert isinstance(config, LoraConfig)
+        return config
 
     def is_nat(self, name: str) -> bool:
         """Whether an adapter is NAT's, not a plain LoRA."""

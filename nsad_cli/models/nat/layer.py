@@ -42,8 +42,21 @@ FEW_TOKENS = 48
 class NatLinear(lora.Linear):
     """A linear layer with LoRA and NAT adapters on one base weight."""
 
+    in_features: int
+    out_features: int
+    lora_unit_q: nn.ModuleDict
+    lora_unit_k: nn.ModuleDict
+    lora_unit_c1: nn.ModuleDict
+    lora_unit_c2: nn.ModuleDict
+
     # One flat ModuleDict per matrix: PEFT removes `.NAME` from the keys it saves and inserts it before `.weight`.
     adapter_layer_names: tuple[str, ...] = (*lora.Linear.adapter_layer_names, *UNIT_LAYERS)
+
+    def get_base_layer(self) -> nn.Linear:
+        """Return the layer that is adapted."""
+        layer = super().get_base_layer()
+        assert isinstance(layer, nn.Linear)
+        return layer
 
     def update_layer(self, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Add an adapter; PEFT also calls this from the constructor."""
@@ -84,11 +97,13 @@ class NatVariant(LoraVariant):
         return False
 
     @staticmethod
-    def init(module: NatLinear, adapter_name: str, config: NatConfig, **_: Any) -> None:
+    def init(  # type: ignore[override]  # PEFT passes its config too, and calls it for layers that chose it
+        module: NatLinear, adapter_name: str, config: NatConfig, **_: Any
+    ) -> None:
         """Add the unit, which at first has no effect: C2 = 0 (or Q = 0 for `identity`), and PEFT sets B+ = 0."""
         if config.negative not in module.lora_A:
             raise ValueError(f"the negative adapter `{config.negative}` does not cover this layer")
-        size, like = config.unit_size, module.lora_A[adapter_name].weight
+        size, like = config.unit_size, weight_of(module.lora_A, adapter_name)
         shapes = {"lora_unit_q": (module.in_features, size), "lora_unit_k": (module.out_features, size)}
         if config.unit_value == "mlp":
             shapes |= {"lora_unit_c1": (module.out_features, size), "lora_unit_c2": (size, module.out_features)}
@@ -101,7 +116,9 @@ class NatVariant(LoraVariant):
         module.nat_negative[adapter_name] = config.negative
 
     @staticmethod
-    def forward(module: NatLinear, active_adapter: str, x: Tensor, result: Tensor, **_: Any) -> Tensor:
+    def forward(  # type: ignore[override]  # PEFT calls it for layers that chose it
+        module: NatLinear, active_adapter: str, x: Tensor, result: Tensor, **_: Any
+    ) -> Tensor:
         """Compute NAT's output [..., d_out] for inputs x [..., d_in] and base outputs `result` [..., d_out]."""
         m = unit_matrices(module, active_adapter)
         s_pos, s_neg = module.scaling[active_adapter], module.scaling[module.nat_negative[active_adapter]]
@@ -121,10 +138,14 @@ class NatVariant(LoraVariant):
             if "c1" in m:
                 p_pos, p_neg = F.linear(b, m["c1"]).to(dtype).split(ranks)
                 c1, c2 = m["c1"].to(dtype), m["c2"].to(dtype)
-                out, a = _Unit.apply(x_flat, result_flat, *down, p_pos.T, p_neg.T, c1, c2, rate)
+                # torch does not annotate `apply`
+                unit: tuple[Tensor, Tensor] = _Unit.apply(  # type: ignore[no-untyped-call]
+                    x_flat, result_flat, *down, p_pos.T, p_neg.T, c1, c2, rate
+                )
             else:
                 b_pos, b_neg = b.to(dtype).split(ranks)
-                out, a = _identity_unit(x_flat, result_flat, torch.cat(down), b_pos, b_neg, rate)
+                unit = _identity_unit(x_flat, result_flat, torch.cat(down), b_pos, b_neg, rate)
+        out, a = unit
         if module.nat_record:
             module.nat_alpha[active_adapter] = a.detach().mean()
         return out.view(result.shape)
@@ -135,13 +156,19 @@ def unit_matrices(module: NatLinear, adapter: str) -> dict[str, Tensor]:
 
     c1 and c2 are missing for `unit_value: identity`; a layer without a unit has only a_pos and b_pos.
     """
-    layers = {"a_pos": module.lora_A[adapter], "b_pos": module.lora_B[adapter]}
+    found = {"a_pos": weight_of(module.lora_A, adapter), "b_pos": weight_of(module.lora_B, adapter)}
     if adapter in module.nat_negative:
         negative = module.nat_negative[adapter]
-        layers |= {"a_neg": module.lora_A[negative], "b_neg": module.lora_B[negative]}
+        found |= {"a_neg": weight_of(module.lora_A, negative), "b_neg": weight_of(module.lora_B, negative)}
     own = {name.removeprefix("lora_unit_"): getattr(module, name) for name in UNIT_LAYERS}
-    layers |= {name: dictionary[adapter] for name, dictionary in own.items() if adapter in dictionary}
-    return {name: layer.weight for name, layer in layers.items()}
+    return found | {name: weight_of(layers, adapter) for name, layers in own.items() if adapter in layers}
+
+
+def weight_of(layers: nn.ModuleDict, adapter: str) -> Tensor:
+    """Return the weight of an adapter's layer."""
+    weight = layers[adapter].weight
+    assert isinstance(weight, Tensor)
+    return weight
 
 
 class _Unit(torch.autograd.Function):

@@ -62,6 +62,10 @@ def probe(weight: Tensor) -> Tensor:
 class ServedUnit(nn.Module):
     """One layer's adapter, frozen."""
 
+    up: Tensor
+    p_pos: Tensor
+    p_neg: Tensor
+
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         super().__init__()
         below = [tensors[name] for name in BELOW if name in tensors]
@@ -69,15 +73,23 @@ class ServedUnit(nn.Module):
         self.widths = [sum(self.ranks), *(len(tensors[name]) for name in BELOW[2:] if name in tensors)]
         self.gated = "e" in tensors
         self.below: Tensor | None = torch.cat(below)
-        """[sum of widths, d_in]: the rows to append to W; the caller sets it to None afterwards."""
+        """[sum of widths, d_in]: the rows to append to W, until `take_below`."""
         self.bias: Tensor | None = torch.zeros(sum(self.widths), dtype=below[0].dtype, device=below[0].device)
-        """[sum of widths]: the values to append to W's bias, if it has one; then also set to None."""
+        """[sum of widths]: the values to append to W's bias, if it has one, until `take_below`."""
         if "c1b" in tensors:
             self.bias[-len(tensors["c1b"]) :] = tensors["c1b"]
         self.register_buffer("up", tensors["up"], persistent=False)
         if "mix" in tensors:
             for name, part in zip(("p_pos", "p_neg"), tensors["mix"].split(self.ranks, 1), strict=True):
                 self.register_buffer(name, part.contiguous(), persistent=False)
+
+    def take_below(self) -> tuple[Tensor, Tensor]:
+        """Return `below` and `bias`, and drop them: the layer holds them from now on."""
+        assert self.below is not None
+        assert self.bias is not None
+        taken = self.below, self.bias
+        self.below = self.bias = None
+        return taken
 
     def forward(self, base: Tensor, low: Tensor) -> Tensor:
         """Compute the adapted output from base [N, d_out] and low [N, sum of widths], the product of `below` with x."""

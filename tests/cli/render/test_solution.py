@@ -18,12 +18,13 @@ from nsad_cli.cli.console import set_up_logging
 from nsad_cli.cli.render.evaluation import comparison_tables, group_tables, results_table, stopping_table
 from nsad_cli.cli.render.live_votes import LiveVotes
 from nsad_cli.cli.render.solution import conclusion, solution_json, steps
-from nsad_cli.cli.render.votes import BAR_WIDTH, ballot_table, bar, chains_table
+from nsad_cli.cli.render.votes import BAR_WIDTH, ballot_table, chains_table
 from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.report import report_on
 from nsad_cli.inference.solver import Solution, VoteSettings
 from nsad_cli.problems.question_files import make_problem
 from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.voting.bar_chart import bar
 from nsad_cli.voting.rules import RULES, vote
 from tests.helpers.classed_chains import made
 from tests.helpers.sampled_chains import group

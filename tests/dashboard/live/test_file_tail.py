@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from io import FileIO
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,7 +54,7 @@ def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
 def test_only_new_bytes_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
 
-    class Counted(module.FileIO):
+    class Counted(FileIO):
         def read(self, size: int | None = -1, /) -> bytes:
             data = super().read(size) or b""
             taken.append(len(data))

@@ -357,7 +357,7 @@ def test_a_clock_that_is_a_day_ahead_is_told_and_silence_is_that_seen_from_here(
         drive(app, script, (200, 50))
     app = dashboard(home, "a")
 
-    async def stopped(pilot: Pilot[Any]) -> None:
+    async def stopped(_: Pilot[Any]) -> None:
         text = detail(app)
         assert "■ stopped" in text
         assert "one of the clocks is wrong" in text

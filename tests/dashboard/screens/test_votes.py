@@ -362,7 +362,7 @@ def test_what_is_exported(tmp_path: Path) -> None:
 def test_control_sequences_and_markup_are_shown(tmp_path: Path, size: tuple[int, int]) -> None:
     make_run(tmp_path)
 
-    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+    async def script(pilot: Pilot[Any], _: VotesView) -> None:
         for keys in ([], ["end", "enter"], ["down", "enter"]):
             shown = await press(pilot, *keys)
             assert not set(shown) & {"\x1b", "\x07", "\u202e"}
@@ -377,7 +377,7 @@ def test_control_sequences_and_markup_are_shown(tmp_path: Path, size: tuple[int,
 def test_low_probability_tokens_are_marked_without_colour(tmp_path: Path) -> None:
     make_run(tmp_path)
 
-    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+    async def script(pilot: Pilot[Any], _: VotesView) -> None:
         shown = await press(pilot, "enter", "enter")
         assert "We count them in ‹the› way of chain 0." in shown.replace("  ", " ")
         assert "3 tokens ‹below 20%›" in shown
@@ -453,14 +453,14 @@ def test_the_store_grows_while_it_is_looked_at(tmp_path: Path) -> None:
 
 
 def test_nothing_to_look_into(tmp_path: Path) -> None:
-    async def no_run(pilot: Pilot[Any], view: VotesView) -> None:
+    async def no_run(pilot: Pilot[Any], _: VotesView) -> None:
         assert "nsad demo" in screen_text(pilot.app)
         await press(pilot, "f", "c", "s", "m", "slash", "x", "enter", "escape", "v", "enter")
 
     look(tmp_path, no_run, run=None)
     (tmp_path / "bare").mkdir()
 
-    async def no_chains(pilot: Pilot[Any], view: VotesView) -> None:
+    async def no_chains(pilot: Pilot[Any], _: VotesView) -> None:
         assert "nsad eval --run bare" in screen_text(pilot.app)
 
     look(tmp_path, no_chains, run="bare")
@@ -496,7 +496,7 @@ def test_a_store_that_cannot_be_read(tmp_path: Path, what: str) -> None:
         holder.execute("PRAGMA journal_mode = DELETE")
         holder.execute("BEGIN EXCLUSIVE")
 
-    async def script(pilot: Pilot[Any], view: VotesView) -> None:
+    async def script(pilot: Pilot[Any], _: VotesView) -> None:
         shown = " ".join(screen_text(pilot.app).split())
         why = {"newer": "has format 99", "locked": "another process is writing to it"}
         assert why.get(what, "cannot use the chain store") in shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard.screens.runs import COLUMNS
+from nsad_cli.dashboard.screens.run_rows import COLUMNS
 from nsad_cli.dashboard.widgets.row_list import Column, RowList
 
 columns = st.builds(Column, st.just(""), st.integers(0, 20), drop=st.integers(0, 4), least=st.integers(1, 24))

@@ -16,8 +16,9 @@ from transformers import (
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models.nat.adapter_files import load_adapter, save_adapter
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.models.nat.layer import NatLinear, literal_output
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
+from nsad_cli.models.nat.layer import NatLinear, literal_output, weight_of
 from tests.helpers.nat_models import MODELS, QV, SHAPE, logits, nat_model, shake
 
 if TYPE_CHECKING:
@@ -27,16 +28,16 @@ if TYPE_CHECKING:
 def matrices(layer: NatLinear) -> dict[str, Tensor]:
     """The matrices of the literal reference."""
     found = {
-        "a_pos": layer.lora_A["nat"],
-        "b_pos": layer.lora_B["nat"],
-        "a_neg": layer.lora_A["negative"],
-        "b_neg": layer.lora_B["negative"],
-        "q": layer.lora_unit_q["nat"],
-        "k": layer.lora_unit_k["nat"],
+        "a_pos": weight_of(layer.lora_A, "nat"),
+        "b_pos": weight_of(layer.lora_B, "nat"),
+        "a_neg": weight_of(layer.lora_A, "negative"),
+        "b_neg": weight_of(layer.lora_B, "negative"),
+        "q": weight_of(layer.lora_unit_q, "nat"),
+        "k": weight_of(layer.lora_unit_k, "nat"),
     }
     if "nat" in layer.lora_unit_c1:
-        found |= {"c1": layer.lora_unit_c1["nat"], "c2": layer.lora_unit_c2["nat"]}
-    return {key: module.weight for key, module in found.items()}
+        found |= {"c1": weight_of(layer.lora_unit_c1, "nat"), "c2": weight_of(layer.lora_unit_c2, "nat")}
+    return found
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -82,8 +83,8 @@ def test_the_gate_is_half_a_softmax_away_from_nothing() -> None:
     layer = next(m for m in adapters.base.modules() if isinstance(m, NatLinear))
     x = torch.randn(3, layer.in_features, dtype=torch.float64)
     with torch.no_grad(), adapters.use("nat"):
-        layer.lora_unit_q["nat"].weight.zero_()
-        plain = layer.base_layer(x) + 2.0 * x @ layer.lora_A["nat"].weight.T @ layer.lora_B["nat"].weight.T
+        weight_of(layer.lora_unit_q, "nat").zero_()
+        plain = layer.base_layer(x) + 2.0 * x @ weight_of(layer.lora_A, "nat").T @ weight_of(layer.lora_B, "nat").T
         assert torch.allclose(layer(x), plain, atol=1e-12)
 
 
@@ -146,7 +147,7 @@ def test_units_on_some_layers_leave_plain_lora_on_the_others() -> None:
             assert ("nat" in module.lora_unit_q) == path.endswith("q_proj")
             if not path.endswith("q_proj"):
                 x = torch.randn(3, module.in_features, dtype=torch.float64)
-                low = x @ module.lora_A["nat"].weight.T @ module.lora_B["nat"].weight.T
+                low = x @ weight_of(module.lora_A, "nat").T @ weight_of(module.lora_B, "nat").T
                 with torch.no_grad(), adapters.use("nat"):
                     assert torch.allclose(module(x), module.base_layer(x) + 2.0 * low, atol=1e-12)
     with pytest.raises(NsadError, match="integration unit"):

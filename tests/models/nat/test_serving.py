@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models.nat.adapter_export import served_adapter
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.nat.layer import literal_output, unit_matrices
 from nsad_cli.models.nat.serving import PREFIX, ServedUnit, probe, served_tensors
 from tests.helpers.nat_layers import nat_layer

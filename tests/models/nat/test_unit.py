@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -10,9 +11,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nsad_cli.models.nat.adapters import Adapters, AdapterSettings
-from nsad_cli.models.nat.layer import FEW_TOKENS, NatLinear, NatVariant, literal_output, unit_matrices
+from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.nat.config import AdapterSettings
+from nsad_cli.models.nat.layer import FEW_TOKENS, NatLinear, NatVariant, literal_output, unit_matrices, weight_of
 from tests.helpers.nat_layers import nat_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Grads = list[Tensor | None]
 TOKENS = FEW_TOKENS + 2  # enough of them for the rearranged form without gradients too
@@ -49,7 +54,7 @@ def low_precision_errors(mode: str, value: str, d_in: int, d_out: int, seed: int
         d_in, d_out, value=value, seed=seed, dtype=torch.bfloat16 if mode == "bfloat16" else torch.float32
     )
     x, result, gradient = inputs(layer, torch.float32 if mode == "autocast" else torch.bfloat16)
-    x = x.detach().to(layer.lora_A["nat"].weight.dtype).requires_grad_()  # as PEFT casts it
+    x = x.detach().to(weight_of(layer.lora_A, "nat").dtype).requires_grad_()  # as PEFT casts it
     m = unit_matrices(layer, "nat")
     wide = {name: weight.detach().double().requires_grad_("neg" not in name) for name, weight in m.items()}
     wide_x, wide_result = (tensor.detach().double().requires_grad_() for tensor in (x, result))
@@ -99,14 +104,20 @@ def test_gradients_under_checkpointing_equal_those_without(value: str, dropout: 
     x, _, gradient = inputs(layer)
     leaves = [x, *trained(layer)]
     found = []
-    for call in (layer, lambda x: checkpoint(layer, x, use_reentrant=False)):
+    calls: list[Callable[[Tensor], Tensor]] = [layer, lambda x: checkpoint(layer, x, use_reentrant=False)]
+    for call in calls:
         torch.manual_seed(7)
         found.append(torch.autograd.grad(call(x), leaves, gradient))
     assert all(map(torch.equal, *found))
 
 
 def test_a_model_with_checkpointed_blocks_trains_alike() -> None:
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
+    shape: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     torch.manual_seed(0)
     adapters = Adapters(LlamaForCausalLM(LlamaConfig(vocab_size=97, num_hidden_layers=2, **shape)))
     adapters.add_lora("negative", AdapterSettings(dropout=0.3), 0)
@@ -189,7 +200,7 @@ def test_recording_the_gate_changes_nothing_else(value: str) -> None:
 def test_an_untrained_unit_changes_nothing_where_gradients_flow() -> None:
     layer = nat_layer()
     with torch.no_grad():
-        layer.lora_unit_c2["nat"].weight.zero_()
+        weight_of(layer.lora_unit_c2, "nat").zero_()
     x, _, _ = inputs(layer)
     assert torch.equal(layer(x), layer.base_layer(x))
 
