@@ -86,7 +86,7 @@ def _json(solution: Solution, settings: VoteSettings) -> dict[str, Any]:
 
 
 def _right(solution: Solution) -> bool | None:
-    """Whether the answer is right; None where no gold answer is known."""
+    """Whether the answer is right; None if no gold answer is known."""
     from nsad_cli.voting.rules import winner_is_right
 
     return winner_is_right(solution.chains, solution.ballot) if solution.problem.answer else None

@@ -12,7 +12,7 @@ from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import RULES_HELP, AsJson, StopAt
 
 FORMATS = (
-    '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, where an answer that is not given is read'
+    '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, a missing answer is read'
     ' from the text; or {"question", "answer", "generated_answer": ["…", …]}; or Qwen2.5-Math\'s {"question", "gt",'
     ' "pred", "pred_score", "code"?, "score"?}'
 )

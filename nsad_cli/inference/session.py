@@ -170,7 +170,7 @@ class Session:
             self._with_demonstrations(self.student, name), self.adapters, adapter, batch_size=batch_size
         )
         ranker = self.ranker() if name == PROBED_MODEL else None
-        return ranker.listen(sampler) if isinstance(ranker, ProbeRanker) else sampler
+        return ranker.scoring_sampler(sampler) if isinstance(ranker, ProbeRanker) else sampler
 
     def _with_demonstrations(self, student: Student, name: str) -> Student:
         """Return the student with the demonstrations of the model `few-shot`, or unchanged for other models."""

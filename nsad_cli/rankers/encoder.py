@@ -122,7 +122,9 @@ def open_encoder(spec: str, device: torch.device, seed: int) -> EncoderScorer:
     """A folder's or the Hub's model (an id with an optional @REVISION) as a ranker; missing weights are seeded.
 
     On the meta device it has shapes alone, in no time and memory.
-    Raises NsadError where it is not there, is neither a classifier nor a T5 encoder, or has no usable tokenizer.
+
+    Raises:
+        NsadError: It does not exist, is neither a classifier nor a T5 encoder, or has no usable tokenizer.
     """
     source, revision = _find(spec)
     try:

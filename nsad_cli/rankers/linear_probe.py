@@ -57,7 +57,7 @@ class ProbeScorer(StudentScorer):
         return ProbeRanker(self, calibration, name)
 
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
-        """The student's prompt and the chain, with EOS where the chain ended by it."""
+        """The student's prompt and the chain, with EOS if the chain ended by it."""
         completion = self.student.completion_ids(text)
         return Example(tuple(self.student.prompt_ids(question)), tuple(completion if ended else completion[:-1]))
 
@@ -92,12 +92,12 @@ class ProbeRanker(TrainedRanker):
         super().__init__(scorer, calibration, name)
         self._cached: dict[str, dict[str, float]] = {}
 
-    def listen(self, sampler: Any) -> FeatureCallbackSampler:
+    def scoring_sampler(self, sampler: Any) -> FeatureCallbackSampler:
         """The sampler of the model that the probe reads, whose chains are scored as they end."""
-        return FeatureCallbackSampler(sampler, self.hear)
+        return FeatureCallbackSampler(sampler, self.score_generated)
 
     @torch.inference_mode()
-    def hear(self, chain: Chain, features: Tensor) -> None:
+    def score_generated(self, chain: Chain, features: Tensor) -> None:
         """Score a chain from its features [d]."""
         (logit,) = self.scorer.logits(Features(features[None], 0).to(self.scorer.device)).tolist()
         self._cached.setdefault(chain.problem_id, {})[chain.text] = self.calibration(logit)

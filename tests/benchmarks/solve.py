@@ -102,7 +102,7 @@ class Timed:
     def __init__(self, ranker: Ranker) -> None:
         self.ranker, self.name, self.watch = ranker, ranker.name, Stopwatch()
         if isinstance(ranker, ProbeRanker):  # it scores a chain as it hears it
-            ranker.hear = self.watch.wrap(ranker.hear)  # type: ignore[method-assign]  # a stopwatch around it
+            ranker.score_generated = self.watch.wrap(ranker.score_generated)  # type: ignore[method-assign]  # a stopwatch around it
 
     def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
         scores: list[float | None] = self.watch.wrap(self.ranker.score)(problem, chains)

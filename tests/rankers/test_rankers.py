@@ -109,11 +109,11 @@ def test_what_is_no_ranker_is_told(tiny_llama: Path, tmp_path: Path) -> None:
 # --- probe ------------------------------------------------------------------------------------------------------------
 
 
-def heard(student: Student, adapters: Adapters) -> tuple[ProbeRanker, dict[str, list[Chain]], list[Task]]:
+def probe_with_chains(student: Student, adapters: Adapters) -> tuple[ProbeRanker, dict[str, list[Chain]], list[Task]]:
     probe = ProbeRanker(ProbeScorer(student, adapters, ScoreHead(32, seed=3)), Calibration(1.5, 0.2), "test")
     questions = ("Ana has 3 cups.", "How many more balls does Ben have now?", "3 + 4")
     tasks = [Task(f"p{i}", question, (GREEDY_INDEX, 0, 1, 2, 3)) for i, question in enumerate(questions)]
-    sampler = probe.listen(HFSampler(student, adapters, PROBED_MODEL, 6))
+    sampler = probe.scoring_sampler(HFSampler(student, adapters, PROBED_MODEL, 6))
     chains: dict[str, list[Chain]] = {}
     for chain in sampler.sample(tasks, Sampling(0.7, 1.0, 12), seed="s"):
         chains.setdefault(chain.problem_id, []).append(chain)
@@ -127,7 +127,7 @@ def test_a_chain_cached_scores_as_one_read(tiny_llama: Path, monkeypatch: pytest
     allowed[student.tokenizer.convert_tokens_to_ids(list("0123456789"))] = 0.0
     allowed[student.eos_id] = 0.5
     student.model.lm_head.register_forward_hook(lambda _, __, logits: logits + allowed)
-    probe, chains, tasks = heard(student, adapters)
+    probe, chains, tasks = probe_with_chains(student, adapters)
     fresh = ProbeRanker(probe.scorer, probe.calibration, "test")
     finishes = set()
     for task in tasks:
@@ -146,12 +146,12 @@ def test_a_chain_cached_scores_as_one_read(tiny_llama: Path, monkeypatch: pytest
 
 
 def never(*_: Any) -> None:
-    raise AssertionError("what was heard is not read again")
+    raise AssertionError("a chain that was scored while it was generated is not read again")
 
 
 def test_a_probe_forgets_what_it_has_scored_and_never_hears_greedy_chains(tiny_llama: Path) -> None:
     student, adapters = adapted(tiny_llama)
-    probe, chains, _ = heard(student, adapters)
+    probe, chains, _ = probe_with_chains(student, adapters)
     assert set(probe._cached) == {"p0", "p1", "p2"}
     sampled = {chain.text for chain in chains["p0"] if chain.index != GREEDY_INDEX}
     assert set(probe._cached["p0"]) == sampled
