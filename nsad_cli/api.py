@@ -6,20 +6,18 @@ need it. Notes and progress go to the logger `nsad`, which prints nothing unless
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from nsad_cli.types import Chain, Finish, Grade, Problem, Verdict
+from nsad_cli.voting.rule_results import VoteExplanation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from nsad_cli.errors import UsageError
     from nsad_cli.inference.solver import ChainCallback, Solution
     from nsad_cli.models.nat.adapters import Adapters
     from nsad_cli.runs.run import Run
     from nsad_cli.types import Ballot
-    from nsad_cli.voting.rule_results import RuleResult
 
 __all__ = [
     "Chain",
@@ -255,20 +253,6 @@ def vote(chains: Sequence[Chain], rule: str = "sc") -> Ballot:
     return hold(chains, rule)
 
 
-@dataclass(frozen=True, slots=True)
-class VoteExplanation:
-    """A problem's vote by every rule.
-
-    Attributes:
-        results: for each rule that the chains' weights allow its `ballot`, `margin`, `flip` (the smallest set of chains
-            without which another answer wins) and `votes_to_overturn`.
-        unavailable: for each other rule the reason.
-    """
-
-    results: Mapping[str, RuleResult]
-    unavailable: Mapping[str, UsageError]
-
-
 def explain_vote(chains: Sequence[Chain]) -> VoteExplanation:
     """Hold a problem's vote by every rule, and find how close each one is.
 
@@ -283,13 +267,7 @@ def explain_vote(chains: Sequence[Chain]) -> VoteExplanation:
         >>> found.ballot.answer, found.flip, found.votes_to_overturn
         ('7', (0, 1), 1)
     """
-    from nsad_cli.errors import UsageError
-    from nsad_cli.voting.rule_results import rule_results
-
-    found = rule_results(chains)
-    unavailable = {rule: result for rule, result in found.items() if isinstance(result, UsageError)}
-    results = {rule: result for rule, result in found.items() if not isinstance(result, UsageError)}
-    return VoteExplanation(results, unavailable)
+    return VoteExplanation.of(chains)
 
 
 def add_nat(
@@ -415,22 +393,7 @@ def evaluate(
         >>> [(row["rule"], row["n"]) for row in report["results"]][:2]
         [(None, 2), ('sc', 2)]
     """
-    from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks, require_benchmarks
-    from nsad_cli.inference.session import Session
-    from nsad_cli.runs.models import has_model
+    from nsad_cli.evaluation.measure import evaluate_run
 
     run = load_run(run) if isinstance(run, str) else run
-    settings = run.recipe.evaluation
-    specs = require_benchmarks(run.recipe, problems)
-    benchmarks = load_benchmarks(run, specs, settings.limit if limit is None else limit)
-    with run.lock():
-        return evaluate_models(
-            Session(run),
-            stage="eval",
-            models=models or [name for name in settings.models if has_model(run, name)],
-            benchmarks=benchmarks,
-            samples=settings.samples if samples is None else samples,
-            engine=engine,
-            stop_at=stop_at,
-            wave=wave,
-        )
+    return evaluate_run(run, problems, models, limit, samples, engine=engine, stop_at=stop_at, wave=wave)

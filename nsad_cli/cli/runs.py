@@ -22,7 +22,7 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
         return
     from nsad_cli.cli.render.tables import new_table
     from nsad_cli.errors import NsadError
-    from nsad_cli.runs.run import chosen_run, list_runs, runs_home
+    from nsad_cli.runs.run import chosen_run, display_state, list_runs, runs_home
 
     chosen = chosen_run()
     rows = []
@@ -31,7 +31,7 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
             manifest = run.manifest()
             stages = manifest["stages"]
             last = max(stages, key=lambda name: stages[name].get("started", 0), default=None)
-            state = run.display_state(last) if last else "empty"
+            state = display_state(run, last) if last else "empty"
             rows.append(
                 {
                     "run": run.name,

@@ -11,7 +11,7 @@ from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, RunName
 
 if TYPE_CHECKING:
-    from nsad_cli.runs.run import Run
+    from nsad_cli.runs.run import Run, display_state
 
 
 def stats(
@@ -37,7 +37,7 @@ def stats(
     ledger, sets = _ledger(run), _chain_sets(run)
     stages = run.stages()
     for name, state in stages.items():
-        state["state"] = run.display_state(name)
+        state["state"] = display_state(run, name)
         state.get("result", {}).pop("problem_ids", None)
     if as_json:
         print_json({"run": run.name, "ledger": ledger, "chains": sets, "stages": stages})

@@ -16,6 +16,7 @@ from nsad_cli.inference.sampling import Subject, sample_all, score_all
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.problems.decontamination import Leaks, find_leaks
 from nsad_cli.runs.base_model import base_key
+from nsad_cli.runs.models import has_model
 from nsad_cli.runs.records import collected_problems
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Problem, problem_id
@@ -95,6 +96,35 @@ def evaluate_models(
                 for name, rows in report_on(label, model, problems, chains, stop_at, wave).items():
                     report[name] += rows
     return report
+
+
+def evaluate_run(
+    run: Run,
+    specs: Sequence[str] | None,
+    models: Sequence[str] | None,
+    limit: int | None,
+    samples: int | None,
+    *,
+    engine: str,
+    stop_at: float,
+    wave: int,
+) -> dict[str, list[dict[str, Any]]]:
+    """Evaluate a run's models by its recipe, with the values given in place of the recipe's; see api.evaluate."""
+    from nsad_cli.inference.session import Session  # imports torch
+
+    settings = run.recipe.evaluation
+    benchmarks = load_benchmarks(run, require_benchmarks(run.recipe, specs), settings.limit if limit is None else limit)
+    with run.lock():
+        return evaluate_models(
+            Session(run),
+            stage="eval",
+            models=models or [name for name in settings.models if has_model(run, name)],
+            benchmarks=benchmarks,
+            samples=settings.samples if samples is None else samples,
+            engine=engine,
+            stop_at=stop_at,
+            wave=wave,
+        )
 
 
 def require_benchmarks(recipe: Recipe, specs: Sequence[str] | None) -> Sequence[str]:

@@ -29,6 +29,17 @@ class Subject:
     sampler: Sampler
 
 
+def _regraded(
+    problem: Problem, chains: list[Chain], store: ChainStore, key: dict[str, str], checker: Checker
+) -> list[Chain]:
+    """Grade chains, stored ones again: `solve` does not know the gold answer, and the grader may be newer."""
+    chains.sort(key=lambda item: item.index)
+    graded = grade_chains(chains, problem.answer, checker)
+    if graded != chains:
+        store.put(problem, graded, **key)
+    return graded
+
+
 def sample_all(
     subject: Subject,
     problems: Sequence[Problem],
@@ -81,12 +92,7 @@ def sample_all(
             group.append(chain)
             done += 1
             if len(group) == len(indices):
-                problem = by_id[chain.problem_id]
-                group.sort(key=lambda item: item.index)
-                # Stored chains are graded again: `solve` does not know the gold answer, and the grader may be newer.
-                have[problem.id] = grade_chains(group, problem.answer, checker)
-                if have[problem.id] != group:
-                    store.put(problem, have[problem.id], **key)
+                have[chain.problem_id] = _regraded(by_id[chain.problem_id], group, store, key, checker)
             on_progress(done, total, tokens)
         found.append(have)
     empty: dict[str, list[Chain]] = {problem.id: [] for problem in problems}

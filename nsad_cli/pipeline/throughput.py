@@ -45,6 +45,14 @@ class Speeds:
     seconds: float
 
 
+def _untrained_adapters(student: Student, settings: AdapterSettings) -> Adapters:
+    adapters = Adapters(student.model)
+    adapters.add_lora(NEGATIVE.name, settings, 0)
+    adapters.add_nat(NAT.name, settings, NEGATIVE.name, 1)
+    adapters.add_lora(NCE.name, settings, 2)
+    return adapters
+
+
 def probe(
     student: Student,
     settings: AdapterSettings,
@@ -73,10 +81,7 @@ def probe(
     device = student.model.device
     if device.type == "cpu":
         rows = max(1, min(rows, CPU_TOKENS // (prompt + completion)))
-    adapters = Adapters(student.model)
-    adapters.add_lora(NEGATIVE.name, settings, 0)
-    adapters.add_nat(NAT.name, settings, NEGATIVE.name, 1)
-    adapters.add_lora(NCE.name, settings, 2)
+    adapters = _untrained_adapters(student, settings)
     # The time does not depend on which tokens they are.
     ids = torch.randint(student.model.config.get_text_config().vocab_size, (rows, prompt + completion)).tolist()
     examples = [Example(tuple(row[:prompt]), tuple(row[prompt:])) for row in ids]
@@ -98,19 +103,11 @@ def probe(
 
     lora, nat = CompletionObjective(adapters, NEGATIVE.name), CompletionObjective(adapters, NAT.name)
     nce = NceObjective(adapters, lam=0.5, beta="sequence")
-    objectives: dict[str, CompletionObjective] = {
-        NEGATIVE.cost.step: lora,
-        NAT.cost.step: nat,
-        NCE.cost.step: nce,
-    }
+    objectives: dict[str, CompletionObjective] = {NEGATIVE.cost.step: lora, NAT.cost.step: nat, NCE.cost.step: nce}
     forward()  # warm-up: the first pass of a process is slower
-    speed = {
-        "forward": _per_second(forward, tokens, device),
-        **{
-            kind: _per_second(functools.partial(step, objective), tokens, device)
-            for kind, objective in objectives.items()
-        },
-    }
+    speed = {"forward": _per_second(forward, tokens, device)}
+    for kind, objective in objectives.items():
+        speed[kind] = _per_second(functools.partial(step, objective), tokens, device)
     sampling = _sampling(student, adapters, questions, batch_size)
     return Speeds(**speed, sampling=sampling, seconds=time.perf_counter() - started)
 

@@ -181,11 +181,6 @@ class Run:
         """Read the record of each started stage: state (running, finished, failed, interrupted), key, times, result."""
         return dict(self.manifest()["stages"])
 
-    def display_state(self, stage: str) -> str:
-        """Return the state of a stage for display: `stopped` if it is recorded as running, but no process runs it."""
-        state = str(self.stages()[stage]["state"])
-        return "stopped" if state == "running" and not self.busy() else state
-
     def done(self, stage: str, key: str) -> bool:
         """Return whether the stage has finished with the settings and inputs that `key` hashes."""
         state = self.stages().get(stage, {})
@@ -245,6 +240,12 @@ class Run:
     def busy(self) -> bool:
         """Return whether a process is writing to the run."""
         return is_locked(self.path / "lock")
+
+
+def display_state(run: Run, stage: str) -> str:
+    """Return the state of a stage for display: `stopped` if it is recorded as running, but no process runs it."""
+    state = str(run.stages()[stage]["state"])
+    return "stopped" if state == "running" and not run.busy() else state
 
 
 def check_name(name: str) -> None:

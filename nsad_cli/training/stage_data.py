@@ -151,6 +151,17 @@ def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus
     return StageData(train_pairs, held_pairs, sorted({item.problem.id for item in candidates}))
 
 
+def _require_pairs(train_pairs: Sequence[Any], held_pairs: Sequence[Any]) -> None:
+    if not train_pairs:
+        raise NsadError(
+            "ranker: no pair of a right and a wrong chain",
+            "neither the student's chains nor the teacher's rationales have both for any problem",
+            "sample more chains: training.ranker.samples or .problems",
+        )
+    if not held_pairs:
+        note("ranker: no held-out pair, so the weights of the last step are used")
+
+
 def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], corpus: Corpus) -> StageData:
     """Build the ranker's data: training pairs, held-out pairs that select the checkpoint, and chains for calibration.
 
@@ -196,14 +207,7 @@ def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], cor
         counts["teacher_pairs"] = len(joining)
         train_pairs, held_pairs = train_pairs + joining, held_pairs + pairs(teachers, True)
         candidates += teachers
-    if not train_pairs:
-        raise NsadError(
-            "ranker: no pair of a right and a wrong chain",
-            "neither the student's chains nor the teacher's rationales have both for any problem",
-            "sample more chains: training.ranker.samples or .problems",
-        )
-    if not held_pairs:
-        note("ranker: no held-out pair, so the weights of the last step are used")
+    _require_pairs(train_pairs, held_pairs)
     return StageData(
         sample_items(train_pairs, settings.max_examples, seed),
         sample_items(held_pairs, session.recipe.training.max_held_out, seed),

@@ -142,11 +142,7 @@ def train(
     epochs = settings.epochs if settings.tokens is None else math.ceil(settings.tokens / max(1, sum(lengths)))
     plan = plan_steps(train_set, lengths, settings, epochs, seed)
     steps = len(plan)
-    if settings.warmup_steps >= steps:
-        note(
-            f"{stage}: all {steps} steps are warm-up (training.{stages()[stage].section}.warmup_steps = "
-            f"{settings.warmup_steps}), so the learning rate never reaches its configured value"
-        )
+    _warn_of_warmup(stage, settings, steps)
     folder = run.path / "checkpoints" / stage
     held_out = objective.measured(held_out)
     set_seed(seed)
@@ -165,8 +161,15 @@ def train(
         note(f"{stage}: resuming at step {resume.name.rpartition('-')[2]} of {steps}")
     started = time.monotonic()
     _fit(trainer, resume)
-    tokens = sum(lengths[index] for batch in plan for index in batch)
-    return _result(trainer, steps, tokens, time.monotonic() - started)
+    return _result(trainer, steps, sum(lengths[index] for batch in plan for index in batch), time.monotonic() - started)
+
+
+def _warn_of_warmup(stage: str, settings: StageConfig, steps: int) -> None:
+    if settings.warmup_steps >= steps:
+        note(
+            f"{stage}: all {steps} steps are warm-up (training.{stages()[stage].section}.warmup_steps = "
+            f"{settings.warmup_steps}), so the learning rate never reaches its configured value"
+        )
 
 
 def _fit(trainer: StageTrainer, checkpoint: Path | None) -> None:

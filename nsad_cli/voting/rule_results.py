@@ -12,7 +12,7 @@ from nsad_cli.voting.minimal_flip import smallest_flip
 from nsad_cli.voting.rules import RULES, chain_weights, chains_to_overturn, vote, winner_is_right
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from nsad_cli.types import Ballot, Chain
 
@@ -70,6 +70,32 @@ class RuleResult:
             return smallest_flip(self.chains, self.rule) or NO_FLIP
         except UsageError as error:
             return error.why
+
+
+@dataclass(frozen=True, slots=True)
+class VoteExplanation:
+    """A problem's vote by every rule.
+
+    Attributes:
+        results: for each rule that the chains' weights allow its `ballot`, `margin`, `flip` (the smallest set of chains
+            without which another answer wins) and `votes_to_overturn`.
+        unavailable: for each other rule the reason.
+    """
+
+    results: Mapping[str, RuleResult]
+    unavailable: Mapping[str, UsageError]
+
+    @classmethod
+    def of(cls, chains: Sequence[Chain]) -> VoteExplanation:
+        """Vote by every rule."""
+        results: dict[str, RuleResult] = {}
+        unavailable: dict[str, UsageError] = {}
+        for rule in RULES:
+            try:
+                results[rule] = rule_result(chains, rule)
+            except UsageError as error:
+                unavailable[rule] = error
+        return cls(results, unavailable)
 
 
 def rule_results(
