@@ -26,12 +26,17 @@ TeacherSpec = Annotated[
     ),
 ]
 TrainingProblems = Annotated[
-    str | None, typer.Option("--problems", metavar="NAME[:SPLIT][@PATH]", help="The training problems.")
+    str | None,
+    typer.Option(
+        "--problems",
+        metavar="NAME[:SPLIT][@PATH]",
+        help="Training problems. Default: the teacher's own, else MATH's training set.",
+    ),
 ]
 BaseUrls = Annotated[list[str] | None, typer.Option("--base-url", help="An OpenAI-compatible server; repeatable.")]
 Draws = Annotated[int | None, typer.Option("-k", "--draws", help="Rationales per problem.")]
 ProblemLimit = Annotated[int | None, typer.Option("--limit", help="Use only the first N problems.")]
-Temperature = Annotated[float | None, typer.Option("--temperature")]
+Temperature = Annotated[float | None, typer.Option("--temperature", help="Sampling temperature.")]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Maximum tokens per reply.")]
 Until = Annotated[
     str | None,
@@ -53,6 +58,7 @@ AbandonBatch = Annotated[
         "--abandon-batch", metavar="BATCH", help="Request the draws of a lost batch again (they are paid again)."
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before MATH is collected for want of --problems.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Estimate calls, tokens and cost; send no request.")]
 Concurrency = Annotated[int | None, typer.Option("--concurrency", help="Maximum number of in-flight requests.")]
 RequestsPerMinute = Annotated[int | None, typer.Option("--rpm", help="Maximum requests per minute.")]
@@ -77,6 +83,7 @@ def collect(
     abandon_batch: AbandonBatch = None,
     give_up: OldAbandonBatch = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
     concurrency: Concurrency = None,
     requests_per_minute: RequestsPerMinute = None,
     tokens_per_minute: TokensPerMinute = None,
@@ -86,7 +93,8 @@ def collect(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sample rationales from a teacher; stored draws are never requested again."""
+    """Sample rationales from a teacher; stored samples are never requested again."""
+    from nsad_cli.cli.collect_defaults import BUILT_IN, confirm_math, default_problems
     from nsad_cli.cli.run_selection import execute, new_or_existing_run, recipe_of, stopped_run
 
     overrides = {
@@ -105,13 +113,19 @@ def collect(
         **_until(until, max_draws),
         **parse_settings(settings),
     }
+    recipe = recipe_of(run_name, overrides)
+    chosen = default_problems(recipe)
+    if chosen is not None:
+        overrides["problems.train"] = chosen
+        recipe = recipe_of(run_name, overrides)
     if dry_run:
         from nsad_cli.cli.render.quote import show_quote
         from nsad_cli.pipeline.dry_run import quote_collection
 
-        recipe = recipe_of(run_name, overrides)
         show_quote(quote_collection(run_name or stopped_run(recipe), recipe, store), as_json)
         return
+    if chosen is not None and chosen != BUILT_IN:
+        confirm_math(run_name or stopped_run(recipe), recipe, store, yes=yes)
     run = new_or_existing_run(run_name, overrides, store)
     if lost := abandon_batch or give_up:
         _abandon(run, lost)

@@ -70,6 +70,14 @@ class Terminal:
         self._read()  # it waits, so all of its screen is written
         return self.screen
 
+    def wait_for_line(self, text: str) -> None:
+        """Wait until a text is written; the process may read whole lines."""
+        end = time.monotonic() + PATIENCE
+        while text not in self.raw:
+            assert time.monotonic() < end, f"no `{text}` in:\n{self.raw}"
+            assert self._process.poll() is None, f"no `{text}` in:\n{self.raw}"
+            self._read()
+
     def press(self, key: str, text: str) -> str:
         """Press a key; the screen, once it shows a text."""
         drawn = self.raw.count(CLEAR)

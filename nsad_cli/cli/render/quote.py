@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from nsad_cli.cli.console import out, print_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from nsad_cli.collection.quote import Quote
 
 
@@ -15,7 +17,12 @@ def show_quote(quote: Quote, as_json: bool) -> None:
     """Print a quote as a table with its assumptions, or as one JSON object, in which null means unknown."""
     if as_json:
         print_json(dataclasses.asdict(quote))
-        return
+    else:
+        print_quote(quote, out())
+
+
+def print_quote(quote: Quote, console: Console) -> None:
+    """Print a quote as a table with its assumptions."""
     from nsad_cli.cli.render.tables import new_table
 
     table = new_table(f"Quote for {quote.teacher}; no request sent", "", "expected", "at most")
@@ -32,7 +39,6 @@ def show_quote(quote: Quote, as_json: bool) -> None:
         shown = "unknown" if expected is None else f"{expected:,}"
         table.add_row(name, shown, "" if at_most is None else f"{at_most:,}")
     table.add_row("[bold]cost in US dollars", f"[bold]{_money(quote.cost)}", f"[bold]{_money(quote.cost_at_most)}")
-    console = out()
     console.print(table)
     for note in _notes(quote):
         console.print(f"  {note}", markup=False)
