@@ -28,9 +28,14 @@ class UsageError(NsadError):
     exit_code = 2
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message (at most 300 characters), or the name of its type if it is empty."""
-    lines = str(error).strip().splitlines()
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, at most 300 characters, or the name of its type if it is empty.
+
+    Lines that end with a colon introduce the next one, which is then included.
+    """
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    while len(lines) > 1 and lines[0].endswith(":"):
+        lines[:2] = [f"{lines[0]} {lines[1]}"]
     return lines[0][:300] if lines else type(error).__name__
 
 

@@ -96,6 +96,8 @@ def collect(
     """Sample rationales from a teacher; stored samples are never requested again."""
     from nsad_cli.cli.collect_defaults import BUILT_IN, confirm_math, default_problems
     from nsad_cli.cli.run_selection import execute, new_or_existing_run, recipe_of, stopped_run
+    from nsad_cli.config.stages import COLLECT
+    from nsad_cli.pipeline.preflight import preflight
 
     overrides = {
         "teacher.spec": teacher,
@@ -126,6 +128,7 @@ def collect(
         return
     if chosen is not None and chosen != BUILT_IN:
         confirm_math(run_name or stopped_run(recipe), recipe, store, yes=yes)
+    preflight(recipe, [COLLECT.name], run_name or stopped_run(recipe))
     run = new_or_existing_run(run_name, overrides, store)
     if lost := abandon_batch or give_up:
         _abandon(run, lost)

@@ -28,9 +28,12 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     from nsad_cli.config.recipes import find_recipe, load_recipe
     from nsad_cli.config.stages import RUN_ORDER
     from nsad_cli.inference.solver import VoteSettings
+    from nsad_cli.pipeline.preflight import preflight
     from nsad_cli.runs.run import Run
 
-    run = Run.create("demo", load_recipe(find_recipe("demo"), {"student.device": device, **parse_settings(settings)}))
+    recipe = load_recipe(find_recipe("demo"), {"student.device": device, **parse_settings(settings)})
+    preflight(recipe, RUN_ORDER, "demo")
+    run = Run.create("demo", recipe)
     results = execute(run, RUN_ORDER)
     rows = results["eval-before"]["results"] + results["eval"]["results"]
     problem = _unsolved(run)

@@ -29,6 +29,7 @@ def run(
     from nsad_cli.cli.run_selection import execute
     from nsad_cli.config.recipes import find_recipe, load_recipe
     from nsad_cli.config.stages import RUN_ORDER
+    from nsad_cli.pipeline.preflight import preflight
     from nsad_cli.runs.run import Run
 
     path = find_recipe(recipe)
@@ -41,6 +42,7 @@ def run(
 
         show_plan(make_plan(name, loaded, force=force), as_json)
         return
+    preflight(loaded, RUN_ORDER, name)
     target = Run.create(name, loaded)
     note(f"run: {target.name}")
     results = execute(target, RUN_ORDER, force=force)

@@ -1,0 +1,118 @@
+"""Missing parts of a recipe are reported before the teacher is asked, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nsad_cli.config.schema import Recipe, validate_recipe
+from nsad_cli.config.stages import RUN_ORDER
+from nsad_cli.errors import NsadError
+from nsad_cli.pipeline import preflight as preflight_module
+from nsad_cli.pipeline.preflight import preflight
+from tests.helpers.nsad_process import failure, run_nsad
+from tests.helpers.tiny_recipes import recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def changed(model: Path | str, **sections: Any) -> Recipe:
+    """The tiny recipe with some settings replaced, given as section={key: value}."""
+    values = recipe(model).model_dump()  # type: ignore[arg-type]
+    for section, settings in sections.items():
+        values[section].update(settings)
+    return validate_recipe(values, "test")
+
+
+@pytest.mark.parametrize(
+    ("sections", "what"),
+    [
+        ({"student": {"model": "./nowhere"}}, "./nowhere"),
+        ({"student": {"device": "cuda:0"}}, "device"),
+        ({"student": {"template": "chat"}}, "no chat template"),
+        ({"evaluation": {"benchmarks": ["gsm8k:test@/nowhere"]}}, "/nowhere"),
+        ({"evaluation": {"benchmarks": ["gsm8k:dev@/nowhere"]}}, "no split"),
+        ({"problems": {"train": "jsonl@/nowhere.jsonl"}}, "/nowhere"),
+        ({"teacher": {"spec": "tdg:/nowhere"}}, "has no data"),
+        ({"teacher": {"spec": "gpt-4", "api_key_env": "NSAD_TEST_NO_KEY"}}, "no API key"),
+        ({"teacher": {"spec": "m", "base_url": ["http://127.0.0.1:9/v1"]}}, "cannot be reached"),
+        ({"training": {"ranker": {"kind": "encoder", "model": "/nowhere"}}}, "/nowhere"),
+    ],
+)
+def test_what_is_missing_is_named(tiny_llama: Path, sections: dict[str, dict[str, Any]], what: str) -> None:
+    with pytest.raises(NsadError) as error:
+        preflight(changed(tiny_llama, **sections), RUN_ORDER, None)
+    assert what in error.value.what
+    assert error.value.fix
+
+
+def test_a_whole_recipe_passes(tiny_llama: Path) -> None:
+    preflight(recipe(tiny_llama), RUN_ORDER, None)
+
+
+def test_a_student_without_weights(tiny_llama: Path, tmp_path: Path) -> None:
+    for file in tiny_llama.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(NsadError, match="has no weights"):
+        preflight(recipe(tmp_path), RUN_ORDER, None)
+    preflight(recipe(tmp_path), ["collect"], None)
+
+
+def test_a_full_disk(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight_module, "MIN_TRAINING_BYTES", 2**80)
+    with pytest.raises(NsadError, match="disk space is free"):
+        preflight(recipe(tiny_llama), ["nat"], None)
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A server that lists the model `known`, and counts nothing but GET."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"object": "list", "data": [{"id": "known", "object": "model"}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}/v1"
+        listening.shutdown()
+        thread.join()
+
+
+def test_a_server_that_lists_its_models_must_have_the_named_one(tiny_llama: Path, server: str) -> None:
+    preflight(changed(tiny_llama, teacher={"spec": "known", "base_url": [server]}), ["collect"], None)
+    with pytest.raises(NsadError, match="has no model `knwon`") as error:
+        preflight(changed(tiny_llama, teacher={"spec": "knwon", "base_url": [server]}), ["collect"], None)
+    assert "known" in error.value.fix
+    both = ["http://127.0.0.1:9/v1", server]
+    preflight(changed(tiny_llama, teacher={"spec": "known", "base_url": both}), ["collect"], None)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "demo", "--student", "./nowhere"),
+        ("run", "demo", "--set", "evaluation.benchmarks=[gsm8k:test@/nowhere]"),
+        ("collect", "--teacher", "m", "--base-url", "http://127.0.0.1:9/v1", "--problems", "arithmetic:train"),
+    ],
+)
+def test_a_command_that_fails_early_leaves_nothing_behind(tmp_path: Path, command: tuple[str, ...]) -> None:
+    home = tmp_path / "home"
+    failure(run_nsad(home, *command), 1)
+    assert not (home / "runs").exists()
