@@ -11,7 +11,7 @@ from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, RunName
 
 if TYPE_CHECKING:
-    from nsad_cli.runs.run import Run, display_state
+    from nsad_cli.runs.run import Run
 
 
 def stats(
@@ -29,6 +29,7 @@ def stats(
     """Count a run's rationales by verdict and subject, its chains and its stages; or find overlap with benchmarks."""
     from nsad_cli.cli.render.overlap import show_overlap
     from nsad_cli.cli.run_selection import existing_run
+    from nsad_cli.runs.run import display_state
 
     run = existing_run(run_name)
     if overlap is not None:

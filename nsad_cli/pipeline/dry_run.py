@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.collection.quote import Quote, make_quote
 from nsad_cli.pipeline.collect_stage import training_problems
 from nsad_cli.pipeline.forecast import planned_teacher
+from nsad_cli.runs.base_model import FILE as BASE_FILE
 from nsad_cli.runs.run import FORMAT, Run, check_name, runs_home
 from nsad_cli.store.rationales import Store
 from nsad_cli.utils.files import write_atomic
@@ -69,6 +70,8 @@ def copy_of_records(
         manifest = source.manifest()
         stores = {"store.sqlite": source.store_path, **({"chains.sqlite": source.chains_path} if chains else {})}
     write_atomic(run.path / "manifest.json", json.dumps({**manifest, "store": None}))
+    if (source.path / BASE_FILE).is_file():
+        shutil.copyfile(source.path / BASE_FILE, run.path / BASE_FILE)
     for target, path in stores.items():
         for end in ("", "-wal"):  # the write-ahead log has commits that are not in the file yet
             if Path(f"{path}{end}").is_file():
