@@ -14,6 +14,7 @@ from nsad_cli.errors import UsageError
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
+    from nsad_cli.config.schema import Recipe
     from nsad_cli.runs.run import Run
 
 
@@ -34,10 +35,10 @@ TrainingProblems = Annotated[
     ),
 ]
 BaseUrls = Annotated[list[str] | None, typer.Option("--base-url", help="An OpenAI-compatible server; repeatable.")]
-Draws = Annotated[int | None, typer.Option("-k", "--draws", help="Rationales per problem.")]
-ProblemLimit = Annotated[int | None, typer.Option("--limit", help="Use only the first N problems.")]
-Temperature = Annotated[float | None, typer.Option("--temperature", help="Sampling temperature.")]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Maximum tokens per reply.")]
+Draws = Annotated[int | None, typer.Option("-k", "--draws", min=1, help="Rationales per problem.")]
+ProblemLimit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N problems.")]
+Temperature = Annotated[float | None, typer.Option("--temperature", min=0.0, help="Sampling temperature.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=1, help="Maximum tokens per reply.")]
 Until = Annotated[
     str | None,
     typer.Option(
@@ -46,7 +47,7 @@ Until = Annotated[
         help="Keep sampling until each problem has N correct and N wrong rationales.",
     ),
 ]
-MaxDraws = Annotated[int | None, typer.Option("--max-draws", help="With --until: maximum draws per problem.")]
+MaxDraws = Annotated[int | None, typer.Option("--max-draws", min=1, help="With --until: maximum draws per problem.")]
 MaxCost = Annotated[float | None, typer.Option("--max-cost", help="Maximum cost of this command, in US dollars.")]
 BatchApi = Annotated[
     bool | None,
@@ -60,9 +61,9 @@ AbandonBatch = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before MATH is collected for want of --problems.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Estimate calls, tokens and cost; send no request.")]
-Concurrency = Annotated[int | None, typer.Option("--concurrency", help="Maximum number of in-flight requests.")]
-RequestsPerMinute = Annotated[int | None, typer.Option("--rpm", help="Maximum requests per minute.")]
-TokensPerMinute = Annotated[int | None, typer.Option("--tpm", help="Maximum tokens per minute.")]
+Concurrency = Annotated[int | None, typer.Option("--concurrency", min=1, help="Maximum number of in-flight requests.")]
+RequestsPerMinute = Annotated[int | None, typer.Option("--rpm", min=1, help="Maximum requests per minute.")]
+TokensPerMinute = Annotated[int | None, typer.Option("--tpm", min=1, help="Maximum tokens per minute.")]
 SharedStore = Annotated[Path | None, typer.Option("--store", help="A store file that several runs share.")]
 OldAbandonBatch = Annotated[str | None, typer.Option("--give-up", hidden=True)]
 """The name of --abandon-batch in version 0.1."""
@@ -94,8 +95,8 @@ def collect(
     as_json: AsJson = False,
 ) -> None:
     """Sample rationales from a teacher; stored samples are never requested again."""
-    from nsad_cli.cli.collect_defaults import BUILT_IN, confirm_math, default_problems
-    from nsad_cli.cli.run_selection import execute, new_or_existing_run, recipe_of, stopped_run
+    from nsad_cli.cli.collect_defaults import BUILT_IN, confirm_math
+    from nsad_cli.cli.run_selection import execute, new_or_existing_run, stopped_run
     from nsad_cli.config.stages import COLLECT
     from nsad_cli.pipeline.preflight import preflight
 
@@ -115,11 +116,7 @@ def collect(
         **_until(until, max_draws),
         **parse_settings(settings),
     }
-    recipe = recipe_of(run_name, overrides)
-    chosen = default_problems(recipe)
-    if chosen is not None:
-        overrides["problems.train"] = chosen
-        recipe = recipe_of(run_name, overrides)
+    recipe, chosen = _with_problems(run_name, overrides)
     if dry_run:
         from nsad_cli.cli.render.quote import show_quote
         from nsad_cli.pipeline.dry_run import quote_collection
@@ -132,14 +129,26 @@ def collect(
     run = new_or_existing_run(run_name, overrides, store)
     if lost := abandon_batch or give_up:
         _abandon(run, lost)
-    result = execute(run, ["collect"], force=force)["collect"]
+    _report(run, execute(run, ["collect"], force=force)["collect"], as_json)
+
+
+def _with_problems(run_name: str | None, overrides: dict[str, Any]) -> tuple[Recipe, str | None]:
+    """Return the recipe, and the spec of the problems that were chosen because none are named; None if some are."""
+    from nsad_cli.cli.collect_defaults import default_problems
+    from nsad_cli.cli.run_selection import recipe_of
+
+    recipe = recipe_of(run_name, overrides)
+    chosen = default_problems(recipe)
+    if chosen is None:
+        return recipe, None
+    overrides["problems.train"] = chosen
+    return recipe_of(run_name, overrides), chosen
+
+
+def _report(run: Run, result: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json({"run": run.name, **{key: value for key, value in result.items() if key != "problem_ids"}})
         return
-    _report(run, result)
-
-
-def _report(run: Run, result: Mapping[str, Any]) -> None:
     note(
         f"{result['draws']} draws for {result['problems']} problems by {result['teacher']}, {result['new']} of them new"
         + (f"; {result['failed']} failed" if result["failed"] else "")

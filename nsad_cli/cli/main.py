@@ -143,6 +143,11 @@ def _report_usage(debug: bool, error: Any) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "nsad"
     why = error.format_message().rstrip(".")
+    if not why:  # no command is given: its help has been printed
+        return 2
+    if context is not None and context.info_name == "solve" and "unexpected extra argument" in why:
+        words = " ".join(item for item in sys.argv[2:] if not item.startswith("-"))
+        return _report(debug, "the problem is several words without quotes", why, f'nsad solve "{words}"', 2)
     return _report(debug, f"invalid usage of `{command}`", why, f"`{command} --help`", 2)
 
 

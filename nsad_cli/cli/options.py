@@ -24,7 +24,7 @@ Force = Annotated[bool, typer.Option("--force", help="Run again even if already 
 StudentModel = Annotated[
     str | None, typer.Option("--student", envvar="NSAD_STUDENT", help="smollm2, a folder, or a Hub id[@REVISION].")
 ]
-Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, cuda or mps.")]
+Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, mps, cuda or cuda:N.")]
 EngineName = Annotated[str, typer.Option("--engine", help=f"The engine that samples chains: {ENGINE_HELP}.")]
 RULES_HELP = (
     "How chains vote. sc: one vote each; wsc: weighted by mean token probability; asc: by the ranker's score;"

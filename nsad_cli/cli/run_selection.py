@@ -29,8 +29,10 @@ def existing_run(name: str | None, overrides: Mapping[str, Any] | None = None, *
 
 def new_or_existing_run(name: str | None, overrides: Mapping[str, Any], store: Path | None) -> Run:
     """Open or create the named run; without a name, resume a stopped run or create one named after the time."""
-    from nsad_cli.runs.run import Run
+    from nsad_cli.runs.run import Run, check_name
 
+    if name is not None:
+        check_name(name)
     recipe = recipe_of(name, overrides)
     name = name or stopped_run(recipe) or time.strftime("run-%Y%m%d-%H%M%S")
     run = Run.create(name, recipe, store=store)

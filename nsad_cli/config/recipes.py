@@ -6,12 +6,18 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from nsad_cli.config.schema import Recipe, validate_recipe
-from nsad_cli.errors import UsageError, did_you_mean
+from nsad_cli.config.validation import validate_recipe
+from nsad_cli.errors import UsageError, did_you_mean, first_line
+
+if TYPE_CHECKING:
+    from nsad_cli.config.schema import Recipe
+
+MAX_VALUES = 100_000
+"""Values of a recipe, aliases expanded: a shipped one has some hundred."""
 
 
 def recipe_folder() -> Path:
@@ -39,6 +45,8 @@ def find_recipe(name: str) -> Path:
     if name in shipped:
         return shipped[name]
     why = "no file of that path, and no shipped recipe of that name"
+    if path.is_dir():
+        why = "it is a folder"
     hint = did_you_mean(name, shipped)
     raise UsageError(
         f"recipe `{name}` not found",
@@ -56,7 +64,7 @@ def user_config_path() -> Path:
 def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None, *, stored: bool = False) -> Recipe:
     """Load a recipe in layers: the user's config, the file, then the overrides.
 
-    `${NAME}` in a value is replaced by the environment variable NAME.
+    `${NAME}` in a value is replaced by the environment variable NAME; `$${` stands for `${` itself, as in LaTeX.
 
     Args:
         path: The recipe file; None for the defaults only.
@@ -101,8 +109,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "the text is not YAML"
         raise UsageError(f"recipe {path} is not valid YAML{where}", str(problem), "correct that line") from error
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, or nesting without end
+        raise UsageError(f"recipe {path} cannot be read", first_line(error), "correct or remove that value") from error
     if values is None:
         return {}
+    _check_size(values, path)
     if not isinstance(values, dict):
         raise UsageError(
             f"recipe {path} is not a mapping",
@@ -110,6 +121,29 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             "write `section:` lines with settings below them",
         )
     return values
+
+
+def _check_size(values: Any, path: Path) -> None:
+    """Raise UsageError if aliases make the values larger than any recipe, or refer to themselves."""
+    sizes: dict[int, int] = {}
+    within: set[int] = set()
+
+    def size(value: Any) -> int:
+        if not isinstance(value, dict | list):
+            return 1
+        if id(value) in within:
+            raise UsageError(f"recipe {path} refers to itself", "an alias stands for what contains it", "remove it")
+        if id(value) not in sizes:
+            within.add(id(value))
+            items = value.values() if isinstance(value, dict) else value
+            sizes[id(value)] = 1 + sum(size(item) for item in items)
+            within.discard(id(value))
+        return sizes[id(value)]
+
+    if size(values) > MAX_VALUES:
+        raise UsageError(
+            f"recipe {path} is too large", f"its aliases expand to over {MAX_VALUES:,} values", "write fewer aliases"
+        )
 
 
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:
@@ -132,7 +166,7 @@ def _expand(value: Any, source: str) -> Any:
     if isinstance(value, list):
         return [_expand(item, source) for item in value]
     if isinstance(value, str):
-        return re.sub(r"\$\{(\w+)\}", lambda match: _variable(match[1], source), value)
+        return re.sub(r"\$(\$\{)|\$\{(\w+)\}", lambda match: match[1] or _variable(match[2], source), value)
     return value
 
 

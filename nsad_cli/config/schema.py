@@ -6,14 +6,14 @@ Precedence, lowest first: the user's config file, the recipe, NSAD_… variables
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from nsad_cli.config.ranker_kinds import ENCODER, HEAD, PROBE, ranker_kinds
+from nsad_cli.config.ranker_kinds import HEAD
 from nsad_cli.config.stages import NAT, NCE, UNTRAINED, models, stages
-from nsad_cli.errors import UsageError, did_you_mean
+from nsad_cli.errors import did_you_mean
 
 INSTRUCTION = "{question}\n\nSolve this step by step, briefly. End with one line of the form: The answer is X."
 TEMPLATE = "Question: {question}\nAnswer:\n"
@@ -27,12 +27,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+def _known_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise ValueError("a device is auto, cpu, mps, cuda or cuda:N")
+    return device
+
+
+DeviceName = Annotated[str, AfterValidator(_known_device)]
+
+
 class StudentConfig(Section):
     """The student: the small model that is trained."""
 
     model: str = "smollm2"
     """smollm2, a folder, or a Hub id with an optional @REVISION."""
-    device: str = "auto"
+    device: DeviceName = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     load_in_4bit: bool = False
     """Load the frozen base's linear layers in 4 bits (NF4, by bitsandbytes); adapters are not quantized."""
@@ -112,7 +121,7 @@ class TeacherConfig(Section):
     """The prompt with {question}; the model's chat template, if it has one, is applied to the result."""
     demonstrations: list[Demonstration] = []
     """Few-shot examples in the teacher's prompt."""
-    device: str = "auto"
+    device: DeviceName = "auto"
     """The device of local teachers (hf:, vllm:)."""
 
     @field_validator("prompt")
@@ -322,78 +331,3 @@ class Recipe(Section):
     sampling: SamplingConfig = SamplingConfig()
     solve: SolveConfig = SolveConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-
-
-def validate_recipe(values: dict[str, Any], source: str, *, whole: bool = True) -> Recipe:
-    """Validate a recipe's values.
-
-    Args:
-        values: The values.
-        source: The name of their source, for errors.
-        whole: Whether the recipe is complete, so that settings must also be consistent with each other.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        UsageError: A key is unknown (the error suggests the most similar one), or a value is invalid.
-    """
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as error:
-        raise _usage_error(error, source) from None
-    if whole:
-        _check_ranker(recipe.training.ranker, source)
-    return recipe
-
-
-def _check_ranker(ranker: RankerConfig, source: str) -> None:
-    if ranker.kind not in (kinds := ranker_kinds()):
-        raise UsageError(
-            f"{source}: `training.ranker.kind` is not valid",
-            f"neither nsad nor an installed package has the ranker `{ranker.kind}`",
-            f"{did_you_mean(ranker.kind, kinds)} known: {', '.join(kinds)}".strip(),
-        )
-    if ranker.kind == ENCODER and not ranker.model:
-        raise UsageError(
-            f"{source}: the ranker `encoder` has no model",
-            "training.ranker.kind is `encoder`, and training.ranker.model is not set",
-            "name one (training.ranker.model=google/flan-t5-base, or a folder), or set kind to head or probe",
-        )
-    if ranker.kind in (HEAD, PROBE) and ranker.model:
-        raise UsageError(
-            f"{source}: the ranker `{ranker.kind}` takes no model",
-            f"it uses the student's own base, but training.ranker.model is `{ranker.model}`",
-            "unset it (--set \"training.ranker.model=''\"), or set training.ranker.kind to encoder",
-        )
-
-
-def _usage_error(error: ValidationError, source: str) -> UsageError:
-    first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
-    more = error.error_count() - 1
-    others = f" (and {more} more errors)" if more else ""
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1])
-        hint = did_you_mean(str(first["loc"][-1]), known)
-        fix = f"{hint} " if hint else ""
-        return UsageError(
-            f"{source}: unknown key `{path}`{others}",
-            "no setting has this name",
-            f"{fix}known here: {', '.join(sorted(known))}",
-        )
-    return UsageError(
-        f"{source}: `{path}` is not valid{others}" if path else f"{source} is not valid",
-        str(first["msg"]).removeprefix("Value error, "),
-        f"correct `{path}` in the recipe" if path else "correct the recipe",
-    )
-
-
-def _known_keys(path: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Recipe
-    for part in path:
-        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        annotation = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return list(model.model_fields)

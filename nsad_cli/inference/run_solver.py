@@ -67,10 +67,10 @@ def open_solver(
         UsageError: The engine is invalid, or the rule does not support early stopping.
         NsadError: A model cannot be loaded.
     """
+    recipe = run.recipe_with({"student.device": device})
     note(f"run: {run.name}; loading the student …")
     from nsad_cli.inference.session import Session  # importing torch is slow: after the note
 
-    recipe = run.recipe_with({"student.device": device})
     session = Session(run, recipe)
     model = best_model(run)
     ranker = session.ranker()

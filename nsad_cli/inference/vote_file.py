@@ -55,7 +55,8 @@ def read_vote_file(path: Path) -> Iterator[tuple[Problem, list[Chain]]]:
         try:
             problem, chains, invalid = _read(row, number)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            line_note(path, f"{place}: not a problem with chains ({error!r}); line skipped")
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            line_note(path, f"{place}: not a problem with chains ({reason}); line skipped")
             continue
         if not problem.answer.strip():
             line_note(path, f"{place}: no gold answer to compare with; line skipped")

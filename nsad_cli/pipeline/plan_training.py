@@ -41,7 +41,12 @@ def plan_training(context: PlanContext, stage: Stage) -> StageDraft:
     if scores:
         lora, memory = _ranker_size(context, lora, memory, tokens)
     more = {"lora_parameters": lora, "unit_parameters": unit, "memory_gib": round(memory, 2)}
-    if required.done and not context.force and context.run.done(stage.name, key) and is_intact(context.source, stage.name):
+    if (
+        required.done
+        and not context.force
+        and context.run.done(stage.name, key)
+        and is_intact(context.source, stage.name)
+    ):
         result = context.run.stages()[stage.name]["result"]
         return StageDraft(stage.name, True, result["examples"], result["tokens"], more=more)
     draft = _ranker_draft(context, stage) if scores else _adapter_draft(context, stage, settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JSON_LINES = (".jsonl", ".json", ".ndjson")
+TABLES = (".csv", ".tsv", ".parquet", ".xlsx", ".xls")
 
 
 def make_problem(question: str, gold: str = "") -> Problem:
@@ -52,6 +52,12 @@ def read_questions(path: Path) -> list[Problem]:
         NsadError: The file cannot be read.
         UsageError: The file contains no problem, or is a JSON array.
     """
+    if path.suffix.lower() in TABLES:
+        raise UsageError(
+            f"{path} is a table, not a file of problems",
+            f"`{path.suffix}` files have columns",
+            'write one problem per line to a .txt file, or {"question": "…"} per line to a .jsonl file',
+        )
     lines = _from_json(path) if path.suffix.lower() in JSON_LINES else _from_text(path)
     problems: dict[str, Problem] = {}
     for number, problem in lines:
@@ -69,12 +75,6 @@ def read_questions(path: Path) -> list[Problem]:
 
 def _from_json(path: Path) -> list[tuple[int, Problem]]:
     found = []
-    if _starts_an_array(path):
-        raise UsageError(
-            f"{path} is a JSON array, not JSON lines",
-            "every problem has a line of its own, without brackets or commas around the lines",
-            f"jq -c '.[]' {path} > lines.jsonl, then --file lines.jsonl",
-        )
     for number, row in read_jsonl(path):
         question, gold = row.get("question"), row.get("answer", "")
         if not isinstance(question, str) or not question.strip() or isinstance(gold, dict | list):
@@ -82,10 +82,6 @@ def _from_json(path: Path) -> list[tuple[int, Problem]]:
             continue
         found.append((number, make_problem(question.strip(), "" if gold is None else str(gold).strip())))
     return found
-
-
-def _starts_an_array(path: Path) -> bool:
-    return _bytes(path).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
 def _from_text(path: Path) -> list[tuple[int, Problem]]:

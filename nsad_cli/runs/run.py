@@ -94,6 +94,7 @@ class Run:
         """
         if name is None:
             return _default_run(finished)
+        check_name(name)
         run = cls(runs_home() / name)
         if not (run.path / "manifest.json").is_file():
             hint = did_you_mean(name, [other.name for other in list_runs()])

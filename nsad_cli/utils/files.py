@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import hashlib
@@ -9,12 +10,13 @@ import json
 import math
 import os
 import shutil
+import sys
 import tempfile
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.utils.logs import line_note
 
 if TYPE_CHECKING:
@@ -166,8 +168,17 @@ def text_of(value: Any) -> str:
     return str(value).strip()
 
 
+def array_error(path: Path) -> UsageError:
+    """Create the error for a file that holds one JSON array in place of lines."""
+    return UsageError(
+        f"{path} is a JSON array, not JSON lines",
+        "every object has a line of its own, without brackets or commas around the lines",
+        f"jq -c '.[]' {path} > lines.jsonl, then use lines.jsonl",
+    )
+
+
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read a JSON-lines file; a corrupt line is skipped, with a note.
+    """Read a JSON-lines file, or standard input for `-`; a corrupt line is skipped, with a note.
 
     Args:
         path: The file.
@@ -177,15 +188,20 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     Raises:
         NsadError: The file cannot be opened.
+        UsageError: The file is one JSON array.
     """
     try:
-        file = path.open("rb")
+        file = sys.stdin.buffer if str(path) == "-" else path.open("rb")
     except OSError as error:
         raise NsadError(f"cannot read {path}", error.strerror or str(error), "give the path of a file") from error
+    first = True
     with file:
         for number, raw in enumerate(file, 1):
             if not raw.strip():
                 continue
+            if first and raw.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+                raise array_error(path)
+            first = False
             try:
                 value = json.loads(raw)
                 json.dumps(value, ensure_ascii=False).encode()  # an unpaired surrogate could not be stored

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from nsad_cli.config.schema import Recipe, validate_recipe
 from nsad_cli.config.stages import RUN_ORDER
+from nsad_cli.config.validation import validate_recipe
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.session import Session
@@ -40,6 +40,7 @@ from tests.benchmarks.report import at_most, finish
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from nsad_cli.config.schema import Recipe
     from nsad_cli.types import Chain, Problem
 
 KINDS: dict[str, dict[str, Any]] = {"head": {}, "probe": {"kind": "probe"}}

@@ -14,8 +14,9 @@ from transformers import AutoTokenizer
 
 from nsad_cli.collection.collect import params_key
 from nsad_cli.config import prompts
-from nsad_cli.config.schema import TEMPLATE, Demonstration, TeacherConfig, validate_recipe
+from nsad_cli.config.schema import TEMPLATE, Demonstration, TeacherConfig
 from nsad_cli.config.stages import RUN_ORDER
+from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.generation.chain_record import ends_with_stop_text

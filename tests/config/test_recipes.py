@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nsad_cli.config.recipes import find_recipe, load_recipe, recipe_yaml, shipped_recipes, user_config_path
-from nsad_cli.config.schema import Recipe, validate_recipe
+from nsad_cli.config.schema import Recipe
+from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy
 import pytest
 from safetensors.numpy import save_file
 
-from nsad_cli.config.schema import validate_recipe
+from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.compare import compare
 from nsad_cli.evaluation.measure import unseen_problems

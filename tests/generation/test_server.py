@@ -17,7 +17,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.config.schema import Demonstration, validate_recipe
+from nsad_cli.config.schema import Demonstration
+from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models
 from nsad_cli.generation import server as engine

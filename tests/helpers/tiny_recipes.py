@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.schema import Recipe, validate_recipe
+from nsad_cli.config.validation import validate_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nsad_cli.config.schema import Recipe
 
 STAGE: dict[str, Any] = {
     "epochs": 3,

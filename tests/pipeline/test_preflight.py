@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nsad_cli.config.schema import Recipe, validate_recipe
 from nsad_cli.config.stages import RUN_ORDER
+from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError
 from nsad_cli.pipeline import preflight as preflight_module
 from nsad_cli.pipeline.preflight import preflight
@@ -20,6 +20,8 @@ from tests.helpers.tiny_recipes import recipe
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from nsad_cli.config.schema import Recipe
 
 
 def changed(model: Path | str, **sections: Any) -> Recipe:

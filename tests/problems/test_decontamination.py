@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nsad_cli.config.schema import Recipe, validate_recipe
+from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.pipeline.pipeline import Pipeline, run_stages
@@ -21,6 +21,8 @@ from tests.helpers.tiny_recipes import recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nsad_cli.config.schema import Recipe
 
 COPIED, RENUMBERED = 3, 2
 

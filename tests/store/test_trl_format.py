@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.config.schema import TEMPLATE, validate_recipe
+from nsad_cli.config.schema import TEMPLATE
+from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.pipeline.collect_stage import graded_rationales
 from nsad_cli.pipeline.pipeline import run_stages

@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from nsad_cli.config.recipes import load_recipe
-from nsad_cli.config.schema import Recipe, validate_recipe
+from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
 from nsad_cli.generation.feature_callback_sampler import FeatureCallbackSampler
@@ -37,6 +37,9 @@ from tests.helpers.killed_runs import killed_in_turn
 from tests.helpers.notes import recorded_notes
 from tests.helpers.ranker_runs import SAMPLES, answer_half_rightly, ranking
 from tests.helpers.trained_weights import assert_same_weights, weights
+
+if TYPE_CHECKING:
+    from nsad_cli.config.schema import Recipe
 
 KINDS = ("head", "probe", "bert", "t5")
 
