@@ -117,15 +117,13 @@ def collect(
         **parse_settings(settings),
     }
     recipe, chosen = _with_problems(run_name, overrides)
+    existing = run_name or stopped_run(recipe)
     if dry_run:
-        from nsad_cli.cli.render.quote import show_quote
-        from nsad_cli.pipeline.dry_run import quote_collection
-
-        show_quote(quote_collection(run_name or stopped_run(recipe), recipe, store), as_json)
+        _quote(existing, recipe, store, as_json)
         return
     if chosen is not None and chosen != BUILT_IN:
-        confirm_math(run_name or stopped_run(recipe), recipe, store, yes=yes)
-    preflight(recipe, [COLLECT.name], run_name or stopped_run(recipe))
+        confirm_math(existing, recipe, store, yes=yes)
+    preflight(recipe, [COLLECT.name], existing)
     run = new_or_existing_run(run_name, overrides, store)
     if lost := abandon_batch or give_up:
         _abandon(run, lost)
@@ -143,6 +141,13 @@ def _with_problems(run_name: str | None, overrides: dict[str, Any]) -> tuple[Rec
         return recipe, None
     overrides["problems.train"] = chosen
     return recipe_of(run_name, overrides), chosen
+
+
+def _quote(run_name: str | None, recipe: Recipe, store: Path | None, as_json: bool) -> None:
+    from nsad_cli.cli.render.quote import show_quote
+    from nsad_cli.pipeline.dry_run import quote_collection
+
+    show_quote(quote_collection(run_name, recipe, store), as_json)
 
 
 def _report(run: Run, result: Mapping[str, Any], as_json: bool) -> None:

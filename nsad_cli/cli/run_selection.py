@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.config.stages import COLLECT
+from nsad_cli.utils.distributed import is_main_process, world_size
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
@@ -34,7 +38,7 @@ def new_or_existing_run(name: str | None, overrides: Mapping[str, Any], store: P
     if name is not None:
         check_name(name)
     recipe = recipe_of(name, overrides)
-    name = name or stopped_run(recipe) or time.strftime("run-%Y%m%d-%H%M%S")
+    name = name or stopped_run(recipe) or _unused_name()
     run = Run.create(name, recipe, store=store)
     note(f"run: {run.name}")
     return run
@@ -77,4 +81,37 @@ def execute(run: Run, stages: Sequence[str], *, force: bool = False) -> dict[str
         sys.stderr.flush()
         from nsad_cli import api
 
-        return api.train(run, *stages, force=force)
+        try:
+            return api.train(run, *stages, force=force)
+        except BaseException:
+            _remove_if_empty(run)
+            raise
+
+
+def _unused_name() -> str:
+    """Reserve a name for a new run; two processes that start in the same second get two names."""
+    from nsad_cli.runs.run import runs_home
+
+    stem = time.strftime("run-%Y%m%d-%H%M%S")
+    if world_size() > 1:  # the processes of one launch share their run
+        return stem
+    for name in itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2))):
+        with contextlib.suppress(FileExistsError):
+            (runs_home() / name).mkdir(parents=True)
+            return name
+    raise AssertionError("unreachable")
+
+
+def _remove_if_empty(run: Run) -> None:
+    """Remove a run that this process created and that failed before its first sample; a batch is kept like a sample."""
+    from nsad_cli.store.rationales import Store
+
+    if not run.is_new or not is_main_process() or set(run.stages()) - {COLLECT.name} or run.chains_path.exists():
+        return
+    if run.store_path.parent != run.path:
+        return
+    if run.store_path.exists():
+        with Store(run.store_path) as store:
+            if store.counts()["draws"] or store.batches.exist():
+                return
+    shutil.rmtree(run.path, ignore_errors=True)

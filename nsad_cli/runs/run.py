@@ -43,6 +43,8 @@ class Run:
         self.path = path
         self.name = path.name
         self.events = EventLog(path / "events.jsonl")
+        self.is_new = False
+        """Whether this process has created it."""
 
     # --- creating and opening -------------------------------------------------------------------------------------
 
@@ -64,6 +66,7 @@ class Run:
         if (run.path / "manifest.json").exists():
             run.check_store(store)
         else:
+            run.is_new = True
             manifest = {
                 "format": FORMAT,
                 "name": name,

@@ -53,6 +53,11 @@ class Batches:
             db.execute("UPDATE batches SET state = 'closed' WHERE id = ?", (batch_id,))
             db.execute("DELETE FROM claims WHERE owner = ?", (BATCH + batch_id,))
 
+    def exist(self) -> bool:
+        """Return whether the store has a record of any batch."""
+        with self._db.transaction() as db:
+            return db.execute("SELECT 1 FROM batches LIMIT 1").fetchone() is not None
+
     def abandon(self, batch_id: str) -> bool:
         """Close an open batch, regardless of its state at the API.
 
