@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nsad_cli.utils.distributed import is_main_process
 from nsad_cli.utils.logs import NOTE, LineNoteLimit, logger
+from nsad_cli.utils.terminal_text import escape_controls, escape_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
 
 def out() -> Console:
     """Return the console for results (stdout)."""
-    from rich.console import Console
+    from nsad_cli.cli.safe_console import SafeConsole
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), quiet=not is_main_process())
+    return SafeConsole(highlight=False, soft_wrap=not sys.stdout.isatty(), quiet=not is_main_process())
 
 
 def err() -> Console:
     """Return the console for everything else (stderr)."""
-    from rich.console import Console
+    from nsad_cli.cli.safe_console import SafeConsole
 
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return SafeConsole(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 class StderrHandler(logging.Handler):
@@ -74,13 +75,13 @@ def set_up_logging(*, quiet: bool = False, verbose: int = 0) -> None:
 def print_json(value: dict[str, Any]) -> None:
     """Print a JSON object on one line of stdout; only the main process prints."""
     if is_main_process():
-        print(json.dumps(value, ensure_ascii=False), flush=True)
+        print(escape_json(json.dumps(value, ensure_ascii=False)), flush=True)
 
 
 def print_error(what: str, why: str, fix: str) -> None:
     """Print an error in three lines on stderr: what happened, why, what to try."""
     colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     red, reset = ("\x1b[1;31m", "\x1b[0m") if colour else ("", "")
-    one_line = [" ".join(part.split()) for part in (what, why, fix)]
+    one_line = [escape_controls(" ".join(part.split())) for part in (what, why, fix)]
     text = f"{red}error:{reset} {one_line[0]}\n  why: {one_line[1]}\n  try: {one_line[2]}"
     print(text, file=sys.stderr, flush=True)

@@ -29,6 +29,7 @@ from nsad_cli.cli import (
 from nsad_cli.cli.console import print_error, set_up_logging
 from nsad_cli.cli.options import with_log_options
 from nsad_cli.errors import NsadError
+from nsad_cli.utils.terminal_text import escape_controls
 from nsad_cli.utils.version import __version__
 
 app = typer.Typer(
@@ -154,6 +155,6 @@ def _report_usage(debug: bool, error: Any) -> int:
 def _report(debug: bool, what: str, why: str, fix: str, code: int) -> int:
     """Print an error, with --debug after its traceback, and return the exit code."""
     if debug:
-        traceback.print_exc()
+        print(escape_controls(traceback.format_exc()), file=sys.stderr)
     print_error(what, why, fix)
     return code

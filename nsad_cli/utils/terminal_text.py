@@ -147,5 +147,18 @@ def escape_controls(text: str) -> str:
     )
 
 
+def escape_json(text: str) -> str:
+    """Escape the control characters that JSON allows in strings (C1, bidirectional and invisible ones) as JSON does."""
+    return re.sub(
+        r"[\x7f-\U0010ffff]",
+        lambda match: match[0] if unicodedata.category(match[0]) not in CONTROL_CATEGORIES else _json_escape(match[0]),
+        text,
+    )
+
+
+def _json_escape(char: str) -> str:
+    return "".join(f"\\u{unit:04x}" for unit in memoryview(char.encode("utf-16-le", "surrogatepass")).cast("H"))
+
+
 def _escape(code: int) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -12,6 +12,7 @@ from nsad_cli.runs.event_log import Event
 from nsad_cli.runs.run import Run
 from nsad_cli.utils.distributed import is_main_process
 from nsad_cli.utils.logs import shows_notes
+from nsad_cli.utils.terminal_text import escape_controls
 
 SHOWN = (
     ("loss", "loss {:.3f}"),
@@ -45,7 +46,6 @@ class Display:
         if shows_notes():
             run.events.subscribe(self._event)
         if self._live:
-            from rich.console import Console
             from rich.progress import (
                 BarColumn,
                 MofNCompleteColumn,
@@ -55,6 +55,8 @@ class Display:
                 TimeRemainingColumn,
             )
 
+            from nsad_cli.cli.safe_console import SafeConsole
+
             self._progress = Progress(
                 TextColumn("{task.description:<14}"),
                 BarColumn(bar_width=24),
@@ -62,7 +64,7 @@ class Display:
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 TextColumn("[dim]{task.fields[info]}"),
-                console=Console(stderr=True, highlight=False),
+                console=SafeConsole(stderr=True, highlight=False),
                 refresh_per_second=4,
             )
             self._tasks: dict[str, Any] = {}
@@ -97,4 +99,4 @@ class Display:
         now = time.monotonic()
         if name != self._stage or event.step == event.total or now - self._last >= PLAIN_EVERY:
             self._stage, self._last = name, now
-            print(f"{name} {event.step}/{event.total} {info}".rstrip(), file=sys.stderr, flush=True)
+            print(escape_controls(f"{name} {event.step}/{event.total} {info}".rstrip()), file=sys.stderr, flush=True)
