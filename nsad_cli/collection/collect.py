@@ -92,6 +92,7 @@ def collect_until(
     on_progress: Progress = lambda *_, **__: None,
     *,
     budget: Budget | None = None,
+    summary: CollectSummary | None = None,
     gather: Callable[..., CollectSummary] = collect,
 ) -> CollectSummary:
     """Collect as `collect` does, then one more draw at a time for problems with too few correct or wrong rationales.
@@ -107,9 +108,11 @@ def collect_until(
         grade_new: Grades all new draws.
         on_progress: Receives progress.
         budget: Ends the collection before its limit could be exceeded.
+        summary: A summary to continue.
         gather: `collect`, or a function with the same signature.
     """
-    params, summary, open_problems, finished = params_key(teacher), CollectSummary(), list(problems), 0
+    params, open_problems, finished = params_key(teacher), list(problems), 0
+    summary = summary or CollectSummary()
 
     def report(done: int, total: int, *rest: int, **money: float) -> None:
         on_progress(finished + done, finished + total, *rest, **money)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 REFUSAL_TIMEOUT_SECONDS = 600.0
 """Seconds without a usable reply from any server after which a request that gets 429 fails for good."""
+QUOTA = "insufficient_quota"
+"""OpenAI's error code for an account without credit."""
+RESUME = "run the same command again: draws that arrived are stored"
 MAX_INVALID_REPLIES = 2
 """Attempts after which a server that has never returned a chat completion is taken for some other service."""
 
@@ -73,14 +76,8 @@ class FailureClassifier:
             if teacher.adapt_params(error, sent_params):
                 return RetryError(text, wait=False)
             return SingleSamplesOnlyError() if draws > 1 else PermanentError(text)
-        if isinstance(error, openai.AuthenticationError):
-            return NsadError(
-                f"{url} refused the API key",
-                "the server answered 401",
-                f"check the variable {teacher.settings.api_key_env}",
-            )
-        if isinstance(error, openai.NotFoundError):
-            return NsadError(f"{url} does not know the model `{teacher.name}`", text, "check --teacher and --base-url")
+        if isinstance(error, openai.APIStatusError) and error.status_code in (401, 402, 403, 404):
+            return self._refused(server, self._refusal(error.status_code, str(url), text))
         if isinstance(error, openai.RateLimitError):
             return self._rate_limited(error, server, text)
         if isinstance(error, openai.APIConnectionError):
@@ -91,19 +88,39 @@ class FailureClassifier:
             temporary = error.status_code >= 500 or error.status_code in (408, 409)
             return RetryError(text) if temporary else PermanentError(text)
         if not server.answered and attempt == MAX_INVALID_REPLIES:
-            return NsadError(
+            wrong_service = NsadError(
                 f"the replies of {url} are not chat completions", text, "check --base-url (most end in /v1)"
             )
+            return self._refused(server, wrong_service)
         return RetryError(text, paid=True)
+
+    def _refusal(self, status: int, url: str, text: str) -> NsadError:
+        """Describe a status from 401 to 404, which every other request would get too."""
+        if status == 401:  # the server's message may repeat a part of the key
+            fix = f"check the variable {self.teacher.settings.api_key_env}"
+            return NsadError(f"{url} refused the API key", "the server answered 401", fix)
+        if status == 402:
+            return NsadError(f"{url} requires a payment", text, f"add credit; {RESUME}")
+        if status == 403:
+            fix = f"check the permissions of the key in {self.teacher.settings.api_key_env}, and --teacher"
+            return NsadError(f"{url} forbids these requests", text, fix)
+        return NsadError(f"{url} does not know the model `{self.teacher.name}`", text, "check --teacher and --base-url")
+
+    def _refused(self, server: Server, error: NsadError) -> Exception:
+        """Drop a server that would refuse every request; the error concerns all requests if no other one is left."""
+        if self.servers.drop(server, error):
+            return RetryError(f"{error.what}: {error.why}", wait=False, counts=False)
+        return error
 
     def _rate_limited(self, error: Any, server: Server, text: str) -> Exception:
         """Classify 429, or 503 with a time to wait: slow down, without limit on attempts while any server answers."""
-        if error.code == "insufficient_quota":
-            return NsadError(
+        if QUOTA in (error.code, error.type):
+            quota = NsadError(
                 f"{server.client.base_url} refuses further requests: the account's quota is used up",
                 text,
-                "add credit, and run the same command again: draws that arrived are stored",
+                f"add credit; {RESUME}",
             )
+            return self._refused(server, quota)
         if asyncio.get_running_loop().time() - self.servers.last_answer > REFUSAL_TIMEOUT_SECONDS:
             return PermanentError(
                 f"only refusals ({error.status_code}) for {REFUSAL_TIMEOUT_SECONDS / 60:.0f} minutes: {text}"
@@ -124,11 +141,9 @@ class FailureClassifier:
         is_only = len(self.servers.reachable) == 1
         if server.misses <= MAX_RETRIES:
             return RetryError(text, wait=is_only, counts=is_only)
-        self.servers.drop(server)
-        if self.servers.reachable:
-            return RetryError(text, wait=False, counts=False)
-        return NsadError(
+        unreachable = NsadError(
             f"cannot reach {server.client.base_url}",
             self.teacher.scrub(cause or error),
             "check --base-url and that the server is running; draws that arrived are stored",
         )
+        return self._refused(server, unreachable)

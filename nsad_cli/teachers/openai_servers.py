@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.utils.logs import note
 from nsad_cli.utils.rate_limit import RateLimiter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nsad_cli.errors import NsadError
     from nsad_cli.teachers.openai_chat import ChatModel
 
 
@@ -22,6 +27,17 @@ class Server:
     """Whether it has returned a usable reply yet."""
     misses: int = 0
     """Connections in a row that it has refused."""
+    waiting_for: int = 0
+    """Requests that were sent and have no reply yet."""
+
+    @contextlib.contextmanager
+    def request_in_flight(self) -> Iterator[None]:
+        """Count a request as in flight within the context."""
+        self.waiting_for += 1
+        try:
+            yield
+        finally:
+            self.waiting_for -= 1
 
 
 class Servers:
@@ -45,7 +61,7 @@ class Servers:
             )
             for url in urls
         ]
-        self._clients = [server.client for server in self.reachable]
+        self._all = tuple(self.reachable)
         self.last_answer = asyncio.get_running_loop().time()
         """The event loop's time, in seconds, of the last usable reply of any server."""
 
@@ -59,12 +75,25 @@ class Servers:
         server.limiter.answered()
         self.last_answer = asyncio.get_running_loop().time()
 
-    def drop(self, server: Server) -> None:
-        """Send no more requests to a server."""
+    @property
+    def waiting_for(self) -> int:
+        """Requests that were sent to any server and have no reply yet."""
+        return sum(server.waiting_for for server in self._all)
+
+    def drop(self, server: Server, reason: NsadError) -> bool:
+        """Send no more requests to a server that refuses all of them, with a note, unless it is the last one.
+
+        Returns:
+            Whether another server is left.
+        """
+        if all(other is server for other in self.reachable):
+            return False
         if server in self.reachable:
             self.reachable.remove(server)
+            note(f"{reason.what} ({reason.why}): it gets no more requests, the other servers go on")
+        return True
 
     async def close(self) -> None:
         """Close all clients."""
-        for client in self._clients:
-            await client.close()
+        for server in self._all:
+            await server.client.close()

@@ -1,11 +1,12 @@
 """An OpenAI-compatible server process that misbehaves on purpose, for tests and benchmarks.
 
 python -m tests.helpers.faulty_server PORT_FILE LOG_FILE
-    [--latency S] [--faults SHARE] [--seed N] [--no-n] [--only KIND]
+    [--latency S] [--faults SHARE] [--seed N] [--no-n] [--only KIND] [--fatal KIND --at N [--every]]
 
 A share of its requests meets a fault, drawn in turn from KINDS; the others are answered. Every choice has a text of its
 own, which is logged (one JSON line each: kind, question, text) once it has been sent in full. With --only every request
-meets one kind, of KINDS or MORE, and is logged as it comes: "came", question, choices asked for.
+meets one kind, of KINDS or MORE, and is logged as it comes: "came", question, choices asked for. With --fatal the N-th
+request, and with --every each one from the N-th on, is refused at once for a reason that concerns all requests.
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ from aiohttp import web
 KINDS = ("429", "429 later", "500", "hang", "cut", "malformed", "fewer", "empty", "content_filter", "length")
 MORE = ("half", "no usage", "null usage", "surrogate", "refusal", "odd finish", "wait an hour", "wait until")
 """half: half of the choices at the price of all. The last two: 429 with an hour to wait, or with a date."""
+FATAL = {
+    "401": (401, {"error": {"message": "Incorrect API key provided"}}),
+    "402": (402, {"error": {"message": "Payment required: no credit left"}}),
+    "403": (403, {"error": {"message": "Country, region, or territory not supported"}}),
+    "404": (404, {"error": {"message": "The model does not exist"}}),
+    "quota": (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}),
+}
 HANG = 30.0
 
 
@@ -36,12 +44,19 @@ class Server:
         self.random = random.Random(arguments.seed)
         self.serial = itertools.count()
         self.only = arguments.only
+        self.fatal, self.at, self.every = arguments.fatal, arguments.at, arguments.every
+        self.came = 0
         self.log = arguments.log.open("a", buffering=1)
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """Answer one chat completion, or do not."""
         body = await request.json()
         question = body["messages"][-1]["content"]
+        self.came += 1
+        if self.fatal and (self.came == self.at or (self.every and self.came > self.at)):
+            self.log.write(json.dumps(["fatal", question, ""]) + "\n")
+            status, value = FATAL[self.fatal]
+            return web.json_response(value, status=status)
         asked = body.get("n", 1) if self.knows_n else 1
         kind = self.only or (self.random.choice(KINDS) if self.random.random() < self.faults else "ok")
         if self.only:
@@ -116,5 +131,8 @@ if __name__ == "__main__":
     parser.add_argument("--faults", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=(*KINDS, *MORE))
+    parser.add_argument("--fatal", choices=tuple(FATAL))
+    parser.add_argument("--at", type=int, default=1)
+    parser.add_argument("--every", action="store_true", help="refuse every request from then on")
     parser.add_argument("--no-n", action="store_true", help="give one choice whatever is asked")
     asyncio.run(serve(parser.parse_args()))
