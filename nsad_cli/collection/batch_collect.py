@@ -213,6 +213,7 @@ class _BatchCollection(Collection):
             if numbers[number] == batch.id
         }
         outcome = self.reader.read(batch, state, held, self._add)
+        self._remove_copies()
         self.store.batches.close(batch.id)
         self._release_budget()
         over_queue_limit = state.code == QUEUE_LIMIT_CODE and len(batch.lines) > 1

@@ -161,6 +161,7 @@ def collect_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
             failed=len(summary.failures),
             out_of_money=summary.out_of_money,
             in_batches=summary.in_batches,
+            identical=len(summary.constant),
             tokens=summary.tokens,
             cost=budget.spent if budget.price is not None else None,
             cost_unsure=budget.unsure,

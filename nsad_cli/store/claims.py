@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nsad_cli.utils.processes import process_name, process_runs
+from nsad_cli.store.processes import process_name, process_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from nsad_cli.store.batches import Batches
 from nsad_cli.store.claims import Claims
+from nsad_cli.store.copies import Copies
 from nsad_cli.store.reviews import Reviews
 from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read
 from nsad_cli.store.tables import FORMATS, GRADED_DRAWS, PROBLEM_COLUMNS, VERDICT
@@ -45,6 +46,7 @@ class Store:
         self.batches = Batches(self._db)
         self.verdicts = Verdicts(self._db)
         self.reviews = Reviews(self._db)
+        self.copies = Copies(self._db)
 
     def __enter__(self) -> Self:
         return self

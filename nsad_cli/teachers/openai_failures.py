@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
+from nsad_cli.teachers.openai_replies import ErrorReplyError, calls_tool, unusable_reason, usage_of, words_of
 from nsad_cli.utils.api_keys import CONNECTION_ERRORS
 from nsad_cli.utils.rate_limit import MAX_RETRIES, retry_after
 
@@ -19,6 +20,8 @@ REFUSAL_TIMEOUT_SECONDS = 600.0
 QUOTA = "insufficient_quota"
 """OpenAI's error code for an account without credit."""
 RESUME = "run the same command again: draws that arrived are stored"
+MAX_EMPTY_REPLIES = 4
+"""Attempts at a request whose replies are empty, each of which is charged for."""
 MAX_INVALID_REPLIES = 2
 """Attempts after which a server that has never returned a chat completion is taken for some other service."""
 
@@ -27,7 +30,14 @@ class RetryError(Exception):
     """The request failed, but another attempt may succeed."""
 
     def __init__(
-        self, reason: str, *, wait: bool = True, counts: bool = True, paid: bool = False, usage: Usage = None
+        self,
+        reason: str,
+        *,
+        wait: bool = True,
+        counts: bool = True,
+        paid: bool = False,
+        usage: Usage = None,
+        max_retries: int = MAX_RETRIES,
     ) -> None:
         """Describe the failure.
 
@@ -37,9 +47,11 @@ class RetryError(Exception):
             counts: Whether it counts as an attempt.
             paid: Whether the failed request may have been charged for.
             usage: The tokens charged, if known.
+            max_retries: The maximum number of retries of such a request.
         """
         super().__init__(reason)
         self.reason, self.wait, self.counts, self.paid, self.usage = reason, wait, counts, paid, usage
+        self.max_retries = max_retries
 
 
 class PermanentError(Exception):
@@ -71,8 +83,8 @@ class FailureClassifier:
         import openai
 
         teacher, url = self.teacher, server.client.base_url
-        text = teacher.scrub(error)
-        if isinstance(error, openai.BadRequestError):
+        text = self._words(error)
+        if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
             if teacher.adapt_params(error, sent_params):
                 return RetryError(text, wait=False)
             return SingleSamplesOnlyError() if draws > 1 else PermanentError(text)
@@ -87,12 +99,44 @@ class FailureClassifier:
                 return self._rate_limited(error, server, text)
             temporary = error.status_code >= 500 or error.status_code in (408, 409)
             return RetryError(text) if temporary else PermanentError(text)
+        if isinstance(error, ErrorReplyError) and (refusal := self._refusal_in_reply(error, str(url), text)):
+            return self._refused(server, refusal)
         if not server.answered and attempt == MAX_INVALID_REPLIES:
             wrong_service = NsadError(
                 f"the replies of {url} are not chat completions", text, "check --base-url (most end in /v1)"
             )
             return self._refused(server, wrong_service)
         return RetryError(text, paid=True)
+
+    def without_draws(self, reply: Any, server: Server) -> Exception:
+        """Classify a completion without a draw, which is charged for.
+
+        A server that has answered before gets a few more attempts, but none after a tool call. One that has never
+        answered gets no more requests until a reply that is in flight can be used; see `Server.usable`.
+        """
+        reason, usage = unusable_reason(reply), usage_of(reply)
+        if server.answered:
+            retries = 0 if calls_tool(reply) else MAX_EMPTY_REPLIES - 1
+            return RetryError(reason, wait=False, paid=True, usage=usage, max_retries=retries)
+        server.fault = reason
+        return RetryError(reason, wait=False, paid=True, usage=usage)
+
+    def unusable(self, server: Server) -> Exception:
+        """Drop a server whose replies have no draws."""
+        fix = "check --teacher: it must be a chat model that answers in text, without tools of its own"
+        return self._refused(server, NsadError(f"{server.client.base_url} returns no rationale", server.fault, fix))
+
+    def _words(self, error: Exception) -> str:
+        """Return the server's own words and the status, or the client's error if there are none."""
+        words, status = words_of(getattr(error, "body", None)), getattr(error, "status_code", None)
+        return self.teacher.scrub(f"the server answered {status}: {words}" if words and status else error)
+
+    def _refusal_in_reply(self, error: ErrorReplyError, url: str, text: str) -> NsadError | None:
+        """Describe an error at status 200 that every other request would get too; None if it is another one."""
+        if QUOTA in error.codes:
+            return NsadError(f"{url} refuses further requests: the account's quota is used up", text, RESUME)
+        status = next((int(code) for code in error.codes if code in ("401", "402", "403", "404")), None)
+        return None if status is None else self._refusal(status, url, text)
 
     def _refusal(self, status: int, url: str, text: str) -> NsadError:
         """Describe a status from 401 to 404, which every other request would get too."""

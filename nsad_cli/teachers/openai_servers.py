@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.utils.logs import note
@@ -29,6 +29,16 @@ class Server:
     """Connections in a row that it has refused."""
     waiting_for: int = 0
     """Requests that were sent and have no reply yet."""
+    fault: str = ""
+    """Why its first replies cannot be used; empty once one can."""
+    _replied: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set at the next reply, and then replaced."""
+
+    async def usable(self) -> bool:
+        """Whether to send a request; waits for the replies in flight while none so far can be used."""
+        while self.fault and self.waiting_for:
+            await self._replied.wait()
+        return not self.fault
 
     @contextlib.contextmanager
     def request_in_flight(self) -> Iterator[None]:
@@ -38,6 +48,8 @@ class Server:
             yield
         finally:
             self.waiting_for -= 1
+            self._replied.set()
+            self._replied = asyncio.Event()
 
 
 class Servers:
@@ -71,7 +83,7 @@ class Servers:
 
     def record_answer(self, server: Server) -> None:
         """Note that a server has returned a usable reply."""
-        server.answered, server.misses = True, 0
+        server.answered, server.misses, server.fault = True, 0, ""
         server.limiter.answered()
         self.last_answer = asyncio.get_running_loop().time()
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.teachers.arrivals import Arrivals
-from nsad_cli.teachers.openai_chat import MAX_SAMPLES_PER_REQUEST, ChatModel, draws_of, usage_of
+from nsad_cli.teachers.openai_chat import MAX_SAMPLES_PER_REQUEST, ChatModel
 from nsad_cli.teachers.openai_failures import FailureClassifier, PermanentError, RetryError, SingleSamplesOnlyError
+from nsad_cli.teachers.openai_replies import draws_of
 from nsad_cli.teachers.openai_servers import Server, Servers
 from nsad_cli.utils.logs import note
 from nsad_cli.utils.rate_limit import MAX_RETRIES, backoff
@@ -183,6 +184,8 @@ class RequestWorkers:
                 if error.wait and not self.stopped:
                     await asyncio.sleep(backoff(attempt))
                 attempt += error.counts
+                if attempt > error.max_retries:
+                    break
             except SingleSamplesOnlyError:
                 self.teacher.supports_n = False
                 self.pending.append(request)
@@ -197,7 +200,7 @@ class RequestWorkers:
                     self.pending.append(replace(request, indices=rest))
                 return
         if not self.stopped:
-            self.on_failure(problem, f"{reason}, after {attempt} attempts")
+            self.on_failure(problem, f"{reason}, after {attempt} attempts" if attempt > 1 else reason)
 
     async def _send(self, server: Server, problem: Problem, numbers: tuple[int, ...], attempt: int) -> list[Draw]:
         """Send one request and read its draws, which may be fewer than requested; see FailureClassifier for errors."""
@@ -206,16 +209,18 @@ class RequestWorkers:
         params, body = dict(self.teacher.request_params), self.teacher.body(problem, len(numbers))
         prompt_bytes = sum(len(message["content"].encode()) for message in body["messages"])
         async with server.limiter.request(prompt_bytes / 4 + self.settings.max_tokens * len(numbers)):
+            if not await server.usable():
+                raise self.failures.unusable(server)
             if server not in self.servers.reachable:
                 raise RetryError("the server was dropped meanwhile", wait=False, counts=False)
             self.idle.discard(asyncio.current_task())
             try:
                 with server.request_in_flight():
                     reply = await server.client.chat.completions.create(**body)
-                draws = draws_of(reply, self.teacher.name, problem.id, numbers)
+                    draws = draws_of(reply, self.teacher.name, problem.id, numbers)
+                    if draws:
+                        self.servers.record_answer(server)
+                        return draws
+                    raise self.failures.without_draws(reply, server)
             except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is not JSON
                 raise self.failures.classify(error, server, len(numbers), params, attempt) from None
-        if not draws:
-            raise RetryError("an empty reply", wait=False, paid=True, usage=usage_of(reply))
-        self.servers.record_answer(server)
-        return draws

@@ -24,8 +24,58 @@ from typing import Any
 from aiohttp import web
 
 KINDS = ("429", "429 later", "500", "hang", "cut", "malformed", "fewer", "empty", "content_filter", "length")
-MORE = ("half", "no usage", "null usage", "surrogate", "refusal", "odd finish", "wait an hour", "wait until")
-"""half: half of the choices at the price of all. The last two: 429 with an hour to wait, or with a date."""
+SHAPES: dict[str, dict[str, Any]] = {
+    "reasoning_content": {"content": None, "reasoning_content": "Let me see."},
+    "reasoning": {"content": "It is 4.", "reasoning": "Let me see."},
+    "both": {"content": "It is 4.", "reasoning_content": "Let me see.", "reasoning": "Let me see."},
+    "tagged": {"content": "<think>Let me see.</think>It is 4.", "reasoning_content": "Let me see."},
+    "parts": {"content": [{"type": "text", "text": "It "}, {"type": "text", "text": "is 4."}]},
+    "thinking parts": {
+        "content": [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "Let me see."}]},
+            {"type": "text", "text": "It is 4."},
+        ]
+    },
+    "tool call": {"content": None, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "sum"}}]},
+    "constant": {"content": "It is 4."},
+}
+"""Messages as servers return them."""
+USAGES: dict[str, str] = {
+    "huge usage": '{"prompt_tokens": 10, "completion_tokens": 1' + 30 * "0" + "}",
+    "10^15 usage": '{"prompt_tokens": 1000000000000000, "completion_tokens": 5}',
+    "10^400 usage": '{"prompt_tokens": 10, "completion_tokens": 1' + 400 * "0" + "}",
+    "NaN usage": '{"prompt_tokens": NaN, "completion_tokens": NaN}',
+    "infinite usage": '{"prompt_tokens": 10, "completion_tokens": Infinity}',
+    "1e300 usage": '{"prompt_tokens": 10, "completion_tokens": 1e300}',
+    "text usage": '{"prompt_tokens": "10", "completion_tokens": []}',
+    "odd usage": '"many"',
+}
+"""Usages that no reply can have had, as JSON."""
+WAITS = {
+    "wait an hour": "3600",
+    "wait inf": "inf",
+    "wait nan": "nan",
+    "wait a year": "31536000",
+    "wait negative": "-5",
+}
+"""Values of Retry-After."""
+MORE = (
+    *SHAPES,
+    *USAGES,
+    *WAITS,
+    "wait epoch",
+    "error 200",
+    "quota 200",
+    "422",
+    "half",
+    "no usage",
+    "null usage",
+    "surrogate",
+    "refusal",
+    "odd finish",
+    "wait until",
+)
+"""half: half of the choices at the price of all. wait until, wait epoch: 429 with a date, or with it in seconds."""
 FATAL = {
     "401": (401, {"error": {"message": "Incorrect API key provided"}}),
     "402": (402, {"error": {"message": "Payment required: no credit left"}}),
@@ -66,9 +116,16 @@ class Server:
             headers = {"Retry-After": "0.2"} if kind == "429 later" else {}
             return web.json_response({"error": {"message": "too fast"}}, status=429, headers=headers)
         if kind.startswith("wait"):
-            until = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-            headers = {"Retry-After": until if kind == "wait until" else "3600"}
+            until = datetime.now(UTC) + timedelta(seconds=30)
+            dates = {"wait until": format_datetime(until, usegmt=True), "wait epoch": f"{until.timestamp():.0f}"}
+            headers = {"Retry-After": (WAITS | dates)[kind]}
             return web.json_response({"error": {"message": "too fast"}}, status=429, headers=headers)
+        if kind.endswith(" 200"):
+            error = {"message": "Provider is down" if kind == "error 200" else "No credit", "code": 502}
+            return web.json_response({"error": error | ({"code": "insufficient_quota"} if "quota" in kind else {})})
+        if kind == "422":
+            detail = [{"loc": ["body", "max_tokens"], "msg": "must be at most 4", "type": "value_error"}]
+            return web.json_response({"detail": detail}, status=422)
         if kind == "500":
             return web.json_response({"error": {"message": "oh no"}}, status=500)
         if kind == "hang":
@@ -82,6 +139,8 @@ class Server:
             usage = {"prompt_tokens": None, "completion_tokens": None}
         if kind == "no usage":
             usage = None
+        if kind in USAGES:
+            usage = json.loads(USAGES[kind])
         reply = json.dumps({"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]} | {
             "choices": choices, "usage": usage})  # fmt: skip
         response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(reply))})
@@ -101,6 +160,7 @@ class Server:
         if kind in ("empty", "content_filter"):
             text = ""
         message = {"role": "assistant", "content": text}
+        message |= SHAPES.get(kind, {})
         if kind == "surrogate":
             message["content"] = "half \ud83d of it"
         if kind == "refusal":

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from nsad_cli.store import processes
 from nsad_cli.store.claims import CLAIM_LEASE_SECONDS, is_alive, this_process
 from nsad_cli.store.rationales import Store
-from nsad_cli.utils import processes
 from tests.helpers.questions import numbered_problems
 
 if TYPE_CHECKING:

@@ -38,7 +38,8 @@ from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from tests.helpers.questions import numbered_problems
-settings = TeacherConfig(base_url=[sys.argv[1]], prompt="{question}", concurrency=int(sys.argv[5]), timeout=0.5)
+concurrency, timeout = int(sys.argv[5]), float(sys.argv[6])
+settings = TeacherConfig(base_url=[sys.argv[1]], prompt="{question}", concurrency=concurrency, timeout=timeout)
 with Store(Path(sys.argv[2])) as store:
     summary = collect(numbered_problems(int(sys.argv[3])), make_teacher("m", settings), int(sys.argv[4]), store)
 print(summary.stored, len(summary.failures), flush=True)
@@ -68,9 +69,13 @@ def sent(log: Path) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in map(json.loads, log.read_text().splitlines())]
 
 
-def collecting(url: str, store: Path, problems: int, draws: int, concurrency: int = 64) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", COLLECT, url, str(store), str(problems), str(draws), str(concurrency)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def collecting(
+    url: str, store: Path, problems: int, draws: int, concurrency: int = 64, timeout: float = 20
+) -> subprocess.Popen[str]:
+    numbers = map(str, (problems, draws, concurrency, timeout))
+    return subprocess.Popen(
+        [sys.executable, "-c", COLLECT, url, str(store), *numbers], stdout=subprocess.PIPE, text=True
+    )
 
 
 @pytest.mark.slow
@@ -79,7 +84,7 @@ def test_ten_thousand_draws_with_faults_and_kills(serve: object, tmp_path: Path)
     url, log = serve("--faults", "0.2", "--latency", "0.05")
     path, chance, kills = tmp_path / "store.sqlite", random.Random(), 0
     while kills < 20:
-        process = collecting(url, path, 1250, 8, concurrency=12)
+        process = collecting(url, path, 1250, 8, concurrency=12, timeout=0.5)
         with Store(path) as store:
             before = store.counts()["draws"]
             while process.poll() is None and store.counts()["draws"] == before:
@@ -91,7 +96,7 @@ def test_ten_thousand_draws_with_faults_and_kills(serve: object, tmp_path: Path)
         if ended:
             break  # nothing was left to kill
         kills += 1
-    done = collecting(url, path, 1250, 8)
+    done = collecting(url, path, 1250, 8, timeout=0.5)
     said, _ = done.communicate(timeout=300)
     assert done.returncode == 0
     assert said.split() == ["10000", "0"]
@@ -208,7 +213,7 @@ def test_no_minute_sees_more_than_its_limit(a_minute: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "spent"), [("empty", True), ("half", True), ("no usage", False), ("null usage", False), ("hang", False)]
+    ("kind", "spent"), [("half", True), ("no usage", False), ("null usage", False), ("hang", False)]
 )
 def test_a_limit_of_cost_holds_for_replies_that_bring_nothing(
     kind: str, spent: bool, serve: object, tmp_path: Path
@@ -241,7 +246,7 @@ def test_replies_that_only_their_own_problem_pays_for(serve: object, tmp_path: P
     for kind in ("surrogate", "refusal", "odd finish"):
         url, log = serve("--only", kind)
         with Store(tmp_path / f"{kind}.sqlite") as store:
-            settings = TeacherConfig(base_url=[url], prompt="{question}")
+            settings = TeacherConfig(base_url=[url], prompt="{question}", temperature=0)
             assert collect(numbered_problems(2), make_teacher("m", settings), 2, store).new == 4
             found[kind] = next(iter(store.verdicts.ungraded("none"))).draw
         assert len([line for line in sent(log) if line[0] == "came"]) == 2
