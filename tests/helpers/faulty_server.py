@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import logging
 import random
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -184,6 +185,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # clients that were killed are no news
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=Path)
     parser.add_argument("log", type=Path)
