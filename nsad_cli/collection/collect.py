@@ -13,6 +13,7 @@ from nsad_cli.store.claims import is_alive, this_process
 from nsad_cli.teachers.base import Request, Teacher, Usage
 from nsad_cli.utils.hashing import content_key
 from nsad_cli.utils.logs import note
+from nsad_cli.utils.rate_limit import NOTED_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from nsad_cli.collection.budget import Budget
@@ -179,7 +180,7 @@ class Collection:
 
     def run(self, draws: int) -> CollectSummary:
         """Collect in rounds until no draw is missing that could still arrive."""
-        missing = self._missing(draws)
+        missing, polls = self._missing(draws), 0
         self._report()
         while missing:
             self.claimed_by_others, self.summary.out_of_money, before = 0, False, self.summary.new
@@ -196,7 +197,14 @@ class Collection:
                 break
             if first is None:
                 self._report(waiting=self.claimed_by_others)
+                polls += 1
+                if polls * POLL_SECONDS == NOTED_WAIT_SECONDS:
+                    note(
+                        f"waiting for {self.claimed_by_others} draws of other processes, until they arrive or those end"
+                    )
                 time.sleep(POLL_SECONDS)
+            else:
+                polls = 0
             missing = self._missing(draws)
             self._report(waiting=None)
         return self.summary

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.errors import NsadError
 from nsad_cli.teachers.openai_replies import ErrorReplyError, calls_tool, unusable_reason, usage_of, words_of
 from nsad_cli.utils.api_keys import CONNECTION_ERRORS
-from nsad_cli.utils.rate_limit import MAX_RETRIES, retry_after
+from nsad_cli.utils.rate_limit import MAX_RETRIES, MAX_RETRY_AFTER_SECONDS, retry_after, wait_in_words
 
 if TYPE_CHECKING:
     from nsad_cli.teachers.base import Usage
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 REFUSAL_TIMEOUT_SECONDS = 600.0
 """Seconds without a usable reply from any server after which a request that gets 429 fails for good."""
+MAX_UNREASONABLE_DELAYS = 4
+"""Refusals in a row with a Retry-After above MAX_RETRY_AFTER_SECONDS after which a server counts as unavailable.
+
+Before that a short backoff is tried instead, because such a header may be a mistake.
+"""
 QUOTA = "insufficient_quota"
 """OpenAI's error code for an account without credit."""
 RESUME = "run the same command again: draws that arrived are stored"
@@ -165,11 +170,18 @@ class FailureClassifier:
                 f"add credit; {RESUME}",
             )
             return self._refused(server, quota)
+        url, delay = server.client.base_url, retry_after(error.response.headers)
+        later = "run the same command again later: draws that arrived are stored"
         if asyncio.get_running_loop().time() - self.servers.last_answer > REFUSAL_TIMEOUT_SECONDS:
-            return PermanentError(
-                f"only refusals ({error.status_code}) for {REFUSAL_TIMEOUT_SECONDS / 60:.0f} minutes: {text}"
-            )
-        server.limiter.refused(error.response.headers)
+            minutes = REFUSAL_TIMEOUT_SECONDS / 60
+            return self._refused(server, NsadError(f"{url} only refused for {minutes:.0f} minutes", text, later))
+        too_long = delay is not None and delay > MAX_RETRY_AFTER_SECONDS
+        refusals = server.limiter.refused(None if too_long else delay)
+        if too_long and refusals >= MAX_UNREASONABLE_DELAYS:
+            limit = wait_in_words(MAX_RETRY_AFTER_SECONDS)
+            asked = f"{url} asks to wait {wait_in_words(delay or 0.0)}"
+            return self._refused(server, NsadError(asked, f"more than the maximum of {limit} ({text})", later))
+        server.note_wait(server.limiter.pause, text)
         return RetryError(text, wait=False, counts=False)
 
     def _unconnected(self, error: Any, server: Server, text: str) -> Exception:

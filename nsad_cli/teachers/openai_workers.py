@@ -174,15 +174,17 @@ class RequestWorkers:
         attempt, reason = 0, ""
         while attempt <= MAX_RETRIES and not self.stopped:
             self.idle.add(worker)
+            server = self.servers.least_busy()
             try:
-                draws = await self._send(self.servers.least_busy(), problem, numbers, attempt)
+                draws = await self._send(server, problem, numbers, attempt)
             except RetryError as error:
                 self.idle.add(worker)
                 reason = error.reason
                 if error.paid and not request.may_retry(len(numbers), error.usage):
                     return
                 if error.wait and not self.stopped:
-                    await asyncio.sleep(backoff(attempt))
+                    server.note_wait(seconds := backoff(attempt), reason)
+                    await asyncio.sleep(seconds)
                 attempt += error.counts
                 if attempt > error.max_retries:
                     break

@@ -45,6 +45,11 @@ with Store(Path(sys.argv[2])) as store:
 print(summary.stored, len(summary.failures), flush=True)
 """
 
+SHOW_NOTES = """
+import logging, sys
+logging.basicConfig(stream=sys.stdout, level=25, format="%(message)s")
+"""
+
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[object]:
@@ -70,11 +75,13 @@ def sent(log: Path) -> list[tuple[str, str, str]]:
 
 
 def collecting(
-    url: str, store: Path, problems: int, draws: int, concurrency: int = 64, timeout: float = 20
+    url: str, store: Path, problems: int, draws: int, concurrency: int = 64, timeout: float = 20, *, notes: bool = False
 ) -> subprocess.Popen[str]:
     numbers = map(str, (problems, draws, concurrency, timeout))
     return subprocess.Popen(
-        [sys.executable, "-c", COLLECT, url, str(store), *numbers], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", (SHOW_NOTES if notes else "") + COLLECT, url, str(store), *numbers],
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
