@@ -102,6 +102,7 @@ class ReplyReader:
             fields = error if isinstance(error, dict) else {}
             raise LineError(status, {**fields, "message": words_of(error) or words_of(body)})
         reply = ChatCompletion.construct(**body)
+        self.teacher.note_usage(reply)
         try:
             draws = draws_of(reply, self.teacher.name, line.problem_id, line.numbers)
         except (ValueError, TypeError, AttributeError) as error:

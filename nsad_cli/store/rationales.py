@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+MAX_INTEGER = 2**63 - 1
+"""The largest integer of SQLite; a teacher of a plugin may state any number of tokens."""
+
 
 class Store:
     """Problems and draws of one store, and as attributes its claims, batches, verdicts and reviews.
@@ -109,8 +112,8 @@ class Store:
                         d.index,
                         d.text,
                         d.finish.value,
-                        d.prompt_tokens,
-                        d.completion_tokens,
+                        min(d.prompt_tokens, MAX_INTEGER),
+                        min(d.completion_tokens, MAX_INTEGER),
                         time.time(),
                     )
                     for d in draws

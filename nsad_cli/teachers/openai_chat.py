@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.prompts import chat_messages, demonstrations_key
 from nsad_cli.errors import NsadError
+from nsad_cli.teachers.openai_replies import implausible_usage
 from nsad_cli.utils.api_keys import read_key, redact_key
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.config.schema import TeacherConfig
@@ -24,6 +26,7 @@ class ChatModel:
         self.settings = settings
         self.supports_n = True
         """Whether the server supports several draws per request (`n`); set to False when it turns out not to."""
+        self._usage_noted = False
         self.expects_distinct_samples = settings.temperature > 0
         """Whether several identical samples of a problem mean that the server does not sample; see `store.copies`."""
         self.params: dict[str, Any] = {
@@ -85,6 +88,12 @@ class ChatModel:
             self.request_params.pop("top_p", None)
             return True
         return False
+
+    def note_usage(self, reply: Any) -> None:
+        """Show, once, a usage that cannot be right; such a reply counts as one that states none."""
+        if not self._usage_noted and (found := implausible_usage(reply)):
+            self._usage_noted = True
+            note(f"`{self.name}` states an impossible usage ({found}): such replies count at their maximum cost")
 
     def scrub(self, error: BaseException | str) -> str:
         """Return the error's text in one line, without the API key."""

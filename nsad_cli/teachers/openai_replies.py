@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 COMPLETE_REASONS = ("stop", "eos", "eos_token", "end_turn", "stop_sequence")
 """Finish reasons of a complete answer; with any other one, except a filter's, the answer was truncated."""
 LENGTH_REASONS = ("length", "max_tokens")
+USAGE_FIELDS = ("prompt_tokens", "completion_tokens")
+MAX_USAGE_TOKENS = 10**8
+"""The largest number of tokens that a reply may state: more than any model's context, times the draws of a request."""
 REASONING_FIELDS = ("reasoning_content", "reasoning")
 """Fields of a message in which servers return what a model thought before it answered."""
 REASONING_PARTS = ("thinking", "reasoning")
@@ -90,11 +93,29 @@ def calls_tool(reply: Any) -> bool:
 
 
 def usage_of(reply: Any) -> Usage:
-    """Read the tokens that a reply was charged for; None if it does not state them."""
-    usage = getattr(reply, "usage", None)
-    found = tuple(getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
-    prompt, completion = (count if isinstance(count, int) and count >= 0 else 0 for count in found)
+    """Read the tokens that a reply was charged for; None if it does not state them, or states impossible numbers."""
+    if implausible_usage(reply):
+        return None
+    prompt, completion = (int(count or 0) for count in _usage_counts(reply))
     return (prompt, completion) if prompt or completion else None
+
+
+def implausible_usage(reply: Any) -> str:
+    """Describe a stated number of tokens that no reply can have had; empty if there is none."""
+    for name, count in zip(USAGE_FIELDS, _usage_counts(reply), strict=True):
+        if count is not None and not _is_plausible(count):
+            return f"{name} {str(count)[:40]}"
+    return ""
+
+
+def _usage_counts(reply: Any) -> tuple[Any, ...]:
+    usage = getattr(reply, "usage", None)
+    return tuple(_field(usage, name) for name in USAGE_FIELDS)
+
+
+def _is_plausible(count: Any) -> bool:
+    is_number = isinstance(count, int | float) and not isinstance(count, bool)
+    return is_number and 0 <= count <= MAX_USAGE_TOKENS and count == int(count)  # NaN fails the comparison
 
 
 def words_of(body: Any) -> str:

@@ -219,6 +219,7 @@ class RequestWorkers:
             try:
                 with server.request_in_flight():
                     reply = await server.client.chat.completions.create(**body)
+                    self.teacher.note_usage(reply)
                     draws = draws_of(reply, self.teacher.name, problem.id, numbers)
                     if draws:
                         self.servers.record_answer(server)

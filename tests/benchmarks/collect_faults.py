@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,29 +21,15 @@ from typing import Any
 
 from nsad_cli.store.rationales import Store
 from tests.benchmarks.report import at_least, at_most, finish
-from tests.helpers.faulty_servers import FaultyServer, faulty_servers
+from tests.helpers.faulty_servers import FaultyServer, collecting, faulty_servers
 
 FAULTS, LATENCY, CONCURRENCY, DRAWS_PER_PROBLEM, KILLS = 0.2, 0.05, 12, 8, 10
 FATAL = ("401", "402", "403", "404", "quota")
-COLLECT = """
-import sys
-from pathlib import Path
-from nsad_cli.collection.collect import collect
-from nsad_cli.config.schema import TeacherConfig
-from nsad_cli.store.rationales import Store
-from nsad_cli.teachers import make_teacher
-from tests.helpers.questions import numbered_problems
-url, store, problems, draws, concurrency = sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:])
-settings = TeacherConfig(base_url=[url], prompt="{question}", concurrency=concurrency, timeout=2)
-with Store(store) as store:
-    collect(numbered_problems(problems), make_teacher("m", settings), draws, store)
-"""
 
 
-def collecting(url: str, store: Path, problems: int, concurrency: int = CONCURRENCY) -> subprocess.Popen[bytes]:
+def start(url: str, store: Path, problems: int) -> subprocess.Popen[str]:
     """Start a process that collects into the store."""
-    numbers = map(str, (problems, DRAWS_PER_PROBLEM, concurrency))
-    return subprocess.Popen([sys.executable, "-c", COLLECT, url, str(store), *numbers], stderr=subprocess.DEVNULL)
+    return collecting(url, store, problems, DRAWS_PER_PROBLEM, CONCURRENCY, timeout=2, stderr=subprocess.DEVNULL)
 
 
 def texts(store: Path) -> list[str]:
@@ -55,7 +40,7 @@ def texts(store: Path) -> list[str]:
 
 def kill_one(server: FaultyServer, store: Path, problems: int, chance: random.Random) -> bool:
     """Kill a collecting process a moment after it has stored something; whether it was still at work."""
-    process = collecting(server.url, store, problems)
+    process = start(server.url, store, problems)
     with Store(store) as opened:
         before = opened.counts()["draws"]
         while process.poll() is None and opened.counts()["draws"] == before:
@@ -63,14 +48,14 @@ def kill_one(server: FaultyServer, store: Path, problems: int, chance: random.Ra
     time.sleep(chance.uniform(0, 0.5))
     killed = process.poll() is None
     process.kill()
-    process.wait()
+    process.communicate()
     return killed
 
 
 def meet_fatal_error(kind: str, folder: Path, store: Path, problems: int) -> int:
     """Collect from a server that refuses a request for good; how many of its replies are not stored."""
     with faulty_servers(folder, ("--latency", "0.3", "--fatal", kind, "--at", "20")) as (server,):
-        collecting(server.url, store, problems).wait()
+        start(server.url, store, problems).communicate()
         return len(set(server.paid()) - set(texts(store)))
 
 
@@ -88,12 +73,12 @@ def measure(draws: int, seconds: float) -> dict[str, Any]:
                     before = set(texts(store))
                     lost_at_fatal += meet_fatal_error(FATAL[turn], folder / FATAL[turn], store, problems)
                     fatal += len(set(texts(store)) - before)
-            last = collecting(server.url, store, problems)
+            last = start(server.url, store, problems)
             try:
-                last.wait(timeout=max(1.0, seconds - (time.monotonic() - began)))
+                last.communicate(timeout=max(1.0, seconds - (time.monotonic() - began)))
             except subprocess.TimeoutExpired:
                 last.terminate()  # stores what is in flight
-                last.wait()
+                last.communicate()
             stored, paid = texts(store), server.paid()
         with Store(store) as opened:
             keys = opened._db.execute("SELECT COUNT(DISTINCT problem_id || ':' || number) FROM draws").fetchone()[0]

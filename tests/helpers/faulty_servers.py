@@ -14,6 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+COLLECT = """
+import sys
+from pathlib import Path
+from nsad_cli.collection.collect import collect
+from nsad_cli.config.schema import TeacherConfig
+from nsad_cli.store.rationales import Store
+from nsad_cli.teachers import make_teacher
+from tests.helpers.questions import numbered_problems
+concurrency, timeout = int(sys.argv[5]), float(sys.argv[6])
+settings = TeacherConfig(base_url=[sys.argv[1]], prompt="{question}", concurrency=concurrency, timeout=timeout)
+with Store(Path(sys.argv[2])) as store:
+    summary = collect(numbered_problems(int(sys.argv[3])), make_teacher("m", settings), int(sys.argv[4]), store)
+print(summary.stored, len(summary.failures), flush=True)
+"""
+"""A program that collects numbered problems and prints the draws stored and the failures."""
+SHOW_NOTES = """
+import logging, sys
+logging.basicConfig(stream=sys.stdout, level=25, format="%(message)s")
+"""
+
 
 @dataclass(frozen=True)
 class FaultyServer:
@@ -54,3 +74,24 @@ def faulty_servers(folder: Path, *options: tuple[str, ...]) -> Iterator[list[Fau
         for process in processes:
             process.kill()
             process.wait()
+
+
+def collecting(
+    url: str,
+    store: Path,
+    problems: int,
+    draws: int,
+    concurrency: int = 64,
+    timeout: float = 20,
+    *,
+    notes: bool = False,
+    stderr: int | None = None,
+) -> subprocess.Popen[str]:
+    """Start a process that collects from a server into a store; with `notes` its notes come before the result."""
+    numbers = map(str, (problems, draws, concurrency, timeout))
+    return subprocess.Popen(
+        [sys.executable, "-c", (SHOW_NOTES if notes else "") + COLLECT, url, str(store), *numbers],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )

@@ -24,31 +24,12 @@ from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.types import Finish
 from nsad_cli.utils.rate_limit import _limiter
+from tests.helpers.faulty_servers import collecting
 from tests.helpers.questions import numbered_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-COLLECT = """
-import sys
-from pathlib import Path
-from nsad_cli.collection.collect import collect
-from nsad_cli.config.schema import TeacherConfig
-from nsad_cli.store.rationales import Store
-from nsad_cli.teachers import make_teacher
-from tests.helpers.questions import numbered_problems
-concurrency, timeout = int(sys.argv[5]), float(sys.argv[6])
-settings = TeacherConfig(base_url=[sys.argv[1]], prompt="{question}", concurrency=concurrency, timeout=timeout)
-with Store(Path(sys.argv[2])) as store:
-    summary = collect(numbered_problems(int(sys.argv[3])), make_teacher("m", settings), int(sys.argv[4]), store)
-print(summary.stored, len(summary.failures), flush=True)
-"""
-
-SHOW_NOTES = """
-import logging, sys
-logging.basicConfig(stream=sys.stdout, level=25, format="%(message)s")
-"""
 
 
 @pytest.fixture
@@ -72,17 +53,6 @@ def serve(tmp_path: Path) -> Iterator[object]:
 
 def sent(log: Path) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in map(json.loads, log.read_text().splitlines())]
-
-
-def collecting(
-    url: str, store: Path, problems: int, draws: int, concurrency: int = 64, timeout: float = 20, *, notes: bool = False
-) -> subprocess.Popen[str]:
-    numbers = map(str, (problems, draws, concurrency, timeout))
-    return subprocess.Popen(
-        [sys.executable, "-c", (SHOW_NOTES if notes else "") + COLLECT, url, str(store), *numbers],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.mark.slow

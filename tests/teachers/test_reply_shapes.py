@@ -113,6 +113,32 @@ def test_the_details_of_a_422_reach_the_failure(tmp_path: Path) -> None:
     assert set(summary.failures.values()) == {"the server answered 422: body.max_tokens: must be at most 4"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("huge usage", "completion_tokens 1" + 30 * "0"),
+        ("10^15 usage", "prompt_tokens 1000000000000000"),
+        ("10^400 usage", "completion_tokens 1" + 39 * "0"),
+        ("NaN usage", "prompt_tokens nan"),
+        ("infinite usage", "completion_tokens inf"),
+        ("1e300 usage", "completion_tokens 1e+300"),
+        ("text usage", "prompt_tokens 10"),
+    ],
+)
+def test_an_impossible_usage_is_named_once_and_counts_at_the_maximum(kind: str, named: str, tmp_path: Path) -> None:
+    notes = recorded_notes()
+    with faulty_servers(tmp_path, ("--only", kind)) as (server,), Store(tmp_path / "store.sqlite") as store:
+        chosen = settings(server, price=PriceConfig(input=1, output=2), max_cost=1.0, max_tokens=20)
+        budget = Budget(price_of(chosen), chosen.max_cost, chosen.prompt, chosen.max_tokens)
+        summary = collect(numbered_problems(5), make_teacher("m", chosen), 2, store, budget=budget)
+        draws = [item.draw for item in store.verdicts.ungraded("none")]
+    assert (summary.new, summary.failures, summary.tokens) == (10, {}, 0)
+    assert all((draw.prompt_tokens, draw.completion_tokens) == (0, 0) for draw in draws)
+    assert budget.spent == 0
+    assert budget.unsure == pytest.approx(sum(2 * budget.max_draw_cost(p.question) for p in numbered_problems(5)))
+    assert notes == [f"`m` states an impossible usage ({named}): such replies count at their maximum cost"]
+
+
 @pytest.mark.parametrize("options", [(), ("--no-n",)])
 def test_one_of_identical_samples_is_kept_with_a_warning(options: tuple[str, ...], tmp_path: Path) -> None:
     notes = recorded_notes()

@@ -13,10 +13,9 @@ from nsad_cli.errors import NsadError
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.utils.rate_limit import retry_after, wait_in_words
-from tests.helpers.faulty_servers import faulty_servers
+from tests.helpers.faulty_servers import collecting, faulty_servers
 from tests.helpers.notes import recorded_notes
 from tests.helpers.questions import numbered_problems
-from tests.teachers.test_faults import collecting
 
 if TYPE_CHECKING:
     from pathlib import Path
