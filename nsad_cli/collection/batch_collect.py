@@ -19,6 +19,8 @@ from nsad_cli.errors import NsadError
 from nsad_cli.store.claims import is_alive, this_process
 from nsad_cli.store.records import UNSENT, Batch
 from nsad_cli.teachers.batch_api import MAX_REQUESTS, BatchApi, BatchState, UnreachableError
+from nsad_cli.utils.logs import note
+from nsad_cli.utils.rate_limit import NOTED_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,10 +97,12 @@ class _BatchCollection(Collection):
                     in_flight += self._submit_missing(missing)
                     self._missing(draws)
                 misses, pause = 0, pause if in_flight == before else FIRST_POLL_SECONDS
-            except UnreachableError:
+            except UnreachableError as error:
                 misses += 1
                 if misses > MAX_MISSED_POLLS:
                     raise
+                if pause > NOTED_WAIT_SECONDS:
+                    note(f"{error.what} ({error.why}): trying again in {pause:.0f} s ({misses} of {MAX_MISSED_POLLS})")
             self._report(batches=in_flight, answered=answered)
             if not (misses or in_flight or self.claimed_by_others):
                 return self.summary
@@ -213,6 +217,7 @@ class _BatchCollection(Collection):
             if numbers[number] == batch.id
         }
         outcome = self.reader.read(batch, state, held, self._add)
+        self._remove_copies()
         self.store.batches.close(batch.id)
         self._release_budget()
         over_queue_limit = state.code == QUEUE_LIMIT_CODE and len(batch.lines) > 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.collection.batch_lines import BatchLine
 from nsad_cli.errors import NsadError
 from nsad_cli.teachers.batch_api import LineError
-from nsad_cli.teachers.openai_chat import draws_of, usage_of
+from nsad_cli.teachers.openai_replies import draws_of, unusable_reason, usage_of, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -95,17 +95,23 @@ class ReplyReader:
 
         response = value.get("response") or {}
         status, body = response.get("status_code"), response.get("body") or {}
+        if not isinstance(body, dict):
+            body = {"message": str(body)}
         if status != 200:
-            raise LineError(status, body.get("error") or value.get("error") or {})
+            error = body.get("error") or value.get("error") or {}
+            fields = error if isinstance(error, dict) else {}
+            raise LineError(status, {**fields, "message": words_of(error) or words_of(body)})
+        reply = ChatCompletion.construct(**body)
+        self.teacher.note_usage(reply)
         try:
-            draws = draws_of(ChatCompletion.construct(**body), self.teacher.name, line.problem_id, line.numbers)
+            draws = draws_of(reply, self.teacher.name, line.problem_id, line.numbers)
         except (ValueError, TypeError, AttributeError) as error:
             raise LineError(None, {"message": f"not a chat completion: {error}"}) from None
         if not draws:
             if self.budget is not None:
                 question = self.problems[line.problem_id].question if line.problem_id in self.problems else ""
-                self.budget.charge(question, len(line.numbers), usage_of(ChatCompletion.construct(**body)))
-            raise LineError(None, {"message": "an empty reply"})
+                self.budget.charge(question, len(line.numbers), usage_of(reply))
+            raise LineError(None, {"message": unusable_reason(reply)})
         if len(draws) == 1 < len(line.numbers):
             self.teacher.supports_n = False
         return draws

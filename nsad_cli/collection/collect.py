@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from nsad_cli.store.claims import is_alive, this_process
 from nsad_cli.teachers.base import Request, Teacher, Usage
 from nsad_cli.utils.hashing import content_key
+from nsad_cli.utils.logs import note
+from nsad_cli.utils.rate_limit import NOTED_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from nsad_cli.collection.budget import Budget
@@ -48,6 +50,8 @@ class CollectSummary:
     """Whether the budget's limit ended the collection."""
     in_batches: int = 0
     """Draws in open batches."""
+    constant: set[str] = field(default_factory=set)
+    """Problems whose samples are all identical, so that only one is stored, by id; no more are requested."""
 
 
 def collect(
@@ -92,6 +96,7 @@ def collect_until(
     on_progress: Progress = lambda *_, **__: None,
     *,
     budget: Budget | None = None,
+    summary: CollectSummary | None = None,
     gather: Callable[..., CollectSummary] = collect,
 ) -> CollectSummary:
     """Collect as `collect` does, then one more draw at a time for problems with too few correct or wrong rationales.
@@ -107,9 +112,11 @@ def collect_until(
         grade_new: Grades all new draws.
         on_progress: Receives progress.
         budget: Ends the collection before its limit could be exceeded.
+        summary: A summary to continue.
         gather: `collect`, or a function with the same signature.
     """
-    params, summary, open_problems, finished = params_key(teacher), CollectSummary(), list(problems), 0
+    params, open_problems, finished = params_key(teacher), list(problems), 0
+    summary = summary or CollectSummary()
 
     def report(done: int, total: int, *rest: int, **money: float) -> None:
         on_progress(finished + done, finished + total, *rest, **money)
@@ -118,7 +125,8 @@ def collect_until(
         gather(open_problems, teacher, number, store, report, budget=budget, summary=summary)
         grade_new()
         needing = store.needing_draws(teacher.name, params, until.positives, until.negatives)
-        open_problems = [item for item in open_problems if item.id in needing and item.id not in summary.failures]
+        closed = summary.failures.keys() | summary.constant
+        open_problems = [item for item in open_problems if item.id in needing and item.id not in closed]
         counts = store.draw_counts(teacher.name, params)
         total = sum(counts.get(item.id, 0) for item in problems)
         finished = total - sum(counts.get(item.id, 0) for item in open_problems)
@@ -167,10 +175,12 @@ class Collection:
         """Draws wanted, over all problems."""
         self.claimed_by_others = 0
         """Missing draws that other processes had claimed when this one tried to."""
+        self.added: dict[str, dict[int, int]] = {}
+        """Hashes of the texts that this call has stored, by problem id and number."""
 
     def run(self, draws: int) -> CollectSummary:
         """Collect in rounds until no draw is missing that could still arrive."""
-        missing = self._missing(draws)
+        missing, polls = self._missing(draws), 0
         self._report()
         while missing:
             self.claimed_by_others, self.summary.out_of_money, before = 0, False, self.summary.new
@@ -180,13 +190,21 @@ class Collection:
                     self.teacher.draw(chain([first], requests), self._add, self._fail)
             finally:
                 self.store.claims.release(this_process())
+            self._remove_copies()
             if self.budget is not None:
                 self.budget.release_all()
             if not self.claimed_by_others and (not self.summary.out_of_money or self.summary.new == before):
                 break
             if first is None:
                 self._report(waiting=self.claimed_by_others)
+                polls += 1
+                if polls * POLL_SECONDS == NOTED_WAIT_SECONDS:
+                    note(
+                        f"waiting for {self.claimed_by_others} draws of other processes, until they arrive or those end"
+                    )
                 time.sleep(POLL_SECONDS)
+            else:
+                polls = 0
             missing = self._missing(draws)
             self._report(waiting=None)
         return self.summary
@@ -197,7 +215,8 @@ class Collection:
         self.summary.stored, self.summary.in_batches, unrequested = unrequested_draws(
             self.store, self.problems, draws, self.teacher
         )
-        return {pid: numbers for pid, numbers in unrequested.items() if numbers and pid not in self.summary.failures}
+        closed = self.summary.failures.keys() | self.summary.constant
+        return {pid: numbers for pid, numbers in unrequested.items() if numbers and pid not in closed}
 
     def _claim(self, missing: Mapping[str, tuple[int, ...]]) -> Iterator[Request]:
         """Claim draws and yield requests for them, until all are claimed or the budget allows no more."""
@@ -219,12 +238,30 @@ class Collection:
         self.summary.stored += new
         self.summary.new += new
         for draw in arrived:
+            self.added.setdefault(draw.problem_id, {})[draw.index] = hash(draw.text)
             usage = draw.prompt_tokens, draw.completion_tokens
             self.summary.tokens += sum(usage)
             if self.budget is not None:
                 question = self.problems[draw.problem_id].question if draw.problem_id in self.problems else ""
                 self.budget.charge_draw(draw.problem_id, draw.index, question, usage if any(usage) else None)
         self._report()
+
+    def _remove_copies(self) -> None:
+        """Keep one draw of each problem whose draws are all identical, if the teacher was asked to sample."""
+        added, self.added = self.added, {}
+        if not getattr(self.teacher, "expects_distinct_samples", False):
+            return
+        suspects = {pid: tuple(texts) for pid, texts in added.items() if len(set(texts.values())) == 1}
+        removed = self.store.copies.remove(self.teacher.name, self.params, suspects) if suspects else {}
+        if removed:
+            copies = sum(removed.values())
+            self.summary.constant |= removed.keys()
+            self.summary.stored -= copies
+            self.summary.new -= copies
+            note(
+                f"warning: the samples of {len(removed)} problems by `{self.teacher.name}` are identical, although the "
+                f"temperature is above 0: one of each is kept, {copies} copies are removed"
+            )
 
     def _may_retry(self, problem: Problem, draws: int, usage: Usage) -> bool:
         """Charge a reply without draws; see Request.may_retry."""

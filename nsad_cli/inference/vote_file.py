@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
@@ -14,6 +16,7 @@ from nsad_cli.utils.logprobs import log_probability
 from nsad_cli.utils.logs import line_note, note
 from nsad_cli.voting.early_stopping import simulate_early_stop
 from nsad_cli.voting.rules import (
+    MAX_SCORE,
     RANKER_RULES,
     any_right,
     applicable_rule,
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
 def read_vote_file(path: Path) -> Iterator[tuple[Problem, list[Chain]]]:
     """Read problems with their chains.
 
-    Lines that are corrupt or have no gold answer are skipped, with a note; so are invalid log-probabilities. A repeated
-    id is noted, and both lines count.
+    Lines that are corrupt or have no gold answer are skipped, with a note; so are invalid log-probabilities and
+    scores. A repeated id is noted, and both lines count.
 
     The formats are recognised by their keys:
 
@@ -54,7 +57,7 @@ def read_vote_file(path: Path) -> Iterator[tuple[Problem, list[Chain]]]:
         place = f"{path}:{number}"
         try:
             problem, chains, invalid = _read(row, number)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             line_note(path, f"{place}: not a problem with chains ({reason}); line skipped")
             continue
@@ -63,8 +66,8 @@ def read_vote_file(path: Path) -> Iterator[tuple[Problem, list[Chain]]]:
             continue
         if problem.id in lines:
             line_note(path, f"{place}: `{problem.id}` is on line {lines[problem.id]} too; both count")
-        if invalid:
-            line_note(path, f"{place}: `logprob` is not a number ≤ 0 in {invalid} of its chains; ignored")
+        for what, count in invalid.items():
+            line_note(path, f"{place}: {what} in {count} of its chains; ignored")
         lines.setdefault(problem.id, number)
         yield problem, chains
 
@@ -142,18 +145,17 @@ def _ballot(chains: Sequence[Chain], rule: str) -> Ballot:
     return vote(chains, applicable_rule(chains, rule))
 
 
-def _read(row: dict[str, Any], number: int) -> tuple[Problem, list[Chain], int]:
-    """Return a line's problem, its chains, and the number of chains with an invalid log-probability."""
+def _read(row: dict[str, Any], number: int) -> tuple[Problem, list[Chain], Counter[str]]:
+    """Return a line's problem, its chains, and by fault the number of chains with an invalid number."""
+    invalid: Counter[str] = Counter()
     if "chains" in row:
         gold, items = _gold(row["gold"]), row["chains"]
         name = str(row.get("id", number))
-        given = [item.get("logprob") for item in items]
-        valid = [log_probability(value) for value in given]
+        logprobs = [_logprob(item.get("logprob"), invalid) for item in items]
         chains = [
-            _chain(name, i, str(item.get("text", "")), item.get("answer"), item.get("weight"), valid[i])
-            for i, item in enumerate(items)
+            _chain(name, i, str(item.get("text", "")), item.get("answer"), _score(item.get("weight"), invalid), logprob)
+            for i, (item, logprob) in enumerate(zip(items, logprobs, strict=True))
         ]
-        invalid = sum(value is not None and known is None for value, known in zip(given, valid, strict=True))
         return Problem(name, str(row.get("question", "")), gold, "file"), chains, invalid
     question = row["question"]
     name = problem_id(question)
@@ -162,13 +164,16 @@ def _read(row: dict[str, Any], number: int) -> tuple[Problem, list[Chain], int]:
         texts = _list(row.get("code") or [""] * len(answers))
         scores = row.get("pred_score")
         rows = zip(texts, answers, [None] * len(answers) if scores in (None, []) else _list(scores), strict=True)
-        chains = [_chain(name, i, str(text), answer, score, None) for i, (text, answer, score) in enumerate(rows)]
+        chains = [
+            _chain(name, i, str(text), answer, _score(score, invalid), None)
+            for i, (text, answer, score) in enumerate(rows)
+        ]
         verdicts = row.get("score")
         if isinstance(verdicts, list) and all(isinstance(verdict, bool) for verdict in verdicts):
             chains = [dataclasses.replace(c, correct=v) for c, v in zip(chains, verdicts, strict=True)]
-        return Problem(name, question, _gold(row.get("gt", row.get("answer"))), "file"), chains, 0
+        return Problem(name, question, _gold(row.get("gt", row.get("answer"))), "file"), chains, invalid
     chains = [_chain(name, i, str(text), None, None, None) for i, text in enumerate(_list(row["generated_answer"]))]
-    return Problem(name, question, _gold(row["answer"]), "file"), chains, 0
+    return Problem(name, question, _gold(row["answer"]), "file"), chains, invalid
 
 
 def _gold(value: Any) -> str:
@@ -181,18 +186,36 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _chain(name: str, index: int, text: str, answer: Any, weight: Any, logprob: float | None) -> Chain:
-    if isinstance(weight, list):  # a score for each step: the last one is the chain's
-        weight = weight[-1] if weight else None
+def _score(value: Any, invalid: Counter[str]) -> float | None:
+    """Read a score; one that is not finite, or so large that sums of it could overflow, is counted and ignored."""
+    if isinstance(value, list):  # a score for each step: the last one is the chain's
+        value = value[-1] if value else None
+    if value is None:
+        return None
+    try:
+        score = float(value)
+    except OverflowError:  # an integer beyond all floats
+        score = math.inf
+    if abs(score) <= MAX_SCORE:  # false for NaN too
+        return score
+    invalid[f"the score is NaN, infinite or beyond ±{MAX_SCORE:g}"] += 1
+    return None
+
+
+def _logprob(value: Any, invalid: Counter[str]) -> float | None:
+    """Read a log-probability; an invalid one is counted and ignored."""
+    try:
+        found = log_probability(value)
+    except OverflowError:
+        found = None
+    if value is not None and found is None:
+        invalid["`logprob` is not a number ≤ 0"] += 1
+    return found
+
+
+def _chain(name: str, index: int, text: str, answer: Any, score: float | None, logprob: float | None) -> Chain:
     found = str(answer) if answer not in (None, "") else extract(text).answer
-    return Chain(
-        name,
-        index,
-        text,
-        found,
-        logprobs=() if logprob is None else (logprob,),
-        weight=None if weight is None else float(weight),
-    )
+    return Chain(name, index, text, found, logprobs=() if logprob is None else (logprob,), weight=score)
 
 
 def require_results(results: Sequence[Any], path: Path) -> None:

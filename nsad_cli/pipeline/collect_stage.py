@@ -143,7 +143,12 @@ def collect_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
         budget = Budget(price_of(settings), settings.max_cost, prompt, settings.max_tokens)
         with Store(run.store_path) as store:
             problems = with_known_answers(problems, store)
-            summary = _collect(run, problems, teacher, store, budget)
+            summary = CollectSummary()
+            try:
+                _collect(run, problems, teacher, store, budget, summary)
+            except (NsadError, KeyboardInterrupt):
+                _report_costs(summary, budget)
+                raise
             keep_labels(problems, teacher, store)
         _report(run, summary, budget)
         result.update(
@@ -156,6 +161,7 @@ def collect_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
             failed=len(summary.failures),
             out_of_money=summary.out_of_money,
             in_batches=summary.in_batches,
+            identical=len(summary.constant),
             tokens=summary.tokens,
             cost=budget.spent if budget.price is not None else None,
             cost_unsure=budget.unsure,
@@ -163,11 +169,13 @@ def collect_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
     return dict(result)
 
 
-def _collect(run: Run, problems: list[Problem], teacher: Teacher, store: Store, budget: Budget) -> CollectSummary:
+def _collect(
+    run: Run, problems: list[Problem], teacher: Teacher, store: Store, budget: Budget, summary: CollectSummary
+) -> CollectSummary:
     settings, progress = run.recipe.teacher, run.events.progress(COLLECT.name)
     gather: Callable[..., CollectSummary] = functools.partial(_collect_batches, run) if settings.batch else collect
     if settings.until is None:
-        return gather(problems, teacher, settings.draws, store, progress, budget=budget)
+        return gather(problems, teacher, settings.draws, store, progress, budget=budget, summary=summary)
     with Checker() as checker:
         return collect_until(
             problems,
@@ -178,6 +186,7 @@ def _collect(run: Run, problems: list[Problem], teacher: Teacher, store: Store, 
             lambda: grade(store, checker, params=params_key(teacher)),
             progress,
             budget=budget,
+            summary=summary,
             gather=gather,
         )
 
@@ -229,6 +238,15 @@ def _report(run: Run, summary: CollectSummary, budget: Budget) -> None:
             failures[0],
             "fix the cause and run the same command again: draws that arrived are kept",
         )
+
+
+def _report_costs(summary: CollectSummary, budget: Budget) -> None:
+    """Log what a collection that ended early has stored and spent."""
+    cost = f", ${budget.spent:.4f} spent" if budget.price is not None else ""
+    if budget.unsure:
+        cost += f", up to ${budget.unsure:.4f} more for replies that were lost or lack usage"
+    if summary.new or cost:
+        note(f"collect: {summary.new} draws arrived and are stored ({summary.tokens} tokens{cost})")
 
 
 def _fetch_command(run: Run) -> str:

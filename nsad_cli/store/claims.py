@@ -5,14 +5,11 @@ The owner of a claim is a process, whose claims lapse when it ends, or a batch, 
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING
 
-import psutil
+from nsad_cli.store.processes import process_name, process_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,29 +20,23 @@ IsAlive = Callable[[str, float], bool]
 """Whether the owner of a claim, made at a Unix time, may still be at work on it."""
 
 CLAIM_LEASE_SECONDS = 3600.0
-"""Seconds after which a claim from another machine lapses, since its processes cannot be checked from here."""
+"""Seconds after which a claim from another machine or container lapses: its processes cannot be checked from here."""
 
 BATCH = "batch:"
 """Prefix of a batch's id in the owner of a claim."""
 
 
-@cache
 def this_process() -> str:
-    """The name of this process as an owner: host, process id, and start time."""
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+    """The name of this process as an owner."""
+    return process_name()
 
 
 def is_alive(owner: str, since: float) -> bool:
     """Whether the owner of a claim made at the Unix time `since` may still be at work on it."""
     if owner.startswith(BATCH):
         return True  # until the batch is closed
-    host, number, started = owner.rsplit(":", 2)
-    if host != socket.gethostname():
-        return time.time() - since < CLAIM_LEASE_SECONDS
-    try:
-        return abs(psutil.Process(int(number)).create_time() - float(started)) < 1
-    except psutil.Error:
-        return False
+    runs = process_runs(owner)
+    return time.time() - since < CLAIM_LEASE_SECONDS if runs is None else runs
 
 
 class Claims:
@@ -72,7 +63,7 @@ class Claims:
             For each problem of `wanted` the numbers that the owner has now claimed.
         """
         granted = []
-        with self._db.transaction() as db:
+        with self._db.transaction(durable=False) as db:  # a power cut ends the processes that claims belong to
             for problem_id, numbers in wanted:
                 key = (problem_id, teacher, params)
                 where = "WHERE problem_id = ? AND teacher = ? AND params = ?"
@@ -88,5 +79,5 @@ class Claims:
 
     def release(self, owner: str) -> None:
         """Release all claims of an owner."""
-        with self._db.transaction() as db:
+        with self._db.transaction(durable=False) as db:
             db.execute("DELETE FROM claims WHERE owner = ?", (owner,))

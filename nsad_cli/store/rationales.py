@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from nsad_cli.store.batches import Batches
 from nsad_cli.store.claims import Claims
+from nsad_cli.store.copies import Copies
 from nsad_cli.store.reviews import Reviews
 from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read
 from nsad_cli.store.tables import FORMATS, GRADED_DRAWS, PROBLEM_COLUMNS, VERDICT
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
+
+MAX_INTEGER = 2**63 - 1
+"""The largest integer of SQLite; a teacher of a plugin may state any number of tokens."""
 
 
 class Store:
@@ -45,6 +49,7 @@ class Store:
         self.batches = Batches(self._db)
         self.verdicts = Verdicts(self._db)
         self.reviews = Reviews(self._db)
+        self.copies = Copies(self._db)
 
     def __enter__(self) -> Self:
         return self
@@ -107,8 +112,8 @@ class Store:
                         d.index,
                         d.text,
                         d.finish.value,
-                        d.prompt_tokens,
-                        d.completion_tokens,
+                        min(d.prompt_tokens, MAX_INTEGER),
+                        min(d.completion_tokens, MAX_INTEGER),
                         time.time(),
                     )
                     for d in draws

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
+from nsad_cli.utils.files import sync_folder
 from nsad_cli.utils.logs import logger
 
 if TYPE_CHECKING:
@@ -58,9 +59,15 @@ class Database:
             raise database_error(self.path, self.kind, error) from error
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write in one transaction, which is committed at the end, or rolled back if the body raises."""
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Write in one transaction, which is committed at the end, or rolled back if the body raises.
+
+        Args:
+            durable: Whether the commit waits until the disk has it, so that it survives a power cut. Otherwise a power
+                cut may undo it, but never without the transactions after it.
+        """
         try:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -91,7 +98,7 @@ def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float =
     """
     with _opening(path, kind, lock_timeout, "rwc") as connection:
         _enable_wal(connection, lock_timeout)
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN IMMEDIATE")
         found = _format(connection)
         for statements in formats[found:]:
@@ -102,6 +109,9 @@ def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float =
         connection.execute("COMMIT")
         if found > len(formats):
             raise _newer_format(path, kind, found, formats)
+        if found == 0:
+            sync_folder(path.parent)
+            sync_folder(path.parent.parent)
     logger.debug("opened %s (%s, format %d)", path, kind, len(formats))
     return Database(path, connection, kind)
 

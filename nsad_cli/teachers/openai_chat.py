@@ -1,26 +1,21 @@
-"""The chat completions API: building requests and reading draws from replies."""
+"""The chat completions API: parameters and requests; `openai_replies` reads the replies."""
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.prompts import chat_messages, demonstrations_key
 from nsad_cli.errors import NsadError
-from nsad_cli.types import Draw, Finish, Problem
+from nsad_cli.teachers.openai_replies import implausible_usage
 from nsad_cli.utils.api_keys import read_key, redact_key
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from nsad_cli.config.schema import TeacherConfig
-    from nsad_cli.teachers.base import Usage
+    from nsad_cli.types import Problem
 
 MAX_SAMPLES_PER_REQUEST = 16
 """Maximum number of draws in one request: if the reply is lost, all of them are."""
-COMPLETE_REASONS = ("stop", "eos", "eos_token", "end_turn", "stop_sequence")
-"""Finish reasons of a complete answer; with any other one, except a filter's, the answer was truncated."""
-LENGTH_REASONS = ("length", "max_tokens")
 
 
 class ChatModel:
@@ -31,6 +26,9 @@ class ChatModel:
         self.settings = settings
         self.supports_n = True
         """Whether the server supports several draws per request (`n`); set to False when it turns out not to."""
+        self._usage_noted = False
+        self.expects_distinct_samples = settings.temperature > 0
+        """Whether several identical samples of a problem mean that the server does not sample; see `store.copies`."""
         self.params: dict[str, Any] = {
             "temperature": settings.temperature,
             "top_p": settings.top_p,
@@ -91,75 +89,12 @@ class ChatModel:
             return True
         return False
 
-    def scrub(self, error: BaseException) -> str:
+    def note_usage(self, reply: Any) -> None:
+        """Show, once, a usage that cannot be right; such a reply counts as one that states none."""
+        if not self._usage_noted and (found := implausible_usage(reply)):
+            self._usage_noted = True
+            note(f"`{self.name}` states an impossible usage ({found}): such replies count at their maximum cost")
+
+    def scrub(self, error: BaseException | str) -> str:
         """Return the error's text in one line, without the API key."""
-        return redact_key(error, self.key)
-
-
-def draws_of(reply: Any, teacher: str, problem_id: str, numbers: Sequence[int]) -> list[Draw]:
-    """Read the draws of a reply.
-
-    The first draw gets all prompt tokens; completion tokens are divided by length of text. All are 0 if the reply does
-    not state its usage.
-
-    Args:
-        reply: A chat completion of the openai client.
-        teacher: The teacher's name.
-        problem_id: The problem.
-        numbers: The numbers of the requested draws.
-
-    Raises:
-        ValueError: The reply is not a chat completion.
-    """
-    choices = getattr(reply, "choices", None)
-    if not isinstance(choices, list):
-        raise ValueError(f"not a chat completion: {str(reply)[:80]}")
-    usable = [choice for choice in choices if _is_usable(choice)][: len(numbers)]
-    if not usable:
-        return []
-    prompt_tokens, completion_tokens = usage_of(reply) or (0, 0)
-    texts = [_text(choice) for choice in usable]
-    shares = _divide(completion_tokens, [len(text) + 1 for text in texts])
-    return [
-        Draw(problem_id, teacher, number, text, _finish(choice), prompt_tokens if i == 0 else 0, shares[i])
-        for i, (number, text, choice) in enumerate(zip(numbers, texts, usable, strict=False))
-    ]
-
-
-def usage_of(reply: Any) -> Usage:
-    """Read the tokens that a reply was charged for; None if it does not state them."""
-    usage = getattr(reply, "usage", None)
-    found = tuple(getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
-    prompt, completion = (count if isinstance(count, int) and count >= 0 else 0 for count in found)
-    return (prompt, completion) if prompt or completion else None
-
-
-def _text(choice: Any) -> str:
-    """Read a choice's text, or its refusal; a lone surrogate, which cannot be encoded, becomes a question mark."""
-    message = choice.message
-    text = message.content or getattr(message, "refusal", None) or ""
-    return str(text).encode(errors="replace").decode()
-
-
-def _finish(choice: Any) -> Finish:
-    message, reason = choice.message, choice.finish_reason
-    if reason == "content_filter" or (not message.content and getattr(message, "refusal", None)):
-        return Finish.FILTERED
-    return Finish.STOP if reason in COMPLETE_REASONS else Finish.LENGTH
-
-
-def _is_usable(choice: Any) -> bool:
-    """Whether a choice has a text, or a finish reason that explains why it has none."""
-    message = getattr(choice, "message", None)
-    texts = (getattr(message, name, None) for name in ("content", "refusal"))
-    if any(isinstance(text, str) and text for text in texts):
-        return True
-    return message is not None and getattr(choice, "finish_reason", None) in (*LENGTH_REASONS, "content_filter")
-
-
-def _divide(total: int, sizes: list[int]) -> list[int]:
-    """Divide a total into integers in proportion to sizes; each is at least 1 if the total is large enough."""
-    minimum = int(total >= len(sizes))
-    total -= minimum * len(sizes)
-    bounds = [total * sum(sizes[:i]) // sum(sizes) for i in range(len(sizes) + 1)]
-    return [stop - start + minimum for start, stop in itertools.pairwise(bounds)]
+        return redact_key(error if isinstance(error, BaseException) else Exception(error), self.key)

@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
+from nsad_cli.teachers.openai_replies import ErrorReplyError, calls_tool, unusable_reason, usage_of, words_of
 from nsad_cli.utils.api_keys import CONNECTION_ERRORS
-from nsad_cli.utils.rate_limit import MAX_RETRIES, retry_after
+from nsad_cli.utils.rate_limit import MAX_RETRIES, MAX_RETRY_AFTER_SECONDS, retry_after, wait_in_words
 
 if TYPE_CHECKING:
     from nsad_cli.teachers.base import Usage
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
 
 REFUSAL_TIMEOUT_SECONDS = 600.0
 """Seconds without a usable reply from any server after which a request that gets 429 fails for good."""
+MAX_UNREASONABLE_DELAYS = 4
+"""Refusals in a row with a Retry-After above MAX_RETRY_AFTER_SECONDS after which a server counts as unavailable.
+
+Before that a short backoff is tried instead, because such a header may be a mistake.
+"""
+QUOTA = "insufficient_quota"
+"""OpenAI's error code for an account without credit."""
+RESUME = "run the same command again: draws that arrived are stored"
+MAX_EMPTY_REPLIES = 4
+"""Attempts at a request whose replies are empty, each of which is charged for."""
 MAX_INVALID_REPLIES = 2
 """Attempts after which a server that has never returned a chat completion is taken for some other service."""
 
@@ -24,7 +35,14 @@ class RetryError(Exception):
     """The request failed, but another attempt may succeed."""
 
     def __init__(
-        self, reason: str, *, wait: bool = True, counts: bool = True, paid: bool = False, usage: Usage = None
+        self,
+        reason: str,
+        *,
+        wait: bool = True,
+        counts: bool = True,
+        paid: bool = False,
+        usage: Usage = None,
+        max_retries: int = MAX_RETRIES,
     ) -> None:
         """Describe the failure.
 
@@ -34,9 +52,11 @@ class RetryError(Exception):
             counts: Whether it counts as an attempt.
             paid: Whether the failed request may have been charged for.
             usage: The tokens charged, if known.
+            max_retries: The maximum number of retries of such a request.
         """
         super().__init__(reason)
         self.reason, self.wait, self.counts, self.paid, self.usage = reason, wait, counts, paid, usage
+        self.max_retries = max_retries
 
 
 class PermanentError(Exception):
@@ -68,19 +88,13 @@ class FailureClassifier:
         import openai
 
         teacher, url = self.teacher, server.client.base_url
-        text = teacher.scrub(error)
-        if isinstance(error, openai.BadRequestError):
+        text = self._words(error)
+        if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
             if teacher.adapt_params(error, sent_params):
                 return RetryError(text, wait=False)
             return SingleSamplesOnlyError() if draws > 1 else PermanentError(text)
-        if isinstance(error, openai.AuthenticationError):
-            return NsadError(
-                f"{url} refused the API key",
-                "the server answered 401",
-                f"check the variable {teacher.settings.api_key_env}",
-            )
-        if isinstance(error, openai.NotFoundError):
-            return NsadError(f"{url} does not know the model `{teacher.name}`", text, "check --teacher and --base-url")
+        if isinstance(error, openai.APIStatusError) and error.status_code in (401, 402, 403, 404):
+            return self._refused(server, self._refusal(error.status_code, str(url), text))
         if isinstance(error, openai.RateLimitError):
             return self._rate_limited(error, server, text)
         if isinstance(error, openai.APIConnectionError):
@@ -90,25 +104,84 @@ class FailureClassifier:
                 return self._rate_limited(error, server, text)
             temporary = error.status_code >= 500 or error.status_code in (408, 409)
             return RetryError(text) if temporary else PermanentError(text)
+        if isinstance(error, ErrorReplyError) and (refusal := self._refusal_in_reply(error, str(url), text)):
+            return self._refused(server, refusal)
         if not server.answered and attempt == MAX_INVALID_REPLIES:
-            return NsadError(
+            wrong_service = NsadError(
                 f"the replies of {url} are not chat completions", text, "check --base-url (most end in /v1)"
             )
+            return self._refused(server, wrong_service)
         return RetryError(text, paid=True)
+
+    def without_draws(self, reply: Any, server: Server) -> Exception:
+        """Classify a completion without a draw, which is charged for.
+
+        A server that has answered before gets a few more attempts, but none after a tool call. One that has never
+        answered gets no more requests until a reply that is in flight can be used; see `Server.usable`.
+        """
+        reason, usage = unusable_reason(reply), usage_of(reply)
+        if server.answered:
+            retries = 0 if calls_tool(reply) else MAX_EMPTY_REPLIES - 1
+            return RetryError(reason, wait=False, paid=True, usage=usage, max_retries=retries)
+        server.fault = reason
+        return RetryError(reason, wait=False, paid=True, usage=usage)
+
+    def unusable(self, server: Server) -> Exception:
+        """Drop a server whose replies have no draws."""
+        fix = "check --teacher: it must be a chat model that answers in text, without tools of its own"
+        return self._refused(server, NsadError(f"{server.client.base_url} returns no rationale", server.fault, fix))
+
+    def _words(self, error: Exception) -> str:
+        """Return the server's own words and the status, or the client's error if there are none."""
+        words, status = words_of(getattr(error, "body", None)), getattr(error, "status_code", None)
+        return self.teacher.scrub(f"the server answered {status}: {words}" if words and status else error)
+
+    def _refusal_in_reply(self, error: ErrorReplyError, url: str, text: str) -> NsadError | None:
+        """Describe an error at status 200 that every other request would get too; None if it is another one."""
+        if QUOTA in error.codes:
+            return NsadError(f"{url} refuses further requests: the account's quota is used up", text, RESUME)
+        status = next((int(code) for code in error.codes if code in ("401", "402", "403", "404")), None)
+        return None if status is None else self._refusal(status, url, text)
+
+    def _refusal(self, status: int, url: str, text: str) -> NsadError:
+        """Describe a status from 401 to 404, which every other request would get too."""
+        if status == 401:  # the server's message may repeat a part of the key
+            fix = f"check the variable {self.teacher.settings.api_key_env}"
+            return NsadError(f"{url} refused the API key", "the server answered 401", fix)
+        if status == 402:
+            return NsadError(f"{url} requires a payment", text, f"add credit; {RESUME}")
+        if status == 403:
+            fix = f"check the permissions of the key in {self.teacher.settings.api_key_env}, and --teacher"
+            return NsadError(f"{url} forbids these requests", text, fix)
+        return NsadError(f"{url} does not know the model `{self.teacher.name}`", text, "check --teacher and --base-url")
+
+    def _refused(self, server: Server, error: NsadError) -> Exception:
+        """Drop a server that would refuse every request; the error concerns all requests if no other one is left."""
+        if self.servers.drop(server, error):
+            return RetryError(f"{error.what}: {error.why}", wait=False, counts=False)
+        return error
 
     def _rate_limited(self, error: Any, server: Server, text: str) -> Exception:
         """Classify 429, or 503 with a time to wait: slow down, without limit on attempts while any server answers."""
-        if error.code == "insufficient_quota":
-            return NsadError(
+        if QUOTA in (error.code, error.type):
+            quota = NsadError(
                 f"{server.client.base_url} refuses further requests: the account's quota is used up",
                 text,
-                "add credit, and run the same command again: draws that arrived are stored",
+                f"add credit; {RESUME}",
             )
+            return self._refused(server, quota)
+        url, delay = server.client.base_url, retry_after(error.response.headers)
+        later = "run the same command again later: draws that arrived are stored"
         if asyncio.get_running_loop().time() - self.servers.last_answer > REFUSAL_TIMEOUT_SECONDS:
-            return PermanentError(
-                f"only refusals ({error.status_code}) for {REFUSAL_TIMEOUT_SECONDS / 60:.0f} minutes: {text}"
-            )
-        server.limiter.refused(error.response.headers)
+            minutes = REFUSAL_TIMEOUT_SECONDS / 60
+            return self._refused(server, NsadError(f"{url} only refused for {minutes:.0f} minutes", text, later))
+        too_long = delay is not None and delay > MAX_RETRY_AFTER_SECONDS
+        refusals = server.limiter.refused(None if too_long else delay)
+        if too_long and refusals >= MAX_UNREASONABLE_DELAYS:
+            limit = wait_in_words(MAX_RETRY_AFTER_SECONDS)
+            asked = f"{url} asks to wait {wait_in_words(delay or 0.0)}"
+            return self._refused(server, NsadError(asked, f"more than the maximum of {limit} ({text})", later))
+        server.note_wait(server.limiter.pause, text)
         return RetryError(text, wait=False, counts=False)
 
     def _unconnected(self, error: Any, server: Server, text: str) -> Exception:
@@ -124,11 +197,9 @@ class FailureClassifier:
         is_only = len(self.servers.reachable) == 1
         if server.misses <= MAX_RETRIES:
             return RetryError(text, wait=is_only, counts=is_only)
-        self.servers.drop(server)
-        if self.servers.reachable:
-            return RetryError(text, wait=False, counts=False)
-        return NsadError(
+        unreachable = NsadError(
             f"cannot reach {server.client.base_url}",
             self.teacher.scrub(cause or error),
             "check --base-url and that the server is running; draws that arrived are stored",
         )
+        return self._refused(server, unreachable)

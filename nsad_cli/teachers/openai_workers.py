@@ -7,12 +7,15 @@ import contextlib
 import signal
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nsad_cli.errors import NsadError
-from nsad_cli.teachers.openai_chat import MAX_SAMPLES_PER_REQUEST, ChatModel, draws_of, usage_of
+from nsad_cli.errors import NsadError, first_line
+from nsad_cli.teachers.arrivals import Arrivals
+from nsad_cli.teachers.openai_chat import MAX_SAMPLES_PER_REQUEST, ChatModel
 from nsad_cli.teachers.openai_failures import FailureClassifier, PermanentError, RetryError, SingleSamplesOnlyError
+from nsad_cli.teachers.openai_replies import draws_of
 from nsad_cli.teachers.openai_servers import Server, Servers
+from nsad_cli.utils.logs import note
 from nsad_cli.utils.rate_limit import MAX_RETRIES, backoff
 
 if TYPE_CHECKING:
@@ -39,10 +42,16 @@ class RequestWorkers:
         self.idle: set[asyncio.Task[None] | None] = set()
         """Workers without a request in flight: cancelling them loses nothing."""
         self.workers = 0
-        self.interrupted = False
+        self.arrivals = Arrivals(on_draws)
+        self.interrupted = self.stopped = False
+        self.error: Exception | None = None
+        """The error that concerns all requests, if there is one."""
 
     async def run(self) -> None:
         """Answer every request.
+
+        After an error that concerns all requests no more are sent; replies in flight, which are charged for, are
+        awaited and stored before it is raised.
 
         Raises:
             NsadError: An error that concerns all requests.
@@ -53,19 +62,24 @@ class RequestWorkers:
         try:
             with self._interruptible():
                 async with asyncio.TaskGroup() as self.group:
-                    self._start_workers()
-        except* Exception as errors:
-            known = errors.subgroup(NsadError)
-            error = _first(known or errors)
-            if known is not None:
-                raise error from None
+                    try:
+                        self._start_workers()
+                    except Exception as error:
+                        self._stop(error)
+        finally:
+            try:
+                self.arrivals.store()
+            except NsadError as error:
+                self.error = self.error or error
+            await self.servers.close()
+        if isinstance(self.error, NsadError):
+            raise self.error
+        if self.error is not None:
             raise NsadError(
                 f"requests to the teacher `{self.teacher.name}` failed",
-                f"{type(error).__name__}: {self.teacher.scrub(error)}",
+                f"{type(self.error).__name__}: {self.teacher.scrub(self.error)}",
                 "draws that arrived are stored; run it again with --debug and report the output",
-            ) from error
-        finally:
-            await self.servers.close()
+            ) from self.error
         if self.interrupted:
             raise KeyboardInterrupt
 
@@ -84,11 +98,8 @@ class RequestWorkers:
         def interrupt() -> None:
             if self.interrupted and main is not None:
                 main.cancel()
-            self.interrupted, self.requests = True, iter(())
-            self.pending.clear()
-            for worker in self.idle:
-                if worker is not None:
-                    worker.cancel()
+            self.interrupted = True
+            self._send_no_more()
 
         before = signal.getsignal(signal.SIGTERM)
         try:
@@ -108,6 +119,25 @@ class RequestWorkers:
             loop.remove_signal_handler(signal.SIGTERM)
             signal.signal(signal.SIGTERM, before)
 
+    def _stop(self, error: Exception) -> None:
+        """Send no more requests because of an error that concerns all of them."""
+        if self.error is None and (in_flight := self.servers.waiting_for):
+            requests = "request" if in_flight == 1 else "requests"
+            note(
+                f"no more requests are sent ({first_line(error)}); waiting for {in_flight} {requests} in flight, "
+                f"{self.settings.timeout:.0f} s at most"
+            )
+        self.error = self.error or error
+        self._send_no_more()
+
+    def _send_no_more(self) -> None:
+        """Drop the requests that are not in flight, and end the workers that wait to send one."""
+        self.stopped, self.requests = True, iter(())
+        self.pending.clear()
+        for worker in self.idle - {asyncio.current_task()}:
+            if worker is not None:
+                worker.cancel()
+
     def _start_workers(self) -> None:
         """Start workers until there are as many as requests may be in flight, or no more requests."""
         while self.workers < self.settings.concurrency and (request := self._next()) is not None:
@@ -115,11 +145,16 @@ class RequestWorkers:
             self.group.create_task(self._work(request))
 
     async def _work(self, request: Request | None) -> None:
-        while request is not None:
-            await self._answer(request)
-            self._start_workers()  # draws missing in this reply are pending again
-            request = self._next()
-        self.workers -= 1
+        try:
+            while request is not None:
+                await self._answer(request)
+                self._start_workers()  # draws missing in this reply are pending again
+                request = self._next()
+        except Exception as error:  # raised by `run` when the other workers' replies have arrived
+            self._stop(error)
+        finally:
+            self.workers -= 1
+            self.idle.discard(asyncio.current_task())
 
     def _next(self) -> Request | None:
         """Take the next request, with no more draws than one request to a server may ask for."""
@@ -137,18 +172,22 @@ class RequestWorkers:
         """Send a request until there is a reply, the attempts are used up, or the budget allows no further one."""
         problem, numbers, worker = request.problem, request.indices, asyncio.current_task()
         attempt, reason = 0, ""
-        while attempt <= MAX_RETRIES and not self.interrupted:
+        while attempt <= MAX_RETRIES and not self.stopped:
             self.idle.add(worker)
+            server = self.servers.least_busy()
             try:
-                draws = await self._send(self.servers.least_busy(), problem, numbers, attempt)
+                draws = await self._send(server, problem, numbers, attempt)
             except RetryError as error:
                 self.idle.add(worker)
                 reason = error.reason
                 if error.paid and not request.may_retry(len(numbers), error.usage):
                     return
-                if error.wait and not self.interrupted:
-                    await asyncio.sleep(backoff(attempt))
+                if error.wait and not self.stopped:
+                    server.note_wait(seconds := backoff(attempt), reason)
+                    await asyncio.sleep(seconds)
                 attempt += error.counts
+                if attempt > error.max_retries:
+                    break
             except SingleSamplesOnlyError:
                 self.teacher.supports_n = False
                 self.pending.append(request)
@@ -157,13 +196,13 @@ class RequestWorkers:
                 self.on_failure(problem, str(error))
                 return
             else:
-                self.on_draws(draws)
-                if (rest := numbers[len(draws) :]) and not self.interrupted and request.may_retry(0, (0, 0)):
+                await self.arrivals.stored(draws)
+                if (rest := numbers[len(draws) :]) and not self.stopped and request.may_retry(0, (0, 0)):
                     self.teacher.supports_n = self.teacher.supports_n and len(draws) > 1
                     self.pending.append(replace(request, indices=rest))
                 return
-        if not self.interrupted:
-            self.on_failure(problem, f"{reason}, after {attempt} attempts")
+        if not self.stopped:
+            self.on_failure(problem, f"{reason}, after {attempt} attempts" if attempt > 1 else reason)
 
     async def _send(self, server: Server, problem: Problem, numbers: tuple[int, ...], attempt: int) -> list[Draw]:
         """Send one request and read its draws, which may be fewer than requested; see FailureClassifier for errors."""
@@ -172,20 +211,19 @@ class RequestWorkers:
         params, body = dict(self.teacher.request_params), self.teacher.body(problem, len(numbers))
         prompt_bytes = sum(len(message["content"].encode()) for message in body["messages"])
         async with server.limiter.request(prompt_bytes / 4 + self.settings.max_tokens * len(numbers)):
+            if not await server.usable():
+                raise self.failures.unusable(server)
+            if server not in self.servers.reachable:
+                raise RetryError("the server was dropped meanwhile", wait=False, counts=False)
             self.idle.discard(asyncio.current_task())
             try:
-                reply = await server.client.chat.completions.create(**body)
-                draws = draws_of(reply, self.teacher.name, problem.id, numbers)
+                with server.request_in_flight():
+                    reply = await server.client.chat.completions.create(**body)
+                    self.teacher.note_usage(reply)
+                    draws = draws_of(reply, self.teacher.name, problem.id, numbers)
+                    if draws:
+                        self.servers.record_answer(server)
+                        return draws
+                    raise self.failures.without_draws(reply, server)
             except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is not JSON
                 raise self.failures.classify(error, server, len(numbers), params, attempt) from None
-        if not draws:
-            raise RetryError("an empty reply", wait=False, paid=True, usage=usage_of(reply))
-        self.servers.record_answer(server)
-        return draws
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

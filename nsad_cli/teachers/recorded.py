@@ -44,6 +44,8 @@ class RecordedTeacher:
         self.name = f"{scheme}:{path.name}"
         self.labels: dict[tuple[str, int], bool] = {}
         """Labels by problem id and draw number; for problems without a gold answer they become the verdicts."""
+        self._contradictory: set[tuple[str, int]] = set()
+        """Problem ids and draw numbers of texts that are labelled both right and wrong: they are no draws."""
         self._rationales: dict[str, list[str]] = {}
         self._problems: dict[str, Problem] = {}
         digest = hashlib.sha256()
@@ -58,6 +60,7 @@ class RecordedTeacher:
                     if label is not None:
                         self.labels[problem.id, index] = label
                 recorded.extend(texts)
+        self._leave_out_contradictions(path)
         if skipped.count > MAX_LINE_NOTES:
             note(f"{path}: {skipped.count} rows cannot be read and are skipped")
         # Two files with the same name, or a file before and after an edit, are different sources.
@@ -68,6 +71,27 @@ class RecordedTeacher:
                 skipped.first or "it is empty",
                 ROW_FORMAT if scheme == "jsonl" else "check that the scheme fits the file",
             )
+
+    def _leave_out_contradictions(self, path: Path) -> None:
+        """Remove texts that have both labels for the same problem, with a note; the others keep their numbers."""
+        labels: dict[tuple[str, str], set[bool]] = {}
+        for (problem, index), label in self.labels.items():
+            labels.setdefault((problem, self._rationales[problem][index].strip()), set()).add(label)
+        both = {key for key, found in labels.items() if len(found) == 2}
+        if not both:
+            return
+        self._contradictory = {
+            (problem, index)
+            for problem, texts in self._rationales.items()
+            for index, text in enumerate(texts)
+            if (problem, text.strip()) in both
+        }
+        self.labels = {draw: label for draw, label in self.labels.items() if draw not in self._contradictory}
+        first = " ".join(min(both)[1].split())[:60]
+        note(
+            f"{path}: {len(both)} texts are labelled both right and wrong for the same problem; they are left out of "
+            f"both sides (`{first}`)"
+        )
 
     @property
     def max_draws(self) -> int:
@@ -94,7 +118,7 @@ class RecordedTeacher:
                 [
                     Draw(request.problem.id, self.name, index, texts[index])
                     for index in request.indices
-                    if index < len(texts)
+                    if index < len(texts) and (request.problem.id, index) not in self._contradictory
                 ]
             )
 

@@ -35,15 +35,33 @@ def write_error(path: Path, error: OSError) -> NsadError:
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file atomically: a reader sees either the old content or the new one.
+    """Write a file atomically: a reader sees either the old content or the new one, after a power cut too.
 
     Raises:
         NsadError: The disk is full or the folder is not writable.
     """
-    with _replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
+    with _replacing(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
+    with path.open("rb+" if os.name == "nt" else "rb") as file:  # Windows requires write access
         os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's entries, such as a file that was just renamed, are on the disk."""
+    if os.name == "nt":  # Windows cannot open a folder; its file systems log renames themselves
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems do not support it
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -70,8 +88,10 @@ def _replacing(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
+        sync_file(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
@@ -97,9 +117,11 @@ def new_folder(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         yield temporary
         # mkdtemp and safetensors restrict permissions to the owner; apply the umask as for other files.
-        for item in (temporary, *temporary.rglob("*")):
+        for item in (*temporary.rglob("*"), temporary):
             os.chmod(item, (0o777 if item.is_dir() else 0o666) & ~_umask())
+            (sync_folder if item.is_dir() else sync_file)(item)
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
         raise NsadError(f"cannot write {path}", why, fix) from error

@@ -18,6 +18,8 @@ RANKER_RULES = ("asc", "asc-add", "best")
 """Rules that need a ranker's scores."""
 MAX_NAME_CHARS = 60
 """The maximum number of characters of a problem that an error quotes."""
+MAX_SCORE = 1e100
+"""The largest absolute value of a score; sums and squares of larger ones could overflow."""
 Weights = dict[int, float]
 """A weight for each chain's index."""
 
@@ -100,8 +102,9 @@ def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
     scored = [chain.weight for chain in chains if chain.weight is not None]
     if not scored:
         raise UsageError(f"rule `{rule}` needs scores", "no chain has one", "train a ranker, or use --rule sc")
-    if not all(map(math.isfinite, scored)):
-        raise UsageError(f"rule `{rule}` needs finite scores", "a score is NaN or infinite", "use --rule sc")
+    if not all(abs(score) <= MAX_SCORE for score in scored):  # false for NaN too
+        why = f"a score is NaN, infinite or beyond ±{MAX_SCORE:g}"
+        raise UsageError(f"rule `{rule}` needs finite scores", why, "use --rule sc")
     mean = math.fsum(scored) / len(scored)
     adjust: Callable[[float], float] = (lambda score: 1 + score) if rule == "asc-add" else (lambda score: score)
     return {chain.index: adjust(mean if chain.weight is None else chain.weight) for chain in chains}

@@ -2,7 +2,8 @@
 
 python -m tests.helpers.chat_server PORT_FILE LOG_FILE: serves on a free port until killed; every request is logged as a
 JSON line {key, question}. Questions steer it: `429`, `500` (once each, then answered), `filter`, `length`, `empty`,
-`slow`, `missing` (an unknown model), `html`, `newer` (knows no max_tokens), `picky` (takes temperature 1 alone).
+`slow`, `missing` (an unknown model), `html`, `newer` (knows no max_tokens), `picky` (takes temperature 1 alone),
+`constant` (the same text every time).
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Handler(BaseHTTPRequestHandler):
         if "slow" in question:
             time.sleep(0.3)
         finish = "length" if "length" in question else "content_filter" if "filter" in question else "stop"
-        text = "" if "empty" in question or "filter" in question else f"Thinking. The answer is {len(question)}."
+        thinking = "Thinking" if times == 1 or "constant" in question else f"Thinking for the time no. {times}"
+        text = "" if "empty" in question or "filter" in question else f"{thinking}. The answer is {len(question)}."
         return self._send(
             200,
             {

@@ -133,3 +133,34 @@ def test_problems_without_chains_or_scores_are_counted_and_told(tmp_path: Path) 
         assert stopped_early(empty, 0.95, 1, "asc") == {"right": 0, "chains": 0.0, "same": 1.0}
         with pytest.raises(UsageError, match="needs scores"):
             vote_results(problems[1:], "asc", checker)
+
+
+@pytest.mark.parametrize(
+    "weight", ["1" + 400 * "0", "-1" + 400 * "0", "1e200", "NaN", "Infinity", '"1e999"', "[0.5, 1e999]"]
+)
+@pytest.mark.parametrize("rule", ["asc", "asc-add", "best", "sc"])
+def test_a_score_beyond_all_bounds_is_named_and_ignored(weight: str, rule: str, tmp_path: Path) -> None:
+    """The other chains decide, and other problems are counted."""
+    chains = (
+        f'{{"answer": "7", "weight": {weight}}}, {{"answer": "4", "weight": 0.9}}, {{"answer": "4", "weight": 0.8}}'
+    )
+    lines = [f'{{"id": "{i}", "gold": "4", "chains": [{chains}]}}' for i in range(2)]
+    path = tmp_path / "votes.jsonl"
+    path.write_text("\n".join(lines))
+    notes = recorded_notes()
+    with Checker() as checker:
+        results = vote_results(list(read_vote_file(path)), rule, checker)
+    assert [right for _, _, right in results] == [True, True]
+    assert [line.partition(": ")[2] for line in notes] == [
+        "the score is NaN, infinite or beyond ±1e+100 in 1 of its chains; ignored"
+    ] * 2
+
+
+def test_a_log_probability_beyond_all_bounds_is_named_and_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "votes.jsonl"
+    huge = "-1" + 400 * "0"
+    path.write_text(f'{{"id": "1", "gold": "4", "chains": [{{"answer": "4", "logprob": {huge}}}]}}')
+    notes = recorded_notes()
+    ((_, (chain,)),) = read_vote_file(path)
+    assert chain.logprob is None
+    assert len(notes) == 1

@@ -24,25 +24,12 @@ from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.types import Finish
 from nsad_cli.utils.rate_limit import _limiter
+from tests.helpers.faulty_servers import collecting
 from tests.helpers.questions import numbered_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-COLLECT = """
-import sys
-from pathlib import Path
-from nsad_cli.collection.collect import collect
-from nsad_cli.config.schema import TeacherConfig
-from nsad_cli.store.rationales import Store
-from nsad_cli.teachers import make_teacher
-from tests.helpers.questions import numbered_problems
-settings = TeacherConfig(base_url=[sys.argv[1]], prompt="{question}", concurrency=int(sys.argv[5]), timeout=0.5)
-with Store(Path(sys.argv[2])) as store:
-    summary = collect(numbered_problems(int(sys.argv[3])), make_teacher("m", settings), int(sys.argv[4]), store)
-print(summary.stored, len(summary.failures), flush=True)
-"""
 
 
 @pytest.fixture
@@ -68,18 +55,13 @@ def sent(log: Path) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in map(json.loads, log.read_text().splitlines())]
 
 
-def collecting(url: str, store: Path, problems: int, draws: int, concurrency: int = 64) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", COLLECT, url, str(store), str(problems), str(draws), str(concurrency)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
 @pytest.mark.slow
 def test_ten_thousand_draws_with_faults_and_kills(serve: object, tmp_path: Path) -> None:
     assert callable(serve)
     url, log = serve("--faults", "0.2", "--latency", "0.05")
     path, chance, kills = tmp_path / "store.sqlite", random.Random(), 0
     while kills < 20:
-        process = collecting(url, path, 1250, 8, concurrency=12)
+        process = collecting(url, path, 1250, 8, concurrency=12, timeout=0.5)
         with Store(path) as store:
             before = store.counts()["draws"]
             while process.poll() is None and store.counts()["draws"] == before:
@@ -91,7 +73,7 @@ def test_ten_thousand_draws_with_faults_and_kills(serve: object, tmp_path: Path)
         if ended:
             break  # nothing was left to kill
         kills += 1
-    done = collecting(url, path, 1250, 8)
+    done = collecting(url, path, 1250, 8, timeout=0.5)
     said, _ = done.communicate(timeout=300)
     assert done.returncode == 0
     assert said.split() == ["10000", "0"]
@@ -208,7 +190,7 @@ def test_no_minute_sees_more_than_its_limit(a_minute: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "spent"), [("empty", True), ("half", True), ("no usage", False), ("null usage", False), ("hang", False)]
+    ("kind", "spent"), [("half", True), ("no usage", False), ("null usage", False), ("hang", False)]
 )
 def test_a_limit_of_cost_holds_for_replies_that_bring_nothing(
     kind: str, spent: bool, serve: object, tmp_path: Path
@@ -241,7 +223,7 @@ def test_replies_that_only_their_own_problem_pays_for(serve: object, tmp_path: P
     for kind in ("surrogate", "refusal", "odd finish"):
         url, log = serve("--only", kind)
         with Store(tmp_path / f"{kind}.sqlite") as store:
-            settings = TeacherConfig(base_url=[url], prompt="{question}")
+            settings = TeacherConfig(base_url=[url], prompt="{question}", temperature=0)
             assert collect(numbered_problems(2), make_teacher("m", settings), 2, store).new == 4
             found[kind] = next(iter(store.verdicts.ungraded("none"))).draw
         assert len([line for line in sent(log) if line[0] == "came"]) == 2
