@@ -15,7 +15,7 @@ from nsad_cli.grading.equivalence.units import compound_of, other_sizes, unit_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nsad_cli.grading.equivalence.formula_arithmetic import Number
+    from nsad_cli.grading.equivalence.number_arithmetic import Number
 
 _RELATION = re.compile(r"=|<|>|\\(?:leq?|geq?|neq?|equiv|in|to)(?![a-zA-Z])")
 _ABOUT = re.compile(r"approx|\\sim|≈|~|\b(?:about|around|roughly|nearly|almost|rounded|nearest|close to|estimated)\b")
