@@ -127,7 +127,8 @@ class FormulaParser:
                 self._take()
                 value, divided = self._over(value, self._signed_power()), True
             elif begins_factor(token):
-                if divided or (token[0].isdigit() and self.tokens[self.position - 1][0].isdigit()):  # 1/2x, 2 3
+                before = self.tokens[self.position - 1]
+                if divided or (token[0].isdigit() and (before[0].isdigit() or is_letter(before))):  # 1/2x, 2 3, CO2
                     raise UnclearError
                 value = self._times(value, self._power())
             else:

@@ -10,7 +10,8 @@ from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECI
 from nsad_cli.grading.equivalence.exact_values import Value, may_be_rounded, number, same, value_of
 from nsad_cli.grading.equivalence.normalise import SCALE_WORDS, normalise, strip_text_macros
 from nsad_cli.grading.equivalence.text_answers import number_in_prose
-from nsad_cli.grading.equivalence.units import compound_of, other_sizes, unit_of, units_in, without_unit
+from nsad_cli.grading.equivalence.unit_table import DEGREE
+from nsad_cli.grading.equivalence.units import Quantity, compound_of, conversions, in_unit, quantity_of, units_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,28 +31,51 @@ _RADIAN = 57.29577951308232
 
 
 def units(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Compare quantities after conversion; a missing unit is taken as the same, unless another unit fits."""
-    first, second = unit_of(a), unit_of(b)
+    """Compare quantities after conversion; a missing unit is taken as the same, unless another unit fits.
+
+    Two units in different words are undecidable, unless both are in the table.
+    """
+    first, second = quantity_of(a), quantity_of(b)
     if first is None and second is None:
         return None
-    x, y = without_unit(x, first), without_unit(y, second)
-    p, q = constant(x), constant(y)
-    if p is None or q is None:
-        return EQUAL if x == y and (first == second or not (first and second)) else None
-    if first and second and first != second:
-        if first.measure != second.measure:
-            return UNDECIDABLE
-        if _close(p * first.size, q * second.size):
-            return EQUAL
-        return UNDECIDABLE if _close(p, q) else DIFFERENT
-    if _close(p, q):
-        return EQUAL
     if first is None or second is None:
-        known, other, unit = (p, q, first) if first else (q, p, second)
-        assert unit is not None
-        if any(_close(known * size, other) for size in other_sizes(unit)):
-            return UNDECIDABLE
-    return apart(a, b, x, y, p, q)
+        known, other = (first, y) if first else (second, x)
+        assert known is not None
+        return None if known.unit is None else _with_one_unit(a, b, known, other)
+    if first.unit is None or second.unit is None:
+        alike = set(first.words) <= set(second.words) or set(second.words) <= set(first.words)
+        same_rate = ("/" in first.words or "per" in first.words) == ("/" in second.words or "per" in second.words)
+        return None if alike and same_rate else UNDECIDABLE
+    x, y = normalise(first.number), normalise(second.number)
+    p, q = _exact(x), _exact(y)
+    if p is None or q is None:
+        if first.unit == second.unit and x != y:
+            return None
+        return EQUAL if first.unit == second.unit else UNDECIDABLE
+    if first.unit == second.unit:
+        return EQUAL if _equal(p, q) else apart(a, b, x, y, p, q)
+    if first.unit.measure != second.unit.measure:
+        degrees = DEGREE in (first.unit, second.unit) and any(unit.zero for unit in (first.unit, second.unit))
+        return EQUAL if degrees and p == q else UNDECIDABLE
+    there, back = in_unit(p, first.unit, second.unit), in_unit(q, second.unit, first.unit)
+    if _equal(there, q):
+        return EQUAL
+    rounded = may_be_rounded(x, y, p, back) or may_be_rounded(x, y, there, q)
+    return UNDECIDABLE if rounded or _equal(p, q) else apart(a, b, "", "", there, q)
+
+
+def _with_one_unit(a: str, b: str, known: Quantity, other: str) -> Decision | None:
+    """Compare a quantity with an answer without a unit, which may be meant in another unit."""
+    assert known.unit is not None
+    x = normalise(known.number)
+    p, q = _exact(x), _exact(other)
+    if p is None or q is None:
+        return EQUAL if x == other else None
+    if _equal(p, q):
+        return EQUAL
+    if any(_equal(number, q) for number in conversions(p, known.unit)):
+        return UNDECIDABLE
+    return apart(a, b, x, other, p, q)
 
 
 def compounds(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -63,13 +87,13 @@ def compounds(a: str, b: str, x: str, y: str) -> Decision | None:
     assert known is not None
     other = second if first else first
     if other:
-        return EQUAL if known.measure == other.measure and _close(known.total, other.total) else UNDECIDABLE
-    unit = unit_of(text)
-    plain = constant(without_unit(form, unit))
-    if plain is None:
+        return EQUAL if known.unit.measure == other.unit.measure and known.total == other.total else UNDECIDABLE
+    single = quantity_of(text)
+    plain = _exact(form if single is None else normalise(single.number))
+    if plain is None or (single and single.unit is None):
         return UNDECIDABLE
-    sizes = known.sizes if unit is None else (unit.size,) if unit.measure == known.measure else ()
-    return EQUAL if any(_close(plain * size, known.total) for size in sizes) else UNDECIDABLE
+    sizes = known.sizes if single is None else (single.unit.size,) if single.unit.measure == known.unit.measure else ()
+    return EQUAL if any(_equal(plain * size, known.total) for size in sizes) else UNDECIDABLE
 
 
 def plain_numbers(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -99,7 +123,7 @@ def _beside(prose: str, said: Fraction, plain: Fraction, x: str, y: str) -> Deci
     if said == plain:
         return EQUAL
     units = units_in(prose)
-    if len(units) > 1 or any(_close(float(said) * size, float(plain)) for unit in units for size in other_sizes(unit)):
+    if len(units) > 1 or any(_equal(number, plain) for unit in units for number in conversions(said, unit)):
         return UNDECIDABLE
     return apart(prose, "", x, y, said, plain)
 
@@ -282,6 +306,18 @@ def constant(x: str) -> float | None:
     """Evaluate a normalised real constant; None for anything else."""
     found = value(x)
     return None if found is None or found.letters else _float(found)
+
+
+def _exact(x: str) -> Fraction | float | None:
+    """Evaluate a normalised real constant, as a fraction if it is rational."""
+    found = value(x)
+    if found is None or found.letters:
+        return None
+    return found.points[0] if isinstance(found.points[0], Fraction) else _float(found)
+
+
+def _equal(p: Fraction | float, q: Fraction | float) -> bool:
+    return p == q if isinstance(p, Fraction) and isinstance(q, Fraction) else _close(float(p), float(q))
 
 
 def apart(a: str, b: str, x: str, y: str, p: Fraction | float, q: Fraction | float) -> Decision:
