@@ -51,6 +51,6 @@ def _answer(chain: Chain) -> str | None:
     if chain.answer is not None and not truncated:
         return chain.answer
     found = extract(chain.text)
-    if truncated and found.marker in (Marker.LAST_NUMBER, None):
+    if truncated and found.marker in (Marker.LAST_NUMBER, Marker.OPEN_BOX, None):
         return None
     return found.answer if chain.answer is None else chain.answer

@@ -185,6 +185,7 @@ def may_be_rounded(a: str, b: str, p: Fraction | float, q: Fraction | float) -> 
         match = _DECIMAL.fullmatch(text)
         if match and len(match[1]) < 300:
             apart = abs(float(mine) - float(other)) * 10.0 ** (len(match[1]) - int(match[2] or 0))
-            if apart <= 0.5 + 1e-9 or (len(match[1]) > 1 and apart < 1 - 1e-9):
+            cut = len(match[1]) > 1 and apart < 1 - 1e-9 and abs(float(mine)) < abs(float(other))
+            if apart <= 0.5 + 1e-9 or cut:
                 return True
     return False

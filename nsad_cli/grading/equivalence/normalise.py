@@ -57,6 +57,7 @@ def normalise(answer: str) -> str:
     text = re.sub(r"(?<=\d)(?:\s*\^\s*\{?\s*\\(?:text|mbox)\{(?:st|nd|rd|th)\}\s*\}?|(?:st|nd|rd|th)\b)", "", text)
     text = re.sub(r"(?<![\\a-zA-Z])sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
     text = re.sub(r"[€£¥₹]", "", text.replace("\\$", "").replace("$", "").replace("\\%", "").replace("%", ""))
+    text = re.sub(r"\\langle\s*([^<>]*?,[^<>]*?)\\rangle|(?<![\w)}\]])<([^<>=]*,[^<>=]*)>(?![\w(])", _vector, text)
     text = re.sub(r"\\varnothing|\\\{\s*\\\}", r"\\emptyset", text)
     text = re.sub(r"\\operatorname\s*\{(cis|sin|cos|tan)\}", r"\\\1 ", text)
     text = re.sub(r"\\mathbb\s*\{?\s*R\s*\}?", r"(-\\infty,\\infty)", text)
@@ -85,6 +86,10 @@ def normalise(answer: str) -> str:
     text = re.sub(r"(?<=\d)\s+(?=\d)", "__", text)  # and 3 4 is not 34
     text = re.sub(r"\s+", "", text)
     return re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)
+
+
+def _vector(match: re.Match[str]) -> str:
+    return f"({match[1] or match[2]})"
 
 
 def _primes(match: re.Match[str]) -> str:

@@ -20,7 +20,9 @@ _PROGRAMMED = re.compile(r"(-?)0(?:x([0-9a-f]+)|o([0-7]+)|b([01]+))", re.IGNOREC
 _DIGITS = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f]{2,16}", re.ASCII)
 _ROMAN = re.compile(r"(?=.)M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})", re.IGNORECASE)
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
-_LABEL = re.compile(r"(?<![\\a-zA-Z])(?:[A-Za-z]{1,2}\d+){1,8}[A-Za-z]{0,3}|(?<![\\a-zA-Z])[A-Z][A-Za-z]*\d+[A-Za-z\d]*")
+_LABEL = re.compile(
+    r"(?<![\\a-zA-Z])(?:[A-Za-z]{1,2}\d+){1,8}[A-Za-z]{0,3}|(?<![\\a-zA-Z])[A-Z][A-Za-z]*\d+[A-Za-z\d]*"
+)
 
 
 def _bare(answer: str) -> str:

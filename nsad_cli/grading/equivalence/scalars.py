@@ -242,9 +242,14 @@ def _shares(parts: list[Fraction]) -> list[Fraction]:
     return [part / sum(parts) for part in parts]
 
 
-def solved(a: str, b: str, _x: str, _y: str) -> Decision | None:
-    """Compare equations solved for different letters (x = y + 1, y = x - 1) without removing the left side."""
+def solved(a: str, b: str, x: str, y: str) -> Decision | None:
+    """Compare equations of which one is solved for a letter (x = y + 1, y = x - 1) without removing the left side."""
     first, second = _solved(a), _solved(b)
+    for equation, other in ((first, y), (second, x)):
+        if equation and (first is None or second is None) and "=" in other:
+            sides, others = _sides(equation[1]), _sides(other)
+            found = sides and others and _two_equations(sides, others, equation[1], other)
+            return EQUAL if found is EQUAL else None
     if first is None or second is None or first[0] == second[0]:
         return None
     sides = [_sides(equation) for _, equation in (first, second)]

@@ -83,8 +83,11 @@ def numbers_of(answer: str) -> list[Fraction]:
 
 
 def plain_percent(answer: str) -> str:
-    """Convert an answer to plain characters, with a sign for the word percent."""
+    """Convert an answer to plain characters, with a sign for the word percent and no repetition in words."""
     text = re.sub(r"^US(?=\\?\$)", "", upright_letters(plain_signs(answer)))
+    repeated = re.fullmatch(r"(.*\d)\s*\(([a-z][a-z -]*)\)\s*\.?", text)
+    if repeated and parse_number_words(repeated[2]) == number(normalise(repeated[1])) is not None:  # 7 (seven)
+        text = repeated[1]
     return re.sub(r"\s*(?:\\text\{\s*)?\bper ?cent\b\s*\}?", "%", text)
 
 
@@ -95,6 +98,7 @@ def states_choice_or_number(answer: str) -> bool:
         choice(answer) is not None
         or parse_number_words(answer) is not None
         or bool(re.fullmatch(r"pi|(?:minus |-)?infinity", text))
+        or bool(re.fullmatch(r"\(?[A-Ha-h]\)?(?:,? (?:or|and) \(?[A-Ha-h]\)?)+", text))
     )
 
 

@@ -121,7 +121,9 @@ def _names() -> dict[str, Unit]:
     for symbols, words, unit in _SI:
         for symbol in symbols.split():
             found[symbol] = unit
-            found.update({f"{short}{symbol}": Unit(unit.measure, unit.size * Fraction(size)) for short, _, size in _PREFIXES})
+            found.update(
+                {f"{short}{symbol}": Unit(unit.measure, unit.size * Fraction(size)) for short, _, size in _PREFIXES}
+            )
         for word in words.split():
             for start, size in (("", "1"), *((long, size) for _, long, size in _PREFIXES)):
                 for end in ("", "s"):
@@ -139,7 +141,25 @@ COMMON = tuple(
         UNITS[name]
         for name in (
             *("mm", "cm", "m", "km", "in", "ft", "yd", "mi", "mg", "g", "kg", "oz", "lb", "t", "s", "min", "h", "day"),
-            *("week", "month", "year", "mL", "L", "cup", "pt", "qt", "gal", "acre", "ha", "mph", "kph", "¢", "$", "mV", "V"),
+            *(
+                "week",
+                "month",
+                "year",
+                "mL",
+                "L",
+                "cup",
+                "pt",
+                "qt",
+                "gal",
+                "acre",
+                "ha",
+                "mph",
+                "kph",
+                "¢",
+                "$",
+                "mV",
+                "V",
+            ),
             *("mA", "A", "W", "kW", "J", "kJ", "kWh", "cal", "kcal", "N", "kN", "Pa", "kPa", "Hz", "kHz", "MHz", "Ω"),
             *("°", "rad", "K", "°C", "°F", "pence", "£", "bit", "byte"),
         )

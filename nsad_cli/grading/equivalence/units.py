@@ -66,7 +66,9 @@ def quantity_of(answer: str) -> Quantity | None:
     if text.count("$") > 1:
         text = text.removeprefix("$").removesuffix("$").strip()
     money = re.match(r"(-?)\s*(?:US)?([$€£¥₹])\s*(?=-?[\d.])", text)
-    before = CURRENCY_SIGNS[money[2]] if money and (money[2] != "$" or "\\$" in answer or text.count("$") == 1) else None
+    before = (
+        CURRENCY_SIGNS[money[2]] if money and (money[2] != "$" or "\\$" in answer or text.count("$") == 1) else None
+    )
     if money and before:
         text = money[1] + text[money.end() :]
     phrase = _phrase(text)
