@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 
 from nsad_cli.grading.equivalence.normalise import is_prose
 
@@ -25,9 +26,10 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _CONTRAST = re.compile(
-    r"\b(?:however|but|yet|hmm+|although|though|nevertheless|instead|rather|whereas|while|naive(?:ly)?|no(?=[,:.!;-])"
-    r"|(?:double|cross)[- ]?check\w*|re-?(?:check|count|calculat|comput|consider|examin|evaluat|read|vis)\w*|check\w*"
-    r"|verif\w+|wait|oh|oops|sorry|apolog\w+|mistak\w+|errors?|wrong\w*|incorrect\w*|forg[eo]t\w*|overlook\w*"
+    r"\b(?:however|but(?!\s+not\b)|yet|hmm+|although|though|nevertheless|instead|rather|whereas|while|naive(?:ly)?|no(?=[,:.!;-])"
+    r"|(?:double|cross)[- ]?check\w*|re-?(?:check|count|calculat|comput|consider|examin|evaluat|read|vis)\w*"
+    r"|(?:check(?:s|ed|ing)?|verif\w+)(?!\w|\s+that\b)"
+    r"|wait|oh|oops|sorry|apolog\w+|mistak\w+|errors?|wrong\w*|incorrect\w*|forg[eo]t\w*|overlook\w*"
     r"|mis(?:read|count|calculat|took|underst)\w*|missed|neglect\w*|ignor\w+|should|in fact|actually|truly"
     r"|(?:right|correct|true|real|actual) (?:answer|value|count|result|number|total|one)|second thought"
     r"|on the other hand|except|unless)\b",
@@ -49,8 +51,12 @@ def contradictions(answer: str, rest: str) -> tuple[str, ...]:
     found = [
         match[1].strip() for match in (_SECOND.match(rest), DENIED.search(rest), _TAKEN_BACK.search(rest)) if match
     ]
-    contrast = None if is_prose(answer) or len(answer.strip("() .")) == 1 else _CONTRAST.search(rest)
-    last = None
-    for last in NUMBER.finditer(rest, contrast.end() if contrast else len(rest)):
-        pass
+    contrast = None if is_prose(answer) or answer.strip("() .").isalpha() else _CONTRAST.search(rest)
+    last = last_match(NUMBER, rest, contrast.end()) if contrast else None
     return (*found, last[0]) if last else tuple(found)
+
+
+def last_match(pattern: re.Pattern[str], text: str, start: int = 0) -> re.Match[str] | None:
+    """The last match of a pattern, from a position on."""
+    found = deque(pattern.finditer(text, start), maxlen=1)
+    return found[0] if found else None

@@ -46,12 +46,13 @@ _HASH = re.compile(r"(?<!#)####(?!#)[ \t]*(\S.*)$", re.MULTILINE)
 _PLAIN = re.compile(r"[-−]?[$€£]?[ \t]*[\d.,/]+[ \t]*%?")
 _A_LINE = re.compile(r"^[ \t]*(?:A|Answer)[ \t]*:[ \t]*(\S.*)$", re.MULTILINE)
 _FIELD = re.compile(
-    r"[\"'](?:final[_ ]?|correct[_ ]?)?answer[\"']\s{0,4}:\s{0,4}(\"(?:[^\"\\\n]|\\.){0,400}\"|'[^'\n]{0,400}'|\[[^\[\]\n]{0,200}\]"
+    r"[\"'](?:final[_ ]?|correct[_ ]?)?answer[\"']\s{0,4}:\s{0,4}"
+    r"(\"(?:[^\"\\\n]|\\.){0,400}\"|'[^'\n]{0,400}'|\[[^\[\]\n]{0,200}\]"
     r"|[^\s,}\]\"']{1,60})|<(?:final_?)?answer>(.{0,400}?)</(?:final_?)?answer>",
     re.IGNORECASE | re.DOTALL,
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\b\s*(\{?)")
-_BARE = re.compile(r"[-+−]?[\d.]*\d|\\(?!text|quad|,)[a-zA-Z(]+|\(|[A-H](?![a-zA-Z])")
+_BARE = re.compile(r"[-+−]?[\d.]*\d|\\(?!text|quad|boxed|fbox)[a-zA-Z(]+|\(|[A-H](?![a-zA-Z])")
 """The start of a box without braces; anything else is the name of the macro in a sentence."""
 _NARRATES = re.compile(
     r"(?:not|never|no longer|found|obtained|calculated|computed|determined|derived|given|got|gotten|as follows"
@@ -130,7 +131,7 @@ def _statements(text: str) -> list[tuple[int, str, Marker]]:
 
 def _open_box(text: str, after: int) -> str | None:
     """The content of the last box after a position if it is not closed, or empty; None if there is none such."""
-    closed = {start: content for start, content in boxes(text)}
+    closed = dict(boxes(text))
     last = None
     for match in _BOX.finditer(text, after + 1):
         if match[1]:

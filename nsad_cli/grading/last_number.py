@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nsad_cli.grading.contradictions import DENIED, NUMBER
+from nsad_cli.grading.contradictions import DENIED, NUMBER, last_match
 from nsad_cli.grading.equivalence.normalise import SCALE_WORDS
 from nsad_cli.grading.equivalence.unit_table import UNITS
 from nsad_cli.utils.latex import MAX_ANSWER_CHARS
@@ -23,9 +23,9 @@ _BEFORE = re.compile(
     r"(?:[\w)}\]%]\s{0,3}(?:[/*×·÷^]|\*\*|\\(?:times|cdot|div|pm)\s)\s{0,3}|[\d)}]\s{0,3}(?:[-+–:]|\bx)\s{0,3}|[<>≤≥≠^_√]\s{0,3}"
     r"|\\(?:sqrt|frac|[dtc]frac|binom|log|ln|sin|cos|tan|pi|le|ge|leq|geq|neq|ne|lt|gt)\s{0,3}|[\^_\w}\]]\{"
     r"|\b(?:more|less|fewer|greater|larger|smaller|higher|lower|other|rather|older|younger|bigger) than\s+"
-    r"|\bat (?:least|most)\s+|\b(?:up|close|equation|eq\.?|step|part|problem|question|case|figure|fig\.?|table|page|option"
-    r"|chapter|item|no\.|line|row|over|under|below|above|between|nearly|almost|divided by|multiplied by|modulo|mod|minus"
-    r"|plus|times|negative|section|exceeds?|within|except|until|before|after|version)(?:\s+to)?\s*[(#]?\s*"
+    r"|\bat (?:least|most)\s+|\b(?:up|close|equation|eq\.?|step|part|problem|question|case|figure|fig\.?|table|page"
+    r"|option|chapter|item|no\.|line|row|over|under|below|above|between|nearly|almost|divided by|multiplied by"
+    r"|mod(?:ulo)?|minus|plus|times|negative|section|exceeds?|within|except|until|before|after|version)(?:\s+to)?\s*[(#]?\s*"
     r"|(?:%|\bpercent|\bout|\bhalf|\bthird|\bthirds|\bquarters?|\bfraction|\d)\s+of\s+\$?)$",
     re.IGNORECASE,
 )
@@ -48,8 +48,9 @@ _CHANGING = "|".join(
     (*SCALE_WORDS, *_SPACED, "quarters", "fifths", "tenths", "hundredths", "tens", "k", "times", "factorial")
 )
 _AFTER = re.compile(
-    rf"\s{{0,3}}(?:(?:{_CHANGING}|modulo|mod|below|above|less|more|fewer|[ap]\.?m)\b|[?/*^_×÷!]|\+|\(mod"
-    r"|(?:or|and) (?:more|less|fewer|above|below|over|so|higher|lower)\b|(?:out )?of \d|\\(?:pi|sqrt|frac|cdot|times)|[π√]|\}\{)",
+    rf"\s{{0,3}}(?:(?:{_CHANGING}|modulo|mod|below|above|less|more|fewer|[ap]\.?m)\b|[?/*^×÷!]|_(?!\{{?\d)|\+|\(mod"
+    r"|(?:or|and) (?:more|less|fewer|above|below|over|so|higher|lower)\b|(?:out )?of \d"
+    r"|\\(?:pi|sqrt|frac|cdot|times)|[π√]|\}\{)",
     re.IGNORECASE,
 )
 _GLUED = re.compile(r"[A-Za-z_]+")
@@ -58,9 +59,7 @@ _ORDINAL = ("st", "nd", "rd", "th", "s")
 
 def last_number(text: str) -> str | None:
     """The last number, if the last sentence contains it, and nothing there denies or changes it."""
-    found = None
-    for found in NUMBER.finditer(text):
-        pass
+    found = last_match(NUMBER, text)
     if found is None:
         return None
     sentence = 0

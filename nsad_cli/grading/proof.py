@@ -28,6 +28,7 @@ def confirmed(x: Any, y: Any) -> bool:
         x: What math-verify parsed: an expression, a relation, a set, an interval or a matrix.
         y: The same of the other answer.
     """
+    x, y = (part.args[0] if isinstance(part, sympy.FiniteSet) and len(part.args) == 1 else part for part in (x, y))
     if isinstance(x, sympy.Expr) and isinstance(y, sympy.Expr):
         return _equal(x, y)
     if isinstance(x, sympy.Equality) and isinstance(y, sympy.Equality):

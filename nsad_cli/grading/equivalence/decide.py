@@ -6,6 +6,7 @@ import re
 
 from nsad_cli.grading.equivalence import composites as parts
 from nsad_cli.grading.equivalence import notations
+from nsad_cli.grading.equivalence import quantity_rules as measures
 from nsad_cli.grading.equivalence import scalars as quantities
 from nsad_cli.grading.equivalence import text_answers as wording
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decider, Decision
@@ -97,8 +98,8 @@ DECIDERS: tuple[Decider, ...] = (
     notations.dates,
     notations.numerals,
     notations.labels,
-    quantities.compounds,
-    quantities.units,
+    measures.compounds,
+    measures.units,
     quantities.solved,
     wording.same_strings,
     wording.clocks,

@@ -16,6 +16,7 @@ _RANGE = re.compile(
     rf"{_NUMBER}(?:\s*%|\s+[a-zA-Z]{{2,}})?\s*(?:-{{1,3}}|[–—−])\s*{_NUMBER}(?:\s*%|\s+[a-zA-Z]{{2}}[\w ]*)?",
     re.ASCII,
 )
+_PLAIN_RANGE = re.compile(r"(\d{1,9})\s*[-–—−]\s*(\d{1,9})", re.ASCII)
 _PROGRAMMED = re.compile(r"(-?)0(?:x([0-9a-f]+)|o([0-7]+)|b([01]+))", re.IGNORECASE | re.ASCII)
 _DIGITS = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f]{2,16}", re.ASCII)
 _ROMAN = re.compile(r"(?=.)M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})", re.IGNORECASE)
@@ -32,12 +33,23 @@ def _bare(answer: str) -> str:
 def dates(a: str, b: str, x: str, y: str) -> Decision | None:
     """A date or a range equals only what is written alike."""
     first, second = _bare(a), _bare(b)
+    if _outside(first, second) or _outside(second, first):
+        return DIFFERENT
     for form in (_DATE, _RANGE):
         if not (form.fullmatch(first) or form.fullmatch(second)):
             continue
         alike = x == y or _squeezed(first) == _squeezed(second)
         return EQUAL if alike else UNDECIDABLE
     return None
+
+
+def _outside(text: str, other: str) -> bool:
+    """Whether a range or difference of two plain numbers excludes a plain number: 3-5 is not 9."""
+    match, plain = _PLAIN_RANGE.fullmatch(text), number(other.replace(",", ""))
+    if not match or plain is None:
+        return False
+    low, high = int(match[1]), int(match[2])
+    return not min(low, high) <= plain <= max(low, high) and plain not in (low - high, low + high, high - low)
 
 
 def _squeezed(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Rules for single values: numbers, quantities with units, numerals with a base, formulas, equations."""
+"""Rules for single values: numbers, numerals with a base, formulas, equations."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECI
 from nsad_cli.grading.equivalence.exact_values import Value, may_be_rounded, number, same, value_of
 from nsad_cli.grading.equivalence.normalise import SCALE_WORDS, normalise, strip_text_macros
 from nsad_cli.grading.equivalence.text_answers import number_in_prose
-from nsad_cli.grading.equivalence.unit_table import DEGREE
-from nsad_cli.grading.equivalence.units import Quantity, compound_of, conversions, in_unit, quantity_of, units_in
+from nsad_cli.grading.equivalence.units import conversions, units_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,72 +27,6 @@ _NAME = re.compile(
 _LETTERED = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
 _RATIO = re.compile(r"(\d+(?:\.\d+)?)(?:\s*:\s*|\s+out\s+of\s+|\s+in\s+|\s+to\s+|-to-)(\d+(?:\.\d+)?)", re.ASCII)
 _RADIAN = 57.29577951308232
-
-
-def units(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Compare quantities after conversion; a missing unit is taken as the same, unless another unit fits.
-
-    Two units in different words are undecidable, unless both are in the table.
-    """
-    first, second = quantity_of(a), quantity_of(b)
-    if first is None and second is None:
-        return None
-    if first is None or second is None:
-        known, other = (first, y) if first else (second, x)
-        assert known is not None
-        return None if known.unit is None else _with_one_unit(a, b, known, other)
-    if first.unit is None or second.unit is None:
-        alike = set(first.words) <= set(second.words) or set(second.words) <= set(first.words)
-        same_rate = ("/" in first.words or "per" in first.words) == ("/" in second.words or "per" in second.words)
-        return None if alike and same_rate else UNDECIDABLE
-    x, y = normalise(first.number), normalise(second.number)
-    p, q = _exact(x), _exact(y)
-    if p is None or q is None:
-        if first.unit == second.unit and x != y:
-            return None
-        return EQUAL if first.unit == second.unit else UNDECIDABLE
-    if first.unit == second.unit:
-        return EQUAL if _equal(p, q) else apart(a, b, x, y, p, q)
-    if first.unit.measure != second.unit.measure:
-        degrees = DEGREE in (first.unit, second.unit) and any(unit.zero for unit in (first.unit, second.unit))
-        return EQUAL if degrees and p == q else UNDECIDABLE
-    there, back = in_unit(p, first.unit, second.unit), in_unit(q, second.unit, first.unit)
-    if _equal(there, q):
-        return EQUAL
-    rounded = may_be_rounded(x, y, p, back) or may_be_rounded(x, y, there, q)
-    return UNDECIDABLE if rounded or _equal(p, q) else apart(a, b, "", "", there, q)
-
-
-def _with_one_unit(a: str, b: str, known: Quantity, other: str) -> Decision | None:
-    """Compare a quantity with an answer without a unit, which may be meant in another unit."""
-    assert known.unit is not None
-    x = normalise(known.number)
-    p, q = _exact(x), _exact(other)
-    if p is None or q is None:
-        return EQUAL if x == other else None
-    if _equal(p, q):
-        return EQUAL
-    if any(_equal(number, q) for number in conversions(p, known.unit)):
-        return UNDECIDABLE
-    return apart(a, b, x, other, p, q)
-
-
-def compounds(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Compare totals of quantities such as 2 hours 30 minutes; a plain number may be in either unit."""
-    first, second = compound_of(a), compound_of(b)
-    if first is None and second is None:
-        return None
-    known, text, form = (first, b, y) if first else (second, a, x)
-    assert known is not None
-    other = second if first else first
-    if other:
-        return EQUAL if known.unit.measure == other.unit.measure and known.total == other.total else UNDECIDABLE
-    single = quantity_of(text)
-    plain = _exact(form if single is None else normalise(single.number))
-    if plain is None or (single and single.unit is None):
-        return UNDECIDABLE
-    sizes = known.sizes if single is None else (single.unit.size,) if single.unit.measure == known.unit.measure else ()
-    return EQUAL if any(_equal(plain * size, known.total) for size in sizes) else UNDECIDABLE
 
 
 def plain_numbers(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -123,7 +56,7 @@ def _beside(prose: str, said: Fraction, plain: Fraction, x: str, y: str) -> Deci
     if said == plain:
         return EQUAL
     units = units_in(prose)
-    if len(units) > 1 or any(_equal(number, plain) for unit in units for number in conversions(said, unit)):
+    if len(units) > 1 or any(equal(number, plain) for unit in units for number in conversions(said, unit)):
         return UNDECIDABLE
     return apart(prose, "", x, y, said, plain)
 
@@ -247,9 +180,9 @@ def solved(a: str, b: str, x: str, y: str) -> Decision | None:
     first, second = _solved(a), _solved(b)
     for equation, other in ((first, y), (second, x)):
         if equation and (first is None or second is None) and "=" in other:
-            sides, others = _sides(equation[1]), _sides(other)
-            found = sides and others and _two_equations(sides, others, equation[1], other)
-            return EQUAL if found is EQUAL else None
+            left, right = _sides(equation[1]), _sides(other)
+            proved = left and right and _two_equations(left, right, equation[1], other)
+            return EQUAL if proved is EQUAL else None
     if first is None or second is None or first[0] == second[0]:
         return None
     sides = [_sides(equation) for _, equation in (first, second)]
@@ -313,7 +246,7 @@ def constant(x: str) -> float | None:
     return None if found is None or found.letters else _float(found)
 
 
-def _exact(x: str) -> Fraction | float | None:
+def exact(x: str) -> Fraction | float | None:
     """Evaluate a normalised real constant, as a fraction if it is rational."""
     found = value(x)
     if found is None or found.letters:
@@ -321,7 +254,8 @@ def _exact(x: str) -> Fraction | float | None:
     return found.points[0] if isinstance(found.points[0], Fraction) else _float(found)
 
 
-def _equal(p: Fraction | float, q: Fraction | float) -> bool:
+def equal(p: Fraction | float, q: Fraction | float) -> bool:
+    """Whether two numbers are equal: fractions exactly, others in nine digits."""
     return p == q if isinstance(p, Fraction) and isinstance(q, Fraction) else _close(float(p), float(q))
 
 

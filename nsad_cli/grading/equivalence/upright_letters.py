@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _LETTER = re.compile(
-    r"(?P<space>\s|~|\\[ ,;:])?\\(?P<font>mathrm|mathbf|mathit|mathsf|mathnormal|mathup|boldsymbol|bm|text|textrm|textit"
+    r"(?P<space>\s|~|\\[ ,;:])?"
+    r"\\(?P<font>mathrm|mathbf|mathit|mathsf|mathnormal|mathup|boldsymbol|bm|text|textrm|textit"
     r"|textbf|mbox|operatorname)\s*(?:\{(?P<braced>[A-Za-z])(?P<primes>'*)\}|\s(?P<bare>[A-Za-z])(?![A-Za-z]))"
 )
 _UNITS = "msghlLJNWVAKCFT"
@@ -30,5 +31,5 @@ def _plain(match: re.Match[str]) -> str:
 
 
 def _in_product(match: re.Match[str]) -> bool:
-    """Whether a letter goes on as a formula: 2\\mathrm{A}x, 3 \\mathrm{s}(t)."""
+    r"""Whether a letter goes on as a formula: 2\mathrm{A}x, 3 \mathrm{s}(t)."""
     return bool(re.match(r"\s*[A-Za-z(\\]", match.string[match.end() :])) and match["font"] not in _TEXT
