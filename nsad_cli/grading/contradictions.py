@@ -8,6 +8,7 @@ from collections import deque
 from nsad_cli.grading.equivalence.normalise import is_prose
 
 NUMBER = re.compile(r"(?<![\w.])[-−]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?|(?<![\w.])-?\.\d+")
+_VALUE = re.compile(rf"[-−]?\\[dt]?frac\{{-?\d{{1,30}}\}}\{{\d{{1,30}}\}}|{NUMBER.pattern}")
 _SECOND = re.compile(r"\}?\s*\$?,?\s*(?:and|or)\s+\$?(-?\d[\d.,/]*)(?![\w.]|[^.\n]{0,400}(?:\bis\b|\bare\b|=))")
 DENIED = re.compile(
     r"(\bthere (?:is|are|exists?) no (?:such|real|solution|value|answer|\$|constant)[^.\n]{0,60}"
@@ -52,7 +53,7 @@ def contradictions(answer: str, rest: str) -> tuple[str, ...]:
         match[1].strip() for match in (_SECOND.match(rest), DENIED.search(rest), _TAKEN_BACK.search(rest)) if match
     ]
     contrast = None if is_prose(answer) or answer.strip("() .").isalpha() else _CONTRAST.search(rest)
-    last = last_match(NUMBER, rest, contrast.end()) if contrast else None
+    last = last_match(_VALUE, rest, contrast.end()) if contrast else None
     return (*found, last[0]) if last else tuple(found)
 
 

@@ -53,7 +53,7 @@ _AFTER = re.compile(
     r"|\\(?:pi|sqrt|frac|cdot|times)|[π√]|\}\{)",
     re.IGNORECASE,
 )
-_GLUED = re.compile(r"[A-Za-z_]+")
+_GLUED = re.compile(r"[A-Za-z]+|_[A-Za-z]+")
 _ORDINAL = ("st", "nd", "rd", "th", "s")
 
 

@@ -85,6 +85,7 @@ def numbers_of(answer: str) -> list[Fraction]:
 def plain_percent(answer: str) -> str:
     """Convert an answer to plain characters, with a sign for the word percent and no repetition in words."""
     text = re.sub(r"^US(?=\\?\$)", "", upright_letters(plain_signs(answer)))
+    text = re.sub(r"^\s*([\"'`])\1?([^\"'`]+)[\"'`]{1,2}\s*\.?\s*$", r"\2", text)
     repeated = re.fullmatch(r"(.*\d)\s*\(([a-z][a-z -]*)\)\s*\.?", text)
     if repeated and parse_number_words(repeated[2]) == number(normalise(repeated[1])) is not None:  # 7 (seven)
         text = repeated[1]

@@ -75,6 +75,8 @@ def quantity_of(answer: str) -> Quantity | None:
     if phrase is None:
         return Quantity(text, (), before) if before and re.fullmatch(r"-?[\d.,]*\d", text) else None
     number, words = text[: -len(phrase)].strip(), _words(phrase)
+    if not re.search(r"\d|\\[a-z]", number):
+        return None
     glued = len(phrase) == 1 and phrase.isalpha() and not text[: -len(phrase)][-1:].isspace()
     unit = None if glued else parse_unit(phrase)  # 5m may be 5 times m
     if before:
