@@ -48,9 +48,7 @@ def answer_classes(answers: Sequence[str | None], checker: Checker, *, wait: boo
     return [None if answer is None else first[class_of[answer].representative] for answer in answers]
 
 
-def classes_by_answer(
-    answers: Sequence[str | None], checker: Checker, *, wait: bool = True
-) -> dict[str, AnswerClass]:
+def classes_by_answer(answers: Sequence[str | None], checker: Checker, *, wait: bool = True) -> dict[str, AnswerClass]:
     """Partition answers; see `answer_classes`.
 
     Returns:
