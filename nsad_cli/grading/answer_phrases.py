@@ -90,7 +90,7 @@ _COMPACT = re.compile(
 # The end of the answer in a sentence: a line, a full stop (not an abbreviation's), a new clause.
 _END = re.compile(
     r"\n|(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bRs)(?<!\bSt)\.(?=\s|$)|(?<=[\w)\]}])[;,](?=\s[a-z])"
-    r"|[。！？；।]|，(?!\d)|です|(?:입니다|이다)|\s+है"
+    r"|[。！？；।]|，(?!\d)|です|(?:입니다|이다)|\s{1,3}है"
 )
 # A list continues with a letter's value, or after a comma with a single letter or a last number: x = 3, y = 4; x, y.
 _GOES_ON = re.compile(r"\s+(?:(?:and|or)\s+)?[a-zA-Z](?:_\w+|\([a-z]\))?\s*=")

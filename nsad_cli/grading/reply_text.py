@@ -41,7 +41,7 @@ _LANGUAGES = frozenset(
         *("shell", "r", "matlab", "julia", "rust", "go", "ruby", "sympy", "haskell", "lean", "lean4", "wolfram", "php"),
     )
 )
-_PROGRAM = re.compile(r"^\s*(?:import|from|def|for|while|return|print|class)\b[ (]", re.MULTILINE)
+_PROGRAM = re.compile(r"^[ \t]{0,40}(?:import|from|def|for|while|return|print|class)\b[ (]", re.MULTILINE)
 _EMPHASIS = re.compile(r"(?<![\w)\]}*$])(?:\*\*|__)(?=[^\s*_])|(?<=[^\s*_])(?:\*\*|__)(?![\w(\[{\\*^-])")
 _QUOTE = re.compile(r"^[ \t]{0,9}>[ \t]", re.MULTILINE)
 _LOST_BACKSLASH = (
