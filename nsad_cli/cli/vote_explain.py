@@ -58,12 +58,15 @@ def explain_problem(run_name: str | None, wanted: str, rule: str | None, samples
 
 def open_chains(run: Run) -> ChainStore:
     """Open a run's chains for reading; raise NsadError if there are none or they cannot be read."""
+    from nsad_cli.grading.stored_classes import refresh_classes
+
     if not run.chains_path.is_file():
         raise NsadError(
             f"run `{run.name}` has no chains yet",
             f"{run.chains_path} does not exist",
             f"sample some with `nsad eval --run {run.name}` or `nsad solve --run {run.name} …`",
         )
+    refresh_classes(run.chains_path)
     return open_store(run.chains_path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from nsad_cli.grading.answer_classes import answer_classes
+from nsad_cli.grading.answer_classes import classes_by_answer
 from nsad_cli.grading.checker import Checker, Equivalence
 from nsad_cli.grading.extract import Marker, extract
 from nsad_cli.types import Chain, Finish
@@ -24,21 +24,27 @@ def grade_chains(chains: Sequence[Chain], gold: str, checker: Checker, *, wait: 
         wait: If False, use only what is known without the second checker; see `Checker.equivalent`.
 
     Returns:
-        Copies of the chains, in order. The class of an answer is the index of the first chain that states it.
+        Copies of the chains, in order. The class of an answer is the index of the first chain that states it. A chain
+        is correct if the representative of its class is equivalent to the gold answer.
     """
     answers = [_answer(chain) for chain in chains]
-    positions = answer_classes(answers, checker, wait=wait)
-    known = sorted({answer for answer in answers if answer is not None}) if gold.strip() else []
+    class_of = classes_by_answer(answers, checker, wait=wait)
+    representatives = [None if answer is None else class_of[answer].representative for answer in answers]
+    known = sorted({answer for answer in representatives if answer is not None}) if gold.strip() else []
     outcomes = checker.equivalent([(answer, gold) for answer in known], wait=wait)
     right = {answer for answer, outcome in zip(known, outcomes, strict=True) if outcome is Equivalence.EQUAL}
+    first: dict[str, int] = {}
+    for chain, name in zip(chains, representatives, strict=True):
+        if name is not None:
+            first.setdefault(name, chain.index)
     return [
         dataclasses.replace(
             chain,
             answer=answer,
-            answer_class=None if position is None else chains[position].index,
-            correct=(answer in right) if gold.strip() else None,
+            answer_class=None if name is None else first[name],
+            correct=(name in right) if gold.strip() else None,
         )
-        for chain, answer, position in zip(chains, answers, positions, strict=True)
+        for chain, answer, name in zip(chains, answers, representatives, strict=True)
     ]
 
 
@@ -51,6 +57,6 @@ def _answer(chain: Chain) -> str | None:
     if chain.answer is not None and not truncated:
         return chain.answer
     found = extract(chain.text)
-    if truncated and found.marker in (Marker.LAST_NUMBER, None):
+    if truncated and found.marker in (Marker.LAST_NUMBER, Marker.OPEN_BOX, None):
         return None
     return found.answer if chain.answer is None else chain.answer

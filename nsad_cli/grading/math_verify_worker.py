@@ -1,4 +1,6 @@
-"""Worker process of the second checker: reads pairs as JSON lines and prints whether math-verify proves each equal.
+"""Worker process of the second checker: reads pairs as JSON lines and prints whether each is proved equal.
+
+math-verify must find the two equal, and the high-precision evaluation of proof.py must confirm it.
 
 Run as `python -m nsad_cli.grading.math_verify_worker MEMORY_BYTES`; the parent enforces the time limit by killing it.
 """
@@ -18,6 +20,8 @@ def main() -> None:
     limit = int(sys.argv[1])
     from math_verify import LatexExtractionConfig, parse, verify
 
+    from nsad_cli.grading.proof import confirmed
+
     logging.disable(logging.CRITICAL)
     with contextlib.suppress(ValueError, OSError):  # macOS defines the limit but refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -33,6 +37,7 @@ def main() -> None:
                 for text in (a, b)
             )
             equal = bool(x and y) and (verify(x, y, timeout_seconds=None) or verify(y, x, timeout_seconds=None))
+            equal = equal and any(confirmed(p, q) for p in x for q in y)
         except Exception:  # an expression that sympy fails on proves nothing
             equal = False
         print(json.dumps(bool(equal)), flush=True)

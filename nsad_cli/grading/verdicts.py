@@ -58,11 +58,13 @@ def _grade(extraction: Extraction, gold: str, finish: Finish, outcomes: dict[tup
         if finish is Finish.LENGTH
         else Grade(Verdict.NO_ANSWER, answer, "states no answer")
     )
-    if answer is None or marker is None:
+    if marker is Marker.OPEN_BOX and finish is not Finish.LENGTH:
+        return Grade(Verdict.DISPUTED, answer, "its last box is not closed")
+    if answer is None or marker is None or marker is Marker.OPEN_BOX:
         return unanswered
     outcome = outcomes[answer, gold]
     if marker is Marker.LAST_NUMBER:
-        right = outcome is Equivalence.EQUAL
+        right = outcome is Equivalence.EQUAL and not extraction.others
         return Grade(Verdict.CORRECT, answer, "its last number equals the gold answer") if right else unanswered
     contradicting = [other for other in extraction.others if outcomes[other, answer] is not Equivalence.EQUAL]
     if contradicting:

@@ -101,10 +101,7 @@ def vote_results(
         note(f"{empty} of {len(problems)} problems have no chains: counted as wrong")
     results = []
     for problem, raw in problems:
-        chains = [
-            done if known.correct is None else dataclasses.replace(done, correct=known.correct)
-            for done, known in zip(grade_chains(raw, problem.answer, checker), raw, strict=True)
-        ]
+        chains = _with_own_verdicts(grade_chains(raw, problem.answer, checker), raw)
         with name_problem_in_errors(problem.question or problem.id):
             right = any_right(chains) if rule == "any" else winner_is_right(chains, _ballot(chains, rule))
         results.append((problem, chains, right))
@@ -139,6 +136,22 @@ def stopped_early(
         "chains": sum(item.drawn for item in found) / max(total, 1),
         "same": sum(item.same for item in found) / len(results),
     }
+
+
+def _with_own_verdicts(graded: Sequence[Chain], raw: Sequence[Chain]) -> list[Chain]:
+    """Replace correctness by the file's own verdicts: a class has that of its most frequent spelling."""
+    spellings: dict[int | None, Counter[str | None]] = {}
+    verdicts: dict[str | None, bool | None] = {}
+    for done, known in zip(graded, raw, strict=True):
+        spellings.setdefault(done.answer_class, Counter())[done.answer] += 1
+        verdicts.setdefault(done.answer, known.correct)
+    found = []
+    for done, known in zip(graded, raw, strict=True):
+        verdict = known.correct
+        if verdict is not None and done.answer_class is not None:
+            verdict = verdicts[spellings[done.answer_class].most_common(1)[0][0]]
+        found.append(done if verdict is None else dataclasses.replace(done, correct=verdict))
+    return found
 
 
 def _ballot(chains: Sequence[Chain], rule: str) -> Ballot:

@@ -6,6 +6,7 @@ import time
 from array import array
 from typing import TYPE_CHECKING
 
+from nsad_cli.store.class_versions import ClassVersions
 from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read, database_error, like_pattern
 from nsad_cli.types import Chain, Finish, Problem
 
@@ -60,6 +61,9 @@ class ChainStore:
             self._db = connect_to_read(path, FORMATS, "chain store", lock_timeout)
         else:
             self._db = connect(path, FORMATS, "chain store")
+        self.class_versions = ClassVersions(self._db)
+        if not read_only:
+            self.class_versions.record_if_empty()
 
     def __enter__(self) -> ChainStore:
         return self

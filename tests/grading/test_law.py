@@ -193,7 +193,7 @@ SAID = {
         ("2 hours 30 minutes", "3", "disputed"),
         ("5 feet 6 inches", "66", "correct"),
         ("5' 6\"", "66 inches", "correct"),
-        ("72 km/h", "20 m/s", "disputed"),
+        ("72 km/h", "20 m/s", "correct"),
         ("20 m/s", "72", "disputed"),
         ("20 m/s", "20", "correct disputed"),
         ("1 out of 3", "1/3", "correct"),

@@ -94,9 +94,7 @@ def test_claims_of_an_earlier_version_are_read(other: tuple[subprocess.Popen[str
     assert not is_alive(f"{socket.gethostname()}:{other[0].pid}:{started - 5:.2f}", time.time())
 
 
-def test_without_proc_a_process_is_named_by_whole_seconds(
-    other: tuple[subprocess.Popen[str], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_proc_a_process_is_named_by_whole_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     processes._name_of.cache_clear()
     monkeypatch.setattr(processes, "_boot_id", lambda: "")
     name = processes.process_name()

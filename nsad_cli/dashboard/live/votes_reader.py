@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError
+from nsad_cli.grading.stored_classes import refresh_classes
 from nsad_cli.voting.chain_sets import ChainSet, chain_sets, compared_counts, default_set, iter_results, open_store
 from nsad_cli.voting.problem_filters import ProblemResult
 
@@ -58,6 +59,7 @@ def read_votes(path: Path, set_key: dict[str, str] | None, rules: Sequence[str])
     Raises:
         NsadError: The chain store cannot be read.
     """
+    refresh_classes(path)
     with open_store(path) as store:
         sets = chain_sets(store)
         chosen = next((item for item in sets if item.key == set_key), None) or default_set(sets)

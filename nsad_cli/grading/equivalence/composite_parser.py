@@ -52,7 +52,7 @@ def read_shape(text: str) -> Shape | None:
     if nested := re.fullmatch(r"\[\[([^\[\]]*(?:\],\[[^\[\]]*)*)\]\]", text):  # [[1,2],[3,4]]
         return _matrix(nested[1].replace("],[", "\\\\").replace(",", "&"))
     matrix = re.fullmatch(r"(?:[a-zA-Z]=)?\\begin\{([pbB]?matrix)\}(.*)\\end\{\1\}", text)
-    if matrix:
+    if matrix and "\\begin" not in matrix[2]:
         return _matrix(matrix[2])
     text = re.sub(r"(?<=[\d})a-z])(?:,?(?:and|or)(?=[\d\\(\-]|[a-zA-Z]=))", ",", text)
     for opening, closing in (("(", ")"), ("[", "]"), ("\\{", "\\}"), ("\\langle", "\\rangle")):

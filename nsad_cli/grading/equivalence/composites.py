@@ -39,9 +39,32 @@ def several(a: str, b: str, x: str, y: str) -> Decision | None:
     If a part contains words, nothing is proved different: (3, 4), which is on the line.
     """
     decision = _several(x, y)
+    percents = a.count("%"), b.count("%")
+    if decision is not EQUAL and percents[0] != percents[1]:
+        decision = _percent_lists(x, y, percents) or decision
     if decision is DIFFERENT and any(map(_has_words, (x, y))):
         return None if is_prose(a) and is_prose(b) else UNDECIDABLE
     return decision
+
+
+def _percent_lists(x: str, y: str, percents: tuple[int, int]) -> Decision | None:
+    """Compare lists of which one is in percent: 20%, 30% equals 0.2, 0.3; a list of both kinds is undecidable."""
+    shapes = read_shape(x), read_shape(y)
+    if None in shapes:
+        return None
+    full = [count == len(shape.parts) for count, shape in zip(percents, shapes, strict=True) if shape]
+    if percents not in ((0, percents[1]), (percents[0], 0)) or not any(full):
+        return UNDECIDABLE
+    text, other = (x, y) if percents[0] else (y, x)
+    shape = read_shape(text)
+    assert shape is not None
+    values = [quantities.constant(part) for part in shape.parts]
+    if None in values:
+        return UNDECIDABLE
+    other_shape = read_shape(other)
+    assert other_shape is not None
+    shared = Shape(shape.kind, tuple(rf"\frac{{{part}}}{{100}}" for part in shape.parts), shape.columns)
+    return EQUAL if _shapes(shared, other_shape) is EQUAL else None
 
 
 def _has_words(text: str) -> bool:
@@ -59,8 +82,10 @@ def _several(x: str, y: str) -> Decision | None:
     if quantities.value(one) is None and not re.fullmatch(r"[+-]?\\infty", one):
         return None
     found = {_part(one, part) for part in shape.parts}
+    if shape.kind in ("matrix", "(", "[") and re.search(r"(?<![\\a-zA-Z])[ijk](?![a-zA-Z])", one):
+        return UNDECIDABLE  # 2i + 3j
     if shape.kind == "matrix" and len(shape.parts) > 1:
-        return None if re.search(r"(?<![\\a-zA-Z])[ijk](?![a-zA-Z])", one) else DIFFERENT  # 2i + 3j
+        return DIFFERENT
     if _is_mixed(shape, quantities.constant(one)):
         return UNDECIDABLE
     if shape.kind == "named":

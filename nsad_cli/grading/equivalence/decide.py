@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from nsad_cli.grading.equivalence import composites as parts
+from nsad_cli.grading.equivalence import notations
+from nsad_cli.grading.equivalence import quantity_rules as measures
 from nsad_cli.grading.equivalence import scalars as quantities
 from nsad_cli.grading.equivalence import text_answers as wording
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decider, Decision
@@ -39,8 +41,28 @@ def _decide(a: str, b: str) -> Decision:
     return UNDECIDABLE if decision is OPEN and not _read_alike(x, y) else decision
 
 
+_MARKS = (
+    re.compile(r"[a-zA-Z)}]\s*(?:'|\^\{?\\prime)+|\^\{?\\?(?:\*|ast|star|dagger|T|top)\}?(?![a-zA-Z])"),
+    re.compile(
+        r"\\(?:d?dot|(?:wide)?(?:bar|hat|tilde)|vec|over(?:line|rightarrow)|underline|mathring|Delta|nabla|partial|neg|not"
+        r"|lnot|lfloor|lceil|det|gcd|lcm|max|min|sup|inf|arg|Re|Im|lim|angle|triangle|mathcal|mathbb|mathfrak|operatorname"
+        r"|deg|dim|ker|Pr)(?![a-zA-Z])"
+    ),
+    re.compile(r"(?<![a-zA-Z])\|"),
+)
+"""Marks that change what a letter means."""
+
+
+def _marks(text: str, pattern: re.Pattern[str]) -> list[str]:
+    return sorted(re.sub(r"\s", "", match[0]).replace("\\prime", "'") for match in pattern.finditer(text))
+
+
 def _read_alike(x: str, y: str) -> bool:
-    """Whether the second checker may be used: it drops letters, numbers and sides of equations."""
+    """Whether the second checker may be used: it drops letters, primes, accents, numbers and sides of equations."""
+    if any(_marks(x, pattern) != _marks(y, pattern) for pattern in _MARKS):
+        return False
+    if any(re.search(r"(?<![\\a-zA-Z])[a-zA-Z]+\d", text) for text in (x, y)):
+        return False  # CO2 and C2O
     first, second = (frozenset(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]+", text)) for text in (x, y))
     loose = any(re.search(r"=|__|[-+*/^<>]$", text) or ("\\\\" in text and "\\begin" not in text) for text in (x, y))
     return first == second and not loose
@@ -73,8 +95,11 @@ def among_words(a: str, b: str, _x: str, _y: str) -> Decision | None:
 
 DECIDERS: tuple[Decider, ...] = (
     wording.unreadable_formulas,
-    quantities.compounds,
-    quantities.units,
+    notations.dates,
+    notations.numerals,
+    notations.labels,
+    measures.compounds,
+    measures.units,
     quantities.solved,
     wording.same_strings,
     wording.clocks,

@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nsad_cli.grading.equivalence.formula_arithmetic import POINTS, POSITIVE_POINTS, Number, UnclearError
-from nsad_cli.grading.equivalence.formula_parser import FormulaParser
+from nsad_cli.grading.equivalence.formula_arithmetic import POINTS, POSITIVE_POINTS, UnclearError
+from nsad_cli.grading.equivalence.formula_parser import FormulaParser, MeasuringParser
 from nsad_cli.grading.equivalence.formula_tokens import is_letter, tokens_of
 from nsad_cli.grading.equivalence.normalise import CACHE_SIZE, MAX_FORMULA_CHARS
+from nsad_cli.grading.equivalence.number_arithmetic import Number, Precise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EQUAL, _CLOSE = 1e-13, 1e-9
 """Tolerances relative to the largest intermediate number: equal, and not distinguishable in floating point."""
+DIGITS, MAX_DIGITS = 50, 6_000
+"""Digits that confirm an equality, beyond the span of the numbers in it, and the largest number of digits."""
 _DECIMAL = re.compile(r"[-+]?\d+\.(\d+)(?:(?:[eE]|(?:\\times|\\cdot|\*)10\^\{?)([-+]?\d{1,3})\}?)?", re.ASCII)
 _PLAIN = r"\d+(?:\.\d*)?"
 _MIXED = re.compile(r"([-+]?)(?:(\d+)&?)?(?:\\frac\{(\d+)\}\{(\d+)\}|(?<!\d)(\d+)/(\d+))", re.ASCII)
@@ -112,7 +115,7 @@ def _read(tokens: Sequence[str], point: int) -> tuple[Number | None, float]:
 def same(x: Value, y: Value) -> bool | None:
     """Compare two values.
 
-    Irrational formulas without decimals that agree in 13 digits count as equal: different short ones differ more.
+    Irrational formulas without decimals that agree in 13 digits are evaluated again at 50 digits.
 
     Returns:
         True if equal, False if different; None if too close for floating point, or equal for positive letters only.
@@ -148,8 +151,32 @@ def _same(x: Value, y: Value, pairs: list[tuple[Number, Number]]) -> bool | None
     apart = max(abs(p - q) for p, q in numbers)
     size = max(x.size, y.size, *(max(abs(p), abs(q)) for p, q in numbers))
     if apart <= _EQUAL * size and not (x.decimal or y.decimal) and all(abs(p) > 1e-6 * size for p, _ in numbers):
-        return True
+        return _agree(x, y)
     return None if apart <= _CLOSE * size else False
+
+
+def _agree(x: Value, y: Value) -> bool | None:
+    """Whether two formulas agree at 50 digits beyond the span of the numbers in them; None if that is too many."""
+    for point in range(max(len(x.points), len(y.points))):
+        spans = [_precise(value, point, DIGITS)[1] for value in (x, y)]
+        exponents = frozenset[int]().union(*spans)
+        span = max(exponents, default=0) - min(exponents, default=0)
+        digits, compared = DIGITS + span, DIGITS - 10 + span // 2  # a bit is less than a third of a digit
+        if digits > MAX_DIGITS:
+            return None
+        p, q = (_precise(value, point, digits)[0] for value in (x, y))
+        if abs(p - q) > max(abs(p), abs(q)) * Precise(digits).of(Fraction(1, 10**compared)).real:
+            return False
+    return True
+
+
+def _precise(value: Value, point: int, digits: int) -> tuple[Any, frozenset[int]]:
+    """A formula's number at a point with many digits, and the binary exponents of the numbers in it."""
+    arithmetic = Precise(digits)
+    if not value.tokens:
+        return arithmetic.of(value.points[0]), frozenset()
+    reader = MeasuringParser(value.tokens, point, arithmetic)
+    return arithmetic.of(reader.parse()), frozenset(reader.exponents)
 
 
 def may_be_rounded(a: str, b: str, p: Fraction | float, q: Fraction | float) -> bool:
@@ -158,6 +185,7 @@ def may_be_rounded(a: str, b: str, p: Fraction | float, q: Fraction | float) -> 
         match = _DECIMAL.fullmatch(text)
         if match and len(match[1]) < 300:
             apart = abs(float(mine) - float(other)) * 10.0 ** (len(match[1]) - int(match[2] or 0))
-            if apart <= 0.5 + 1e-9 or (len(match[1]) > 1 and apart < 1 - 1e-9):
+            cut = len(match[1]) > 1 and apart < 1 - 1e-9 and abs(float(mine)) < abs(float(other))
+            if apart <= 0.5 + 1e-9 or cut:
                 return True
     return False

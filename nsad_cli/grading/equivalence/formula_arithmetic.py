@@ -1,11 +1,10 @@
-"""Arithmetic of formulas: exact for rational numbers, complex floating point otherwise, with bounds on both.
+"""Arithmetic of formulas: exact for rational numbers, number_arithmetic.py otherwise, with bounds on both.
 
 Every function raises UnclearError for an operation that is out of bounds or has several values.
 """
 
 from __future__ import annotations
 
-import cmath
 import math
 import random
 import re
@@ -22,9 +21,10 @@ from nsad_cli.grading.equivalence.formula_tokens import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-Number = Fraction | complex
+    from nsad_cli.grading.equivalence.number_arithmetic import Floating, Number
+
 MAX_BITS = 8192
 """Longer integers are left to the second checker."""
 MAX_DEGREE = 100
@@ -33,25 +33,6 @@ MAX_COMBINATORIAL = 200
 """Largest argument of a factorial or binomial coefficient."""
 POSITIVE_POINTS, POINTS = 2, 17
 """Points at which formulas with letters are evaluated: at the first ones all letters are positive."""
-
-_TRIGONOMETRIC: dict[str, Callable[[complex], complex]] = dict(
-    zip(
-        TRIGONOMETRIC,
-        (
-            cmath.sin,
-            cmath.cos,
-            cmath.tan,
-            lambda angle: 1 / cmath.tan(angle),
-            lambda angle: 1 / cmath.cos(angle),
-            lambda angle: 1 / cmath.sin(angle),
-            lambda angle: cmath.exp(1j * angle),
-        ),
-        strict=True,
-    )
-)
-_INVERSE: dict[str, Callable[[complex], complex]] = dict(
-    zip(INVERSE_TRIGONOMETRIC, (cmath.asin, cmath.acos, cmath.atan), strict=True)
-)
 
 
 class UnclearError(Exception):
@@ -63,24 +44,26 @@ def bits(value: Fraction) -> int:
     return max(value.numerator.bit_length(), value.denominator.bit_length())
 
 
-def raised(base: Number, exponent: Number, base_tokens: Sequence[str]) -> Number:
+def raised(base: Number, exponent: Number, base_tokens: Sequence[str], arithmetic: Floating) -> Number:
     """Raise a base to an exponent.
 
     Args:
         base: The base's value.
         exponent: The exponent's value.
         base_tokens: The tokens of the base: with letters of unknown sign only integer exponents are read.
+        arithmetic: The arithmetic of irrational numbers.
     """
     if isinstance(exponent, Fraction) and exponent.denominator < MAX_DEGREE:
         if isinstance(base, Fraction) and bits(base) * abs(exponent.numerator) > MAX_BITS:
             raise UnclearError
         if exponent.denominator == 1:
             return base ** int(exponent)
-    if may_be_negative(base_tokens) or complex(base).imag or complex(base).real <= 0:
+    known = arithmetic.of(base)
+    if may_be_negative(base_tokens) or known.imag or known.real <= 0:
         raise UnclearError  # a branch, or a sign that only the problem determines
     if isinstance(base, Fraction) and isinstance(exponent, Fraction) and exponent.denominator < MAX_DEGREE:
-        return root(base**exponent.numerator, exponent.denominator)
-    return complex(base) ** complex(exponent)
+        return root(base**exponent.numerator, exponent.denominator, arithmetic)
+    return arithmetic.power(base, exponent)
 
 
 def factorial(value: Number) -> Number:
@@ -99,48 +82,48 @@ def binomial(n: Number, k: Number) -> Number:
     return Fraction(math.comb(int(n), int(k)))
 
 
-def root(value: Number, degree: int) -> Number:
+def root(value: Number, degree: int, arithmetic: Floating) -> Number:
     """Compute a root, exact if it is rational; of a negative number the real one (odd degree) or i√|x| (square)."""
     if not 1 < degree < MAX_DEGREE:
         raise UnclearError
     if not isinstance(value, Fraction):
         if value.imag or value.real < 0:
             raise UnclearError
-        return complex(value.real ** (1 / degree))
+        return arithmetic.root(value, degree)
     if value < 0:
-        positive = root(-value, degree)
+        positive = root(-value, degree, arithmetic)
         if degree == 2:
-            return complex(positive) * 1j
+            return arithmetic.of(positive) * 1j
         if degree % 2:
             return -positive
         raise UnclearError
     approximate = float(value) ** (1 / degree)
     near = Fraction(approximate).limit_denominator(value.denominator)
-    return near if near**degree == value else complex(approximate)
+    return near if near**degree == value else arithmetic.root(value, degree)
 
 
-def function_value(name: str, value: Number, argument: Sequence[str]) -> complex:
+def function_value(name: str, value: Number, argument: Sequence[str], arithmetic: Floating) -> complex:
     """Apply a trigonometric function, its inverse, or a logarithm.
 
     Args:
         name: The function's token.
         value: The argument's value; angles are in radians.
         argument: The argument's tokens: an angle must show its unit by °, π or a letter.
+        arithmetic: The arithmetic of irrational numbers.
     """
-    z = complex(value)
+    z = arithmetic.of(value)
     has_letters = any(is_letter(token) for token in argument)
-    if name in _TRIGONOMETRIC:
+    if name in TRIGONOMETRIC:
         if not (has_letters or "°" in argument or any(token in PI_TOKENS for token in argument)):
             raise UnclearError  # degrees or radians
-        return _TRIGONOMETRIC[name](z)
-    if name in _INVERSE:
+        return arithmetic.functions[name](z)
+    if name in INVERSE_TRIGONOMETRIC:
         if z.imag or (name != "\\arctan" and (has_letters or abs(z) > 1)):
             raise UnclearError
-        return _INVERSE[name](z)
+        return arithmetic.functions[name](z)
     if z.imag or z.real <= 0 or may_be_negative(argument):
         raise UnclearError
-    base = math.e if name == "\\ln" else float(re.sub(r"\D", "", name))
-    return complex(math.log(z.real) / math.log(base))
+    return arithmetic.log(z, None if name == "\\ln" else int(re.sub(r"\D", "", name)))
 
 
 @lru_cache(1024)

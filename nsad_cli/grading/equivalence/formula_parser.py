@@ -5,15 +5,12 @@ Rational values are exact. A formula that a reader could understand in two ways 
 
 from __future__ import annotations
 
-import cmath
-import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from nsad_cli.grading.equivalence.formula_arithmetic import (
     MAX_BITS,
     POSITIVE_POINTS,
-    Number,
     UnclearError,
     binomial,
     bits,
@@ -30,6 +27,7 @@ from nsad_cli.grading.equivalence.formula_tokens import (
     is_letter,
     may_be_negative,
 )
+from nsad_cli.grading.equivalence.number_arithmetic import FLOATING, Floating, Number, Precise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,32 +37,11 @@ MAX_DEPTH = 30
 _CLOSING = {"(": ")", "{": "}", "\\{": "\\}"}
 
 
-class FormulaParser:
-    """A recursive descent parser that computes a formula's value while it reads.
+class TokenReader:
+    """The tokens of a formula, read from left to right."""
 
-    Its methods raise UnclearError, ArithmeticError or ValueError for a formula without one definite value.
-    """
-
-    def __init__(self, tokens: Sequence[str], point: int) -> None:
-        """Prepare to parse.
-
-        Args:
-            tokens: The formula's tokens.
-            point: The index of the point at which letters are evaluated.
-        """
-        self.tokens, self.point = list(tokens), point
-        self.position, self.depth = 0, 0
-        self.size = 0.0
-        """The largest number computed so far: rounding errors are relative to it."""
-
-    def parse(self) -> Number:
-        """Parse all tokens and return the formula's value."""
-        value = self._sum()
-        if self.position < len(self.tokens):
-            raise UnclearError
-        return value
-
-    # --- tokens ---------------------------------------------------------------------------------------------------
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self.tokens, self.position = list(tokens), 0
 
     def _peek(self) -> str:
         return self.tokens[self.position] if self.position < len(self.tokens) else ""
@@ -79,16 +56,49 @@ class FormulaParser:
     def _since(self, start: int) -> list[str]:
         return self.tokens[start : self.position]
 
+
+class FormulaParser(TokenReader):
+    """A recursive descent parser that computes a formula's value while it reads.
+
+    Its methods raise UnclearError, ArithmeticError or ValueError for a formula without one definite value.
+    """
+
+    def __init__(self, tokens: Sequence[str], point: int, arithmetic: Floating = FLOATING) -> None:
+        """Prepare to parse.
+
+        Args:
+            tokens: The formula's tokens.
+            point: The index of the point at which letters are evaluated.
+            arithmetic: The arithmetic of irrational numbers.
+        """
+        super().__init__(tokens)
+        self.point, self.arithmetic, self.depth = point, arithmetic, 0
+        self.size = 0.0
+        """The largest number computed so far: rounding errors are relative to it."""
+
+    def parse(self) -> Number:
+        """Parse all tokens and return the formula's value."""
+        value = self._sum()
+        if self.position < len(self.tokens):
+            raise UnclearError
+        return value
+
     def _bounded(self, value: Number) -> Number:
         """Check that an intermediate value is within bounds, and record its size."""
         if isinstance(value, Fraction):
             if bits(value) > MAX_BITS:
                 raise UnclearError
-        elif not cmath.isfinite(value):
+        elif not self.arithmetic.is_finite(value):
             raise UnclearError
         else:
             self.size = max(self.size, abs(value))
         return value
+
+    def _alike(self, p: Number, q: Number) -> tuple[Number, Number]:
+        """The two numbers as fractions if both are, else as complex numbers."""
+        if isinstance(p, Fraction) and isinstance(q, Fraction):
+            return p, q
+        return self.arithmetic.of(p), self.arithmetic.of(q)
 
     # --- grammar --------------------------------------------------------------------------------------------------
 
@@ -99,9 +109,9 @@ class FormulaParser:
         value = self._product()
         while self._peek() in ("+", "-"):
             sign = self._take()
-            other = self._product()
-            if not (isinstance(value, Fraction) and isinstance(other, Fraction)):
-                self.size = max(self.size, abs(complex(value)), abs(complex(other)))
+            value, other = self._alike(value, self._product())
+            if not (isinstance(value, Fraction) or isinstance(other, Fraction)):
+                self.size = max(self.size, abs(value), abs(other))
             value = self._bounded(value + other if sign == "+" else value - other)
         self.depth -= 1
         return value
@@ -115,18 +125,27 @@ class FormulaParser:
             token = self._peek()
             if token in ("*", "\\cdot", "\\times", "·", "×"):
                 self._take()
-                value, divided = self._bounded(value * self._signed_power()), False
+                value, divided = self._times(value, self._signed_power()), False
             elif token in ("/", "\\div"):
                 if divided:
                     raise UnclearError
                 self._take()
-                value, divided = value / self._signed_power(), True
+                value, divided = self._over(value, self._signed_power()), True
             elif begins_factor(token):
-                if divided or (token[0].isdigit() and self.tokens[self.position - 1][0].isdigit()):  # 1/2x, 2 3
+                before = self.tokens[self.position - 1]
+                if divided or (token[0].isdigit() and (before[0].isdigit() or is_letter(before))):  # 1/2x, 2 3, CO2
                     raise UnclearError
-                value = self._bounded(value * self._power())
+                value = self._times(value, self._power())
             else:
                 return value
+
+    def _times(self, p: Number, q: Number) -> Number:
+        p, q = self._alike(p, q)
+        return self._bounded(p * q)
+
+    def _over(self, p: Number, q: Number) -> Number:
+        p, q = self._alike(p, q)
+        return p / q
 
     def _signed_power(self) -> Number:
         if self._peek() == "-":
@@ -145,10 +164,10 @@ class FormulaParser:
             base = factorial(base)
         if self._peek() == "°":
             self._take()
-            return complex(base) * math.pi / 180
+            return self.arithmetic.of(base) * self.arithmetic.pi / 180
         if self._peek() == "^":
             self._take()
-            base = self._bounded(raised(base, self._exponent(), base_tokens))
+            base = self._bounded(raised(base, self._exponent(), base_tokens, self.arithmetic))
             if self._peek() in ("^", "!"):
                 raise UnclearError
         return base
@@ -167,16 +186,16 @@ class FormulaParser:
         if token[0].isdigit():
             return self._numeral(token)
         if token in PI_TOKENS:
-            return complex(math.pi)
+            return self.arithmetic.pi
         if token == "i":
-            return 1j
+            return self.arithmetic.of(1j)
         if token == "e":
-            return complex(math.e)
+            return self.arithmetic.e
         if is_letter(token):
             return letter_value(token, self.point)
         if token == "\\frac":
             numerator = self._group()
-            return self._bounded(numerator / self._group())
+            return self._bounded(self._over(numerator, self._group()))
         if token == "\\sqrt":
             return self._radical()
         if token == "\\binom":
@@ -195,7 +214,7 @@ class FormulaParser:
         if any(is_letter(token) for token in self._since(start)):
             raise UnclearError  # equality at points proves little if a sign is dropped
         self._take("|")
-        return abs(value) if isinstance(value, Fraction) else complex(abs(value))
+        return abs(value) if isinstance(value, Fraction) else self.arithmetic.of(abs(value))
 
     def _numeral(self, token: str) -> Number:
         value = Fraction(token.replace(",", "").rstrip("."))
@@ -221,7 +240,7 @@ class FormulaParser:
             raise UnclearError
         if self.point >= POSITIVE_POINTS and isinstance(inner, Fraction) and inner < 0 and degree % 2 == 0:
             raise UnclearError  # the root is not defined for these values of the letters
-        return root(inner, degree)
+        return root(inner, degree, self.arithmetic)
 
     def _function(self) -> Number:
         r"""Parse \sin 2x, \sin^2 x, \sin(x + y): the argument ends at an operator or another function."""
@@ -235,11 +254,11 @@ class FormulaParser:
         start, closed = self.position, self._peek() in ("(", "{")
         value = self._power()
         while not closed and self._continues_argument(self._peek()):
-            value = self._bounded(value * self._power())
+            value = self._times(value, self._power())
         after = self._peek()
         if after in ("/", "(", "^", "!") or (closed and begins_factor(after) and not is_function(after)):
             raise UnclearError
-        return self._bounded(function_value(name, value, self._since(start)) ** power)
+        return self._bounded(function_value(name, value, self._since(start), self.arithmetic) ** power)
 
     @staticmethod
     def _continues_argument(token: str) -> bool:
@@ -249,4 +268,25 @@ class FormulaParser:
         self._take("{")
         value = self._sum()
         self._take("}")
+        return value
+
+
+class MeasuringParser(FormulaParser):
+    """A parser with many digits that records the binary exponents of all intermediate numbers."""
+
+    def __init__(self, tokens: Sequence[str], point: int, arithmetic: Precise) -> None:
+        super().__init__(tokens, point, arithmetic)
+        self.exponents: set[int] = set()
+        self._measure = arithmetic.exponent
+
+    def _bounded(self, value: Number) -> Number:
+        return self._record(super()._bounded(value))
+
+    def _alike(self, p: Number, q: Number) -> tuple[Number, Number]:
+        return tuple(map(self._record, super()._alike(p, q)))  # type: ignore[return-value]
+
+    def _record(self, value: Number) -> Number:
+        exponent = self._measure(value)
+        if exponent is not None:
+            self.exponents.add(exponent)
         return value

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 from nsad_cli.grading.equivalence.unicode_latex import plain_signs
+from nsad_cli.grading.equivalence.upright_letters import upright_letters
 
 MAX_FORMULA_CHARS = 400
 """Longer answers are compared as strings only."""
@@ -41,7 +42,7 @@ VALUE_CHANGING_WORDS = frozenset(
 @lru_cache(CACHE_SIZE)
 def normalise(answer: str) -> str:
     r"""Normalise \frac forms, units, degrees, percent, money, spacing, `x =`, .5 and thousands separators."""
-    text = plain_signs(answer).strip().replace("\n", " ").replace("\\!", "").replace("\\text{,}", ",")
+    text = upright_letters(plain_signs(answer)).strip().replace("\n", " ").replace("\\!", "").replace("\\text{,}", ",")
     text = text.replace("{,}", ",").replace("{:}", ":").replace("**", "^")
     text = re.sub(r"(?<=\d)\s*x\s*(?=10\s*\^)|(?<=\d)\s+x\s+(?=\d)", r"\\times ", text)
     text = re.sub(r"(?<=\.)(\d*)(?:\\(?:bar|dot)\s*(?:\{(\d+)\}|(\d))|\((\d+)\))$", _period, text)
@@ -51,10 +52,12 @@ def normalise(answer: str) -> str:
     text = re.sub(r"\\(?:left|right|displaystyle|bigl?|bigr?)(?![a-zA-Z])", "", text)
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
     text = _DEGREES.sub("°" if _ANGLE.search(text) else "", text)  # sin 30° is not sin 30
+    text = re.sub(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|(\\prime)(?![a-zA-Z]))", _primes, text)
     text = re.sub(r"\\phantom\s*(?:\{[^{}]*\}|\S)", "", text)
     text = re.sub(r"(?<=\d)(?:\s*\^\s*\{?\s*\\(?:text|mbox)\{(?:st|nd|rd|th)\}\s*\}?|(?:st|nd|rd|th)\b)", "", text)
     text = re.sub(r"(?<![\\a-zA-Z])sqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
     text = re.sub(r"[€£¥₹]", "", text.replace("\\$", "").replace("$", "").replace("\\%", "").replace("%", ""))
+    text = re.sub(r"\\langle\s*([^<>]*?,[^<>]*?)\\rangle|(?<![\w)}\]])<([^<>=]*,[^<>=]*)>(?![\w(])", _vector, text)
     text = re.sub(r"\\varnothing|\\\{\s*\\\}", r"\\emptyset", text)
     text = re.sub(r"\\operatorname\s*\{(cis|sin|cos|tan)\}", r"\\\1 ", text)
     text = re.sub(r"\\mathbb\s*\{?\s*R\s*\}?", r"(-\\infty,\\infty)", text)
@@ -85,6 +88,14 @@ def normalise(answer: str) -> str:
     return re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)
 
 
+def _vector(match: re.Match[str]) -> str:
+    return f"({match[1] or match[2]})"
+
+
+def _primes(match: re.Match[str]) -> str:
+    return "'" * match[0].count("prime")
+
+
 def _period(match: re.Match[str]) -> str:
     return rf"{match[1]}\overline{{{match[2] or match[3] or match[4]}}}"
 
@@ -109,6 +120,7 @@ def _texts(text: str) -> str:
     unit = re.search(TEXT_MACRO + r"\s*\{([^{}]*)\}\s*(?:\^\s*\{?\d\}?)?\s*$", text)
     if (
         unit
+        and not re.fullmatch(r"[A-Z]{1,3}", unit[1])  # 4\text{AB}
         and not VALUE_CHANGING_WORDS & set(re.findall("[a-z]+", unit[1].lower()))
         and re.search(r"[\d})]\s*$", re.sub(r"(?:\\[,;: ]|\s)+$", "", text[: unit.start()]))
     ):

@@ -1,4 +1,4 @@
-"""Rules for single values: numbers, quantities with units, numerals with a base, formulas, equations."""
+"""Rules for single values: numbers, numerals with a base, formulas, equations."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECI
 from nsad_cli.grading.equivalence.exact_values import Value, may_be_rounded, number, same, value_of
 from nsad_cli.grading.equivalence.normalise import SCALE_WORDS, normalise, strip_text_macros
 from nsad_cli.grading.equivalence.text_answers import number_in_prose
-from nsad_cli.grading.equivalence.units import compound_of, other_sizes, unit_of, units_in, without_unit
+from nsad_cli.grading.equivalence.units import conversions, units_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nsad_cli.grading.equivalence.formula_arithmetic import Number
+    from nsad_cli.grading.equivalence.number_arithmetic import Number
 
 _RELATION = re.compile(r"=|<|>|\\(?:leq?|geq?|neq?|equiv|in|to)(?![a-zA-Z])")
 _ABOUT = re.compile(r"approx|\\sim|≈|~|\b(?:about|around|roughly|nearly|almost|rounded|nearest|close to|estimated)\b")
@@ -27,49 +27,6 @@ _NAME = re.compile(
 _LETTERED = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
 _RATIO = re.compile(r"(\d+(?:\.\d+)?)(?:\s*:\s*|\s+out\s+of\s+|\s+in\s+|\s+to\s+|-to-)(\d+(?:\.\d+)?)", re.ASCII)
 _RADIAN = 57.29577951308232
-
-
-def units(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Compare quantities after conversion; a missing unit is taken as the same, unless another unit fits."""
-    first, second = unit_of(a), unit_of(b)
-    if first is None and second is None:
-        return None
-    x, y = without_unit(x, first), without_unit(y, second)
-    p, q = constant(x), constant(y)
-    if p is None or q is None:
-        return EQUAL if x == y and (first == second or not (first and second)) else None
-    if first and second and first != second:
-        if first.measure != second.measure:
-            return UNDECIDABLE
-        if _close(p * first.size, q * second.size):
-            return EQUAL
-        return UNDECIDABLE if _close(p, q) else DIFFERENT
-    if _close(p, q):
-        return EQUAL
-    if first is None or second is None:
-        known, other, unit = (p, q, first) if first else (q, p, second)
-        assert unit is not None
-        if any(_close(known * size, other) for size in other_sizes(unit)):
-            return UNDECIDABLE
-    return apart(a, b, x, y, p, q)
-
-
-def compounds(a: str, b: str, x: str, y: str) -> Decision | None:
-    """Compare totals of quantities such as 2 hours 30 minutes; a plain number may be in either unit."""
-    first, second = compound_of(a), compound_of(b)
-    if first is None and second is None:
-        return None
-    known, text, form = (first, b, y) if first else (second, a, x)
-    assert known is not None
-    other = second if first else first
-    if other:
-        return EQUAL if known.measure == other.measure and _close(known.total, other.total) else UNDECIDABLE
-    unit = unit_of(text)
-    plain = constant(without_unit(form, unit))
-    if plain is None:
-        return UNDECIDABLE
-    sizes = known.sizes if unit is None else (unit.size,) if unit.measure == known.measure else ()
-    return EQUAL if any(_close(plain * size, known.total) for size in sizes) else UNDECIDABLE
 
 
 def plain_numbers(a: str, b: str, x: str, y: str) -> Decision | None:
@@ -99,7 +56,7 @@ def _beside(prose: str, said: Fraction, plain: Fraction, x: str, y: str) -> Deci
     if said == plain:
         return EQUAL
     units = units_in(prose)
-    if len(units) > 1 or any(_close(float(said) * size, float(plain)) for unit in units for size in other_sizes(unit)):
+    if len(units) > 1 or any(equal(number, plain) for unit in units for number in conversions(said, unit)):
         return UNDECIDABLE
     return apart(prose, "", x, y, said, plain)
 
@@ -218,9 +175,14 @@ def _shares(parts: list[Fraction]) -> list[Fraction]:
     return [part / sum(parts) for part in parts]
 
 
-def solved(a: str, b: str, _x: str, _y: str) -> Decision | None:
-    """Compare equations solved for different letters (x = y + 1, y = x - 1) without removing the left side."""
+def solved(a: str, b: str, x: str, y: str) -> Decision | None:
+    """Compare equations of which one is solved for a letter (x = y + 1, y = x - 1) without removing the left side."""
     first, second = _solved(a), _solved(b)
+    for equation, other in ((first, y), (second, x)):
+        if equation and (first is None or second is None) and "=" in other:
+            left, right = _sides(equation[1]), _sides(other)
+            proved = left and right and _two_equations(left, right, equation[1], other)
+            return EQUAL if proved is EQUAL else None
     if first is None or second is None or first[0] == second[0]:
         return None
     sides = [_sides(equation) for _, equation in (first, second)]
@@ -282,6 +244,19 @@ def constant(x: str) -> float | None:
     """Evaluate a normalised real constant; None for anything else."""
     found = value(x)
     return None if found is None or found.letters else _float(found)
+
+
+def exact(x: str) -> Fraction | float | None:
+    """Evaluate a normalised real constant, as a fraction if it is rational."""
+    found = value(x)
+    if found is None or found.letters:
+        return None
+    return found.points[0] if isinstance(found.points[0], Fraction) else _float(found)
+
+
+def equal(p: Fraction | float, q: Fraction | float) -> bool:
+    """Whether two numbers are equal: fractions exactly, others in nine digits."""
+    return p == q if isinstance(p, Fraction) and isinstance(q, Fraction) else _close(float(p), float(q))
 
 
 def apart(a: str, b: str, x: str, y: str, p: Fraction | float, q: Fraction | float) -> Decision:

@@ -17,6 +17,7 @@ from nsad_cli.grading.equivalence.normalise import (
 )
 from nsad_cli.grading.equivalence.number_words import SMALL, TENS, parse_number_words
 from nsad_cli.grading.equivalence.unicode_latex import plain_signs, unknown_signs
+from nsad_cli.grading.equivalence.upright_letters import upright_letters
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -60,7 +61,7 @@ def number_in_prose(answer: str) -> Fraction | None:
     if in_words is not None:
         return in_words
     found = _NUMBERS.findall(text)
-    if len(found) != 1 or re.search(r"[\\=+*^<>(\[{|_!]|[-−](?!\.?\d)", text):
+    if len(found) != 1 or re.search(r"[\\=+*^<>(\[{|_!]|[-−](?!\.?\d)|\d(?!st|nd|rd|th)[A-Za-z]", text):
         return None
     plain_words = re.findall(r"[A-Za-z]+", text.replace(found[0], " ", 1))
     long = [word.lower() for word in plain_words if len(word) > 1]
@@ -82,8 +83,12 @@ def numbers_of(answer: str) -> list[Fraction]:
 
 
 def plain_percent(answer: str) -> str:
-    """Convert an answer to plain characters, with a sign for the word percent."""
-    text = re.sub(r"^US(?=\\?\$)", "", plain_signs(answer))
+    """Convert an answer to plain characters, with a sign for the word percent and no repetition in words."""
+    text = re.sub(r"^US(?=\\?\$)", "", upright_letters(plain_signs(answer)))
+    text = re.sub(r"^\s*([\"'`])\1?([^\"'`]+)[\"'`]{1,2}\s*\.?\s*$", r"\2", text)
+    repeated = re.fullmatch(r"(.*\d)\s*\(([a-z][a-z -]*)\)\s*\.?", text)
+    if repeated and parse_number_words(repeated[2]) == number(normalise(repeated[1])) is not None:  # 7 (seven)
+        text = repeated[1]
     return re.sub(r"\s*(?:\\text\{\s*)?\bper ?cent\b\s*\}?", "%", text)
 
 
@@ -94,6 +99,7 @@ def states_choice_or_number(answer: str) -> bool:
         choice(answer) is not None
         or parse_number_words(answer) is not None
         or bool(re.fullmatch(r"pi|(?:minus |-)?infinity", text))
+        or bool(re.fullmatch(r"\(?[A-Ha-h]\)?(?:,? (?:or|and) \(?[A-Ha-h]\)?)+", text))
     )
 
 
