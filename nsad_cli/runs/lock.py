@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from nsad_cli.errors import NsadError
 from nsad_cli.utils.distributed import is_main_process
+from nsad_cli.utils.files import write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,11 @@ def hold_lock(path: Path, run_name: str) -> Iterator[None]:
     if not is_main_process():
         yield
         return
-    with path.open("a+") as file:
+    try:
+        opened = path.open("a+")
+    except OSError as error:
+        raise write_error(path, error) from error
+    with opened as file:
         # Retry, because `is_locked` takes the lock for a moment.
         if not _try_lock(file, fcntl.LOCK_EX, attempts=5):
             file.seek(0)

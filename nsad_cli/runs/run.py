@@ -290,7 +290,15 @@ def _default_run(finished: bool) -> Run:
     if chosen is not None:
         return chosen
     ready = [run for run in runs if run.finished()] if finished else []
-    return (ready or runs)[0]
+    return (ready or [run for run in runs if _has_started(run)] or runs)[0]
+
+
+def _has_started(run: Run) -> bool:
+    """Whether a run can be read and has started a stage: a damaged or an empty one is never the newest."""
+    try:
+        return bool(run.stages())
+    except NsadError:
+        return False
 
 
 def choose_run(name: str | None) -> None:
@@ -315,7 +323,7 @@ def _read_manifest(path: Path, run_name: str) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NsadError(
             f"run `{run_name}` cannot be read",
             f"{path}: {error}",

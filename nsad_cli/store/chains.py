@@ -7,7 +7,14 @@ from array import array
 from typing import TYPE_CHECKING
 
 from nsad_cli.store.class_versions import ClassVersions
-from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read, database_error, like_pattern
+from nsad_cli.store.sqlite import (
+    LOCK_TIMEOUT_SECONDS,
+    connect,
+    connect_to_read,
+    database_error,
+    is_write_protected,
+    like_pattern,
+)
 from nsad_cli.types import Chain, Finish, Problem
 
 if TYPE_CHECKING:
@@ -51,12 +58,13 @@ class ChainStore:
 
         Args:
             path: The SQLite file.
-            read_only: Open an existing file without ever changing it.
+            read_only: Open an existing file without ever changing it; a write-protected one always is.
             lock_timeout: Seconds that a read-only store waits while another process writes.
 
         Raises:
             NsadError: The file cannot be opened, is not a store, or has another version's format.
         """
+        read_only = read_only or is_write_protected(path)
         if read_only:
             self._db = connect_to_read(path, FORMATS, "chain store", lock_timeout)
         else:

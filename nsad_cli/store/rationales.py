@@ -12,7 +12,7 @@ from nsad_cli.store.batches import Batches
 from nsad_cli.store.claims import Claims
 from nsad_cli.store.copies import Copies
 from nsad_cli.store.reviews import Reviews
-from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read
+from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read, is_write_protected
 from nsad_cli.store.tables import FORMATS, GRADED_DRAWS, PROBLEM_COLUMNS, VERDICT
 from nsad_cli.store.verdicts import Verdicts
 from nsad_cli.types import Draw, Finish, Problem, Rationale, Verdict
@@ -37,13 +37,14 @@ class Store:
 
         Args:
             path: The SQLite file.
-            read_only: Open an existing file without ever changing it.
+            read_only: Open an existing file without ever changing it; a write-protected one always is.
             lock_timeout: Seconds to wait while another process writes.
 
         Raises:
             NsadError: The file cannot be opened, is not a store, or has a newer version's format.
         """
         self.path = path
+        read_only = read_only or is_write_protected(path)
         self._db = (connect_to_read if read_only else connect)(path, FORMATS, "store", lock_timeout)
         self.claims = Claims(self._db)
         self.batches = Batches(self._db)

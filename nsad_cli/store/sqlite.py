@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sqlite3
 import time
@@ -114,6 +115,11 @@ def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float =
             sync_folder(path.parent.parent)
     logger.debug("opened %s (%s, format %d)", path, kind, len(formats))
     return Database(path, connection, kind)
+
+
+def is_write_protected(path: Path) -> bool:
+    """Return whether an existing file is on a read-only file system, or in a folder without write permission."""
+    return path.is_file() and not os.access(path.parent, os.W_OK)
 
 
 def connect_to_read(

@@ -87,9 +87,8 @@ def test_which_run_is_used() -> None:
         Run.open()
     for name in ("old", "middle", "new"):
         run = Run.create(name, Recipe())
-        if name != "new":
-            with run.stage("nce", "k"):
-                pass
+        with run.stage("nce" if name != "new" else "collect", "k"):
+            pass
         time.sleep(0.01)
     assert Run.open(finished=True).name == "middle"  # the newest finished one, not the newest
     assert Run.open().name == "new"
@@ -150,3 +149,18 @@ def test_lines_that_are_no_objects(tmp_path: Path) -> None:
     assert [row["a"] for _, row in read_jsonl(path)] == [1, 2]
     assert len(corrupt) == 3
     assert runs_home().name == "runs"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": 1}', "\x00"])
+def test_a_damaged_or_an_empty_run_is_never_the_newest(text: str) -> None:
+    good = Run.create("good", Recipe())
+    with good.stage("collect", "key"):
+        pass
+    for name in ("damaged", "empty"):
+        newer = Run.create(name, Recipe())
+        os.utime(newer.path / "manifest.json", (time.time() + 60, time.time() + 60))
+    (runs_home() / "damaged" / "manifest.json").write_text(text)
+    os.utime(runs_home() / "damaged" / "manifest.json", (time.time() + 90, time.time() + 90))
+    assert Run.open().name == "good"
+    with pytest.raises(NsadError):
+        Run.open("damaged").stages()
