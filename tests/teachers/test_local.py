@@ -101,7 +101,7 @@ def test_a_draw_has_a_seed_of_its_own(draws: list[tuple[str, int]]) -> None:
             "vLLM cannot start",
             "no operator nms",
         ),
-        ("import os\nprint('noise', flush=True)\nos._exit(7)", "vLLM died", "ended with 7"),
+        ("import os\nprint('noise', flush=True)\nos._exit(7)", "vLLM died", "exited with code 7"),
     ],
 )
 def test_a_vllm_that_fails_is_told_and_prints_nothing_of_ours(
