@@ -62,6 +62,8 @@ def _plain(answer: str) -> str:
 @lru_cache(CACHE_SIZE)
 def quantity_of(answer: str) -> Quantity | None:
     r"""Parse `5\text{ cm}^2`, `90^\circ`, `3 feet per second`, `\$5`, `7 red apples`; None without a unit."""
+    if not re.search("[A-Za-z°º€£¥₹¢$]", answer):
+        return None
     text = _plain(answer)
     if text.count("$") > 1:
         text = text.removeprefix("$").removesuffix("$").strip()
@@ -144,6 +146,8 @@ def parse_unit(phrase: str) -> Unit | None:
 @lru_cache(CACHE_SIZE)
 def compound_of(answer: str) -> Compound | None:
     """Parse `2 hours 30 minutes`, `5' 6"` or `$12 and 50 cents`: several units, from the largest down."""
+    if not re.search("\\d\\D+\\d", answer):
+        return None
     text = _plain(answer)
     text = re.sub(r"^\s*\$\s*([\d.]+)(?=\s+and)", r"\1 dollars", re.sub(r"(\d)'\s*(\d+)\"", r"\1 feet \2 inches", text))
     text, parts, at = text.replace("$", "").strip(" .,"), [], 0
