@@ -12,7 +12,6 @@ from nsad_cli.grading.equivalence import text_answers as wording
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decider, Decision
 from nsad_cli.grading.equivalence.normalise import MAX_FORMULA_CHARS, normalise
 
-
 _INTEGER = re.compile(r"-?\d{1,60}", re.ASCII)
 
 

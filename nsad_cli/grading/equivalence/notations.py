@@ -32,7 +32,7 @@ def _bare(answer: str) -> str:
 
 def dates(a: str, b: str, x: str, y: str) -> Decision | None:
     """A date or a range equals only what is written alike."""
-    if not any(re.search(r"\d[^+\\]*[-–—−/.][^+]*\d", text) for text in (a, b)):
+    if not any(re.search(r"\d.*[-–—−/.].*\d", text) for text in (a, b)):
         return None
     first, second = _bare(a), _bare(b)
     if _outside(first, second) or _outside(second, first):

@@ -40,8 +40,8 @@ class Compound:
 
 _SIGNS = "A-Za-z°€£¥₹¢µμΩ"
 _PHRASE = re.compile(rf"(?:(?<=[\d)}}\]])|(?<=\s))([{_SIGNS}][{_SIGNS}\d /^{{}}.·*-]*)$")
-_COUNT = re.compile(r"(?<![\d^{A-Za-z-])(?<!\^-)(?<!\{-)\d")
-_TOKEN = re.compile(rf"[{_SIGNS}]+|\^?\s*\{{?\s*(-?[1-9])\s*\}}?|[/·*-]|\.")
+_COUNT = re.compile(r"(?<![\d^{A-Za-z])(?<!\^-)(?<!\{-)\d")
+_TOKEN = re.compile(rf"[{_SIGNS}]+|\^\s*\{{?\s*(-?[1-9])\s*\}}?|(?<=[a-zA-Z])([23])(?!\d)|[/·*-]|\.")
 _AFTER = re.compile(
     r"\s+(?:of\s.*|(?:in\s+)?(?:total|all)|altogether|long|tall|wide|high|deep|thick|heavy|old|away|apart|each)$"
 )
@@ -124,8 +124,8 @@ def parse_unit(phrase: str) -> Unit | None:
         token = match[0]
         if token in "/·*-.":
             sign = -1 if token == "/" else sign
-        elif match[1] or token == "squared" or token == "cubed":
-            exponent = int(match[1]) if match[1] else {"squared": 2, "cubed": 3}[token]
+        elif match[1] or match[2] or token == "squared" or token == "cubed":
+            exponent = int(match[1] or match[2]) if match[1] or match[2] else {"squared": 2, "cubed": 3}[token]
             if last is None:
                 return None
             found = found.times(last.power(exponent - 1) if exponent != 1 else Unit((), Fraction(1)))
