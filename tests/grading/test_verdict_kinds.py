@@ -42,6 +42,7 @@ BOXED = {
         (r"6 \text{ euros}", r"\$6", "disputed"),
         (r"6 \text{ shirts}", r"6 \text{ socks}", "disputed"),
         (r"6 \text{ shirts}", "6", "correct"),
+        ("8t-8", "8", "wrong"),
         (r"6 \text{ red shirts}", r"6 \text{ shirts}", "correct"),
     ],
     "not arithmetic": [
@@ -49,6 +50,7 @@ BOXED = {
         ("2031-05-06", "2020", "disputed wrong"),
         ("12-18", "24-30", "disputed wrong"),
         ("12-18", "12-18", "correct"),
+        (r"12\text{-}18", r"18\text{-}24", "disputed"),
         ("0x2C", "44", "correct disputed"),
         ("0x2C", "0", "disputed wrong"),
         ("XIX", "19", "correct disputed"),

@@ -12,6 +12,8 @@ from nsad_cli.grading.equivalence import text_answers as wording
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decider, Decision
 from nsad_cli.grading.equivalence.normalise import MAX_FORMULA_CHARS, normalise
 
+_INTEGER = re.compile(r"-?\d{1,60}", re.ASCII)
+
 
 def decide(a: str, b: str) -> Decision:
     """Decide whether two answers are equivalent.
@@ -25,6 +27,8 @@ def decide(a: str, b: str) -> Decision:
     """
     if a.strip() == b.strip():
         return EQUAL
+    if _INTEGER.fullmatch(a) and _INTEGER.fullmatch(b):
+        return EQUAL if int(a) == int(b) else DIFFERENT
     if len(a) > MAX_FORMULA_CHARS or len(b) > MAX_FORMULA_CHARS:
         return UNDECIDABLE
     a, b = sorted(wording.plain_percent(text) for text in (a, b))

@@ -18,7 +18,7 @@ from nsad_cli.grading.equivalence.formula_arithmetic import POINTS, POSITIVE_POI
 from nsad_cli.grading.equivalence.formula_parser import FormulaParser, MeasuringParser
 from nsad_cli.grading.equivalence.formula_tokens import is_letter, tokens_of
 from nsad_cli.grading.equivalence.normalise import CACHE_SIZE, MAX_FORMULA_CHARS
-from nsad_cli.grading.equivalence.number_arithmetic import Number, Precise
+from nsad_cli.grading.equivalence.number_arithmetic import Number, precise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,14 +165,14 @@ def _agree(x: Value, y: Value) -> bool | None:
         if digits > MAX_DIGITS:
             return None
         p, q = (_precise(value, point, digits)[0] for value in (x, y))
-        if abs(p - q) > max(abs(p), abs(q)) * Precise(digits).of(Fraction(1, 10**compared)).real:
+        if abs(p - q) > max(abs(p), abs(q)) * precise(digits).of(Fraction(1, 10**compared)).real:
             return False
     return True
 
 
 def _precise(value: Value, point: int, digits: int) -> tuple[Any, frozenset[int]]:
     """A formula's number at a point with many digits, and the binary exponents of the numbers in it."""
-    arithmetic = Precise(digits)
+    arithmetic = precise(digits)
     if not value.tokens:
         return arithmetic.of(value.points[0]), frozenset()
     reader = MeasuringParser(value.tokens, point, arithmetic)

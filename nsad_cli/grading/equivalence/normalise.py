@@ -102,6 +102,8 @@ def _period(match: re.Match[str]) -> str:
 
 def strip_text_macros(answer: str) -> str:
     r"""Remove the macros that set text, and the backslash of \$ and \%."""
+    if "\\" not in answer:
+        return answer
     text = re.sub(TEXT_MACRO + r"\s*\{([^{}]*)\}", r" \1 ", answer)
     return text.replace("\\$", "$").replace("\\%", "%").replace("\\ ", " ")
 

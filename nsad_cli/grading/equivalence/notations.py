@@ -32,6 +32,8 @@ def _bare(answer: str) -> str:
 
 def dates(a: str, b: str, x: str, y: str) -> Decision | None:
     """A date or a range equals only what is written alike."""
+    if not any(re.search(r"\d.*[-–—−/.].*\d", text) for text in (a, b)):
+        return None
     first, second = _bare(a), _bare(b)
     if _outside(first, second) or _outside(second, first):
         return DIFFERENT
@@ -58,6 +60,8 @@ def _squeezed(text: str) -> str:
 
 def numerals(a: str, b: str, _x: str, _y: str) -> Decision | None:
     """Compare hexadecimal and Roman numerals; without a prefix they may be something else."""
+    if not re.search("[A-Za-z]", a + b):
+        return None
     first, second = _bare(a), _bare(b)
     values = [_programmed(text) for text in (first, second)]
     if None not in values:

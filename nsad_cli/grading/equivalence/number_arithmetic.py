@@ -5,6 +5,7 @@ from __future__ import annotations
 import cmath
 import math
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.grading.equivalence.formula_tokens import INVERSE_TRIGONOMETRIC, TRIGONOMETRIC
@@ -109,3 +110,9 @@ class Precise(Floating):
 
 
 FLOATING = Floating()
+
+
+@lru_cache(64)
+def precise(digits: int) -> Precise:
+    """The arithmetic with a number of digits; making one takes longer than using it."""
+    return Precise(digits)

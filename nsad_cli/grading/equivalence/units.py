@@ -40,8 +40,8 @@ class Compound:
 
 _SIGNS = "A-Za-z°€£¥₹¢µμΩ"
 _PHRASE = re.compile(rf"(?:(?<=[\d)}}\]])|(?<=\s))([{_SIGNS}][{_SIGNS}\d /^{{}}.·*-]*)$")
-_COUNT = re.compile(r"(?<![\d^{A-Za-z-])(?<!\^-)(?<!\{-)\d")
-_TOKEN = re.compile(rf"[{_SIGNS}]+|\^?\s*\{{?\s*(-?[1-9])\s*\}}?|[/·*-]|\.")
+_COUNT = re.compile(r"(?<![\d^{A-Za-z])(?<!\^-)(?<!\{-)\d")
+_TOKEN = re.compile(rf"[{_SIGNS}]+|\^\s*\{{?\s*(-?[1-9])\s*\}}?|(?<=[a-zA-Z])([23])(?!\d)|[/·*-]|\.")
 _AFTER = re.compile(
     r"\s+(?:of\s.*|(?:in\s+)?(?:total|all)|altogether|long|tall|wide|high|deep|thick|heavy|old|away|apart|each)$"
 )
@@ -62,6 +62,8 @@ def _plain(answer: str) -> str:
 @lru_cache(CACHE_SIZE)
 def quantity_of(answer: str) -> Quantity | None:
     r"""Parse `5\text{ cm}^2`, `90^\circ`, `3 feet per second`, `\$5`, `7 red apples`; None without a unit."""
+    if not re.search("[A-Za-z°º€£¥₹¢$]", answer):
+        return None
     text = _plain(answer)
     if text.count("$") > 1:
         text = text.removeprefix("$").removesuffix("$").strip()
@@ -122,8 +124,8 @@ def parse_unit(phrase: str) -> Unit | None:
         token = match[0]
         if token in "/·*-.":
             sign = -1 if token == "/" else sign
-        elif match[1] or token == "squared" or token == "cubed":
-            exponent = int(match[1]) if match[1] else {"squared": 2, "cubed": 3}[token]
+        elif match[1] or match[2] or token == "squared" or token == "cubed":
+            exponent = int(match[1] or match[2]) if match[1] or match[2] else {"squared": 2, "cubed": 3}[token]
             if last is None:
                 return None
             found = found.times(last.power(exponent - 1) if exponent != 1 else Unit((), Fraction(1)))
@@ -144,6 +146,8 @@ def parse_unit(phrase: str) -> Unit | None:
 @lru_cache(CACHE_SIZE)
 def compound_of(answer: str) -> Compound | None:
     """Parse `2 hours 30 minutes`, `5' 6"` or `$12 and 50 cents`: several units, from the largest down."""
+    if not re.search("\\d\\D+\\d", answer):
+        return None
     text = _plain(answer)
     text = re.sub(r"^\s*\$\s*([\d.]+)(?=\s+and)", r"\1 dollars", re.sub(r"(\d)'\s*(\d+)\"", r"\1 feet \2 inches", text))
     text, parts, at = text.replace("$", "").strip(" .,"), [], 0
