@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from nsad_cli.config.prompts import chat_messages, demonstrations_key
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.teachers.openai_replies import implausible_usage
 from nsad_cli.utils.api_keys import read_key, redact_key
 from nsad_cli.utils.logs import note
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
 
 MAX_SAMPLES_PER_REQUEST = 16
 """Maximum number of draws in one request: if the reply is lost, all of them are."""
+
+
+def _require_address_without_secret(settings: TeacherConfig) -> None:
+    """Refuse a key or password in OPENAI_BASE_URL, as the recipe does in `base_url`: addresses are stored and shown."""
+    parts = urlsplit(os.environ.get("OPENAI_BASE_URL", "") if not settings.base_url else "")
+    if parts.username or parts.password or parts.query:
+        raise UsageError(
+            "OPENAI_BASE_URL contains a key or a password",
+            "addresses are stored in runs and shown in errors",
+            f"remove it from the address, and set {settings.api_key_env} instead",
+        )
 
 
 class ChatModel:
@@ -36,6 +49,7 @@ class ChatModel:
             "prompt": settings.prompt,
             **demonstrations_key(settings),
         }
+        _require_address_without_secret(settings)
         self.key = read_key(settings.api_key_env, f"the teacher `{model}`") or None
         self.request_params: dict[str, Any] = {
             "temperature": settings.temperature,

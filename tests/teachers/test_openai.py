@@ -15,7 +15,7 @@ import pytest
 
 from nsad_cli.collection.collect import collect
 from nsad_cli.config.schema import TeacherConfig
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
 from nsad_cli.types import Finish, Problem, problem_id
@@ -196,3 +196,13 @@ def test_two_processes_share_one_store(server: Server, tmp_path: Path) -> None:
         assert process.returncode == 0
     with Store(path) as store:
         assert store.counts() == {"problems": 40, "draws": 40, "verdicts": 0}
+
+
+def test_a_secret_in_the_address_of_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    for url in ("https://user:pw@host/v1", "https://host/v1?key=abc"):
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        with pytest.raises(UsageError, match="OPENAI_BASE_URL") as error:
+            make_teacher("gpt-4", TeacherConfig())
+        assert "pw" not in str(error.value)
+        assert "abc" not in str(error.value)
