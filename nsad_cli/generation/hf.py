@@ -14,7 +14,7 @@ from transformers import DynamicCache
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.chain_record import Ending, ends_with_stop_text, make_chain
-from nsad_cli.generation.kv_cache import Prompt, Slots, prompts_of
+from nsad_cli.generation.kv_cache import Prompt, Slots, cache_argument, prompts_of
 from nsad_cli.generation.sampler import Sampling, Task, require_context
 from nsad_cli.generation.token_sampling import sample_tokens
 from nsad_cli.models.packing import enable_packing, step_attention
@@ -123,6 +123,7 @@ class _Batch:
     ) -> None:
         self.sampler, self.prompts, self.sampling, self.with_states = sampler, prompts, sampling, with_states
         self.model = sampler.adapters.model if sampler.adapters is not None else sampler.student.model
+        self.cache_argument = cache_argument(self.model)
         self.rows: list[_ChainState] = []
         self.slots = Slots()
         self.prefilled: dict[str, Prompt] = {}
@@ -200,9 +201,9 @@ class _Batch:
             input_ids=inputs,
             attention_mask=mask,
             position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self.cache_argument: cache},
         )
         logits = output.logits[:, -1]
         last = states[-1][:, -1].float() if self.with_states else logits[:, :0]
@@ -217,8 +218,8 @@ class _Batch:
                 input_ids=inputs,
                 attention_mask=self.slots.mask(),
                 position_ids=positions,
-                past_key_values=self.slots.cache,
                 use_cache=True,
+                **{self.cache_argument: self.slots.cache},
             ).logits
         self.slots.end += 1
         if self.with_states:

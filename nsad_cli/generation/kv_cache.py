@@ -7,12 +7,14 @@ rearrangements only the new keys and values are copied.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
-from torch import Tensor
+from peft import PeftModel
+from torch import Tensor, nn
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
@@ -25,6 +27,13 @@ SLACK = 64
 """Free columns after a rearrangement."""
 CPU_SPAN = 16
 """Rows per attention call on a CPU; rows are in order of admission, so neighbours have similar lengths."""
+
+
+def cache_argument(model: nn.Module) -> str:
+    """Return the name of the argument by which a model takes its cache: `cache` in newer versions of transformers."""
+    if isinstance(model, PeftModel):
+        model = model.get_base_model()  # the wrapper takes any argument
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from nsad_cli.generation.hf import HFSampler
+from nsad_cli.generation.kv_cache import cache_argument
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
@@ -242,3 +243,14 @@ def test_features_are_the_mean_state_that_tokenswere_predicted_from(student: Stu
         assert mean.dtype is torch.float32
         assert torch.allclose(mean, states.mean(0), atol=1e-5)
     assert len(seen) == 12
+
+
+def test_the_caches_argument_is_named_as_the_model_names_it() -> None:
+    class Older(torch.nn.Module):
+        def forward(self, past_key_values: object = None) -> None: ...
+
+    class Newer(torch.nn.Module):
+        def forward(self, past_key_values: object = None, cache: object = None) -> None: ...
+
+    assert cache_argument(Older()) == "past_key_values"
+    assert cache_argument(Newer()) == "cache"
