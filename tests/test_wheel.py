@@ -45,8 +45,8 @@ def test_a_shipped_recipe_is_found_by_name(installed: Path, tmp_path: Path) -> N
         text=True,
     )
     assert found.returncode == 1, found.stderr
-    assert "run: gsm8k-solutions-smollm2" in found.stderr, found.stderr
-    assert "nowhere" in found.stderr
+    assert "no data at nowhere/gsm8k" in found.stderr, "the shipped recipe's benchmark is looked for first"
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_wheel_ships_every_recipe_and_no_tests(installed: Path) -> None:

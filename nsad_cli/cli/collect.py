@@ -59,7 +59,7 @@ AbandonBatch = Annotated[
         "--abandon-batch", metavar="BATCH", help="Request the draws of a lost batch again (they are paid again)."
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before MATH is collected for want of --problems.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before collecting MATH, the default problems.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Estimate calls, tokens and cost; send no request.")]
 Concurrency = Annotated[int | None, typer.Option("--concurrency", min=1, help="Maximum number of in-flight requests.")]
 RequestsPerMinute = Annotated[int | None, typer.Option("--rpm", min=1, help="Maximum requests per minute.")]
@@ -144,10 +144,10 @@ def _with_problems(run_name: str | None, overrides: dict[str, Any]) -> tuple[Rec
 
 
 def _quote(run_name: str | None, recipe: Recipe, store: Path | None, as_json: bool) -> None:
+    from nsad_cli.cli.collect_defaults import quote_math
     from nsad_cli.cli.render.quote import show_quote
-    from nsad_cli.pipeline.dry_run import quote_collection
 
-    show_quote(quote_collection(run_name, recipe, store), as_json)
+    show_quote(quote_math(run_name, recipe, store), as_json)
 
 
 def _report(run: Run, result: Mapping[str, Any], as_json: bool) -> None:
@@ -163,10 +163,12 @@ def _report(run: Run, result: Mapping[str, Any], as_json: bool) -> None:
 
 
 def _abandon(run: Run, batch: str) -> None:
+    from nsad_cli.cli.run_selection import remove_if_empty
     from nsad_cli.store.rationales import Store
 
     with Store(run.store_path) as store:
         if not store.batches.abandon(batch):
+            remove_if_empty(run)
             raise UsageError(
                 f"the store of run `{run.name}` has no open batch `{batch}`",
                 "no unfinished batch has that id",

@@ -26,12 +26,17 @@ def default_problems(recipe: Recipe) -> str | None:
 
     MATH is read from $NSAD_DATA/math if that has a training split, else from the Hub.
     """
-    from nsad_cli.teachers import RECORDED, is_free, scheme_of
+    from nsad_cli.config.plugins import TEACHERS, plugin_names
+    from nsad_cli.teachers import RECORDED, is_free, make_teacher, scheme_of
 
     if recipe.problems.train is not None or scheme_of(recipe.teacher.spec) in RECORDED:
         return None
     if is_free(recipe.teacher.spec):
         return BUILT_IN
+    if scheme_of(recipe.teacher.spec) in plugin_names(TEACHERS):
+        own = make_teacher(recipe.teacher.spec, recipe.teacher).problems()
+        if own is not None:
+            return None
     folder = _local_math()
     return f"{MATH}@{folder}" if folder is not None else MATH
 
@@ -42,6 +47,26 @@ def _local_math() -> Path | None:
         return None
     folder = Path(root).expanduser().resolve() / "math"
     return folder if (folder / "train.jsonl").is_file() or (folder / "train").is_dir() else None
+
+
+def quote_math(name: str | None, recipe: Recipe, store: Path | None) -> Quote:
+    """Quote a collection; if MATH is to come from the Hub and cannot, name both ways to it.
+
+    Raises:
+        NsadError: The problems cannot be loaded.
+    """
+    from nsad_cli.pipeline.dry_run import quote_collection
+
+    try:
+        return quote_collection(name, recipe, store)
+    except NsadError as error:
+        if recipe.problems.train != MATH:
+            raise
+        raise NsadError(
+            "no --problems given, and MATH's training problems cannot be loaded",
+            f"{error.what}: {error.why}",
+            "set NSAD_DATA to a folder with math/train.jsonl, connect to the Hub, or give --problems",
+        ) from error
 
 
 def confirm_math(name: str | None, recipe: Recipe, store: Path | None, *, yes: bool) -> None:
@@ -58,20 +83,10 @@ def confirm_math(name: str | None, recipe: Recipe, store: Path | None, *, yes: b
         UsageError: There is no terminal to ask on, and neither --yes nor --max-cost is given.
     """
     from nsad_cli.cli.render.quote import print_quote
-    from nsad_cli.pipeline.dry_run import quote_collection
     from nsad_cli.teachers import is_api, make_teacher
 
     make_teacher(recipe.teacher.spec, recipe.teacher)  # a missing key is reported before anything is read
-    try:
-        quote = quote_collection(name, recipe, store)
-    except NsadError as error:
-        if recipe.problems.train != MATH:
-            raise
-        raise NsadError(
-            "no --problems given, and MATH's training problems cannot be loaded",
-            f"{error.what}: {error.why}",
-            "set NSAD_DATA to a folder with math/train.jsonl, connect to the Hub, or give --problems",
-        ) from error
+    quote = quote_math(name, recipe, store)
     note(f"no --problems given: using the paper's, MATH's training problems ({recipe.problems.train})")
     if not is_api(recipe.teacher.spec) or quote.to_ask == 0:
         return

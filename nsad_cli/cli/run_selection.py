@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import COLLECT
+from nsad_cli.errors import NsadError
 from nsad_cli.utils.distributed import is_main_process, world_size
+from nsad_cli.utils.files import write_error
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
@@ -59,11 +61,10 @@ def stopped_run(recipe: Recipe) -> str | None:
     Repeating a command without --run then resumes that run, and does not pay again for stored draws or open batches.
     """
     from nsad_cli.collection.collect import INCOMPLETE_KEYS
-    from nsad_cli.errors import NsadError
-    from nsad_cli.runs.run import list_runs
+    from nsad_cli.runs.run import list_started_runs
 
     with contextlib.suppress(NsadError):  # an unreadable run must not prevent a new one
-        for run in list_runs()[:1]:
+        for run in list_started_runs()[:1]:
             state = run.stages().get("collect")
             if state is None or run.busy() or run.recipe != recipe:
                 return None
@@ -84,7 +85,7 @@ def execute(run: Run, stages: Sequence[str], *, force: bool = False) -> dict[str
         try:
             return api.train(run, *stages, force=force)
         except BaseException:
-            _remove_if_empty(run)
+            remove_if_empty(run)
             raise
 
 
@@ -95,23 +96,34 @@ def _unused_name() -> str:
     stem = time.strftime("run-%Y%m%d-%H%M%S")
     if world_size() > 1:  # the processes of one launch share their run
         return stem
-    for name in itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2))):
-        with contextlib.suppress(FileExistsError):
-            (runs_home() / name).mkdir(parents=True)
-            return name
+    home = runs_home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            name = stem if number == 1 else f"{stem}-{number}"
+            with contextlib.suppress(FileExistsError):
+                (home / name).mkdir()
+                return name
+    except OSError as error:
+        raise write_error(home, error) from error
     raise AssertionError("unreachable")
 
 
-def _remove_if_empty(run: Run) -> None:
+def remove_if_empty(run: Run) -> None:
     """Remove a run that this process created and that failed before its first sample; a batch is kept like a sample."""
+    if not run.is_new or not is_main_process():
+        return
+    with contextlib.suppress(NsadError), run.lock():  # another process that uses the run holds the lock
+        if not _has_data(run):
+            shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _has_data(run: Run) -> bool:
     from nsad_cli.store.rationales import Store
 
-    if not run.is_new or not is_main_process() or set(run.stages()) - {COLLECT.name} or run.chains_path.exists():
-        return
-    if run.store_path.parent != run.path:
-        return
-    if run.store_path.exists():
-        with Store(run.store_path) as store:
-            if store.counts()["draws"] or store.batches.exist():
-                return
-    shutil.rmtree(run.path, ignore_errors=True)
+    if set(run.stages()) - {COLLECT.name} or run.chains_path.exists() or run.store_path.parent != run.path:
+        return True
+    if not run.store_path.exists():
+        return False
+    with Store(run.store_path) as store:
+        return bool(store.counts()["draws"]) or store.batches.exist()

@@ -151,9 +151,12 @@ def unrequested_draws(
     """
     params = params_key(teacher)
     missing, held = store.missing(problems, draws, teacher.name, params), store.batches.held_draws(teacher.name, params)
+    constant = store.copies.constant_problems(teacher.name, params)
+    copies = sum(len(numbers) for pid, numbers in missing.items() if pid in constant)
+    missing = {pid: numbers for pid, numbers in missing.items() if pid not in constant}
     unrequested = {pid: tuple(n for n in numbers if n not in held.get(pid, {})) for pid, numbers in missing.items()}
     missing_count, unrequested_count = (sum(map(len, found.values())) for found in (missing, unrequested))
-    return len(problems) * draws - missing_count, missing_count - unrequested_count, unrequested
+    return len(problems) * draws - copies - missing_count, missing_count - unrequested_count, unrequested
 
 
 class Collection:

@@ -186,7 +186,7 @@ class _Worker:
         assert self._process.stdout
         self._input, self.output = self._process.stdin, self._process.stdout
         os.set_blocking(self.output.fileno(), False)
-        self._ready, self._buffer = False, b""
+        self._ready, self._ended, self._buffer = False, False, b""
 
     def send(self, pair: tuple[str, str], seconds: float) -> None:
         self.deadline = time.monotonic() + (seconds if self._ready else START_TIMEOUT_SECONDS)
@@ -200,6 +200,7 @@ class _Worker:
         if chunk == b"":
             if not self._ready:
                 raise self._cannot_start()
+            self._ended = True
             return Equivalence.UNDECIDED
         self._buffer += chunk or b""
         while b"\n" in self._buffer:
@@ -220,7 +221,7 @@ class _Worker:
         )
 
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        return not self._ended and self._process.poll() is None
 
     def restart(self) -> None:
         self.stop()

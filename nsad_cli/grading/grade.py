@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nsad_cli.grading.checker import Checker
     from nsad_cli.store.rationales import Store
 
-GRADER_VERSION = "6"
+GRADER_VERSION = "7"
 """Increase it when a verdict could change: stored draws are then graded again, without new requests to the teacher."""
 CHUNK_SIZE = 512
 """Draws that are graded and committed together."""

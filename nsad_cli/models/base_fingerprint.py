@@ -17,8 +17,8 @@ WEIGHTS = ("*.safetensors", "*.bin")
 def fingerprint(folder: Path) -> str | None:
     """Return the fingerprint of a model folder's weights; None if it has none.
 
-    It covers the sizes, the headers and sampled blocks of the weights files, not their path or time. Another model, or
-    one that was trained on, has another fingerprint; a single changed number may be missed.
+    It covers the sizes, the headers and sampled blocks of the weights files, not their path or time. Another model has
+    another fingerprint, and so has one whose layers were all trained further; changes of a few tensors may be missed.
     """
     stamp = tuple(entry for pattern in WEIGHTS for file in sorted(folder.glob(pattern)) for entry in file_stamp(file))
     return _hash(stamp) if stamp else None

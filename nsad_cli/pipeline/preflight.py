@@ -67,7 +67,7 @@ def _is_collected(recipe: Recipe, name: str | None) -> bool:
 
 def _check_disk() -> None:
     home = runs_home()
-    free = shutil.disk_usage(home if home.exists() else Path.cwd()).free
+    free = shutil.disk_usage(next(path for path in (home.resolve(), *home.resolve().parents) if path.exists())).free
     if free < MIN_TRAINING_BYTES:
         raise NsadError(
             f"{free / 2**20:.0f} MiB of disk space is free",
@@ -95,13 +95,15 @@ def _check_servers(settings: TeacherConfig) -> None:
         client = OpenAI(api_key=key, base_url=url, max_retries=0, timeout=SERVER_TIMEOUT_SECONDS)
         try:
             with client:
-                known = [model.id for model in client.models.list().data]
+                models = client.models.list().data
+                known = [model.id for model in models if model.owned_by != "llamacpp"]  # it answers to any name
         except APIConnectionError as error:
             failures.append(f"{url}: {first_line(error.__cause__ or error)}")
             continue
         except (APIError, ValueError, TypeError, AttributeError):
             return  # it answers, and lists no models
-        if known and settings.spec not in known:
+        names = (settings.spec, f"{settings.spec}:latest", f"models/{settings.spec}", settings.spec.partition(":")[0])
+        if known and not set(names) & set(known):
             raise NsadError(
                 f"the server {url} has no model `{settings.spec}`",
                 f"it lists {', '.join(known[:8])}{' …' if len(known) > 8 else ''}",

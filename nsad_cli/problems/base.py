@@ -71,5 +71,5 @@ def reader(name: str) -> ProblemReader:
     missing = [part for part in ("SPLITS", "read", "from_hub") if not hasattr(found, part)]
     if found is None or missing:
         why = "its plugin cannot be loaded: see the warning above" if found is None else f"it lacks {missing[0]}"
-        raise NsadError(f"the problems `{name}` cannot be read", why, "mend or uninstall the package that offers them")
+        raise NsadError(f"the problems `{name}` cannot be read", why, "fix or uninstall the package that offers them")
     return found

@@ -27,7 +27,7 @@ def scorer_class(kind: str) -> type[Scorer]:
     if found is None:
         raise NsadError(
             f"the ranker `{kind}` cannot be used",
-            "no installed package offers it as a subclass of rankers.base.Scorer, or it cannot be loaded",
+            "no installed package offers it as a subclass of Scorer of that `kind`, or it cannot be loaded",
             "install its package again, or train another kind with `nsad train-ranker --kind head`",
         )
     return found
@@ -35,4 +35,6 @@ def scorer_class(kind: str) -> type[Scorer]:
 
 def _find(kind: str) -> type[Scorer] | None:
     found = _BUILT_IN.get(kind) or load_plugin(RANKERS, kind)
-    return found if isinstance(found, type) and issubclass(found, Scorer) else None
+    if isinstance(found, type) and issubclass(found, Scorer) and found.kind == kind:  # a saved ranker names its kind
+        return found
+    return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import stages
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, first_line
 from nsad_cli.models.base_fingerprint import fingerprint
 from nsad_cli.utils.distributed import is_main_process
 from nsad_cli.utils.files import folder_digest, weights_digest, write_atomic
@@ -95,15 +95,24 @@ def adapter_damage(run: Run, name: str) -> str:
 
 
 def _recorded(run: Run) -> dict[str, dict[str, Any]]:
+    path = run.path / FILE
     try:
-        return dict(json.loads((run.path / FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise NsadError(
+            f"run `{run.name}` has an unreadable record of its base",
+            f"{path}: {first_line(error)}",
+            "restore the file; or delete it if the base has not changed since the run was trained",
+        ) from error
 
 
 def _record(run: Run, spec: str, current: str) -> dict[str, Any]:
     """Record a base that is used for the first time, as adopted if an earlier version has used it without a record."""
     known, states = _recorded(run), {}
+    if spec in known:  # another process has recorded it meanwhile
+        return dict(known[spec])
     with contextlib.suppress(NsadError):
         states = run.stages()
     trained = any(name in stages() and stages()[name].trains and state["state"] == "finished"

@@ -290,7 +290,12 @@ def _default_run(finished: bool) -> Run:
     if chosen is not None:
         return chosen
     ready = [run for run in runs if run.finished()] if finished else []
-    return (ready or [run for run in runs if _has_started(run)] or runs)[0]
+    return (ready or list_started_runs() or runs)[0]
+
+
+def list_started_runs() -> list[Run]:
+    """List the runs that can be read and have started a stage, the most recently changed one first."""
+    return [run for run in list_runs() if _has_started(run)]
 
 
 def _has_started(run: Run) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.plugins import CHECKERS, plugin_versions
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -11,11 +13,16 @@ if TYPE_CHECKING:
     from nsad_cli.types import Chain
 
 
-VERSION = "2"
+VERSION = "3"
 """Increase it when the classes of the same answers could change: stored classes are then computed again.
 
-1: connected components of equivalent answers; 2: answers join only if all of them are equivalent.
+1: connected components of equivalent answers; 2 and 3: answers join only if all of them are equivalent.
 """
+
+
+def class_version() -> str:
+    """Return the version, which names the checkers of plugins that take part with their versions."""
+    return "+".join((VERSION, *plugin_versions(CHECKERS)))
 
 
 class ClassVersions:
@@ -28,7 +35,7 @@ class ClassVersions:
         """Whether the classes are this version's."""
         known = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'class_version'").fetchone()
         row = self._db.execute("SELECT version FROM class_version").fetchone() if known else None
-        return row is not None and row[0] == VERSION
+        return row is not None and row[0] == class_version()
 
     def record_if_empty(self) -> None:
         """Record the version of a store without chains."""
@@ -60,4 +67,4 @@ class ClassVersions:
         with self._db.transaction() as db:
             db.execute("CREATE TABLE IF NOT EXISTS class_version (version TEXT NOT NULL)")
             db.execute("DELETE FROM class_version")
-            db.execute("INSERT INTO class_version VALUES (?)", (VERSION,))
+            db.execute("INSERT INTO class_version VALUES (?)", (class_version(),))

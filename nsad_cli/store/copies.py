@@ -10,8 +10,15 @@ if TYPE_CHECKING:
     from nsad_cli.store.sqlite import Database
 
 
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS constant_problems (problem_id TEXT NOT NULL, teacher TEXT NOT NULL,"
+    " params TEXT NOT NULL, PRIMARY KEY (problem_id, teacher, params)) WITHOUT ROWID"
+)
+"""Created when it is first needed, so that the store's format stays the same."""
+
+
 class Copies:
-    """Removes copies from one store."""
+    """Removes copies from one store, and records the problems that have them."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -47,4 +54,19 @@ class Copies:
                 )
                 db.executemany(f"DELETE FROM draws WHERE {where} AND number = ?", copies)
                 removed[problem_id] = len(copies)
+            if removed:
+                db.execute(TABLE)
+                db.executemany(
+                    "INSERT OR IGNORE INTO constant_problems VALUES (?,?,?)",
+                    [(problem_id, teacher, params) for problem_id in removed],
+                )
         return removed
+
+    def constant_problems(self, teacher: str, params: str) -> set[str]:
+        """Return the ids of problems whose draws were all identical: further ones would be paid for and removed."""
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'constant_problems'").fetchone():
+            return set()
+        rows = self._db.execute(
+            "SELECT problem_id FROM constant_problems WHERE teacher = ? AND params = ?", (teacher, params)
+        )
+        return {problem_id for (problem_id,) in rows}

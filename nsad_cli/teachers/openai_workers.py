@@ -91,9 +91,6 @@ class RequestWorkers:
         second one stops immediately.
         """
         loop, main = asyncio.get_running_loop(), asyncio.current_task()
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a shell
-            yield
-            return
 
         def interrupt() -> None:
             if self.interrupted and main is not None:
@@ -103,7 +100,8 @@ class RequestWorkers:
 
         before = signal.getsignal(signal.SIGTERM)
         try:
-            loop.add_signal_handler(signal.SIGINT, interrupt)
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in a background job of a shell
+                loop.add_signal_handler(signal.SIGINT, interrupt)
             loop.add_signal_handler(signal.SIGTERM, interrupt)
         except (ValueError, RuntimeError, NotImplementedError):  # not the main thread, or Windows: asyncio's handling
             yield

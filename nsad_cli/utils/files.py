@@ -167,9 +167,9 @@ def sync(path: Path) -> None:
 
 
 def folder_digest(folder: Path) -> str:
-    """Hash the names and contents of all files in a folder to 16 hex digits."""
+    """Hash the names and contents of a folder's files to 16 hex digits; hidden files do not count."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
         digest.update(f"{path.relative_to(folder)}\0{file_digest(path)}\0".encode())
     return digest.hexdigest()[:16]
 
@@ -219,9 +219,11 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     first = True
     with file:
         for number, raw in enumerate(file, 1):
+            if number == 1:
+                raw = raw.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901
             if not raw.strip():
                 continue
-            if first and raw.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+            if first and raw.lstrip().startswith(b"["):
                 raise array_error(path)
             first = False
             try:

@@ -27,14 +27,21 @@ def close(value: Any, other: Any) -> bool:
     return bool(value == pytest.approx(other, rel=1e-4)) if isinstance(other, float) else bool(value == other)
 
 
+REGRADED = ("grade", "eval-before", "eval")
+"""Stages whose keys hold the version of the grader."""
+
+
 def test_running_the_recipe_again_trains_and_samples_nothing(recorded: Path) -> None:
     manifest = (recorded / "runs/recorded/manifest.json").read_text(encoding="utf-8")
     printed, notes = nsad(recorded, "run", "recipe.yaml")
     assert close(printed, recorded_output(recorded, "run"))
-    for stage in ("collect", "grade", "eval-before", "negative", "nat", "nce", "ranker", "eval"):
+    for stage in ("collect", "negative", "nat", "nce", "ranker"):
         assert f"{stage}: already done with these settings" in notes
-    before, after = json.loads(manifest)["stages"], json.loads((recorded / "runs/recorded/manifest.json").read_text())
-    assert after["stages"] == before
+    before = json.loads(manifest)["stages"]
+    after = json.loads((recorded / "runs/recorded/manifest.json").read_text())["stages"]
+    for name in REGRADED:  # the grader is newer: verdicts and results are computed again, from the same chains
+        assert close(after.pop(name)["result"], before.pop(name)["result"])
+    assert after == before
 
 
 def test_a_baseline_is_still_done(recorded: Path) -> None:
@@ -56,8 +63,11 @@ def test_a_solved_problem_keeps_its_chains(recorded: Path) -> None:
 
 @pytest.mark.parametrize("name", ["stats", "vote"])
 def test_the_stores_read_as_they_did(recorded: Path, name: str) -> None:
-    printed, _ = nsad(recorded, name, "--run", "recorded")
-    assert close(printed, recorded_output(recorded, name))
+    printed, expected = nsad(recorded, name, "--run", "recorded")[0], recorded_output(recorded, name)
+    for value in (printed, expected):
+        for stage in REGRADED:
+            value.get("stages", {}).pop(stage, None)
+    assert close(printed, expected)
 
 
 def test_exported_folders_hold_the_runs_own_weights(recorded: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_local_model_answers_and_resumes_identically(tmp_path: Path, tiny_llam
 
 def test_what_cannot_be_loaded_is_told_as_the_teachers_trouble(tmp_path: Path, tiny_llama: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for path, device in ((tmp_path / "nowhere", "cpu"), (tmp_path / "empty", "cpu"), (tiny_llama, "warp")):
+    for path, device in ((tmp_path / "nowhere", "cpu"), (tmp_path / "empty", "cpu"), (tiny_llama, "mps")):
         teacher = make_teacher(f"hf:{path}", TeacherConfig(device=device))
         with Store(tmp_path / "store.sqlite") as store, pytest.raises(NsadError, match="the teacher `hf:") as error:
             collect(PROBLEMS, teacher, 1, store)
