@@ -13,7 +13,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
@@ -31,9 +30,10 @@ CPU_SPAN = 16
 
 def cache_argument(model: nn.Module) -> str:
     """Return the name of the argument by which a model takes its cache: `cache` in newer versions of transformers."""
-    if isinstance(model, PeftModel):
-        model = model.get_base_model()  # the wrapper takes any argument
-    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+    bare: Any = model
+    if hasattr(model, "get_base_model"):
+        bare = bare.get_base_model()  # PEFT's wrapper takes any argument
+    return "cache" if "cache" in inspect.signature(bare.forward).parameters else "past_key_values"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
