@@ -129,9 +129,7 @@ def test_a_model_with_checkpointed_blocks_trains_alike() -> None:
     found = []
     for on in (False, True):
         if on:
-            enable = getattr(
-                adapters.base, "activation_checkpointing_enable", None
-            )  # transformers 5.23
+            enable = getattr(adapters.base, "activation_checkpointing_enable", None)  # transformers 5.23
             (enable or adapters.base.gradient_checkpointing_enable)({"use_reentrant": False})
         adapters.model.train()
         torch.manual_seed(7)
