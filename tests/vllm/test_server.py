@@ -201,4 +201,5 @@ def test_a_model_that_it_does_not_serve(served: Served, tmp_path: Path) -> None:
     done = subprocess.run(command, check=False, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "does not know the model `other`" in done.stderr.splitlines()[-3]
+    assert "has no model `other`" in done.stderr.splitlines()[-3]
+    assert list(tmp_path.glob("*/manifest.json")) == [], "the check before the collection leaves no run behind"
