@@ -117,14 +117,14 @@ def collect(
         **parse_settings(settings),
     }
     recipe, chosen = _with_problems(run_name, overrides)
-    existing = run_name or stopped_run(recipe)
+    existing = run_name if run_name is not None else stopped_run(recipe)
     if dry_run:
         _quote(existing, recipe, store, as_json)
         return
     if chosen is not None and chosen != BUILT_IN:
         confirm_math(existing, recipe, store, yes=yes)
     preflight(recipe, [COLLECT.name], existing)
-    run = new_or_existing_run(run_name, overrides, store)
+    run = new_or_existing_run(existing, overrides, store)
     if lost := abandon_batch or give_up:
         _abandon(run, lost)
     _report(run, execute(run, ["collect"], force=force)["collect"], as_json)

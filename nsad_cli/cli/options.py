@@ -85,7 +85,7 @@ def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
         set_up_logging(quiet=quiet, verbose=verbose)
         command(*arguments, **named)
 
-    run.__signature__ = signature.replace(parameters=[*parameters, *added])  # type: ignore[attr-defined]
+    run.__signature__ = signature.replace(parameters=[*parameters, *added])  # type: ignore[attr-defined]  # typer reads it
     run.__annotations__ = {item.name: item.annotation for item in (*parameters, *added)}
     return run
 

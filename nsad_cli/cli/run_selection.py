@@ -35,10 +35,8 @@ def existing_run(name: str | None, overrides: Mapping[str, Any] | None = None, *
 
 def new_or_existing_run(name: str | None, overrides: Mapping[str, Any], store: Path | None) -> Run:
     """Open or create the named run; without a name, resume a stopped run or create one named after the time."""
-    from nsad_cli.runs.run import Run, check_name
+    from nsad_cli.runs.run import Run
 
-    if name is not None:
-        check_name(name)
     recipe = recipe_of(name, overrides)
     name = name or stopped_run(recipe) or _unused_name()
     run = Run.create(name, recipe, store=store)
@@ -49,8 +47,10 @@ def new_or_existing_run(name: str | None, overrides: Mapping[str, Any], store: P
 def recipe_of(name: str | None, overrides: Mapping[str, Any]) -> Recipe:
     """Return the recipe of a run, or the default one if the run does not exist, with overrides applied."""
     from nsad_cli.config.recipes import load_recipe
-    from nsad_cli.runs.run import runs_home
+    from nsad_cli.runs.run import check_name, runs_home
 
+    if name is not None:
+        check_name(name)
     known = runs_home() / name / "recipe.yaml" if name else None
     return load_recipe(known if known is not None and known.is_file() else None, overrides)
 
@@ -61,15 +61,15 @@ def stopped_run(recipe: Recipe) -> str | None:
     Repeating a command without --run then resumes that run, and does not pay again for stored draws or open batches.
     """
     from nsad_cli.collection.collect import INCOMPLETE_KEYS
-    from nsad_cli.runs.run import list_started_runs
+    from nsad_cli.runs.run import list_runs, newest_started
 
-    with contextlib.suppress(NsadError):  # an unreadable run must not prevent a new one
-        for run in list_started_runs()[:1]:
-            state = run.stages().get("collect")
-            if state is None or run.busy() or run.recipe != recipe:
-                return None
-            if state["state"] != "finished" or any(state["result"].get(name) for name in INCOMPLETE_KEYS):
-                return run.name
+    run = newest_started(list_runs())
+    with contextlib.suppress(NsadError):  # an unreadable recipe must not prevent a new run
+        state = run.stages().get("collect") if run is not None else None
+        if run is None or state is None or run.busy() or run.recipe != recipe:
+            return None
+        if state["state"] != "finished" or any(state["result"].get(name) for name in INCOMPLETE_KEYS):
+            return run.name
     return None
 
 

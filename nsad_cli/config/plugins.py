@@ -57,7 +57,7 @@ def load_plugin(group: str, name: str) -> Any | None:
         return None
     try:
         return entry.load()
-    except Exception as error:  # whatever the plugin's own code raises
+    except Exception as error:  # a plugin may raise any exception
         package = entry.dist.name if entry.dist is not None else entry.value
         reason = f"{type(error).__name__}: {first_line(error)}"
         logger.warning("plugin `%s` of %s (%s) cannot be loaded: %s", name, package, group, reason)

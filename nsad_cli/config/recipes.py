@@ -64,7 +64,7 @@ def user_config_path() -> Path:
 def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None, *, stored: bool = False) -> Recipe:
     """Load a recipe in layers: the user's config, the file, then the overrides.
 
-    `${NAME}` in a value is replaced by the environment variable NAME; `$${` stands for `${` itself, as in LaTeX.
+    `${NAME}` in a value is replaced by the environment variable NAME; `$${` is an escaped `${`, for LaTeX.
 
     Args:
         path: The recipe file; None for the defaults only.
@@ -132,7 +132,7 @@ def _check_size(values: Any, path: Path) -> None:
         if not isinstance(value, dict | list):
             return 1
         if id(value) in within:
-            raise UsageError(f"recipe {path} refers to itself", "an alias stands for what contains it", "remove it")
+            raise UsageError(f"recipe {path} refers to itself", "an alias is inside its own anchor", "remove the alias")
         if id(value) not in sizes:
             within.add(id(value))
             items = value.values() if isinstance(value, dict) else value

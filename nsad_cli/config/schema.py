@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from nsad_cli.config.ranker_kinds import HEAD
 from nsad_cli.config.stages import NAT, NCE, UNTRAINED, models, stages
 from nsad_cli.errors import did_you_mean
+from nsad_cli.utils.api_keys import address_has_secret
 
 INSTRUCTION = "{question}\n\nSolve this step by step, briefly. End with one line of the form: The answer is X."
 TEMPLATE = "Question: {question}\nAnswer:\n"
@@ -153,7 +154,7 @@ class TeacherConfig(Section):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("a base URL must be http(s)://HOST[:PORT]/PATH")
-            if parts.username or parts.password or parts.query:
+            if address_has_secret(url):
                 raise ValueError("a base URL must not contain a key or password: set the variable of api_key_env")
         return urls
 

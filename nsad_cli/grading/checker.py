@@ -62,7 +62,7 @@ def decide_by_plugins(first: str, second: str) -> bool | None:
     for name, check in plugins(CHECKERS).items():
         try:
             found = check(first, second)
-        except Exception as error:  # whatever the plugin's own code raises
+        except Exception as error:  # a plugin may raise any exception
             logger.warning("the checker `%s` failed on `%s` and `%s`: %r", name, first, second, error)
             continue
         if found is not None:

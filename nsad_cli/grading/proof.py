@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import mpmath  # type: ignore[import-untyped]
+import mpmath  # type: ignore[import-untyped]  # neither has annotations
 import sympy  # type: ignore[import-untyped]
 
 DIGITS = 50

@@ -217,10 +217,7 @@ def _score(value: Any, invalid: Counter[str]) -> float | None:
 
 def _logprob(value: Any, invalid: Counter[str]) -> float | None:
     """Read a log-probability; an invalid one is counted and ignored."""
-    try:
-        found = log_probability(value)
-    except OverflowError:
-        found = None
+    found = log_probability(value)
     if value is not None and found is None:
         invalid["`logprob` is not a number ≤ 0"] += 1
     return found

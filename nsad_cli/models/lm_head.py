@@ -90,7 +90,7 @@ class _RowLosses(torch.autograd.Function):
                         gradients.append(None)
                     if gradients[i] is None:
                         gradients[i] = torch.empty_like(hidden)
-                    gradients[i][chunk] = gradient  # type: ignore[index]
+                    gradients[i][chunk] = gradient  # type: ignore[index]  # set in the lines above
             values.append([loss.detach() for loss in found])
         ctx.gradients = gradients
         outputs = tuple(torch.cat(parts) for parts in zip(*values, strict=True))

@@ -18,7 +18,7 @@ GIB = 2**30
 NF4 = 0.516
 """Bytes per number: four bits, and a one-byte scale per 64 numbers."""
 FLOAT32 = 4
-"""Bytes per number: adapters, gradients and the optimizer's two moments are in float32, whatever the base's dtype."""
+"""Bytes per number: adapters, gradients and the optimizer's two moments are in float32 for every dtype of the base."""
 LOGIT_COPIES = 3
 """Logits, their log-softmax and its gradient are in memory at once, in float32."""
 TEACHER_COPIES = 3

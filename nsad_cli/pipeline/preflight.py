@@ -1,4 +1,4 @@
-"""Checks before the first stage: whatever is cheap to find missing is reported before anything is spent."""
+"""Cheap checks before the first stage, so that missing parts are reported before anything is spent."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Scorer(nn.Module):
     @classmethod
     @abstractmethod
     def create(cls, context: RankerContext) -> Self:
-        """Build the scorer before its training; on the base, freeze whatever is not to be trained."""
+        """Build the scorer before its training; on the base, freeze all other parameters."""
 
     @classmethod
     @abstractmethod

@@ -87,11 +87,9 @@ def adapter_damage(run: Run, name: str) -> str:
     folder = run.adapter_path(name)
     if not any(folder.glob("*.safetensors")):
         return f"{folder} has no weights"
-    if weights_digest(folder) != expected:
-        return f"the weights in {folder} have changed since the training"
-    if result.get("files") not in (None, folder_digest(folder)):  # earlier versions recorded the weights alone
-        return f"files in {folder} are missing or have changed since the training"
-    return ""
+    # Earlier versions recorded the weights alone.
+    digest, recorded = (folder_digest, result["files"]) if "files" in result else (weights_digest, expected)
+    return "" if digest(folder) == recorded else f"files in {folder} are missing or have changed since the training"
 
 
 def _recorded(run: Run) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.version import __version__
 
 if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need them
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from nsad_cli.config.schema import Recipe
@@ -290,20 +290,16 @@ def _default_run(finished: bool) -> Run:
     if chosen is not None:
         return chosen
     ready = [run for run in runs if run.finished()] if finished else []
-    return (ready or list_started_runs() or runs)[0]
+    return ready[0] if ready else newest_started(runs) or runs[0]
 
 
-def list_started_runs() -> list[Run]:
-    """List the runs that can be read and have started a stage, the most recently changed one first."""
-    return [run for run in list_runs() if _has_started(run)]
-
-
-def _has_started(run: Run) -> bool:
-    """Whether a run can be read and has started a stage: a damaged or an empty one is never the newest."""
-    try:
-        return bool(run.stages())
-    except NsadError:
-        return False
+def newest_started(runs: Iterable[Run]) -> Run | None:
+    """Return the first of the runs that can be read and has started a stage: a damaged or an empty one never counts."""
+    for run in runs:
+        with contextlib.suppress(NsadError):
+            if run.stages():
+                return run
+    return None
 
 
 def choose_run(name: str | None) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from nsad_cli.config.prompts import chat_messages, demonstrations_key
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.teachers.openai_replies import implausible_usage
-from nsad_cli.utils.api_keys import read_key, redact_key
+from nsad_cli.utils.api_keys import address_has_secret, read_key, redact_key
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
@@ -22,8 +21,7 @@ MAX_SAMPLES_PER_REQUEST = 16
 
 def _require_address_without_secret(settings: TeacherConfig) -> None:
     """Refuse a key or password in OPENAI_BASE_URL, as the recipe does in `base_url`: addresses are stored and shown."""
-    parts = urlsplit(os.environ.get("OPENAI_BASE_URL", "") if not settings.base_url else "")
-    if parts.username or parts.password or parts.query:
+    if not settings.base_url and address_has_secret(os.environ.get("OPENAI_BASE_URL", "")):
         raise UsageError(
             "OPENAI_BASE_URL contains a key or a password",
             "addresses are stored in runs and shown in errors",

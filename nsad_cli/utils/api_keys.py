@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit
 
 from nsad_cli.errors import NsadError
 
 CONNECTION_ERRORS = ("ConnectTimeout", "ConnectError")
 """Exception names of causes of an openai error that mean that the request has not reached the server."""
+
+
+def address_has_secret(url: str) -> bool:
+    """Return whether an address contains a password or a query; addresses are stored and shown."""
+    parts = urlsplit(url)
+    return bool(parts.username or parts.password or parts.query)
 
 
 def read_key(variable: str, owner: str) -> str:

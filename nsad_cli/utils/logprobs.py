@@ -12,8 +12,11 @@ def log_probability(value: object) -> float | None:
     """Return the value as a natural-log probability, at most 0.
 
     Returns:
-        None if the value is not a number, NaN, infinite, or above zero by more than rounding.
+        None if the value is not a number, NaN, infinite, beyond all floats, or above zero by more than rounding.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return min(float(value), 0.0) if math.isfinite(value) and value <= ROUNDING_TOLERANCE else None
+    try:
+        return min(float(value), 0.0) if math.isfinite(value) and value <= ROUNDING_TOLERANCE else None
+    except OverflowError:  # an integer of hundreds of digits
+        return None

@@ -88,13 +88,9 @@ class VoteExplanation:
     @classmethod
     def of(cls, chains: Sequence[Chain]) -> VoteExplanation:
         """Vote by every rule."""
-        results: dict[str, RuleResult] = {}
-        unavailable: dict[str, UsageError] = {}
-        for rule in RULES:
-            try:
-                results[rule] = rule_result(chains, rule)
-            except UsageError as error:
-                unavailable[rule] = error
+        found = rule_results(chains)
+        results = {rule: item for rule, item in found.items() if isinstance(item, RuleResult)}
+        unavailable = {rule: item for rule, item in found.items() if isinstance(item, UsageError)}
         return cls(results, unavailable)
 
 

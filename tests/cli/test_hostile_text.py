@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from nsad_cli.cli.console import set_up_logging
 from nsad_cli.utils.logs import logger
 from nsad_cli.utils.terminal_text import escape_json
+from tests.helpers.json_server import json_server
 from tests.helpers.nsad_process import run_nsad
 from tests.helpers.recorded_run import nsad, run_command, unpack
 
@@ -39,26 +38,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server() -> Iterator[str]:
     """A server whose every answer is an error with a hostile message."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            body = json.dumps({"error": {"message": f"bad {HOSTILE}"}}).encode()
-            self.send_response(400)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}/v1"
-        listening.shutdown()
-        thread.join()
+    with json_server({"error": {"message": f"bad {HOSTILE}"}}, status=400) as url:
+        yield url
 
 
 def test_a_servers_words(tmp_path: Path, server: str) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +11,7 @@ from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError
 from nsad_cli.pipeline import preflight as preflight_module
 from nsad_cli.pipeline.preflight import preflight
+from tests.helpers.json_server import json_server
 from tests.helpers.nsad_process import failure, run_nsad
 from tests.helpers.tiny_recipes import recipe
 
@@ -75,26 +73,9 @@ def test_a_full_disk(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """A server that lists the model `known`, and counts nothing but GET."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps({"object": "list", "data": [{"id": "known", "object": "model"}]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}/v1"
-        listening.shutdown()
-        thread.join()
+    """A server that lists the model `known`."""
+    with json_server({"object": "list", "data": [{"id": "known", "object": "model"}]}) as url:
+        yield url
 
 
 def test_a_server_that_lists_its_models_must_have_the_named_one(tiny_llama: Path, server: str) -> None:

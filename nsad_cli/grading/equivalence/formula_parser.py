@@ -283,7 +283,7 @@ class MeasuringParser(FormulaParser):
         return self._record(super()._bounded(value))
 
     def _alike(self, p: Number, q: Number) -> tuple[Number, Number]:
-        return tuple(map(self._record, super()._alike(p, q)))  # type: ignore[return-value]
+        return tuple(map(self._record, super()._alike(p, q)))  # type: ignore[return-value]  # two in, two out
 
     def _record(self, value: Number) -> Number:
         exponent = self._measure(value)

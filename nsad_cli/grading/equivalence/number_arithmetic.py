@@ -70,7 +70,7 @@ class Precise(Floating):
     """
 
     def __init__(self, digits: int) -> None:
-        from mpmath.ctx_mp import MPContext  # type: ignore[import-untyped]
+        from mpmath.ctx_mp import MPContext  # type: ignore[import-untyped]  # mpmath has no annotations
 
         self._mp: Any = MPContext()
         self._mp.dps = digits

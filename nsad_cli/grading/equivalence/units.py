@@ -20,7 +20,7 @@ class Quantity:
 
     Attributes:
         number: The text of the number.
-        words: What stands for the unit, without words that do not matter.
+        words: The text of the unit, without filler words.
         unit: The unit; None if it is not in the table.
     """
 
