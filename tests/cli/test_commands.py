@@ -562,7 +562,7 @@ def test_debug_shows_the_traceback(nsad: Nsad) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_told_and_exits_130(tiny_llama: Path, tmp_path: Path, number: signal.Signals) -> None:
-    long = {"negative": {**STAGE, "epochs": 2_000}}  # a run that ends before the signal arrives has nothing to interrupt
+    long = {"negative": {**STAGE, "epochs": 2_000}}  # must not end before the signal
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama, training=long).model_dump(mode="json")))
     # A shell that runs the tests in the background has them ignore Ctrl-C, and their children with them; a child that
     # starts while there is a handler gets the default instead.
