@@ -114,6 +114,9 @@ def main() -> NoReturn:
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = _report(False, "interrupted", "Ctrl-C or SIGTERM", "run the same command again to resume", INTERRUPTED)
+        # Python marks an interrupt that passes through exec() of a string, as an import may run one, as unhandled; then
+        # `python -m` ends by SIGINT instead of with the exit code. The next exec() of a string clears the mark.
+        exec("")
     except ClickUsageError as error:
         code = _report_usage(debug, error)
     except BrokenPipeError:

@@ -586,3 +586,14 @@ def test_an_interrupt_is_told_and_exits_130(tiny_llama: Path, tmp_path: Path, nu
     assert stdout == ""
     assert [line.strip().partition(":")[0] for line in stderr.splitlines()[-3:]] == ["error", "why", "try"]
     assert "to resume" in stderr
+
+
+def test_an_interrupt_in_generated_code_exits_130_too(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(
+        "from nsad_cli.cli import main\n"
+        "main.app = lambda *_, **__: exec('raise KeyboardInterrupt')\n"
+        "main.main()\n"
+    )
+    result = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 130
+    assert result.stderr.startswith("error: interrupted")
