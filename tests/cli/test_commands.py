@@ -594,6 +594,7 @@ def test_an_interrupt_in_generated_code_exits_130_too(tmp_path: Path) -> None:
         "main.app = lambda *_, **__: exec('raise KeyboardInterrupt')\n"
         "main.main()\n"
     )
-    result = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True)
+    command = [sys.executable, "-m", "interrupted"]
+    result = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 130
     assert result.stderr.startswith("error: interrupted")
