@@ -590,9 +590,7 @@ def test_an_interrupt_is_told_and_exits_130(tiny_llama: Path, tmp_path: Path, nu
 
 def test_an_interrupt_in_generated_code_exits_130_too(tmp_path: Path) -> None:
     (tmp_path / "interrupted.py").write_text(
-        "from nsad_cli.cli import main\n"
-        "main.app = lambda *_, **__: exec('raise KeyboardInterrupt')\n"
-        "main.main()\n"
+        "from nsad_cli.cli import main\nmain.app = lambda *_, **__: exec('raise KeyboardInterrupt')\nmain.main()\n"
     )
     command = [sys.executable, "-m", "interrupted"]
     result = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
