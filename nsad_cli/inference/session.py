@@ -90,8 +90,8 @@ class Session:
 
     @property
     def bf16(self) -> bool:
-        """Whether training runs under bfloat16 autocast: if the base is in bfloat16."""
-        return str(self.student.model.dtype) == "torch.bfloat16"
+        """Whether training runs under bfloat16 autocast: for a base in 4 bits; others set the dtype of their layers."""
+        return self.recipe.student.load_in_4bit and str(self.student.model.dtype) == "torch.bfloat16"
 
     def model_key(self, name: str) -> str:
         """Return the key of a model's weights in the store of chains; see runs.models.model_key."""

@@ -22,6 +22,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from nsad_cli.models.segment_attention import fits, segment_attention
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence, Sized
 
@@ -259,6 +261,8 @@ def _attention(
         )
     if _varlen is not None and not dropout and _fits_varlen(query):
         return _variable_length(query, key, value, segments, scaling, sliding_window), None
+    if not dropout and fits(query, segments, sliding_window):
+        return segment_attention(query, key, value, segments, scaling), None
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     lengths = [segment.length for segment in segments]

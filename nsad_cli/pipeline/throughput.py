@@ -91,9 +91,7 @@ def probe(
         objective.adapters.train_only(objective.name)
         objective.train()
         (batch,) = objective.packs(examples, tokens)
-        with torch.autocast(device.type, torch.bfloat16, enabled=student.model.dtype == torch.bfloat16):
-            total = objective.loss(batch.to(device)).total
-        total.backward()
+        objective.loss(batch.to(device)).total.backward()
         adapters.model.zero_grad(set_to_none=True)
 
     def forward() -> None:

@@ -13,7 +13,7 @@ Rearranged form, which is exactly equal, with z± = A±x of width r:
 - C1·h± = C1·base + (s·C1·B±)·z±, so C1·base is computed once.
 - C2 is linear, so it is applied once, to (1−a)·gelu(u+) + a·gelu(u−), where u± = C1·h±.
 
-The backward pass keeps x, base, C1·base, z± and Ex, and recomputes all else at little cost.
+Without gradients the products of weights are computed once (see `frozen`).
 With `unit_value: identity` there is no V: out = base + (1−a)·s·B+A+x + a·s·B−A−x.
 
 Deviation from the reference code: with dropout, A+ and A− use the same mask (there they use two), and Q gets x without
@@ -29,14 +29,13 @@ import torch.nn.functional as F
 from peft.tuners import lora
 from peft.tuners.lora.layer import LoraVariant
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from nsad_cli.models.nat.config import NatConfig
-from nsad_cli.models.nat.unit import gate, hidden, mix_hidden, weigh_projections
+from nsad_cli.models.nat.frozen import FrozenAdapters
+from nsad_cli.models.nat.lora_gradients import lora_output
+from nsad_cli.models.nat.unit_gradients import unit_output
 
 UNIT_LAYERS = ("lora_unit_q", "lora_unit_k", "lora_unit_c1", "lora_unit_c2")
-# For fewer tokens without gradients, as in a step of generation, the products of weights cost more than they save.
-FEW_TOKENS = 48
 
 
 class NatLinear(lora.Linear):
@@ -66,6 +65,7 @@ class NatLinear(lora.Linear):
             self.nat_alpha: dict[str, Tensor] = {}
             self.nat_negative: dict[str, str] = {}
             self.nat_record = False
+            self.nat_frozen = FrozenAdapters()
         self._path = str(kwargs.get("target_name", ""))
         super().update_layer(adapter_name, *args, **kwargs)
 
@@ -76,6 +76,40 @@ class NatLinear(lora.Linear):
         ):
             return NatVariant()
         return super().resolve_lora_variant(config=config, **kwargs)
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Compute the layer's output [..., d_out] for inputs x [..., d_in].
+
+        A single LoRA or NAT adapter on unquantised weights is computed in the dtype of x; PEFT computes any other case.
+        """
+        name = None if args or kwargs else self._adapter_to_fuse(x)
+        if name is None:
+            output: Tensor = super().forward(x, *args, **kwargs)
+            return output
+        base, matrices, rate = self.get_base_layer(), unit_matrices(self, name), dropout_rate(self, name)
+        flat = x.reshape(-1, x.shape[-1])
+        if not (torch.is_grad_enabled() or rate or (self.nat_record and self.training)):
+            s_neg = self.scaling[self.nat_negative.get(name, name)]
+            out = self.nat_frozen.get(name, base, matrices, self.scaling[name], s_neg).output(flat)
+        elif name in self.nat_negative:
+            out = nat_output(self, name, flat, F.linear(flat, base.weight, base.bias), rate)
+        else:
+            out = lora_output(
+                flat, base.weight, base.bias, matrices["a_pos"], matrices["b_pos"], self.scaling[name], rate
+            )
+        return out.view(*x.shape[:-1], out.shape[-1])
+
+    def _adapter_to_fuse(self, x: Tensor) -> str | None:
+        """Return the active adapter if `forward` computes it without PEFT, else None."""
+        base, names = self.base_layer, self.active_adapters
+        if self.disable_adapters or self.merged or len(names) != 1 or names[0] not in self.lora_A:
+            return None
+        plain = type(base) is nn.Linear and base.weight.dtype == x.dtype and not base.weight.requires_grad
+        if not plain or torch.is_autocast_enabled(x.device.type):
+            return None
+        variant = self.lora_variant.get(names[0])
+        known = variant is None or isinstance(variant, NatVariant)
+        return str(names[0]) if known and self.lora_B[names[0]].bias is None else None
 
     def merge(self, *args: Any, **kwargs: Any) -> None:
         """Merge LoRA adapters into the base weight.
@@ -120,35 +154,29 @@ class NatVariant(LoraVariant):
         module: NatLinear, active_adapter: str, x: Tensor, result: Tensor, **_: Any
     ) -> Tensor:
         """Compute NAT's output [..., d_out] for inputs x [..., d_in] and base outputs `result` [..., d_out]."""
-        m = unit_matrices(module, active_adapter)
-        s_pos, s_neg = module.scaling[active_adapter], module.scaling[module.nat_negative[active_adapter]]
-        dropout = module.lora_dropout[active_adapter]
-        rate = dropout.p if isinstance(dropout, nn.Dropout) and dropout.training else 0.0
-        few = x.numel() < FEW_TOKENS * x.shape[-1]
-        if few and not (torch.is_grad_enabled() or rate or module.nat_record):
-            return literal_output(x, result, m, s_pos, s_neg)
-        kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else m["a_pos"].dtype
-        x_flat, result_flat = x.reshape(-1, x.shape[-1]).to(dtype), result.reshape(-1, result.shape[-1])
-        with torch.autocast(kind, enabled=False):  # products of weights are computed in their own dtype, then cast
-            a_pos, a_neg, b_pos, b_neg = m["a_pos"], m["a_neg"], s_pos * m["b_pos"].T, s_neg * m["b_neg"].T
-            b, ranks = torch.cat([b_pos, b_neg]), [len(b_pos), len(b_neg)]
-            k_pos, k_neg = F.linear(b, m["k"]).split(ranks)
-            down = a_pos.to(dtype), a_neg.to(dtype), (torch.cat([-k_pos, k_neg]) @ m["q"]).to(dtype)
-            if "c1" in m:
-                p_pos, p_neg = F.linear(b, m["c1"]).to(dtype).split(ranks)
-                c1, c2 = m["c1"].to(dtype), m["c2"].to(dtype)
-                # torch does not annotate `apply`
-                unit: tuple[Tensor, Tensor] = _Unit.apply(  # type: ignore[no-untyped-call]
-                    x_flat, result_flat, *down, p_pos.T, p_neg.T, c1, c2, rate
-                )
-            else:
-                b_pos, b_neg = b.to(dtype).split(ranks)
-                unit = _identity_unit(x_flat, result_flat, torch.cat(down), b_pos, b_neg, rate)
-        out, a = unit
-        if module.nat_record:
-            module.nat_alpha[active_adapter] = a.detach().mean()
+        x_flat, result_flat = x.reshape(-1, x.shape[-1]), result.reshape(-1, result.shape[-1])
+        out = nat_output(module, active_adapter, x_flat, result_flat, dropout_rate(module, active_adapter))
         return out.view(result.shape)
+
+
+def nat_output(module: NatLinear, name: str, x: Tensor, result: Tensor, rate: float) -> Tensor:
+    """Compute the unit's output [N, d_out] for x [N, d_in] and the base's output [N, d_out], and record the mean gate.
+
+    The computation is in the dtype of autocast, or of x.
+    """
+    kind, negative = x.device.type, module.nat_negative[name]
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    scales = module.scaling[name], module.scaling[negative]
+    out, a = unit_output(x.to(dtype), result, unit_matrices(module, name), *scales, rate)
+    if module.nat_record and module.training:
+        module.nat_alpha[name] = a.detach().mean()
+    return out
+
+
+def dropout_rate(module: NatLinear, adapter: str) -> float:
+    """Return the rate of an adapter's dropout in the module's mode: 0 outside training."""
+    dropout = module.lora_dropout[adapter]
+    return dropout.p if isinstance(dropout, nn.Dropout) and dropout.training else 0.0
 
 
 def unit_matrices(module: NatLinear, adapter: str) -> dict[str, Tensor]:
@@ -169,151 +197,3 @@ def weight_of(layers: nn.ModuleDict, adapter: str) -> Tensor:
     weight = layers[adapter].weight
     assert isinstance(weight, Tensor)
     return weight
-
-
-class _Unit(torch.autograd.Function):
-    """The unit with V for N tokens: x [N, d_in] and result [N, d_out] → output [N, d_out] and gate a [N, 1].
-
-    a_pos, a_neg and e_rows are A+, A− and E; p_pos and p_neg [size, r] are s·C1·B±; c1 and c2 are weights of layers.
-    All except result have the same dtype; rate is that of the dropout. The gate has no gradient.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        result: Tensor,
-        a_pos: Tensor,
-        a_neg: Tensor,
-        e_rows: Tensor,
-        p_pos: Tensor,
-        p_neg: Tensor,
-        c1: Tensor,
-        c2: Tensor,
-        rate: float,
-    ) -> tuple[Tensor, Tensor]:
-        low, mask = _project(x, torch.cat([a_pos, a_neg, e_rows]), rate)
-        z, e = low.chunk(2, -1)
-        a = gate(z, e)
-        base = result.to(x.dtype)
-        shared = base @ c1.T
-        u_pos, u_neg = hidden(shared, z.split([len(a_pos), len(a_neg)], -1), p_pos, p_neg)
-        out = _add_product(result, mix_hidden(u_pos, u_neg, a.to(x.dtype)), c2.T)
-        ctx.save_for_backward(x, mask, base, low, shared, a, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2)
-        ctx.rate = rate
-        ctx.mark_non_differentiable(a)
-        ctx.set_materialize_grads(False)
-        return out, a
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, mask, base, low, shared, wide_a, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2 = ctx.saved_tensors
-        need_x, need_result, *need_down, _, _, need_c1, need_c2, _ = ctx.needs_input_grad
-        down = torch.cat([a_pos, a_neg, e_rows])
-        z, e = low.chunk(2, -1)
-        z_pos, z_neg = z.split([len(a_pos), len(a_neg)], -1)
-        a, g_out = wide_a.to(x.dtype), g.to(x.dtype)
-        with torch.autocast(x.device.type, enabled=False):
-            u_pos, u_neg = hidden(shared, (z_pos, z_neg), p_pos, p_neg)
-            v_pos, v_neg = F.gelu(u_pos), F.gelu(u_neg)
-            g_mixed = g_out @ c2
-            g_c2 = g_out.T @ torch.lerp(v_pos, v_neg, a) if need_c2 else None
-            g_score = (g_mixed * (v_neg - v_pos)).sum(-1, keepdim=True, dtype=wide_a.dtype) * (0.25 - wide_a.square())
-            g_neg = g_mixed * a
-            g_pos = torch.ops.aten.gelu_backward(g_mixed - g_neg, u_pos)
-            g_neg = torch.ops.aten.gelu_backward(g_neg, u_neg)
-            g_shared = g_pos + g_neg
-            g_low = g_score.to(x.dtype) * torch.cat([e, z], -1)
-            g_low[:, : z.shape[-1]] += torch.cat([g_pos @ p_pos, g_neg @ p_neg], -1)
-            g_down: tuple[Tensor | None, ...] = (None, None, None)
-            if any(need_down):
-                g_down = _gradient_of_down(g_low, x, mask, ctx.rate).split([len(a_pos), len(a_neg), len(e_rows)])
-            return (
-                _gradient_of_x(g_low, down, mask, ctx.rate) if need_x else None,
-                _add_product(g, g_shared, c1) if need_result else None,
-                *g_down,
-                g_pos.T @ z_pos,
-                g_neg.T @ z_neg,
-                g_shared.T @ base if need_c1 else None,
-                g_c2,
-                None,
-            )
-
-
-def _identity_unit(
-    x: Tensor, result: Tensor, down: Tensor, b_pos: Tensor, b_neg: Tensor, rate: float
-) -> tuple[Tensor, Tensor]:
-    """The unit without V, like _Unit; down is A+, A− and E, and b_pos and b_neg [r, d_out] are (s·B±)ᵀ."""
-    low, _ = _project(x, down, rate)
-    z, e = low.chunk(2, -1)
-    a = gate(z, e)
-    parts = weigh_projections(z.split([len(b_pos), len(b_neg)], -1), a.to(x.dtype))
-    return result + parts @ torch.cat([b_pos, b_neg]), a
-
-
-def _project(x: Tensor, down: Tensor, rate: float) -> tuple[Tensor, Tensor | None]:
-    """Compute [z+, z−, Ex], and x's dropout mask if there is dropout, which applies to z+ and z− only."""
-    if not rate:
-        return x @ down.T, None
-    dropped, mask = torch.native_dropout(x, rate, True)
-    half = down.shape[0] // 2
-    return torch.cat([dropped @ down[:half].T, x @ down[half:].T], -1), mask
-
-
-def _gradient_of_x(g_low: Tensor, down: Tensor, mask: Tensor | None, rate: float) -> Tensor:
-    if mask is None:
-        return g_low @ down
-    (g_z, g_e), (down_z, down_e) = g_low.chunk(2, -1), down.chunk(2)
-    return _dropped(g_z @ down_z, mask, rate).addmm_(g_e, down_e)
-
-
-def _gradient_of_down(g_low: Tensor, x: Tensor, mask: Tensor | None, rate: float) -> Tensor:
-    if mask is None:
-        return g_low.T @ x
-    g_z, g_e = g_low.chunk(2, -1)
-    return torch.cat([g_z.T @ _dropped(x, mask, rate), g_e.T @ x])
-
-
-def _dropped(values: Tensor, mask: Tensor, rate: float) -> Tensor:
-    """Apply dropout with a stored mask, which takes one byte per value."""
-    return (values * mask).mul_(1 / (1 - rate))
-
-
-def _add_product(start: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Compute start + left·right, in one pass over memory if the dtypes allow it."""
-    return torch.addmm(start, left, right) if start.dtype == left.dtype else start + left @ right
-
-
-def literal_output(
-    x: Tensor,
-    base: Tensor,
-    matrices: dict[str, Tensor],
-    s_pos: float,
-    s_neg: float,
-    dropped: Tensor | None = None,
-) -> Tensor:
-    """Compute the unit by its literal form: the reference for tests and benchmarks, and fastest for a few tokens.
-
-    Args:
-        x: Inputs [..., d_in].
-        base: The base layer's outputs [..., d_out].
-        matrices: a_pos, b_pos, a_neg, b_neg, q, k and, unless `unit_value: identity`, c1 and c2: weights [out, in].
-        s_pos: alpha / r of the positive adapter.
-        s_neg: alpha / r of the negative adapter.
-        dropped: x after dropout, for A+ and A−; None for x itself.
-
-    Returns:
-        Outputs [..., d_out].
-    """
-    m, dropped = matrices, x if dropped is None else dropped
-    h_pos = base + s_pos * (dropped @ m["a_pos"].T @ m["b_pos"].T)
-    h_neg = base + s_neg * (dropped @ m["a_neg"].T @ m["b_neg"].T)
-    query = x @ m["q"].T
-    scores = torch.stack([(query * (h_pos @ m["k"].T)).sum(-1), (query * (h_neg @ m["k"].T)).sum(-1)], -1)
-    gate = torch.softmax(scores, -1)[..., 1:] - 0.5
-    if "c1" not in m:
-        return base + (1 - gate) * (h_pos - base) + gate * (h_neg - base)
-    v_pos = F.gelu(h_pos @ m["c1"].T) @ m["c2"].T
-    v_neg = F.gelu(h_neg @ m["c1"].T) @ m["c2"].T
-    return base + (1 - gate) * v_pos + gate * v_neg

@@ -29,7 +29,7 @@ REST = ("c1b", "mix", "up", "check")
 def served_tensors(
     matrices: dict[str, Tensor], s_pos: float, s_neg: float, weight: Tensor, bias: Tensor | None
 ) -> dict[str, Tensor]:
-    """Compute one layer's tensors for a server, in float64, and convert them to the dtype of its weight.
+    """Compute one layer's tensors in float64 (float32 on Apple's MPS), and convert them to the dtype of its weight.
 
     Args:
         matrices: See `unit_matrices`; only a_pos and b_pos for a layer with a LoRA and no unit.
@@ -38,8 +38,9 @@ def served_tensors(
         weight: The layer's weight W, [d_out, d_in].
         bias: The layer's bias, [d_out].
     """
-    m = {name: value.detach().double() for name, value in matrices.items()}
-    w, b_pos = weight.detach().double(), s_pos * m["b_pos"]
+    wide = torch.float32 if weight.device.type == "mps" else torch.float64
+    m = {name: value.detach().to(wide) for name, value in matrices.items()}
+    w, b_pos = weight.detach().to(wide), s_pos * m["b_pos"]
     found = {"a_pos": m["a_pos"], "check": w @ probe(w)}
     if "q" not in m:
         found["up"] = b_pos
@@ -50,7 +51,7 @@ def served_tensors(
         if "c1" in m:
             found |= {"c1w": m["c1"] @ w, "mix": m["c1"] @ b, "up": m["c2"]}
             if bias is not None:
-                found["c1b"] = m["c1"] @ bias.detach().double()
+                found["c1b"] = m["c1"] @ bias.detach().to(wide)
     return {name: value.to(weight.dtype).contiguous() for name, value in found.items()}
 
 

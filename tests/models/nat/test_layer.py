@@ -18,7 +18,8 @@ from nsad_cli.errors import NsadError
 from nsad_cli.models.nat.adapter_files import load_adapter, save_adapter
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
-from nsad_cli.models.nat.layer import NatLinear, literal_output, weight_of
+from nsad_cli.models.nat.layer import NatLinear, weight_of
+from tests.helpers.literal_unit import literal_output
 from tests.helpers.nat_models import MODELS, QV, SHAPE, logits, nat_model, shake
 
 if TYPE_CHECKING:

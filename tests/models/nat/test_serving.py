@@ -14,8 +14,9 @@ from nsad_cli.errors import NsadError
 from nsad_cli.models.nat.adapter_export import served_adapter
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
-from nsad_cli.models.nat.layer import literal_output, unit_matrices
+from nsad_cli.models.nat.layer import unit_matrices
 from nsad_cli.models.nat.serving import PREFIX, ServedUnit, probe, served_tensors
+from tests.helpers.literal_unit import literal_output
 from tests.helpers.nat_layers import nat_layer
 from tests.helpers.nat_models import shake
 

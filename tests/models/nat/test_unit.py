@@ -13,14 +13,15 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
-from nsad_cli.models.nat.layer import FEW_TOKENS, NatLinear, NatVariant, literal_output, unit_matrices, weight_of
+from nsad_cli.models.nat.layer import NatLinear, NatVariant, unit_matrices, weight_of
+from tests.helpers.literal_unit import literal_output
 from tests.helpers.nat_layers import nat_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Grads = list[Tensor | None]
-TOKENS = FEW_TOKENS + 2  # enough of them for the rearranged form without gradients too
+TOKENS = 50
 
 
 def inputs(layer: NatLinear, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
