@@ -22,7 +22,7 @@ from nsad_cli.inference.vllm_models import vllm_model
 from nsad_cli.models.nat.adapter_files import load_adapter
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
-from nsad_cli.models.student import Student, load_student
+from nsad_cli.models.student import Student, load_student, pick_device
 from nsad_cli.rankers.kinds import is_available
 from nsad_cli.rankers.linear_probe import ProbeRanker
 from nsad_cli.rankers.metadata import PROBED_MODEL, read_metadata
@@ -30,6 +30,7 @@ from nsad_cli.rankers.storage import load_ranker
 from nsad_cli.runs.base_model import require_intact
 from nsad_cli.runs.models import has_model, model_key, require_model
 from nsad_cli.utils.logs import logger, note
+from nsad_cli.utils.processor import default_dtype
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +61,9 @@ class Session:
 
     def _load_student(self, **more: bool) -> Student:
         settings = self.recipe.student
+        older = settings.dtype == "auto"  # newer versions store what it stands for
+        if older and default_dtype(settings.device) != "float32" and pick_device(settings.device).type == "cpu":
+            note(f"run {self.run.name} is of an earlier version and stays in float32; new runs take bfloat16 here")
         return load_student(
             settings.model,
             device=settings.device,

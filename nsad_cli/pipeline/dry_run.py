@@ -12,7 +12,7 @@ from nsad_cli.collection.quote import Quote, make_quote
 from nsad_cli.pipeline.collect_stage import training_problems
 from nsad_cli.pipeline.forecast import planned_teacher
 from nsad_cli.runs.base_model import FILE as BASE_FILE
-from nsad_cli.runs.run import FORMAT, Run, check_name, runs_home
+from nsad_cli.runs.run import FORMAT, Run, check_name, runs_home, with_dtype
 from nsad_cli.store.rationales import Store
 from nsad_cli.utils.files import write_atomic
 
@@ -76,5 +76,5 @@ def copy_of_records(
         for end in ("", "-wal"):  # the write-ahead log has commits that are not in the file yet
             if Path(f"{path}{end}").is_file():
                 shutil.copyfile(f"{path}{end}", run.path / f"{target}{end}")
-    run.write_recipe(recipe)
+    run.write_recipe(with_dtype(source, recipe))
     return run

@@ -18,6 +18,7 @@ from nsad_cli.runs.event_log import EventLog
 from nsad_cli.runs.lock import hold_lock, is_locked
 from nsad_cli.utils.distributed import barrier, is_main_process
 from nsad_cli.utils.files import write_atomic
+from nsad_cli.utils.processor import default_dtype
 from nsad_cli.utils.version import __version__
 
 if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need them
@@ -54,7 +55,7 @@ class Run:
 
         Args:
             name: The run's name.
-            recipe: Its settings.
+            recipe: Its settings; the dtype `auto` is resolved (see `with_dtype`).
             store: The store of rationales to use; None for the run's own.
 
         Raises:
@@ -77,7 +78,7 @@ class Run:
             }
             if is_main_process():
                 write_atomic(run.path / "manifest.json", json.dumps(manifest, indent=1))
-        run.write_recipe(recipe)
+        run.write_recipe(with_dtype(run, recipe))
         return run
 
     @classmethod
@@ -244,6 +245,18 @@ class Run:
     def busy(self) -> bool:
         """Return whether a process is writing to the run."""
         return is_locked(self.path / "lock")
+
+
+def with_dtype(run: Run, recipe: Recipe) -> Recipe:
+    """Return a recipe with the dtype of the run in place of `auto`: the stored one, else what the machine does best.
+
+    A run of an earlier version has stored `auto`, which stays; it stands for float32 on a CPU.
+    """
+    if recipe.student.dtype != "auto":
+        return recipe
+    known = run.recipe_with({}).student.dtype if (run.path / "recipe.yaml").is_file() else None
+    dtype = known or default_dtype(recipe.student.device)
+    return recipe.model_copy(update={"student": recipe.student.model_copy(update={"dtype": dtype})})
 
 
 def display_state(run: Run, stage: str) -> str:

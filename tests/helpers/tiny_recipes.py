@@ -24,7 +24,7 @@ STAGE: dict[str, Any] = {
 def recipe(model: Path, **changes: Any) -> Recipe:
     """A whole run that takes seconds."""
     values: dict[str, Any] = {
-        "student": {"model": str(model), "device": "cpu"},
+        "student": {"model": str(model), "device": "cpu", "dtype": "float32"},
         "problems": {"train": "arithmetic:train", "limit": 20},
         "teacher": {"spec": "arithmetic", "draws": 3},
         "adapter": {"targets": "all-linear", "dropout": 0.1, "unit": {"size": 8, "targets": ["q_proj", "v_proj"]}},

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nsad_cli.config.schema import Recipe
+from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.runs.run import Run, choose_run, display_state, list_runs, runs_home
 from nsad_cli.utils.files import read_jsonl, write_atomic
@@ -164,3 +165,20 @@ def test_a_damaged_or_an_empty_run_is_never_the_newest(text: str) -> None:
     assert Run.open().name == "good"
     with pytest.raises(NsadError):
         Run.open("damaged").stages()
+
+
+def test_a_run_keeps_the_dtype_that_auto_meant_when_it_was_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsad_cli.runs.run.default_dtype", lambda _: "bfloat16")
+    run = Run.create("one", Recipe())
+    assert run.recipe.student.dtype == "bfloat16"
+    monkeypatch.setattr("nsad_cli.runs.run.default_dtype", lambda _: "float32")  # the next machine
+    assert Run.create("one", Recipe()).recipe.student.dtype == "bfloat16"
+    chosen = validate_recipe({"student": {"dtype": "float32"}}, "test")
+    assert Run.create("one", chosen).recipe.student.dtype == "float32"
+
+
+def test_a_run_of_an_earlier_version_keeps_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsad_cli.runs.run.default_dtype", lambda _: "bfloat16")
+    run = Run.create("one", Recipe())
+    run.write_recipe(Recipe())  # as earlier versions did
+    assert Run.create("one", Recipe()).recipe.student.dtype == "auto"

@@ -1,0 +1,46 @@
+"""What the machine's processors compute natively; torch is imported only if a GPU may decide."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+
+BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
+"""The kernel's names of bfloat16 instructions: AMX and AVX-512 of x86, and Arm's."""
+GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Device files of GPU drivers: NVIDIA's, AMD's, and those of Windows under WSL."""
+
+
+@functools.cache
+def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether the CPU has bfloat16 matrix instructions; False where Linux does not describe it."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return not BFLOAT16_FLAGS.isdisjoint(flags.split())
+
+
+def default_dtype(device: str) -> str:
+    """Return the dtype that `auto` stands for: bfloat16 where it is native, else float32.
+
+    Args:
+        device: auto, cpu, mps, cuda or cuda:N.
+    """
+    if device.startswith("cuda"):
+        return "bfloat16"
+    if device == "mps" or sys.platform == "darwin":
+        return "float32"
+    if cpu_has_bfloat16() or (device == "auto" and _has_gpu()):
+        return "bfloat16"
+    return "float32"
+
+
+def _has_gpu() -> bool:
+    if not any(Path(file).exists() for file in GPU_FILES):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
