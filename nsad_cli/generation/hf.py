@@ -141,7 +141,12 @@ class _Batch:
             admit = bool(waiting) and (free * ADMIT_FRACTION >= self.sampler.batch_size or not active)
             new = [waiting.popleft() for _ in range(min(free, len(waiting)))] if admit else []
             # The adapter is activated for one step only: the caller may run other models between chains.
-            with torch.inference_mode(), self.sampler._active_adapter(), self._states() as states:
+            with (
+                torch.inference_mode(),
+                self._memory_errors(),
+                self.sampler._active_adapter(),
+                self._states() as states,
+            ):
                 if new:
                     self._admit(active, new, states)
                     logits = torch.stack([self.prefilled[row.task.problem_id].logits for row in new])

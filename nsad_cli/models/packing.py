@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
+import itertools
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import groupby
@@ -314,34 +316,58 @@ def _variable_length(
     query: Tensor, key: Tensor, value: Tensor, segments: tuple[Segment, ...], scaling: float | None, window: int | None
 ) -> Tensor:
     """One kernel for all segments; the keys of a shared prompt are copied before those of each of its completions."""
-    starts = [0]
-    for segment in segments:
-        starts.append(starts[-1] + segment.length)
+    layout = _layout(segments, query.device)
+    query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
+    if layout.keys is not None:
+        key, value = key[layout.keys], value[layout.keys]
+    assert _varlen is not None
+    output: Tensor = _varlen(
+        query,
+        key,
+        value,
+        layout.query_bounds,
+        layout.key_bounds,
+        layout.max_queries,
+        layout.max_keys,
+        scale=scaling,
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return output[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the kernel finds S segments among T queries and K keys."""
+
+    query_bounds: Tensor
+    """[S + 1]"""
+    key_bounds: Tensor
+    """[S + 1]"""
+    max_queries: int
+    max_keys: int
+    keys: Tensor | None
+    """[K]: the position of each key in the pack; None if the keys are those of the pack, in order."""
+
+
+@functools.lru_cache(maxsize=4)
+def _layout(segments: tuple[Segment, ...], device: torch.device) -> _Layout:
+    """Make a pack's layout: every layer of every pass uses the same one, so that nothing is copied to the device."""
+    starts = [0, *itertools.accumulate(segment.length for segment in segments)]
     spans = [
         ([] if segment.prompt is None else [(starts[segment.prompt], starts[segment.prompt + 1])])
         + [(starts[i], starts[i + 1])]
         for i, segment in enumerate(segments)
     ]
     counts = [sum(stop - start for start, stop in span) for span in spans]
-    query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
-    if any(segment.prompt is not None for segment in segments):
-        indices = torch.cat([torch.arange(*span) for group in spans for span in group]).to(key.device)
-        key, value = key[indices], value[indices]
-    bounds = torch.tensor([0, *counts]).cumsum(0).to(query.device, torch.int32)
-    assert _varlen is not None
-    output: Tensor = _varlen(
-        query,
-        key,
-        value,
-        torch.tensor(starts, dtype=torch.int32, device=query.device),
-        bounds,
+    shared = any(segment.prompt is not None for segment in segments)
+    return _Layout(
+        torch.tensor(starts, dtype=torch.int32, device=device),
+        torch.tensor([0, *itertools.accumulate(counts)], dtype=torch.int32, device=device),
         max(segment.length for segment in segments),
         max(counts),
-        scale=scaling,
-        window_size=(-1 if window is None else window - 1, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
+        torch.cat([torch.arange(*span) for group in spans for span in group]).to(device) if shared else None,
     )
-    return output[None]
 
 
 def _fits_varlen(query: Tensor) -> bool:

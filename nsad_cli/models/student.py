@@ -145,10 +145,21 @@ def load_student(
     elif weights:
         model.to(torch_device)  # type: ignore[arg-type]  # transformers wraps it, so mypy takes it for a function
     model.eval()
+    _note_emulation(torch_device, torch_dtype)
     logger.info(
         "loaded the model %s: %s on %s%s", spec, model.dtype, model.device, ", in 4 bits" if load_in_4bit else ""
     )
     return Student(model, tokenizer, spec, template)
+
+
+def _note_emulation(device: torch.device, dtype: torch.dtype) -> None:
+    """Note that a GPU has no bfloat16 instructions, which makes it slow and saves only memory."""
+    if device.type == "cuda" and dtype == torch.bfloat16:
+        with torch.cuda.device(device):
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        if not native:
+            name = torch.cuda.get_device_name(device)
+            note(f"{name} only emulates bfloat16: float32 (--dtype float32) may be faster, at twice the memory")
 
 
 def _check_usable(spec: str, model: Any, tokenizer: Any, template: str) -> None:

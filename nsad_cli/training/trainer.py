@@ -22,6 +22,7 @@ from transformers import Trainer, TrainerControl, TrainingArguments, set_seed
 
 from nsad_cli.config.stages import stages
 from nsad_cli.errors import NsadError
+from nsad_cli.models.device_memory import memory_errors
 from nsad_cli.training.arguments import training_arguments
 from nsad_cli.training.checkpoints import (
     STATE,
@@ -174,7 +175,13 @@ def _warn_of_warmup(stage: str, settings: StageConfig, steps: int) -> None:
 
 def _fit(trainer: StageTrainer, checkpoint: Path | None) -> None:
     """Train from a checkpoint or from the start, with interrupts and a full disk handled."""
-    with trainer.interrupts.handling_signals(), checkpoint_errors(trainer.stage), warnings.catch_warnings():
+    setting = f"training.{stages()[trainer.stage].section}.pack_tokens"
+    with (
+        trainer.interrupts.handling_signals(),
+        checkpoint_errors(trainer.stage),
+        memory_errors(trainer.stage, setting, trainer.budget),
+        warnings.catch_warnings(),
+    ):
         # torch warns of a scheduler stepped before its optimizer whenever a resumed schedule is rebuilt
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*", category=UserWarning)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models import lm_head as heads
+from nsad_cli.models import packing
 from nsad_cli.models.lm_head import row_losses, vocabulary_head
 from nsad_cli.models.nat.adapters import Adapters
-from nsad_cli.models.packing import Example, enable_packing, group_by_tokens, hidden_states, pack
+from nsad_cli.models.packing import Example, Segment, enable_packing, group_by_tokens, hidden_states, pack
+from nsad_cli.models.segment_attention import segment_attention
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.losses import calibration, nce_loss, token_cross_entropy, token_kl, token_nll
 from nsad_cli.training.nce import NceObjective
@@ -250,3 +252,47 @@ def test_kept_kl_saves_the_negative_pass_and_changes_nothing(monkeypatch: pytest
     turned = other.loss(other.packs(EXAMPLES[::-1], 1000)[0]).total
     assert turned.item() == pytest.approx(first.item(), abs=1e-10)
     assert "negative" not in passes
+
+
+def test_the_variable_length_kernel_gets_every_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double of the kernel computes each span that it is given; the result is that of one call per segment."""
+
+    def kernel(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        query_bounds: Tensor,
+        key_bounds: Tensor,
+        max_queries: int,
+        max_keys: int,
+        *,
+        scale: float | None,
+        window_size: tuple[int, int],
+        enable_gqa: bool,
+    ) -> Tensor:
+        assert max_queries == query_bounds.diff().max()
+        assert max_keys == key_bounds.diff().max()
+        assert window_size == (-1, 0)
+        assert enable_gqa
+        outputs = []
+        for i in range(len(query_bounds) - 1):
+            q, k, v = (
+                part[bounds[i] : bounds[i + 1]].transpose(0, 1)
+                for part, bounds in ((query, query_bounds), (key, key_bounds), (value, key_bounds))
+            )
+            seen = torch.ones(q.shape[1], k.shape[1], dtype=torch.bool).tril(k.shape[1] - q.shape[1])
+            k, v = (part.repeat_interleave(len(q) // len(part), 0) for part in (k, v))
+            weights = (q @ k.transpose(1, 2) * scale).masked_fill(~seen, float("-inf")).softmax(-1)
+            outputs.append((weights @ v).transpose(0, 1))
+        return torch.cat(outputs)
+
+    segments = (Segment(4), Segment(3, 0), Segment(2, 0), Segment(5))
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, heads, 14, 8, dtype=torch.float64) for heads in (4, 2, 2))
+    monkeypatch.setattr(packing, "_varlen", kernel)
+    packed = packing._variable_length(query, key, value, segments, 0.3, None)
+    assert (packed - segment_attention(query, key, value, segments, 0.3)).abs().max() < 1e-12
+    short, plain = [part[:, :, :9] for part in (query, key, value)], (Segment(4), Segment(5))
+    unshared = packing._variable_length(*short, plain, 0.3, None)
+    assert (unshared - segment_attention(*short, plain, 0.3)).abs().max() < 1e-12
+    assert packing._layout(segments, query.device) is packing._layout(segments, query.device)

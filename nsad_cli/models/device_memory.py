@@ -1,0 +1,39 @@
+"""Exhausted memory of a device as an error that names the setting to lower."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import torch
+
+from nsad_cli.errors import NsadError, first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CPU_MESSAGE = "DefaultCPUAllocator: "
+"""The beginning of torch's message for the CPU, which has no exception of its own."""
+
+
+@contextlib.contextmanager
+def memory_errors(what: str, setting: str, value: int) -> Iterator[None]:
+    """Convert torch's error for exhausted memory.
+
+    Args:
+        what: What was running, for the error.
+        setting: The recipe's setting that bounds the memory.
+        value: Its present value.
+
+    Raises:
+        NsadError: The device's memory does not suffice.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if not isinstance(error, torch.OutOfMemoryError) and CPU_MESSAGE not in str(error):
+            raise
+        fix = f"set {setting} to {value // 2} (it is {value}) with --set, and run the same command again to resume"
+        if value < 2:
+            fix = "use a smaller student, or student.load_in_4bit=true on a GPU"
+        raise NsadError(f"{what}: the memory of the device is exhausted", first_line(error), fix) from error
