@@ -35,7 +35,7 @@ class FrozenAdapters:
 
     def get(self, name: str, base: nn.Linear, matrices: dict[str, Tensor], s_pos: float, s_neg: float) -> FrozenAdapter:
         """Return an adapter with its current weights; for the arguments see `served_tensors`."""
-        # torch counts the changes of a tensor in place; a weight that was moved to another device has another address.
+        # torch counts most changes of a tensor in place; a weight that was moved to another device has another address.
         # The base's address does not count: FSDP gathers it anew for every pass.
         versions = [(weight.data_ptr(), weight._version) for weight in matrices.values()]
         key = (id(base.weight), base.weight._version, base.weight.device, versions)
@@ -46,5 +46,5 @@ class FrozenAdapters:
         return known[1]
 
     def forget(self, name: str) -> None:
-        """Drop an adapter that is deleted."""
+        """Drop an adapter that is deleted or trained."""
         self._known.pop(name, None)

@@ -88,7 +88,10 @@ class NatLinear(lora.Linear):
             return output
         base, matrices, rate = self.get_base_layer(), unit_matrices(self, name), dropout_rate(self, name)
         flat = x.reshape(-1, x.shape[-1])
-        if not (torch.is_grad_enabled() or rate or (self.nat_record and self.training)):
+        trained = any(weight.requires_grad for weight in matrices.values())
+        if trained:
+            self._forget_frozen(name)
+        if not (trained or torch.is_grad_enabled() or rate or (self.nat_record and self.training)):
             s_neg = self.scaling[self.nat_negative.get(name, name)]
             out = self.nat_frozen.get(name, base, matrices, self.scaling[name], s_neg).output(flat)
         elif name in self.nat_negative:
@@ -98,6 +101,11 @@ class NatLinear(lora.Linear):
                 flat, base.weight, base.bias, matrices["a_pos"], matrices["b_pos"], self.scaling[name], rate
             )
         return out.view(*x.shape[:-1], out.shape[-1])
+
+    def _forget_frozen(self, name: str) -> None:
+        """Forget the products of an adapter that is being trained: fused optimizers do not count their changes."""
+        for other in (name, *(nat for nat, negative in self.nat_negative.items() if negative == name)):
+            self.nat_frozen.forget(other)
 
     def _adapter_to_fuse(self, x: Tensor) -> str | None:
         """Return the active adapter if `forward` computes it without PEFT, else None."""

@@ -67,7 +67,7 @@ def test_a_lora_on_a_bfloat16_base_has_float32_gradients() -> None:
 
 @pytest.mark.parametrize("value", ["mlp", "identity"])
 def test_a_frozen_adapter_follows_its_weights(value: str) -> None:
-    layer = nat_layer(value=value, negative_r=4).eval()
+    layer = nat_layer(value=value, negative_r=4).eval().requires_grad_(False)
     x = torch.randn(5, 64, dtype=torch.float64)
 
     def agrees() -> bool:
@@ -87,8 +87,29 @@ def test_a_frozen_adapter_follows_its_weights(value: str) -> None:
     assert agrees()
 
 
+@pytest.mark.parametrize("trained", ["negative", "nat"])
+def test_training_drops_what_was_computed_of_frozen_weights(trained: str) -> None:
+    """A fused optimizer changes weights without counting it."""
+    layer = nat_layer().eval().requires_grad_(False)
+    x = torch.randn(5, 64, dtype=torch.float64)
+    with torch.no_grad():
+        before = layer(x)
+    weights = [layer.lora_A[trained].weight, layer.lora_B[trained].weight]
+    layer._active_adapter = [trained]
+    optimizer = torch.optim.AdamW([weight.requires_grad_() for weight in weights], lr=0.1, fused=True)
+    layer(x).square().sum().backward()
+    optimizer.step()
+    layer._active_adapter = ["nat"]
+    layer.requires_grad_(False)
+    with torch.no_grad():
+        after = layer(x)
+    expected = literal_output(x, layer.base_layer(x), unit_matrices(layer, "nat"), 2.0, 2.0)
+    assert (after - expected).abs().max() < 1e-10
+    assert (after - before).abs().max() > 1e-3
+
+
 def test_a_frozen_adapter_of_bfloat16_is_no_worse_than_the_literal_form() -> None:
-    layer = nat_layer(dtype=torch.bfloat16).eval()
+    layer = nat_layer(dtype=torch.bfloat16).eval().requires_grad_(False)
     x = torch.randn(64, 64).bfloat16()
     matrices = unit_matrices(layer, "nat")
     wide = literal_output(
@@ -121,7 +142,7 @@ class _Counter(TorchDispatchMode):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_step_of_generation_takes_few_operations(dtype: torch.dtype) -> None:
-    layer = nat_layer(dtype=dtype).eval()
+    layer = nat_layer(dtype=dtype).eval().requires_grad_(False)
     x = torch.randn(4, 1, 64).to(dtype)
     with torch.inference_mode():
         layer(x)
