@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from nsad_cli.utils.files import new_file, new_folder, write_atomic
 from nsad_cli.utils.row_files import write_rows
 from tests.helpers.disk_steps import recorded_steps
 from tests.helpers.questions import numbered_problems
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FULL, NORMAL = 2, 1
 """SQLite's numbers of its levels of `synchronous`."""
