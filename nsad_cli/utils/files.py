@@ -28,14 +28,25 @@ TEMPORARY_SUFFIX = ".nsad-tmp"
 
 
 def write_error(path: Path, error: OSError) -> NsadError:
-    """Create the error for a failed write; a full disk has a message of its own."""
+    """Create the error for a failed write; a full disk and a symbolic link have messages of their own."""
     if error.errno == errno.ENOSPC:
         return NsadError(
             f"cannot write {path}", "the disk is full", "free some space and run the same command again: it resumes"
         )
+    if error.errno == errno.ELOOP:
+        return NsadError(f"cannot write {path}", "it is a symbolic link, which is not followed", "remove the link")
     return NsadError(
         f"cannot write {path}", error.strerror or str(error), "check the folder's permissions, or set NSAD_HOME"
     )
+
+
+def open_no_link(path: str, flags: int) -> int:
+    """Open a file, for `open(opener=…)`, but not through a symbolic link, which could lead out of the run's folder.
+
+    Raises:
+        OSError: The path is a symbolic link (ELOOP), or cannot be opened.
+    """
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
