@@ -28,7 +28,7 @@ def make_runs(home: Path) -> None:
     run_folders.make_runs(home)
     vote_run.make_run(home)
     rationale_stores.fill(rationale_stores.make_run(home))
-    for source, name in (("demo", "hostile"), ("mine", "[bold]name[/]\x1b[31m"), ("taken", "hostile-votes")):
+    for source, name in (("demo", "hostile"), ("mine", "[bold]name[b]\x1b[31m"), ("taken", "hostile-votes")):
         make_hostile(shutil.copytree(home / source, home / name))
 
 
