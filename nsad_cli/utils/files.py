@@ -97,7 +97,7 @@ def new_file(path: Path) -> Iterator[Path]:
 def _replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file in the folder of `path`; renamed to `path` on success, removed on failure."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with _temporary_beside(path, folder=False) as temporary:
             yield temporary
             sync_file(temporary)
@@ -121,7 +121,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             what = "is not empty" if path.is_dir() else "is not a folder"
             raise NsadError(f"{path} {what}", "its content would be overwritten or mixed with new files", fix)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with _temporary_beside(path, folder=True) as temporary:
             yield temporary
             # mkdtemp and safetensors restrict permissions to the owner; apply the umask as for other files.
@@ -203,6 +203,14 @@ def _remove(path: Path) -> None:
         if error.errno not in (errno.EISDIR, errno.EPERM):  # unlink of a folder: EISDIR on Linux, EPERM elsewhere
             raise
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _make_folder(path: Path) -> None:
+    """Create a folder and its missing parents, and wait until their names are on the disk."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.parent)
 
 
 def _umask() -> int:

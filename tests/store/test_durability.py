@@ -45,6 +45,15 @@ def test_a_file_and_its_folder_are_synchronised(kind: str, steps: list[tuple[str
     assert steps[1:] == [("rename", path), ("sync", tmp_path)]
 
 
+def test_new_folders_above_a_file_are_synchronised(steps: list[tuple[str, Path]], tmp_path: Path) -> None:
+    write_atomic(tmp_path / "runs" / "one" / "manifest.json", "{}")
+    assert steps[:2] == [("sync", tmp_path / "runs"), ("sync", tmp_path)]
+    assert steps[3:] == [
+        ("rename", tmp_path / "runs" / "one" / "manifest.json"),
+        ("sync", tmp_path / "runs" / "one"),
+    ]
+
+
 def test_a_folder_is_synchronised_with_all_it_holds(steps: list[tuple[str, Path]], tmp_path: Path) -> None:
     path = tmp_path / "model"
     with new_folder(path) as temporary:
