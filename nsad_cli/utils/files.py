@@ -165,16 +165,16 @@ def _is_temporary(name: str) -> bool:
 
 def _create(path: Path, folder: bool) -> tuple[Path, int]:
     """Create and lock a temporary item; another process that removes leftovers may be faster than the lock."""
+    prefix = f".{path.name}."
     while True:
-        options = {"dir": path.parent, "prefix": f".{path.name}.", "suffix": TEMPORARY_SUFFIX}
         if folder:
-            name = tempfile.mkdtemp(**options)
+            name = tempfile.mkdtemp(TEMPORARY_SUFFIX, prefix, path.parent)
             try:
                 handle = os.open(name, os.O_RDONLY)
             except FileNotFoundError:
                 continue
         else:
-            handle, name = tempfile.mkstemp(**options)
+            handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, prefix, path.parent)
         with contextlib.suppress(OSError):  # a file system without locks: leftovers stay
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.path.exists(name):

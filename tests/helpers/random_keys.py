@@ -65,7 +65,10 @@ def random_session(pristine: Path, home: Path, seed: int, keys: int) -> Session:
     async def _press_keys(pilot: Pilot[Any], session: Session, keys: int) -> None:
         while session.keys < keys and app.is_running:
             if chance.random() < 0.15:
-                _mishap(pristine, home, chance, names)
+                shown = app.context.run_name
+                _mishap(
+                    pristine, home, chance, shown if shown in names and chance.random() < 0.5 else chance.choice(names)
+                )
                 session.mishaps += 1
             if chance.random() < 0.03:
                 await pilot.resize_terminal(*chance.choice(SIZES))
@@ -86,8 +89,7 @@ def random_session(pristine: Path, home: Path, seed: int, keys: int) -> Session:
     return session
 
 
-def _mishap(pristine: Path, home: Path, chance: random.Random, names: list[str]) -> None:
-    name = chance.choice(names)
+def _mishap(pristine: Path, home: Path, chance: random.Random, name: str) -> None:
     if chance.random() < 0.4:
         shutil.rmtree(home / name, ignore_errors=True)
         shutil.copytree(pristine / name, home / name)

@@ -130,10 +130,11 @@ def write_malformed_manifest(run: Path, chance: random.Random) -> None:
     ]
     odd = {"collect": 7, "nat": {"state": None}, "nce": {"state": "running", "started": "x"}, "eval": {"result": []}}
     texts += [json.dumps({"format": 2, "name": 1, "created": None, "versions": [], "store": 3, "stages": odd})]
+    results: tuple[Any, ...] = (None, [], 3, {"results": 4}, {"ledger": [1]})
     texts += [
         json.dumps({"format": 2, "stages": {name: {"state": "finished", "result": value}}})
         for name in ("collect", "grade", "eval")
-        for value in (None, [], 3, {"results": 4}, {"ledger": [1]})
+        for value in results
     ]
     with contextlib.suppress(OSError):
         (run / "manifest.json").write_text(chance.choice(texts))
