@@ -85,8 +85,9 @@ def import_(
     with muted_notes():  # the collect stage reports unreadable rows
         teacher = RecordedTeacher("jsonl", path)
     overrides = {"teacher.spec": spec, "teacher.draws": teacher.max_draws, **parse_settings(settings)}
-    run = new_or_existing_run(run_name, overrides, store)
-    execute(run, ["collect", "grade"], force=force)
+    stages = ("collect", "grade")
+    run = new_or_existing_run(run_name, overrides, store, stages)
+    execute(run, stages, force=force)
     found = _import_counts(run.store_path, teacher)
     if as_json:
         print_json({"run": run.name, **found})

@@ -33,12 +33,21 @@ def existing_run(name: str | None, overrides: Mapping[str, Any] | None = None, *
     return run
 
 
-def new_or_existing_run(name: str | None, overrides: Mapping[str, Any], store: Path | None) -> Run:
-    """Open or create the named run; without a name, resume a stopped run or create one named after the time."""
+def new_or_existing_run(
+    name: str | None, overrides: Mapping[str, Any], store: Path | None, stages: Sequence[str] = (COLLECT.name,)
+) -> Run:
+    """Open or create the named run; without a name, resume a stopped run or create one named after the time.
+
+    Args:
+        name: The run's name.
+        overrides: Settings that replace the recipe's.
+        store: The store of rationales to use; None for the run's own.
+        stages: The stages of the command.
+    """
     from nsad_cli.runs.run import Run
 
     recipe = recipe_of(name, overrides)
-    name = name or stopped_run(recipe) or _unused_name()
+    name = name or stopped_run(recipe, stages) or _unused_name()
     run = Run.create(name, recipe, store=store)
     note(f"run: {run.name}")
     return run
@@ -55,8 +64,8 @@ def recipe_of(name: str | None, overrides: Mapping[str, Any]) -> Recipe:
     return load_recipe(known if known is not None and known.is_file() else None, overrides)
 
 
-def stopped_run(recipe: Recipe) -> str | None:
-    """Return the newest run's name if its collection, with the same recipe, has stopped or is incomplete.
+def stopped_run(recipe: Recipe, stages: Sequence[str] = (COLLECT.name,)) -> str | None:
+    """Return the newest run's name if it has the same recipe and the command's stages have stopped or are incomplete.
 
     Repeating a command without --run then resumes that run, and does not pay again for stored draws or open batches.
     """
@@ -65,10 +74,11 @@ def stopped_run(recipe: Recipe) -> str | None:
 
     run = newest_started(list_runs())
     with contextlib.suppress(NsadError):  # an unreadable recipe must not prevent a new run
-        state = run.stages().get("collect") if run is not None else None
-        if run is None or state is None or run.busy() or run.recipe != recipe:
+        records = run.stages() if run is not None else {}
+        if run is None or COLLECT.name not in records or run.busy() or run.recipe != recipe:
             return None
-        if state["state"] != "finished" or any(state["result"].get(name) for name in INCOMPLETE_KEYS):
+        stopped = any(records.get(stage, {}).get("state") != "finished" for stage in stages)
+        if stopped or any(records[COLLECT.name]["result"].get(name) for name in INCOMPLETE_KEYS):
             return run.name
     return None
 

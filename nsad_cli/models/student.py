@@ -6,8 +6,6 @@ import contextlib
 import importlib.util
 import io
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +27,7 @@ from nsad_cli.config.schema import TEMPLATE, Demonstration
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.models.nat.serving import METHOD
 from nsad_cli.utils.distributed import world_size
+from nsad_cli.utils.files import new_folder
 from nsad_cli.utils.hub import require_hub
 from nsad_cli.utils.logs import logger, note
 
@@ -305,21 +304,12 @@ def smollm2_folder() -> Path:
     if (folder / "config.json").is_file():
         return folder
     note("converting SmolLM2, once …")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # its progress bar would disturb ours
+        with new_folder(folder) as temporary, contextlib.redirect_stderr(io.StringIO()):  # hides its progress bar
             _convert(source, temporary)
-        os.replace(temporary, folder)
-    except OSError as error:
+    except NsadError as error:
         if not (folder / "config.json").is_file():  # another process may have written it first
-            raise NsadError(
-                f"cannot write {folder}",
-                error.strerror or str(error),
-                "free some space, or set NSAD_CACHE to another folder",
-            ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            raise NsadError(error.what, error.why, "free some space, or set NSAD_CACHE to another folder") from error
     return folder
 
 

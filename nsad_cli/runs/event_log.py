@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.utils.distributed import is_main_process
-from nsad_cli.utils.files import write_error
+from nsad_cli.utils.files import open_no_link, write_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ class EventLog:
         """Append an event, in the main process only; numbers that are not finite are written as null.
 
         Raises:
-            NsadError: The disk is full, or the file cannot be written.
+            NsadError: The disk is full, the file cannot be written, or it is a symbolic link.
         """
         if not is_main_process():
             return
@@ -57,7 +57,7 @@ class EventLog:
         )
         try:
             # A line is one write in append mode; an incomplete line of a killed process is terminated first.
-            with self.path.open("ab+") as file:
+            with open(self.path, "ab+", opener=open_no_link) as file:
                 if file.tell() and _last_byte(self.path) != b"\n":
                     file.write(b"\n")
                 file.write(line.encode() + b"\n")

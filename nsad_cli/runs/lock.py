@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from nsad_cli.errors import NsadError
 from nsad_cli.utils.distributed import is_main_process
-from nsad_cli.utils.files import write_error
+from nsad_cli.utils.files import open_no_link, write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def hold_lock(path: Path, run_name: str) -> Iterator[None]:
         yield
         return
     try:
-        opened = path.open("a+")
+        opened = open(path, "a+", opener=open_no_link)  # noqa: SIM115  # closed below
     except OSError as error:
         raise write_error(path, error) from error
     with opened as file:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sqlite3
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
@@ -15,10 +17,11 @@ from nsad_cli.utils.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 LOCK_TIMEOUT_SECONDS = 30.0
 """Default time in seconds to wait while another process writes."""
+FULL_DISK_BYTES = 64 * 1024
+"""A disk with less free space counts as full if SQLite reports an I/O error."""
 
 
 class ResultRows:
@@ -119,7 +122,7 @@ def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float =
 
 def is_write_protected(path: Path) -> bool:
     """Return whether an existing file is on a read-only file system, or in a folder without write permission."""
-    return path.is_file() and not os.access(path.parent, os.W_OK)
+    return path.is_file() and not os.access(path.resolve().parent, os.W_OK)
 
 
 def connect_to_read(
@@ -136,7 +139,7 @@ def connect_to_read(
     Raises:
         NsadError: The file does not exist, is not a database, or has another version's format.
     """
-    with _opening(path, kind, lock_timeout, "ro") as connection:
+    with _opening(path, kind, lock_timeout, read_mode(path)) as connection:
         found = _format(connection)
         if found > len(formats):
             raise _newer_format(path, kind, found, formats)
@@ -152,9 +155,19 @@ def connect_to_read(
     return Database(path, connection, kind)
 
 
+def read_mode(path: Path) -> str:
+    """Return the URI options to read a file.
+
+    SQLite cannot create the auxiliary files of WAL mode in a write-protected folder. A file without them has no changes
+    in a log, and is opened as one that nobody changes: once another process writes to it, it must be opened again.
+    """
+    auxiliary = (path.resolve().with_name(path.resolve().name + end) for end in ("-wal", "-shm"))
+    return "ro&immutable=1" if is_write_protected(path) and not any(map(Path.exists, auxiliary)) else "ro"
+
+
 @contextlib.contextmanager
 def _opening(path: Path, kind: str, lock_timeout: float, mode: str) -> Iterator[sqlite3.Connection]:
-    """Connect in SQLite's mode `ro`, or `rwc` to create the file; the connection is closed only if the body raises."""
+    """Connect in a mode of SQLite's URIs, `rwc` to create; the connection is closed only if the body raises."""
     connection: sqlite3.Connection | None = None
     try:
         if mode == "rwc":
@@ -208,7 +221,7 @@ def _enable_wal(connection: sqlite3.Connection, lock_timeout: float) -> None:
 def database_error(path: Path, kind: str, error: Exception) -> NsadError:
     """Make the NsadError for a failure of a database file: a full disk, a lock, or damage."""
     text = str(error)
-    if "full" in text or "No space left" in text:
+    if "full" in text or "No space left" in text or ("disk I/O error" in text and _is_disk_full(path)):
         return NsadError(
             f"cannot write the {kind} {path}",
             "the disk is full",
@@ -219,3 +232,10 @@ def database_error(path: Path, kind: str, error: Exception) -> NsadError:
             f"cannot use the {kind} {path}", "another process is writing to it", "wait for it to end, and try again"
         )
     return NsadError(f"cannot use the {kind} {path}", text, "check the file and its folder's permissions")
+
+
+def _is_disk_full(path: Path) -> bool:
+    """Return whether the disk is full, which SQLite reports as an I/O error for some of its files."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path.parent).free < FULL_DISK_BYTES
+    return False

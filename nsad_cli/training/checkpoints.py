@@ -114,7 +114,8 @@ def keep_newest_and_best(newest: Path, best: Path) -> None:
         sync(folder)
     digests = {str(path.relative_to(newest)): file_digest(path) for path in files}
     write_atomic(newest / COMPLETE, json.dumps({"files": digests}, indent=1))
-    sync(newest)
+    for folder in (newest, newest.parent, newest.parent.parent):  # the names of the checkpoint and of its stage
+        sync(folder)
     for old in set(newest.parent.glob("checkpoint-*")) - {newest, best}:
         (old / COMPLETE).unlink(missing_ok=True)  # first, so that a half-deleted one does not count as complete
         shutil.rmtree(old, ignore_errors=True)

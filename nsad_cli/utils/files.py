@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -22,16 +23,30 @@ from nsad_cli.utils.logs import line_note
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+TEMPORARY_SUFFIX = ".nsad-tmp"
+"""The end of the name of every temporary file and folder; nothing else is ever removed."""
+
 
 def write_error(path: Path, error: OSError) -> NsadError:
-    """Create the error for a failed write; a full disk has a message of its own."""
+    """Create the error for a failed write; a full disk and a symbolic link have messages of their own."""
     if error.errno == errno.ENOSPC:
         return NsadError(
             f"cannot write {path}", "the disk is full", "free some space and run the same command again: it resumes"
         )
+    if error.errno == errno.ELOOP:
+        return NsadError(f"cannot write {path}", "it is a symbolic link, which is not followed", "remove the link")
     return NsadError(
         f"cannot write {path}", error.strerror or str(error), "check the folder's permissions, or set NSAD_HOME"
     )
+
+
+def open_no_link(path: str, flags: int) -> int:
+    """Open a file, for `open(opener=…)`, but not through a symbolic link, which could lead out of the run's folder.
+
+    Raises:
+        OSError: The path is a symbolic link (ELOOP), or cannot be opened.
+    """
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
@@ -81,22 +96,16 @@ def new_file(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file in the folder of `path`; renamed to `path` on success, removed on failure."""
-    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        sync_file(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        _make_folder(path.parent)
+        with _temporary_beside(path, folder=False) as temporary:
+            yield temporary
+            sync_file(temporary)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -108,26 +117,100 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     path = path.expanduser().resolve()
     fix = "give the path of a new folder on a writable disk with free space"
-    temporary: Path | None = None
     try:
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             what = "is not empty" if path.is_dir() else "is not a folder"
             raise NsadError(f"{path} {what}", "its content would be overwritten or mixed with new files", fix)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        yield temporary
-        # mkdtemp and safetensors restrict permissions to the owner; apply the umask as for other files.
-        for item in (*temporary.rglob("*"), temporary):
-            os.chmod(item, (0o777 if item.is_dir() else 0o666) & ~_umask())
-            (sync_folder if item.is_dir() else sync_file)(item)
-        os.replace(temporary, path)
+        _make_folder(path.parent)
+        with _temporary_beside(path, folder=True) as temporary:
+            yield temporary
+            # mkdtemp and safetensors restrict permissions to the owner; apply the umask as for other files.
+            for item in (*temporary.rglob("*"), temporary):
+                os.chmod(item, (0o777 if item.is_dir() else 0o666) & ~_umask())
+                (sync_folder if item.is_dir() else sync_file)(item)
+            os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
         raise NsadError(f"cannot write {path}", why, fix) from error
+
+
+@contextlib.contextmanager
+def _temporary_beside(path: Path, *, folder: bool) -> Iterator[Path]:
+    """Yield a new hidden file or folder in the folder of `path`; at the end it is removed unless it was renamed.
+
+    A process holds a lock on it, which the operating system releases when the process ends. So an item without a lock
+    was left by a killed process: it is removed first.
+    """
+    _remove_leftovers(path.parent)
+    temporary, handle = _create(path, folder)
+    try:
+        yield temporary
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+        os.close(handle)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary items that killed processes left in a folder; those of running processes are kept."""
+    with contextlib.suppress(OSError):  # leftovers do no harm if they cannot be removed
+        for path in [Path(entry) for entry in os.scandir(folder) if _is_temporary(entry.name)]:
+            with contextlib.suppress(OSError):
+                _remove_unlocked(path)
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
+
+
+def _create(path: Path, folder: bool) -> tuple[Path, int]:
+    """Create and lock a temporary item; another process that removes leftovers may be faster than the lock."""
+    prefix = f".{path.name}."
+    while True:
+        if folder:
+            name = tempfile.mkdtemp(TEMPORARY_SUFFIX, prefix, path.parent)
+            try:
+                handle = os.open(name, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+        else:
+            handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, prefix, path.parent)
+        with contextlib.suppress(OSError):  # a file system without locks: leftovers stay
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.path.exists(name):
+            return Path(name), handle
+        os.close(handle)
+
+
+def _remove_unlocked(path: Path) -> None:
+    """Remove an item, unless its lock is held.
+
+    Raises:
+        OSError: The lock is held, or the file system has no locks.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(path)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.EPERM):  # unlink of a folder: EISDIR on Linux, EPERM elsewhere
+            raise
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _make_folder(path: Path) -> None:
+    """Create a folder and its missing parents, and wait until their names are on the disk."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.parent)
 
 
 def _umask() -> int:

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from nsad_cli.errors import NsadError
+from nsad_cli.models import student as students
 from nsad_cli.models.student import load_student, pick_device, smollm2_source
+from tests.helpers.disk_steps import recorded_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +25,23 @@ def test_prompt_and_completion_join_to_what_generation_sees(tiny_llama: Path) ->
     text = student.tokenizer.decode(prompt + completion[:-1])
     assert text == "Q: has {braces}?\nA:\n3 + 4 = 7."
     assert student.model.dtype == torch.float32
+
+
+def test_the_converted_student_is_on_the_disk_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = recorded_steps(monkeypatch)
+    monkeypatch.setenv("NSAD_CACHE", str(tmp_path))
+    monkeypatch.setattr(students, "smollm2_source", lambda: tmp_path / "smollm2.gguf")
+    files = ("config.json", "model.safetensors")
+    monkeypatch.setattr(students, "_convert", lambda _, folder: [(folder / name).write_text(name) for name in files])
+    folder = students.smollm2_folder()
+    at = steps.index(("rename", folder))
+    assert {path.name for what, path in steps[:at] if what == "sync"} >= set(files)
+    assert steps[at + 1 :] == [("sync", tmp_path)]
+    steps.clear()
+    assert students.smollm2_folder() == folder
+    assert not steps
 
 
 def test_folders_that_are_no_models(tmp_path: Path) -> None:

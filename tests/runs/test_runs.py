@@ -135,12 +135,47 @@ def test_atomic_writes_leave_the_old_file_where_they_fail(tmp_path: Path, monkey
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_under_the_event_log() -> None:
+def test_a_full_disk_under_the_event_log(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run.create("one", Recipe())
-    (run.path / "events.jsonl").symlink_to("/dev/full")
+    monkeypatch.setattr("nsad_cli.runs.event_log.open_no_link", lambda _, flags: os.open("/dev/full", flags))
     with pytest.raises(NsadError) as error:
         run.events.emit("nat", 1, 1, loss=1.0)
     assert error.value.why == "the disk is full"
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "lock"])
+def test_no_link_is_followed_to_write(name: str, tmp_path: Path) -> None:
+    """A run's folder may come from somebody else."""
+    run = Run.create("one", Recipe())
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    for path in (run.path / "events.jsonl", run.path / "lock"):
+        path.unlink(missing_ok=True)
+    (run.path / name).symlink_to(outside)
+    with pytest.raises(NsadError, match="symbolic link"), run.lock():
+        run.events.emit("nat", 1, 1, loss=1.0)
+    assert outside.read_text() == "mine"
+    (run.path / name).unlink()
+    (run.path / "recipe.yaml").rename(tmp_path / "recipe")
+    (run.path / "recipe.yaml").symlink_to(tmp_path / "recipe")
+    before = (tmp_path / "recipe").read_text()
+    run.write_recipe(Recipe(seed=7))
+    assert (tmp_path / "recipe").read_text() == before, "the link is replaced, not what it leads to"
+    assert run.recipe.seed == 7
+
+
+def test_a_run_and_its_adapters_may_be_on_another_disk(tmp_path: Path) -> None:
+    run = Run.create("one", Recipe())
+    run.path.rename(tmp_path / "disk")
+    run.path.symlink_to(tmp_path / "disk")
+    (tmp_path / "weights").mkdir()
+    (run.path / "adapters").symlink_to(tmp_path / "weights")
+    with Run.open("one").lock(), run.stage("nat", "k"):
+        run.events.emit("nat", 1, 1, loss=1.0)
+        write_atomic(run.adapter_path("nat") / "weights", "w")
+    assert [item.name for item in list_runs()] == ["one"]
+    assert Run.open("one").stages()["nat"]["state"] == "finished"
+    assert (tmp_path / "weights" / "nat" / "weights").read_text() == "w"
 
 
 def test_lines_that_are_no_objects(tmp_path: Path) -> None:

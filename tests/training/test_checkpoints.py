@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nsad_cli.errors import NsadError
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
 from nsad_cli.training import checkpoints as checkpoints_module
 from nsad_cli.training import trainer
 from nsad_cli.training.checkpoints import damage, newest_checkpoint
+from tests.helpers.disk_steps import recorded_steps
 from tests.helpers.notes import recorded_notes
 from tests.helpers.tiny_recipes import recipe
 
@@ -91,6 +95,20 @@ def test_the_marker_holds_a_digest_of_every_file(copied: Run) -> None:
     assert newest_checkpoint(newest.parent, "negative") == newest
 
 
+def test_a_checkpoint_and_its_name_are_on_the_disk_before_older_ones_are_deleted(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newest = checkpoints(copied)
+    steps = recorded_steps(monkeypatch)
+    there = []
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: there.append((path, list(steps))))
+    checkpoints_module.keep_newest_and_best(newest, newest)
+    ((deleted, before),) = there
+    assert deleted == older
+    assert {path for what, path in before if what == "sync"} >= {*(newest / name for name in FILES), newest}
+    assert before[-2:] == [("sync", newest.parent), ("sync", newest.parent.parent)]
+
+
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("harm", DAMAGES)
 def test_every_damage_to_every_file_is_noticed(copied: Run, name: str, harm: Callable[[Path], None]) -> None:
@@ -149,6 +167,31 @@ def test_it_resumes_to_the_same_adapter(
     run_stages(Run(copied.path), ["negative"])
     assert any("is damaged" in note for note in notes)
     assert any("resuming at step" in note for note in notes) is not both
+    expected = load_file(Run(stopped.with_name("whole")).adapter_path("negative") / "adapter_model.safetensors")
+    found = load_file(copied.adapter_path("negative") / "adapter_model.safetensors")
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+@pytest.mark.parametrize("written", [0, 3, 12])
+def test_a_disk_that_fills_ends_training_with_an_error_and_it_resumes_to_the_same_adapter(
+    stopped: Path, copied: Run, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    fsync, left = os.fsync, [None] * written
+
+    def fill_up(handle: int) -> None:
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left.pop()
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", fill_up)
+    with pytest.raises(NsadError) as error:
+        run_stages(Run(copied.path), ["negative"])
+    assert error.value.why == "the disk is full"
+    assert "run the same command again" in error.value.fix
+    monkeypatch.setattr(os, "fsync", fsync)
+    run_stages(Run(copied.path), ["negative"])
+    assert not list(copied.path.rglob(".*"))
     expected = load_file(Run(stopped.with_name("whole")).adapter_path("negative") / "adapter_model.safetensors")
     found = load_file(copied.adapter_path("negative") / "adapter_model.safetensors")
     assert all(torch.equal(expected[key], found[key]) for key in expected)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError
 from nsad_cli.store.pages import StorePages
+from nsad_cli.store.sqlite import read_mode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ class StoreFollower:
     def __init__(self) -> None:
         self.path: Path | None = None
         self._pages: StorePages | None = None
-        self._file: FileId | None = None
+        self._file: tuple[FileId, str] | None = None
         self._version: int | None = None
         self._located: tuple[object, Path, str | None] | None = None
 
@@ -68,7 +69,7 @@ class StoreFollower:
             NsadError: The store cannot be read.
             OSError: The store does not exist.
         """
-        file = file_id(path)
+        file = file_id(path), read_mode(path)
         if file != self._file:
             self.close()
             self._pages, self.path, self._file = StorePages(path), path, file

@@ -11,6 +11,7 @@ from textual.widgets import Footer, Static
 
 from nsad_cli.dashboard.live.background import BackgroundTask
 from nsad_cli.errors import NsadError
+from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ class NavigationBar(Static):
             self._targets.append((start, text.cell_len, name))
         more = f" +{marked_count}" if marked_count else ""
         if run:
-            text.append(f"  {run}{more}", "bold")
+            text.append(f"  {escape_controls(run)}{more}", "bold")
         self.update(text)
 
     def on_click(self, event: events.Click) -> None:
@@ -98,7 +99,7 @@ class View(Screen[None]):
 
     def show_empty(self, text: str | None) -> None:
         """Show a text in place of the body if there is no data yet; None shows the body."""
-        self.query_one("#empty", Static).update(text or "")
+        self.query_one("#empty", Static).update(escape_controls(text or ""))
         self.set_class(text is not None, "-empty")
 
     def no_run_text(self, no_run: str) -> str:
@@ -108,7 +109,7 @@ class View(Screen[None]):
 
     def show_notice(self, text: str) -> None:
         """Show a warning in the notice line, above the footer; an empty text hides the line."""
-        self.query_one("#notice", Static).update(text)
+        self.query_one("#notice", Static).update(escape_controls(text))
         self.set_class(bool(text), "-notice")
 
     def run_in_background(

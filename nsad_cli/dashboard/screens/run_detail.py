@@ -32,7 +32,7 @@ def stage_summary(stage: StageRecord) -> list[str]:
         ledger = result.get("ledger")
         verdicts = ledger.get("verdicts") if isinstance(ledger, Mapping) else None
         counts = verdicts.items() if isinstance(verdicts, Mapping) else ()
-        return [", ".join(f"{count} {escape_controls(str(name)).replace('_', ' ')}" for name, count in counts)]
+        return [", ".join(escape_controls(f"{count} {str(name).replace('_', ' ')}") for name, count in counts)]
     lines = _line([("held-out loss {:.3f}", "held_out_loss")], result)
     if not lines:
         lines = _line([("{:,.0f} steps", "steps"), ("{:,.0f} tokens", "tokens")], result)
