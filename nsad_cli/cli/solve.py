@@ -91,12 +91,13 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
 
 def check_rule(rule: str | None, *more: str) -> None:
     """Raise UsageError for an unknown rule."""
-    from nsad_cli.errors import UsageError
+    from nsad_cli.errors import UsageError, did_you_mean
     from nsad_cli.voting.rules import RULES
 
     known = (*RULES, *more)
     if rule is not None and rule not in known:
-        raise UsageError(f"unknown rule `{rule}`", "there is no such vote rule", f"rules: {', '.join(known)}")
+        fix = f"{did_you_mean(rule, known)} rules: {', '.join(known)}".strip()
+        raise UsageError(f"unknown rule `{rule}`", "there is no such vote rule", fix)
 
 
 def solve_with(

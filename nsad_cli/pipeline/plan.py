@@ -19,6 +19,7 @@ from nsad_cli.pipeline.pipeline import trained_models
 from nsad_cli.pipeline.plan_draft import MAX_LENGTH_SAMPLES, PlanContext, StageDraft, StagePlan, sequences_at_once
 from nsad_cli.problems.decontamination import find_leaks
 from nsad_cli.runs.run import Run, check_name, runs_home
+from nsad_cli.utils.devices import select_gpu
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def make_plan(name: str, recipe: Recipe, *, force: bool = False) -> Plan:
         NsadError: A file, the student or a benchmark is missing, so that the run itself would fail.
     """
     check_name(name)
+    select_gpu(recipe.student.device)
     with tempfile.TemporaryDirectory(prefix="nsad-plan-") as folder:
         source = Run(runs_home() / name)
         return _plan(copy_of_records(source, recipe, Path(folder)), source, force)
@@ -156,7 +158,7 @@ def _measure_speeds(context: PlanContext) -> Speeds | None:
         return None
     import torch
 
-    from nsad_cli.models.student import pick_device
+    from nsad_cli.models.device import pick_device
 
     device = pick_device(recipe.student.device)
     free = _free_gib(device)

@@ -14,6 +14,7 @@ from nsad_cli.pipeline.collect_stage import collect_key, collected
 from nsad_cli.problems import load_problems
 from nsad_cli.runs.run import Run, runs_home
 from nsad_cli.teachers import is_api, make_teacher, source_stamp
+from nsad_cli.utils.devices import select_gpu
 from nsad_cli.utils.logs import logger
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def preflight(recipe: Recipe, names: Sequence[str], name: str | None) -> None:
     from nsad_cli.pipeline.pipeline import require_trainable
 
     logger.info("checking the recipe before the first stage")
+    select_gpu(recipe.student.device)
     trains = any(stages()[name].trains for name in names)
     evaluates = any(name in (EVAL.name, EVAL_BEFORE.name) for name in names)
     if trains:
