@@ -44,9 +44,9 @@ def evaluate(
 
         compare_runs(compare, problems, limit, samples, engine, as_json)
         return
-    from nsad_cli.generation.engine_spec import parse_engine
+    from nsad_cli.cli.solve import check_engine
 
-    parse_engine(engine)
+    check_engine(engine)
     _known_models(models)
     from nsad_cli import api
     from nsad_cli.cli.render.progress import Display

@@ -15,7 +15,6 @@ from nsad_cli.config.choices import DTYPES, require_choice, require_device
 from nsad_cli.generation.engine_spec import ENGINE_HELP
 
 
-
 def one_of(option: str, known: Callable[[], Sequence[str]]) -> Callable[[str | None], str | None]:
     """Make the callback of an option that takes one of some names: others are reported before the command starts."""
 

@@ -46,13 +46,12 @@ def solve(
 ) -> None:
     """Answer a problem by a vote of several chains of the student, weighted by the ranker. The run keeps the chains."""
     from nsad_cli.cli.render.solution import print_solution, solution_json
-    from nsad_cli.generation.engine_spec import parse_engine
     from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.runs.run import Run
     from nsad_cli.voting.early_stopping import require_stoppable
 
     check_rule(rule)
-    parse_engine(engine)
+    check_engine(engine)
     problems = _problems(question, file)
     run = Run.open(run_name, finished=True)
     settings = VoteSettings.of(run.recipe.solve, samples, rule, stop_at, wave)
@@ -87,6 +86,15 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
     if not text:
         raise UsageError("the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -')
     return [make_problem(text)]
+
+
+def check_engine(engine: str) -> None:
+    """Raise UsageError for an invalid engine, and NsadError for one that is not installed."""
+    from nsad_cli.generation.engine_spec import parse_engine
+    from nsad_cli.generation.vllm_process import require_vllm
+
+    if parse_engine(engine).kind == "vllm":
+        require_vllm("the engine vllm", "use --engine hf")
 
 
 def check_rule(rule: str | None, *more: str) -> None:

@@ -99,6 +99,10 @@ def _replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+NEW_FOLDER = "give the path of a new folder on a writable disk with free space"
+"""What to do if a folder cannot be created."""
+
+
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Create a folder atomically: the body writes a temporary folder, which is renamed to `path` at the end.
@@ -107,12 +111,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         NsadError: `path` already exists and is not an empty folder, or writing fails.
     """
     path = path.expanduser().resolve()
-    fix = "give the path of a new folder on a writable disk with free space"
     temporary: Path | None = None
     try:
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            what = "is not empty" if path.is_dir() else "is not a folder"
-            raise NsadError(f"{path} {what}", "its content would be overwritten or mixed with new files", fix)
+        require_new(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         yield temporary
@@ -124,10 +125,17 @@ def new_folder(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        raise NsadError(f"cannot write {path}", why, fix) from error
+        raise NsadError(f"cannot write {path}", why, NEW_FOLDER) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_new(path: Path) -> None:
+    """Raise NsadError if the path exists and is not an empty folder."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        what = "is not empty" if path.is_dir() else "is not a folder"
+        raise NsadError(f"{path} {what}", "its content would be overwritten or mixed with new files", NEW_FOLDER)
 
 
 def _umask() -> int:

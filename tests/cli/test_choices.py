@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -38,29 +36,13 @@ WRONG = {
     "run demo --set training.ranker.kind=prob": ("probe", "encoder"),
 }
 """Commands with a wrong name, and names that their errors list; the first one is suggested if it is similar."""
-HEAVY = ("torch", "transformers", "pyarrow", "datasets", "math_verify")
-
-
-def run_all(commands: list[str]) -> None:
-    """Run commands in this process; print the exit code and stderr of each, and the heavy modules imported by then."""
-    from nsad_cli.cli.main import main
-
-    results = []
-    for command in commands:
-        errors, sys.argv = io.StringIO(), ["nsad", *command.split()]
-        with contextlib.redirect_stderr(errors):
-            try:
-                main()
-            except SystemExit as end:
-                results.append([end.code, errors.getvalue()])
-    print(json.dumps([results, [name for name in HEAVY if name in sys.modules]]))
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, list[str]]]:
     home: Path = tmp_path_factory.mktemp("home")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("NSAD_")}
-    code = f"from tests.cli.test_choices import run_all; run_all({list(WRONG)!r})"
+    code = f"from tests.helpers.commands_in_process import run_all; run_all({list(WRONG)!r})"
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,
@@ -76,9 +58,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, li
 
 
 @pytest.mark.parametrize("command", list(WRONG))
-def test_a_wrong_name_is_reported_with_the_right_ones(
-    results: dict[str, tuple[int, list[str]]], command: str
-) -> None:
+def test_a_wrong_name_is_reported_with_the_right_ones(results: dict[str, tuple[int, list[str]]], command: str) -> None:
     code, lines = results[command]
     assert code == 2, lines
     assert [line[:6] for line in lines] == ["error:", "  why:", "  try:"], lines
