@@ -41,7 +41,7 @@ def test_one_gpu_is_made_the_only_visible_one(machine: Callable[..., None]) -> N
     select_gpu("cuda:1")  # asked for again: another stage of the same process
     select_gpu("cuda")
     assert os.environ[VISIBLE] == "1"
-    with pytest.raises(NsadError, match="cuda:2.*uses cuda:1"):
+    with pytest.raises(NsadError, match=r"cuda:2.*uses cuda:1"):
         select_gpu("cuda:2")
 
 
