@@ -7,7 +7,7 @@ import importlib
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -45,16 +45,15 @@ def patterns() -> dict[str, tuple[re.Pattern[str], str]]:
     dynamic = set()
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if name.startswith("grading/") or not _is_call_of_re(node):
-                continue
-            flags = re.DOTALL if "re.DOTALL" in ast.unparse(node) else re.NOFLAG
+        calls = _calls_of_re(path) if not name.startswith("grading/") else ()
+        for call, function in calls:
+            flags = re.DOTALL if "re.DOTALL" in ast.unparse(call) else re.NOFLAG
             try:
-                pattern = _value(node.args[0], name)
+                pattern = _value(call.args[0], name)
             except NameError:  # it depends on local variables
-                dynamic.add((name, node.func.attr))
+                dynamic.add((name, function))
             else:
-                found[f"{name}:{node.lineno}:{node.col_offset}"] = re.compile(pattern, flags), node.func.attr
+                found[f"{name}:{call.lineno}:{call.col_offset}"] = re.compile(pattern, flags), function
     assert dynamic == DYNAMIC, "a pattern that no test has seen"
     return found
 
@@ -67,13 +66,11 @@ def _value(expression: ast.expr, file: str) -> str:
     return str(eval(compile(ast.Expression(expression), file, "eval"), vars(module)))
 
 
-def _is_call_of_re(node: Any) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and ast.unparse(node.func.value) == "re"
-        and node.func.attr != "escape"
-    )
+def _calls_of_re(path: Path) -> Iterator[tuple[ast.Call, str]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr != "escape":
+            if ast.unparse(node.func.value) == "re":
+                yield node, node.func.attr
 
 
 PATTERNS = patterns()

@@ -29,8 +29,10 @@ def pick_device(device: str = "auto") -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         chosen = torch.device(device)
-        if chosen.type == "cuda":  # each process of a launcher has a device of its own
-            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if world_size() > 1 else None)
+        if chosen.type == "cuda" and world_size() > 1:  # each process of a launcher has a device of its own
+            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        elif chosen.type == "cuda":  # the only visible one
+            chosen = torch.device("cuda")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise NsadError(
