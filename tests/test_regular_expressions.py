@@ -68,9 +68,10 @@ def _value(expression: ast.expr, file: str) -> str:
 
 def _calls_of_re(path: Path) -> Iterator[tuple[ast.Call, str]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr != "escape":
-            if ast.unparse(node.func.value) == "re":
-                yield node, node.func.attr
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        if ast.unparse(node.func.value) == "re" and node.func.attr != "escape":
+            yield node, node.func.attr
 
 
 PATTERNS = patterns()

@@ -87,15 +87,20 @@ def test_a_plan_says_what_it_writes(
 def test_slow_steps_are_extrapolated_instead_of_measured(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "MAX_SECONDS", 0.0)
     monkeypatch.setattr(throughput, "MIN_SECONDS", 0.0)
-    sampled = []
-    monkeypatch.setattr(throughput, "_sampling", lambda *arguments: sampled.append(arguments[-1]) or 7.0)
+    batches = []
+
+    def sampling(*arguments: Any) -> float:
+        batches.append(arguments[-1])
+        return 7.0
+
+    monkeypatch.setattr(throughput, "_sampling", sampling)
     student = load_student(str(tiny_llama), device="cpu")
     settings = AdapterSettings(targets=("q_proj",), r=2, alpha=2.0, dropout=0.0)
-    more = {"rows": 2, "prompt": 5, "completion": 5, "questions": ["1+1?"], "batch_size": 32}
+    more: dict[str, Any] = {"rows": 2, "prompt": 5, "completion": 5, "questions": ["1+1?"], "batch_size": 32}
     speeds = throughput.probe(student, settings, **more)
     assert speeds.extrapolated
     assert speeds.lora == pytest.approx(speeds.forward / 3)
-    assert (speeds.sampling, sampled) == (7.0, [1])
+    assert (speeds.sampling, batches) == (7.0, [1])
 
 
 def test_the_run_does_what_was_planned(story: dict[str, Any]) -> None:
@@ -288,7 +293,7 @@ def test_time_follows_from_tokens_and_speeds(tiny_llama: Path, monkeypatch: pyte
     """At one token a second a stage takes its tokens; alone, the held-out checks of NCE take three times NAT's."""
 
     def planned_at(**speeds: float) -> dict[str, StagePlan]:
-        none = dict.fromkeys(("lora", "nat", "nce", "forward", "sampling"), math.inf)
+        none: dict[str, Any] = dict.fromkeys(("lora", "nat", "nce", "forward", "sampling"), math.inf)
         monkeypatch.setattr(
             "nsad_cli.pipeline.throughput.probe", lambda *_, **__: Speeds(**{**none, "seconds": 0.0, **speeds})
         )

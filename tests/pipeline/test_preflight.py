@@ -67,7 +67,7 @@ def test_a_student_without_weights(tiny_llama: Path, tmp_path: Path) -> None:
 
 
 def test_every_missing_package_is_named_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight_module.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     sections = {
         "student": {"model": "smollm2", "load_in_4bit": True},
         "teacher": {"spec": "vllm:/nowhere"},
@@ -85,7 +85,7 @@ def test_only_packages_that_are_needed_must_be_installed(
 ) -> None:
     (tmp_path / "own.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
     found = changed(tiny_llama, evaluation={"benchmarks": [f"jsonl@{tmp_path}/own.jsonl"]})
-    monkeypatch.setattr(preflight_module.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     preflight(found, ["collect", "eval-before"], None)
 
 
