@@ -82,6 +82,7 @@ def print_error(what: str, why: str, fix: str) -> None:
     """Print an error in three lines on stderr: what happened, why, what to try."""
     colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     red, reset = ("\x1b[1;31m", "\x1b[0m") if colour else ("", "")
-    one_line = [escape_controls(" ".join(part.split())) for part in (what, why, fix)]
+    # Spaces are kept: a part may contain a command to be copied.
+    one_line = [escape_controls(" ".join(filter(None, map(str.strip, part.splitlines())))) for part in (what, why, fix)]
     text = f"{red}error:{reset} {one_line[0]}\n  why: {one_line[1]}\n  try: {one_line[2]}"
     print(text, file=sys.stderr, flush=True)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from nsad_cli.cli.console import print_json
-from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings, with_log_options
+from nsad_cli.cli.options import AsJson, Force, RunName, Settings, one_of, parse_settings, with_log_options
 from nsad_cli.utils.logs import muted_notes, note
 
+if TYPE_CHECKING:
+    from nsad_cli.store.trl_format import Format
+
 app = typer.Typer(help="Export rationales to files that TRL reads, and import them.", no_args_is_help=True)
+
+
+def _formats() -> tuple[str, ...]:
+    from nsad_cli.store.trl_format import FORMATS
+
+    return FORMATS
 
 
 @app.command("export")
@@ -20,10 +29,20 @@ app = typer.Typer(help="Export rationales to files that TRL reads, and import th
 def export(
     path: Annotated[Path, typer.Argument(help="FILE.jsonl, FILE.parquet, or a new folder (datasets library).")],
     format_: Annotated[
-        str, typer.Option("--format", help="unpaired (with a label), preference (pairs), or prompt-completion.")
+        str,
+        typer.Option(
+            "--format",
+            callback=one_of("--format", _formats),
+            help="unpaired (with a label), preference (pairs), or prompt-completion.",
+        ),
     ] = "unpaired",
     side: Annotated[
-        str, typer.Option("--side", help="Which rationales prompt-completion contains: right (D+) or wrong (D−).")
+        str,
+        typer.Option(
+            "--side",
+            callback=one_of("--side", lambda: ("right", "wrong")),
+            help="Which rationales prompt-completion contains: right (D+) or wrong (D−).",
+        ),
     ] = "right",
     run_name: RunName = None,
     as_json: AsJson = False,
@@ -32,15 +51,14 @@ def export(
     from nsad_cli.cli.run_selection import existing_run
     from nsad_cli.errors import NsadError
     from nsad_cli.pipeline.collect_stage import graded_rationales
-    from nsad_cli.store.trl_format import FORMATS, rationales_to_rows
+    from nsad_cli.store.trl_format import rationales_to_rows
     from nsad_cli.utils.row_files import write_rows
 
-    chosen = _one_of(format_, FORMATS, "--format")
-    right = _one_of(side, ("right", "wrong"), "--side") == "right"
+    chosen = cast("Format", format_)
     run = existing_run(run_name)
     positive, negative = graded_rationales(run)
     if chosen == "prompt-completion":
-        positive, negative = (positive, []) if right else ([], negative)
+        positive, negative = (positive, []) if side == "right" else ([], negative)
     rows = rationales_to_rows(positive, negative, chosen, run.recipe.student.template)
     if not rows:
         raise NsadError(
@@ -102,16 +120,6 @@ def import_(
         note(f"{found['against_label']} graded rationales contradict their label; the grade is used")
     note(f"D+ {verdicts.get('correct', 0)}, D− {verdicts.get('wrong', 0)}, neither {other}")
     note(f"next: nsad train-nat --run {run.name}")
-
-
-def _one_of(value: str, known: tuple[Any, ...], option: str) -> Any:
-    from nsad_cli.errors import UsageError, did_you_mean
-
-    if value not in known:
-        hint = did_you_mean(value, known)
-        fix = f"{hint + ' ' if hint else ''}choices: {', '.join(known)}"
-        raise UsageError(f"invalid value `{value}` of {option}", "it is not one of the choices", fix)
-    return value
 
 
 def _require_same_teacher(name: str | None, spec: str) -> None:

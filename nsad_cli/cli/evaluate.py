@@ -44,9 +44,9 @@ def evaluate(
 
         compare_runs(compare, problems, limit, samples, engine, as_json)
         return
-    from nsad_cli.generation.engine_spec import parse_engine
+    from nsad_cli.cli.solve import check_engine
 
-    parse_engine(engine)
+    check_engine(engine)
     _known_models(models)
     from nsad_cli import api
     from nsad_cli.cli.render.progress import Display
@@ -68,11 +68,12 @@ def evaluate(
 
 def _known_models(models: Sequence[str] | None) -> None:
     from nsad_cli.config.stages import models as known_models
-    from nsad_cli.errors import UsageError
+    from nsad_cli.errors import UsageError, did_you_mean
 
     unknown = [name for name in models or [] if name not in known_models()]
     if unknown:
-        raise UsageError(f"unknown model `{unknown[0]}`", "a run has others", f"models: {', '.join(known_models())}")
+        fix = f"{did_you_mean(unknown[0], known_models())} models: {', '.join(known_models())}".strip()
+        raise UsageError(f"unknown model `{unknown[0]}`", "a run has others", fix)
 
 
 def _print(report: dict[str, Any], rule: str) -> None:

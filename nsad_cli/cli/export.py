@@ -34,9 +34,12 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a run's student as a folder that transformers loads, or its LoRA as a folder that PEFT loads."""
-    from nsad_cli.config.stages import NAT, UNTRAINED, models
-    from nsad_cli.errors import UsageError
+    from nsad_cli.config.stages import NAT, STUDENT, UNTRAINED, models
+    from nsad_cli.errors import UsageError, did_you_mean
+    from nsad_cli.runs.models import require_model
     from nsad_cli.runs.run import Run
+    from nsad_cli.utils.devices import select_gpu
+    from nsad_cli.utils.files import require_new
 
     if server is None and model is not None:
         raise UsageError("--model needs --for", "without --for, the NCE student is exported", "add --for vllm")
@@ -44,15 +47,19 @@ def export(
         raise UsageError("--lora and --for exclude each other", "each selects what to write", "give only one of them")
     trained = [name for name in models() if name not in UNTRAINED]
     if model is not None and model not in trained:
-        raise UsageError(
-            f"cannot export a model `{model}`", "a run trains no such model", f"models: {', '.join(trained)}"
-        )
+        fix = f"{did_you_mean(model, trained)} models: {', '.join(trained)}".strip()
+        raise UsageError(f"cannot export a model `{model}`", "a run trains no such model", fix)
     run = Run.open(run_name, finished=True)
     note(f"run: {run.name}")
+    # These are checked before torch is imported.
+    require_model(run, (model or NAT.name) if server is not None else STUDENT.name)
+    require_new(folder.expanduser().resolve())
+    recipe = run.recipe_with({"student.device": device})
+    select_gpu(recipe.student.device)
     from nsad_cli.inference.export import NOTES, export_for_vllm, export_lora, export_merged
     from nsad_cli.inference.session import Session
 
-    session = Session(run, run.recipe_with({"student.device": device}))
+    session = Session(run, recipe)
     if server is not None:
         notes = export_for_vllm(session, folder, model or NAT.name)
     else:

@@ -29,6 +29,7 @@ from nsad_cli.cli import (
 from nsad_cli.cli.console import print_error, set_up_logging
 from nsad_cli.cli.options import with_log_options
 from nsad_cli.errors import NsadError
+from nsad_cli.runs.command import resume_hint, set_command
 from nsad_cli.utils.terminal_text import escape_controls
 from nsad_cli.utils.version import __version__
 
@@ -97,6 +98,7 @@ def main() -> NoReturn:
         sys.exit(2)
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
+    set_command(arguments)
     set_up_logging()
     # Busy-waiting OpenMP threads slow down many times if another process uses the cores, and gain nothing otherwise.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -113,7 +115,7 @@ def main() -> NoReturn:
     except typer.Exit as error:
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = _report(False, "interrupted", "Ctrl-C or SIGTERM", "run the same command again to resume", INTERRUPTED)
+        code = _report(False, "interrupted", "Ctrl-C or SIGTERM", resume_hint(), INTERRUPTED)
         # Python marks an interrupt that passes through exec() of a string, as an import may run one, as unhandled; then
         # `python -m` ends by SIGINT instead of with the exit code. The next exec() of a string clears the mark.
         exec("")
@@ -128,7 +130,7 @@ def main() -> NoReturn:
             debug,
             "an unexpected error",
             f"{type(error).__name__}: {text}",
-            "run it again with --debug for the traceback; finished work is kept",
+            f"run it again with --debug for the traceback; finished work is kept; {resume_hint()}",
             1,
         )
     try:

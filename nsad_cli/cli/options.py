@@ -5,13 +5,32 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from nsad_cli.cli.console import set_up_logging
+from nsad_cli.config.choices import DTYPES, require_choice, require_device
 from nsad_cli.generation.engine_spec import ENGINE_HELP
+
+
+def one_of(option: str, known: Callable[[], Sequence[str]]) -> Callable[[str | None], str | None]:
+    """Make the callback of an option that takes one of some names: others are reported before the command starts."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None:
+            require_choice(value, known(), option)
+        return value
+
+    return check
+
+
+def _checked_device(value: str | None) -> str | None:
+    if value is not None:
+        require_device(value, "--device")
+    return value
+
 
 RunName = Annotated[
     str | None,
@@ -24,7 +43,12 @@ Force = Annotated[bool, typer.Option("--force", help="Run again even if already 
 StudentModel = Annotated[
     str | None, typer.Option("--student", envvar="NSAD_STUDENT", help="smollm2, a folder, or a Hub id[@REVISION].")
 ]
-Device = Annotated[str | None, typer.Option("--device", envvar="NSAD_DEVICE", help="auto, cpu, mps, cuda or cuda:N.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", envvar="NSAD_DEVICE", callback=_checked_device, help="auto, cpu, mps, cuda or cuda:N (one GPU)."
+    ),
+]
 EngineName = Annotated[str, typer.Option("--engine", help=f"The engine that samples chains: {ENGINE_HELP}.")]
 RULES_HELP = (
     "How chains vote. sc: one vote each; wsc: weighted by mean token probability; asc: by the ranker's score;"
@@ -40,7 +64,15 @@ StopAt = Annotated[
         help="Stop sampling once the leading answer is this likely to stay ahead of all others, e.g. 0.95.",
     ),
 ]
-Dtype = Annotated[str | None, typer.Option("--dtype", envvar="NSAD_DTYPE", help="auto, float32, bfloat16 or float16.")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        envvar="NSAD_DTYPE",
+        callback=one_of("--dtype", lambda: DTYPES),
+        help="auto, float32, bfloat16 or float16.",
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set any recipe key, e.g. --set training.nce.lam=0.3; repeatable."),

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import COLLECT
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.runs.command import resume_hint
 from nsad_cli.utils.distributed import is_main_process, world_size
 from nsad_cli.utils.files import write_error
 from nsad_cli.utils.logs import note
@@ -94,8 +95,10 @@ def execute(run: Run, stages: Sequence[str], *, force: bool = False) -> dict[str
 
         try:
             return api.train(run, *stages, force=force)
-        except BaseException:
+        except BaseException as error:
             remove_if_empty(run)
+            if isinstance(error, NsadError) and not isinstance(error, UsageError) and run.path.exists():
+                error.fix = f"{error.fix}; {resume_hint()}"
             raise
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, with_log_options
 from nsad_cli.utils.logs import note
+
+if TYPE_CHECKING:
+    from nsad_cli.runs.run import Run
+
+MAX_COMMANDS = 5
+"""The maximum number of runs whose commands are printed."""
 
 app = typer.Typer(help="List runs, or choose the default run of the other commands.", invoke_without_command=True)
 
@@ -20,50 +29,71 @@ def runs(context: typer.Context, as_json: AsJson = False) -> None:
     """List runs, newest first."""
     if context.invoked_subcommand is not None:
         return
-    from nsad_cli.cli.render.tables import new_table
+    from nsad_cli.runs.run import list_runs, runs_home
+
+    rows = _rows(list_runs())
+    if as_json:
+        print_json({"runs": rows})
+    elif rows:
+        _print(rows)
+    else:
+        note(f"no runs in {runs_home().resolve()}; create one with `nsad demo` or `nsad run RECIPE`")
+
+
+def _rows(found: Sequence[Run]) -> list[dict[str, Any]]:
+    """Describe each run; `state` is that of its latest stage, `run_state` that of the whole run."""
     from nsad_cli.errors import NsadError
-    from nsad_cli.runs.run import chosen_run, display_state, list_runs, runs_home
+    from nsad_cli.runs.command import resume_command
+    from nsad_cli.runs.run import chosen_run, display_state, run_state
 
     chosen = chosen_run()
     rows = []
-    for run in list_runs():
+    for run in found:
+        row: dict[str, Any] = {
+            "run": run.name,
+            "stage": None,
+            "state": "empty",
+            "run_state": "empty",
+            "created": None,
+            "chosen": bool(chosen and chosen.name == run.name),
+            "path": str(run.path),
+            "command": None,
+            "folder": None,
+        }
+        rows.append(row)
         try:
             manifest = run.manifest()
             stages = manifest["stages"]
             last = max(stages, key=lambda name: stages[name].get("started", 0), default=None)
-            state = display_state(run, last) if last else "empty"
-            rows.append(
-                {
-                    "run": run.name,
-                    "stage": last,
-                    "state": state,
-                    "created": manifest["created"],
-                    "chosen": bool(chosen and chosen.name == run.name),
-                    "path": str(run.path),
-                }
-            )
+            row |= {"stage": last, "created": manifest["created"], "run_state": run_state(run)}
+            row["state"] = display_state(run, last) if last else "empty"
+            if row["run_state"] not in ("finished", "running"):
+                row["command"], row["folder"] = resume_command(run.name, manifest)
         except NsadError as error:
-            rows.append(
-                {
-                    "run": run.name,
-                    "stage": None,
-                    "state": f"unreadable: {error.why}",
-                    "created": None,
-                    "chosen": False,
-                    "path": str(run.path),
-                }
-            )
-    if as_json:
-        print_json({"runs": rows})
-        return
-    if not rows:
-        note(f"no runs in {runs_home().resolve()}; create one with `nsad demo` or `nsad run RECIPE`")
-        return
-    table = new_table(f"Runs in {runs_home()}", "run", "latest stage", "state", "created", left=4)
+            row["state"] = row["run_state"] = f"unreadable: {error.why}"
+    return rows
+
+
+def _print(rows: Sequence[dict[str, Any]]) -> None:
+    from nsad_cli.cli.render.tables import new_table
+    from nsad_cli.runs.command import AGAIN
+    from nsad_cli.runs.run import runs_home
+
+    table = new_table(f"Runs in {runs_home()}", "run", "run state", "latest stage", "stage state", "created", left=5)
     for row in rows:
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["created"])) if row["created"] else "–"
-        table.add_row(f"{row['run']}{' (chosen)' if row['chosen'] else ''}", row["stage"] or "–", row["state"], made)
-    out().print(table)
+        name = f"{row['run']}{' (chosen)' if row['chosen'] else ''}"
+        table.add_row(name, row["run_state"], row["stage"] or "–", row["state"] if row["stage"] else "–", made)
+    console = out()
+    console.print(table)
+    left = [row for row in rows if row["stage"] and row["run_state"] not in ("finished", "running")]
+    for row in left[:MAX_COMMANDS]:
+        line = row["command"] or AGAIN
+        if row["folder"] not in (None, os.getcwd()):
+            line = f"cd {shlex.quote(row['folder'])} && {line}"
+        console.print(f"to resume {row['run']}: {line}", markup=False, soft_wrap=True)
+    if len(left) > MAX_COMMANDS:
+        console.print(f"and {len(left) - MAX_COMMANDS} older runs (--json has their commands)", style="dim")
 
 
 @app.command("use")

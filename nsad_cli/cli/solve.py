@@ -46,13 +46,12 @@ def solve(
 ) -> None:
     """Answer a problem by a vote of several chains of the student, weighted by the ranker. The run keeps the chains."""
     from nsad_cli.cli.render.solution import print_solution, solution_json
-    from nsad_cli.generation.engine_spec import parse_engine
     from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.runs.run import Run
     from nsad_cli.voting.early_stopping import require_stoppable
 
     check_rule(rule)
-    parse_engine(engine)
+    check_engine(engine)
     problems = _problems(question, file)
     run = Run.open(run_name, finished=True)
     settings = VoteSettings.of(run.recipe.solve, samples, rule, stop_at, wave)
@@ -89,14 +88,24 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
     return [make_problem(text)]
 
 
+def check_engine(engine: str) -> None:
+    """Raise UsageError for an invalid engine, and NsadError for one that is not installed."""
+    from nsad_cli.generation.engine_spec import parse_engine
+    from nsad_cli.generation.vllm_process import require_vllm
+
+    if parse_engine(engine).kind == "vllm":
+        require_vllm("the engine vllm", "use --engine hf")
+
+
 def check_rule(rule: str | None, *more: str) -> None:
     """Raise UsageError for an unknown rule."""
-    from nsad_cli.errors import UsageError
+    from nsad_cli.errors import UsageError, did_you_mean
     from nsad_cli.voting.rules import RULES
 
     known = (*RULES, *more)
     if rule is not None and rule not in known:
-        raise UsageError(f"unknown rule `{rule}`", "there is no such vote rule", f"rules: {', '.join(known)}")
+        fix = f"{did_you_mean(rule, known)} rules: {', '.join(known)}".strip()
+        raise UsageError(f"unknown rule `{rule}`", "there is no such vote rule", fix)
 
 
 def solve_with(

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nsad_cli.cli.console import print_json
-from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
-from nsad_cli.config.ranker_kinds import ENCODER
+from nsad_cli.cli.options import (
+    AsJson,
+    Device,
+    Dtype,
+    Force,
+    RunName,
+    Settings,
+    StudentModel,
+    one_of,
+    parse_settings,
+)
+from nsad_cli.config.choices import RANKER_OBJECTIVES
+from nsad_cli.config.ranker_kinds import ENCODER, ranker_kinds
 from nsad_cli.config.stages import trained_by
 from nsad_cli.utils.logs import note
 
@@ -95,10 +106,18 @@ def train_ranker(
         str | None,
         typer.Option(
             "--kind",
+            callback=one_of("--kind", ranker_kinds),
             help="head (on the student's base), probe (on the student's hidden states) or encoder.",
         ),
     ] = None,
-    objective: Annotated[str | None, typer.Option("--objective", help="power, bradley-terry or bce.")] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            "--objective",
+            callback=one_of("--objective", lambda: RANKER_OBJECTIVES),
+            help="power, bradley-terry or bce.",
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="The encoder: a folder or a Hub id (sequence classifier or T5).")
     ] = None,

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nsad_cli.config.choices import Dtype, RankerObjective, Rule, is_device
 from nsad_cli.config.ranker_kinds import HEAD
 from nsad_cli.config.stages import NAT, NCE, UNTRAINED, models, stages
 from nsad_cli.errors import did_you_mean
@@ -18,8 +19,6 @@ from nsad_cli.utils.api_keys import address_has_secret
 
 INSTRUCTION = "{question}\n\nSolve this step by step, briefly. End with one line of the form: The answer is X."
 TEMPLATE = "Question: {question}\nAnswer:\n"
-Rule = Literal["sc", "wsc", "asc", "asc-add", "best"]
-RankerObjective = Literal["power", "bradley-terry", "bce"]
 
 
 class Section(BaseModel):
@@ -29,7 +28,7 @@ class Section(BaseModel):
 
 
 def _known_device(device: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+    if not is_device(device):
         raise ValueError("a device is auto, cpu, mps, cuda or cuda:N")
     return device
 
@@ -43,7 +42,7 @@ class StudentConfig(Section):
     model: str = "smollm2"
     """smollm2, a folder, or a Hub id with an optional @REVISION."""
     device: DeviceName = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Dtype = "auto"
     load_in_4bit: bool = False
     """Load the frozen base's linear layers in 4 bits (NF4, by bitsandbytes); adapters are not quantized."""
     template: str = TEMPLATE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -69,11 +70,12 @@ def _usage_error(error: ValidationError, source: str) -> UsageError:
             "no setting has this name",
             f"{fix}known here: {', '.join(sorted(known))}",
         )
-    return UsageError(
-        f"{source}: `{path}` is not valid{others}" if path else f"{source} is not valid",
-        str(first["msg"]).removeprefix("Value error, "),
-        _where_to_correct(path, source),
-    )
+    why, fix = str(first["msg"]).removeprefix("Value error, "), _where_to_correct(path, source)
+    if first["type"] == "literal_error":
+        known = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        why = f"`{str(first['input'])[:80]}` is not one of {', '.join(known)}"
+        fix = f"{did_you_mean(str(first['input']), known)} {fix}".strip()
+    return UsageError(f"{source}: `{path}` is not valid{others}" if path else f"{source} is not valid", why, fix)
 
 
 def _where_to_correct(path: str, source: str) -> str:

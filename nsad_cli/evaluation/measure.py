@@ -20,6 +20,7 @@ from nsad_cli.runs.models import has_model
 from nsad_cli.runs.records import collected_problems
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Problem, problem_id
+from nsad_cli.utils.devices import select_gpu
 from nsad_cli.utils.hashing import content_key
 from nsad_cli.utils.logs import note
 
@@ -110,6 +111,7 @@ def evaluate_run(
     wave: int,
 ) -> dict[str, list[dict[str, Any]]]:
     """Evaluate a run's models by its recipe, with the values given in place of the recipe's; see api.evaluate."""
+    select_gpu(run.recipe.student.device)
     from nsad_cli.inference.session import Session  # imports torch
 
     settings = run.recipe.evaluation

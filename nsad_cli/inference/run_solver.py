@@ -15,6 +15,7 @@ from nsad_cli.inference.sampling import sampling_key
 from nsad_cli.inference.solver import Solver
 from nsad_cli.runs.models import best_model
 from nsad_cli.store.chains import ChainStore
+from nsad_cli.utils.devices import select_gpu
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def open_solver(
     """
     recipe = run.recipe_with({"student.device": device})
     note(f"run: {run.name}; loading the student …")
+    select_gpu(recipe.student.device)
     from nsad_cli.inference.session import Session  # importing torch is slow: after the note
 
     session = Session(run, recipe)

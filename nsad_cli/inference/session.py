@@ -19,10 +19,11 @@ from nsad_cli.generation.server import ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.inference.current_ranker import is_stale
 from nsad_cli.inference.vllm_models import vllm_model
+from nsad_cli.models.device import pick_device
 from nsad_cli.models.nat.adapter_files import load_adapter
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
-from nsad_cli.models.student import Student, load_student, pick_device
+from nsad_cli.models.student import Student, load_student
 from nsad_cli.rankers.kinds import is_available
 from nsad_cli.rankers.linear_probe import ProbeRanker
 from nsad_cli.rankers.metadata import PROBED_MODEL, read_metadata

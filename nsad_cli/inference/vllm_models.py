@@ -52,7 +52,8 @@ def vllm_model(
         )
     source, revision = resolve(recipe.student.model)
     dtype = str(reader.model.dtype).removeprefix("torch.")
-    base = ModelSettings(source, revision, recipe.student.device, dtype)
+    device = recipe.student.device.partition(":")[0]  # the GPU is the only visible one, see select_gpu
+    base = ModelSettings(source, revision, device, dtype)
     if name in UNTRAINED:
         return base
     require_model(run, name)

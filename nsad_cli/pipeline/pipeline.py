@@ -11,6 +11,7 @@ from nsad_cli.evaluation.measure import evaluate_models, evaluation_key, load_be
 from nsad_cli.pipeline.collect_stage import collect_stage, finished_stage, grade_stage, graded_rationales
 from nsad_cli.problems.decontamination import Leaks, find_leaks
 from nsad_cli.runs.records import collected_problems
+from nsad_cli.utils.devices import select_gpu
 from nsad_cli.utils.distributed import SHARDED, barrier, is_main_process
 from nsad_cli.utils.logs import note
 
@@ -81,6 +82,7 @@ class Pipeline:
     def session(self) -> Session:
         """The models; loaded on first use, because importing and loading take seconds."""
         note("loading the student …")
+        select_gpu(self.recipe.student.device)
         from nsad_cli.inference.session import Session
 
         return Session(self.run, self.recipe)

@@ -5,6 +5,7 @@ The plan is made from a copy of the run's records in a temporary folder; the run
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,20 @@ from typing import TYPE_CHECKING
 from nsad_cli.config import prompts
 from nsad_cli.config.ranker_kinds import ENCODER
 from nsad_cli.config.stages import COLLECT, EVAL, EVAL_BEFORE, GRADE, NAT, TRAINING, UNTRAINED
+from nsad_cli.models.smollm2 import smollm2_cache
 from nsad_cli.pipeline.dry_run import copy_of_records
 from nsad_cli.pipeline.forecast import Ahead, look_ahead
 from nsad_cli.pipeline.pipeline import trained_models
 from nsad_cli.pipeline.plan_draft import MAX_LENGTH_SAMPLES, PlanContext, StageDraft, StagePlan, sequences_at_once
 from nsad_cli.problems.decontamination import find_leaks
 from nsad_cli.runs.run import Run, check_name, runs_home
+from nsad_cli.utils.devices import select_gpu
+from nsad_cli.utils.hub import hub_cache
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
     from nsad_cli.config.schema import Recipe
@@ -58,9 +64,23 @@ def make_plan(name: str, recipe: Recipe, *, force: bool = False) -> Plan:
         NsadError: A file, the student or a benchmark is missing, so that the run itself would fail.
     """
     check_name(name)
+    select_gpu(recipe.student.device)
     with tempfile.TemporaryDirectory(prefix="nsad-plan-") as folder:
         source = Run(runs_home() / name)
-        return _plan(copy_of_records(source, recipe, Path(folder)), source, force)
+        missing = [path for path in _caches(recipe) if not path.exists()]
+        plan = _plan(copy_of_records(source, recipe, Path(folder)), source, force)
+    written = ", ".join(str(path) for path in missing if path.exists())
+    text = f"{written}, a cache that the run uses too" if written else "nothing"
+    return dataclasses.replace(plan, notes=(*plan.notes, f"written to disk by this plan: {text}"))
+
+
+def _caches(recipe: Recipe) -> Iterator[Path]:
+    """Yield the folders that loading a recipe's parts may create outside of the run."""
+    for model in (recipe.student.model, recipe.training.ranker.model):
+        if model == "smollm2" and (folder := smollm2_cache()) is not None:
+            yield folder
+        elif model and not Path(model).expanduser().exists():
+            yield hub_cache() / f"models--{model.partition('@')[0].replace('/', '--')}"
 
 
 def _plan(run: Run, source: Run, force: bool) -> Plan:
@@ -156,7 +176,7 @@ def _measure_speeds(context: PlanContext) -> Speeds | None:
         return None
     import torch
 
-    from nsad_cli.models.student import pick_device
+    from nsad_cli.models.device import pick_device
 
     device = pick_device(recipe.student.device)
     free = _free_gib(device)
@@ -186,6 +206,7 @@ def _measure_speeds(context: PlanContext) -> Speeds | None:
     notes.append(
         f"time: rough, from {speeds.seconds:.0f} s of steps on this machine ({device.type}), in tokens/s: LoRA "
         f"{speeds.lora:.0f}, NAT {speeds.nat:.0f}, NCE {speeds.nce:.0f}, sampling {speeds.sampling:.0f}"
+        + ("; the slowest are extrapolated from forward passes" if speeds.extrapolated else "")
     )
     return speeds
 

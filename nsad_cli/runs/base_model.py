@@ -145,7 +145,7 @@ def _at_hand(spec: str) -> str | None:
     if path.is_dir():
         return fingerprint(path)
     if spec == SMOLLM2:
-        from nsad_cli.models.student import smollm2_cache
+        from nsad_cli.models.smollm2 import smollm2_cache
 
         folder = smollm2_cache()
         return fingerprint(folder) if folder is not None and folder.is_dir() else None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import STUDENT
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
+from nsad_cli.runs.command import command, unfinished_stages
 from nsad_cli.runs.event_log import EventLog
 from nsad_cli.runs.lock import hold_lock, is_locked
 from nsad_cli.utils.distributed import barrier, is_main_process
@@ -75,6 +76,7 @@ class Run:
                 "versions": _versions(),
                 "store": str(store.resolve()) if store else None,
                 "stages": {},
+                **_own_command(),
             }
             if is_main_process():
                 write_atomic(run.path / "manifest.json", json.dumps(manifest, indent=1))
@@ -212,7 +214,7 @@ class Run:
 
         def record(state: str, **more: Any) -> dict[str, Any]:
             seconds = earlier_seconds + time.monotonic() - start
-            return {"state": state, "key": key, "started": started, "seconds": seconds, **more}
+            return {"state": state, "key": key, "started": started, "seconds": seconds, **_own_command(), **more}
 
         self._write_stage(name, record("running"))
         try:
@@ -263,6 +265,25 @@ def display_state(run: Run, stage: str) -> str:
     """Return the state of a stage for display: `stopped` if it is recorded as running, but no process runs it."""
     state = str(run.stages()[stage]["state"])
     return "stopped" if state == "running" and not run.busy() else state
+
+
+def run_state(run: Run) -> str:
+    """Return the state of a whole run for display.
+
+    Returns:
+        `empty` (no stage has started), `running`, `failed`, `interrupted`, `stopped` (the process was killed),
+        `unfinished` (the last stage has finished, and others of its pipeline are left), or `finished`.
+    """
+    manifest = run.manifest()
+    stages = manifest["stages"]
+    if run.busy():
+        return "running"
+    if not stages:
+        return "empty"
+    state = display_state(run, max(stages, key=lambda name: stages[name].get("started", 0)))
+    if state != "finished":
+        return state
+    return "unfinished" if unfinished_stages(manifest) else "finished"
 
 
 def check_name(name: str) -> None:
@@ -351,6 +372,11 @@ def _read_manifest(path: Path, run_name: str) -> dict[str, Any]:
             f"use NSAD {maker} for it, or start a new run with --run NAME",
         )
     return dict(manifest)
+
+
+def _own_command() -> dict[str, Any]:
+    found = command()
+    return {} if found is None else {"command": found}
 
 
 def _versions() -> dict[str, str]:

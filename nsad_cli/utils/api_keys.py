@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from urllib.parse import urlsplit
 
 from nsad_cli.errors import NsadError
 
 CONNECTION_ERRORS = ("ConnectTimeout", "ConnectError")
 """Exception names of causes of an openai error that mean that the request has not reached the server."""
+
+SECRET_VARIABLES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
+"""Endings of the names of environment variables with secrets."""
+MIN_SECRET_CHARS = 8
 
 
 def address_has_secret(url: str) -> bool:
@@ -37,3 +42,17 @@ def redact_key(error: BaseException, key: str | None) -> str:
     """Return the error's text in one line, with the key redacted."""
     text = " ".join(str(error).split()) or type(error).__name__
     return (text.replace(key, "***") if key else text)[:300]
+
+
+def redact_argument(argument: str) -> str:
+    """Return an argument of a command with secrets replaced by `***`.
+
+    Secrets are the values of environment variables of such names, texts of the form of an API key, and passwords and
+    queries in addresses.
+    """
+    for name, value in os.environ.items():
+        if name.endswith(SECRET_VARIABLES) and len(value) >= MIN_SECRET_CHARS:
+            argument = argument.replace(value, "***")
+    argument = re.sub(r"\b(?:sk|hf|gsk)[-_][A-Za-z0-9_-]{16,}", "***", argument)
+    argument = re.sub(r"(https?://)[^/@\s]{1,500}@", r"\1***@", argument)
+    return re.sub(r"(https?://[^?\s]{1,2000})\?[^\s,\]]+", r"\1?***", argument)

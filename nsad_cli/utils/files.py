@@ -108,6 +108,10 @@ def _replacing(path: Path) -> Iterator[Path]:
         raise write_error(path, error) from error
 
 
+NEW_FOLDER = "give the path of a new folder on a writable disk with free space"
+"""What to do if a folder cannot be created."""
+
+
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Create a folder atomically: the body writes a temporary folder, which is renamed to `path` at the end.
@@ -116,11 +120,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         NsadError: `path` already exists and is not an empty folder, or writing fails.
     """
     path = path.expanduser().resolve()
-    fix = "give the path of a new folder on a writable disk with free space"
     try:
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            what = "is not empty" if path.is_dir() else "is not a folder"
-            raise NsadError(f"{path} {what}", "its content would be overwritten or mixed with new files", fix)
+        require_new(path)
         _make_folder(path.parent)
         with _temporary_beside(path, folder=True) as temporary:
             yield temporary
@@ -132,7 +133,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        raise NsadError(f"cannot write {path}", why, fix) from error
+        raise NsadError(f"cannot write {path}", why, NEW_FOLDER) from error
 
 
 @contextlib.contextmanager
@@ -211,6 +212,13 @@ def _make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
         sync_folder(folder.parent)
+
+
+def require_new(path: Path) -> None:
+    """Raise NsadError if the path exists and is not an empty folder."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        what = "is not empty" if path.is_dir() else "is not a folder"
+        raise NsadError(f"{path} {what}", "its content would be overwritten or mixed with new files", NEW_FOLDER)
 
 
 def _umask() -> int:

@@ -25,10 +25,11 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from nsad_cli.errors import NsadError
+from nsad_cli.models.device import pick_device
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.nat.layer import NatLinear, NatVariant, unit_matrices
-from nsad_cli.models.student import load_student, pick_device
+from nsad_cli.models.student import load_student
 from nsad_cli.training.losses import token_nll
 from tests.benchmarks.report import at_most
 from tests.helpers.literal_unit import literal_output

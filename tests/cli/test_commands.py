@@ -390,6 +390,7 @@ def test_doctor(nsad: Nsad) -> None:
     assert checks["hub"]["state"] == "absent"
     assert checks["key"]["state"] == "ok"
     assert "secret" not in result.stdout + result.stderr
+    assert result.stderr == "", "no progress unless stderr is a terminal"
     assert result.returncode == (0 if value["ok"] else 1)
 
 

@@ -40,7 +40,7 @@ def test_without_a_command_the_help_alone_is_printed(tmp_path: Path, command: tu
         (("run", "demo", "--device", "gpu"), 2, ("cuda:N",)),
         (("vote", "array.json"), 2, ("JSON array", "jq")),
         (("vote", "keys.jsonl"), 1, ("no problem with chains",)),
-        (("train-ranker", "--kind", "foo", "--run", "x"), 2, ("no run named",)),
+        (("train-ranker", "--kind", "head", "--run", "x"), 2, ("no run named",)),
     ],
 )
 def test_errors_name_the_cause(tmp_path: Path, command: tuple[str, ...], code: int, words: tuple[str, ...]) -> None:

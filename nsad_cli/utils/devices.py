@@ -1,0 +1,68 @@
+"""Selection of the GPU that this process uses; torch is not imported.
+
+transformers' Trainer, accelerate and vLLM each choose a device of their own, and the Trainer spreads a model over all
+visible GPUs. So the only GPU that a process is to use is made the only visible one, before CUDA is initialised. Tested
+with a mock of NVML only, not on several GPUs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from nsad_cli.errors import NsadError
+from nsad_cli.utils.distributed import world_size
+from nsad_cli.utils.system_load import devices
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+_selected: list[int] = []
+"""The index of the selected GPU among those that were visible before; empty until one is selected."""
+
+
+def select_gpu(device: str) -> None:
+    """Make one GPU the only visible one; without effect on other devices, and in a process of a launcher.
+
+    To be called before the libraries of models are imported, because some of them initialise CUDA.
+
+    Args:
+        device: auto, cpu, mps, cuda or cuda:N. auto and cuda select the first GPU.
+
+    Raises:
+        NsadError: There is no such GPU, or this process already uses another one.
+    """
+    kind, _, number = device.partition(":")
+    if world_size() > 1 or kind not in ("auto", "cuda"):
+        return
+    index = int(number or 0)
+    if _selected:
+        if number and index != _selected[0]:
+            raise _in_use(index, f"this process uses cuda:{_selected[0]}")
+        return
+    found = devices()
+    if found and index >= len(found):
+        raise NsadError(f"device `{device}` does not exist", f"this machine has {existing()}", "use one of these")
+    if not number and len(found) < 2:
+        return
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        if index:
+            raise _in_use(index, "CUDA is already initialised in this process")
+        return
+    names = os.environ[VISIBLE].split(",") if VISIBLE in os.environ else []
+    os.environ[VISIBLE] = names[index].strip() if index < len(names) else str(index)
+    _selected.append(index)
+
+
+def existing() -> str:
+    """Name the devices of this machine: `cpu, cuda:0 (NVIDIA H200)`."""
+    mps = ["mps"] if sys.platform == "darwin" else []
+    gpus = [f"cuda:{index}" + (f" ({name})" if name else "") for index, (_, name) in enumerate(devices())]
+    return ", ".join(["cpu", *mps, *gpus])
+
+
+def _in_use(index: int, why: str) -> NsadError:
+    return NsadError(
+        f"device `cuda:{index}` cannot be selected",
+        why,
+        f"start a process of its own, or set {VISIBLE}={index} and use the device cuda",
+    )
