@@ -17,6 +17,7 @@ from nsad_cli.generation.chain_record import Ending, ends_with_stop_text, make_c
 from nsad_cli.generation.kv_cache import Prompt, Slots, cache_argument, prompts_of
 from nsad_cli.generation.sampler import Sampling, Task, require_context
 from nsad_cli.generation.token_sampling import sample_tokens
+from nsad_cli.models.device_memory import memory_errors
 from nsad_cli.models.packing import enable_packing, step_attention
 from nsad_cli.utils.hashing import seed_of
 
@@ -140,13 +141,9 @@ class _Batch:
             free = self.sampler.batch_size - len(active)
             admit = bool(waiting) and (free * ADMIT_FRACTION >= self.sampler.batch_size or not active)
             new = [waiting.popleft() for _ in range(min(free, len(waiting)))] if admit else []
+            memory = memory_errors("sampling", "sampling.batch_size", self.sampler.batch_size)
             # The adapter is activated for one step only: the caller may run other models between chains.
-            with (
-                torch.inference_mode(),
-                self._memory_errors(),
-                self.sampler._active_adapter(),
-                self._states() as states,
-            ):
+            with torch.inference_mode(), memory, self.sampler._active_adapter(), self._states() as states:
                 if new:
                     self._admit(active, new, states)
                     logits = torch.stack([self.prefilled[row.task.problem_id].logits for row in new])

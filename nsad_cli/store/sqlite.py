@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.utils.files import sync_folder
-from nsad_cli.utils.logs import logger
+from nsad_cli.utils.logs import logger, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +22,9 @@ LOCK_TIMEOUT_SECONDS = 30.0
 """Default time in seconds to wait while another process writes."""
 FULL_DISK_BYTES = 64 * 1024
 """A disk with less free space counts as full if SQLite reports an I/O error."""
+NOTED_WAIT_SECONDS = 5.0
+"""A longer wait is noted, once for each file."""
+_noted: set[Path] = set()
 
 
 class ResultRows:
@@ -52,8 +55,8 @@ class ResultRows:
 class Database:
     """A connection that writes in transactions and raises NsadError."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, kind: str) -> None:
-        self.path, self.kind, self._connection = path, kind, connection
+    def __init__(self, path: Path, connection: sqlite3.Connection, kind: str, lock_timeout: float) -> None:
+        self.path, self.kind, self._connection, self._lock_timeout = path, kind, connection, lock_timeout
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> ResultRows:
         """Run a statement that reads."""
@@ -72,7 +75,7 @@ class Database:
         """
         try:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._connection.execute("BEGIN IMMEDIATE")
+            _begin(self._connection, self.path, self.kind, self._lock_timeout)
             try:
                 yield self._connection
             except BaseException:
@@ -101,9 +104,9 @@ def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float =
         NsadError: The file cannot be opened, is not a database, or has a newer version's format.
     """
     with _opening(path, kind, lock_timeout, "rwc") as connection:
-        _enable_wal(connection, lock_timeout)
+        _enable_wal(connection, path, kind, lock_timeout)
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN IMMEDIATE")
+        _begin(connection, path, kind, lock_timeout)
         found = _format(connection)
         for statements in formats[found:]:
             for statement in statements.split(";"):
@@ -117,7 +120,7 @@ def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float =
             sync_folder(path.parent)
             sync_folder(path.parent.parent)
     logger.debug("opened %s (%s, format %d)", path, kind, len(formats))
-    return Database(path, connection, kind)
+    return Database(path, connection, kind, lock_timeout)
 
 
 def is_write_protected(path: Path) -> bool:
@@ -152,7 +155,7 @@ def connect_to_read(
                 if in_run_folder
                 else "`nsad stats --run NAME` brings it up to date, with any run that uses it",
             )
-    return Database(path, connection, kind)
+    return Database(path, connection, kind, lock_timeout)
 
 
 def read_mode(path: Path) -> str:
@@ -201,20 +204,59 @@ def like_pattern(text: str) -> str:
     return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
 
 
-def _enable_wal(connection: sqlite3.Connection, lock_timeout: float) -> None:
+def _begin(connection: sqlite3.Connection, path: Path, kind: str, lock_timeout: float) -> None:
+    """Begin a transaction that writes; if another process holds the lock for long, note it and go on waiting.
+
+    Raises:
+        sqlite3.OperationalError: The lock is not free within `lock_timeout` seconds.
+    """
+    if lock_timeout <= NOTED_WAIT_SECONDS:
+        connection.execute("BEGIN IMMEDIATE")
+        return
+    try:
+        _set_timeout(connection, NOTED_WAIT_SECONDS)
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if not _is_busy(error):
+            raise
+        _note_wait(path, kind, lock_timeout)
+        _set_timeout(connection, lock_timeout - NOTED_WAIT_SECONDS)
+        connection.execute("BEGIN IMMEDIATE")
+    finally:
+        _set_timeout(connection, lock_timeout)
+
+
+def _set_timeout(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _note_wait(path: Path, kind: str, lock_timeout: float) -> None:
+    if path not in _noted:
+        _noted.add(path)
+        note(f"waiting for the {kind} {path}, up to {lock_timeout:.0f} s: another process is writing to it")
+
+
+def _enable_wal(connection: sqlite3.Connection, path: Path, kind: str, lock_timeout: float) -> None:
     """Switch to WAL mode, which needs to be done once per file; retry while another process does the same.
 
     SQLite's own timeout does not help here: if two processes switch a new file at the same moment, one of them gets
     "database is locked" at once, because waiting could deadlock.
     """
-    end = time.monotonic() + lock_timeout
+    started = time.monotonic()
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+            waited = time.monotonic() - started
+            if not _is_busy(error) or waited > lock_timeout:
                 raise
+            if waited > NOTED_WAIT_SECONDS:
+                _note_wait(path, kind, lock_timeout)
             time.sleep(0.01)
 
 

@@ -266,7 +266,7 @@ def test_the_variable_length_kernel_gets_every_segment(monkeypatch: pytest.Monke
         max_queries: int,
         max_keys: int,
         *,
-        scale: float | None,
+        scale: float,
         window_size: tuple[int, int],
         enable_gqa: bool,
     ) -> Tensor:
@@ -292,7 +292,7 @@ def test_the_variable_length_kernel_gets_every_segment(monkeypatch: pytest.Monke
     monkeypatch.setattr(packing, "_varlen", kernel)
     packed = packing._variable_length(query, key, value, segments, 0.3, None)
     assert (packed - segment_attention(query, key, value, segments, 0.3)).abs().max() < 1e-12
-    short, plain = [part[:, :, :9] for part in (query, key, value)], (Segment(4), Segment(5))
-    unshared = packing._variable_length(*short, plain, 0.3, None)
-    assert (unshared - segment_attention(*short, plain, 0.3)).abs().max() < 1e-12
+    query, key, value = (part[:, :, :9] for part in (query, key, value))
+    unshared = packing._variable_length(query, key, value, segments[:1] + segments[3:], 0.3, None)
+    assert (unshared - segment_attention(query, key, value, segments[:1] + segments[3:], 0.3)).abs().max() < 1e-12
     assert packing._layout(segments, query.device) is packing._layout(segments, query.device)

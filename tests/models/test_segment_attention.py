@@ -39,7 +39,8 @@ def test_it_equals_one_masked_softmax(kind: str) -> None:
     segments = SEGMENTS[kind]
     tokens = sum(segment.length for segment in segments)
     leaves = [part[:, :, :tokens].double().requires_grad_() for part in inputs(torch.float64)]
-    expected, found = reference(*leaves, segments), segment_attention(*leaves, segments, 0.3)
+    query, key, value = leaves
+    expected, found = reference(query, key, value, segments), segment_attention(query, key, value, segments, 0.3)
     upstream = torch.randn_like(expected)
     assert (found - expected).abs().max() < 1e-12
     pairs = zip(
@@ -65,7 +66,8 @@ def test_in_bfloat16_its_error_is_at_most_twice_that_of_the_fused_attention() ->
         return [output, *torch.autograd.grad(output, sources, upstream.to(output.dtype))]
 
     exact = outcome(fused(*wide), wide)
-    ours = outcome(segment_attention(*leaves, segments, None), leaves)
+    query, key, value = leaves
+    ours = outcome(segment_attention(query, key, value, segments, None), leaves)
     others = outcome(fused(*leaves), leaves)
     for got, other, wanted in zip(ours, others, exact, strict=True):
         assert (got.double() - wanted).norm() <= 2 * (other.double() - wanted).norm()

@@ -45,7 +45,7 @@ def test_without_a_description_there_are_none(tmp_path: Path) -> None:
 def test_auto_is_bfloat16_where_it_is_native(
     device: str, cpu: bool, gpu: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processor.sys, "platform", "linux")
+    monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr(processor, "cpu_has_bfloat16", lambda: cpu)
     monkeypatch.setattr(processor, "_has_gpu", lambda: gpu)
     assert processor.default_dtype(device) == dtype

@@ -8,7 +8,7 @@ from peft.tuners import lora
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nsad_cli.models.nat.layer import NatLinear, unit_matrices
+from nsad_cli.models.nat.layer import NatLinear, unit_matrices, weight_of
 from nsad_cli.models.nat.lora_gradients import lora_output
 from tests.helpers.literal_unit import literal_output
 from tests.helpers.nat_layers import nat_layer
@@ -94,7 +94,7 @@ def test_training_drops_what_was_computed_of_frozen_weights(trained: str) -> Non
     x = torch.randn(5, 64, dtype=torch.float64)
     with torch.no_grad():
         before = layer(x)
-    weights = [layer.lora_A[trained].weight, layer.lora_B[trained].weight]
+    weights = [weight_of(layer.lora_A, trained), weight_of(layer.lora_B, trained)]
     layer._active_adapter = [trained]
     optimizer = torch.optim.AdamW([weight.requires_grad_() for weight in weights], lr=0.1, fused=True)
     layer(x).square().sum().backward()
@@ -130,7 +130,7 @@ class _Counter(TorchDispatchMode):
     VIEWS = ("view", "reshape", "t.", "transpose", "split", "slice", "detach", "_unsafe_view", "alias", "expand")
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no annotations here
         self.operations: list[str] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
