@@ -12,7 +12,8 @@ from nsad_cli.collection.quote import Quote, make_quote
 from nsad_cli.pipeline.collect_stage import training_problems
 from nsad_cli.pipeline.forecast import planned_teacher
 from nsad_cli.runs.base_model import FILE as BASE_FILE
-from nsad_cli.runs.run import FORMAT, Run, check_name, runs_home, with_dtype
+from nsad_cli.runs.manifest import FORMAT
+from nsad_cli.runs.run import Run, check_name, runs_home, with_dtype
 from nsad_cli.store.rationales import Store
 from nsad_cli.utils.files import write_atomic
 
@@ -63,7 +64,7 @@ def copy_of_records(
         The copy.
     """
     run = Run(folder / source.name)
-    manifest: dict[str, Any] = {"format": FORMAT, "name": source.name, "stages": {}}
+    manifest: dict[str, Any] = {"format": FORMAT, "name": source.name, "created": 0, "versions": {}, "stages": {}}
     stores = {"store.sqlite": store} if store is not None else {}
     if (source.path / "manifest.json").exists():
         source.check_store(store)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
 import os
-import platform
 import re
 import time
 from pathlib import Path
@@ -17,20 +15,16 @@ from nsad_cli.errors import NsadError, UsageError, did_you_mean
 from nsad_cli.runs.command import command, unfinished_stages
 from nsad_cli.runs.event_log import EventLog
 from nsad_cli.runs.lock import hold_lock, is_locked
+from nsad_cli.runs.manifest import FORMAT, read_manifest, versions
 from nsad_cli.utils.distributed import barrier, is_main_process
-from nsad_cli.utils.files import write_atomic
+from nsad_cli.utils.files import make_folder, write_atomic
 from nsad_cli.utils.processor import default_dtype
-from nsad_cli.utils.version import __version__
 
 if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need them
     from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from nsad_cli.config.schema import Recipe
-
-FORMAT = 2
-"""The version of the folder's layout; a run with another version raises an error."""
-LIBRARIES = ("torch", "transformers", "peft", "accelerate")
 
 
 def runs_home() -> Path:
@@ -67,20 +61,23 @@ class Run:
         run = cls(runs_home() / name)
         if (run.path / "manifest.json").exists():
             run.check_store(store)
+            run.write_recipe(with_dtype(run, recipe))
         else:
             run.is_new = True
+            make_folder(run.path)
+            run.write_recipe(with_dtype(run, recipe))  # the manifest comes last: it makes the folder a run
             manifest = {
                 "format": FORMAT,
                 "name": name,
                 "created": time.time(),
-                "versions": _versions(),
+                "versions": versions(),
                 "store": str(store.resolve()) if store else None,
                 "stages": {},
                 **_own_command(),
             }
             if is_main_process():
                 write_atomic(run.path / "manifest.json", json.dumps(manifest, indent=1))
-        run.write_recipe(with_dtype(run, recipe))
+            barrier()
         return run
 
     @classmethod
@@ -120,7 +117,7 @@ class Run:
         Raises:
             NsadError: It is corrupt, or another version of NSAD created it.
         """
-        return _read_manifest(self.path / "manifest.json", self.name)
+        return read_manifest(self.path / "manifest.json", self.name)
 
     @property
     def recipe(self) -> Recipe:
@@ -231,7 +228,7 @@ class Run:
             return
         manifest = self.manifest()
         manifest["stages"][name] = record
-        manifest["versions"] = _versions()
+        manifest["versions"] = versions()
         write_atomic(self.path / "manifest.json", json.dumps(manifest, indent=1))
 
     # --- lock -----------------------------------------------------------------------------------------------------
@@ -286,13 +283,18 @@ def run_state(run: Run) -> str:
     return "unfinished" if unfinished_stages(manifest) else "finished"
 
 
+def is_valid_name(name: str) -> bool:
+    """Return whether a text can be a run's name, which is a single folder's."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
+
+
 def check_name(name: str) -> None:
     """Check a run's name.
 
     Raises:
         UsageError: It is not valid.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not is_valid_name(name):
         raise UsageError(
             f"`{name}` is not a valid name of a run",
             "a name consists of letters, digits, `.`, `_` and `-`, and starts with a letter or digit",
@@ -350,38 +352,11 @@ def chosen_run() -> Run | None:
     marker = runs_home() / ".chosen"
     if not marker.is_file():
         return None
-    run = Run(runs_home() / marker.read_text(encoding="utf-8").strip())
-    return run if (run.path / "manifest.json").is_file() else None
-
-
-def _read_manifest(path: Path, run_name: str) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NsadError(
-            f"run `{run_name}` cannot be read",
-            f"{path}: {error}",
-            "restore the file, or start again under another name with --run",
-        ) from error
-    if version != FORMAT:
-        maker = manifest.get("versions", {}).get("nsad", "unknown")
-        raise NsadError(
-            f"run `{run_name}` has format {version}, this version reads {FORMAT}",
-            f"NSAD {maker} created it, this is {__version__}",
-            f"use NSAD {maker} for it, or start a new run with --run NAME",
-        )
-    return dict(manifest)
+    name = marker.read_text(encoding="utf-8", errors="replace").strip()
+    run = Run(runs_home() / name)
+    return run if is_valid_name(name) and (run.path / "manifest.json").is_file() else None
 
 
 def _own_command() -> dict[str, Any]:
     found = command()
     return {} if found is None else {"command": found}
-
-
-def _versions() -> dict[str, str]:
-    versions = {"nsad": __version__, "python": platform.python_version()}
-    for library in LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[library] = importlib.metadata.version(library)
-    return versions

@@ -97,7 +97,7 @@ def new_file(path: Path) -> Iterator[Path]:
 def _replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file in the folder of `path`; renamed to `path` on success, removed on failure."""
     try:
-        _make_folder(path.parent)
+        make_folder(path.parent)
         with _temporary_beside(path, folder=False) as temporary:
             yield temporary
             sync_file(temporary)
@@ -122,7 +122,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     path = path.expanduser().resolve()
     try:
         require_new(path)
-        _make_folder(path.parent)
+        make_folder(path.parent)
         with _temporary_beside(path, folder=True) as temporary:
             yield temporary
             # mkdtemp and safetensors restrict permissions to the owner; apply the umask as for other files.
@@ -206,12 +206,19 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _make_folder(path: Path) -> None:
-    """Create a folder and its missing parents, and wait until their names are on the disk."""
+def make_folder(path: Path) -> None:
+    """Create a folder and its missing parents, and wait until their names are on the disk.
+
+    Raises:
+        NsadError: It cannot be created.
+    """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    for folder in missing:
-        sync_folder(folder.parent)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            sync_folder(folder.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def require_new(path: Path) -> None:

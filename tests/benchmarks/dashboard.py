@@ -38,7 +38,7 @@ from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.context import DashboardContext
 from nsad_cli.dashboard.live.series import Series, decimate
 from nsad_cli.dashboard.screens.curves import CurvesView
-from nsad_cli.runs.run import FORMAT
+from nsad_cli.runs.manifest import FORMAT
 from tests.benchmarks.dashboard_votes import build
 from tests.benchmarks.dashboard_votes import figures as votes_figures
 from tests.benchmarks.report import at_most, finish

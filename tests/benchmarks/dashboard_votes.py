@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.dashboard.app import Dashboard
 from nsad_cli.dashboard.context import DashboardContext
 from nsad_cli.dashboard.screens.votes import VotesView
-from nsad_cli.runs.run import FORMAT
+from nsad_cli.runs.manifest import FORMAT
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Problem
 from nsad_cli.voting.chain_sets import chain_sets, iter_results, open_store

@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.runs.run import FORMAT
+from nsad_cli.runs.manifest import FORMAT
 from tests.helpers.screens import NOW
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Literal
 
-from nsad_cli.runs.run import FORMAT
+from nsad_cli.runs.manifest import FORMAT
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
 

@@ -217,3 +217,58 @@ def test_a_run_of_an_earlier_version_keeps_auto(monkeypatch: pytest.MonkeyPatch)
     run = Run.create("one", Recipe())
     run.write_recipe(Recipe())  # as earlier versions did
     assert Run.create("one", Recipe()).recipe.student.dtype == "auto"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"created": None},
+        {"versions": []},
+        {"store": 3},
+        {"stages": []},
+        {"stages": {"nat": "finished"}},
+        {"stages": {"nat": {"state": "finished", "result": []}}},
+        {"stages": {"nat": {"state": "finished", "started": "now"}}},
+    ],
+)
+def test_a_malformed_manifest_costs_that_run_a_line(change: dict[str, object]) -> None:
+    run, other = Run.create("one", Recipe()), Run.create("two", Recipe())
+    path = run.path / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(NsadError, match="cannot be read") as caught:
+        run.manifest()
+    assert "malformed" in caught.value.why
+    assert other.manifest()["name"] == "two"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "{}", "3"])
+def test_a_manifest_that_is_none_is_reported(text: str) -> None:
+    run = Run.create("one", Recipe())
+    (run.path / "manifest.json").write_text(text)
+    with pytest.raises(NsadError, match="cannot be read"):
+        run.manifest()
+
+
+def test_a_pipe_in_place_of_a_manifest_is_not_read() -> None:
+    run = Run.create("one", Recipe())
+    (run.path / "manifest.json").unlink()
+    os.mkfifo(run.path / "manifest.json")
+    with pytest.raises(NsadError, match="cannot be read"):
+        run.manifest()
+
+
+def test_a_default_run_outside_of_the_home_is_ignored() -> None:
+    inside = Run.create("one", Recipe())
+    outside = runs_home() / ".." / "outside"
+    outside.mkdir()
+    (outside / "manifest.json").write_text((inside.path / "manifest.json").read_text())
+    (runs_home() / ".chosen").write_text("../outside\n")
+    assert Run.open().name == "one"
+
+
+def test_a_run_killed_while_it_is_created_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsad_cli.runs.run.versions", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Run.create("one", Recipe(seed=5))
+    assert list_runs() == []
+    monkeypatch.undo()

@@ -22,7 +22,8 @@ from nsad_cli.dashboard.widgets.heat_map import HeatMap, Layer
 from nsad_cli.dashboard.widgets.legend import chart_legend, excluded_values, heat_legend
 from nsad_cli.dashboard.widgets.line_chart import Curve, LineChart
 from nsad_cli.dashboard.widgets.row_list import RowList
-from nsad_cli.runs.run import FORMAT, Run
+from nsad_cli.runs.manifest import FORMAT
+from nsad_cli.runs.run import Run
 from tests.helpers.screens import NOW, check_snapshot, dashboard, drive, screen_text
 
 if TYPE_CHECKING:
