@@ -24,7 +24,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from nsad_cli.models.segment_attention import fits, segment_attention
+from nsad_cli.models.segment_attention import Segment, fits, segment_attention
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence, Sized
@@ -44,15 +44,6 @@ class Example:
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A segment of a pack: its tokens attend causally to each other, and to the whole segment `prompt` if it is set."""
-
-    length: int
-    prompt: int | None = None
-    """The index of the segment that holds a shared prompt."""
 
 
 @dataclass(frozen=True, slots=True)

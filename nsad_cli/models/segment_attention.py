@@ -8,6 +8,7 @@ them again.
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,10 +18,17 @@ from torch.autograd.function import once_differentiable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nsad_cli.models.packing import Segment
-
 MAX_KEYS = 512
 """The longest segment, with its shared prompt, that is computed here; beyond it the fused kernels are faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment of a pack: its tokens attend causally to each other, and to the whole segment `prompt` if it is set."""
+
+    length: int
+    prompt: int | None = None
+    """The index of the segment that holds a shared prompt."""
 
 
 def fits(query: Tensor, segments: Sequence[Segment], window: int | None) -> bool:

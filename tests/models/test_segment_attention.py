@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nsad_cli.models.packing import Segment
-from nsad_cli.models.segment_attention import fits, segment_attention
+from nsad_cli.models.segment_attention import Segment, fits, segment_attention
 
 SEGMENTS = {
     "separate": (Segment(5), Segment(1), Segment(9)),
