@@ -199,12 +199,14 @@ class _Batch:
             mask[i, width - len(prompt) :] = 1
         inputs, mask = inputs.to(self.model.device), mask.to(self.model.device)
         cache = DynamicCache()
+        # A number instead of an index would leave a view, for which the vocabulary head's weights are copied per row.
+        last_column = torch.tensor([width - 1], device=inputs.device)
         output = self.model(
             input_ids=inputs,
             attention_mask=mask,
             position_ids=(mask.cumsum(1) - 1).clamp(min=0),
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=last_column,
             **{self.cache_argument: cache},
         )
         logits = output.logits[:, -1]

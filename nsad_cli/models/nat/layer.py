@@ -31,7 +31,7 @@ from peft.tuners.lora.layer import LoraVariant
 from torch import Tensor, nn
 
 from nsad_cli.models.nat.config import NatConfig
-from nsad_cli.models.nat.frozen import FrozenAdapters
+from nsad_cli.models.nat.frozen import FrozenAdapter
 from nsad_cli.models.nat.lora_gradients import lora_output
 from nsad_cli.models.nat.unit_gradients import unit_output
 
@@ -65,7 +65,7 @@ class NatLinear(lora.Linear):
             self.nat_alpha: dict[str, Tensor] = {}
             self.nat_negative: dict[str, str] = {}
             self.nat_record = False
-            self.nat_frozen = FrozenAdapters()
+            self.nat_frozen: dict[str, FrozenAdapter] = {}
         self._path = str(kwargs.get("target_name", ""))
         super().update_layer(adapter_name, *args, **kwargs)
 
@@ -82,30 +82,40 @@ class NatLinear(lora.Linear):
 
         A single LoRA or NAT adapter on unquantised weights is computed in the dtype of x; PEFT computes any other case.
         """
-        name = None if args or kwargs else self._adapter_to_fuse(x)
-        if name is None:
-            output: Tensor = super().forward(x, *args, **kwargs)
-            return output
-        base, matrices, rate = self.get_base_layer(), unit_matrices(self, name), dropout_rate(self, name)
         flat = x.reshape(-1, x.shape[-1])
-        trained = any(weight.requires_grad for weight in matrices.values())
-        if trained:
+        frozen = None if args or kwargs else self._frozen_adapter(flat)
+        if frozen is not None:
+            return frozen.output(flat).view(*x.shape[:-1], -1)
+        name = None if args or kwargs else self._adapter_to_fuse(x)
+        if name is not None:
+            return self._fused(name, flat).view(*x.shape[:-1], -1)
+        output: Tensor = super().forward(x, *args, **kwargs)
+        return output
+
+    def _fused(self, name: str, x: Tensor) -> Tensor:
+        """Compute the output [N, d_out] of an adapter, and keep the products of its weights if they are frozen."""
+        base, matrices, rate = self.get_base_layer(), unit_matrices(self, name), dropout_rate(self, name)
+        s_neg = self.scaling[self.nat_negative.get(name, name)]
+        if any(weight.requires_grad for weight in matrices.values()):
             self._forget_frozen(name)
-        if not (trained or torch.is_grad_enabled() or rate or (self.nat_record and self.training)):
-            s_neg = self.scaling[self.nat_negative.get(name, name)]
-            out = self.nat_frozen.get(name, base, matrices, self.scaling[name], s_neg).output(flat)
-        elif name in self.nat_negative:
-            out = nat_output(self, name, flat, F.linear(flat, base.weight, base.bias), rate)
-        else:
-            out = lora_output(
-                flat, base.weight, base.bias, matrices["a_pos"], matrices["b_pos"], self.scaling[name], rate
-            )
-        return out.view(*x.shape[:-1], out.shape[-1])
+        elif not (torch.is_grad_enabled() or self.training):
+            self.nat_frozen[name] = FrozenAdapter(base, matrices, self.scaling[name], s_neg)
+            return self.nat_frozen[name].output(x)
+        if name in self.nat_negative:
+            return nat_output(self, name, x, F.linear(x, base.weight, base.bias), rate)
+        return lora_output(x, base.weight, base.bias, matrices["a_pos"], matrices["b_pos"], self.scaling[name], rate)
+
+    def _frozen_adapter(self, x: Tensor) -> FrozenAdapter | None:
+        """Return the active adapter with its products, if they are known and apply to x."""
+        if torch.is_grad_enabled() or self.training or self._disable_adapters or len(self._active_adapter) != 1:
+            return None
+        frozen = self.nat_frozen.get(self._active_adapter[0])
+        return frozen if frozen is not None and not self.merged_adapters and frozen.fits(x) else None
 
     def _forget_frozen(self, name: str) -> None:
-        """Forget the products of an adapter that is being trained: fused optimizers do not count their changes."""
+        """Forget the products of an adapter that is being trained, and those that are computed from it."""
         for other in (name, *(nat for nat, negative in self.nat_negative.items() if negative == name)):
-            self.nat_frozen.forget(other)
+            self.nat_frozen.pop(other, None)
 
     def _adapter_to_fuse(self, x: Tensor) -> str | None:
         """Return the active adapter if `forward` computes it without PEFT, else None."""

@@ -1,8 +1,9 @@
 """NAT as a server computes it: frozen weights, so that a single matrix is applied to x.
 
-With the names of `layer`, and W's bias b: A+, A−, E and C1·W are computed once, at export. A server appends them to W,
-so that one product gives base, z+, z−, Ex and C1·base. Then only the gate and one product with `up` are left: C2, or
-s·B± if there is no V, or s·B+ for a layer without a unit.
+With the names of `layer`, and W's bias b: A+, A−, E, C1·W and P± = s·C1·B± are computed once, at export. When they are
+loaded, u± = C1·h± becomes one product with x: U± = C1·W + P±·A±. A server appends A+, A−, E and U± to W, so that one
+product gives base, z+, z−, Ex and u±. Then only the gate, the GELU and one product with `up` are left: C2, or s·B± if
+there is no V, or s·B+ for a layer without a unit.
 
 This module imports only torch, since the plugin for vLLM loads it into every process of vLLM.
 """
@@ -10,9 +11,10 @@ This module imports only torch, since the plugin for vLLM loads it into every pr
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nsad_cli.models.nat.unit import gate, hidden, mix_hidden, weigh_projections
+from nsad_cli.models.nat.unit import gate, weigh_projections
 
 METHOD = "nsad"
 """The name of the quantization method in an exported folder's config.json."""
@@ -21,9 +23,9 @@ VERSION = 1
 PREFIX = "nsad_"
 """The prefix of each tensor's name, after the path of its layer."""
 BELOW = ("a_pos", "a_neg", "e", "c1w")
-"""The rows appended to W, in this order: [r+, d_in], [r−, d_in], [r+ + r−, d_in], [size, d_in]."""
+"""A+ [r+, d_in], A− [r−, d_in], E [r+ + r−, d_in] and C1·W [size, d_in], from which the rows below W are made."""
 REST = ("c1b", "mix", "up", "check")
-"""C1·b [size]; [P+, P−] [size, r+ + r−]; the output matrix [d_out, …]; W times `probe`, [d_out]."""
+"""C1·b [size]; P+ and P− [size, r+ + r−]; the output matrix [d_out, …]; W times `probe`, [d_out]."""
 
 
 def served_tensors(
@@ -64,25 +66,27 @@ class ServedUnit(nn.Module):
     """One layer's adapter, frozen."""
 
     up: Tensor
-    p_pos: Tensor
-    p_neg: Tensor
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         super().__init__()
-        below = [tensors[name] for name in BELOW if name in tensors]
-        self.ranks = [len(tensors[name]) for name in ("a_pos", "a_neg") if name in tensors]
-        self.widths = [sum(self.ranks), *(len(tensors[name]) for name in BELOW[2:] if name in tensors)]
+        downs = [tensors[name] for name in ("a_pos", "a_neg") if name in tensors]
+        below = [*downs, *([tensors["e"]] if "e" in tensors else [])]
+        self.ranks = [len(down) for down in downs]
         self.gated = "e" in tensors
+        if "c1w" in tensors:
+            wide = torch.promote_types(downs[0].dtype, torch.float32)
+            parts = zip(tensors["mix"].to(wide).split(self.ranks, 1), downs, strict=True)
+            below += [(tensors["c1w"].to(wide) + p @ down.to(wide)).to(down.dtype) for p, down in parts]
+        self.widths = [sum(self.ranks), *([len(tensors["e"])] if self.gated else [])]
+        if "c1w" in tensors:
+            self.widths.append(2 * len(tensors["c1w"]))
         self.below: Tensor | None = torch.cat(below)
         """[sum of widths, d_in]: the rows to append to W, until `take_below`."""
-        self.bias: Tensor | None = torch.zeros(sum(self.widths), dtype=below[0].dtype, device=below[0].device)
+        self.bias: Tensor | None = torch.zeros(sum(self.widths), dtype=downs[0].dtype, device=downs[0].device)
         """[sum of widths]: the values to append to W's bias, if it has one, until `take_below`."""
         if "c1b" in tensors:
-            self.bias[-len(tensors["c1b"]) :] = tensors["c1b"]
+            self.bias[-self.widths[-1] :] = tensors["c1b"].repeat(2)
         self.register_buffer("up", tensors["up"], persistent=False)
-        if "mix" in tensors:
-            for name, part in zip(("p_pos", "p_neg"), tensors["mix"].split(self.ranks, 1), strict=True):
-                self.register_buffer(name, part.contiguous(), persistent=False)
 
     def take_below(self) -> tuple[Tensor, Tensor]:
         """Return `below` and `bias`, and drop them: the layer holds them from now on."""
@@ -96,9 +100,8 @@ class ServedUnit(nn.Module):
         """Compute the adapted output from base [N, d_out] and low [N, sum of widths], the product of `below` with x."""
         if not self.gated:
             return torch.addmm(base, low, self.up.T)
-        z, e, *shared = low.split(self.widths, -1)
-        a, parts = gate(z, e).to(z.dtype), z.split(self.ranks, -1)
-        if shared:
-            u_pos, u_neg = hidden(shared[0], parts, self.p_pos, self.p_neg)
-            return torch.addmm(base, mix_hidden(u_pos, u_neg, a), self.up.T)
-        return torch.addmm(base, weigh_projections(parts, a), self.up.T)
+        z, e, *u = low.split(self.widths, -1)
+        a = gate(z, e).to(z.dtype)
+        if u:
+            return torch.addmm(base, torch.lerp(*F.gelu(u[0]).chunk(2, -1), a), self.up.T)
+        return torch.addmm(base, weigh_projections(z.split(self.ranks, -1), a), self.up.T)

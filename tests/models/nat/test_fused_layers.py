@@ -76,9 +76,9 @@ def test_a_frozen_adapter_follows_its_weights(value: str) -> None:
             return bool((layer(x) - expected).abs().max() < 1e-10)
 
     assert agrees()
-    known = layer.nat_frozen._known["nat"]
+    known = layer.nat_frozen["nat"]
     assert agrees()
-    assert layer.nat_frozen._known["nat"] is known
+    assert layer.nat_frozen["nat"] is known
     for weight in unit_matrices(layer, "nat").values():
         with torch.no_grad():
             weight.mul_(1.1)
