@@ -16,8 +16,8 @@ from nsad_cli.models import lm_head as heads
 from nsad_cli.models import packing
 from nsad_cli.models.lm_head import row_losses, vocabulary_head
 from nsad_cli.models.nat.adapters import Adapters
-from nsad_cli.models.packing import Example, Segment, enable_packing, group_by_tokens, hidden_states, pack
-from nsad_cli.models.segment_attention import segment_attention
+from nsad_cli.models.packing import Example, enable_packing, group_by_tokens, hidden_states, pack
+from nsad_cli.models.segment_attention import Segment, segment_attention
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.losses import calibration, nce_loss, token_cross_entropy, token_kl, token_nll
 from nsad_cli.training.nce import NceObjective

@@ -85,10 +85,10 @@ class NatLinear(lora.Linear):
         flat = x.reshape(-1, x.shape[-1])
         frozen = None if args or kwargs else self._frozen_adapter(flat)
         if frozen is not None:
-            return frozen.output(flat).view(*x.shape[:-1], -1)
+            return frozen.output(flat).view(*x.shape[:-1], self.out_features)
         name = None if args or kwargs else self._adapter_to_fuse(x)
         if name is not None:
-            return self._fused(name, flat).view(*x.shape[:-1], -1)
+            return self._fused(name, flat).view(*x.shape[:-1], self.out_features)
         output: Tensor = super().forward(x, *args, **kwargs)
         return output
 

@@ -103,5 +103,6 @@ class ServedUnit(nn.Module):
         z, e, *u = low.split(self.widths, -1)
         a = gate(z, e).to(z.dtype)
         if u:
-            return torch.addmm(base, torch.lerp(*F.gelu(u[0]).chunk(2, -1), a), self.up.T)
+            v_pos, v_neg = F.gelu(u[0]).chunk(2, -1)
+            return torch.addmm(base, torch.lerp(v_pos, v_neg, a), self.up.T)
         return torch.addmm(base, weigh_projections(z.split(self.ranks, -1), a), self.up.T)
