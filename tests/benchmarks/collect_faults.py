@@ -1,6 +1,6 @@
 """Collection under faults, kills and fatal errors: what is stored twice, invented or lost.
 
-    python -m tests.benchmarks.collect_faults [--json] [--seconds 240] [--draws 8000]
+    python -m tests.benchmarks.collect_faults [--json] [--seconds 240] [--draws 8000] [--kills 10]
 
 A server process answers 20 % of its requests with a fault (429, 500, a hanging or cut connection, malformed JSON, fewer
 or empty choices). Collecting processes are killed (SIGKILL) at random moments; between the kills others meet a fatal
@@ -23,7 +23,7 @@ from nsad_cli.store.rationales import Store
 from tests.benchmarks.report import at_least, at_most, finish
 from tests.helpers.faulty_servers import FaultyServer, collecting, faulty_servers
 
-FAULTS, LATENCY, CONCURRENCY, DRAWS_PER_PROBLEM, KILLS = 0.2, 0.05, 12, 8, 10
+FAULTS, LATENCY, CONCURRENCY, DRAWS_PER_PROBLEM = 0.2, 0.05, 12, 8
 FATAL = ("401", "402", "403", "404", "quota")
 
 
@@ -59,7 +59,7 @@ def meet_fatal_error(kind: str, folder: Path, store: Path, problems: int) -> int
         return len(set(server.paid()) - set(texts(store)))
 
 
-def measure(draws: int, seconds: float) -> dict[str, Any]:
+def measure(draws: int, seconds: float, turns: int) -> dict[str, Any]:
     """Kill and refuse by turns, then collect the rest within the time that is left."""
     chance, problems, began = random.Random(0), draws // DRAWS_PER_PROBLEM, time.monotonic()
     kills, lost_at_fatal, fatal = 0, 0, 0
@@ -67,7 +67,7 @@ def measure(draws: int, seconds: float) -> dict[str, Any]:
         folder, store = Path(name), Path(name) / "store.sqlite"
         Store(store).__exit__(None, None, None)
         with faulty_servers(folder, ("--faults", str(FAULTS), "--latency", str(LATENCY))) as (server,):
-            for turn in range(KILLS):
+            for turn in range(turns):
                 kills += kill_one(server, store, problems, chance)
                 if turn < len(FATAL):
                     before = set(texts(store))
@@ -104,5 +104,6 @@ if __name__ == "__main__":
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--draws", type=int, default=8000, help="draws to collect, if the time is enough")
     parser.add_argument("--seconds", type=float, default=240, help="when the last process is interrupted")
+    parser.add_argument("--kills", type=int, default=10, help="processes to kill")
     arguments = parser.parse_args()
-    finish(measure(arguments.draws, arguments.seconds), arguments.json)
+    finish(measure(arguments.draws, arguments.seconds, arguments.kills), arguments.json)
