@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.config import prompts
 from nsad_cli.config.ranker_kinds import ENCODER
-from nsad_cli.config.stages import COLLECT, EVAL, EVAL_BEFORE, GRADE, NAT, TRAINING, UNTRAINED
+from nsad_cli.config.stages import COLLECT, EVAL, EVAL_BEFORE, GRADE, TRAINING, UNTRAINED
 from nsad_cli.models.smollm2 import smollm2_cache
 from nsad_cli.pipeline.dry_run import copy_of_records
 from nsad_cli.pipeline.forecast import Ahead, look_ahead
 from nsad_cli.pipeline.pipeline import trained_models
-from nsad_cli.pipeline.plan_draft import MAX_LENGTH_SAMPLES, PlanContext, StageDraft, StagePlan, sequences_at_once
+from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, StagePlan
+from nsad_cli.pipeline.plan_speed import measured_speeds
 from nsad_cli.problems.decontamination import find_leaks
 from nsad_cli.runs.run import Run, check_name, runs_home
 from nsad_cli.utils.devices import select_gpu
@@ -28,16 +29,11 @@ from nsad_cli.utils.logs import note
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import torch
-
     from nsad_cli.config.schema import Recipe
     from nsad_cli.pipeline.memory import EncoderFootprint
-    from nsad_cli.pipeline.throughput import Speeds
 
 CHARS_PER_TOKEN = 4
 """The assumed characters per token of a teacher, whose tokenizer is not available."""
-PROBE_MEMORY_FACTOR = 1.3
-"""The memory that measuring the speed needs, as a multiple of the student's weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +92,7 @@ def _plan(run: Run, source: Run, force: bool) -> Plan:
     for stage in TRAINING:
         drafts[stage.name] = plan_training(context, stage)
     drafts[EVAL.name] = plan_evaluation(context, EVAL.name, trained_models(recipe), recipe.evaluation.samples)
-    speeds = _measure_speeds(context)
+    speeds = measured_speeds(context)
     return Plan(run.name, tuple(draft.to_plan(speeds) for draft in drafts.values()), tuple(notes))
 
 
@@ -167,56 +163,3 @@ def _collection(recipe: Recipe, ahead: Ahead, notes: list[str]) -> dict[str, Sta
     seconds = 0.0 if ahead.graded else round(ahead.wanted * forecast.grade_seconds, 1)
     grade = StageDraft(GRADE.name, ahead.graded, ahead.wanted, None, more={"seconds": seconds})
     return {COLLECT.name: collect, GRADE.name: grade}
-
-
-def _measure_speeds(context: PlanContext) -> Speeds | None:
-    """Measure the speed of the student on this machine; None if nothing is left to do, or memory is too small."""
-    drafts, notes, recipe = context.drafts.values(), context.notes, context.recipe
-    if not any(draft.work and not draft.done for draft in drafts):
-        return None
-    import torch
-
-    from nsad_cli.models.device import pick_device
-
-    device = pick_device(recipe.student.device)
-    free = _free_gib(device)
-    waiting = [draft for draft in drafts if not draft.done and "memory_gib" in draft.more]
-    peak = max((draft.more["memory_gib"] for draft in waiting), default=0.0)
-    if peak > free:
-        notes.append(f"memory: up to {peak:.1f} GiB are needed, {free:.1f} GiB are free")
-    if PROBE_MEMORY_FACTOR * context.footprint.weights_gib() > free:
-        notes.append("time: unknown, because the student does not fit into this machine's free memory")
-        return None
-    note("measuring the speed of a few steps on this machine …")
-    from nsad_cli.pipeline.throughput import probe
-
-    try:
-        speeds = probe(
-            context.session.student,
-            context.session.adapter_settings,
-            rows=sequences_at_once(recipe.training.of(NAT.name), context.length),
-            prompt=max(1, round(context.prompt)),
-            completion=max(1, round(context.completion)),
-            questions=[problem.question for problem in context.ahead.problems[:MAX_LENGTH_SAMPLES]],
-            batch_size=recipe.sampling.batch_size,
-        )
-    except torch.OutOfMemoryError:
-        notes.append("time: unknown, because a training step does not fit into this machine's free memory")
-        return None
-    notes.append(
-        f"time: rough, from {speeds.seconds:.0f} s of steps on this machine ({device.type}), in tokens/s: LoRA "
-        f"{speeds.lora:.0f}, NAT {speeds.nat:.0f}, NCE {speeds.nce:.0f}, sampling {speeds.sampling:.0f}"
-        + ("; the slowest are extrapolated from forward passes" if speeds.extrapolated else "")
-    )
-    return speeds
-
-
-def _free_gib(device: torch.device) -> float:
-    """Return the free memory of a device."""
-    if device.type == "cuda":
-        from torch import cuda
-
-        return float(cuda.mem_get_info()[0] / 2**30)
-    import psutil
-
-    return float(psutil.virtual_memory().available / 2**30)

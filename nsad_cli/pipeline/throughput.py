@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MIN_SECONDS = 0.5
 """Each kind of step is repeated for at least this long."""
-MAX_SECONDS = 30.0
+MAX_SECONDS = 20.0
 """Time limit of the measurement; a forward pass and one step of sampling are always measured."""
 FORWARD_PASSES: dict[str, float] = {NEGATIVE.cost.step: 3.0, NAT.cost.step: 3.5, NCE.cost.step: 6.0}
 """The time of a training step of each kind, in forward passes of the student: a rough estimate."""
