@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 TRAINED = ("negative", "nat", "nce", "ranker")
 
 
+@pytest.fixture(autouse=True)
+def no_known_speeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure in every test: speeds of earlier runs of the tests are not used."""
+    monkeypatch.setattr("nsad_cli.pipeline.known_speeds.known_speeds", lambda _: None)
+    monkeypatch.setattr("nsad_cli.pipeline.known_speeds.remember_speeds", lambda *_: None)
+
+
 def planned(name: str, settings: Recipe, **more: Any) -> tuple[Plan, dict[str, StagePlan]]:
     """A plan, and its stages by name."""
     plan = make_plan(name, settings, **more)
@@ -80,7 +87,7 @@ def test_a_plan_says_what_it_writes(
     assert story["before"].notes[-1] == "written to disk by this plan: nothing"
     cache = tmp_path / "cache"
     monkeypatch.setattr(plan_module, "_caches", lambda _recipe: [tmp_path, cache])
-    monkeypatch.setattr(plan_module, "_measure_speeds", lambda _context: cache.mkdir())
+    monkeypatch.setattr(plan_module, "measured_speeds", lambda _context: cache.mkdir())
     assert f"by this plan: {cache}, a cache" in planned("new", recipe(tiny_llama))[0].notes[-1]
 
 
@@ -282,7 +289,7 @@ def test_an_empty_side_is_told_before_the_run_stops_there(tiny_llama: Path, tmp_
 def test_a_student_that_does_not_fit_is_planned_without_times(
     tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsad_cli.pipeline.plan.PROBE_MEMORY_FACTOR", 1e12)
+    monkeypatch.setattr("nsad_cli.pipeline.plan_speed.PROBE_MEMORY_FACTOR", 1e12)
     plan, stages = planned("huge", recipe(tiny_llama))
     assert stages["nat"].seconds is None
     assert stages["nat"].samples > 0
