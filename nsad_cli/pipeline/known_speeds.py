@@ -8,14 +8,16 @@ import json
 import platform
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models.smollm2 import cache_folder
-from nsad_cli.pipeline.throughput import Speeds
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.hashing import content_key
 from nsad_cli.utils.version import __version__
+
+if TYPE_CHECKING:
+    from nsad_cli.pipeline.throughput import Speeds
 
 FILE = "speeds.json"
 MAX_AGE_DAYS = 30
@@ -39,6 +41,8 @@ def speeds_key(device: Any, *settings: Any) -> str:
 
 def known_speeds(key: str) -> tuple[Speeds, str] | None:
     """Return speeds with the date of their measurement; None if they are not known, too old, or the file is damaged."""
+    from nsad_cli.pipeline.throughput import Speeds
+
     try:
         entry = _read()[key]
         age = time.time() - time.mktime(time.strptime(entry["date"], "%Y-%m-%d"))

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from nsad_cli.config import prompts
 from nsad_cli.config.ranker_kinds import ENCODER
 from nsad_cli.config.stages import COLLECT, EVAL, EVAL_BEFORE, GRADE, TRAINING, UNTRAINED
-from nsad_cli.models.smollm2 import smollm2_cache
+from nsad_cli.models.smollm2 import cache_folder, smollm2_cache
 from nsad_cli.pipeline.dry_run import copy_of_records
 from nsad_cli.pipeline.forecast import Ahead, look_ahead
+from nsad_cli.pipeline.known_speeds import FILE
 from nsad_cli.pipeline.pipeline import trained_models
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, StagePlan
 from nsad_cli.pipeline.plan_speed import measured_speeds
@@ -71,7 +72,8 @@ def make_plan(name: str, recipe: Recipe, *, force: bool = False) -> Plan:
 
 
 def _caches(recipe: Recipe) -> Iterator[Path]:
-    """Yield the folders that loading a recipe's parts may create outside of the run."""
+    """Yield what a plan may create outside of the run: folders of the recipe's models, and the machine's speeds."""
+    yield cache_folder() / FILE
     for model in (recipe.student.model, recipe.training.ranker.model):
         if model == "smollm2" and (folder := smollm2_cache()) is not None:
             yield folder

@@ -31,6 +31,18 @@ def close_to_machine(rate: float, device: torch.device, size: int = 1536, dtype:
     return rate / (2 * size**3 / best)
 
 
+def matmul_rate(rows: int, inputs: int, outputs: int, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a linear layer [rows, inputs] → [rows, outputs] on the CPU."""
+    x, weight = torch.randn(rows, inputs, dtype=dtype), torch.randn(outputs, inputs, dtype=dtype)
+    best = float("inf")
+    for _ in range(8):
+        started = time.perf_counter()
+        for _ in range(20):
+            torch.nn.functional.linear(x, weight)
+        best = min(best, (time.perf_counter() - started) / 20)
+    return 2 * rows * inputs * outputs / best
+
+
 def finish(report: dict[str, Any], as_json: bool) -> None:
     """Print a report: one JSON object, or a line a figure for people."""
     if as_json:
