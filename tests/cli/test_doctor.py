@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_only_torch_is_imported() -> None:
-    code = "from nsad_cli.cli.doctor import check_all; import sys; print([check.name for check in check_all()])"
+    code = "from nsad_cli.cli.doctor_checks import check_all; import sys; print([check.name for check in check_all()])"
     check = f"{code}; print([name for name in ('transformers', 'peft', 'datasets', 'openai') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, text=True, timeout=120)
     names, imported = done.stdout.splitlines()
