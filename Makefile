@@ -9,6 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 TEST_PROCESSES ?= 2
 PYTEST := -m pytest -n $(TEST_PROCESSES) --dist worksteal
 QUICK := -m "not model and not process and not slow"
+BY_VERSION := -m "not slow" tests/cli/test_commands.py tests/generation tests/models tests/rankers tests/training
 LATEST_VENV ?= .venv-latest
 LATEST_PIP := $(LATEST_VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 LOWEST_VENV ?= .venv-lowest
@@ -38,13 +39,13 @@ test: $(VENV)/.tests-installed
 test-quick: $(VENV)/.tests-installed
 	$(BIN)/python $(PYTEST) $(QUICK)
 
-# The quick tests and those of the commands, with the newest versions that pyproject.toml allows; torch stays the tested one.
+# The quick tests, and those that use the libraries most, with the newest versions that pyproject.toml allows; torch stays.
 test-latest:
 	test -x $(LATEST_VENV)/bin/python || $(PYTHON) -m venv $(LATEST_VENV)
 	$(LATEST_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
 	$(LATEST_PIP) --upgrade --upgrade-strategy eager "$(TORCH)" -e ".[dev]"
 	$(LATEST_VENV)/bin/python $(PYTEST) $(QUICK)
-	$(LATEST_VENV)/bin/python $(PYTEST) tests/cli/test_commands.py
+	$(LATEST_VENV)/bin/python $(PYTEST) $(BY_VERSION)
 
 # The same with the oldest versions, which pip cannot choose; a new environment each time, since uv keeps what is installed.
 test-lowest:
@@ -53,7 +54,7 @@ test-lowest:
 	$(LOWEST_PIP) uv
 	$(LOWEST_VENV)/bin/uv pip install --quiet --system-certs --python $(LOWEST_VENV)/bin/python --resolution lowest-direct "$(TORCH)" -e ".[dev]"
 	$(LOWEST_VENV)/bin/python $(PYTEST) $(QUICK)
-	$(LOWEST_VENV)/bin/python $(PYTEST) tests/cli/test_commands.py
+	$(LOWEST_VENV)/bin/python $(PYTEST) $(BY_VERSION)
 
 # On a machine with an NVIDIA GPU: the CUDA paths against the CPU, and figures of speed; set TORCH_INDEX for its torch.
 test-gpu: $(VENV)/.tests-installed
