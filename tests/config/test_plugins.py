@@ -96,7 +96,7 @@ def test_a_run_whose_plugin_is_gone_still_answers(with_ranker: Path) -> None:
     untrained = run_command(with_ranker, "train-ranker", "--force", "--run", "recorded", code=1)
     assert "the ranker `length` cannot be used" in untrained.stderr
     unknown = run_command(with_ranker, "train-ranker", "--kind", "lenght", "--run", "recorded", code=2)
-    assert "has the ranker `lenght`" in unknown.stderr
+    assert "invalid value `lenght` of --kind" in unknown.stderr
 
 
 @pytest.mark.parametrize(

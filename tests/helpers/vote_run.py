@@ -40,7 +40,9 @@ def make_run(home: Path, name: str = "taken") -> Path:
     """The run's folder; the second ranker scored last."""
     run = home / name
     run.mkdir(parents=True)
-    (run / "manifest.json").write_text(f'{{"format": {FORMAT}, "name": "{name}", "stages": {{}}}}')
+    (run / "manifest.json").write_text(
+        f'{{"format": {FORMAT}, "name": "{name}", "created": 0, "versions": {{}}, "store": null, "stages": {{}}}}'
+    )
     with ChainStore(run / "chains.sqlite") as store:
         for key, problem in PROBLEMS.items():
             greedy = chains_of(key)[0]
