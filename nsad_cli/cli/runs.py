@@ -89,11 +89,18 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
     left = [row for row in rows if row["stage"] and row["run_state"] not in ("finished", "running")]
     for row in left[:MAX_COMMANDS]:
         line = row["command"] or AGAIN
-        if row["folder"] not in (None, os.getcwd()):
+        if row["folder"] is not None and not _is_here(row["folder"]):
             line = f"cd {shlex.quote(row['folder'])} && {line}"
         console.print(f"to resume {row['run']}: {line}", markup=False, soft_wrap=True)
     if len(left) > MAX_COMMANDS:
         console.print(f"and {len(left) - MAX_COMMANDS} older runs (--json has their commands)", style="dim")
+
+
+def _is_here(folder: str) -> bool:
+    try:
+        return os.getcwd() == folder
+    except OSError:  # the working folder was deleted
+        return False
 
 
 @app.command("use")

@@ -33,7 +33,7 @@ def memory_errors(what: str, setting: str, value: int) -> Iterator[None]:
     except RuntimeError as error:  # torch.OutOfMemoryError is one
         if not isinstance(error, torch.OutOfMemoryError) and CPU_MESSAGE not in str(error):
             raise
-        fix = f"set {setting} to {value // 2} (it is {value}) with --set, and run the same command again to resume"
+        fix = f"set {setting} to {value // 2} (it is {value}) with --set; finished stages and chains are kept"
         if value < 2:
             fix = "use a smaller student, or student.load_in_4bit=true on a GPU"
         raise NsadError(f"{what}: the memory of the device is exhausted", first_line(error), fix) from error

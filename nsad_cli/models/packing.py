@@ -254,7 +254,7 @@ def _attention(
         )
     if _varlen is not None and not dropout and _fits_varlen(query):
         return _variable_length(query, key, value, segments, scaling, sliding_window), None
-    if not dropout and fits(query, segments, sliding_window):
+    if not dropout and fits(query, value, segments, sliding_window):
         return segment_attention(query, key, value, segments, scaling), None
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
@@ -352,13 +352,14 @@ def _layout(segments: tuple[Segment, ...], device: torch.device) -> _Layout:
     ]
     counts = [sum(stop - start for start, stop in span) for span in spans]
     shared = any(segment.prompt is not None for segment in segments)
-    return _Layout(
-        torch.tensor(starts, dtype=torch.int32, device=device),
-        torch.tensor([0, *itertools.accumulate(counts)], dtype=torch.int32, device=device),
-        max(segment.length for segment in segments),
-        max(counts),
-        torch.cat([torch.arange(*span) for group in spans for span in group]).to(device) if shared else None,
-    )
+    with torch.inference_mode(False):  # inference tensors could not be used in training
+        return _Layout(
+            torch.tensor(starts, dtype=torch.int32, device=device),
+            torch.tensor([0, *itertools.accumulate(counts)], dtype=torch.int32, device=device),
+            max(segment.length for segment in segments),
+            max(counts),
+            torch.cat([torch.arange(*span) for group in spans for span in group]).to(device) if shared else None,
+        )
 
 
 def _fits_varlen(query: Tensor) -> bool:

@@ -31,15 +31,18 @@ class Segment:
     """The index of the segment that holds a shared prompt."""
 
 
-def fits(query: Tensor, segments: Sequence[Segment], window: int | None) -> bool:
+def fits(query: Tensor, value: Tensor, segments: Sequence[Segment], window: int | None) -> bool:
     """Return whether `segment_attention` is the faster way for a pack: on a CPU, in half precision, if all are short.
 
     Args:
         query: [1, H, T, D].
+        value: [1, K, T, D]; values of another width than the queries' do not fit.
         segments: The segments of the pack.
         window: The number of keys that a query sees; None for all.
     """
     if query.device.type != "cpu" or query.dtype not in (torch.bfloat16, torch.float16):
+        return False
+    if query.shape[-1] != value.shape[-1]:
         return False
     longest = max(segment.length + _prompt_length(segment, segments) for segment in segments)
     return longest <= MAX_KEYS and (window is None or longest <= window)
@@ -132,7 +135,7 @@ def _add_columns(whole: Tensor, keys: list[slice], gradient: Tensor) -> None:
 
 
 def _weights(query: Tensor, key: Tensor, own: slice, scale: float) -> Tensor:
-    """The softmax of the scores [K, H/K·t, L]; torch computes it in float32, and rounds the result."""
+    """The softmax of the scores [K, H/K·t, L]; scores and weights are rounded to their dtype, as in eager attention."""
     length, keys = own.stop - own.start, key.shape[1]
     mask = _causal_mask(query.dtype)[keys - length : keys, :keys].repeat(query.shape[1] // length, 1)
     return torch.baddbmm(mask, query, key.transpose(1, 2), alpha=scale).softmax(-1)
@@ -141,4 +144,5 @@ def _weights(query: Tensor, key: Tensor, own: slice, scale: float) -> Tensor:
 @functools.cache
 def _causal_mask(dtype: torch.dtype) -> Tensor:
     """Zeros, and −∞ for every later key, [MAX_KEYS, MAX_KEYS]."""
-    return torch.full((MAX_KEYS, MAX_KEYS), float("-inf")).triu_(1).to(dtype)
+    with torch.inference_mode(False):
+        return torch.full((MAX_KEYS, MAX_KEYS), float("-inf")).triu_(1).to(dtype)

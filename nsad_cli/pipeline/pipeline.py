@@ -70,13 +70,14 @@ class Pipeline:
         return steps[name]()
 
     def _train(self, name: str) -> dict[str, Any]:
-        from nsad_cli.training.stages import train_stage
-
         stage = stages()[name]
         for required in stage.requires:
             if stages()[required].kind is Kind.TRAINING:
                 finished_stage(self.run, required)
-        return train_stage(self.session, stage, self.corpus(), force=self.force)
+        corpus = self.corpus()  # before the student is loaded, since it fails if nothing is graded
+        from nsad_cli.training.stages import train_stage
+
+        return train_stage(self.session, stage, corpus, force=self.force)
 
     @functools.cached_property
     def session(self) -> Session:
@@ -121,7 +122,9 @@ class Pipeline:
         settings = self.recipe.evaluation
         if not settings.benchmarks:
             note(f"{stage}: the recipe names no benchmarks")
-            return {"results": []}
+            with self.run.stage(stage, "no benchmarks") as nothing:
+                nothing["results"] = []
+            return nothing
         benchmarks = load_benchmarks(self.run, settings.benchmarks, settings.limit, self.leaks)
         key = evaluation_key(self.run, stage, models, samples, benchmarks)
         if not self.force and self.run.done(stage, key):

@@ -64,11 +64,19 @@ def make_plan(name: str, recipe: Recipe, *, force: bool = False) -> Plan:
     select_gpu(recipe.student.device)
     with tempfile.TemporaryDirectory(prefix="nsad-plan-") as folder:
         source = Run(runs_home() / name)
-        missing = [path for path in _caches(recipe) if not path.exists()]
+        before = {path: _changed_at(path) for path in _caches(recipe)}
         plan = _plan(copy_of_records(source, recipe, Path(folder)), source, force)
-    written = ", ".join(str(path) for path in missing if path.exists())
+    written = ", ".join(str(path) for path, time in before.items() if _changed_at(path) != time)
     text = f"{written}, a cache that the run uses too" if written else "nothing"
     return dataclasses.replace(plan, notes=(*plan.notes, f"written to disk by this plan: {text}"))
+
+
+def _changed_at(path: Path) -> int | None:
+    """Return the time of the last change of a file or folder; None if it does not exist."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _caches(recipe: Recipe) -> Iterator[Path]:

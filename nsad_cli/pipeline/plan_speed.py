@@ -6,6 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from nsad_cli.config.stages import NAT
+from nsad_cli.models.smollm2 import cache_folder
+from nsad_cli.pipeline.known_speeds import FILE, known_speeds, remember_speeds, speeds_key
 from nsad_cli.pipeline.plan_draft import MAX_LENGTH_SAMPLES, PlanContext, sequences_at_once
 from nsad_cli.runs.base_model import base_key
 from nsad_cli.utils.logs import note
@@ -42,7 +44,7 @@ def measured_speeds(context: PlanContext) -> Speeds | None:
     except torch.OutOfMemoryError:
         notes.append("time: unknown, because a training step does not fit into this machine's free memory")
         return None
-    when = f"measured on {date}" if date else f"from {speeds.seconds:.0f} s of steps"
+    when = f"measured on {date} ({cache_folder() / FILE})" if date else f"from {speeds.seconds:.0f} s of steps"
     notes.append(
         f"time: rough, {when} on this machine ({device.type}), in tokens/s: LoRA {speeds.lora:.0f}, "
         f"NAT {speeds.nat:.0f}, NCE {speeds.nce:.0f}, sampling {speeds.sampling:.0f}"
@@ -54,7 +56,6 @@ def measured_speeds(context: PlanContext) -> Speeds | None:
 
 def _known_or_measured(context: PlanContext, device: torch.device) -> tuple[Speeds, str | None]:
     """Return the student's speeds on this machine, and the date of their measurement unless it was now."""
-    from nsad_cli.pipeline.known_speeds import known_speeds, remember_speeds, speeds_key
     from nsad_cli.pipeline.throughput import probe
 
     recipe, session = context.recipe, context.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,10 @@ def set_command(arguments: Sequence[str]) -> None:
     """Set this process's command: the program's arguments. Secrets in them are replaced by `***`."""
     _current[:] = []
     if world_size() == 1:  # a launcher's own command is not known
-        _current.append({"argv": [redact_argument(item) for item in arguments], "folder": os.getcwd()})
+        record: dict[str, Any] = {"argv": [redact_argument(item) for item in arguments]}
+        with contextlib.suppress(OSError):  # a deleted folder
+            record["folder"] = os.getcwd()
+        _current.append(record)
 
 
 def command() -> dict[str, Any] | None:
@@ -34,8 +38,10 @@ def command() -> dict[str, Any] | None:
 
 
 def command_line(record: Any) -> str | None:
-    """Return the shell command of a record, to be typed in its folder; None if there is no record."""
+    """Return the shell command of a record, to be typed in its folder; None if it is not known, or had a secret."""
     if not isinstance(record, dict) or not isinstance(record.get("argv"), list):
+        return None
+    if any("***" in str(item) for item in record["argv"]):
         return None
     return " ".join([PROGRAM, *(_quote(str(item)) for item in record["argv"])])
 
@@ -84,7 +90,10 @@ def _line_and_folder(record: Any) -> tuple[str | None, str | None]:
 
 
 def _is_whole(record: Any) -> bool:
-    return isinstance(record, dict) and any(item in WHOLE for item in record.get("argv", [])[:1])
+    return (
+        isinstance(record, dict)
+        and next((item for item in record.get("argv", []) if not str(item).startswith("-")), None) in WHOLE
+    )
 
 
 def _quote(argument: str) -> str:

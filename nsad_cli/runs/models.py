@@ -38,7 +38,7 @@ def require_model(run: Run, name: str) -> None:
 def model_key(run: Run, recipe: Recipe, name: str) -> str:
     """Return the key under which a model's chains are stored: its weights' digest, or a hash of the base's settings.
 
-    Chains of a trained model in another dtype than the run's own have another key.
+    Chains of a trained model in another dtype than that of its training have another key.
 
     Raises:
         NsadError: The run has not trained the model.
@@ -48,5 +48,6 @@ def model_key(run: Run, recipe: Recipe, name: str) -> str:
         more = [few_shot_demonstrations(recipe.evaluation)] if name == FEW_SHOT else []
         return content_key(name, base_key(run, recipe), student.template, student.dtype, student.load_in_4bit, *more)
     require_model(run, name)
-    weights = str(run.stages()[name]["result"]["weights"])
-    return weights if student.dtype == run.recipe.student.dtype else content_key(weights, student.dtype)
+    result = run.stages()[name]["result"]
+    weights, trained_in = str(result["weights"]), result.get("dtype", student.dtype)
+    return weights if student.dtype == trained_in else content_key(weights, student.dtype)

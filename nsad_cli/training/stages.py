@@ -158,6 +158,7 @@ def _run(session: Session, stage: str, key: str, training: StageTraining) -> dic
                 weights=weights_digest(run.adapter_path(stage)),
                 files=folder_digest(run.adapter_path(stage)),
                 base=base_fingerprint(run, session.recipe),
+                dtype=session.recipe.student.dtype,
                 problem_ids=data.problem_ids,
             )
     barrier()  # other processes may still read the best checkpoint
@@ -169,6 +170,7 @@ def _run(session: Session, stage: str, key: str, training: StageTraining) -> dic
         session.reload()  # a single process can neither sample from a sharded base nor add adapters to it
     else:
         session.adapters.layers.record_alphas(False)
+        session.adapters.train_only(None)  # as in a process that loads the adapter, which samples the same chains
         session.adapters.model.eval()
         session.mark_trained(stage)
     return dict(result)

@@ -14,6 +14,11 @@ CONNECTION_ERRORS = ("ConnectTimeout", "ConnectError")
 SECRET_VARIABLES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 """Endings of the names of environment variables with secrets."""
 MIN_SECRET_CHARS = 8
+KEY_FORMS = re.compile(
+    r"\bhf_[A-Za-z0-9]{30,}|\bgsk_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9]{20,}"
+    r"|\bsk-(?=[A-Za-z_-]{0,200}[0-9])(?=[a-z0-9_-]{0,200}[A-Z])[A-Za-z0-9_-]{20,}"
+)
+"""Keys of Hugging Face, Groq and OpenAI; a name of several words that begins like one is no key."""
 
 
 def address_has_secret(url: str) -> bool:
@@ -53,6 +58,6 @@ def redact_argument(argument: str) -> str:
     for name, value in os.environ.items():
         if name.endswith(SECRET_VARIABLES) and len(value) >= MIN_SECRET_CHARS:
             argument = argument.replace(value, "***")
-    argument = re.sub(r"\b(?:sk|hf|gsk)[-_][A-Za-z0-9_-]{16,}", "***", argument)
-    argument = re.sub(r"(https?://)[^/@\s]{1,500}@", r"\1***@", argument)
+    argument = re.sub(KEY_FORMS, "***", argument)
+    argument = re.sub(r"(https?://)[^@\s]{1,500}@", r"\1***@", argument)
     return re.sub(r"(https?://[^?\s]{1,2000})\?[^\s,\]]+", r"\1?***", argument)

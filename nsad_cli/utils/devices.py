@@ -48,8 +48,15 @@ def select_gpu(device: str) -> None:
         if index:
             raise _in_use(index, "CUDA is already initialised in this process")
         return
-    names = os.environ[VISIBLE].split(",") if VISIBLE in os.environ else []
-    os.environ[VISIBLE] = names[index].strip() if index < len(names) else str(index)
+    selected = str(index)
+    if VISIBLE in os.environ:  # a GPU that is hidden, because it may be another job's, stays hidden
+        names = [name.strip() for name in os.environ[VISIBLE].split(",")]
+        selected = names[index] if index < len(names) else ""
+        if not selected or selected.startswith("-"):
+            if not number:
+                return
+            raise NsadError(f"device `{device}` does not exist", f"{VISIBLE} is `{os.environ[VISIBLE]}`", "change it")
+    os.environ[VISIBLE] = selected
     _selected.append(index)
 
 

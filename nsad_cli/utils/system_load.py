@@ -39,8 +39,10 @@ def devices() -> tuple[tuple[Any, str | None], ...]:
     Indices in CUDA_VISIBLE_DEVICES are read as NVML's (PCI bus order); CUDA may order different GPUs by speed unless
     CUDA_DEVICE_ORDER is PCI_BUS_ID. As in CUDA, entries from the first invalid one on are ignored.
     """
-    import pynvml
-
+    try:
+        import pynvml
+    except ImportError:
+        return ()
     try:
         pynvml.nvmlInit()  # fails immediately without a driver
         count = pynvml.nvmlDeviceGetCount()

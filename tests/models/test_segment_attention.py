@@ -73,8 +73,9 @@ def test_in_bfloat16_its_error_is_at_most_twice_that_of_the_fused_attention() ->
 
 
 def test_long_segments_and_float32_stay_with_the_fused_attention() -> None:
-    query = inputs(torch.bfloat16)[0]
-    assert fits(query, (Segment(300), Segment(200, 0)), None)
-    assert not fits(query, (Segment(300), Segment(300, 0)), None)
-    assert not fits(query, (Segment(300),), 200)
-    assert not fits(query.float(), (Segment(5),), None)
+    query, _, value = inputs(torch.bfloat16)
+    assert fits(query, value, (Segment(300), Segment(200, 0)), None)
+    assert not fits(query, value, (Segment(300), Segment(300, 0)), None)
+    assert not fits(query, value, (Segment(300),), 200)
+    assert not fits(query.float(), value.float(), (Segment(5),), None)
+    assert not fits(query, value[..., :4], (Segment(5),), None), "values of another width"

@@ -39,8 +39,13 @@ TRAINED = ("negative", "nat", "nce", "ranker")
 @pytest.fixture(autouse=True)
 def no_known_speeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure in every test: speeds of earlier runs of the tests are not used."""
-    monkeypatch.setattr("nsad_cli.pipeline.known_speeds.known_speeds", lambda _: None)
-    monkeypatch.setattr("nsad_cli.pipeline.known_speeds.remember_speeds", lambda *_: None)
+    measure_always(monkeypatch)
+
+
+def measure_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither read nor write the remembered speeds."""
+    monkeypatch.setattr("nsad_cli.pipeline.plan_speed.known_speeds", lambda _: None)
+    monkeypatch.setattr("nsad_cli.pipeline.plan_speed.remember_speeds", lambda *_: None)
 
 
 def planned(name: str, settings: Recipe, **more: Any) -> tuple[Plan, dict[str, StagePlan]]:
@@ -61,7 +66,9 @@ def everything(folder: Path) -> dict[str, tuple[int, bytes]]:
 def story(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A plan before anything, the run's results, and where it lies."""
     os.environ["NSAD_HOME"] = str(tmp_path_factory.mktemp("home"))
-    before, stages = planned("whole", recipe(tiny_llama))
+    with pytest.MonkeyPatch.context() as patch:
+        measure_always(patch)
+        before, stages = planned("whole", recipe(tiny_llama))
     made_nothing = not any(runs_home().iterdir())
     run = Run.create("whole", recipe(tiny_llama))
     results = run_stages(run, RUN_ORDER)
@@ -86,7 +93,7 @@ def test_a_plan_says_what_it_writes(
 ) -> None:
     assert story["before"].notes[-1] == "written to disk by this plan: nothing"
     cache = tmp_path / "cache"
-    monkeypatch.setattr(plan_module, "_caches", lambda _recipe: [tmp_path, cache])
+    monkeypatch.setattr(plan_module, "_caches", lambda _recipe: [tmp_path / "other", cache])
     monkeypatch.setattr(plan_module, "measured_speeds", lambda _context: cache.mkdir())
     assert f"by this plan: {cache}, a cache" in planned("new", recipe(tiny_llama))[0].notes[-1]
 

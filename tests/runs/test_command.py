@@ -13,12 +13,13 @@ import pytest
 from nsad_cli.config.schema import Recipe
 from nsad_cli.config.stages import RUN_ORDER
 from nsad_cli.runs import command as command_module
-from nsad_cli.runs.command import command, command_line, resume_command, resume_hint, set_command
+from nsad_cli.runs.command import command, command_line, resume_command, resume_hint, set_command, unfinished_stages
 from nsad_cli.runs.run import Run, run_state
 from nsad_cli.utils.api_keys import redact_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 STAGE = ("collect", "grade", "negative", "nat", "nce")
 
@@ -112,6 +113,9 @@ def test_a_shell_reads_the_command_as_it_was_typed(argument: str) -> None:
     "argument",
     [
         "sk-abcdefghijklmnopqrstuv",
+        "sk-proj-abcdefghij_klmn-0pQrstuv",
+        "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH",
+        "http://user:hunter2/hunter2hunter2@host/v1",
         "teacher.base_url=[http://user:hunter2hunter2@host/v1]",
         "http://host/v1?key=hunter2hunter2",
         "server@https://u:hunter2hunter2@host",
@@ -127,7 +131,18 @@ def test_secrets_are_not_recorded(argument: str, monkeypatch: pytest.MonkeyPatch
     assert "***" in text
 
 
-@pytest.mark.parametrize("argument", ["--base-url", "http://127.0.0.1:8000/v1", "hf-internal/tiny", "a@b", "x?y"])
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--base-url",
+        "http://127.0.0.1:8000/v1",
+        "hf-internal-testing/tiny-random-LlamaForCausalLM",
+        "/data/sk_learn_comparison_runs/x",
+        "sk-experiments-of-tuesday",
+        "a@b",
+        "x?y",
+    ],
+)
 def test_other_arguments_are_recorded_as_they_are(argument: str) -> None:
     assert redact_argument(argument) == argument
 
@@ -142,3 +157,22 @@ def test_arguments_are_split_as_they_were() -> None:
     arguments = ["run", "my recipe.yaml", "--set", "a={b: [1, 2]}"]
     set_command(arguments)
     assert shlex.split(str(command_line(command()))) == ["nsad", *arguments]
+
+
+def test_a_command_with_a_secret_is_not_printed_to_resume() -> None:
+    set_command(["run", "demo", "--set", "x=sk-abcdefghijklmnopqrstuv"])
+    assert command_line(command()) is None
+    assert resume_hint() == "run the same command again to resume"
+
+
+def test_flags_before_the_command_do_not_hide_it() -> None:
+    set_command(["--debug", "run", "demo"])
+    assert unfinished_stages({"stages": {}, "command": command()})[-1] == "eval"
+
+
+def test_a_deleted_working_folder_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    set_command(["run", "demo"])
+    assert command() == {"argv": ["run", "demo"]}

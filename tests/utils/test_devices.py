@@ -94,3 +94,11 @@ def test_cuda_that_has_started_cannot_change_its_gpu(machine: Callable[..., None
     assert f"{VISIBLE}=1" in error.value.fix
     select_gpu("auto")
     assert VISIBLE not in os.environ
+
+
+@pytest.mark.parametrize(("visible", "device"), [("", "cuda:1"), ("-1", "cuda:1"), ("2,3", "cuda:2"), ("-1", "cuda:0")])
+def test_a_hidden_gpu_stays_hidden(machine: Callable[..., None], visible: str, device: str) -> None:
+    machine(visible=visible)
+    with pytest.raises(NsadError, match="does not exist"):
+        select_gpu(device)
+    assert os.environ[VISIBLE] == visible

@@ -1,4 +1,7 @@
-"""Adapters while their weights do not change: products of weights are computed once, not in every forward pass."""
+"""Adapters while their weights do not change: products of weights are computed once, not in every forward pass.
+
+A change of weights in place is noticed, except one through `.data`, which torch does not count.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ class FrozenAdapter:
         self.below, below_bias = self.unit.take_below()
         self.below_bias = below_bias if base.bias is not None else None
         # torch counts changes in place, except those of fused optimizers: their weights require gradients.
+        self._own = (matrices["a_pos"], matrices.get("a_neg", matrices["a_pos"]), s_pos, s_neg)
         self._weights = [(weight, weight._version) for weight in (base.weight, *matrices.values())]
 
     def fits(self, x: Tensor) -> bool:
@@ -27,6 +31,11 @@ class FrozenAdapter:
         if x.dtype != self.below.dtype or x.device != self.below.device or torch.is_autocast_enabled(x.device.type):
             return False
         return all(weight._version == version and not weight.requires_grad for weight, version in self._weights)
+
+    def belongs_to(self, a_pos: Tensor, a_neg: Tensor, s_pos: float, s_neg: float) -> bool:
+        """Return whether these are its A+, A− and scales: an adapter may be replaced by another of the same name."""
+        own = self._own
+        return own[0] is a_pos and own[1] is a_neg and own[2:] == (s_pos, s_neg)
 
     def output(self, x: Tensor) -> Tensor:
         """Compute the adapted output [N, d_out] for x [N, d_in]."""

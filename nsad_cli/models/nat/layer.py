@@ -98,7 +98,7 @@ class NatLinear(lora.Linear):
         s_neg = self.scaling[self.nat_negative.get(name, name)]
         if any(weight.requires_grad for weight in matrices.values()):
             self._forget_frozen(name)
-        elif not (torch.is_grad_enabled() or self.training):
+        elif not (torch.is_grad_enabled() or self.training or any(w.is_inference() for w in matrices.values())):
             self.nat_frozen[name] = FrozenAdapter(base, matrices, self.scaling[name], s_neg)
             return self.nat_frozen[name].output(x)
         if name in self.nat_negative:
@@ -110,7 +110,21 @@ class NatLinear(lora.Linear):
         if torch.is_grad_enabled() or self.training or self._disable_adapters or len(self._active_adapter) != 1:
             return None
         frozen = self.nat_frozen.get(self._active_adapter[0])
-        return frozen if frozen is not None and not self.merged_adapters and frozen.fits(x) else None
+        if frozen is None or self.merged_adapters or not frozen.fits(x):
+            return None
+        name = self._active_adapter[0]
+        negative = self.nat_negative.get(name, name)
+        same = (
+            name in self.lora_A
+            and negative in self.lora_A
+            and frozen.belongs_to(
+                weight_of(self.lora_A, name),
+                weight_of(self.lora_A, negative),
+                self.scaling[name],
+                self.scaling[negative],
+            )
+        )
+        return frozen if same else None
 
     def _forget_frozen(self, name: str) -> None:
         """Forget the products of an adapter that is being trained, and those that are computed from it."""
@@ -122,7 +136,8 @@ class NatLinear(lora.Linear):
         base, names = self.base_layer, self.active_adapters
         if self.disable_adapters or self.merged or len(names) != 1 or names[0] not in self.lora_A:
             return None
-        plain = type(base) is nn.Linear and base.weight.dtype == x.dtype and not base.weight.requires_grad
+        plain = type(base) is nn.Linear and base.weight.dtype == x.dtype
+        plain = plain and not any(parameter.requires_grad for parameter in base.parameters())
         if not plain or torch.is_autocast_enabled(x.device.type):
             return None
         variant = self.lora_variant.get(names[0])
@@ -198,7 +213,7 @@ def dropout_rate(module: NatLinear, adapter: str) -> float:
 
 
 def unit_matrices(module: NatLinear, adapter: str) -> dict[str, Tensor]:
-    """Collect a NAT adapter's weights by the names of `literal_output`.
+    """Collect a NAT adapter's weights: a_pos, b_pos, a_neg, b_neg, q, k, c1 and c2, all [out, in].
 
     c1 and c2 are missing for `unit_value: identity`; a layer without a unit has only a_pos and b_pos.
     """

@@ -108,6 +108,23 @@ def test_training_drops_what_was_computed_of_frozen_weights(trained: str) -> Non
     assert (after - before).abs().max() > 1e-3
 
 
+def test_products_are_those_of_the_adapter_that_has_the_name_now() -> None:
+    layer = nat_layer().eval().requires_grad_(False)
+    x = torch.randn(5, 64, dtype=torch.float64)
+
+    def agrees() -> bool:
+        scales = layer.scaling["nat"], layer.scaling["negative"]
+        expected = literal_output(x, layer.base_layer(x), unit_matrices(layer, "nat"), *scales)
+        with torch.no_grad():
+            return bool((layer(x) - expected).abs().max() < 1e-10)
+
+    assert agrees()
+    layer.scaling["nat"] = 3.0
+    assert agrees()
+    layer.lora_A["negative"].weight = nn.Parameter(torch.randn(8, 64, dtype=torch.float64), requires_grad=False)
+    assert agrees()
+
+
 def test_a_frozen_adapter_of_bfloat16_is_no_worse_than_the_literal_form() -> None:
     layer = nat_layer(dtype=torch.bfloat16).eval().requires_grad_(False)
     x = torch.randn(64, 64).bfloat16()
