@@ -18,10 +18,10 @@ from nsad_cli.config.schema import AdapterConfig, Recipe
 from nsad_cli.config.stages import RUN_ORDER
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import load_benchmarks
-from nsad_cli.generation.sampler import Sampling
+from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.inference.sampling import sampling_key
 from nsad_cli.inference.session import Session
-from nsad_cli.pipeline.pipeline import run_stages
+from nsad_cli.pipeline.pipeline import Pipeline, run_stages
 from nsad_cli.problems import arithmetic
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
@@ -293,6 +293,23 @@ def test_a_loss_that_is_not_finite_stops_and_is_told(tiny_llama: Path) -> None:
         run_stages(run, ["collect", "grade", "negative"])
     assert "learning_rate" in error.value.fix
     assert run.stages()["negative"]["state"] == "failed"
+
+
+def test_a_trained_adapter_samples_as_a_loaded_one(tiny_llama: Path) -> None:
+    """Its weights are frozen, so that chains do not depend on whether the process has trained the adapter itself."""
+    student = {"model": str(tiny_llama), "device": "cpu", "dtype": "bfloat16"}
+    run = Run.create("sampled", recipe(tiny_llama, student=student))
+    with run.lock():
+        pipeline = Pipeline(run)
+        for stage in ("collect", "grade", "negative", "nat"):
+            pipeline.step(stage)
+    chains = []
+    for session in (pipeline.session, Session(run)):
+        tasks = [Task("one", "Tom has 3 apples . How many ?", (0, 1, 2))]
+        found = session.sampler("nat").sample(tasks, Sampling(1.0, 1.0, 12), seed="a")
+        chains.append([(chain.index, chain.text, chain.logprobs) for chain in found])
+        assert not any(parameter.requires_grad for parameter in session.student.model.parameters())
+    assert sorted(chains[0]) == sorted(chains[1])
 
 
 def test_a_bfloat16_base_trains_every_stage_with_float32_adapters(tiny_llama: Path) -> None:
