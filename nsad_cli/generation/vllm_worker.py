@@ -44,6 +44,7 @@ def main() -> None:
     try:
         engine = _start(settings)
     except Exception as error:  # vLLM and its dependencies raise arbitrary exceptions
+        sys.stdout.flush()  # what it printed explains the error, and the parent process may end this one now
         _write(replies, {"error": " ".join(str(error).split())[:300] or type(error).__name__})
         return
     started.set()
