@@ -62,7 +62,7 @@ class Session:
 
     def _load_student(self, **more: bool) -> Student:
         settings = self.recipe.student
-        older = settings.dtype == "auto"  # newer versions store what it stands for
+        older = settings.dtype == "auto"  # newer versions store the resolved dtype
         if older and default_dtype(settings.device) != "float32" and pick_device(settings.device).type == "cpu":
             note(f"run {self.run.name} is of an earlier version and stays in float32; new runs take bfloat16 here")
         return load_student(

@@ -7,13 +7,13 @@ import dataclasses
 import json
 import platform
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models.smollm2 import cache_folder
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.hashing import content_key
+from nsad_cli.utils.processor import cpu_field
 from nsad_cli.utils.version import __version__
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ def speeds_key(device: Any, *settings: Any) -> str:
     """
     import torch
 
-    name = (
-        torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_cpu()}, {torch.get_num_threads()} threads"
-    )
+    cpu = cpu_field("model name") or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpu}, {torch.get_num_threads()} threads"
     return content_key(name, torch.__version__, __version__, *settings)
 
 
@@ -65,11 +64,3 @@ def _read() -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _cpu() -> str:
-    """The CPU's model, as Linux names it."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return platform.machine()

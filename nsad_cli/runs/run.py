@@ -249,7 +249,7 @@ class Run:
 def with_dtype(run: Run, recipe: Recipe) -> Recipe:
     """Return a recipe with the dtype of the run in place of `auto`: the stored one, else what the machine does best.
 
-    A run of an earlier version has stored `auto`, which stays; it stands for float32 on a CPU.
+    A run of an earlier version has stored `auto`, which stays; it resolves to float32 on a CPU.
     """
     if recipe.student.dtype != "auto":
         return recipe

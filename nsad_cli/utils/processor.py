@@ -15,16 +15,20 @@ GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 @functools.cache
 def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Return whether the CPU has bfloat16 matrix instructions; False where Linux does not describe it."""
+    return not BFLOAT16_FLAGS.isdisjoint(cpu_field("flags", "Features", cpuinfo=cpuinfo).split())
+
+
+def cpu_field(*names: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the value of the first field with one of these names in /proc/cpuinfo; empty if there is none."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return False
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return not BFLOAT16_FLAGS.isdisjoint(flags.split())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(names)), "")
 
 
 def default_dtype(device: str) -> str:
-    """Return the dtype that `auto` stands for: bfloat16 where it is native, else float32.
+    """Return the dtype that `auto` resolves to: bfloat16 where it is native, else float32.
 
     Args:
         device: auto, cpu, mps, cuda or cuda:N.

@@ -46,7 +46,7 @@ class AdaptedLayers:
         for _, layer in self._layers:
             layer.nat_alpha.pop(name, None)
             layer.nat_negative.pop(name, None)
-            layer.nat_frozen.pop(name, None)
+            layer.forget_frozen(name)
 
     def shapes(self) -> list[tuple[str, int, int]]:
         """List each layer's path in the base with its input and output width."""

@@ -97,7 +97,7 @@ class NatLinear(lora.Linear):
         base, matrices, rate = self.get_base_layer(), unit_matrices(self, name), dropout_rate(self, name)
         s_neg = self.scaling[self.nat_negative.get(name, name)]
         if any(weight.requires_grad for weight in matrices.values()):
-            self._forget_frozen(name)
+            self.forget_frozen(name)
         elif not (torch.is_grad_enabled() or self.training or any(w.is_inference() for w in matrices.values())):
             self.nat_frozen[name] = FrozenAdapter(base, matrices, self.scaling[name], s_neg)
             return self.nat_frozen[name].output(x)
@@ -126,8 +126,8 @@ class NatLinear(lora.Linear):
         )
         return frozen if same else None
 
-    def _forget_frozen(self, name: str) -> None:
-        """Forget the products of an adapter that is being trained, and those that are computed from it."""
+    def forget_frozen(self, name: str) -> None:
+        """Forget the products of an adapter that is trained or deleted, and those that are computed from it."""
         for other in (name, *(nat for nat, negative in self.nat_negative.items() if negative == name)):
             self.nat_frozen.pop(other, None)
 
