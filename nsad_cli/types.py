@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import unicodedata
@@ -97,6 +98,21 @@ class Rationale:
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """What a ranker says of a chain.
+
+    Attributes:
+        weight: The chain's weight under `asc`, at least 0 and at most 1.
+        probability: The calibrated probability that the chain is right; None if the ranker gives none.
+        likelihood: The chain's weight under `wsc`; None for exp(mean log-probability).
+    """
+
+    weight: float
+    probability: float | None = None
+    likelihood: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """One candidate solution by the student.
 
@@ -117,7 +133,29 @@ class Chain:
     correct: bool | None = None
     """Whether the answer equals the gold one; None if no gold answer is known."""
     weight: float | None = None
-    """The ranker's score in [0, 1]; None if no ranker has scored the chain."""
+    """The weight of the chain's vote by the ranker; None if no ranker has scored the chain."""
+    probability: float | None = None
+    """The ranker's probability that the chain is right; None if the weight is all that is known."""
+    likelihood: float | None = None
+    """The weight under `wsc`; None for exp(mean log-probability)."""
+
+    def scored(self, score: Score | None) -> Chain:
+        """Return the chain with a ranker's score."""
+        if score is None:
+            return dataclasses.replace(self, weight=None, probability=None, likelihood=None)
+        return dataclasses.replace(
+            self, weight=score.weight, probability=score.probability, likelihood=score.likelihood
+        )
+
+    @property
+    def score(self) -> Score | None:
+        """The ranker's score; None if no ranker has scored the chain."""
+        return None if self.weight is None else Score(self.weight, self.probability, self.likelihood)
+
+    @property
+    def shown_score(self) -> float | None:
+        """The number to show people: the probability, or the weight of a ranker that gives no probability."""
+        return self.weight if self.probability is None else self.probability
 
     @property
     def logprob(self) -> float | None:

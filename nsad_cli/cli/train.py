@@ -107,7 +107,8 @@ def train_ranker(
         typer.Option(
             "--kind",
             callback=one_of("--kind", ranker_kinds),
-            help="head (on the student's base), probe (on the student's hidden states) or encoder.",
+            help="combined (log-probabilities, step checks, hidden states), steps (no training), head (on the student's"
+            " base), probe (on the student's hidden states) or encoder.",
         ),
     ] = None,
     objective: Annotated[
@@ -239,7 +240,38 @@ def _report(run: Run, stages: Sequence[str], force: bool, as_json: bool, followi
         )
         if "calibration" in result:
             note(f"{stage}: {_ranker_summary(result['calibration'])}")
+        if "ranking" in result:
+            note(f"{stage}: {_ranking_summary(result['ranking'])}")
     note(f"next: {following} --run {run.name}")
+
+
+def _ranking_summary(report: Mapping[str, Any]) -> str:
+    """Describe how a ranker ranks the chains that it was measured on, beside scores that need no training."""
+    measured = report["measured"]
+    where = "that no stage trained on" if report["unseen_problems"] else "of the training problems"
+    text = f"{measured['chains']} chains ({measured['right']} right) for problems {where}: "
+    pairs = measured["pair_accuracy"]
+    if pairs["value"] is None:
+        text += "no pair to rank"
+    else:
+        text += (
+            f"{_interval(pairs)} of {pairs['pairs']} pairs within a problem ranked correctly, AUC {measured['auc']:.2f}"
+        )
+        text += f", calibration error {measured['ece']:.3f}"
+    free = [f"{name} {_interval(one['pair_accuracy'])}" for name, one in measured["free"].items() if one["auc"]]
+    text += f". Without training: {', '.join(free)}" if free else ""
+    weighting = report["weighting"]
+    text += f". Weights: {'odds' if weighting['form'] == 'odds' else 'share'} ** {weighting['exponent']:g}"
+    if report["refused"]:
+        text += f". Refused: {report['refused']}; `solve` counts by sc"
+    return text
+
+
+def _interval(pairs: Mapping[str, Any]) -> str:
+    if pairs["value"] is None:
+        return "–"
+    between = "" if pairs["low"] is None else f" ({pairs['low']:.0%}–{pairs['high']:.0%})"
+    return f"{pairs['value']:.0%}{between}"
 
 
 def _ranker_summary(report: Mapping[str, Any]) -> str:

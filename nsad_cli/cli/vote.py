@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.cli.options import RULES_HELP, AsJson, StopAt
+from nsad_cli.cli.options import RULES_HELP, AsJson, StopAt, one_of
 
 FORMATS = (
     '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, a missing answer is read'
@@ -35,11 +35,19 @@ def vote(
         str | None,
         typer.Option(
             "--rule",
-            help=f"{RULES_HELP} any: right if any chain is, an upper bound. [default: sc; with --run asc]",
+            help=f"{RULES_HELP} any: right if any chain is, an upper bound. [default: sc; with --run or --ranker asc]",
         ),
     ] = None,
     samples: Annotated[
         int | None, typer.Option("--samples", min=1, help="Use only the first N chains of each problem.")
+    ] = None,
+    ranker: Annotated[
+        str | None,
+        typer.Option(
+            "--ranker",
+            callback=one_of("--ranker", lambda: ("steps",)),
+            help="With a FILE: score its chains anew. steps: by their checked arithmetic, without a model.",
+        ),
     ] = None,
     stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains sampled at once.")] = 1,
@@ -56,10 +64,12 @@ def vote(
             "`nsad vote chains.jsonl`, `nsad vote --run NAME`, or `nsad vote --run NAME --explain ID`",
         )
     if file is not None:
-        rule = rule or "sc"
+        rule = rule or ("asc" if ranker else "sc")
         check_rule(rule, "any")
-        _count(file, rule, samples, stop_at, wave, as_json)
+        _count(file, rule, samples, ranker, stop_at, wave, as_json)
         return
+    if ranker is not None:
+        raise UsageError("--ranker needs a FILE", "a run's chains are scored by its own ranker", "omit it")
     if rule is not None:
         check_rule(rule)
     if stop_at is not None:
@@ -78,10 +88,18 @@ def vote(
     list_problems(run_name, rule, as_json)
 
 
-def _count(file: Path, rule: str, samples: int | None, stop_at: float | None, wave: int, as_json: bool) -> None:
+def _count(
+    file: Path, rule: str, samples: int | None, ranker: str | None, stop_at: float | None, wave: int, as_json: bool
+) -> None:
     """Count votes over a file's chains and compare the winners with the gold answers."""
     from nsad_cli.grading.checker import Checker
-    from nsad_cli.inference.vote_file import read_vote_file, require_results, stopped_early, vote_results
+    from nsad_cli.inference.vote_file import (
+        read_vote_file,
+        require_results,
+        scored_by_steps,
+        stopped_early,
+        vote_results,
+    )
     from nsad_cli.utils.statistics import wilson
     from nsad_cli.voting.early_stopping import require_stoppable
 
@@ -89,8 +107,9 @@ def _count(file: Path, rule: str, samples: int | None, stop_at: float | None, wa
         require_stoppable(rule)
     problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file)]
     require_results(problems, file)
+    problems = scored_by_steps(problems) if ranker else problems
     with Checker() as checker:
-        results = vote_results(problems, rule, checker)
+        results = vote_results(problems, rule, checker, need_scores=ranker is None)
     early = {} if stop_at is None else stopped_early(results, stop_at, wave, rule)
     right, n = sum(item[2] for item in results), len(results)
     right_early = int(early.pop("right", 0))

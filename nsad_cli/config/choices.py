@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Rule = Literal["sc", "wsc", "asc", "asc-add", "best"]
+Weights = Literal["fitted", "calibrated", "raw"]
 RankerObjective = Literal["power", "bradley-terry", "bce"]
 DTYPES: tuple[str, ...] = get_args(Dtype)
 RANKER_OBJECTIVES: tuple[str, ...] = get_args(RankerObjective)

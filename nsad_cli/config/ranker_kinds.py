@@ -10,7 +10,15 @@ PROBE = "probe"
 """A linear head on the hidden states that chains were generated from."""
 ENCODER = "encoder"
 """A model of its own."""
-BUILT_IN = (HEAD, PROBE, ENCODER)
+COMBINED = "combined"
+"""A logistic model on log-probabilities, step checks and the probe's hidden state."""
+STEPS = "steps"
+"""The share of checked steps that hold; no model."""
+DEFAULT_SPLIT = 96
+"""Problems that a new run keeps for a combined ranker."""
+BUILT_IN = (COMBINED, STEPS, HEAD, PROBE, ENCODER)
+READS_STATES = (PROBE, COMBINED)
+"""Kinds that read the hidden states of the student that generates the chains."""
 
 
 def ranker_kinds() -> tuple[str, ...]:

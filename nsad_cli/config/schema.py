@@ -6,13 +6,13 @@ Precedence, lowest first: the user's config file, the recipe, NSAD_… variables
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from nsad_cli.config.choices import Dtype, RankerObjective, Rule, is_device
-from nsad_cli.config.ranker_kinds import HEAD
+from nsad_cli.config.choices import Dtype, RankerObjective, Rule, Weights, is_device
+from nsad_cli.config.ranker_kinds import COMBINED
 from nsad_cli.config.stages import NAT, NCE, UNTRAINED, models, stages
 from nsad_cli.errors import did_you_mean
 from nsad_cli.utils.api_keys import address_has_secret
@@ -25,6 +25,17 @@ class Section(BaseModel):
     """Base class of a recipe's sections: unknown keys are errors, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    added_later: ClassVar[dict[str, Any]] = {}
+    """Settings that later versions added, with the value that earlier versions behave by."""
+
+    def key_values(self) -> dict[str, Any]:
+        """Return the values for a stage's key; an added setting counts only if it changes what earlier versions do."""
+        values = self.model_dump(mode="json")
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in self.added_later or value != self.added_later[name]
+        }
 
 
 def _known_device(device: str) -> str:
@@ -212,14 +223,26 @@ class NceConfig(StageConfig):
 
 
 class RankerConfig(StageConfig):
-    """The ranker, trained on pairs of a right and a wrong chain of the student for the same problem.
+    """The ranker, which weights the student's chains in a vote.
 
-    A probe is fitted to its optimum and ignores the settings of training steps (epochs, batch_size, learning_rate …).
+    head, probe and encoder are trained on pairs of a right and a wrong chain of the student for the same problem. A
+    probe and a combined ranker are fitted to their optimum and ignore the settings of training steps (epochs,
+    batch_size, learning_rate …).
     """
 
-    kind: str = HEAD
-    """head: a LoRA and a head on the student's base. probe: a linear head on the student's hidden states. encoder: a
-    separate model. Plugins may add kinds (entry-point group nsad.rankers)."""
+    added_later: ClassVar[dict[str, Any]] = {
+        "split": None,
+        "teacher_rationales": True,
+        "chains_of": "nce",
+        "calibrate": True,
+    }
+    kind: str = COMBINED
+    """combined: a logistic model on log-probabilities, step checks and hidden states. steps: step checks only. head: a
+    LoRA and a head on the student's base. probe: a linear head on the student's hidden states. encoder: a separate
+    model. Plugins may add kinds (entry-point group nsad.rankers)."""
+    split: int | None = Field(default=None, ge=0)
+    """Problems that no stage but the ranker sees: combined rankers are fitted, and all are calibrated, on them. 0 uses
+    training problems, as the paper does. Unset: 96 for a combined ranker, else 0; at most a quarter of the problems."""
     objective: RankerObjective = "power"
     """The reference code's power loss, Bradley–Terry, or binary cross-entropy."""
     model: str = ""
@@ -231,10 +254,16 @@ class RankerConfig(StageConfig):
     max_chars: int = Field(default=2000, ge=1)
     problems: int = Field(default=200, ge=1)
     """The number of training problems to sample chains for."""
-    samples: int = Field(default=4, ge=1)
+    samples: int = Field(default=8, ge=1)
     """Chains per problem."""
+    chains_of: Literal["nce", "nat"] = "nce"
+    """The model that the chains are sampled from."""
     min_pairs: int = Field(default=100, ge=1)
-    """With fewer pairs from the student's own chains, the teacher's rationales are added."""
+    """With fewer pairs from the student's own chains there is a warning, and see teacher_rationales."""
+    teacher_rationales: bool = False
+    """Whether the teacher's rationales are added if the student's own chains give fewer than min_pairs pairs."""
+    calibrate: bool = True
+    """Whether scores are calibrated to probabilities."""
     pairs_per_problem: int = Field(default=4, ge=1)
 
 
@@ -287,6 +316,9 @@ class SolveConfig(Section):
 
     rule: Rule = "asc"
     samples: int = Field(default=8, ge=1)
+    weights: Weights = "fitted"
+    """How a ranker's scores weight votes. fitted: with the exponent that made votes most accurate on the ranker's
+    problems. calibrated: the probability that the chain is right. raw: the score without calibration."""
 
 
 class EvaluationConfig(Section):

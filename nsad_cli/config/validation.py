@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from nsad_cli.config.ranker_kinds import ENCODER, HEAD, PROBE, ranker_kinds
+from nsad_cli.config.ranker_kinds import BUILT_IN, ENCODER, ranker_kinds
 from nsad_cli.config.schema import RankerConfig, Recipe
 from nsad_cli.errors import UsageError, did_you_mean
 
@@ -48,10 +48,10 @@ def _check_ranker(ranker: RankerConfig, source: str) -> None:
             "training.ranker.kind is `encoder`, and training.ranker.model is not set",
             "name one (training.ranker.model=google/flan-t5-base, or a folder), or set kind to head or probe",
         )
-    if ranker.kind in (HEAD, PROBE) and ranker.model:
+    if ranker.kind in BUILT_IN and ranker.kind != ENCODER and ranker.model:
         raise UsageError(
             f"{source}: the ranker `{ranker.kind}` takes no model",
-            f"it uses the student's own base, but training.ranker.model is `{ranker.model}`",
+            f"it uses no model of its own, but training.ranker.model is `{ranker.model}`",
             "unset it (--set \"training.ranker.model=''\"), or set training.ranker.kind to encoder",
         )
 

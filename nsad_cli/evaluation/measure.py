@@ -47,6 +47,8 @@ def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, be
     }
     student = {**recipe.student.model_dump(exclude={"device"}), "model": base_key(run, recipe)}
     shared = [recipe.sampling, student, recipe.seed, grader_version()]
+    if recipe.solve.weights != "fitted":
+        shared.append(recipe.solve.weights)
     return content_key(stage, contents, models, samples, weights, shared, *demonstrations)
 
 
@@ -94,7 +96,8 @@ def evaluate_models(
                     sampled = {key: both[1] for key, both in chains.items()}
                     scored = score_all(subject, problems, sampled, ranker, sampling, recipe.seed, store)
                     chains = {key: (both[0], scored[key]) for key, both in chains.items()}
-                for name, rows in report_on(label, model, problems, chains, stop_at, wave).items():
+                refused = None if ranker is None else ranker.refused
+                for name, rows in report_on(label, model, problems, chains, stop_at, wave, refused=refused).items():
                     report[name] += rows
     return report
 

@@ -9,7 +9,7 @@ from nsad_cli.evaluation.outcomes import GREEDY, Outcomes, estimated, outcomes, 
 from nsad_cli.types import Chain, Finish, Problem
 from nsad_cli.utils.statistics import wilson
 from nsad_cli.voting.early_stopping import STOPPABLE, simulate_early_stop
-from nsad_cli.voting.rules import applicable_rule
+from nsad_cli.voting.rules import RANKER_RULES, applicable_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,14 @@ STOP_AT = 0.95
 
 
 def report_on(
-    benchmark: str, model: str, problems: Sequence[Problem], chains: Measured, stop_at: float = STOP_AT, wave: int = 1
+    benchmark: str,
+    model: str,
+    problems: Sequence[Problem],
+    chains: Measured,
+    stop_at: float = STOP_AT,
+    wave: int = 1,
+    *,
+    refused: str | None = None,
 ) -> dict[str, list[Row]]:
     """Build the lists of `nsad eval --json` for one model on one benchmark.
 
@@ -33,6 +40,7 @@ def report_on(
         chains: Their chains.
         stop_at: The probability at which simulated early stopping stops.
         wave: The number of chains sampled at once in the simulation.
+        refused: Why the ranker must not weight votes; the rows of its rules then say so in `ranker_refused`.
 
     Returns:
         `results` (see result_rows), `groups` (see group_rows) and `stopping` (see stopping_rows).
@@ -40,8 +48,11 @@ def report_on(
     greedy = [chains[problem.id][0] for problem in problems]
     sampled = [chains[problem.id][1] for problem in problems]
     found = outcomes(greedy, sampled)
+    results = result_rows(benchmark, model, found, greedy, sampled)
+    if refused is not None:
+        results = [{**row, "ranker_refused": refused} if row["rule"] in RANKER_RULES else row for row in results]
     return {
-        "results": result_rows(benchmark, model, found, greedy, sampled),
+        "results": results,
         "groups": group_rows(benchmark, model, problems, found),
         "stopping": stopping_rows(benchmark, model, sampled, stop_at, wave),
     }

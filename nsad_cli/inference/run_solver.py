@@ -40,8 +40,8 @@ class RunSolver:
         """Store a solution's answers, classes and weights; the chains themselves are stored as they arrive."""
         self.store.put(solution.problem, solution.chains, **self.key)
         if self.solver.ranker is not None:
-            weights = {chain.index: chain.weight for chain in solution.chains}
-            self.store.put_weights(solution.problem.id, weights, ranker=self.solver.ranker.name, **self.key)
+            scores = {chain.index: chain.score for chain in solution.chains}
+            self.store.put_scores(solution.problem.id, scores, ranker=self.solver.ranker.name, **self.key)
 
 
 @contextlib.contextmanager

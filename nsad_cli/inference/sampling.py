@@ -114,13 +114,13 @@ def score_all(
     key = {"model": subject.model, "model_key": subject.model_key, "sampling": sampling_key(sampling, seed)}
     scored = {}
     for problem in problems:
-        known = {chain.index: chain.weight for chain in store.get(problem.id, ranker=ranker.name, **key)}
+        known = {chain.index: chain.score for chain in store.get(problem.id, ranker=ranker.name, **key)}
         mine = chains[problem.id]
         if any(known.get(chain.index) is None for chain in mine):
             fresh = ranker.score(problem, mine)
             known = {chain.index: score for chain, score in zip(mine, fresh, strict=True)}
-            store.put_weights(problem.id, known, ranker=ranker.name, **key)
-        scored[problem.id] = [dataclasses.replace(chain, weight=known[chain.index]) for chain in mine]
+            store.put_scores(problem.id, known, ranker=ranker.name, **key)
+        scored[problem.id] = [chain.scored(known[chain.index]) for chain in mine]
     return scored
 
 

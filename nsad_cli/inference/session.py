@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nsad_cli.config.prompts import FEW_SHOT, few_shot_demonstrations
-from nsad_cli.config.ranker_kinds import PROBE
+from nsad_cli.config.ranker_kinds import READS_STATES, STEPS
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
@@ -27,7 +27,7 @@ from nsad_cli.models.student import Student, load_student
 from nsad_cli.rankers.kinds import is_available
 from nsad_cli.rankers.linear_probe import ProbeRanker
 from nsad_cli.rankers.metadata import PROBED_MODEL, read_metadata
-from nsad_cli.rankers.storage import load_ranker
+from nsad_cli.rankers.storage import load_ranker, load_steps
 from nsad_cli.runs.base_model import require_intact
 from nsad_cli.runs.models import has_model, model_key, require_model
 from nsad_cli.utils.logs import logger, note
@@ -39,7 +39,12 @@ if TYPE_CHECKING:
     from nsad_cli.config.schema import Recipe
     from nsad_cli.generation.sampler import Sampler
     from nsad_cli.rankers.base import TrainedRanker
+    from nsad_cli.rankers.steps import StepsRanker
     from nsad_cli.runs.run import Run
+
+
+if TYPE_CHECKING:
+    RunRanker = TrainedRanker | StepsRanker
 
 
 class Session:
@@ -133,6 +138,10 @@ class Session:
         else:
             self._loaded.add(name)
 
+    def forget_ranker(self) -> None:
+        """Load the ranker again when it is used next; adapters in memory stay."""
+        self._loaded.discard(RANKER.name)
+
     def reload(self) -> None:
         """Free the student and all adapters; they are loaded again on next use."""
         for name in ("_ranker", "adapters", "student"):
@@ -189,7 +198,7 @@ class Session:
         session.load(name)
         save_nat(session.student, session.adapters, name, folder, self.recipe.sampling.max_new_tokens)
 
-    def ranker(self) -> TrainedRanker | None:
+    def ranker(self) -> RunRanker | None:
         """Return the run's ranker; None if there is none, or if it is stale (see is_stale)."""
         if not has_model(self.run, RANKER.name):
             return None
@@ -198,7 +207,7 @@ class Session:
             self._loaded.add(RANKER.name)
         return self._ranker
 
-    def _load_ranker(self) -> TrainedRanker | None:
+    def _load_ranker(self) -> RunRanker | None:
         self.drop(RANKER.name)
         folder = self.run.adapter_path(RANKER.name)
         if is_stale(self.run, self.recipe):
@@ -212,6 +221,9 @@ class Session:
         if not is_available(kind):
             logger.warning("ranker: its kind `%s` comes from a plugin that cannot be loaded; chains get no score", kind)
             return None
-        if kind == PROBE:
+        weights = self.recipe.solve.weights
+        if kind == STEPS:
+            return load_steps(folder, weights)
+        if kind in READS_STATES:
             self.load(PROBED_MODEL)
-        return load_ranker(self.student, self.adapters, folder)
+        return load_ranker(self.student, self.adapters, folder, weights)

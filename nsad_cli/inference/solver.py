@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nsad_cli.generation.sampler import Sampler, Sampling, Task
 from nsad_cli.grading.chains import grade_chains
-from nsad_cli.types import Ballot, Chain, Problem
+from nsad_cli.types import Ballot, Chain, Problem, Score
 from nsad_cli.voting.early_stopping import confidence, require_stoppable
 from nsad_cli.voting.rules import RANKER_RULES, applicable_rule, name_problem_in_errors, vote
 
@@ -23,8 +23,12 @@ class Ranker(Protocol):
 
     name: str
 
-    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
-        """Return a score ≥ 0 for each chain, None for a chain that cannot be scored."""
+    @property
+    def refused(self) -> str | None:
+        """Why the ranker must not weight votes: it was measured, and does not rank above chance."""
+
+    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[Score | None]:
+        """Return a score for each chain, None for a chain that cannot be scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Solution:
     notes: tuple[str, ...] = ()
     sure: float | None = None
     """The probability that the leader stays ahead; None without early stopping."""
+    ranker_refused: str | None = None
+    """Why the run's ranker does not weight the votes; None if it does, or if there is none."""
 
 
 ChainCallback = Callable[[Problem, Sequence[Chain]], None]
@@ -88,14 +94,19 @@ class Solver:
         *,
         seed: str,
     ) -> None:
-        """Create a solver; without a ranker, a rule that needs one is replaced by `sc`, with a note.
+        """Create a solver; without a ranker, or with a refused one, a rule that needs one is replaced by `sc`.
 
         Raises:
             UsageError: Early stopping is requested, but the rule does not support it.
         """
         self.notes: tuple[str, ...] = ()
+        self.refused = ranker.refused if ranker is not None and settings.rule in RANKER_RULES else None
+        """Why the run's ranker does not weight these votes."""
+        if self.refused is not None:
+            ranker = None
         if ranker is None and settings.rule in RANKER_RULES:
-            self.notes = (f"no ranker: `sc` instead of `{settings.rule}`",)
+            why = "no ranker" if self.refused is None else f"the ranker is refused ({self.refused})"
+            self.notes = (f"{why}: `sc` instead of `{settings.rule}`",)
             settings = dataclasses.replace(settings, rule="sc")
         if settings.stop_at is not None:
             require_stoppable(settings.rule)
@@ -144,7 +155,7 @@ class Solver:
         if self.ranker is None or not unscored:
             return chains
         scores = dict(zip([c.index for c in unscored], self.ranker.score(problem, unscored), strict=True))
-        return [dataclasses.replace(c, weight=scores.get(c.index, c.weight)) for c in chains]
+        return [chain.scored(scores[chain.index]) if chain.index in scores else chain for chain in chains]
 
     def _decide(self, problem: Problem, chains: Sequence[Chain]) -> Solution | None:
         """Return the solution, or None if more chains are needed."""
@@ -153,4 +164,4 @@ class Solver:
             sure = None if settings.stop_at is None else confidence(chains, rule)
             if len(chains) < settings.samples and (sure is None or sure < (settings.stop_at or 1.0)):
                 return None
-            return Solution(problem, vote(chains, rule), tuple(chains), self.notes, sure)
+            return Solution(problem, vote(chains, rule), tuple(chains), self.notes, sure, self.refused)

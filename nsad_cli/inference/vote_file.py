@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.errors import NsadError
 from nsad_cli.grading.chains import grade_chains
 from nsad_cli.grading.extract import extract
+from nsad_cli.rankers.steps import StepsRanker
 from nsad_cli.types import Ballot, Chain, Problem, problem_id
 from nsad_cli.utils.files import read_jsonl
 from nsad_cli.utils.logprobs import log_probability
@@ -72,10 +73,21 @@ def read_vote_file(path: Path) -> Iterator[tuple[Problem, list[Chain]]]:
         yield problem, chains
 
 
+def scored_by_steps(problems: Sequence[tuple[Problem, list[Chain]]]) -> list[tuple[Problem, list[Chain]]]:
+    """Replace the chains' scores by those of the ranker `steps`, which needs no model; see rankers.steps."""
+    ranker = StepsRanker()
+    return [
+        (problem, [chain.scored(score) for chain, score in zip(chains, ranker.score(problem, chains), strict=True)])
+        for problem, chains in problems
+    ]
+
+
 def vote_results(
     problems: Sequence[tuple[Problem, list[Chain]]],
     rule: str,
     checker: Checker,
+    *,
+    need_scores: bool = True,
 ) -> list[tuple[Problem, list[Chain], bool]]:
     """Vote on every problem; the rule `any` gives the upper bound.
 
@@ -85,6 +97,7 @@ def vote_results(
         problems: The problems with their chains.
         rule: The rule, or `any`.
         checker: The checker that grades the chains.
+        need_scores: Whether chains without any score are an error; otherwise `sc` counts all problems.
 
     Returns:
         (problem, graded chains, whether the winner is right) for each problem.
@@ -93,7 +106,7 @@ def vote_results(
         UsageError: A problem's votes cannot be counted (the error names it), or no chain at all has a score.
     """
     unscored = sum(applicable_rule(chains, rule) != rule for _, chains in problems if chains)
-    if rule in RANKER_RULES and unscored == sum(bool(chains) for _, chains in problems) > 0:
+    if need_scores and rule in RANKER_RULES and unscored == sum(bool(chains) for _, chains in problems) > 0:
         chain_weights([chain for _, chains in problems for chain in chains], rule)  # raises the error
     if unscored:
         note(f"{unscored} of {len(problems)} problems have no chain with a score: counted by `sc`")

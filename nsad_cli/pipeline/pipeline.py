@@ -115,7 +115,13 @@ class Pipeline:
                 f"{self.leaks.describe(len(collected_problems(self.run)))}; no other has a right or wrong rationale",
                 "collect other problems, evaluate on other benchmarks, or keep them: --set training.keep_overlap=true",
             )
-        return make_corpus(positive, negative, share=self.recipe.training.held_out, seed=self.recipe.seed)
+        return make_corpus(
+            positive,
+            negative,
+            share=self.recipe.training.held_out,
+            seed=self.recipe.seed,
+            split=self.recipe.training.ranker.split or 0,
+        )
 
     def evaluate(self, stage: str, models: Sequence[str], samples: int) -> dict[str, Any]:
         """Evaluate models on the recipe's benchmarks: greedy answers, and votes over `samples` chains per problem."""

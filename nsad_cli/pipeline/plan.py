@@ -126,7 +126,13 @@ def _context(
         [item for item in side if item.problem.id not in leaks.ids]
         for side in (ahead.forecast.positive, ahead.forecast.negative)
     )
-    corpus = make_corpus(positive, negative, share=recipe.training.held_out, seed=recipe.seed)
+    corpus = make_corpus(
+        positive,
+        negative,
+        share=recipe.training.held_out,
+        seed=recipe.seed,
+        split=recipe.training.ranker.split or 0,
+    )
     return PlanContext(
         run, source, force, ahead, leaks, session, footprint, encoder, corpus, drafts=drafts, notes=notes
     )

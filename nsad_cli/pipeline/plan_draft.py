@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config import prompts
-from nsad_cli.config.ranker_kinds import PROBE
+from nsad_cli.config.ranker_kinds import READS_STATES, STEPS
 from nsad_cli.config.stages import STUDENT, UNTRAINED
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.inference.sampling import greedy as greedy_of
@@ -193,9 +193,10 @@ class PlanContext:
         return self.encoder.parameters / self.footprint.base if self.encoder is not None else 1.0
 
     def scoring_pass(self, model: str) -> float:
-        """Return the cost of scoring a chain, relative to a forward pass of the student; 0 for a probe's own model."""
-        probed = self.recipe.training.ranker.kind == PROBE and model == STUDENT.name
-        return 0.0 if probed else self.ranker_pass()
+        """Return the cost of scoring a chain, relative to a forward pass of the student; 0 if it needs none."""
+        kind = self.recipe.training.ranker.kind
+        free = kind == STEPS or (kind in READS_STATES and model == STUDENT.name)
+        return 0.0 if free else self.ranker_pass()
 
 
 def sequences_at_once(settings: StageConfig, length: float) -> int:

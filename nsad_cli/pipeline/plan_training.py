@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.ranker_kinds import PROBE
+from nsad_cli.config.ranker_kinds import COMBINED, PROBE, READS_STATES, STEPS
 from nsad_cli.config.stages import GRADE, LearnsFrom, Stage
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, sequences_at_once
+from nsad_cli.rankers.chain_features import NAMES
 from nsad_cli.runs.base_model import is_intact
 from nsad_cli.training.data import filter_by_length, sample_items
 from nsad_cli.training.stage_data import CALIBRATION_SHARE, rationales_for
@@ -89,27 +90,33 @@ def _ranker_size(context: PlanContext, parameters: int, memory: float, tokens: f
     footprint, settings = context.footprint, context.recipe.training.ranker
     if context.encoder is not None:
         return context.encoder.parameters, footprint.sampling_gib(0, 0) + context.encoder.training_gib(tokens)
-    if settings.kind == PROBE:
-        return footprint.head, footprint.reading_gib(settings.pack_tokens)
+    if settings.kind == STEPS:
+        return 0, footprint.reading_gib(settings.pack_tokens)
+    if settings.kind in READS_STATES:
+        plain = len(NAMES) if settings.kind == COMBINED else 0
+        return footprint.head + plain, footprint.reading_gib(settings.pack_tokens)
     return parameters, memory
 
 
 def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:
     """Draft the training of a ranker on pairs of the student's own chains, half of them assumed to be right."""
     recipe, settings = context.recipe, context.recipe.training.ranker
-    share, known, student = 1 - recipe.training.held_out, context.corpus.problems(), stage.samples_from or ""
+    if settings.kind in (COMBINED, STEPS):
+        return _fitted_draft(context, stage)
+    share, known, student = 1 - recipe.training.held_out, context.corpus.problems(), settings.chains_of
     problems = min(settings.problems, len(known) * context.scale)
-    calibrating = problems * share * CALIBRATION_SHARE
+    calibrating = 0.0 if context.corpus.for_ranker or not settings.calibrate else problems * share * CALIBRATION_SHARE
+    split = len(context.corpus.for_ranker) * context.scale
     pairs = _ranker_pairs(context, problems * share, calibrating)
     held_out = min(recipe.training.max_held_out, pairs * (1 - share) / share)
     probe = settings.kind == PROBE  # one forward pass per chain
     tokens = pairs * 2 * context.length * (1 if probe else settings.epochs)
     tokens = tokens if probe else settings.tokens or tokens
     read = held_out * 2 * context.length * (1 if probe else settings.checks)
-    read += calibrating * settings.samples * context.length + (tokens if probe else 0)
-    chosen = sample_items(known, settings.problems, recipe.seed)
+    read += (calibrating + split) * settings.samples * context.length + (tokens if probe else 0)
+    chosen = [*sample_items(known, settings.problems, recipe.seed), *context.corpus.for_ranker]
     cached = context.cached_chains(student, chosen, range(settings.samples))
-    sampled = max(0.0, problems * settings.samples - cached)
+    sampled = max(0.0, (problems + split) * settings.samples - cached)
     if cached:
         context.notes.append(f"{stage.name}: {cached} of the student's own chains are already stored")
     step = context.ranker_pass() * (FULL_STEP if context.encoder else 1)
@@ -121,11 +128,31 @@ def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:
     return StageDraft(stage.name, False, pairs, tokens, work, {"estimated": BOTH})
 
 
+def _fitted_draft(context: PlanContext, stage: Stage) -> StageDraft:
+    """Draft a ranker that is fitted to chains: it reads each one once, or not at all (steps)."""
+    settings, corpus = context.recipe.training.ranker, context.corpus
+    chosen = list(corpus.for_ranker)
+    if not chosen and settings.kind == COMBINED:
+        chosen = sample_items(corpus.problems(), settings.problems, context.recipe.seed)
+    problems = min(len(chosen) * context.scale, settings.split or settings.problems) if chosen else 0.0
+    cached = context.cached_chains(settings.chains_of, chosen, range(settings.samples))
+    if cached:
+        context.notes.append(f"{stage.name}: {cached} of the student's own chains are already stored")
+    chains = problems * settings.samples
+    sampled = max(0.0, chains - cached)
+    tokens = chains * context.length if settings.kind == COMBINED else 0.0
+    work = {
+        "sampling": sampled * context.chain_tokens(settings.chains_of),
+        "forward": sampled / settings.samples * context.prompt + tokens,
+    }
+    return StageDraft(stage.name, False, chains, tokens, work, {"estimated": BOTH})
+
+
 def _ranker_pairs(context: PlanContext, problems: float, calibrating: float) -> float:
     """Estimate the number of training pairs: the student's own, plus the teacher's if these are too few."""
     settings, scale = context.recipe.training.ranker, context.scale
     pairs = (problems - calibrating) * expected_pairs(settings)
-    if pairs < settings.min_pairs:
+    if pairs < settings.min_pairs and settings.teacher_rationales:
         texts: dict[str, tuple[set[str], set[str]]] = {}
         for side, items in enumerate((context.corpus.positive, context.corpus.negative)):
             for item in items:

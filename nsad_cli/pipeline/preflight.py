@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.ranker_kinds import ENCODER
+from nsad_cli.config.ranker_kinds import ENCODER, STEPS
 from nsad_cli.config.stages import EVAL, EVAL_BEFORE, RANKER, stages
 from nsad_cli.errors import NsadError, did_you_mean, first_line
 from nsad_cli.models.smollm2 import SMOLLM2_PACKAGE
@@ -196,6 +196,7 @@ def _check_ranker(recipe: Recipe) -> None:
     from nsad_cli.rankers.kinds import scorer_class
 
     settings = recipe.training.ranker
-    scorer_class(settings.kind)
+    if settings.kind != STEPS:
+        scorer_class(settings.kind)
     if settings.kind == ENCODER:
         open_encoder(settings.model, torch.device("meta"), recipe.seed)

@@ -1,4 +1,4 @@
-"""The interface of rankers: a network that maps a chain to a logit, and calibrated scores in [0, 1]."""
+"""The interface of rankers: a network that maps a chain to a logit, and scores from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nsad_cli.models.packing import Example, enable_packing, group_by_tokens
-from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.types import Chain, Finish, Problem, Score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nsad_cli.models.nat.adapters import Adapters
     from nsad_cli.models.nat.config import AdapterSettings
     from nsad_cli.models.student import Student
-    from nsad_cli.rankers.calibration import Calibration
+    from nsad_cli.rankers.scoring import Scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ class Scorer(nn.Module):
         device: torch.device = self.model.device
         return device
 
-    def ranker(self, calibration: Calibration, name: str) -> TrainedRanker:
+    def ranker(self, scoring: Scoring, name: str) -> TrainedRanker:
         """Return the ranker that scores chains with this scorer."""
-        return TrainedRanker(self, calibration, name)
+        return TrainedRanker(self, scoring, name)
 
     def head_tensors(self) -> dict[str, Tensor]:
         """Return the tensors for the head's file, in addition to the calibration."""
@@ -158,19 +158,23 @@ def logits_of(scorer: Scorer, examples: Sequence[Example], tokens: int) -> list[
 
 
 class TrainedRanker:
-    """Scores chains with a trained network: the chance that each is right, by its calibration."""
+    """Scores chains with a trained network."""
 
-    def __init__(self, scorer: Scorer, calibration: Calibration, name: str, tokens: int = 8192) -> None:
-        self.scorer, self.calibration, self.name, self.tokens = scorer, calibration, name, tokens
+    def __init__(self, scorer: Scorer, scoring: Scoring, name: str, tokens: int = 8192) -> None:
+        self.scorer, self.scoring, self.name, self.tokens = scorer, scoring, name, tokens
 
-    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
-        """Score each chain of a problem in [0, 1]; None for an empty one."""
-        scores: list[float | None] = [None] * len(chains)
-        non_empty = [index for index, chain in enumerate(chains) if chain.text.strip()]
-        examples = [
-            self.scorer.example(problem.question, chains[i].text, ended=chains[i].finish is not Finish.LENGTH)
-            for i in non_empty
-        ]
-        for index, logit in zip(non_empty, logits_of(self.scorer, examples, self.tokens), strict=True):
-            scores[index] = self.calibration(logit)
-        return scores
+    @property
+    def refused(self) -> str | None:
+        """Why the ranker must not weight votes; None if it may."""
+        return self.scoring.refused
+
+    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[Score | None]:
+        """Score each chain of a problem; None for an empty one."""
+        logits = iter(self.logits(problem, [chain for chain in chains if chain.text.strip()]))
+        return [self.scoring.score(next(logits), chain) if chain.text.strip() else None for chain in chains]
+
+    def logits(self, problem: Problem, chains: Sequence[Chain]) -> list[float]:
+        """Compute the logit of each chain, none of them empty."""
+        question = problem.question
+        examples = [self.scorer.example(question, c.text, ended=c.finish is not Finish.LENGTH) for c in chains]
+        return logits_of(self.scorer, examples, self.tokens)

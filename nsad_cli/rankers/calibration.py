@@ -99,17 +99,3 @@ def expected_calibration_error(scores: Sequence[float], right: Sequence[bool], b
         total, count = sums.get(place, (0.0, 0))
         sums[place] = total + score, count + good
     return sum(abs(total - count) for total, count in sums.values()) / len(scores)
-
-
-def ranking_accuracy(groups: Sequence[Sequence[tuple[float, bool]]]) -> tuple[float | None, int]:
-    """The share of pairs, one right and one wrong of the same group, whose right one scores higher; ties half.
-
-    groups: each problem's (score, whether it is right). Returns the share, None without a pair, and the pairs.
-    """
-    won, pairs = 0.0, 0
-    for group in groups:
-        wrong = [score for score, good in group if not good]
-        for mine in (score for score, good in group if good):
-            won += sum((mine > other) + 0.5 * (mine == other) for other in wrong)
-            pairs += len(wrong)
-    return (won / pairs if pairs else None), pairs

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from nsad_cli.config.plugins import RANKERS, load_plugin
+from nsad_cli.config.ranker_kinds import STEPS
 from nsad_cli.errors import NsadError
 from nsad_cli.rankers.base import Scorer
+from nsad_cli.rankers.combined import CombinedScorer
 from nsad_cli.rankers.encoder import EncoderScorer
 from nsad_cli.rankers.head import HeadScorer
 from nsad_cli.rankers.linear_probe import ProbeScorer
 
-_BUILT_IN: dict[str, type[Scorer]] = {scorer.kind: scorer for scorer in (HeadScorer, ProbeScorer, EncoderScorer)}
+_BUILT_IN: dict[str, type[Scorer]] = {
+    scorer.kind: scorer for scorer in (CombinedScorer, HeadScorer, ProbeScorer, EncoderScorer)
+}
 
 
 def is_available(kind: str) -> bool:
     """Whether a kind of ranker can be used: it is built in, or its plugin can be loaded."""
-    return _find(kind) is not None
+    return kind == STEPS or _find(kind) is not None
 
 
 def scorer_class(kind: str) -> type[Scorer]:

@@ -9,22 +9,23 @@ and except for chains whose text is tokenised differently from the sampled token
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from nsad_cli.config.ranker_kinds import PROBE
 from nsad_cli.generation.feature_callback_sampler import FeatureCallbackSampler
-from nsad_cli.models.packing import Example, hidden_states, pack
+from nsad_cli.models.packing import Example, group_by_tokens, hidden_states, pack
 from nsad_cli.rankers.base import RankerContext, ScoreHead, StudentScorer, TrainedRanker, mean_rows
 from nsad_cli.rankers.metadata import PROBED_MODEL
+from nsad_cli.types import Finish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nsad_cli.rankers.calibration import Calibration
+    from nsad_cli.rankers.scoring import Scoring
     from nsad_cli.types import Chain, Problem
 
 
@@ -46,15 +47,15 @@ class ProbeScorer(StudentScorer):
     kind = PROBE
 
     @classmethod
-    def create(cls, context: RankerContext) -> ProbeScorer:
+    def create(cls, context: RankerContext) -> Self:
         """See Scorer.create; the adapter whose states are read is loaded."""
         context.load(PROBED_MODEL)
         context.adapters.train_only(None)
         return cls(context.student, context.adapters, ScoreHead(context.hidden_size, context.seed))
 
-    def ranker(self, calibration: Calibration, name: str) -> ProbeRanker:
+    def ranker(self, scoring: Scoring, name: str) -> ProbeRanker:
         """Return a ranker that can score chains while they are generated."""
-        return ProbeRanker(self, calibration, name)
+        return ProbeRanker(self, scoring, name)
 
     def example(self, question: str, text: str, *, ended: bool = True) -> Example:
         """The student's prompt and the chain, with EOS if the chain ended by it."""
@@ -84,12 +85,12 @@ class ProbeScorer(StudentScorer):
 
 
 class ProbeRanker(TrainedRanker):
-    """A probe that caches the scores of chains computed during generation, until they are requested."""
+    """A probe that caches the logits of chains computed during generation, until their scores are requested."""
 
     scorer: ProbeScorer
 
-    def __init__(self, scorer: ProbeScorer, calibration: Calibration, name: str) -> None:
-        super().__init__(scorer, calibration, name)
+    def __init__(self, scorer: ProbeScorer, scoring: Scoring, name: str) -> None:
+        super().__init__(scorer, scoring, name)
         self._cached: dict[str, dict[str, float]] = {}
 
     def scoring_sampler(self, sampler: Any) -> FeatureCallbackSampler:
@@ -98,14 +99,28 @@ class ProbeRanker(TrainedRanker):
 
     @torch.inference_mode()
     def score_generated(self, chain: Chain, features: Tensor) -> None:
-        """Score a chain from its features [d]."""
-        (logit,) = self.scorer.logits(Features(features[None], 0).to(self.scorer.device)).tolist()
-        self._cached.setdefault(chain.problem_id, {})[chain.text] = self.calibration(logit)
+        """Compute a chain's logit from its features [d]."""
+        states = Features(features[None], 0).to(self.scorer.device)
+        self._cached.setdefault(chain.problem_id, {})[chain.text] = self.logits_from_states([chain], states)[0]
 
-    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
-        """Score each chain in [0, 1]; None for an empty one. Chains without a cached score are read."""
+    def logits_from_states(self, chains: Sequence[Chain], states: Features) -> list[float]:
+        """Compute chains' logits from the means of their hidden states."""
+        del chains  # other rankers use more than the states
+        logits: list[float] = self.scorer.logits(states).tolist()
+        return logits
+
+    def logits(self, problem: Problem, chains: Sequence[Chain]) -> list[float]:
+        """See TrainedRanker.logits; chains without a cached logit are read."""
         cached = self._cached.pop(problem.id, {})
-        uncached = [chain for chain in chains if chain.text not in cached]
-        read = iter(super().score(problem, uncached) if uncached else ())
-        scores = [cached[chain.text] if chain.text in cached else next(read) for chain in chains]
-        return [score if chain.text.strip() else None for chain, score in zip(chains, scores, strict=True)]
+        read = iter(self._read(problem.question, [chain for chain in chains if chain.text not in cached]))
+        return [cached[chain.text] if chain.text in cached else next(read) for chain in chains]
+
+    @torch.inference_mode()
+    def _read(self, question: str, chains: Sequence[Chain]) -> list[float]:
+        self.scorer.eval()
+        examples = [self.scorer.example(question, c.text, ended=c.finish is not Finish.LENGTH) for c in chains]
+        found: list[float] = []
+        for part in group_by_tokens(examples, self.tokens):
+            own = chains[len(found) : len(found) + len(part)]
+            found += self.logits_from_states(own, self.scorer.pack(part).to(self.scorer.device))
+        return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.ranker_kinds import HEAD
 from nsad_cli.config.stages import RANKER, STUDENT
@@ -21,8 +21,10 @@ PROBED_MODEL = STUDENT.name
 """The model whose hidden states a probe reads: the one that answers."""
 
 
-def read_metadata(folder: Path) -> dict[str, str]:
-    """Read the `kind` of a folder's ranker, and the digest `reads` of the weights that it reads.
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Read the `kind` of a folder's ranker, the digest `reads` of the weights that it reads, and its scoring.
+
+    See Scoring.record for the scoring; a ranker of an earlier version has none.
 
     Raises:
         NsadError: The folder contains no ranker.
@@ -39,10 +41,16 @@ def read_metadata(folder: Path) -> dict[str, str]:
         raise NsadError(f"{folder} holds no ranker", why, "train one with `nsad train-ranker`") from error
 
 
-def ranker_name(folder: Path) -> str:
-    """Return a ranker's kind and a hash of its weights, which identify its scores.
+def ranker_name(folder: Path, weights: str = "fitted") -> str:
+    """Return a ranker's kind, a hash of its weights, and how it weights votes, which identify its scores.
+
+    Args:
+        folder: The ranker's folder.
+        weights: The value of `solve.weights`.
 
     Raises:
         NsadError: The folder contains no ranker.
     """
-    return f"{read_metadata(folder)['kind']}-{weights_digest(folder)[:8]}"
+    about = read_metadata(folder)
+    name = f"{about['kind']}-{weights_digest(folder)[:8]}"
+    return name if weights == "fitted" or not about.get("weighting") else f"{name}-{weights}"

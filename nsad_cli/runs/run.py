@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.config.ranker_kinds import COMBINED, DEFAULT_SPLIT
 from nsad_cli.config.stages import STUDENT
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
 from nsad_cli.runs.command import command, unfinished_stages
@@ -50,7 +51,7 @@ class Run:
 
         Args:
             name: The run's name.
-            recipe: Its settings; the dtype `auto` is resolved (see `with_dtype`).
+            recipe: Its settings; what it leaves to the machine or to other settings is resolved (see `with_resolved`).
             store: The store of rationales to use; None for the run's own.
 
         Raises:
@@ -61,11 +62,11 @@ class Run:
         run = cls(runs_home() / name)
         if (run.path / "manifest.json").exists():
             run.check_store(store)
-            run.write_recipe(with_dtype(run, recipe))
+            run.write_recipe(with_resolved(run, recipe))
         else:
             run.is_new = True
             make_folder(run.path)
-            run.write_recipe(with_dtype(run, recipe))  # the manifest comes last: it makes the folder a run
+            run.write_recipe(with_resolved(run, recipe))  # the manifest comes last: it makes the folder a run
             manifest = {
                 "format": FORMAT,
                 "name": name,
@@ -246,16 +247,21 @@ class Run:
         return is_locked(self.path / "lock")
 
 
-def with_dtype(run: Run, recipe: Recipe) -> Recipe:
-    """Return a recipe with the dtype of the run in place of `auto`: the stored one, else what the machine does best.
+def with_resolved(run: Run, recipe: Recipe) -> Recipe:
+    """Return a recipe with a dtype in place of `auto` and a size of the ranker's split: the run's own, else defaults.
 
-    A run of an earlier version has stored `auto`, which stays; it resolves to float32 on a CPU.
+    The default dtype is what the machine computes best. A run of an earlier version has stored `auto`, which stays (it
+    resolves to float32 on a CPU), and has no split.
     """
-    if recipe.student.dtype != "auto":
-        return recipe
-    known = run.recipe_with({}).student.dtype if (run.path / "recipe.yaml").is_file() else None
-    dtype = known or default_dtype(recipe.student.device)
-    return recipe.model_copy(update={"student": recipe.student.model_copy(update={"dtype": dtype})})
+    stored = run.recipe_with({}) if (run.path / "recipe.yaml").is_file() else None
+    student, training = recipe.student, recipe.training
+    if student.dtype == "auto":
+        dtype = stored.student.dtype if stored else default_dtype(student.device)
+        student = student.model_copy(update={"dtype": dtype})
+    if training.ranker.split is None:
+        split = stored.training.ranker.split if stored else DEFAULT_SPLIT if training.ranker.kind == COMBINED else 0
+        training = training.model_copy(update={"ranker": training.ranker.model_copy(update={"split": split})})
+    return recipe.model_copy(update={"student": student, "training": training})
 
 
 def display_state(run: Run, stage: str) -> str:

@@ -15,15 +15,16 @@ from nsad_cli.store.sqlite import (
     is_write_protected,
     like_pattern,
 )
-from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.types import Chain, Finish, Problem, Score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-ChainRow = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
-"""A chain without its text: problem id, index, answer, answer class, correct (0 or 1), log-probabilities, weight."""
+ChainRow = tuple[str, int, str | None, int | None, int | None, bytes, float | None, float | None, float | None]
+"""A chain without its text: problem id, index, answer, answer class, correct (0 or 1), log-probabilities, and the
+ranker's weight, probability and likelihood (see Score)."""
 
 FORMATS = (
     """
@@ -44,6 +45,13 @@ CREATE TABLE weights (
 """,
 )
 """The migrations of the file: each one leads from the previous format to the next; see `sqlite.connect`."""
+SCORES = """
+CREATE TABLE IF NOT EXISTS scores (
+    chain_id INTEGER NOT NULL REFERENCES chains(id), ranker TEXT NOT NULL, probability REAL, likelihood REAL,
+    PRIMARY KEY (chain_id, ranker)
+)
+"""
+"""What a ranker says beside the weights; the table is made when it is first written, so that old files stay valid."""
 
 
 class ChainStore:
@@ -96,11 +104,12 @@ class ChainStore:
             )
             chains = list(chains)
             # A chain with another text under the same key is another chain: the old one's weights are deleted.
-            db.executemany(
-                "DELETE FROM weights WHERE chain_id IN (SELECT id FROM chains WHERE model = ? AND model_key = ?"
-                " AND sampling = ? AND problem_id = ? AND number = ? AND text <> ?)",
-                [(model, model_key, sampling, problem.id, chain.index, chain.text) for chain in chains],
-            )
+            for table in ("weights", "scores") if self._has_scores() else ("weights",):
+                db.executemany(
+                    f"DELETE FROM {table} WHERE chain_id IN (SELECT id FROM chains WHERE model = ? AND model_key = ?"
+                    " AND sampling = ? AND problem_id = ? AND number = ? AND text <> ?)",
+                    [(model, model_key, sampling, problem.id, chain.index, chain.text) for chain in chains],
+                )
             db.executemany(
                 "INSERT INTO chains (model, model_key, sampling, problem_id, number, text, answer, finish, offsets,"
                 " logprobs, answer_class, correct, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -128,31 +137,54 @@ class ChainStore:
                 ],
             )
 
-    def put_weights(
+    def put_scores(
         self,
         problem_id: str,
-        weights: dict[int, float | None],
+        scores: Mapping[int, Score | None],
         *,
         ranker: str,
         model: str,
         model_key: str,
         sampling: str,
     ) -> None:
-        """Store a ranker's weights of a problem's chains, by chain index."""
+        """Store a ranker's scores of a problem's chains, by chain index; None for a chain that it could not score."""
+        tables: dict[str, list[tuple[int, tuple[float | None, ...]]]] = {
+            "weights": [(index, (score.weight if score else None,)) for index, score in scores.items()]
+        }
+        if not scores:
+            return
+        more = [(i, (s.probability, s.likelihood)) for i, s in scores.items() if s and s != Score(s.weight)]
+        if more:
+            tables["scores"] = [*more]
         with self._db.transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO weights SELECT id, ?, ? FROM chains WHERE model = ? AND model_key = ?"
-                " AND sampling = ? AND problem_id = ? AND number = ?",
-                [(ranker, weight, model, model_key, sampling, problem_id, index) for index, weight in weights.items()],
-            )
+            if "scores" in tables:
+                db.execute(SCORES)
+            for table, rows in tables.items():
+                marks = ", ?" * len(rows[0][1])
+                db.executemany(
+                    f"INSERT OR REPLACE INTO {table} SELECT id, ?{marks} FROM chains WHERE model = ? AND model_key = ?"
+                    " AND sampling = ? AND problem_id = ? AND number = ?",
+                    [(ranker, *values, model, model_key, sampling, problem_id, index) for index, values in rows],
+                )
+
+    def _has_scores(self) -> bool:
+        """Whether the file has the table `scores`."""
+        return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'scores'").fetchone())
+
+    def _join_scores(self, ranker: str | None) -> tuple[str, str]:
+        """The columns probability and likelihood, and the join that provides them."""
+        if ranker is None or not self._has_scores():
+            return "NULL, NULL", ""
+        return "s.probability, s.likelihood", " LEFT JOIN scores s ON s.chain_id = c.id AND s.ranker = w.ranker"
 
     def get(
         self, problem_id: str, *, model: str, model_key: str, sampling: str, ranker: str | None = None
     ) -> list[Chain]:
         """Read a problem's chains in the order of their index, with the weights that a ranker gave them."""
+        columns, join = self._join_scores(ranker)
         rows = self._db.execute(
-            "SELECT c.number, c.text, c.answer, c.finish, c.offsets, c.logprobs, c.answer_class, c.correct, w.weight"
-            " FROM chains c LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
+            "SELECT c.number, c.text, c.answer, c.finish, c.offsets, c.logprobs, c.answer_class, c.correct, w.weight,"
+            f" {columns} FROM chains c LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?{join}"
             " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? AND c.problem_id = ? ORDER BY c.number",
             (ranker, model, model_key, sampling, problem_id),
         )
@@ -168,7 +200,7 @@ class ChainStore:
                     _floats(row[5]),
                     row[6],
                     None if row[7] is None else bool(row[7]),
-                    None if row[8] is None else float(row[8]),
+                    *(None if value is None else float(value) for value in row[8:]),
                 )
                 for row in rows
             ]
@@ -229,9 +261,10 @@ class ChainStore:
         self, *, model: str, model_key: str, sampling: str, ranker: str | None = None
     ) -> Iterator[ChainRow]:
         """Iterate over the chains of a set by problem and index, without their text, with a ranker's weights."""
+        columns, join = self._join_scores(ranker)
         yield from self._db.execute(
-            "SELECT c.problem_id, c.number, c.answer, c.answer_class, c.correct, c.logprobs, w.weight FROM chains c"
-            " LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?"
+            "SELECT c.problem_id, c.number, c.answer, c.answer_class, c.correct, c.logprobs, w.weight,"
+            f" {columns} FROM chains c LEFT JOIN weights w ON w.chain_id = c.id AND w.ranker IS ?{join}"
             " WHERE c.model = ? AND c.model_key = ? AND c.sampling = ? ORDER BY c.problem_id, c.number",
             (ranker, model, model_key, sampling),
         )

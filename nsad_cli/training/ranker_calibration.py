@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.rankers.base import Scorer, logits_of
-from nsad_cli.rankers.calibration import Calibration, expected_calibration_error, fit_platt, ranking_accuracy, sigmoid
+from nsad_cli.rankers.calibration import Calibration, expected_calibration_error, fit_platt, sigmoid
+from nsad_cli.rankers.measurement import auc, pair_accuracy, why_refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,13 +49,16 @@ def calibrate(scorer: Scorer, graded: Sequence[Graded], tokens: int) -> tuple[Ca
         [(logit, item.right) for logit, item in group]
         for _, group in itertools.groupby(zip(logits, graded, strict=True), key=lambda both: both[1].problem_id)
     ]
-    accuracy, pairs = ranking_accuracy(groups)
+    accuracy = pair_accuracy(groups)
     report: dict[str, Any] = {
         "chains": len(graded),
         "right": sum(right),
         "problems": len(groups),
-        "pairs": pairs,
-        "ranking_accuracy": accuracy,
+        "pairs": accuracy.pairs,
+        "ranking_accuracy": accuracy.value,
+        "ranking_ci95": None if accuracy.low is None else [accuracy.low, accuracy.high],
+        "auc": auc(groups),
+        "refused": None if accuracy.low is None else why_refused({"pair_accuracy": asdict(accuracy)}),
         "ece_before": expected_calibration_error([sigmoid(z) for z in logits], right) if graded else None,
         "ece_after": None,
         "calibrated": False,

@@ -4,36 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.rankers.base import RankerContext, Scorer
+from nsad_cli.rankers.calibration import Calibration, fit_platt
 from nsad_cli.rankers.kinds import scorer_class
 from nsad_cli.rankers.linear_probe import ProbeScorer
 from nsad_cli.rankers.metadata import PROBED_MODEL
+from nsad_cli.rankers.scoring import Scoring
 from nsad_cli.rankers.storage import save_ranker
 from nsad_cli.training.linear_probe import fit_probe
 from nsad_cli.training.ranker import RankerObjective
 from nsad_cli.training.ranker_calibration import calibrate, unseen_report
+from nsad_cli.training.ranker_chains import ranker_chains
+from nsad_cli.training.ranker_scoring import event_metrics, fit_scoring
 from nsad_cli.training.self_generated import own_candidates
 from nsad_cli.training.stage_data import Corpus, StageData, ranker_data
 from nsad_cli.training.steps import train_by_steps
+from nsad_cli.training.untrained_ranker import untrained_ranker
 from nsad_cli.utils.distributed import is_main_process
 
 if TYPE_CHECKING:
     from nsad_cli.config.stages import Stage
     from nsad_cli.inference.session import Session
+    from nsad_cli.rankers.base import Scorer
+    from nsad_cli.training.ranker_chains import Answered
     from nsad_cli.training.trainer import Objective, TrainResult
 
 
 class RankerTraining:
     """Training of a ranker on pairs of the student's own chains; see stages.StageTraining.
 
-    The teacher's rationales join the student's chains if these give too few pairs. The scores are calibrated on
-    problems that the ranker has not learned from.
+    The scores are calibrated on problems that the ranker has not learned from; if problems are kept for the ranker, on
+    those, and the weights of votes are fitted there.
     """
 
     def __init__(self, session: Session, stage: Stage, corpus: Corpus) -> None:
         self.session, self.stage, self.corpus = session, stage, corpus
         self.settings = session.recipe.training.ranker
         self._scorer: Scorer | None = None
+        self._answered: list[Answered] = []
 
     def data(self) -> StageData:
         """Sample the student's chains and pair them; a missing model is reported before anything is sampled."""
@@ -41,6 +48,8 @@ class RankerTraining:
         if own_model:
             self._scorer = untrained_ranker(self.session)
         own = own_candidates(self.session, self.stage, self.corpus)
+        if self.corpus.for_ranker:
+            self._answered = ranker_chains(self.session, self.stage, self.corpus)
         if not own_model:  # sampling loads the adapter that writes, and that freezes all others
             self._scorer = untrained_ranker(self.session)
         assert self._scorer is not None
@@ -76,19 +85,26 @@ class RankerTraining:
         """Calibrate the scores, save the ranker, and report how well it ranks."""
         assert isinstance(objective, RankerObjective)
         run, scorer, tokens = self.session.run, objective.scorer, self.settings.pack_tokens
-        calibration, report = calibrate(scorer, data.graded, tokens)
-        report["unseen"] = unseen_report(scorer, calibration, data.unseen, tokens)
-        run.events.emit(self.stage.name, steps, steps, **report)
+        scoring, more = Scoring(), {}
+        if self._answered:
+            scoring, ranking = self._measured(scorer)
+            run.events.emit(self.stage.name, steps, steps, **event_metrics(ranking))
+            more = {"ranking": {**ranking, "unseen_problems": True}}
+        elif self.settings.calibrate:
+            calibration, report = calibrate(scorer, data.graded, tokens)
+            report["unseen"] = unseen_report(scorer, calibration, data.unseen, tokens)
+            run.events.emit(self.stage.name, steps, steps, **report)
+            scoring, more = Scoring(calibration, refused=report["refused"]), {"calibration": report}
         if is_main_process():
             reads = run.stages().get(PROBED_MODEL, {}).get("result", {}).get("weights") or ""
-            save_ranker(scorer, calibration, run.adapter_path(self.stage.name), reads=reads)
-        return {"kind": self.settings.kind, "objective": self.settings.objective, "calibration": report}
+            save_ranker(scorer, scoring, run.adapter_path(self.stage.name), reads=reads)
+        return {"kind": self.settings.kind, "objective": self.settings.objective, **more}
 
-
-def untrained_ranker(session: Session) -> Scorer:
-    """A ranker of the recipe's kind, before its training."""
-    recipe = session.recipe
-    context = RankerContext(
-        session.student, session.adapters, recipe.training.ranker, session.adapter_settings, recipe.seed, session.load
-    )
-    return scorer_class(recipe.training.ranker.kind).create(context)
+    def _measured(self, scorer: Scorer) -> tuple[Scoring, dict[str, Any]]:
+        """Calibrate the scores and fit the weights of votes on chains for problems that only the ranker sees."""
+        ranker = scorer.ranker(Scoring(), "")
+        logits = [ranker.logits(item.problem, item.chains) for item in self._answered]
+        flat = [z for own in logits for z in own]
+        right = [bool(chain.correct) for item in self._answered for chain in item.chains]
+        calibration = (fit_platt(flat, right) if self.settings.calibrate else None) or Calibration()
+        return fit_scoring(self._answered, [[calibration(z) for z in own] for own in logits], calibration)

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def own_candidates(session: Session, stage: Stage, corpus: Corpus) -> list[Candidates]:
-    """Sample chains with the NCE student and split each problem's chains into right and wrong ones.
+    """Sample chains with the student and split each problem's chains into right and wrong ones.
 
     The problems are sampled by seed from all training problems, including held-out ones.
     """
     settings = session.recipe.training.ranker
     problems = sample_items(corpus.problems(), settings.problems, session.recipe.seed)
-    chains = _sampled(session, stage, problems, settings.samples)
+    chains = sampled_chains(session, stage, problems, settings.samples, settings.chains_of)
     candidates = []
     for problem in problems:
         own = chains[problem.id]
@@ -40,7 +40,7 @@ def own_candidates(session: Session, stage: Stage, corpus: Corpus) -> list[Candi
 def own_rationales(session: Session, stage: Stage, corpus: Corpus) -> list[Rationale]:
     """Sample NAT's chains on all training problems except held-out ones, and return each distinct right text."""
     problems = [problem for problem in corpus.problems() if problem.id not in corpus.held_out]
-    chains = _sampled(session, stage, problems, session.recipe.training.nce.self_samples)
+    chains = sampled_chains(session, stage, problems, session.recipe.training.nce.self_samples)
     found = []
     for problem in problems:
         texts = dict.fromkeys(chain.text.strip() for chain in chains[problem.id] if chain.correct)
@@ -48,9 +48,22 @@ def own_rationales(session: Session, stage: Stage, corpus: Corpus) -> list[Ratio
     return found
 
 
-def _sampled(session: Session, stage: Stage, problems: Sequence[Problem], samples: int) -> dict[str, list[Chain]]:
-    """Return a model's chains for each problem; stored chains are not sampled again."""
-    run, recipe, name = session.run, session.recipe, stage.samples_from
+def sampled_chains(
+    session: Session, stage: Stage, problems: Sequence[Problem], samples: int, model: str | None = None
+) -> dict[str, list[Chain]]:
+    """Sample a model's chains for each problem; stored chains are not sampled again.
+
+    Args:
+        session: The run's models.
+        stage: The stage that needs the chains.
+        problems: The problems.
+        samples: The number of chains of each problem.
+        model: The model; None for the one that the stage samples from.
+
+    Returns:
+        The graded chains by problem id.
+    """
+    run, recipe, name = session.run, session.recipe, model or stage.samples_from
     assert name is not None
     subject = Subject(name, session.model_key(name), session.sampler(name))
     sampling = Sampling.of(recipe.sampling)

@@ -28,11 +28,13 @@ CALIBRATION_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A run's graded rationales: D+, D−, and the ids of the held-out problems."""
+    """A run's graded rationales: D+, D−, the ids of the held-out problems, and the problems kept for the ranker."""
 
     positive: tuple[Rationale, ...]
     negative: tuple[Rationale, ...]
     held_out: frozenset[str]
+    for_ranker: tuple[Problem, ...] = ()
+    """Problems that no stage but the ranker sees; no rationale is theirs."""
 
     def problems(self) -> list[Problem]:
         """Return every problem with a right or a wrong rationale, once."""
@@ -44,7 +46,8 @@ class Corpus:
         digest = hashlib.sha256()
         for item in (*self.positive, *self.negative):
             digest.update(f"{item.problem.id}\0{item.verdict}\0{item.text}\0".encode())
-        return content_key(digest.hexdigest(), sorted(self.held_out))
+        kept = [sorted(problem.id for problem in self.for_ranker)] if self.for_ranker else []
+        return content_key(digest.hexdigest(), sorted(self.held_out), *kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,27 @@ class StageData:
     """Chains for problems that no stage was trained on; used only to measure the calibration error."""
 
 
-def make_corpus(positive: Sequence[Rationale], negative: Sequence[Rationale], *, share: float, seed: int) -> Corpus:
-    """Create a corpus; the held-out problems are the same for D+ and D−."""
-    ids = [item.problem.id for item in (*positive, *negative)]
-    return Corpus(tuple(positive), tuple(negative), held_out_problems(ids, share, seed))
+def make_corpus(
+    positive: Sequence[Rationale], negative: Sequence[Rationale], *, share: float, seed: int, split: int = 0
+) -> Corpus:
+    """Create a corpus; the held-out problems are the same for D+ and D−.
+
+    Args:
+        positive: The right rationales.
+        negative: The wrong rationales.
+        share: The fraction of problems that is held out.
+        seed: The recipe's seed.
+        split: The number of problems that only the ranker sees, chosen by hash; at most a quarter of all.
+
+    Returns:
+        The corpus.
+    """
+    problems = list({item.problem.id: item.problem for item in (*positive, *negative)}.values())
+    size = min(split, len(problems) // 4)
+    kept = held_out_problems([p.id for p in problems], size / len(problems), seed, salt="ranker") if size else ()
+    right, wrong = (tuple(item for item in side if item.problem.id not in kept) for side in (positive, negative))
+    held_out = held_out_problems([item.problem.id for item in (*right, *wrong)], share, seed)
+    return Corpus(right, wrong, held_out, tuple(problem for problem in problems if problem.id in kept))
 
 
 def rationales_for(stage: Stage, corpus: Corpus) -> list[Rationale]:
@@ -165,9 +185,9 @@ def _require_pairs(train_pairs: Sequence[Any], held_pairs: Sequence[Any]) -> Non
 def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], corpus: Corpus) -> StageData:
     """Build the ranker's data: training pairs, held-out pairs that select the checkpoint, and chains for calibration.
 
-    A fraction of the problems, chosen by hash, is reserved for calibration; neither the student's chains nor the
-    teacher's rationales for them are trained on. Held-out problems are too few to calibrate on, but the student was not
-    trained on them, so they measure the calibration error on new problems.
+    Unless problems are kept for the ranker, a fraction, chosen by hash, is reserved for calibration; neither the
+    student's chains nor the teacher's rationales for them are trained on. Held-out problems are too few to calibrate
+    on, but the student was not trained on them, so they measure the calibration error on new problems.
 
     Args:
         session: The run's models.
@@ -183,7 +203,9 @@ def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], cor
     """
     settings, seed = session.recipe.training.ranker, session.recipe.seed
     sampled = [item.problem.id for item in own if item.problem.id not in corpus.held_out]
-    calibration = held_out_problems(sampled, CALIBRATION_SHARE, seed, salt="calibration")
+    calibration = frozenset[str]()
+    if settings.calibrate and not corpus.for_ranker:
+        calibration = held_out_problems(sampled, CALIBRATION_SHARE, seed, salt="calibration")
 
     def pairs(candidates: Sequence[Candidates], held_out: bool) -> list[Any]:
         part = [
@@ -199,8 +221,10 @@ def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], cor
     if len(train_pairs) < settings.min_pairs:
         note(
             f"ranker: the student's own chains give {len(train_pairs)} pairs, fewer than training.ranker.min_pairs = "
-            f"{settings.min_pairs}: the teacher's rationales are added"
+            f"{settings.min_pairs}"
+            + (": the teacher's rationales are added" if settings.teacher_rationales else "; it may rank badly")
         )
+    if len(train_pairs) < settings.min_pairs and settings.teacher_rationales:
         # Pairs do not mix sources, because the ranker would learn to tell teacher from student.
         teachers = _teacher_candidates(corpus)
         joining = pairs(teachers, False)

@@ -11,8 +11,10 @@ import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nsad_cli.config import stages
+from nsad_cli.config.ranker_kinds import COMBINED, STEPS
 from nsad_cli.models.nat.adapter_files import save_adapter
 from nsad_cli.runs.base_model import base_fingerprint, base_key, is_intact
+from nsad_cli.training.fitted_ranker import CombinedTraining, make_steps_ranker
 from nsad_cli.training.ranker_stage import RankerTraining
 from nsad_cli.training.self_generated import own_rationales
 from nsad_cli.training.sharding import shard_base
@@ -68,8 +70,13 @@ def train_stage(session: Session, stage: Stage, corpus: Corpus, *, force: bool =
     if not force and session.run.done(stage.name, key) and is_intact(session.run, stage.name):
         note(f"{stage.name}: already done with these settings")
         return dict(session.run.stages()[stage.name]["result"])
+    kind = session.recipe.training.ranker.kind if stage.adapter == "scorer" else None
+    if kind == STEPS:
+        return _run_without_training(session, stage, key, corpus)
     training: StageTraining
-    if stage.adapter == "scorer":
+    if kind == COMBINED:
+        training = CombinedTraining(session, stage, corpus)
+    elif kind is not None:
         training = RankerTraining(session, stage, corpus)
     else:
         training = AdapterTraining(session, stage, corpus)
@@ -127,6 +134,28 @@ class AdapterTraining:
         return {}
 
 
+def _run_without_training(session: Session, stage: Stage, key: str, corpus: Corpus) -> dict[str, Any]:
+    """Record the stage of a ranker that needs no training; the student is loaded only if chains are sampled."""
+    run = session.run
+    with run.stage(stage.name, key) as result:
+        made, ids = make_steps_ranker(session, stage, corpus)
+        if is_main_process():
+            result.update(made, problem_ids=ids, **_recorded(session, stage.name))
+    session.forget_ranker()
+    return dict(result)
+
+
+def _recorded(session: Session, stage: str) -> dict[str, Any]:
+    """What every stage's result records of its weights and what they depend on."""
+    run = session.run
+    return {
+        "weights": weights_digest(run.adapter_path(stage)),
+        "files": folder_digest(run.adapter_path(stage)),
+        "base": base_fingerprint(run, session.recipe),
+        "dtype": session.recipe.student.dtype,
+    }
+
+
 def _run(session: Session, stage: str, key: str, training: StageTraining) -> dict[str, Any]:
     """Train a stage in every process; the main process saves what was learned and records the result."""
     run = session.run
@@ -155,11 +184,8 @@ def _run(session: Session, stage: str, key: str, training: StageTraining) -> dic
                 **more,
                 examples=len(data.train),
                 held_out=len(data.held_out),
-                weights=weights_digest(run.adapter_path(stage)),
-                files=folder_digest(run.adapter_path(stage)),
-                base=base_fingerprint(run, session.recipe),
-                dtype=session.recipe.student.dtype,
                 problem_ids=data.problem_ids,
+                **_recorded(session, stage),
             )
     barrier()  # other processes may still read the best checkpoint
     if is_main_process():

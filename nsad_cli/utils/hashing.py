@@ -19,4 +19,4 @@ def content_key(*parts: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
+    return value.key_values() if hasattr(value, "key_values") else str(value)

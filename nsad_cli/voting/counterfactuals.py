@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
+from nsad_cli.voting.rules import ADDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,18 +70,22 @@ def with_exponent(chains: Sequence[Chain], rule: str, power: float) -> list[Chai
     if power == 1 or rule == "sc":
         return list(chains)
     if rule == "wsc":
-        # exp(mean) ** power = exp(power · mean)
-        return [
-            chain if chain.logprob is None else dataclasses.replace(chain, logprobs=(power * chain.logprob,))
-            for chain in chains
-        ]
-    plus = 1.0 if rule == "asc-add" else 0.0
-    return [
-        chain
-        if chain.weight is None or not math.isfinite(chain.weight)
-        else dataclasses.replace(chain, weight=_raise(chain.weight + plus, power) - plus)
-        for chain in chains
-    ]
+        return [_likelihood_raised(chain, power) for chain in chains]
+    plus = ADDED.get(rule, 0)
+    return [_raised(chain, chain.shown_score if plus else chain.weight, plus, power) for chain in chains]
+
+
+def _likelihood_raised(chain: Chain, power: float) -> Chain:
+    if chain.likelihood is not None:
+        return dataclasses.replace(chain, likelihood=_raise(chain.likelihood, power))
+    # exp(mean) ** power = exp(power · mean)
+    return chain if chain.logprob is None else dataclasses.replace(chain, logprobs=(power * chain.logprob,))
+
+
+def _raised(chain: Chain, score: float | None, plus: float, power: float) -> Chain:
+    if score is None or not math.isfinite(score):
+        return chain
+    return dataclasses.replace(chain, weight=_raise(score + plus, power) - plus, probability=None)
 
 
 def _raise(weight: float, power: float) -> float:

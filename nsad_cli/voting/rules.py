@@ -11,11 +11,13 @@ from nsad_cli.errors import UsageError
 from nsad_cli.types import Ballot, Chain, Vote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 RULES = ("sc", "wsc", "asc", "asc-add", "best")
 RANKER_RULES = ("asc", "asc-add", "best")
 """Rules that need a ranker's scores."""
+ADDED = {"asc-add": 1}
+"""Rules that add a constant to the ranker's probability."""
 MAX_NAME_CHARS = 60
 """The maximum number of characters of a problem that an error quotes."""
 MAX_SCORE = 1e100
@@ -27,12 +29,12 @@ Weights = dict[int, float]
 def vote(chains: Sequence[Chain], rule: str) -> Ballot:
     """Vote among a problem's chains.
 
-    `sc` counts chains (self-consistency, Wang et al. 2023); `wsc` weights a chain by exp(mean token log-probability);
-    `asc` by the ranker's score, `asc-add` by 1 + score (section 3.3 of the paper); `best` takes the class of the chain
-    with the highest score. A chain without an answer does not vote. Ties go to the class with the highest single weight
-    (not for `sc`), then, if all sums are zero, to the larger class, then to the lowest chain index. The share is a
-    fraction of all positive weight; built-in rankers give only positive weights, and negative recorded scores are
-    summed as they are.
+    `sc` counts chains (self-consistency, Wang et al. 2023); `wsc` weights a chain by exp(mean token log-probability),
+    or a power of it; `asc` by the ranker's weight, `asc-add` by 1 + the ranker's probability, or weight if it gives no
+    probability (section 3.3 of the paper); `best` takes the class of the chain with the highest weight. A chain without
+    an answer does not vote. Ties go to the class with the highest single weight (not for `sc`), then, if all sums are
+    zero, to the larger class, then to the lowest chain index. The share is a fraction of all positive weight; built-in
+    rankers give no negative weights, and negative recorded scores are summed as they are.
 
     An additional chain for the winner never makes another answer win, with one exception: a chain that the ranker could
     not score gets the mean score, which changes with every additional score.
@@ -98,16 +100,21 @@ def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
     if rule == "sc":
         return {chain.index: 1.0 for chain in chains}
     if rule == "wsc":
-        return {chain.index: math.exp(_logprob(chain)) for chain in chains}
-    scored = [chain.weight for chain in chains if chain.weight is not None]
+        return {chain.index: likelihood_weight(chain) for chain in chains}
+    scores = {chain.index: _score(chain, rule) for chain in chains}
+    scored = [score for score in scores.values() if score is not None]
     if not scored:
         raise UsageError(f"rule `{rule}` needs scores", "no chain has one", "train a ranker, or use --rule sc")
     if not all(abs(score) <= MAX_SCORE for score in scored):  # false for NaN too
         why = f"a score is NaN, infinite or beyond ±{MAX_SCORE:g}"
         raise UsageError(f"rule `{rule}` needs finite scores", why, "use --rule sc")
     mean = math.fsum(scored) / len(scored)
-    adjust: Callable[[float], float] = (lambda score: 1 + score) if rule == "asc-add" else (lambda score: score)
-    return {chain.index: adjust(mean if chain.weight is None else chain.weight) for chain in chains}
+    plus = ADDED.get(rule, 0)
+    return {index: plus + (mean if score is None else score) for index, score in scores.items()}
+
+
+def _score(chain: Chain, rule: str) -> float | None:
+    return chain.shown_score if rule in ADDED else chain.weight
 
 
 def applicable_rule(chains: Sequence[Chain], rule: str) -> str:
@@ -157,6 +164,11 @@ def winner_is_right(chains: Sequence[Chain], ballot: Ballot) -> bool:
         return False
     winners = set(ballot.votes[0].chains)
     return any(chain.correct for chain in chains if chain.index in winners)
+
+
+def likelihood_weight(chain: Chain) -> float:
+    """Return a chain's weight under `wsc`: the one that the run's ranker has fitted, else exp(mean log-probability)."""
+    return math.exp(_logprob(chain)) if chain.likelihood is None else chain.likelihood
 
 
 def _logprob(chain: Chain) -> float:

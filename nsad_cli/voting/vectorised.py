@@ -9,11 +9,12 @@ import numpy as np
 
 from nsad_cli.types import Chain
 from nsad_cli.voting.problem_filters import ProblemResult, Winner, problem_result
+from nsad_cli.voting.rules import ADDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ChainRow = tuple[str, int, str | None, int | None, int | None, bytes, float | None]
+ChainRow = tuple[str, int, str | None, int | None, int | None, bytes, float | None, float | None, float | None]
 """A chain without its text: problem, index, answer, class, whether it is right, log-probabilities (32-bit floats),
 weight. A problem's rows are adjacent, sorted by index."""
 TIE_TOLERANCE = 1e-9
@@ -69,8 +70,9 @@ class _VectorisedVotes:
         self._of = np.repeat(np.arange(count), np.diff([*starts, len(rows)]))
         classes = np.array([0 if row[3] is None else row[3] for row in rows])  # a greedy chain's is -1
         right = np.array([-1 if row[4] is None else row[4] for row in rows])
-        self._weight = np.array([np.nan if row[6] is None else row[6] for row in rows], dtype=float)
-        self._logprob = mean_logprobs([row[5] for row in rows])
+        self._weight, probability, likelihood = (_column(rows, place) for place in (6, 7, 8))
+        self._probability = np.where(np.isnan(probability), self._weight, probability)
+        self._likelihood = np.where(np.isnan(likelihood), np.exp(mean_logprobs([row[5] for row in rows])), likelihood)
         self.any_right = np.maximum.reduceat(right, starts) > 0
         self._known = np.maximum.reduceat(right, starts) >= 0
         self.unsure = np.zeros(count, dtype=bool)
@@ -106,14 +108,15 @@ class _VectorisedVotes:
         if rule == "sc":
             return np.ones(len(self._rows)), np.ones(count, dtype=bool)
         if rule == "wsc":
-            return np.exp(self._logprob), ~np.logical_or.reduceat(np.isnan(self._logprob) & self._answers, starts)
-        scored = ~np.isnan(self._weight)
+            return self._likelihood, ~np.logical_or.reduceat(np.isnan(self._likelihood) & self._answers, starts)
+        scores = self._probability if rule in ADDED else self._weight
+        scored = ~np.isnan(scores)
         number = np.add.reduceat(scored.astype(int), starts)
-        total = np.add.reduceat(np.where(scored, self._weight, 0.0), starts)
-        infinite = np.logical_or.reduceat(np.isinf(self._weight), starts)
+        total = np.add.reduceat(np.where(scored, scores, 0.0), starts)
+        infinite = np.logical_or.reduceat(np.isinf(scores), starts)
         mean = total / np.maximum(number, 1)
-        weights = np.where(scored, self._weight, mean[self._of])
-        return weights + (rule == "asc-add"), (number > 0) & ~infinite
+        weights = np.where(scored, scores, mean[self._of])
+        return weights + ADDED.get(rule, 0), (number > 0) & ~infinite
 
     def _hold(self, rule: str, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return for each problem whether the rule can be applied, the winning group (or -1), and the margin."""
@@ -146,10 +149,25 @@ class _VectorisedVotes:
 
 
 def _chain(row: ChainRow) -> Chain:
-    problem_id, index, answer, answer_class, correct, blob, weight = row
+    problem_id, index, answer, answer_class, correct, blob, *score = row
     logprobs = array("f")
     logprobs.frombytes(blob)
     known = None if correct is None else bool(correct)
+    weight, probability, likelihood = score
     return Chain(
-        problem_id, index, "", answer, logprobs=tuple(logprobs), answer_class=answer_class, correct=known, weight=weight
+        problem_id,
+        index,
+        "",
+        answer,
+        logprobs=tuple(logprobs),
+        answer_class=answer_class,
+        correct=known,
+        weight=weight,
+        probability=probability,
+        likelihood=likelihood,
     )
+
+
+def _column(rows: Sequence[ChainRow], place: int) -> np.ndarray:
+    """One column of numbers; NaN for None."""
+    return np.array([np.nan if row[place] is None else row[place] for row in rows], dtype=float)

@@ -17,7 +17,7 @@ from nsad_cli.dashboard.context import DashboardContext
 from nsad_cli.dashboard.screens.votes import VotesView
 from nsad_cli.runs.manifest import FORMAT
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Chain, Problem
+from nsad_cli.types import Chain, Problem, Score
 from nsad_cli.voting.chain_sets import chain_sets, iter_results, open_store
 from nsad_cli.voting.minimal_flip import smallest_flip
 from nsad_cli.voting.problem_filters import DEFAULT_RULES
@@ -50,7 +50,7 @@ def build(run: Path, problems: int = 10_000, chains: int = 12, tokens: int = 120
             ]
             problem = Problem(f"{number:016x}", f"Problem {number}: how many are there?", str(gold), "made")
             store.put(problem, own, **KEY)
-            store.put_weights(problem.id, {chain.index: chance.random() for chain in own}, ranker=RANKER, **KEY)
+            store.put_scores(problem.id, {chain.index: Score(chance.random()) for chain in own}, ranker=RANKER, **KEY)
 
 
 def _chain(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nsad_cli.config.schema import Recipe
-    from nsad_cli.types import Chain, Problem
+    from nsad_cli.types import Chain, Problem, Score
 
 KINDS: dict[str, dict[str, Any]] = {"head": {}, "probe": {"kind": "probe"}}
 """Kinds of ranker, and the settings of training.ranker that make each."""
@@ -101,12 +101,12 @@ class Timed:
     """A ranker with a stopwatch."""
 
     def __init__(self, ranker: Ranker) -> None:
-        self.ranker, self.name, self.watch = ranker, ranker.name, Stopwatch()
+        self.ranker, self.name, self.refused, self.watch = ranker, ranker.name, ranker.refused, Stopwatch()
         if isinstance(ranker, ProbeRanker):  # it scores a chain as it hears it
             ranker.score_generated = self.watch.wrap(ranker.score_generated)  # type: ignore[method-assign]  # a stopwatch around it
 
-    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
-        scores: list[float | None] = self.watch.wrap(self.ranker.score)(problem, chains)
+    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[Score | None]:
+        scores: list[Score | None] = self.watch.wrap(self.ranker.score)(problem, chains)
         return scores
 
 

@@ -27,7 +27,7 @@ from nsad_cli.rankers.metadata import HEAD_FILE, METADATA_KEY, ranker_name
 from nsad_cli.runs.models import model_key
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.types import Chain, Finish, Problem, Score
 from tests.helpers.notes import recorded_notes
 
 if TYPE_CHECKING:
@@ -90,10 +90,8 @@ def measure(
             chains = [said(problem, i, right if i == 0 else wrong) for i in range(count)]
             store.put(problem, chains, **key_of(run, model, engine))
             for turn, ranker in enumerate(rankers if scored is None or place < scored else ()):
-                weights: dict[int, float | None] = {
-                    c.index: 0.9 if (c.index == 0) == (turn % 2 == 1) else 0.1 for c in chains
-                }
-                store.put_weights(problem.id, weights, ranker=ranker, **key_of(run, model, engine))
+                weights = {c.index: Score(0.9 if (c.index == 0) == (turn % 2 == 1) else 0.1) for c in chains}
+                store.put_scores(problem.id, weights, ranker=ranker, **key_of(run, model, engine))
 
 
 def said(problem: Problem, index: int, answer: str) -> Chain:
@@ -258,13 +256,14 @@ class Counting:
     """A ranker that counts what it is given."""
 
     name = "counting"
+    refused: str | None = None
 
     def __init__(self) -> None:
         self.given: list[str] = []
 
-    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
+    def score(self, problem: Problem, chains: Sequence[Chain]) -> list[Score | None]:
         self.given.append(problem.id)
-        return [0.25 + 0.5 * chain.index for chain in chains]
+        return [Score(0.25 + 0.5 * chain.index) for chain in chains]
 
 
 def test_what_was_scored_is_not_scored_again(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def ranking(model: Path, encoders: dict[str, Path], kind: str, **more: Any) -> R
     """The whole run that takes seconds, with a ranker of a kind."""
     chosen = {"kind": "encoder", "model": str(encoders[kind])} if kind in encoders else {"kind": kind}
     settings = {**STAGE, "learning_rate": 3e-3, "problems": 20, "samples": SAMPLES, "min_pairs": 3, "max_examples": 40}
+    settings["teacher_rationales"] = True
     training = {**recipe(model).training.model_dump(), "ranker": {**settings, **chosen, **more}}
     return recipe(model, training=training)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nsad_cli.runs.manifest import FORMAT
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.types import Chain, Finish, Problem, Score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,8 @@ def make_run(home: Path, name: str = "taken") -> Path:
             store.put(problem, chains_of(key), **SAMPLED)
         for ranker, scores in ((FIRST, _scores(1)), (SECOND, _scores(2))):
             for key, problem in PROBLEMS.items():
-                store.put_weights(problem.id, scores[key], ranker=ranker, **SAMPLED)
+                given = {i: None if weight is None else Score(weight) for i, weight in scores[key].items()}
+                store.put_scores(problem.id, given, ranker=ranker, **SAMPLED)
     return run
 
 

@@ -16,7 +16,7 @@ from nsad_cli.inference.sampling import Subject, sample_all, sampling_key
 from nsad_cli.inference.solver import Solver, VoteSettings
 from nsad_cli.problems.question_files import make_problem
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.types import Chain, Finish, Problem, Score
 from nsad_cli.voting.rules import vote
 
 if TYPE_CHECKING:
@@ -61,13 +61,14 @@ class Lengths:
     """A ranker that goes by the answer's value, and cannot score a chain that says nothing."""
 
     name = "lengths"
+    refused: str | None = None
 
     def __init__(self) -> None:
         self.scored = 0
 
-    def score(self, _problem: Problem, chains: Sequence[Chain]) -> list[float | None]:
+    def score(self, _problem: Problem, chains: Sequence[Chain]) -> list[Score | None]:
         self.scored += len(chains)
-        return [None if chain.answer is None else float(chain.answer) / 10 for chain in chains]
+        return [None if chain.answer is None else Score(float(chain.answer) / 10) for chain in chains]
 
 
 @pytest.fixture
@@ -231,8 +232,8 @@ def test_kept_chains_are_not_sampled_again(checker: Checker, tmp_path: Path) -> 
         calls = len(engine.calls)
         for solution in found.values():
             store.put(solution.problem, solution.chains, **KEY)
-            weights = {chain.index: chain.weight for chain in solution.chains}
-            store.put_weights(solution.problem.id, weights, ranker="lengths", **KEY)
+            weights = {chain.index: chain.score for chain in solution.chains}
+            store.put_scores(solution.problem.id, weights, ranker="lengths", **KEY)
         ranker = Lengths()
         again = {s.problem.id: s for s in solver(kept, checker, VoteSettings(4, "asc"), ranker).solve(PROBLEMS)}
         assert again == found

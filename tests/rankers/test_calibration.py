@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.rankers.calibration import Calibration, expected_calibration_error, fit_platt, ranking_accuracy, sigmoid
+from nsad_cli.rankers.calibration import Calibration, expected_calibration_error, fit_platt, sigmoid
+from nsad_cli.rankers.measurement import pair_accuracy
 
 
 def drawn(count: int, scale: float, shift: float) -> tuple[list[float], list[bool]]:
@@ -83,8 +84,9 @@ def test_the_error_lies_between_the_mean_gap_and_one(chains: list[tuple[float, b
 def test_pairs_are_of_one_problem_and_ties_count_half() -> None:
     """(0.9 | 0.1, 0.9): one pair won, one tied; (0.5 | 0.7): lost: 1.5 of 3. Across problems nothing is compared."""
     groups = [[(0.9, True), (0.1, False), (0.9, False)], [(0.5, True), (0.7, False)], [(0.0, True)]]
-    assert ranking_accuracy(groups) == (0.5, 3)
-    assert ranking_accuracy([[(1.0, True)], [(0.0, False)]]) == (None, 0)
+    accuracy = pair_accuracy(groups)
+    assert (accuracy.value, accuracy.pairs) == (0.5, 3)
+    assert pair_accuracy([[(1.0, True)], [(0.0, False)]]).value is None
 
 
 def test_calibration_is_the_identity_unless_fitted() -> None:

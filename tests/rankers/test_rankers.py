@@ -21,6 +21,7 @@ from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
 from nsad_cli.rankers.head import HeadScorer
 from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
 from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL, ranker_name, read_metadata
+from nsad_cli.rankers.scoring import Scoring
 from nsad_cli.rankers.storage import load_ranker, save_ranker
 from nsad_cli.types import Chain, Finish, Problem
 from tests.helpers.nat_models import shake
@@ -54,7 +55,7 @@ def make(kind: str, tiny_llama: Path, encoders: dict[str, Path]) -> Scorer:
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_are_those_of_each_chain_alone(kind: str, tiny_llama: Path, tiny_encoders: dict[str, Path]) -> None:
     scorer = make(kind, tiny_llama, tiny_encoders)
-    ranker = TrainedRanker(scorer, Calibration(2.0, -0.5), "test", tokens=200)
+    ranker = TrainedRanker(scorer, Scoring(Calibration(2.0, -0.5)), "test", tokens=200)
     scores = ranker.score(PROBLEM, CHAINS)
     assert scores[1] is None
     for chain, score in zip(CHAINS, scores, strict=True):
@@ -62,9 +63,9 @@ def test_scores_are_those_of_each_chain_alone(kind: str, tiny_llama: Path, tiny_
             example = scorer.example(PROBLEM.question, chain.text)
             with torch.no_grad():
                 (alone,) = scorer.logits(scorer.pack([example])).tolist()
-            assert score == pytest.approx(sigmoid(2 * alone - 0.5), abs=1e-5)
-            assert 0 < score < 1
-    assert len({round(score, 6) for score in scores if score is not None}) == 3
+            assert score.weight == score.probability == pytest.approx(sigmoid(2 * alone - 0.5), abs=1e-5)
+            assert 0 < score.weight < 1
+    assert len({round(score.weight, 6) for score in scores if score is not None}) == 3
     assert ranker.score(PROBLEM, []) == []
 
 
@@ -76,23 +77,26 @@ def test_a_saved_ranker_scores_the_same(
     folder = tmp_path / "ranker"
     folder.mkdir()
     (folder / "stale.safetensors").touch()
-    save_ranker(scorer, Calibration(2.0, -0.5), folder, reads="abc")
+    save_ranker(scorer, Scoring(Calibration(2.0, -0.5)), folder, reads="abc")
     assert not (folder / "stale.safetensors").exists()
     assert {path.suffix for path in folder.iterdir()} <= {".json", ".safetensors"}
-    assert read_metadata(folder) == {"kind": scorer.kind, "reads": "abc"}
+    about = read_metadata(folder)
+    assert (about["kind"], about["reads"]) == (scorer.kind, "abc")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    save_ranker(scorer, Calibration(2.0, -0.5), folder, reads="abc")
+    save_ranker(scorer, Scoring(Calibration(2.0, -0.5)), folder, reads="abc")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     student, adapters = adapted(tiny_llama)
     adapters.delete(ADAPTER)
     loaded = load_ranker(student, adapters, folder)
     assert loaded.name == ranker_name(folder)
     assert loaded.name.startswith(f"{scorer.kind}-")
-    assert loaded.calibration == Calibration(2.0, -0.5)
-    assert loaded.score(PROBLEM, CHAINS) == TrainedRanker(scorer, Calibration(2.0, -0.5), "").score(PROBLEM, CHAINS)
+    assert loaded.scoring.calibration == Calibration(2.0, -0.5)
+    assert loaded.score(PROBLEM, CHAINS) == TrainedRanker(scorer, Scoring(Calibration(2.0, -0.5)), "").score(
+        PROBLEM, CHAINS
+    )
     if "ranker" in adapters.names():
         adapters.delete(ADAPTER)
-    save_ranker(scorer, Calibration(2.0, -0.25), folder)
+    save_ranker(scorer, Scoring(Calibration(2.0, -0.25)), folder)
     assert load_ranker(student, adapters, folder).name != loaded.name, "another calibration gives other scores"
 
 
@@ -110,7 +114,7 @@ def test_what_is_no_ranker_is_told(tiny_llama: Path, tmp_path: Path) -> None:
 
 
 def probe_with_chains(student: Student, adapters: Adapters) -> tuple[ProbeRanker, dict[str, list[Chain]], list[Task]]:
-    probe = ProbeRanker(ProbeScorer(student, adapters, ScoreHead(32, seed=3)), Calibration(1.5, 0.2), "test")
+    probe = ProbeRanker(ProbeScorer(student, adapters, ScoreHead(32, seed=3)), Scoring(Calibration(1.5, 0.2)), "test")
     questions = ("Ana has 3 cups.", "How many more balls does Ben have now?", "3 + 4")
     tasks = [Task(f"p{i}", question, (GREEDY_INDEX, 0, 1, 2, 3)) for i, question in enumerate(questions)]
     sampler = probe.scoring_sampler(HFSampler(student, adapters, PROBED_MODEL, 6))
@@ -128,7 +132,7 @@ def test_a_chain_cached_scores_as_one_read(tiny_llama: Path, monkeypatch: pytest
     allowed[student.eos_id] = 0.5
     student.model.lm_head.register_forward_hook(lambda _, __, logits: logits + allowed)
     probe, chains, tasks = probe_with_chains(student, adapters)
-    fresh = ProbeRanker(probe.scorer, probe.calibration, "test")
+    fresh = ProbeRanker(probe.scorer, probe.scoring, "test")
     finishes = set()
     for task in tasks:
         problem = Problem(task.problem_id, task.question, "", "test")
@@ -140,7 +144,8 @@ def test_a_chain_cached_scores_as_one_read(tiny_llama: Path, monkeypatch: pytest
         for chain, score, other in zip(mine, scores, read, strict=True):
             assert (score is None) == (other is None) == (not chain.text)
             if score is not None:
-                assert score == pytest.approx(other, abs=1e-4)
+                assert other is not None
+                assert score.weight == pytest.approx(other.weight, abs=1e-4)
                 finishes.add(chain.finish)
     assert finishes == {Finish.STOP, Finish.LENGTH}
 

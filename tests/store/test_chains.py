@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Chain, Finish, Problem
+from nsad_cli.types import Chain, Finish, Problem, Score
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +39,8 @@ def test_a_verdict_goes_with_its_answer(tmp_path: Path) -> None:
 def test_weights_belong_to_their_ranker(tmp_path: Path) -> None:
     with ChainStore(tmp_path / "chains.sqlite") as store:
         store.put(PROBLEM, CHAINS, **KEY)
-        store.put_weights("p", {0: 0.9, 1: None}, ranker="first", **KEY)
-        store.put_weights("p", {0: 0.1, 1: 0.2}, ranker="second", **KEY)
+        store.put_scores("p", {0: Score(0.9), 1: None}, ranker="first", **KEY)
+        store.put_scores("p", {0: Score(0.1), 1: Score(0.2)}, ranker="second", **KEY)
         assert [chain.weight for chain in store.get("p", ranker="first", **KEY)] == [0.9, None]
         assert [chain.weight for chain in store.get("p", ranker="second", **KEY)] == [0.1, 0.2]
         assert [chain.weight for chain in store.get("p", **KEY)] == [None, None]
@@ -48,7 +48,7 @@ def test_weights_belong_to_their_ranker(tmp_path: Path) -> None:
         again = store.get("p", ranker="first", **KEY)
         assert again[0].text == "again"
         assert again[0].weight is None, "the score was another text's"
-        store.put_weights("p", {0: 0.3}, ranker="first", **KEY)
+        store.put_scores("p", {0: Score(0.3)}, ranker="first", **KEY)
         store.put(PROBLEM, [dataclasses.replace(CHAINS[0], text="again")], **KEY)
         assert [chain.weight for chain in store.get("p", ranker="first", **KEY)] == [0.3, None]
         assert set(store.rankers()) == {"first", "second"}

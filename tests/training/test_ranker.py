@@ -25,7 +25,7 @@ from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.pipeline.plan import make_plan
 from nsad_cli.problems import arithmetic
-from nsad_cli.rankers.base import ScoreHead
+from nsad_cli.rankers.base import ScoreHead, TrainedRanker
 from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.linear_probe import ProbeScorer
 from nsad_cli.runs.run import Run
@@ -94,14 +94,15 @@ def test_every_kind_learns_and_is_calibrated(
     session = Session(run)
     ranker = session.ranker()
     assert ranker is not None
-    saved = ranker.calibration
+    assert isinstance(ranker, TrainedRanker)
+    saved = ranker.scoring.calibration
     assert (saved.scale, saved.shift) == pytest.approx((report["scale"], report["shift"]))
     problem = next(iter(arithmetic.problems("test", 1)))
     chains = [Chain(problem.id, i, text, None) for i, text in enumerate(("5 more. The answer is 5.", "2 loses."))]
     right, wrong = ranker.score(problem, chains)
     assert right is not None
     assert wrong is not None
-    assert right > wrong or kind == "probe"
+    assert right.weight > wrong.weight or kind == "probe"
     again = copy_of(taught, f"{kind}-again", run.recipe)
     assert run_stages(again, ["ranker"])["ranker"]["weights"] == result["weights"]
 
@@ -194,7 +195,7 @@ def test_a_probe_scores_fresh_chains_without_a_pass_and_kept_ones_with_one(
         kept = {pid: store.get(pid, ranker=ranker.name, **key) for pid in ids}
         assert all(chain.weight is not None or not chain.text.strip() for chains in kept.values() for chain in chains)
         for pid in ids:  # as if the evaluation had stopped before it scored
-            store.put_weights(pid, dict.fromkeys(range(4)), ranker=ranker.name, **key)
+            store.put_scores(pid, dict.fromkeys(range(4)), ranker=ranker.name, **key)
     found = evaluate_models(Session(run), stage="eval", models=["nce", "nat"], benchmarks=benchmarks, samples=4)
     again = found["results"]
     assert sum(passes) >= 6

@@ -79,6 +79,8 @@ def rows_of(chains: Sequence[Chain]) -> list[ChainRow]:
             None if chain.correct is None else int(chain.correct),
             array("f", chain.logprobs).tobytes(),
             chain.weight,
+            chain.probability,
+            chain.likelihood,
         )
         for chain in chains
     ]

@@ -35,7 +35,7 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Fitted:
         rule = row["rule"] or "greedy"
         table.add_row(
             *(here if here != before else ("", "")),
-            rule,
+            f"{rule} *" if "ranker_refused" in row else rule,
             str(row["n"]),
             str(row["samples"]),
             f"{100 * row['accuracy']:.1f}",
@@ -47,7 +47,9 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Fitted:
     bound = "; any: at least one chain is right, an upper bound" if any(row["rule"] == "any" for row in rows) else ""
     estimates = any(row["method"] == "samples" for row in rows)
     mean = ";\nmean: over chains; pass@k: one of k is right, unbiased" if estimates else ""
-    table.caption = f"k: chains per problem{bound}{mean}"
+    refused = next((row["ranker_refused"] for row in rows if "ranker_refused" in row), None)
+    star = f";\n*: not used, the ranker is refused: {refused}" if refused else ""
+    table.caption = f"k: chains per problem{bound}{mean}{star}"
     return Fitted(table)
 
 

@@ -71,7 +71,7 @@ class LiveVotes:
         for chain in fresh:
             self._seen.add(chain.index)
             if self._live is None:
-                score = "" if chain.weight is None else f" (score {chain.weight:.3f})"
+                score = "" if chain.shown_score is None else f" (score {chain.shown_score:.3f})"
                 answer = "no answer" if chain.answer is None else escape_controls(render_latex(chain.answer))
                 note(f"  {len(self._seen)} of {self.settings.samples}: chain {chain.index}: {answer}{score}")
 

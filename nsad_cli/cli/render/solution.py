@@ -131,6 +131,8 @@ def solution_json(solution: Solution, settings: VoteSettings | None = None) -> d
         ],
         "chains": _chains(solution.chains),
     }
+    if solution.ranker_refused is not None:
+        value["ranker_refused"] = solution.ranker_refused
     if settings is not None and settings.stop_at is not None:
         value["stopped"] = {
             "at": settings.stop_at,
@@ -149,6 +151,7 @@ def _chains(chains: Sequence[Chain]) -> list[dict[str, Any]]:
             "text": chain.text,
             "answer": chain.answer,
             "weight": chain.weight,
+            "probability": chain.probability,
             "logprob": chain.logprob,
             "tokens": len(chain.logprobs),
             "finish": chain.finish.value,
