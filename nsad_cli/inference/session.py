@@ -127,7 +127,7 @@ class Session:
 
     def drop(self, name: str) -> None:
         """Delete an adapter from memory before it is trained again."""
-        if name in self.adapters.names():
+        if "adapters" in self.__dict__ and name in self.adapters.names():
             self.adapters.delete(name)
         self._loaded.discard(name)
 
