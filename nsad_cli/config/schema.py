@@ -235,6 +235,9 @@ class RankerConfig(StageConfig):
         "teacher_rationales": True,
         "chains_of": "nce",
         "calibrate": True,
+        "human_solutions": False,
+        "pairs": "fixed",
+        "head": "linear",
     }
     kind: str = COMBINED
     """combined: a logistic model on log-probabilities, step checks and hidden states. steps: step checks only. head: a
@@ -264,6 +267,13 @@ class RankerConfig(StageConfig):
     """Whether the teacher's rationales are added if the student's own chains give fewer than min_pairs pairs."""
     calibrate: bool = True
     """Whether scores are calibrated to probabilities."""
+    human_solutions: bool = False
+    """Whether human solutions join the right chains, as in the paper."""
+    pairs: Literal["fixed", "fresh"] = "fixed"
+    """fixed: up to pairs_per_problem pairs of each problem, seen in every epoch. fresh: a random pair of each problem
+    per epoch, as in the paper."""
+    head: Literal["linear", "residual"] = "linear"
+    """The head of a T5 encoder; residual: two residual ELU layers before the linear one, as in the paper."""
     pairs_per_problem: int = Field(default=4, ge=1)
 
 

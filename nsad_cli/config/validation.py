@@ -48,6 +48,12 @@ def _check_ranker(ranker: RankerConfig, source: str) -> None:
             "training.ranker.kind is `encoder`, and training.ranker.model is not set",
             "name one (training.ranker.model=google/flan-t5-base, or a folder), or set kind to head or probe",
         )
+    if ranker.head != "linear" and ranker.kind != ENCODER:
+        raise UsageError(
+            f"{source}: training.ranker.head is for encoders",
+            f"the ranker `{ranker.kind}` has a linear head",
+            "unset it, or set training.ranker.kind to encoder",
+        )
     if ranker.kind in BUILT_IN and ranker.kind != ENCODER and ranker.model:
         raise UsageError(
             f"{source}: the ranker `{ranker.kind}` takes no model",

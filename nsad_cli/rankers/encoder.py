@@ -3,7 +3,7 @@
 It reads the question and the chain as a pair, by its own tokenizer. A T5 encoder, the reference's ranker (flan-t5,
 arXiv 2312.12832), gets a head on the mean of its states at the chain's tokens; a classifier has one of its own, with
 one label. Inputs over 512 tokens, or over what the model takes, lose their beginning, the longer part first: a chain
-states its answer at the end. Deviation: human solutions do not join the right chains.
+states its answer at the end.
 """
 
 from __future__ import annotations
@@ -67,12 +67,14 @@ class EncoderScorer(Scorer):
     @classmethod
     def create(cls, context: RankerContext) -> EncoderScorer:
         """See Scorer.create."""
-        return open_encoder(context.settings.model, context.adapters.model.device, context.seed)
+        device, settings = context.adapters.model.device, context.settings
+        return open_encoder(settings.model, device, context.seed, residual=settings.head == "residual")
 
     @classmethod
     def restore(cls, student: Student, adapters: Adapters, folder: Path, tensors: dict[str, Tensor]) -> EncoderScorer:  # noqa: ARG003  # see Scorer
         """See Scorer.restore; the folder has model and tokenizer, and the tensors are the head's."""
-        scorer = open_encoder(str(folder), adapters.model.device, seed=0)
+        residual = any(name.startswith("first.") for name in tensors)
+        scorer = open_encoder(str(folder), adapters.model.device, seed=0, residual=residual)
         if scorer.head is not None:
             scorer.head.load_state_dict(tensors)
         return scorer
@@ -118,10 +120,37 @@ class EncoderScorer(Scorer):
         self.tokenizer.save_pretrained(folder)
 
 
-def open_encoder(spec: str, device: torch.device, seed: int) -> EncoderScorer:
+class ResidualHead(ScoreHead):
+    """The reference code's head: two residual ELU layers, then a linear one; d_hidden → 1, in float32."""
+
+    def __init__(self, hidden: int, seed: int) -> None:
+        super().__init__(hidden, seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.first, self.second = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """[S,d] → [S], without autocast."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            hidden = pooled.to(self.weight.dtype)
+            for layer in (self.first, self.second):
+                hidden = hidden + nn.functional.elu(layer(hidden))
+            return super().forward(hidden)
+
+
+def open_encoder(spec: str, device: torch.device, seed: int, *, residual: bool = False) -> EncoderScorer:
     """A folder's or the Hub's model (an id with an optional @REVISION) as a ranker; missing weights are seeded.
 
     On the meta device it has shapes alone, in no time and memory.
+
+    Args:
+        spec: The folder or id.
+        device: The device.
+        seed: The seed of missing weights.
+        residual: Whether a T5 encoder gets a ResidualHead instead of a linear one.
+
+    Returns:
+        The scorer.
 
     Raises:
         NsadError: It does not exist, is neither a classifier nor a T5 encoder, or has no usable tokenizer.
@@ -159,7 +188,7 @@ def open_encoder(spec: str, device: torch.device, seed: int) -> EncoderScorer:
             "use an encoder with a tokenizer.json that knows digits and names a padding token",
         )
     model.config.pad_token_id = tokenizer.pad_token_id
-    head = ScoreHead(config.d_model, seed) if pooled else None
+    head = (ResidualHead if residual else ScoreHead)(config.d_model, seed) if pooled else None
     return EncoderScorer(model, tokenizer, head, device)
 
 

@@ -1,7 +1,8 @@
 """The ranker's objective: a loss over pairs of a right and a wrong chain of the same problem.
 
-Deviations from the paper: human solutions are not added to the right chains; if the student's own chains give too few
-pairs, the teacher's rationales are added; the default ranker is not a flan-t5 encoder (see nsad_cli/rankers).
+Deviations from the paper, unless a recipe sets them (`training.ranker.human_solutions`, `pairs`, `head`, `calibrate`):
+human solutions are not added to the right chains, a problem's pairs are the same in every epoch, and the default ranker
+is not a flan-t5 encoder (see nsad_cli/rankers). Fresh pairs are drawn before training, as many as there are epochs.
 """
 
 from __future__ import annotations
@@ -63,7 +64,13 @@ def encode_for(student: Tokenised) -> Encode:
 
 
 def make_pairs(
-    candidates: Iterable[Candidates], encode: Encode, *, per_problem: int, max_chars: int, seed: int
+    candidates: Iterable[Candidates],
+    encode: Encode,
+    *,
+    per_problem: int,
+    max_chars: int,
+    seed: int,
+    with_replacement: bool = False,
 ) -> list[Pair]:
     """Pair right and wrong texts of each problem.
 
@@ -73,6 +80,7 @@ def make_pairs(
         per_problem: The maximum number of pairs of a problem, sampled by seed.
         max_chars: Texts that have this many characters or more, including the question, are excluded.
         seed: The seed.
+        with_replacement: Sample exactly `per_problem` pairs of each problem that has any, if need be the same again.
 
     Returns:
         The pairs.
@@ -84,7 +92,11 @@ def make_pairs(
         right = sorted({text for text in item.right if len(text) < room})
         wrong = sorted({text for text in item.wrong if len(text) < room})
         both = list(itertools.product(right, wrong))
-        random.Random(f"pairs:{seed}:{item.problem.id}").shuffle(both)
+        chance = random.Random(f"pairs:{seed}:{item.problem.id}")
+        if with_replacement:
+            both = chance.choices(both, k=per_problem) if both else []
+        else:
+            chance.shuffle(both)
         pairs += [Pair(encode(question, good), encode(question, bad)) for good, bad in both[:per_problem]]
     return pairs
 

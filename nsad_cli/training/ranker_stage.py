@@ -70,7 +70,9 @@ class RankerTraining:
         """Train by steps; a probe is fitted to its optimum instead."""
         assert isinstance(objective, RankerObjective)
         if not isinstance(objective.scorer, ProbeScorer):
-            return train_by_steps(self.session, self.stage.name, objective, data)
+            fresh = self.settings.pairs == "fresh"  # the data hold a pair for each epoch
+            settings = self.settings.model_copy(update={"epochs": 1.0}) if fresh else self.settings
+            return train_by_steps(self.session, self.stage.name, objective, data, settings)
         return fit_probe(
             objective.scorer,
             data.train,

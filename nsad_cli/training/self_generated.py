@@ -32,6 +32,8 @@ def own_candidates(session: Session, stage: Stage, corpus: Corpus) -> list[Candi
     for problem in problems:
         own = chains[problem.id]
         right = tuple(chain.text for chain in own if chain.correct)
+        if settings.human_solutions and problem.solution:
+            right = (*right, problem.solution)
         wrong = tuple(chain.text for chain in own if chain.correct is False)
         candidates.append(Candidates(problem, right, wrong))
     return candidates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +214,15 @@ def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], cor
             for item in candidates
             if (item.problem.id in corpus.held_out) == held_out and item.problem.id not in calibration
         ]
-        return make_pairs(part, encode, per_problem=settings.pairs_per_problem, max_chars=settings.max_chars, seed=seed)
+        fresh = settings.pairs == "fresh" and not held_out
+        return make_pairs(
+            part,
+            encode,
+            per_problem=math.ceil(settings.epochs) if fresh else settings.pairs_per_problem,
+            max_chars=settings.max_chars,
+            seed=seed,
+            with_replacement=fresh,
+        )
 
     train_pairs, held_pairs = pairs(own, False), pairs(own, True)
     counts = {"own_pairs": len(train_pairs), "teacher_pairs": 0}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import BertConfig, BertModel
 
 from nsad_cli.errors import NsadError
@@ -17,7 +18,7 @@ from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import Student, load_student
 from nsad_cli.rankers.base import ScoreHead, Scorer, TrainedRanker
 from nsad_cli.rankers.calibration import Calibration, sigmoid
-from nsad_cli.rankers.encoder import EncoderScorer, open_encoder
+from nsad_cli.rankers.encoder import EncoderScorer, ResidualHead, open_encoder
 from nsad_cli.rankers.head import HeadScorer
 from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
 from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL, ranker_name, read_metadata
@@ -228,3 +229,23 @@ def test_encoders_that_cannot_be_used_are_told(
     scorer.tokenizer.pad_token = None
     scorer.save(unpadded)
     assert "no padding token" in told(str(unpadded)).why
+
+
+def test_the_residual_head_is_the_references(tiny_encoders: dict[str, Path], tmp_path: Path) -> None:
+    """Two residual ELU layers, then a linear one (run_ranker of the reference code); kept with the ranker."""
+    scorer = open_encoder(str(tiny_encoders["t5"]), CPU, seed=0, residual=True)
+    head = scorer.head
+    assert isinstance(head, ResidualHead)
+    x = torch.randn(3, head.weight.shape[1], generator=torch.Generator().manual_seed(0))
+    expected = x
+    for layer in (head.first, head.second):
+        expected = expected + torch.nn.functional.elu(expected @ layer.weight.T + layer.bias)
+    assert torch.allclose(head(x), (expected @ head.weight.T + head.bias).squeeze(-1), atol=1e-5)
+    save_ranker(scorer, Scoring(), tmp_path / "ranker")
+    restored = EncoderScorer.restore(None, _OnCpu, tmp_path / "ranker", load_file(tmp_path / "ranker/head.safetensors"))  # type: ignore[arg-type]  # its device alone is used
+    assert torch.equal(restored.head(x), head(x))
+
+
+class _OnCpu:
+    class model:  # noqa: N801  # stands in for adapters
+        device = CPU

@@ -146,9 +146,7 @@ def test_the_fit_is_at_its_optimum() -> None:
         loss = loss + penalty / 2 * ((weight * spread) ** 2).sum()
     for gradient in torch.autograd.grad(loss, (*weights, bias)):
         assert gradient.abs().max() < 1e-3
-    assert not fit_logistic(plain, states, right, PENALTIES[0]).states.any(), (
-        "an infinite penalty leaves the states out"
-    )
+    assert not fit_logistic(plain, states, right, PENALTIES[0]).states.any(), "infinite: left out"
     constant = fit_logistic(plain, states, torch.ones(200, dtype=torch.float64), 30.0)
     assert not constant.plain.any()
 
@@ -176,7 +174,7 @@ def test_a_student_that_is_never_right_gives_a_refused_ranker(taught: Run, monke
     assert {row["rule"] for row in rows if "ranker_refused" in row} == {"asc", "asc-add", "best"}
 
 
-def _never_right(session: Session, stage: Any, corpus: Any) -> Any:
+def _never_right(_session: Session, _stage: Any, corpus: Any) -> Any:
     from nsad_cli.training.ranker_chains import Answered
 
     return [

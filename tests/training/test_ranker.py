@@ -31,8 +31,9 @@ from nsad_cli.rankers.linear_probe import ProbeScorer
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.linear_probe import fit_head
+from nsad_cli.training.ranker import Candidates, make_pairs
 from nsad_cli.training.ranker_calibration import MIN_CHAINS, Graded, calibrate
-from nsad_cli.types import Chain
+from nsad_cli.types import Chain, Problem
 from tests.helpers.killed_runs import killed_in_turn
 from tests.helpers.notes import recorded_notes
 from tests.helpers.ranker_runs import SAMPLES, answer_half_rightly, ranking
@@ -358,3 +359,25 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="takes no model"):
         load_recipe(path, {"training.ranker.kind": "probe"})
     assert load_recipe(None, {"training.ranker.kind": "encoder", "training.ranker.model": "x"})
+
+
+def test_a_fresh_pair_of_each_problem_per_epoch() -> None:
+    candidates = [
+        Candidates(
+            Problem(str(i), f"question {i}", "1", "test"), ("right a", "right b"), ("wrong a", "wrong b", "wrong c")
+        )
+        for i in range(8)
+    ]
+    candidates.append(Candidates(Problem("x", "question", "1", "test"), ("right",), ()))
+
+    def encode(question: str, text: str) -> Example:
+        return Example(tuple(question.encode()), tuple(text.encode()))
+
+    def drawn(seed: int) -> list[tuple[Example, Example]]:
+        made = make_pairs(candidates, encode, per_problem=20, max_chars=99, seed=seed, with_replacement=True)
+        return [pair.sides() for pair in made]
+
+    pairs = drawn(0)
+    assert len(pairs) == 8 * 20, "one a problem and epoch; a problem without a pair has none"
+    assert len({pair for pair in pairs if pair[0].prompt == tuple(b"question 0")}) == 6, "every combination in 20 draws"
+    assert pairs == drawn(0) != drawn(1)
