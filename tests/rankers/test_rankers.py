@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import BertConfig, BertModel
 
 from nsad_cli.errors import NsadError
@@ -242,7 +241,8 @@ def test_the_residual_head_is_the_references(tiny_encoders: dict[str, Path], tmp
         expected = expected + torch.nn.functional.elu(expected @ layer.weight.T + layer.bias)
     assert torch.allclose(head(x), (expected @ head.weight.T + head.bias).squeeze(-1), atol=1e-5)
     save_ranker(scorer, Scoring(), tmp_path / "ranker")
-    restored = EncoderScorer.restore(None, _OnCpu, tmp_path / "ranker", load_file(tmp_path / "ranker/head.safetensors"))  # type: ignore[arg-type]  # its device alone is used
+    restored = load_ranker(None, _OnCpu, tmp_path / "ranker").scorer  # type: ignore[arg-type]  # its device alone is used
+    assert isinstance(restored.head, ResidualHead)
     assert torch.equal(restored.head(x), head(x))
 
 
