@@ -83,5 +83,8 @@ def _print(report: dict[str, Any], rule: str) -> None:
     console.print(results_table(report["results"]))
     if report["stopping"]:
         console.print(stopping_table(report["stopping"]))
+    for row in report["negatives"]:
+        where = f"{row['model']} ({row['benchmark']}, {row['n']} greedy chains)"
+        console.print(f"effect of negatives on {where}: {row['summary']}")
     for table in group_tables(report["groups"], rule):
         console.print(table)

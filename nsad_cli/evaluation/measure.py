@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config import prompts
-from nsad_cli.config.stages import RANKER, UNTRAINED
+from nsad_cli.config.stages import RANKER, UNTRAINED, stages
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.report import STOP_AT, report_on
 from nsad_cli.generation.engine_spec import parse_engine
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nsad_cli.config.schema import Recipe
+    from nsad_cli.evaluation.report import Measured
     from nsad_cli.inference.session import Session
     from nsad_cli.runs.run import Run
 
+MAX_EFFECT_PROBLEMS, EFFECT_TOKENS = 32, 4096
+"""Greedy chains on which the effect of NAT's negative branch is measured, and tokens of them at once."""
 Benchmark = tuple[str, list[Problem]]
 """A benchmark's label and its evaluated problems."""
 
@@ -76,14 +80,14 @@ def evaluate_models(
         wave: The number of chains sampled at once in the simulation.
 
     Returns:
-        The lists `results`, `groups` and `stopping` of `nsad eval --json`.
+        The lists `results`, `groups`, `stopping` and `negatives` of `nsad eval --json`.
 
     Raises:
         NsadError: A model cannot be loaded or sampled from.
     """
     run, recipe = session.run, session.recipe
     sampling = Sampling.of(recipe.sampling)
-    report: dict[str, list[dict[str, Any]]] = {"results": [], "groups": [], "stopping": []}
+    report: dict[str, list[dict[str, Any]]] = {"results": [], "groups": [], "stopping": [], "negatives": []}
     with ChainStore(run.chains_path) as store, Checker() as checker:
         for model in models:
             key = parse_engine(engine).key(session.model_key(model))
@@ -99,7 +103,38 @@ def evaluate_models(
                 refused = None if ranker is None else ranker.refused
                 for name, rows in report_on(label, model, problems, chains, stop_at, wave, refused=refused).items():
                     report[name] += rows
+                report["negatives"] += effect_rows(session, label, model, problems, chains, engine)
     return report
+
+
+def effect_rows(
+    session: Session, label: str, model: str, problems: Sequence[Problem], chains: Measured, engine: str
+) -> list[dict[str, Any]]:
+    """Measure the effect of NAT's negative branch on its greedy chains; no row for other models.
+
+    Another engine than transformers has no adapters in memory; nothing is loaded for the sake of this figure.
+    """
+    if stages()[model].companion is None if model in stages() else True:
+        return []
+    if parse_engine(engine).kind != "hf":
+        return []
+    from nsad_cli.models.lm_head import vocabulary_head
+    from nsad_cli.models.nat.negative_effect import negative_effect
+    from nsad_cli.models.packing import Example, group_by_tokens, pack
+
+    student, adapters = session.student, session.adapters
+    examples = [
+        Example(tuple(student.prompt_ids(problem.question)), tuple(student.completion_ids(chain.text)))
+        for problem in problems[:MAX_EFFECT_PROBLEMS]
+        for chain in chains[problem.id][0]
+    ]
+    packs = [pack(part).to(adapters.model.device) for part in group_by_tokens(examples, EFFECT_TOKENS)]
+    adapters.model.eval()
+    effect = negative_effect(adapters, model, vocabulary_head(adapters.base), packs)
+    if effect is None:
+        return []
+    row = {"benchmark": label, "model": model, "n": min(len(problems), MAX_EFFECT_PROBLEMS)}
+    return [{**row, **dataclasses.asdict(effect), "summary": effect.describe()}]
 
 
 def evaluate_run(

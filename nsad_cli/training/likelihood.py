@@ -5,11 +5,12 @@ Deviations from the reference code: the loss covers only the completion and its 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models.lm_head import RowLosses, row_losses, vocabulary_head
 from nsad_cli.models.nat.layer import NatLinear
+from nsad_cli.models.nat.negative_effect import negative_effect
 from nsad_cli.models.packing import Example, Pack, enable_packing, group_by_tokens, hidden_states, pack
 from nsad_cli.training.losses import token_nll
 from nsad_cli.training.trainer import BatchLoss, Objective
@@ -62,6 +63,11 @@ class CompletionObjective(Objective[Example]):
         (nll,) = self.token_losses(hidden, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
         alphas = self.adapters.layers.alphas(self.name) if self.training else {}
         return BatchLoss(nll.sum(), {"alpha": alphas} if alphas else {})
+
+    def check(self, packs: Sequence[Pack]) -> dict[str, Any]:
+        """Measure the effect of NAT's negative branch; nothing for other adapters."""
+        effect = negative_effect(self.adapters, self.name, self.head, packs)
+        return {} if effect is None else {"negative_effect": {"kl": effect.kl, "share": effect.share}}
 
     def token_losses(self, hidden: Tensor, batch: Pack, losses: RowLosses) -> list[Tensor]:
         """Compute losses of the completion tokens [N] from hidden states [T,d], without materialising all logits."""

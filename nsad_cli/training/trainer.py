@@ -80,6 +80,10 @@ class Objective(nn.Module, Generic[E]):
     def prepare(self, train_set: Sequence[E], epochs: float) -> None:
         """Prepare for the training examples; called once, before the first step."""
 
+    def check(self, packs: Sequence[Any]) -> dict[str, Any]:  # noqa: ARG002  # for subclasses
+        """Measure more than the loss on the held-out packs, for the event log."""
+        return {}
+
     def state(self) -> dict[str, Tensor]:
         """Return state other than parameters, for checkpoints."""
         return {}
@@ -237,6 +241,7 @@ class StageTrainer(Trainer):
         self.held_out, self.budget = held_out, budget
         self.stage, self.run = stage, run
         self._metrics: list[tuple[int, dict[str, Any]]] = []
+        self._checked: dict[str, Any] = {}
         self._tokens, self._since = 0, time.monotonic()
         self.control: TrainerControl
 
@@ -322,8 +327,10 @@ class StageTrainer(Trainer):
         self.model.eval()
         total = 0.0
         with torch.no_grad(), self.compute_loss_context_manager():
-            for pack in self.objective.packs(self.held_out, self.budget):
-                total += self.objective(pack.to(self.args.device)).total.item()
+            packs = [pack.to(self.args.device) for pack in self.objective.packs(self.held_out, self.budget)]
+            for pack in packs:
+                total += self.objective(pack).total.item()
+            self._checked = self.objective.check(packs)
         self.model.train()
         metrics = {"eval_loss": total / max(self.objective.items(self.held_out), 1)}
         self.log(dict(metrics))
@@ -378,7 +385,7 @@ class StageTrainer(Trainer):
         """Write the Trainer's and the objective's metrics to the run's event log."""
         self.state.log_history.append({**logs, "step": self.state.global_step})
         if "eval_loss" in logs:
-            metrics: dict[str, Any] = {"held_out_loss": logs["eval_loss"]}
+            metrics: dict[str, Any] = {"held_out_loss": logs["eval_loss"], **self._checked}
         elif "loss" in logs:
             now = time.monotonic()
             metrics = {
