@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.compare import compare
+from nsad_cli.evaluation.contributions import Step, contributions
 from nsad_cli.evaluation.measure import unseen_problems
 from nsad_cli.evaluation.stored_chains import Side, stored_chains
 from nsad_cli.generation.engine_spec import EngineSpec, parse_engine
@@ -299,3 +300,27 @@ def test_a_comparison_loads_no_torch() -> None:
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_each_step_is_tested_against_the_one_before_it(checker: Checker) -> None:
+    """Greedy answers are right, two of three chains are wrong: counting loses all, and the ranker wins all back."""
+    run = trained("steps", reads="abc")
+    measure(run, [3, 3, 3], [str(current_ranker(run)), "another"])
+    steps = [
+        Step("base", "base", "greedy"),
+        Step("NCE", "nce", "greedy"),
+        Step("sc", "nce", "sc"),
+        Step("asc", "nce", "asc"),
+    ]
+    rows = contributions(run, PROBLEMS, 3, checker, steps)
+    assert [row["step"] for row in rows] == ["NCE", "sc", "asc"], "the base was not evaluated"
+    assert "p" not in rows[0]
+    assert [row["accuracy"] for row in rows] == [1.0, 0.0, 0.0]
+    assert (rows[1]["won"], rows[1]["lost"], rows[1]["p"]) == (0, 3, 0.25)
+    assert rows[1]["difference"] == -1.0
+    assert rows[1]["before"] == 1.0
+    measure(run, [3, 3, 3], ["another", str(current_ranker(run))])
+    rows = contributions(run, PROBLEMS, 3, checker, steps)
+    assert (rows[2]["won"], rows[2]["lost"], rows[2]["accuracy"]) == (3, 0, 1.0)
+    assert rows[2]["ci95"][0] > 0
+    assert contributions(run, PROBLEMS, 4, checker, steps[2:]) == [], "it has no four chains"

@@ -153,3 +153,28 @@ def _comparison(title: str, rows: Sequence[dict[str, Any]], without: Collection[
     narrow = [f"omitted here, see --json: {omitted}"] if omitted else []
     table.caption = ";\n".join([*votes, *(text for head, text in COLUMN_NOTES.items() if head in kept), *narrow])
     return table
+
+
+def contributions_table(rows: Sequence[dict[str, Any]]) -> Fitted:
+    """Build the table of what each step adds to the one before it; see evaluation.contributions."""
+    title = f"What each step adds, on the same {rows[0]['n']} problems" if rows else "What each step adds"
+    table = new_table(title, "step", "right", "added", "interval", "won", "lost", "p", left=1)
+    _never_break_numbers(table, 1)
+    for row in rows:
+        if "p" not in row:
+            table.add_row(row["step"], percent(row["accuracy"]), *[""] * 5)
+            continue
+        low, high = row["ci95"]
+        p = "<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
+        added = f"{100 * row['difference']:+.1f}"
+        table.add_row(
+            row["step"],
+            percent(row["accuracy"]),
+            added,
+            f"{100 * low:+.1f} – {100 * high:+.1f}",
+            str(row["won"]),
+            str(row["lost"]),
+            p,
+        )
+    table.caption = "won, lost: problems that only this step, or only the one before it, has right; p: McNemar's test"
+    return Fitted(table)
