@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from nsad_cli.rankers.weighting import Weighting
 from tests.benchmarks.report import at_least, finish
 from tests.helpers.simulated_votes import (
     MOST,
@@ -36,9 +37,22 @@ GOALS = (
 """(rule, wave, whether it has a goal)."""
 
 
+FITTED = (0.5, 1.0, 2.0)
+"""Exponents of fitted weights: odds of the probabilities of these scenes."""
+FITTED_SCENES = ("two_apart", "five_apart", "good_ranker", "sharp_ranker", "five_sharp", "five_low")
+
+
 def measure(problems: int, seed: int) -> dict[str, Any]:
     """Every rule in every scene."""
     figures: dict[str, Any] = {}
+    for exponent in FITTED:
+        for name in FITTED_SCENES:
+            weighting = Weighting("odds", exponent)
+            stopped, right, drawn = simulate(SCENES[name], "asc", problems, 1, seed, weighting)
+            goal = round(least(stopped), 3) if stopped else None
+            key = f"asc_odds_{exponent:g}_{name}"
+            figures[f"{key}_right"] = at_least(right / stopped if stopped else 1.0, goal)
+            figures[f"{key}_drawn"] = at_least(drawn / problems / MOST, None)
     for rule, wave, has_goal in GOALS:
         for name, scene in SCENES.items():
             stopped, right, drawn = simulate(scene, rule, problems, wave, seed)

@@ -76,9 +76,17 @@ RULES: dict[str, Callable[[list[Chain]], float]] = {
 
 
 def simulate(
-    scene: Callable[[random.Random], Scene], rule: str, problems: int, wave: int = 1, seed: int = 0
+    scene: Callable[[random.Random], Scene],
+    rule: str,
+    problems: int,
+    wave: int = 1,
+    seed: int = 0,
+    weigh: Callable[[float], float] | None = None,
 ) -> tuple[int, int, int]:
-    """How many problems stopped, how many of these by the right leader, and chains drawn in all."""
+    """How many problems stopped, how many of these by the right leader, and chains drawn in all.
+
+    With `weigh` the scene's weights are probabilities, from which a ranker's weighting makes the weights.
+    """
     chance = random.Random(f"{rule}:{problems}:{seed}")
     stopped = right = drawn = 0
 
@@ -87,12 +95,14 @@ def simulate(
 
     for _ in range(problems):
         share, weights = scene(chance)
-        expected = [s * value(a / (a + b)) for s, (a, b) in zip(share, weights, strict=True)]
+        means = [a / (a + b) if weigh is None else _mean(weigh, a, b) for a, b in weights]
+        expected = [s * value(mean) for s, mean in zip(share, means, strict=True)]
         leader = max(range(len(share)), key=expected.__getitem__)
         chains: list[Chain] = []
         while len(chains) < MOST:
             (answer,) = chance.choices(range(len(share)), share)
             weight = chance.betavariate(*weights[answer])
+            weight = weight if weigh is None else weigh(weight)
             chains.append(Chain("p", len(chains), "", str(answer), answer_class=answer, weight=weight))
             if len(chains) % wave == 0 and RULES[rule](chains) >= THRESHOLD:
                 totals = [
@@ -102,6 +112,12 @@ def simulate(
                 break
         drawn += len(chains)
     return stopped, right, drawn
+
+
+def _mean(weigh: Callable[[float], float], a: float, b: float) -> float:
+    """The mean weight of probabilities from a Beta distribution, by 2,000 draws that are the same for the same a, b."""
+    chance = random.Random(f"{a}:{b}")
+    return math.fsum(weigh(chance.betavariate(a, b)) for _ in range(2000)) / 2000
 
 
 def least(stopped: int) -> float:
