@@ -137,10 +137,10 @@ def test_chains_are_numbered_one_way(capsys: pytest.CaptureFixture[str]) -> None
 def test_steps_have_their_own_probabilities() -> None:
     chain = Chain("p", 0, "One.\n\nTwo two.\n", "2", Finish.STOP, (2, 4, 6, 14, 15), (0.0, -1.0, -9.0, -0.5, -9.0))
     (first, likely), (second, other) = steps(chain)
-    assert (first, second) == ("One.", "Two two.")
+    assert (first.plain, second.plain) == ("One.", "Two two.")
     assert likely == pytest.approx(math.exp(-0.5))
     assert other == pytest.approx(math.exp(-0.5))
-    assert [text for text, _ in steps(Chain("p", 0, "It is 3.5 high. So 7. The answer is 7.", "7"))] == [
+    assert [text.plain for text, _ in steps(Chain("p", 0, "It is 3.5 high. So 7. The answer is 7.", "7"))] == [
         "It is 3.5 high.",
         "So 7.",
         "The answer is 7.",
