@@ -141,7 +141,8 @@ def _print(
     leading = found[rule] if isinstance(found[rule], RuleResult) else found["sc"]
     assert isinstance(leading, RuleResult)
     console.print(chains_table(chains, leading.ballot, judged=True))
-    console.print(f"[dim]weight by {leading.rule}; ▸ voted for the winner; steps: checked ones that are right[/]")
+    checked = "; steps: the right ones of those checked" if any(map(_has_checked_steps, chains)) else ""
+    console.print(f"[dim]weight by {leading.rule}; ▸ voted for the winner{checked}[/]")
     for line in _wrong_steps(chains):
         console.print(line, style="red", markup=False, highlight=False)
     console.print()
@@ -156,6 +157,10 @@ def _print(
     for name, item in by_others.items():
         console.print(f"    asc by {shown(name)}: {shown(in_words(item))}")
     console.print(f"\n[dim]explore it: nsad dashboard --view votes --run {run.name}[/]")
+
+
+def _has_checked_steps(chain: Chain) -> bool:
+    return checked_steps(chain.text).checked > 0
 
 
 def _wrong_steps(chains: Sequence[Chain]) -> list[str]:

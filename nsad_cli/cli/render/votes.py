@@ -100,7 +100,7 @@ def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = Non
         chains: The chains.
         ballot: Their votes.
         most: The maximum number of chains, counted from the last one; None for all.
-        judged: Whether to show correctness, the mean log-probability and the checked steps too.
+        judged: Whether to show correctness, the mean log-probability and, if there are any, the checked steps too.
 
     Returns:
         The table.
@@ -110,7 +110,8 @@ def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = Non
 
 def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, judged: bool, without: Collection[str]) -> Table:
     heads = ["#", "answer", "its end", "weight", "p(token)", "log p", "tokens", "steps"]
-    kept = [head not in without and (judged or head not in ("log p", "steps")) for head in heads]
+    shows = {"log p": judged, "steps": judged and any(checked_steps(chain.text).checked for chain in chains)}
+    kept = [head not in without and shows.get(head, True) for head in heads]
     table = new_table("Chains", *itertools.compress(heads, kept), left=2)
     for column in table.columns:
         column.no_wrap = column.header != "answer"
