@@ -21,7 +21,8 @@ CHUNK_SIZE = 512
 def record_steps(store: Store, texts: Iterable[tuple[int, str]]) -> None:
     """Check the steps of texts, given by the key of their draw, and store the counts."""
     checked = [(key, check_steps(text)) for key, text in texts]
-    store.steps.record([(key, found.checked, found.right) for key, found in checked], VERSION)
+    if checked:
+        store.steps.record([(key, found.checked, found.right) for key, found in checked], VERSION)
 
 
 def right_with_wrong_step(store: Store, params: str | None = None) -> list[RightDraw]:
