@@ -55,8 +55,8 @@ def own_rationales(session: Session, stage: Stage, corpus: Corpus) -> list[Ratio
     kept = [item for item in found if check_steps(item.text).first_wrong is None]
     if len(kept) < len(found):
         note(
-            f"{stage.name}: {len(found) - len(kept)} of {len(found)} right chains of the run's own have a wrong step and "
-            "are left out"
+            f"{stage.name}: {len(found) - len(kept)} of {len(found)} right chains of the run's own have a wrong step "
+            "and are left out"
         )
     return kept
 
