@@ -143,8 +143,8 @@ def _print(
     console.print(chains_table(chains, leading.ballot, judged=True))
     checked = "; steps: the right ones of those checked" if any(map(_has_checked_steps, chains)) else ""
     console.print(f"[dim]weight by {leading.rule}; ▸ voted for the winner{checked}[/]")
-    for line in _wrong_steps(chains):
-        console.print(line, style="red", markup=False, highlight=False)
+    for about in _wrong_steps(chains):
+        console.print(about, style="red", markup=False, highlight=False)
     console.print()
     width = min(console.width, 110)
     lines = chart_lines(visible_rules(found, width, leading.rule), width, first=leading.rule, most=MAX_ANSWERS)
