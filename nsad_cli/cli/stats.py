@@ -47,17 +47,16 @@ def stats(
 
 
 def _ledger(run: Run) -> list[dict[str, object]]:
-    """Count samples by teacher, subject and verdict."""
+    """Count samples by teacher, subject and verdict, and the right ones with a wrong step."""
+    from nsad_cli.grading.grade import count_verdicts
     from nsad_cli.store.rationales import Store
 
     if not run.store_path.is_file():
         return []
     params = run.stages().get("collect", {}).get("result", {}).get("params")
     with Store(run.store_path) as store:
-        return [
-            dict(zip(("teacher", "subject", "verdict", "draws"), row, strict=True))
-            for row in store.verdicts.counts(params)
-        ]
+        rows: list[dict[str, object]] = count_verdicts(store, params).as_dict()["rows"]
+        return rows
 
 
 def _chain_sets(run: Run) -> list[dict[str, object]]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli import api
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.grading.marked_steps import checked_steps, steps_json, steps_line
 from nsad_cli.types import Chain, Problem
+from nsad_cli.utils.terminal_text import WRONG
 from nsad_cli.voting.bar_chart import Line, chart_lines, one_line, visible_rules
 from nsad_cli.voting.chain_sets import ChainSet, chain_sets, default_set, find_problem, open_store
 from nsad_cli.voting.counterfactuals import WhatIf, remaining_chains
@@ -139,7 +141,11 @@ def _print(
     leading = found[rule] if isinstance(found[rule], RuleResult) else found["sc"]
     assert isinstance(leading, RuleResult)
     console.print(chains_table(chains, leading.ballot, judged=True))
-    console.print(f"[dim]weight by {leading.rule}; ▸ voted for the winner[/]\n")
+    checked = "; steps: the right ones of those checked" if any(map(_has_checked_steps, chains)) else ""
+    console.print(f"[dim]weight by {leading.rule}; ▸ voted for the winner{checked}[/]")
+    for about in _wrong_steps(chains):
+        console.print(about, style="red", markup=False, highlight=False)
+    console.print()
     width = min(console.width, 110)
     lines = chart_lines(visible_rules(found, width, leading.rule), width, first=leading.rule, most=MAX_ANSWERS)
     for line in coloured(lines):
@@ -151,6 +157,19 @@ def _print(
     for name, item in by_others.items():
         console.print(f"    asc by {shown(name)}: {shown(in_words(item))}")
     console.print(f"\n[dim]explore it: nsad dashboard --view votes --run {run.name}[/]")
+
+
+def _has_checked_steps(chain: Chain) -> bool:
+    return checked_steps(chain.text).checked > 0
+
+
+def _wrong_steps(chains: Sequence[Chain]) -> list[str]:
+    """Describe the first wrong step of each chain that has one."""
+    return [
+        f"{WRONG} chain {chain.index}: {steps_line(chain.text)}"
+        for chain in chains
+        if checked_steps(chain.text).first_wrong
+    ]
 
 
 def in_words(item: RuleResult) -> str:
@@ -190,6 +209,7 @@ def _json(
                 "weight": chain.weight,
                 "logprob": chain.logprob,
                 "tokens": len(chain.logprobs),
+                "steps": steps_json(chain.text),
             }
             for chain in chains
         ],

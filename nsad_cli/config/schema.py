@@ -285,6 +285,8 @@ class TrainingConfig(Section):
     """The maximum number of held-out rationales that the held-out loss is measured on."""
     keep_overlap: bool = False
     """Whether to train also on problems that overlap with the evaluation benchmarks (`nsad stats --overlap`)."""
+    drop_wrong_steps: bool = False
+    """Whether to keep right rationales that contain a wrong step (`5 * 4 = 24`) out of D+."""
     negative: StageConfig = StageConfig()
     nat: StageConfig = StageConfig()
     nce: NceConfig = NceConfig()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from nsad_cli.grading.equivalence.number_arithmetic import Number
 
+VERSION = "1"
+"""Increase it when the checks of a text could change: stored counts are then computed again."""
 MAX_CHARS = 20_000
 """Only this much of a text is read."""
 MAX_STARTS = 40

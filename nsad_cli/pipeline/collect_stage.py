@@ -12,6 +12,7 @@ from nsad_cli.config.stages import COLLECT, GRADE, stages
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.grade import count_verdicts, grade, grader_version
+from nsad_cli.pipeline.step_filter import without_wrong_steps
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.store.rationales import Store
 from nsad_cli.store.verdicts import LABEL
@@ -280,8 +281,11 @@ def grade_stage(run: Run, *, force: bool = False) -> dict[str, Any]:
 def graded_rationales(run: Run) -> tuple[list[Rationale], list[Rationale]]:
     """Return (D+, D−): the correct and the wrong rationales of a run's problems by its teacher.
 
+    With training.drop_wrong_steps, D+ has no rationale with a wrong step.
+
     Raises:
         UsageError: The run has not finished collecting and grading.
+        NsadError: Every correct rationale has a wrong step.
     """
     finished_stage(run, GRADE.name)
     collection, settings = finished_stage(run, COLLECT.name)["result"], run.recipe.teacher
@@ -296,6 +300,8 @@ def graded_rationales(run: Run) -> tuple[list[Rationale], list[Rationale]]:
             ]
             for verdict in (Verdict.CORRECT, Verdict.WRONG)
         )
+        if run.recipe.training.drop_wrong_steps:
+            positive = without_wrong_steps(positive, store, collection["teacher"], collection["params"])
     return positive, negative
 
 

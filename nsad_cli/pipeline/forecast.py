@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nsad_cli.collection.collect import params_key
@@ -15,6 +15,7 @@ from nsad_cli.collection.quote import Quote, make_quote
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.pipeline.collect_stage import collect_key, collected, grade_key, graded_rationales, training_problems
+from nsad_cli.pipeline.step_filter import without_wrong_texts
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import Teacher, is_api, is_free, labels_of, make_teacher
 from nsad_cli.teachers.base import Request
@@ -117,6 +118,8 @@ def look_ahead(run: Run, *, force: bool = False) -> Ahead:
     elif draws:
         note("grading a sample of the rationales …")
         forecast = sampled_forecast(problems, draws, wanted, seed, f"the draws of {name}", labels)
+        if recipe.training.drop_wrong_steps:
+            forecast = replace(forecast, positive=tuple(without_wrong_texts(forecast.positive)))
     else:
         forecast = assumed_forecast(problems, settings.draws, seed)
     return Ahead(tuple(problems), tuple(stored), wanted, calls, done, graded, forecast, quote)

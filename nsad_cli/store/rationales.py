@@ -13,6 +13,7 @@ from nsad_cli.store.claims import Claims
 from nsad_cli.store.copies import Copies
 from nsad_cli.store.reviews import Reviews
 from nsad_cli.store.sqlite import LOCK_TIMEOUT_SECONDS, connect, connect_to_read, is_write_protected
+from nsad_cli.store.steps import Steps
 from nsad_cli.store.tables import FORMATS, GRADED_DRAWS, PROBLEM_COLUMNS, VERDICT
 from nsad_cli.store.verdicts import Verdicts
 from nsad_cli.types import Draw, Finish, Problem, Rationale, Verdict
@@ -27,7 +28,7 @@ MAX_INTEGER = 2**63 - 1
 
 
 class Store:
-    """Problems and draws of one store, and as attributes its claims, batches, verdicts and reviews.
+    """Problems and draws of one store, and as attributes its claims, batches, verdicts, reviews and checked steps.
 
     Several processes may write to the same store.
     """
@@ -44,12 +45,13 @@ class Store:
             NsadError: The file cannot be opened, is not a store, or has a newer version's format.
         """
         self.path = path
-        read_only = read_only or is_write_protected(path)
-        self._db = (connect_to_read if read_only else connect)(path, FORMATS, "store", lock_timeout)
+        self.read_only = read_only or is_write_protected(path)
+        self._db = (connect_to_read if self.read_only else connect)(path, FORMATS, "store", lock_timeout)
         self.claims = Claims(self._db)
         self.batches = Batches(self._db)
         self.verdicts = Verdicts(self._db)
         self.reviews = Reviews(self._db)
+        self.steps = Steps(self._db)
         self.copies = Copies(self._db)
 
     def __enter__(self) -> Self:

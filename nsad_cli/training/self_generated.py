@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
+from nsad_cli.grading.step_checks import check_steps
 from nsad_cli.inference.sampling import Subject, sample_all
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.data import sample_items
 from nsad_cli.training.ranker import Candidates
 from nsad_cli.types import Chain, Problem, Rationale, Verdict
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,14 +42,25 @@ def own_candidates(session: Session, stage: Stage, corpus: Corpus) -> list[Candi
 
 
 def own_rationales(session: Session, stage: Stage, corpus: Corpus) -> list[Rationale]:
-    """Sample NAT's chains on all training problems except held-out ones, and return each distinct right text."""
+    """Sample NAT's chains on all training problems except held-out ones, and return each distinct right text.
+
+    With training.drop_wrong_steps, texts with a wrong step are left out.
+    """
     problems = [problem for problem in corpus.problems() if problem.id not in corpus.held_out]
     chains = sampled_chains(session, stage, problems, session.recipe.training.nce.self_samples)
     found = []
     for problem in problems:
         texts = dict.fromkeys(chain.text.strip() for chain in chains[problem.id] if chain.correct)
         found += [Rationale(problem, text, Verdict.CORRECT, -1) for text in texts]
-    return found
+    if not session.recipe.training.drop_wrong_steps:
+        return found
+    kept = [item for item in found if check_steps(item.text).first_wrong is None]
+    if len(kept) < len(found):
+        note(
+            f"{stage.name}: {len(found) - len(kept)} of {len(found)} right chains of the run's own have a wrong step "
+            "and are left out"
+        )
+    return kept
 
 
 def sampled_chains(

@@ -71,6 +71,7 @@ def test_explained_for_programs() -> None:
     assert value["chains"][1] == {
         "index": 1, "text": chains_of("lost")[1].text, "answer": "6", "class": 1, "correct": True, "weight": 0.9,
         "logprob": pytest.approx(chains_of("lost")[1].logprob), "tokens": len(chains_of("lost")[1].offsets),
+        "steps": {"checked": 0, "right": 0, "first_wrong": None},
     }  # fmt: skip
     rules: dict[str, Any] = value["rules"]
     assert rules["sc"]["answer"] == "12"
@@ -84,6 +85,22 @@ def test_explained_for_programs() -> None:
     silent = json.loads(vote("--run", "taken", "--explain", "4", "--json"))
     assert silent["rules"]["sc"]["answer"] is None
     assert "no chain has one" in silent["rules"]["asc"]["unavailable"]
+
+
+def test_a_wrong_step_is_marked(run: Path) -> None:
+    text = "3 * 4 = 12. 12 - 2 = 9. \x1b[2J"
+    with ChainStore(run / "chains.sqlite") as store:
+        store._db._connection.execute("UPDATE chains SET text = ? WHERE number = 1", (text,))
+    shown = vote("--run", "taken", "--explain", "2")
+    assert "✗ chain 1: checked steps: 1 of 2 right; first wrong: `12 - 2 = 9`" in shown
+    assert "✗ 1/2" in shown
+    assert "steps: the right ones" in shown
+    assert "chain 0: checked" not in shown
+    chain = json.loads(vote("--run", "taken", "--explain", "2", "--json"))["chains"][1]
+    assert chain["steps"]["checked"] == 2
+    assert chain["steps"]["right"] == 1
+    start, end = chain["steps"]["first_wrong"]
+    assert chain["text"][start:end] == "12 - 2 = 9"
 
 
 def test_hostile_text_is_shown(run: Path) -> None:

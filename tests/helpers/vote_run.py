@@ -55,6 +55,26 @@ def make_run(home: Path, name: str = "taken") -> Path:
     return run
 
 
+def put_steps(run: Path) -> Problem:
+    """Add a problem with a chain whose second and third equalities are wrong, and one whose equalities are right."""
+    problem = Problem("f6" * 8, "Each of 5 boxes has 4 pens; 2 + 1 are lost. How many are left?", "17", "made")
+    texts = (
+        "Of the pens 2 + 1 = 3 are lost.\nThere were $5 \\times 4 = 24$, all in all.\n"
+        "24 - 3 = 22 are left.\nThe answer is 22",
+        "There were 5 * 4 = 20 pens.\n20 - 3 = 17 are left.\nThe answer is 17",
+    )
+    chains = []
+    for index, text in enumerate(texts):
+        offsets = tuple(found.end() for found in re.finditer(r"\s*\S+", text))
+        logprobs = tuple(-2.5 if i % 5 == 4 else -0.125 for i in range(len(offsets)))
+        chains.append(
+            Chain(problem.id, index, text, text.split()[-1], Finish.STOP, offsets, logprobs, index, index == 1)
+        )
+    with ChainStore(run / "chains.sqlite") as store:
+        store.put(problem, chains, **SAMPLED)
+    return problem
+
+
 def _scores(place: Literal[1, 2]) -> dict[str, dict[int, float | None]]:
     return {
         key: {index: item[place] for index, item in enumerate(items) if item[place] is not None}

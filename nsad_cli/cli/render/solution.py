@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.console import out
+from nsad_cli.grading.marked_steps import checked_steps, marked_parts, steps_json, steps_line
 from nsad_cli.types import Chain, Finish
 from nsad_cli.utils.logs import shows_notes
-from nsad_cli.utils.terminal_text import render_latex
-from nsad_cli.voting.chain_steps import chain_steps
+from nsad_cli.utils.terminal_text import escape_controls, render_latex
+from nsad_cli.voting.chain_steps import Step, chain_steps
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from nsad_cli.inference.solver import Solution, VoteSettings
 
@@ -93,10 +95,8 @@ def _margin(solution: Solution) -> list[str]:
 
 
 def _print_steps(console: Console, chain: Chain) -> None:
-    """Print a chain in full, one step per line, each with the mean probability of its tokens."""
+    """Print a chain in full, one step per line, each with the mean probability of its tokens, and its checked steps."""
     from rich.table import Table
-
-    from nsad_cli.cli.render.votes import shown
 
     console.rule(f"chain {chain.index}", align="left", style="dim")
     grid = Table.grid(padding=(0, 2, 0, 0))
@@ -104,14 +104,30 @@ def _print_steps(console: Console, chain: Chain) -> None:
     grid.add_column(style="dim", width=4)
     grid.add_column(overflow="fold")
     for number, (text, likely) in enumerate(steps(chain), 1):
-        grid.add_row(str(number), "" if likely is None else f"{likely:.2f}", shown(text))
+        grid.add_row(str(number), "" if likely is None else f"{likely:.2f}", text)
     console.print(grid)
+    if line := steps_line(chain.text):
+        console.print(line, style="dim", markup=False, highlight=False)
     console.print()
 
 
-def steps(chain: Chain) -> list[tuple[str, float | None]]:
-    """Split a chain into steps (lines, or else sentences), each with the geometric mean of its token probabilities."""
-    return [(chain.text[step.start : step.end].strip(), step.probability) for step in chain_steps(chain)]
+def steps(chain: Chain) -> list[tuple[Text, float | None]]:
+    """Split a chain into steps (lines, or else sentences), each with the geometric mean of its token probabilities.
+
+    The first wrong equality is marked.
+    """
+    return [(_step_text(chain, step), step.probability) for step in chain_steps(chain)]
+
+
+def _step_text(chain: Chain, step: Step) -> Text:
+    from rich.text import Text
+
+    first = checked_steps(chain.text).first_wrong
+    place = None if first is None else (first[0] - step.start, first[1] - step.start)
+    parts = marked_parts(
+        chain.text[step.start : step.end], place, lambda text: escape_controls(render_latex(text.strip()))
+    )
+    return Text.assemble(*((text, "bold red" if wrong else "") for text, wrong in parts))
 
 
 def solution_json(solution: Solution, settings: VoteSettings | None = None) -> dict[str, Any]:
@@ -155,6 +171,7 @@ def _chains(chains: Sequence[Chain]) -> list[dict[str, Any]]:
             "logprob": chain.logprob,
             "tokens": len(chain.logprobs),
             "finish": chain.finish.value,
+            "steps": steps_json(chain.text),
         }
         for chain in chains
     ]

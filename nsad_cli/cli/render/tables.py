@@ -27,6 +27,8 @@ MIN_COLUMN_WIDTH = 8
 """The minimum width of a column that may break or stretch, in cells."""
 UNLIMITED = 10_000
 """A width at which no cell breaks."""
+LEDGER_NAME_WIDTH = 24
+"""The width reserved for a teacher or subject in the ledger, in cells."""
 MAX_VERDICTS = 6
 """The number of verdicts that fit into 80 columns beside MATH's subjects."""
 
@@ -98,7 +100,8 @@ def _stacked(table: Table, width: int) -> Iterator[RenderableType]:
         for column, cell in pairs:
             if column.justify == "left" or not cell.plain.strip():
                 continue  # text, or empty
-            item = Text(" ".join(str(column.header).split()) + " ", style="dim") + cell
+            heading = " ".join(str(column.header).replace("-\n", "").split())
+            item = Text(f"{heading} ", style="dim") + cell
             if line and line.cell_len + 2 + item.cell_len > width:
                 yield line
                 line = Text()
@@ -108,26 +111,34 @@ def _stacked(table: Table, width: int) -> Iterator[RenderableType]:
         yield Text("\n") + Text.from_markup(f"[dim]{table.caption}[/]")
 
 
-def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
+def ledger_table(rows: Sequence[dict[str, Any]]) -> Fitted:
     """Build the table of draws by teacher, subject and verdict, with totals and each verdict's share.
 
-    If there are many kinds of verdict, the rarer ones share a column and the caption lists them.
+    If there are many kinds of verdict, the rarer ones share a column and the caption lists them. Right answers with a
+    wrong step have a column if it fits, and their total is in the caption.
     """
+    return Fitted(*(_ledger(rows, with_steps) for with_steps in ((True, False) if _wrong_steps(rows) else (False,))))
+
+
+def _ledger(rows: Sequence[dict[str, Any]], with_steps: bool) -> Table:
     from nsad_cli.utils.terminal_text import escape_controls
 
     totals = _draws(rows)
     verdicts = [name for name in HEADINGS if name in totals]
     shown = verdicts if len(verdicts) <= MAX_VERDICTS else [name for name in verdicts if name in MAIN_VERDICTS]
     others = [name for name in verdicts if name not in shown]
-    headings = [HEADINGS[name] for name in shown] + ["other"] * bool(others)
+    headings = [HEADINGS[name] for name in shown] + ["other"] * bool(others) + ["wrong\nstep"] * with_steps
     table = new_table("Ledger (draws; correct is D+, wrong is D−)", "teacher", *headings)
     table.columns[0].overflow = "fold"
+    for column in table.columns[1:]:
+        column.no_wrap = True
 
     def numbers(found: Counter[str]) -> list[int]:
         return [found[name] for name in shown] + [sum(found[name] for name in others)] * bool(others)
 
     def add(name: str, chosen: Sequence[dict[str, Any]]) -> None:
-        table.add_row(escape_controls(name).replace("[", "\\["), *map(str, numbers(_draws(chosen))))
+        steps = [_wrong_steps(chosen)] if with_steps else []
+        table.add_row(escape_controls(name).replace("[", "\\["), *map(str, numbers(_draws(chosen)) + steps))
 
     teachers = list(dict.fromkeys(row["teacher"] for row in rows))
     for teacher in teachers:
@@ -140,11 +151,25 @@ def ledger_table(rows: Sequence[dict[str, Any]]) -> Table:
         add("all", rows)
     if rows:
         table.add_row("share", *(percent(number / totals.total()) for number in numbers(totals)), style="dim")
-    if others:
-        table.caption = "other: " + ", ".join(
-            f"{totals[name]} {name} ({percent(totals[name] / totals.total())})" for name in others
-        )
+    if rows:
+        keep(table.columns[0], LEDGER_NAME_WIDTH)
+    table.caption = "\n".join(_ledger_notes(rows, totals, others)) or None
     return table
+
+
+def _ledger_notes(rows: Sequence[dict[str, Any]], totals: Counter[str], others: Sequence[str]) -> Iterator[str]:
+    """Describe the verdicts that share a column, and the right answers with a wrong step."""
+    if others:
+        shares = (f"{totals[name]} {name} ({percent(totals[name] / totals.total())})" for name in others)
+        yield "other: " + ", ".join(shares)
+    if totals["correct"] and any("right_with_wrong_step" in row for row in rows):
+        slips = _wrong_steps(rows)
+        yield f"{slips} of {totals['correct']} right answers have a wrong step ({percent(slips / totals['correct'])})"
+
+
+def _wrong_steps(rows: Sequence[dict[str, Any]]) -> int:
+    """Count right draws with a wrong step."""
+    return sum(row.get("right_with_wrong_step", 0) for row in rows)
 
 
 def _draws(rows: Sequence[dict[str, Any]]) -> Counter[str]:

@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from nsad_cli.cli.render.tables import MIN_COLUMN_WIDTH, Fitted, keep, new_table
+from nsad_cli.grading.marked_steps import checked_steps
 from nsad_cli.types import Ballot, Chain, Finish
-from nsad_cli.utils.terminal_text import escape_controls, render_latex
+from nsad_cli.utils.terminal_text import WRONG, escape_controls, render_latex
 from nsad_cli.voting.bar_chart import bar, verdict_mark
 from nsad_cli.voting.rules import ranking_weights
 
@@ -29,6 +30,7 @@ OMITTED = (
     ("tokens", "log p"),
     ("tokens", "log p", "p(token)"),
     ("tokens", "log p", "p(token)", "its end"),
+    ("tokens", "log p", "p(token)", "its end", "steps"),
 )
 """The columns of the table of chains to omit, step by step, in a narrow terminal."""
 
@@ -98,7 +100,7 @@ def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = Non
         chains: The chains.
         ballot: Their votes.
         most: The maximum number of chains, counted from the last one; None for all.
-        judged: Whether to show correctness and the mean log-probability too.
+        judged: Whether to show correctness, the mean log-probability and, if there are any, the checked steps too.
 
     Returns:
         The table.
@@ -107,8 +109,9 @@ def chains_table(chains: Sequence[Chain], ballot: Ballot, most: int | None = Non
 
 
 def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, judged: bool, without: Collection[str]) -> Table:
-    heads = ["#", "answer", "its end", "weight", "p(token)", "log p", "tokens"]
-    kept = [head not in without and (judged or head != "log p") for head in heads]
+    heads = ["#", "answer", "its end", "weight", "p(token)", "log p", "tokens", "steps"]
+    shows = {"log p": judged, "steps": judged and any(checked_steps(chain.text).checked for chain in chains)}
+    kept = [head not in without and shows.get(head, True) for head in heads]
     table = new_table("Chains", *itertools.compress(heads, kept), left=2)
     for column in table.columns:
         column.no_wrap = column.header != "answer"
@@ -130,6 +133,7 @@ def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, judged: b
             "–" if mean is None else f"{math.exp(mean):.2f}",
             "–" if mean is None else f"{mean:.3f}",
             _tokens(chain),
+            _steps(chain) if judged else "",
         )
         table.add_row(*itertools.compress(cells, kept))
     if chains:
@@ -140,6 +144,15 @@ def _chains(chains: Sequence[Chain], ballot: Ballot, most: int | None, judged: b
 def _tokens(chain: Chain) -> str:
     count = str(len(chain.logprobs)) if chain.logprobs else "–"
     return f"[yellow]cut {count}[/]" if chain.finish is Finish.LENGTH else count
+
+
+def _steps(chain: Chain) -> str:
+    """Count the right ones among a chain's checked steps; a wrong one is marked."""
+    checks = checked_steps(chain.text)
+    if not checks.checked:
+        return "–"
+    count = f"{checks.right}/{checks.checked}"
+    return f"[red]{WRONG} {count}[/]" if checks.first_wrong else count
 
 
 def weights_shown(chains: Sequence[Chain], rule: str) -> dict[int, float | None]:

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nsad_cli.grading.marked_steps import checked_steps, marked_parts, steps_line
 from nsad_cli.store.pages import UNGRADED, DrawRow, ProblemQuery
 from nsad_cli.store.tables import SKIPPED
 from nsad_cli.types import Problem, Verdict
@@ -74,12 +75,21 @@ def problem_details(problem: Problem, sample: DrawRow | None, text: str, tints: 
         verdict = verdict_text(sample.graded or UNGRADED, tints)
         verdict.append(f" ({single_line(sample.reason)})" if sample.reason else "", tints["text"])
         rows += [("parsed", single_line(sample.answer or "–")), ("grader", verdict), ("by hand", review_label(sample))]
-        parts += [Text(display_text(text)), ""]
+        parts += [*rationale_parts(text, tints), ""]
         place.insert(0, f"sample {sample.number + 1} of {sample.teacher}, finish: {sample.finish}")
     if problem.solution:
         parts += [Text("the benchmark's solution", tints["dim"]), Text(display_text(problem.solution)), ""]
     parts.append(Text(" · ".join(single_line(part) for part in place if part), tints["dim"]))
     return Group(Text(display_text(problem.question), "bold"), "", field_table(rows, tints), "", *parts)
+
+
+def rationale_parts(text: str, tints: Tints, *, raw: bool = False) -> list[Text]:
+    """Render a rationale with its first wrong step marked, preceded by a line about its checked steps, if any."""
+    first = checked_steps(text).first_wrong
+    parts = marked_parts(text, first, lambda text: display_text(text, raw=raw))
+    shown = Text.assemble(*((part, f"bold {tints['wrong']}" if wrong else "") for part, wrong in parts))
+    line = steps_line(text)
+    return [*([Text(line, tints["dim" if first is None else "wrong"])] if line else []), shown]
 
 
 @dataclass(frozen=True, slots=True)

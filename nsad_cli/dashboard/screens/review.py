@@ -15,7 +15,7 @@ from textual.widgets import Static
 from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.live.store_follower import FileId, file_id
 from nsad_cli.dashboard.screens.base import View
-from nsad_cli.dashboard.screens.data_text import display_text, field_table, single_line
+from nsad_cli.dashboard.screens.data_text import display_text, field_table, rationale_parts, single_line
 from nsad_cli.dashboard.themes import tints
 from nsad_cli.errors import NsadError
 from nsad_cli.store.pages import StorePages
@@ -123,14 +123,14 @@ class ReviewView(View):
             ("parsed", Text(single_line(item.answer or "–", raw=self.raw), "bold")),
             ("why", Text(f"? disputed: {single_line(item.reason or 'no reason recorded')}", colours["warning"])),
         ]
-        title, chain = Text("rationale", colours["dim"]), Text(display_text(item.text, raw=self.raw))
+        title = Text("rationale", colours["dim"])
         return Group(
             Text(display_text(item.problem.question, raw=self.raw), "bold"),
             "",
             field_table(rows, colours),
             "",
             title,
-            chain,
+            *rationale_parts(item.text, colours, raw=self.raw),
         )
 
     def action_raw(self) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from nsad_cli.cli.console import set_up_logging
 from nsad_cli.cli.render.evaluation import comparison_tables, group_tables, results_table, stopping_table
 from nsad_cli.cli.render.live_votes import LiveVotes
-from nsad_cli.cli.render.solution import conclusion, solution_json, steps
+from nsad_cli.cli.render.solution import conclusion, print_solution, solution_json, steps
 from nsad_cli.cli.render.votes import BAR_WIDTH, ballot_table, chains_table
 from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.report import report_on
@@ -137,15 +137,42 @@ def test_chains_are_numbered_one_way(capsys: pytest.CaptureFixture[str]) -> None
 def test_steps_have_their_own_probabilities() -> None:
     chain = Chain("p", 0, "One.\n\nTwo two.\n", "2", Finish.STOP, (2, 4, 6, 14, 15), (0.0, -1.0, -9.0, -0.5, -9.0))
     (first, likely), (second, other) = steps(chain)
-    assert (first, second) == ("One.", "Two two.")
+    assert (first.plain, second.plain) == ("One.", "Two two.")
     assert likely == pytest.approx(math.exp(-0.5))
     assert other == pytest.approx(math.exp(-0.5))
-    assert [text for text, _ in steps(Chain("p", 0, "It is 3.5 high. So 7. The answer is 7.", "7"))] == [
+    assert [text.plain for text, _ in steps(Chain("p", 0, "It is 3.5 high. So 7. The answer is 7.", "7"))] == [
         "It is 3.5 high.",
         "So 7.",
         "The answer is 7.",
     ]
     assert steps(Chain("p", 0, "", None)) == []
+
+
+def test_the_first_wrong_step_is_marked() -> None:
+    text = "He has $5 \\times 4 = 24$.\x1b[2J\nThen 24 + 3 = 28. [b]"
+    good = Chain("p", 1, "5 * 4 = 20", "20", answer_class=1)
+    told = solution(
+        [Chain("p", 0, text, "28", answer_class=0), good, Chain("p", 2, "It is 7.", "7", answer_class=2)], "sc"
+    )
+    console = Console(file=io.StringIO(), width=80, no_color=True)
+    set_up_logging()
+    print_solution(told, VoteSettings(3, "sc"), verbose=True, console=console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue()
+    assert "✗«$5 × 4 = 24$»" in lines
+    assert lines.count("✗«") == 1, "the first one alone"
+    assert "checked steps: 0 of 2 right; first wrong: `$5 × 4 = 24$`" in lines
+    assert "checked steps: 1 of 1 right\n" in lines
+    assert lines.count("checked steps") == 2, "nothing is said of a chain without equalities"
+    assert "\x1b" not in lines
+    found = [chain["steps"] for chain in solution_json(told)["chains"]]
+    start, end = found[0]["first_wrong"]
+    assert text[start:end] == "$5 \\times 4 = 24$"
+    assert (found[0]["checked"], found[0]["right"]) == (2, 0)
+    assert found[1:] == [
+        {"checked": 1, "right": 1, "first_wrong": None},
+        {"checked": 0, "right": 0, "first_wrong": None},
+    ]
 
 
 def test_how_near_it_was_is_told() -> None:

@@ -13,7 +13,7 @@ from nsad_cli.dashboard.screens.data import DataView
 from nsad_cli.dashboard.screens.problem_pane import BLOCK
 from nsad_cli.store.pages import ProblemRow, StorePages
 from nsad_cli.store.rationales import Store
-from nsad_cli.types import Draw, Grade, Verdict
+from nsad_cli.types import Draw, Grade, Problem, Verdict
 from tests.helpers.data_screen import look, show, steady
 from tests.helpers.rationale_stores import EVIL, PARAMS, fill, make_big, make_run
 from tests.helpers.screens import check_snapshot, screen_text
@@ -39,6 +39,49 @@ def test_the_screen_at_every_width(home: Path, size: tuple[int, int]) -> None:
         check_snapshot(pilot.app, f"data-totals-{size[0]}")  # type: ignore[arg-type]
 
     show(home, script, size)
+
+
+def fill_steps(path: Path) -> None:
+    """A problem with three draws: all steps right, a right answer with a wrong step, and a disputed draw with one."""
+    texts = (
+        "5 * 4 = 20 and no more. The answer is 20.",
+        "First 2 + 3 = 5.\nThen $5 \\times 4 = 24$, or so.\nThe answer is 20.",
+        "5 * 4 = 24. The answer is 20, no, 24.",
+    )
+    with Store(path) as store:
+        store.add_problems([Problem("s0", "Each of 5 boxes has 4 pens. How many pens?", "20", "sums", "train")])
+        store.add_draws([Draw("s0", "gpt", i, text) for i, text in enumerate(texts)], PARAMS)
+        keys = store.draw_keys("gpt", PARAMS)
+        verdicts = (Verdict.CORRECT, Verdict.CORRECT, Verdict.DISPUTED)
+        store.verdicts.record([(keys["s0", i], Grade(v, "20", "because")) for i, v in enumerate(verdicts)], "5")
+
+
+@pytest.mark.parametrize("size", [(50, 20), (80, 24), (120, 36), (200, 50)])
+def test_a_wrong_step_at_every_width(tmp_path: Path, size: tuple[int, int]) -> None:
+    fill_steps(make_run(tmp_path / "runs"))
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await look(pilot, "enter", "down", "enter")
+        check_snapshot(pilot.app, f"data-steps-{size[0]}")  # type: ignore[arg-type]
+
+    show(tmp_path / "runs", script, size)
+
+
+def test_the_first_wrong_step_is_marked(tmp_path: Path) -> None:
+    fill_steps(make_run(tmp_path / "runs"))
+
+    async def script(pilot: Pilot[Any]) -> None:
+        text = await steady(pilot)
+        assert "checked steps: 1 of 1 right" in text
+        assert "✗«" not in text
+        text = await look(pilot, "enter", "down")
+        assert "checked steps: 1 of 2 right; first wrong: `$5 × 4 = 24$`" in text.replace("\n", " ")
+        assert "✗«$5 × 4 = 24$»" in text
+        text = await look(pilot, "d")
+        assert "✗«5 * 4 = 24»" in text, "the review marks it too"
+        assert "checked steps: 0 of 1 right; first wrong: `5 * 4 = 24`" in text
+
+    show(tmp_path / "runs", script, (160, 40))
 
 
 def test_problems_draws_and_the_text_of_one(home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from nsad_cli.dashboard.screens import votes_drawing
 from nsad_cli.dashboard.screens.votes import VotesView
 from nsad_cli.dashboard.widgets.chooser import Chooser
+from nsad_cli.grading import marked_steps
+from nsad_cli.grading.step_checks import StepChecks, check_steps
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Problem
 from tests.helpers.screens import check_snapshot, dashboard, drive, screen_text
-from tests.helpers.vote_run import ANSWERS, FIRST, PROBLEMS, SAMPLED, SECOND, chains_of, make_run
+from tests.helpers.vote_run import ANSWERS, FIRST, PROBLEMS, SAMPLED, SECOND, chains_of, make_run, put_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -593,3 +597,58 @@ def test_pictures(tmp_path: Path, size: tuple[int, int]) -> None:
         check_snapshot(app, f"votes-text-{size[0]}")
 
     drive(app, script, size)
+
+
+@pytest.mark.parametrize("size", WIDTHS.items())
+def test_pictures_of_a_wrong_step(tmp_path: Path, size: tuple[int, int]) -> None:
+    put_steps(make_run(tmp_path))
+    app = dashboard(tmp_path, "taken", "votes")
+
+    async def script(pilot: Pilot[Any]) -> None:
+        await settled(pilot)
+        await press(pilot, "end", "enter", "enter")
+        check_snapshot(app, f"votes-steps-{size[0]}")
+        await press(pilot, "l")
+        check_snapshot(app, f"votes-steps-latex-{size[0]}")
+
+    drive(app, script, size)
+
+
+def test_the_first_wrong_step_is_marked(tmp_path: Path) -> None:
+    put_steps(make_run(tmp_path))
+
+    async def script(pilot: Pilot[Any], _: VotesView) -> None:
+        shown = await press(pilot, "end", "enter", "enter")
+        assert "checked steps: 1 of 3 right; first wrong: `$5 × 4 = 24$`" in shown
+        assert "✗«" in shown
+        assert "‹" in shown, "unlikely tokens stay marked in the source"
+        assert "✗«$5 × 4 = 24$»" in await press(pilot, "l")
+        shown = await press(pilot, "escape", "down")
+        assert "checked steps: 2 of 2 right" in shown
+        assert "✗«" not in shown
+        shown = await press(pilot, "escape", "home")
+        assert "checked steps" not in shown, "nothing is said of a chain without equalities"
+
+    look(tmp_path, script)
+
+
+def test_a_chain_is_checked_once_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The screen redraws the text for every key; other chains than the one that is shown are not checked."""
+    put_steps(make_run(tmp_path))
+    texts: list[str] = []
+
+    def check(text: str) -> StepChecks:
+        texts.append(text)
+        return check_steps(text)
+
+    checked = functools.lru_cache(check)
+    for module in (marked_steps, votes_drawing):
+        monkeypatch.setattr(module, "checked_steps", checked)
+
+    async def script(pilot: Pilot[Any], _: VotesView) -> None:
+        texts.clear()
+        await press(pilot, "end", "enter", "enter")
+        await press(pilot, "l", "l", "escape", "enter")
+        assert len(texts) == 1
+
+    look(tmp_path, script)
