@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, Device, Settings, parse_settings
 from nsad_cli.config.stages import STUDENT
-from nsad_cli.utils.logs import note
+from nsad_cli.utils.logs import muted_notes, note
 
 if TYPE_CHECKING:
+    from nsad_cli.config.schema import Recipe
     from nsad_cli.runs.run import Run
     from nsad_cli.types import Problem
 
+AMX_MINUTES = 20
+"""The time of the demo on two cores with AMX, for comparison on slower processors."""
+
 
 def demo(device: Device = None, settings: Settings = None, as_json: AsJson = False) -> None:
-    """Run the whole method offline with SmolLM2-135M: about 15 minutes on two cores; resumable."""
+    """Run the whole method offline with SmolLM2-135M: about 20 minutes on two cores with AMX; resumable."""
     note(
         "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run "
         "the command again to resume."
@@ -33,6 +37,7 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
 
     recipe = load_recipe(find_recipe("demo"), {"student.device": device, **parse_settings(settings)})
     preflight(recipe, RUN_ORDER, "demo")
+    _note_time(recipe)
     run = Run.create("demo", recipe)
     results = execute(run, RUN_ORDER)
     rows = results["eval-before"]["results"] + results["eval"]["results"]
@@ -54,6 +59,36 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
         '  nsad solve "Ana has 12 pens. Ana buys 7 more pens. Ana loses 5 pens. How many pens does Ana have now?"\n'
         "  nsad stats --run demo\n  nsad run gsm8k-solutions-smollm2     (real rationales; see the README)"
     )
+
+
+def _note_time(recipe: Recipe) -> None:
+    """Log how long the rest of the demo takes on this machine, by the plan of `nsad run demo --plan`."""
+    from nsad_cli.models.device import pick_device
+    from nsad_cli.pipeline.plan import make_plan
+    from nsad_cli.utils.processor import cpu_lacks_amx
+
+    note("estimating the time on this machine …")
+    with muted_notes():
+        plan = make_plan("demo", recipe)
+    slow = pick_device(recipe.student.device).type == "cpu" and cpu_lacks_amx()
+    if plan.seconds_left:
+        note(time_sentence(plan.seconds_left, resumed=any(stage.state == "done" for stage in plan.stages), slow=slow))
+
+
+def time_sentence(seconds: float, *, resumed: bool, slow: bool) -> str:
+    """Phrase the estimated time.
+
+    Args:
+        seconds: The estimated time that remains.
+        resumed: Whether a part of the demo is already done.
+        slow: Whether it runs on a CPU without AMX; the time with AMX is mentioned if it is shorter.
+    """
+    minutes = max(1, round(seconds / 60))
+    about = f"about {minutes} minute{'s' if minutes > 1 else ''}{' more' if resumed else ''} on this processor"
+    if not slow:
+        return about
+    shorter = f"; about {AMX_MINUTES} on two cores with it" if minutes > AMX_MINUTES and not resumed else ""
+    return f"{about} (no AMX{shorter})"
 
 
 def _unsolved(run: Run) -> Problem:
