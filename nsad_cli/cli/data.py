@@ -15,7 +15,9 @@ from nsad_cli.utils.logs import muted_notes, note
 if TYPE_CHECKING:
     from nsad_cli.store.trl_format import Format
 
-app = typer.Typer(help="Export rationales to files that TRL reads, and import them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Export rationales to files that TRL reads, and import them.", no_args_is_help=True, add_completion=False
+)
 
 
 def _formats() -> tuple[str, ...]:

@@ -7,20 +7,24 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, Device, Settings, parse_settings
 from nsad_cli.config.stages import STUDENT
-from nsad_cli.utils.logs import note
+from nsad_cli.utils.logs import muted_notes, note
 
 if TYPE_CHECKING:
+    from nsad_cli.config.schema import Recipe
     from nsad_cli.runs.run import Run
     from nsad_cli.types import Problem
 
+AMX_MINUTES = 20
+"""The time of the demo on two cores with AMX, for comparison on slower processors."""
+
 
 def demo(device: Device = None, settings: Settings = None, as_json: AsJson = False) -> None:
-    """Run the whole method offline with SmolLM2-135M: about 15 minutes on two cores; resumable."""
+    """Run the whole method offline with SmolLM2-135M: about 20 minutes on two cores with AMX; resumable."""
     note(
         "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run "
         "the command again to resume."
     )
-    from nsad_cli.cli.render.evaluation import results_table
+    from nsad_cli.cli.render.evaluation import contributions_table, results_table
     from nsad_cli.cli.render.solution import print_solution, solution_json
     from nsad_cli.cli.render.tables import ledger_table
     from nsad_cli.cli.run_selection import execute
@@ -33,6 +37,7 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
 
     recipe = load_recipe(find_recipe("demo"), {"student.device": device, **parse_settings(settings)})
     preflight(recipe, RUN_ORDER, "demo")
+    _note_time(recipe)
     run = Run.create("demo", recipe)
     results = execute(run, RUN_ORDER)
     rows = results["eval-before"]["results"] + results["eval"]["results"]
@@ -40,20 +45,76 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     note(f"\nsolving one held-out problem:\n  {problem.question}")
     votes = VoteSettings.of(run.recipe.solve)
     solution = solve_with(run, problem, votes)
+    steps, negatives = _steps(run), results["eval"].get("negatives", [])
     if as_json:
-        print_json({"run": run.name, "results": rows, "solve": solution_json(solution)})
+        shown = {"run": run.name, "results": rows, "steps": steps, "negatives": negatives}
+        print_json({**shown, "solve": solution_json(solution)})
         return
     console = out()
     console.print(ledger_table(results["grade"]["ledger"]["rows"]))
     console.print(results_table(rows))
     console.print(f"[bold]Problem[/] {problem.question}")
     print_solution(solution, votes)
+    console.print(contributions_table(steps))
     console.print(_verdict(rows))
+    for row in negatives:
+        console.print(f"Effect of negatives on {row['model']}: {row['summary']}.", _from_negatives(row["kl"]))
     console.print(
         "\nNow try a problem like those that it learned from (two or three steps; it has seen no one-step problem):\n"
         '  nsad solve "Ana has 12 pens. Ana buys 7 more pens. Ana loses 5 pens. How many pens does Ana have now?"\n'
         "  nsad stats --run demo\n  nsad run gsm8k-solutions-smollm2     (real rationales; see the README)"
     )
+
+
+def _note_time(recipe: Recipe) -> None:
+    """Log how long the rest of the demo takes on this machine, by the plan of `nsad run demo --plan`."""
+    from nsad_cli.models.device import pick_device
+    from nsad_cli.pipeline.plan import make_plan
+    from nsad_cli.utils.processor import cpu_lacks_amx
+
+    note("estimating the time on this machine …")
+    with muted_notes():
+        plan = make_plan("demo", recipe)
+    slow = pick_device(recipe.student.device).type == "cpu" and cpu_lacks_amx()
+    if plan.seconds_left:
+        note(time_sentence(plan.seconds_left, resumed=any(stage.state == "done" for stage in plan.stages), slow=slow))
+
+
+def time_sentence(seconds: float, *, resumed: bool, slow: bool) -> str:
+    """Phrase the estimated time.
+
+    Args:
+        seconds: The estimated time that remains.
+        resumed: Whether a part of the demo is already done.
+        slow: Whether it runs on a CPU without AMX; the time with AMX is mentioned if it is shorter.
+    """
+    minutes = max(1, round(seconds / 60))
+    about = f"about {minutes} minute{'s' if minutes > 1 else ''}{' more' if resumed else ''} on this processor"
+    if not slow:
+        return about
+    shorter = f"; about {AMX_MINUTES} on two cores with it" if minutes > AMX_MINUTES and not resumed else ""
+    return f"{about} (no AMX{shorter})"
+
+
+def _steps(run: Run) -> list[dict[str, Any]]:
+    """Test each step of the method against the one before it, on the evaluation's problems."""
+    from nsad_cli.evaluation.contributions import contributions
+    from nsad_cli.evaluation.measure import load_benchmarks
+    from nsad_cli.grading.checker import Checker
+
+    settings = run.recipe.evaluation
+    ((_, problems),) = load_benchmarks(run, settings.benchmarks, settings.limit)
+    with Checker() as checker:
+        return contributions(run, problems, settings.samples, checker)
+
+
+def _from_negatives(kl: float) -> str:
+    """Say what of NAT's accuracy can come from wrong rationales."""
+    from nsad_cli.models.nat.negative_effect import NO_EFFECT
+
+    if kl < NO_EFFECT:
+        return "What NAT gained came from right rationales and its MLP, not from wrong ones."
+    return "Whether that helps, `nsad study` shows, with a positive-only control."
 
 
 def _unsolved(run: Run) -> Problem:

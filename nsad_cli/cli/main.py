@@ -10,24 +10,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from nsad_cli.cli import (
-    collect,
-    dashboard,
-    data,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    grade,
-    run,
-    runs,
-    solve,
-    stats,
-    train,
-    vote,
-)
+from nsad_cli.cli.commands import Commands
 from nsad_cli.cli.console import print_error, set_up_logging
-from nsad_cli.cli.options import with_log_options
 from nsad_cli.errors import NsadError
 from nsad_cli.runs.command import resume_hint, set_command
 from nsad_cli.utils.terminal_text import escape_controls
@@ -35,10 +19,10 @@ from nsad_cli.utils.version import __version__
 
 app = typer.Typer(
     name="nsad",
+    cls=Commands,
     help="Teach a small model to reason from a large one's right and wrong answers.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -65,28 +49,6 @@ def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
     """Teach a small model to reason from a large one's right and wrong answers."""
-
-
-START = "Start here"
-STAGES = "Stages"
-RESULTS = "Results"
-app.command("demo", rich_help_panel=START)(with_log_options(demo.demo))
-app.command("run", rich_help_panel=START)(with_log_options(run.run))
-app.command("doctor", rich_help_panel=START)(with_log_options(doctor.doctor))
-app.command("collect", rich_help_panel=STAGES)(with_log_options(collect.collect))
-app.command("grade", rich_help_panel=STAGES)(with_log_options(grade.grade))
-app.command("train-nat", rich_help_panel=STAGES)(with_log_options(train.train_nat))
-app.command("train-nce", rich_help_panel=STAGES)(with_log_options(train.train_nce))
-app.command("train-ranker", rich_help_panel=STAGES)(with_log_options(train.train_ranker))
-app.command("train-baseline", rich_help_panel=STAGES)(with_log_options(train.train_baseline))
-app.command("solve", rich_help_panel=RESULTS)(with_log_options(solve.solve))
-app.command("vote", rich_help_panel=RESULTS)(with_log_options(vote.vote))
-app.command("eval", rich_help_panel=RESULTS)(with_log_options(evaluate.evaluate))
-app.command("export", rich_help_panel=RESULTS)(with_log_options(export.export))
-app.command("dashboard", rich_help_panel=RESULTS)(with_log_options(dashboard.dashboard))
-app.command("stats", rich_help_panel=RESULTS)(with_log_options(stats.stats))
-app.add_typer(data.app, name="data", rich_help_panel=RESULTS)
-app.add_typer(runs.app, name="runs", rich_help_panel=RESULTS)
 
 
 def main() -> NoReturn:

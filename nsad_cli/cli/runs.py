@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 MAX_COMMANDS = 5
 """The maximum number of runs whose commands are printed."""
 
-app = typer.Typer(help="List runs, or choose the default run of the other commands.", invoke_without_command=True)
+app = typer.Typer(
+    help="List runs, or choose the default run of the other commands.",
+    invoke_without_command=True,
+    add_completion=False,
+)
 
 
 @app.callback()

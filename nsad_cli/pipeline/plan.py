@@ -45,6 +45,12 @@ class Plan:
     stages: tuple[StagePlan, ...]
     notes: tuple[str, ...]
 
+    @property
+    def seconds_left(self) -> float | None:
+        """The time of the stages that are not done; None if that of any is unknown."""
+        times = [stage.seconds for stage in self.stages if stage.state != "done"]
+        return None if None in times else sum(time or 0.0 for time in times)
+
 
 def make_plan(name: str, recipe: Recipe, *, force: bool = False) -> Plan:
     """Plan a run of a recipe, taking into account what the run of that name has already done.

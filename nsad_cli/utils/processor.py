@@ -6,10 +6,19 @@ import functools
 import sys
 from pathlib import Path
 
-BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
+AMX_FLAG = "amx_bf16"
+"""The kernel's name of x86's matrix unit for bfloat16."""
+BFLOAT16_FLAGS = frozenset({AMX_FLAG, "avx512_bf16", "bf16"})
 """The kernel's names of bfloat16 instructions: AMX and AVX-512 of x86, and Arm's."""
 GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Device files of GPU drivers: NVIDIA's, AMD's, and those of Windows under WSL."""
+
+
+@functools.cache
+def cpu_lacks_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether this is an x86 CPU without AMX; False if Linux does not describe it."""
+    flags = cpu_field("flags", cpuinfo=cpuinfo).split()
+    return bool(flags) and AMX_FLAG not in flags
 
 
 @functools.cache

@@ -29,6 +29,20 @@ def test_the_kernel_names_the_instructions(text: str, found: bool, tmp_path: Pat
 
 def test_without_a_description_there_are_none(tmp_path: Path) -> None:
     assert not processor.cpu_has_bfloat16(tmp_path / "none")
+    assert not processor.cpu_lacks_amx(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [
+        ("flags\t\t: fpu avx512f amx_bf16 amx_tile\n", False),
+        ("flags\t\t: fpu avx512f avx512_bf16\n", True),
+        ("Features\t: fp asimd bf16 i8mm\n", False),
+    ],
+)
+def test_only_an_x86_processor_lacks_amx(text: str, lacks: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    assert processor.cpu_lacks_amx(tmp_path / "cpuinfo") is lacks
 
 
 @pytest.mark.parametrize(

@@ -40,11 +40,10 @@ def show_plan(plan: Plan, as_json: bool) -> None:
         table.add_row(*_cells(stage))
     table.add_section()
     left = [stage for stage in plan.stages if stage.state != "done"]
-    total = None if any(stage.seconds is None for stage in left) else sum(stage.seconds or 0 for stage in left)
     table.add_row(
         "[bold]remaining",
         *[""] * 6,
-        f"[bold]{duration(total)}",
+        f"[bold]{duration(plan.seconds_left)}",
         f"[bold]{short(sum(stage.calls for stage in left))}",
         f"[bold]{_cost(None if any(stage.cost is None for stage in left) else sum(stage.cost or 0 for stage in left))}",
     )
