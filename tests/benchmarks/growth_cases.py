@@ -303,6 +303,6 @@ CASES = (
     Case("sampling", "rows", (1, 4, 16, 64, 256), (), sampling, rounds=2),
     Case("grading", "pairs", (1000, 4000, 16000), (32000, 100_000), grading, rounds=2),
     Case("votes", "problems", (10, 100, 1000, 10_000), (), votes, rounds=1),
-    Case("store", "rationales", (10_000, 32_000, 100_000), (320_000, 1_000_000), store, rounds=1),
+    Case("store", "rationales", (10_000, 32_000, 100_000, 320_000), (1_000_000,), store, rounds=2),
     Case("dashboard", "runs", (10, 100, 1000, 10_000), (), dashboard),
 )
