@@ -23,8 +23,8 @@ LOCK_TIMEOUT_SECONDS = 30.0
 FULL_DISK_BYTES = 64 * 1024
 """A disk with less free space counts as full if SQLite reports an I/O error."""
 CACHE_KIB = 64 * 1024
-"""The page cache of a connection that writes, in KiB. Keys are hashes, so a commit changes pages all over the index, and
-the cache should hold the index of a million draws; SQLite's default is 2 MiB."""
+"""The page cache of a connection that writes, in KiB. Keys are hashes, so a commit changes pages all over the index,
+which for a million draws should fit into it; SQLite's default is 2 MiB."""
 NOTED_WAIT_SECONDS = 5.0
 """A longer wait is noted, once for each file."""
 _noted: set[Path] = set()
