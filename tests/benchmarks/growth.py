@@ -95,9 +95,9 @@ def measure(names: Sequence[str], long: bool, rounds: int) -> dict[str, Any]:
                 "sizes": list(by_size),
                 "processor_seconds": [round(value, 3) for value in medians],
                 "least_and_greatest": spread,
+                "rounds": max(len(values) for values in by_size.values()),
             }
     conditions = {
-        "rounds": rounds,
         "processors": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
         "python": sys.version.split()[0],

@@ -304,5 +304,5 @@ CASES = (
     Case("grading", "pairs", (1000, 4000, 16000), (32000, 100_000), grading, rounds=2),
     Case("votes", "problems", (10, 100, 1000, 10_000), (), votes, rounds=1),
     Case("store", "rationales", (10_000, 32_000, 100_000, 320_000), (1_000_000,), store, rounds=2),
-    Case("dashboard", "runs", (10, 100, 1000, 10_000), (), dashboard),
+    Case("dashboard", "runs", (10, 100, 1000, 10_000), (), dashboard, rounds=2),
 )
