@@ -22,6 +22,9 @@ LOCK_TIMEOUT_SECONDS = 30.0
 """Default time in seconds to wait while another process writes."""
 FULL_DISK_BYTES = 64 * 1024
 """A disk with less free space counts as full if SQLite reports an I/O error."""
+CACHE_KIB = 64 * 1024
+"""The page cache of a connection that writes, in KiB. Keys are hashes, so a commit changes pages all over the index,
+which for a million draws should fit into it; SQLite's default is 2 MiB."""
 NOTED_WAIT_SECONDS = 5.0
 """A longer wait is noted, once for each file."""
 _noted: set[Path] = set()
@@ -106,6 +109,7 @@ def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float =
     with _opening(path, kind, lock_timeout, "rwc") as connection:
         _enable_wal(connection, path, kind, lock_timeout)
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         _begin(connection, path, kind, lock_timeout)
         found = _format(connection)
         for statements in formats[found:]:

@@ -197,8 +197,10 @@ MEASUREMENTS: tuple[Callable[[argparse.Namespace, Path], Figures], ...] = (start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.dashboard", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--columns", type=int, default=120)
     parser.add_argument("--rows", type=int, default=36)

@@ -18,7 +18,6 @@ import random
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from nsad_cli.config.schema import TeacherConfig
@@ -28,14 +27,14 @@ from nsad_cli.grading.equivalence.decision import Decision
 from nsad_cli.grading.extract import extract
 from nsad_cli.teachers import make_teacher
 from tests.benchmarks.known_disagreements import reason
-from tests.benchmarks.report import at_least, at_most, finish
+from tests.benchmarks.report import at_least, at_most, data_path, finish
 
 FILES = {"GPT-3.5": "GPT3.5-turbo-MATH", "GPT-4": "GPT4-MATH"}
 
 
 def rationales(name: str) -> list[tuple[str, str]]:
     """Every rationale of a file with its gold answer."""
-    teacher: Any = make_teacher(f"tdg:{Path(os.environ['NSAD_DATA']) / 'tdg' / FILES[name]}", TeacherConfig())
+    teacher: Any = make_teacher(f"tdg:{data_path(f'tdg/{FILES[name]}')}", TeacherConfig())
     return [(text, problem.answer) for problem in teacher.problems() for text in teacher._rationales[problem.id]]
 
 

@@ -1,6 +1,6 @@
 """The integration unit against plain LoRA and the literal equations: time and saved activations.
 
-    python -m tests.benchmarks.nat_layer [--json] [--rounds 9] [--dropout 0.05] [--layers-only]
+    python -m tests.benchmarks.nat_layer [--json] [--rounds 5] [--dropout 0.05] [--layers-only]
 
 The three forms take turns, round after round, in one process; a figure compares the medians. Each form is the same
 adapted layer of the same model (PEFT's own forward included); only the adapter that is active, or its variant, differs.
@@ -237,7 +237,7 @@ def main() -> None:
         prog="python -m tests.benchmarks.nat_layer", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds whose median counts")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds whose median counts")
     parser.add_argument("--dropout", type=float, default=0.0, help="LoRA's dropout, in all three forms")
     parser.add_argument("--layers-only", action="store_true", help="leave the whole step on SmolLM2 out")
     arguments = parser.parse_args()

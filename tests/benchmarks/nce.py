@@ -19,9 +19,10 @@ import sys
 import time
 from typing import Any
 
-from tests.benchmarks.report import at_least, at_most, finish
+from tests.benchmarks.report import at_least, at_most, data_path, finish
 
 MAX_CHARS = 1200
+RATIONALES = "tdg/GPT3.5-turbo-MATH"
 FORMS = ("literal", "ours", "ours-later")
 
 
@@ -78,6 +79,7 @@ def run_form(form: str, size: int, rounds: int) -> dict[str, float]:
 
 def measure(rounds: int) -> dict[str, Any]:
     """Every form, in turn."""
+    data_path(RATIONALES)
     found: dict[str, dict[str, float]] = {}
     for size in (1, 4):
         for form in FORMS:

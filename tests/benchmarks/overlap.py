@@ -1,21 +1,21 @@
 """How long it takes to hold MATH's training problems against its test problems, and that it is linear.
 
-python -m tests.benchmarks.overlap --json     (needs NSAD_TEST_DATA)
+    NSAD_DATA=… python -m tests.benchmarks.overlap [--json]
+
+NSAD_DATA holds tdg/GPT3.5-turbo-MATH and math/test.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.problems import load_problems
 from nsad_cli.problems.ngram_overlap import find_overlaps
 from nsad_cli.teachers import make_teacher
-from tests.benchmarks.report import at_most, finish
+from tests.benchmarks.report import at_most, data_path, finish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,12 +35,14 @@ def seconds(training: Sequence[Problem], evaluation: Sequence[Problem]) -> float
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.overlap", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     arguments = parser.parse_args()
-    data = Path(os.environ["NSAD_TEST_DATA"])
-    training = make_teacher(f"tdg:{data}/tdg/GPT3.5-turbo-MATH", TeacherConfig()).problems() or []
-    evaluation = load_problems(f"math:test@{data}/math")
+    solved, tests = data_path("tdg/GPT3.5-turbo-MATH"), data_path("math/test.jsonl")
+    training = make_teacher(f"tdg:{solved}", TeacherConfig()).problems() or []
+    evaluation = load_problems(f"math:test@{tests}")
     whole = seconds(training, evaluation)
     half = seconds(training[::2], evaluation[::2])
     figures = {

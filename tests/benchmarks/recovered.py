@@ -54,9 +54,9 @@ def measure(printed: int) -> dict[str, Any]:
     """Counts of both files; prints what is asked for."""
     figures: dict[str, Any] = {}
     conditions: dict[str, Any] = {}
+    every = {name: rationales(name) for name in FILES}
     with Checker() as checker:
-        for name in FILES:
-            items = rationales(name)
+        for name, items in every.items():
             print(f"{name}: {len(items)} rationales …", file=sys.stderr)
             judged = grade_texts([(text, gold, Finish.STOP) for text, gold in items], checker)
             alone = [boxed_alone(text, gold) for text, gold in items]

@@ -23,7 +23,6 @@ import subprocess
 import sys
 import time
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,7 +32,7 @@ from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.models.packing import enable_packing
 from nsad_cli.models.student import Student, load_student, resolve
 from nsad_cli.problems import load_problems
-from tests.benchmarks.report import at_least, close_to_machine, finish
+from tests.benchmarks.report import at_least, close_to_machine, data_path, finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -144,8 +143,8 @@ def _processor_seconds() -> float:
 
 def measure(count: int, batch_size: int) -> dict[str, Any]:
     """Tokens a second of generate() and of ours, in turn, then of vLLM."""
+    problems = load_problems(f"gsm8k:test@{data_path('gsm8k/test.jsonl')}")
     student = load_student("smollm2", device="cpu", dtype="bfloat16")
-    problems = load_problems(f"gsm8k:test@{Path(os.environ['NSAD_DATA']) / 'gsm8k' / 'test.jsonl'}")
     problems = random.Random(0).sample(problems, count)
     tasks = [Task(problem.id, problem.question, tuple(range(N))) for problem in problems]
     sampler = HFSampler(student, None, None, batch_size)

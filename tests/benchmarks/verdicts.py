@@ -20,7 +20,7 @@ from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.grade import grader_version
 from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.types import Finish, Verdict
-from tests.benchmarks.report import at_least, at_most, finish
+from tests.benchmarks.report import at_least, at_most, exit_with_usage_error, finish
 
 MILD_SHARE = 0.02
 """The largest share of the cases that may get a verdict other than `correct` and `wrong` that is not expected."""
@@ -70,4 +70,6 @@ if __name__ == "__main__":
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--show", action="store_true", help="print the cases whose verdict is not expected to stderr")
     arguments = parser.parse_args()
+    if not arguments.file.is_file():
+        exit_with_usage_error(f"no cases at {arguments.file}", "the file does not exist", "name a file of JSON lines")
     finish(measure(arguments.file, arguments.show), arguments.json)

@@ -89,3 +89,11 @@ def test_a_file_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None
     with pytest.raises(NsadError, match="cannot use the store"):
         Store(tmp_path / "store.sqlite", read_only=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_connection_that_writes_keeps_the_index_of_a_large_store_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    with Store(path) as writing:
+        assert writing._db.execute("PRAGMA cache_size").fetchone() == (-64 * 1024,)
+    with Store(path, read_only=True) as reading:
+        assert reading._db.execute("PRAGMA cache_size").fetchone() != (-64 * 1024,)

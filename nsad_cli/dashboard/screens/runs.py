@@ -101,7 +101,9 @@ class RunsView(View):
 
     def _list(self) -> None:
         current, rows, box = self.current_row, self.query_one(RowList), self.query_one(FilterBox)
-        self._rows = [row for row in self._all if box.matches(row.name, row.state, row.stage)]
+        self._rows = self._all
+        if box.value.strip():
+            self._rows = [row for row in self._all if box.matches(row.name, row.state, row.stage)]
         place = next((index for index, row in enumerate(self._rows) if current and row.path == current.path), None)
         overlaid = [run.name for run in self.context.overlaid()]
         rows.show(

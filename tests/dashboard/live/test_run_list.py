@@ -7,6 +7,7 @@ import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -436,6 +437,45 @@ def test_a_look_takes_its_time_and_goes_on_with_the_next(home: Path, monkeypatch
     monkeypatch.setattr(run_list, "REFRESH_SECONDS", 60.0)
     assert "reading" not in {row.state for row in runs.refresh(NOW)}
     assert not runs.pending
+
+
+def test_reading_that_takes_many_refreshes_checks_every_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        make_run(tmp_path / "r", f"run-{number}", collected())
+    checks: list[str] = []
+    check = run_files.RunFiles.check
+
+    def counted(files: run_files.RunFiles, monotonic_now: float) -> tuple[int, int]:
+        checks.append(files.run.name)
+        return check(files, monotonic_now)
+
+    now = iter(float(second) for second in range(1000))
+    monkeypatch.setattr(run_files.RunFiles, "check", counted)
+    monkeypatch.setattr(run_list, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr(run_list, "REFRESH_SECONDS", 1.0)  # the clock advances a second a call: one run a refresh
+    runs = RunList(tmp_path / "r", monotonic_clock=lambda: 0.0)
+    refreshes = [runs.refresh(NOW)]
+    while runs.pending:
+        refreshes.append(runs.refresh(NOW))
+    states = [[row.state for row in rows].count("finished") for rows in refreshes]
+    assert states == [1, 2, 3, 4, 5]
+    assert len(checks) == 5
+    runs.refresh(NOW)
+    assert len(checks) == 10
+
+
+def test_a_run_that_is_deleted_before_it_is_read_is_gone_afterwards(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_list, "REFRESH_SECONDS", -1.0)
+    runs = RunList(home)
+    before = runs.refresh(NOW)
+    monkeypatch.setattr(run_list, "REFRESH_SECONDS", 60.0)
+    shutil.rmtree(before[-1].path)
+    assert {row.name for row in runs.refresh(NOW)} == {row.name for row in before}
+    assert runs.refresh(NOW)[-1].state == "gone"
 
 
 def test_the_list_changes_no_run(home: Path) -> None:
