@@ -39,6 +39,6 @@ class FrozenAdapter:
 
     def output(self, x: Tensor) -> Tensor:
         """Compute the adapted output [N, d_out] for x [N, d_in]."""
-        base = F.linear(x, self.base.weight, self.base.bias)
+        base = self.base(x)  # sampling may have packed its weight, see models/packed_weights.py
         adapted: Tensor = self.unit(base, F.linear(x, self.below, self.below_bias))
         return adapted
