@@ -9,7 +9,6 @@ same chains.
 from __future__ import annotations
 
 import contextlib
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +23,44 @@ ROWS = 16
 """The number of rows that oneDNN chooses the layout for; products of any other number use it too."""
 
 
+class PackedProduct:
+    """The product of one layer, alone or with the rows of an adapter below its weight; each is packed when first used.
+
+    Args:
+        layer: The layer; its weight W [d_out, d_in] does not change while this exists.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        self._weight = layer.weight.detach()
+        self._bias: Tensor | None = None if layer.bias is None else layer.bias.detach()
+        self._packed: Tensor | None = None
+        self._below: Tensor | None = None
+        self._joined = (torch.empty(0), self._bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Compute the layer's output [..., d_out] for x [..., d_in]."""
+        if self._packed is None:
+            self._packed = _pack(self._weight)
+        return _product(self._packed, self._bias, x)
+
+    def joined(self, below: Tensor, below_bias: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the layer's output [N, d_out] and that of further rows [N, n] in one product.
+
+        Args:
+            below: The rows [n, d_in]; packed again if it is another tensor than before.
+            below_bias: Their bias [n]; None if the layer has none.
+            x: [N, d_in].
+        """
+        if self._below is not below:
+            both = [bias for bias in (self._bias, below_bias) if bias is not None]
+            self._below, self._joined = (
+                below,
+                (_pack(torch.cat([self._weight, below])), torch.cat(both) if both else None),
+            )
+        full = _product(*self._joined, x)
+        return full[:, : len(self._weight)], full[:, len(self._weight) :]
+
+
 class PackedLayers:
     """A model's linear layers with packed weights, which take as much memory as the plain ones until this is freed.
 
@@ -33,8 +70,7 @@ class PackedLayers:
 
     def __init__(self, model: nn.Module) -> None:
         self._layers = linear_layers(model) if packed_bytes(model, _device(model)) else []
-        with torch.inference_mode():
-            self._weights = [_pack(layer.weight) for layer in self._layers]
+        self._products = [PackedProduct(layer) for layer in self._layers]
         self._versions = [layer.weight._version for layer in self._layers]
 
     def __len__(self) -> int:
@@ -48,8 +84,8 @@ class PackedLayers:
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """Run forward passes through the packed weights inside the context; they have no gradients."""
-        for layer, weight in zip(self._layers, self._weights, strict=True):
-            layer.forward = partial(_product, weight, layer.bias)
+        for layer, product in zip(self._layers, self._products, strict=True):
+            layer.forward = product
         try:
             yield
         finally:

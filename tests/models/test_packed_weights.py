@@ -16,7 +16,7 @@ from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.models import packed_weights
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
-from nsad_cli.models.packed_weights import PackedLayers, linear_layers
+from nsad_cli.models.packed_weights import PackedLayers, PackedProduct, linear_layers
 from nsad_cli.models.student import Student, load_student
 from tests.helpers.nat_models import shake
 
@@ -66,6 +66,19 @@ def test_a_packed_product_is_the_plain_one_within_bfloat16_rounding(shape: tuple
     bound = 2**-8 * exact.abs() + 1e-3
     assert ((found.double() - exact).abs() <= bound).all()
     assert ((found.double() - plain.double()).abs() <= 2 * bound).all()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_rows_of_an_adapter_join_the_layers_product(bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(96, 160, bias=bias).bfloat16().requires_grad_(False)
+    product, x = PackedProduct(layer), torch.randn(5, 96).bfloat16()
+    for rows in (24, 40):  # another adapter
+        below, own = torch.randn(rows, 96).bfloat16(), torch.randn(rows).bfloat16() if bias else None
+        base, low = product.joined(below, own, x)
+        assert (base - layer(x)).abs().max() <= 2**-6
+        exact = F.linear(x.double(), below.double(), None if own is None else own.double())
+        assert ((low.double() - exact).abs() <= 2**-8 * exact.abs() + 1e-3).all()
 
 
 def test_only_plain_layers_in_bfloat16_are_packed(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
