@@ -1,8 +1,9 @@
 """The vLLM subprocess of generation/vllm_process.py: reads requests and writes replies as JSON lines.
 
 Run as `python -m nsad_cli.generation.vllm_worker`, in a session of its own. In: first {"model", "revision", "device",
-"dtype", "lora" (a PEFT folder, or null), "lora_rank"}, then a line per request: {"key", "prompt" (token ids),
-"sampling" (fields of SamplingParams)}. Out: {} when the model is loaded, then a line per request as it finishes:
+"dtype", "lora" (a PEFT folder, or null), "lora_rank", "memory_share"}, then a line per request: {"key", "prompt"
+(token ids), "sampling" (fields of SamplingParams)}. Out: {} when the model is loaded, then a line per request as it
+finishes:
 {"key", "text", "finish", "tokens" (ids), "logprobs" (one per token; if logprobs=0 and flat_logprobs were requested)};
 or {"error"} in place of either. It exits when standard input ends.
 """
@@ -81,6 +82,8 @@ def _start(settings: dict[str, Any]) -> Any:
     model, revision, more = settings["model"], settings["revision"], dict(ON_CPU if device == "cpu" else {})
     if settings["lora"]:
         more |= {"enable_lora": True, "max_lora_rank": settings["lora_rank"]}
+    if settings["memory_share"] is not None:
+        more["gpu_memory_utilization"] = settings["memory_share"]
     options = {"revision": revision, "tokenizer_revision": revision, "dtype": settings["dtype"]}
     return LLM(model, **options, use_tqdm_on_load=False, **more).llm_engine
 

@@ -18,7 +18,7 @@ from nsad_cli.runs.lock import hold_lock, is_locked
 from nsad_cli.runs.manifest import FORMAT, read_manifest, versions
 from nsad_cli.utils.distributed import barrier, is_main_process
 from nsad_cli.utils.files import make_folder, write_atomic
-from nsad_cli.utils.processor import default_dtype
+from nsad_cli.utils.processor import default_dtype, default_engine
 
 if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need them
     from collections.abc import Iterable, Iterator, Mapping
@@ -50,7 +50,7 @@ class Run:
 
         Args:
             name: The run's name.
-            recipe: Its settings; the dtype `auto` is resolved (see `with_dtype`).
+            recipe: Its settings; `auto` as dtype or engine is resolved (see `with_defaults`).
             store: The store of rationales to use; None for the run's own.
 
         Raises:
@@ -61,11 +61,11 @@ class Run:
         run = cls(runs_home() / name)
         if (run.path / "manifest.json").exists():
             run.check_store(store)
-            run.write_recipe(with_dtype(run, recipe))
+            run.write_recipe(with_defaults(run, recipe))
         else:
             run.is_new = True
             make_folder(run.path)
-            run.write_recipe(with_dtype(run, recipe))  # the manifest comes last: it makes the folder a run
+            run.write_recipe(with_defaults(run, recipe))  # the manifest comes last: it makes the folder a run
             manifest = {
                 "format": FORMAT,
                 "name": name,
@@ -246,16 +246,22 @@ class Run:
         return is_locked(self.path / "lock")
 
 
-def with_dtype(run: Run, recipe: Recipe) -> Recipe:
-    """Return a recipe with the dtype of the run in place of `auto`: the stored one, else what the machine does best.
+def with_defaults(run: Run, recipe: Recipe) -> Recipe:
+    """Return a recipe with the run's dtype and engine in place of `auto`: stored ones, else what the machine does best.
 
-    A run of an earlier version has stored `auto`, which stays; it resolves to float32 on a CPU.
+    A run of an earlier version has stored `auto`, which stays: float32 on a CPU, and the engine of transformers.
     """
-    if recipe.student.dtype != "auto":
+    student = recipe.student
+    if "auto" not in (student.dtype, student.engine):
         return recipe
-    known = run.recipe_with({}).student.dtype if (run.path / "recipe.yaml").is_file() else None
-    dtype = known or default_dtype(recipe.student.device)
-    return recipe.model_copy(update={"student": recipe.student.model_copy(update={"dtype": dtype})})
+    known = run.recipe_with({}).student if (run.path / "recipe.yaml").is_file() else None
+    chosen: dict[str, str] = {}
+    if student.dtype == "auto":
+        chosen["dtype"] = known.dtype if known else default_dtype(student.device)
+    if student.engine == "auto":
+        supported = "hf" if student.load_in_4bit else default_engine(student.device)
+        chosen["engine"] = known.engine if known else supported
+    return recipe.model_copy(update={"student": student.model_copy(update=chosen)})
 
 
 def display_state(run: Run, stage: str) -> str:

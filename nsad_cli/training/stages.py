@@ -183,7 +183,8 @@ def stage_key(session: Session, stage: Stage, corpus: Corpus) -> str:
     built_on = _weights(session, stage.requires[0]) if stage.requires else None
     own_chains = stage.adapter == "scorer" or recipe.training.nce.self_samples
     if stage.samples_from and own_chains:
-        return content_key(stage.name, _shared(session), settings, recipe.sampling, corpus.key, built_on)
+        engine = [] if recipe.student.sampled_by == "hf" else [recipe.student.sampled_by]
+        return content_key(stage.name, _shared(session), settings, recipe.sampling, corpus.key, built_on, *engine)
     unit = recipe.adapter.unit if stage.adapter == "nat" else None
     distilled = stage.section != stage.name and stage.samples_from
     lam = [recipe.training.nce.lam, recipe.training.nce.self_samples] if distilled else None
