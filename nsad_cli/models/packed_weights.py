@@ -35,7 +35,7 @@ class PackedProduct:
         self._bias: Tensor | None = None if layer.bias is None else layer.bias.detach()
         self._packed: Tensor | None = None
         self._below: Tensor | None = None
-        self._joined = (torch.empty(0), self._bias)
+        self._joined: tuple[Tensor, Tensor | None] = (torch.empty(0), None)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Compute the layer's output [..., d_out] for x [..., d_in]."""
@@ -85,12 +85,12 @@ class PackedLayers:
     def in_use(self) -> Iterator[None]:
         """Run forward passes through the packed weights inside the context; they have no gradients."""
         for layer, product in zip(self._layers, self._products, strict=True):
-            layer.forward = product
+            layer.__dict__["forward"] = product  # found before the class's own method
         try:
             yield
         finally:
             for layer in self._layers:
-                del layer.forward  # the class's own method again
+                del layer.__dict__["forward"]
 
 
 def packed_bytes(model: nn.Module, device: torch.device) -> int:

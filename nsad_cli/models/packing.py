@@ -76,8 +76,10 @@ class Pack:
     def to(self, device: torch.device) -> Pack:
         """Return the same pack with its tensors on a device, in one copy that does not wait for a GPU."""
         names = ("input_ids", "position_ids", "completion", "before", "targets", "rows", "wrong")
-        moved = all_to_device([getattr(self, name) for name in names], device)
-        return dataclasses.replace(self, **dict(zip(names, moved, strict=True)))
+        moved: dict[str, Any] = dict(
+            zip(names, all_to_device([getattr(self, name) for name in names], device), strict=True)
+        )
+        return dataclasses.replace(self, **moved)
 
 
 def pack(examples: Sequence[Example], *, share: bool = False, whole: bool = False) -> Pack:

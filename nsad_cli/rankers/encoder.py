@@ -48,7 +48,8 @@ class Padded:
 
     def to(self, device: torch.device) -> Padded:
         """The same on a device."""
-        return Padded(*all_to_device([self.input_ids, self.mask, self.completion], device), self.tokens)
+        input_ids, mask, completion = all_to_device([self.input_ids, self.mask, self.completion], device)
+        return Padded(input_ids, mask, completion, self.tokens)
 
 
 class EncoderScorer(Scorer):

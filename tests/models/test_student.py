@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models import student as students
@@ -99,7 +100,7 @@ def test_smollm2_from_its_package_solves_nothing_but_speaks(capfd: pytest.Captur
 def test_weights_for_a_gpu_are_read_from_the_files_to_it(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A double of a GPU: nothing is loaded on the CPU first, and nothing is moved afterwards."""
     asked: list[dict[str, Any]] = []
-    real = students.AutoModelForCausalLM.from_pretrained
+    real = AutoModelForCausalLM.from_pretrained
 
     def load(*args: Any, device_map: Any = None, **rest: Any) -> Any:
         asked.append({"device_map": device_map})
@@ -108,7 +109,7 @@ def test_weights_for_a_gpu_are_read_from_the_files_to_it(tiny_llama: Path, monke
         monkeypatch.setattr(type(model), "to", lambda *_: pytest.fail("the weights were moved"))
         return model
 
-    monkeypatch.setattr(students.AutoModelForCausalLM, "from_pretrained", load)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", load)
     monkeypatch.setattr(students, "pick_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(students, "_note_emulation", lambda *_: None)
     load_student(str(tiny_llama), device="cuda")
