@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TextIO
 
 from nsad_cli.errors import first_line
+from nsad_cli.generation.vllm_logprobs import SAMPLED_ONLY
 
 ON_CPU: dict[str, Any] = {
     "enforce_eager": True,  # compiling SmolLM2 alone takes two and a half minutes, at every start
@@ -71,6 +72,7 @@ def _forward_lines(incoming: TextIO, lines: Lines, started: threading.Event) -> 
 
 def _start(settings: dict[str, Any]) -> Any:
     os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")  # fork is unsafe with our input thread
+    os.environ[SAMPLED_ONLY] = "1"
     from vllm import LLM
     from vllm.platforms import current_platform
 

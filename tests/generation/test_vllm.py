@@ -9,11 +9,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation import vllm_worker
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
+from nsad_cli.generation.vllm_logprobs import SAMPLED_ONLY, skip_ranks
 from nsad_cli.generation.vllm_process import ModelSettings, own_environment
 from nsad_cli.models.student import Student, load_student
 
@@ -82,8 +84,36 @@ def test_vllm_on_a_gpu_gets_the_share_of_memory_that_is_free(
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=start))
     monkeypatch.setitem(sys.modules, "vllm.platforms", platforms)
     monkeypatch.setenv("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")
+    monkeypatch.setenv(SAMPLED_ONLY, "0")  # restored afterwards
     settings = dataclasses.asdict(ModelSettings("model", device="cuda", dtype="bfloat16", memory_share=share))
     assert vllm_worker._start(settings) == "engine"
     (options,) = started
     plain = {"revision": None, "tokenizer_revision": None, "dtype": "bfloat16", "use_tqdm_on_load": False}
     assert options == {**plain, **more}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_ranks_are_not_computed_where_nobody_reads_them(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double of vLLM's sampler: its own method still serves requests for more than the sampled token."""
+
+    class Sampler:
+        @staticmethod
+        def gather_logprobs(_logprobs: torch.Tensor, _number: int, _tokens: torch.Tensor) -> str:
+            return "vLLM's own"
+
+    monkeypatch.setenv(SAMPLED_ONLY, "1" if asked else "")
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "vllm.v1", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "vllm.v1.sample", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "vllm.v1.outputs", SimpleNamespace(LogprobsTensors=lambda *parts: parts))
+    monkeypatch.setitem(sys.modules, "vllm.v1.sample.sampler", SimpleNamespace(Sampler=Sampler))
+    skip_ranks()
+    logprobs, tokens = torch.tensor([[-1.0, -2.0, -3.0], [-4.0, -5.0, -6.0]]), torch.tensor([2, 0])
+    found: Any = Sampler.gather_logprobs(logprobs, 0, tokens)
+    if not asked:
+        assert found == "vLLM's own"
+        return
+    assert found[0].tolist() == [[2], [0]]
+    assert found[1].tolist() == [[-3.0], [-4.0]]
+    assert found[2].tolist() == [1, 1]
+    assert Sampler.gather_logprobs(logprobs, 2, tokens) == "vLLM's own"
