@@ -163,7 +163,8 @@ class NatLinearMethod(LinearMethodBase):
         for shard, tensors in layer.nat_tensors.items():
             start, stop = place(shard, layer.nat_sizes)
             self._check(layer, layer.weight[start:stop], tensors["check"])
-            units.append((start, stop, ServedUnit(tensors)))
+            few_rows = layer.weight.device.type != "cpu"  # a GPU computes any number of them in about the same time
+            units.append((start, stop, ServedUnit(tensors, fused=few_rows)))
         units.sort(key=lambda item: item[0])
         layer.nat_places = tuple((start, stop) for start, stop, _ in units)
         layer.nat_units = cast("Sequence[ServedUnit]", nn.ModuleList(unit for _, _, unit in units))

@@ -36,7 +36,7 @@ from nsad_cli.problems.arithmetic import problems
 from tests.benchmarks.report import at_least, finish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 SHARED = 4
 """Chains of one problem."""
@@ -120,7 +120,7 @@ TARGETS: dict[str, Any] = {"q_v": ("q_proj", "v_proj"), "all_linear": "all-linea
 Seconds = dict[str, list[float]]
 
 
-def taking_turns(engines: dict[str, Callable[[], float]], rounds: int) -> Seconds:
+def taking_turns(engines: Mapping[str, Callable[[], float]], rounds: int) -> Seconds:
     """Every engine in turn, several times; the first round warms up."""
     seconds: Seconds = {name: [] for name in engines}
     for turn in range(rounds + 1):
