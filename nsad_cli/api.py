@@ -70,7 +70,7 @@ def solve(
     stop_at: float | None = None,
     wave: int = 4,
     device: str | None = None,
-    engine: str = "hf",
+    engine: str | None = None,
     on_chain: ChainCallback | None = None,
     on_tokens: Callable[[int], None] = lambda _: None,
 ) -> Solution:
@@ -85,7 +85,7 @@ def solve(
         stop_at: stop sampling once the leading answer is this likely to stay ahead; in (0.5, 1].
         wave: chains sampled at once if `stop_at` is given.
         device: torch device; the recipe's by default.
-        engine: `hf`, `vllm`, or `server[:MODEL]@URL`.
+        engine: `hf`, `vllm`, or `server[:MODEL]@URL`; the run's own by default.
         on_chain: called with the problem and its chains so far whenever one has arrived.
         on_tokens: called with the number of new tokens.
 
@@ -127,7 +127,7 @@ def solve_all(
     stop_at: float | None = None,
     wave: int = 4,
     device: str | None = None,
-    engine: str = "hf",
+    engine: str | None = None,
     on_chain: ChainCallback | None = None,
     on_tokens: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Solution]:
@@ -363,7 +363,7 @@ def evaluate(
     models: Sequence[str] | None = None,
     limit: int | None = None,
     samples: int | None = None,
-    engine: str = "hf",
+    engine: str | None = None,
     stop_at: float = 0.95,
     wave: int = 1,
 ) -> dict[str, list[dict[str, Any]]]:

@@ -19,7 +19,7 @@ def compare_runs(
     specs: Sequence[str] | None,
     limit: int | None,
     samples: int | None,
-    engine: str,
+    engine: str | None,
     as_json: bool,
 ) -> None:
     """Compare two models by the chains that `nsad eval` has stored, and print a table for each benchmark.
@@ -29,7 +29,7 @@ def compare_runs(
         specs: The benchmarks; without them, those of both recipes.
         limit: The number of problems of each benchmark, from its start; None for all.
         samples: The number of chains per problem for the votes; None for as many as both have.
-        engine: The engine of a name without @ENGINE.
+        engine: The engine of a name without @ENGINE; None for its run's.
         as_json: Whether to print one JSON object instead of tables.
 
     Raises:
@@ -74,7 +74,7 @@ def compare_runs(
         out().print(table)
 
 
-def _side(name: str, engine: str) -> Side:
+def _side(name: str, engine: str | None) -> Side:
     """Parse RUN[:MODEL][@ENGINE]; the default model is the best one that the run has."""
     from nsad_cli.config.stages import models as known_models
     from nsad_cli.errors import UsageError
@@ -85,8 +85,11 @@ def _side(name: str, engine: str) -> Side:
 
     what, at, own_engine = name.partition("@")
     run_name, _, model = what.partition(":")
-    sampled_by = parse_engine(own_engine if at else engine, reached=False)
+    given = own_engine if at else engine
+    if given is not None:
+        parse_engine(given, reached=False)  # an invalid one is reported before the run
     run = Run.open(run_name)
+    sampled_by = parse_engine(given or run.recipe.student.sampled_by, reached=False)
     if model and model not in known_models():
         raise UsageError(
             f"unknown model `{model}`", f"`{what}` is read as RUN:MODEL", f"models: {', '.join(known_models())}"

@@ -34,7 +34,7 @@ def evaluate(
         ),
     ] = None,
     run_name: RunName = None,
-    engine: EngineName = "hf",
+    engine: EngineName = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:

@@ -49,7 +49,9 @@ Device = Annotated[
         "--device", envvar="NSAD_DEVICE", callback=_checked_device, help="auto, cpu, mps, cuda or cuda:N (one GPU)."
     ),
 ]
-EngineName = Annotated[str, typer.Option("--engine", help=f"The engine that samples chains: {ENGINE_HELP}.")]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", help=f"The engine that samples chains, by default the run's: {ENGINE_HELP}.")
+]
 RULES_HELP = (
     "How chains vote. sc: one vote each; wsc: weighted by mean token probability; asc: by the ranker's score;"
     " asc-add: by 1 + score; best: the chain with the highest score decides alone."

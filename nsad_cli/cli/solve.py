@@ -40,7 +40,7 @@ def solve(
         ),
     ] = 0,
     run_name: RunName = None,
-    engine: EngineName = "hf",
+    engine: EngineName = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -88,12 +88,12 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
     return [make_problem(text)]
 
 
-def check_engine(engine: str) -> None:
-    """Raise UsageError for an invalid engine, and NsadError for one that is not installed."""
+def check_engine(engine: str | None) -> None:
+    """Raise UsageError for an invalid engine, and NsadError for one that is not installed; None is the run's."""
     from nsad_cli.generation.engine_spec import parse_engine
     from nsad_cli.generation.vllm_process import require_vllm
 
-    if parse_engine(engine).kind == "vllm":
+    if engine is not None and parse_engine(engine).kind == "vllm":
         require_vllm("the engine vllm", "use --engine hf")
 
 
@@ -109,7 +109,7 @@ def check_rule(rule: str | None, *more: str) -> None:
 
 
 def solve_with(
-    run: Run, problem: Problem, settings: VoteSettings, device: str | None = None, engine: str = "hf"
+    run: Run, problem: Problem, settings: VoteSettings, device: str | None = None, engine: str | None = None
 ) -> Solution:
     """Solve a problem with a run's best model, showing the votes as chains arrive."""
     from nsad_cli import api

@@ -31,7 +31,7 @@ def solve_list(
     problems: Sequence[Problem],
     settings: VoteSettings,
     device: str | None,
-    engine: str,
+    engine: str | None,
     *,
     verbose: bool,
     as_json: bool,

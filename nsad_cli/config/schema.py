@@ -54,15 +54,31 @@ class StudentConfig(Section):
     """smollm2, a folder, or a Hub id with an optional @REVISION."""
     device: DeviceName = "auto"
     dtype: Dtype = "auto"
+    engine: Literal["auto", "hf", "vllm"] = "auto"
+    """Samples the run's chains: hf (transformers), vllm, or auto.
+
+    `auto` is vLLM on CUDA if it is installed, else transformers. A run keeps the choice that it was created with.
+    """
     load_in_4bit: bool = False
     """Load the frozen base's linear layers in 4 bits (NF4, by bitsandbytes); adapters are not quantized."""
     template: str = TEMPLATE
     """The prompt with {question}, or `chat` for the tokenizer's own chat template."""
 
+    @property
+    def sampled_by(self) -> str:
+        """The engine; a run of an earlier version has stored `auto`, and samples with transformers."""
+        return "hf" if self.engine == "auto" else self.engine
+
     @model_validator(mode="after")
     def _template_contains_question(self) -> StudentConfig:
         if self.template != "chat" and "{question}" not in self.template:
             raise ValueError("student.template must contain {question}, or be `chat`")
+        return self
+
+    @model_validator(mode="after")
+    def _engine_reads_the_weights(self) -> StudentConfig:
+        if self.load_in_4bit and self.engine == "vllm":
+            raise ValueError("student.engine cannot be vllm with student.load_in_4bit: it would load other weights")
         return self
 
 

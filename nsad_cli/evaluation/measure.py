@@ -49,7 +49,10 @@ def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, be
         name: stages.get(name, {}).get("result", {}).get("weights")
         for name in (*used, *([RANKER.name] if used else []))
     }
-    student = {**recipe.student.model_dump(exclude={"device"}), "model": base_key(run, recipe)}
+    # Without the engine the key is that of earlier versions, which knew only transformers.
+    student = {**recipe.student.model_dump(exclude={"device", "engine"}), "model": base_key(run, recipe)}
+    if recipe.student.sampled_by != "hf":
+        student["engine"] = recipe.student.sampled_by
     shared = [recipe.sampling, student, recipe.seed, grader_version()]
     if recipe.solve.weights != "fitted":
         shared.append(recipe.solve.weights)
@@ -63,7 +66,7 @@ def evaluate_models(
     models: Sequence[str],
     benchmarks: Sequence[Benchmark],
     samples: int,
-    engine: str = "hf",
+    engine: str | None = None,
     stop_at: float = STOP_AT,
     wave: int = 1,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -75,7 +78,7 @@ def evaluate_models(
         models: The models.
         benchmarks: The benchmarks; see load_benchmarks.
         samples: The number of sampled chains per problem; 0 for greedy answers only.
-        engine: The engine; see parse_engine.
+        engine: The engine, see parse_engine; None for the run's.
         stop_at: The probability at which simulated early stopping stops.
         wave: The number of chains sampled at once in the simulation.
 
@@ -86,6 +89,7 @@ def evaluate_models(
         NsadError: A model cannot be loaded or sampled from.
     """
     run, recipe = session.run, session.recipe
+    engine = engine or recipe.student.sampled_by
     sampling = Sampling.of(recipe.sampling)
     report: dict[str, list[dict[str, Any]]] = {"results": [], "groups": [], "stopping": [], "negatives": []}
     with ChainStore(run.chains_path) as store, Checker() as checker:
@@ -144,7 +148,7 @@ def evaluate_run(
     limit: int | None,
     samples: int | None,
     *,
-    engine: str,
+    engine: str | None,
     stop_at: float,
     wave: int,
 ) -> dict[str, list[dict[str, Any]]]:

@@ -38,7 +38,8 @@ class Side:
 
     def command(self, samples: int | None = None, how: str = "") -> str:
         """Return the command that evaluates this model; `how` has further options."""
-        engine = "" if self.engine.kind == "hf" else f"--engine {self.engine.spec}"
+        default = self.engine.spec == self.run.recipe.student.sampled_by
+        engine = "" if default else f"--engine {self.engine.spec}"
         chains = "" if samples is None else f"--samples {samples}"
         return " ".join(filter(None, [f"nsad eval --run {self.run.name} --model {self.model}", engine, how, chains]))
 

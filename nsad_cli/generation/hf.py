@@ -18,6 +18,7 @@ from nsad_cli.generation.kv_cache import Prompt, Slots, cache_argument, prompts_
 from nsad_cli.generation.sampler import Sampling, Task, require_context
 from nsad_cli.generation.token_sampling import sample_tokens
 from nsad_cli.models.device_memory import memory_errors
+from nsad_cli.models.packed_weights import PackedLayers
 from nsad_cli.models.packing import enable_packing, step_attention
 from nsad_cli.utils.hashing import seed_of
 
@@ -72,6 +73,7 @@ class HFSampler:
                 "use a student that has only attention layers",
             )
         enable_packing(student.model)  # faster attention if the model supports it
+        self._packed: PackedLayers | None = None
 
     def sample(
         self,
@@ -108,6 +110,17 @@ class HFSampler:
                         on_features(row.task.problem_id, row.index, (row.states / len(row.tokens)).cpu())
                     yield self._chain(row)
 
+    @property
+    def model(self) -> Any:
+        """The student's model, with its adapters if there are any."""
+        return self.adapters.model if self.adapters is not None else self.student.model
+
+    def packed_layers(self) -> PackedLayers:
+        """Return the packed weights of frozen layers; they are made at the first chain and freed with the sampler."""
+        if self._packed is None or not self._packed.current():
+            self._packed = PackedLayers(self.model)
+        return self._packed
+
     def _active_adapter(self) -> Any:
         return self.adapters.use(self.name) if self.adapters is not None else contextlib.nullcontext()
 
@@ -123,7 +136,7 @@ class _Batch:
         self, sampler: HFSampler, prompts: dict[str, list[int]], sampling: Sampling, with_states: bool
     ) -> None:
         self.sampler, self.prompts, self.sampling, self.with_states = sampler, prompts, sampling, with_states
-        self.model = sampler.adapters.model if sampler.adapters is not None else sampler.student.model
+        self.model, self.packed = sampler.model, sampler.packed_layers()
         self.cache_argument = cache_argument(self.model)
         self.rows: list[_ChainState] = []
         self.slots = Slots()
@@ -142,8 +155,9 @@ class _Batch:
             admit = bool(waiting) and (free * ADMIT_FRACTION >= self.sampler.batch_size or not active)
             new = [waiting.popleft() for _ in range(min(free, len(waiting)))] if admit else []
             memory = memory_errors("sampling", "sampling.batch_size", self.sampler.batch_size)
-            # The adapter is activated for one step only: the caller may run other models between chains.
-            with torch.inference_mode(), memory, self.sampler._active_adapter(), self._states() as states:
+            # Both are activated for one step only: the caller may run other models between chains.
+            adapter, packed = self.sampler._active_adapter(), self.packed.in_use()
+            with torch.inference_mode(), memory, adapter, packed, self._states() as states:
                 if new:
                     self._admit(active, new, states)
                     logits = torch.stack([self.prefilled[row.task.problem_id].logits for row in new])

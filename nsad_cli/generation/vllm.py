@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.generation.chain_record import Ending, ends_with_stop_text, make_chain
 from nsad_cli.generation.sampler import Sampling, Task, require_context
 from nsad_cli.generation.vllm_process import GenerationRequest, ModelSettings, VllmProcess
+from nsad_cli.models.device_memory import free_share
 from nsad_cli.utils.hashing import seed_of
 
 if TYPE_CHECKING:
@@ -107,7 +109,8 @@ class VllmSampler:
             engine = VllmProcess()
             self._end = weakref.finalize(self, engine.close)
             try:
-                engine.start(self.model, self._name, "use --engine hf")
+                model = dataclasses.replace(self.model, memory_share=free_share())
+                engine.start(model, self._name, "use --engine hf")
             except BaseException:
                 self._end()
                 raise

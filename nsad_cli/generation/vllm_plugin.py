@@ -18,6 +18,7 @@ from vllm.model_executor.layers.linear import LinearBase, LinearMethodBase, Unqu
 from vllm.model_executor.layers.quantization import register_quantization_config
 from vllm.model_executor.layers.quantization.base_config import QuantizationConfig, QuantizeMethodBase
 
+from nsad_cli.generation.vllm_logprobs import skip_ranks
 from nsad_cli.models.nat.serving import BELOW, METHOD, PREFIX, REST, VERSION, ServedUnit, probe
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ QKV = {"q": 0, "k": 1, "v": 2}
 def register() -> None:
     """Register the quantization method; vLLM calls this in each of its processes."""
     register_quantization_config(METHOD)(NsadConfig)
+    skip_ranks()
 
 
 class NsadConfig(QuantizationConfig):
@@ -161,7 +163,8 @@ class NatLinearMethod(LinearMethodBase):
         for shard, tensors in layer.nat_tensors.items():
             start, stop = place(shard, layer.nat_sizes)
             self._check(layer, layer.weight[start:stop], tensors["check"])
-            units.append((start, stop, ServedUnit(tensors)))
+            few_rows = layer.weight.device.type != "cpu"  # a GPU computes any number of them in about the same time
+            units.append((start, stop, ServedUnit(tensors, fused=few_rows)))
         units.sort(key=lambda item: item[0])
         layer.nat_places = tuple((start, stop) for start, stop, _ in units)
         layer.nat_units = cast("Sequence[ServedUnit]", nn.ModuleList(unit for _, _, unit in units))

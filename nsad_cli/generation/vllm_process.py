@@ -29,6 +29,9 @@ QUIET_ENVIRONMENT = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 """Defaults that silence vLLM's own output; variables that are already set take precedence."""
+LAUNCHER_NAMES = frozenset({"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
+LAUNCHER_PREFIXES = ("TORCHELASTIC_", "ACCELERATE_", "FSDP_", "GROUP_", "ROLE_")
+"""Variables of torch's and accelerate's launchers."""
 SHUTDOWN_TIMEOUT_SECONDS = 30.0
 """Time limit for its processes to exit."""
 
@@ -48,6 +51,8 @@ class ModelSettings:
     """A PEFT folder, used for every request."""
     lora_rank: int = 0
     """Maximum LoRA rank, one of the values that vLLM supports."""
+    memory_share: float | None = None
+    """The share of the GPU's memory that vLLM may take; None for its default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,15 @@ def require_vllm(what: str, instead: str) -> None:
         )
 
 
+def own_environment() -> dict[str, str]:
+    """Return the environment without what a launcher of several processes set, which vLLM would take for its own."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in LAUNCHER_NAMES and not name.startswith(LAUNCHER_PREFIXES)
+    }
+
+
 class VllmProcess:
     """The process that runs vLLM; it has loaded the model once `start` has returned."""
 
@@ -78,7 +92,7 @@ class VllmProcess:
             [sys.executable, "-P", "-m", "nsad_cli.generation.vllm_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**QUIET_ENVIRONMENT, **os.environ},
+            env={**QUIET_ENVIRONMENT, **own_environment()},
             text=True,
             start_new_session=True,
         )

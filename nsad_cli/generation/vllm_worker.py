@@ -1,8 +1,9 @@
 """The vLLM subprocess of generation/vllm_process.py: reads requests and writes replies as JSON lines.
 
 Run as `python -m nsad_cli.generation.vllm_worker`, in a session of its own. In: first {"model", "revision", "device",
-"dtype", "lora" (a PEFT folder, or null), "lora_rank"}, then a line per request: {"key", "prompt" (token ids),
-"sampling" (fields of SamplingParams)}. Out: {} when the model is loaded, then a line per request as it finishes:
+"dtype", "lora" (a PEFT folder, or null), "lora_rank", "memory_share"}, then a line per request: {"key", "prompt"
+(token ids), "sampling" (fields of SamplingParams)}. Out: {} when the model is loaded, then a line per request as it
+finishes:
 {"key", "text", "finish", "tokens" (ids), "logprobs" (one per token; if logprobs=0 and flat_logprobs were requested)};
 or {"error"} in place of either. It exits when standard input ends.
 """
@@ -19,6 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TextIO
 
 from nsad_cli.errors import first_line
+from nsad_cli.generation.vllm_logprobs import SAMPLED_ONLY
 
 ON_CPU: dict[str, Any] = {
     "enforce_eager": True,  # compiling SmolLM2 alone takes two and a half minutes, at every start
@@ -70,6 +72,7 @@ def _forward_lines(incoming: TextIO, lines: Lines, started: threading.Event) -> 
 
 def _start(settings: dict[str, Any]) -> Any:
     os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")  # fork is unsafe with our input thread
+    os.environ[SAMPLED_ONLY] = "1"
     from vllm import LLM
     from vllm.platforms import current_platform
 
@@ -81,6 +84,8 @@ def _start(settings: dict[str, Any]) -> Any:
     model, revision, more = settings["model"], settings["revision"], dict(ON_CPU if device == "cpu" else {})
     if settings["lora"]:
         more |= {"enable_lora": True, "max_lora_rank": settings["lora_rank"]}
+    if settings["memory_share"] is not None:
+        more["gpu_memory_utilization"] = settings["memory_share"]
     options = {"revision": revision, "tokenizer_revision": revision, "dtype": settings["dtype"]}
     return LLM(model, **options, use_tqdm_on_load=False, **more).llm_engine
 

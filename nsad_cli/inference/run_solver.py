@@ -50,7 +50,7 @@ def open_solver(
     problems: Sequence[Problem],
     settings: VoteSettings,
     device: str | None = None,
-    engine: str = "hf",
+    engine: str | None = None,
 ) -> Iterator[RunSolver]:
     """Load a run's best model and ranker, and log which they are.
 
@@ -59,7 +59,7 @@ def open_solver(
         problems: The problems that will be solved.
         settings: The number of chains, the rule and early stopping.
         device: The device, instead of the recipe's.
-        engine: The engine that samples chains; see parse_engine.
+        engine: The engine that samples chains, see parse_engine; None for the run's.
 
     Yields:
         The solver.
@@ -69,6 +69,7 @@ def open_solver(
         NsadError: A model cannot be loaded.
     """
     recipe = run.recipe_with({"student.device": device})
+    engine = engine or recipe.student.sampled_by
     note(f"run: {run.name}; loading the student …")
     select_gpu(recipe.student.device)
     from nsad_cli.inference.session import Session  # importing torch is slow: after the note

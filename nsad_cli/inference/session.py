@@ -151,7 +151,7 @@ class Session:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def sampler(self, name: str, engine: str = "hf") -> Sampler:
+    def sampler(self, name: str, engine: str | None = None) -> Sampler:
         """Create a sampler for a model.
 
         If the run's ranker is a probe of this model and the engine is transformers, the sampler also passes hidden
@@ -159,7 +159,7 @@ class Session:
 
         Args:
             name: base, few-shot, negative, nat, nce or a baseline.
-            engine: The engine; see parse_engine.
+            engine: The engine, see parse_engine; None for the run's.
 
         Returns:
             The sampler.
@@ -168,7 +168,7 @@ class Session:
             UsageError: The engine is invalid.
             NsadError: The engine cannot load the model.
         """
-        chosen = parse_engine(engine)
+        chosen = parse_engine(engine or self.recipe.student.sampled_by)
         if chosen.kind == "vllm":
             model = vllm_model(self.run, self.recipe, self.reader, name, self._write_nat)
             return VllmSampler(self._with_demonstrations(self.reader, name), model)

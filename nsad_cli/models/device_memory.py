@@ -16,6 +16,23 @@ CPU_MESSAGE = "DefaultCPUAllocator: "
 """The beginning of torch's message for the CPU, which has no exception of its own."""
 
 
+FREE_SHARE = 0.9
+"""The part of a GPU's free memory that another process may take: vLLM's own default of the whole."""
+
+
+def free_share() -> float | None:
+    """Return the share of the GPU's memory that another process may take beside this one.
+
+    Returns:
+        The share, after this process has returned what it does not use; None if this process uses no GPU.
+    """
+    if not torch.cuda.is_initialized():
+        return None
+    torch.cuda.empty_cache()
+    free, total = torch.cuda.mem_get_info()
+    return round(FREE_SHARE * free / total, 3)
+
+
 @contextlib.contextmanager
 def memory_errors(what: str, setting: str, value: int) -> Iterator[None]:
     """Convert torch's error for exhausted memory.

@@ -24,6 +24,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from nsad_cli.models.host_copies import all_to_device, to_device
 from nsad_cli.models.segment_attention import Segment, fits, segment_attention
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Pack:
     """[N]: the token itself."""
     rows: Tensor
     """[N]: the index of the token's sequence, from 0 to S−1."""
+    wrong: Tensor
+    """[S]: whether the sequence's completion is from D−."""
     segments: tuple[Segment, ...]
     examples: tuple[Example, ...]
 
@@ -71,9 +74,12 @@ class Pack:
         return sum(map(len, self.examples))
 
     def to(self, device: torch.device) -> Pack:
-        """Return the same pack with its tensors on a device."""
-        tensors = ("input_ids", "position_ids", "completion", "before", "targets", "rows")
-        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in tensors})
+        """Return the same pack with its tensors on a device, in one copy that does not wait for a GPU."""
+        names = ("input_ids", "position_ids", "completion", "before", "targets", "rows", "wrong")
+        moved: dict[str, Any] = dict(
+            zip(names, all_to_device([getattr(self, name) for name in names], device), strict=True)
+        )
+        return dataclasses.replace(self, **moved)
 
 
 def pack(examples: Sequence[Example], *, share: bool = False, whole: bool = False) -> Pack:
@@ -123,6 +129,7 @@ def pack(examples: Sequence[Example], *, share: bool = False, whole: bool = Fals
         torch.tensor(before),
         torch.tensor(targets),
         torch.tensor(rows),
+        torch.tensor([example.wrong for example in examples]),
         tuple(segments),
         tuple(examples),
     )
@@ -354,11 +361,13 @@ def _layout(segments: tuple[Segment, ...], device: torch.device) -> _Layout:
     shared = any(segment.prompt is not None for segment in segments)
     with torch.inference_mode(False):  # inference tensors could not be used in training
         return _Layout(
-            torch.tensor(starts, dtype=torch.int32, device=device),
-            torch.tensor([0, *itertools.accumulate(counts)], dtype=torch.int32, device=device),
+            to_device(torch.tensor(starts, dtype=torch.int32), device),
+            to_device(torch.tensor([0, *itertools.accumulate(counts)], dtype=torch.int32), device),
             max(segment.length for segment in segments),
             max(counts),
-            torch.cat([torch.arange(*span) for group in spans for span in group]).to(device) if shared else None,
+            to_device(torch.cat([torch.arange(*span) for group in spans for span in group]), device)
+            if shared
+            else None,
         )
 
 

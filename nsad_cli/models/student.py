@@ -108,7 +108,7 @@ def load_student(
         spec: `smollm2`, a model folder, or a Hub id with an optional @REVISION.
         device: A torch device, or `auto` for CUDA, then Apple's MPS, then the CPU.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` for bfloat16 on CUDA and float32 elsewhere; runs
-            store a choice of their own (see runs.run.with_resolved).
+            store a choice of their own (see runs.run.with_defaults).
         template: The prompt template, or `chat` for the tokenizer's chat template.
         load_in_4bit: Load linear layers except the vocabulary head in NF4 (bitsandbytes); computation is in `dtype`.
         weights: Without weights the model is on the meta device: only shapes, at no cost in time and memory.
@@ -123,8 +123,8 @@ def load_student(
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         if weights:
-            quantisation = four_bits(torch_device, torch_dtype) if load_in_4bit else {}
-            model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=torch_dtype, **quantisation)
+            more = four_bits(torch_device, torch_dtype) if load_in_4bit else placement(torch_device)
+            model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=torch_dtype, **more)
         else:
             config = AutoConfig.from_pretrained(source, revision=revision)
             with torch.device("meta"):
@@ -140,7 +140,7 @@ def load_student(
     _check_usable(spec, model, tokenizer, template)
     if weights and load_in_4bit:
         _disable_repacking(model)
-    elif weights:
+    elif weights and model.device.type != torch_device.type:
         model.to(torch_device)  # type: ignore[arg-type]  # transformers wraps it, so mypy takes it for a function
     model.eval()
     _note_emulation(torch_device, torch_dtype)
@@ -185,6 +185,11 @@ def _check_usable(spec: str, model: Any, tokenizer: Any, template: str) -> None:
             "its tokenizer defines none, so chains could never end",
             "use a model whose tokenizer has one",
         )
+
+
+def placement(device: torch.device) -> dict[str, Any]:
+    """Make the arguments of from_pretrained that read weights from the files to a GPU, without a copy on the host."""
+    return {"device_map": {"": device}} if device.type == "cuda" else {}
 
 
 def four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from nsad_cli.config.stages import RANKER, STUDENT, Stage
 from nsad_cli.models.lm_head import CHUNK_TOKENS
 from nsad_cli.models.nat.adapters import Adapters
+from nsad_cli.models.packed_weights import packed_bytes
 
 if TYPE_CHECKING:
     from nsad_cli.models.nat.config import AdapterSettings
@@ -45,6 +47,8 @@ class Footprint:
     cached: int
     """Numbers per token in one layer's KV cache."""
     vocabulary: int
+    packed: int
+    """Bytes of the weights that sampling packs, beside the plain ones."""
 
     def trained(self, stage: Stage) -> tuple[int, int]:
         """Return the trained LoRA parameters (of a scorer including its head) and unit parameters of a stage."""
@@ -80,7 +84,7 @@ class Footprint:
         """Estimate the memory of sampling `rows` chains of `tokens` tokens each, including prompts, at once."""
         cache = rows * tokens * self.layers * self.cached * self.bytes_each
         numbers = self.adapters(RANKER) + rows * self.vocabulary
-        return self.weights_gib() + (cache + FLOAT32 * numbers) / GIB
+        return self.weights_gib() + (self.packed + cache + FLOAT32 * numbers) / GIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +107,16 @@ def measure_encoder(scorer: nn.Module, config: Any) -> EncoderFootprint:
     return EncoderFootprint(sum(parameter.numel() for parameter in scorer.parameters()), width)
 
 
-def measure(model: Any, settings: AdapterSettings, load_in_4bit: bool = False) -> Footprint:
+def measure(
+    model: Any, settings: AdapterSettings, load_in_4bit: bool = False, device: torch.device | None = None
+) -> Footprint:
     """Count a model's parameters and those of its adapters.
 
     Args:
         model: The model; it may be on the meta device. An adapter is added to it.
         settings: The adapters' settings.
         load_in_4bit: Whether linear layers will be quantized to 4 bits.
+        device: The device that it will run on; None for the CPU.
 
     Returns:
         The footprint.
@@ -122,6 +129,7 @@ def measure(model: Any, settings: AdapterSettings, load_in_4bit: bool = False) -
     head = model.get_output_embeddings()
     layers = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear) and m is not head]
     packed = sum(layers) if load_in_4bit else 0
+    sampling = 0 if load_in_4bit else packed_bytes(model, device or torch.device("cpu"))
     config = model.config.get_text_config()
     adapters = Adapters(model)
     adapters.add_lora("shape", settings, 0)
@@ -145,6 +153,7 @@ def measure(model: Any, settings: AdapterSettings, load_in_4bit: bool = False) -
         layers=config.num_hidden_layers,
         cached=2 * heads * head_width,
         vocabulary=config.vocab_size,
+        packed=sampling,
     )
 
 

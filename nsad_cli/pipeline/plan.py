@@ -122,11 +122,13 @@ def _context(
         notes.insert(0, f"training: {leaks.describe(len(ahead.problems))}, and are excluded")
     note("loading the student's shapes …")
     from nsad_cli.inference.session import Session
+    from nsad_cli.models.device import pick_device
     from nsad_cli.pipeline.memory import measure
     from nsad_cli.training.stage_data import make_corpus
 
     session = Session(run, recipe)
-    footprint = measure(session.reader.model, session.adapter_settings, recipe.student.load_in_4bit)
+    student, device = recipe.student, pick_device(recipe.student.device)
+    footprint = measure(session.reader.model, session.adapter_settings, student.load_in_4bit, device)
     encoder = _measured_encoder(recipe) if recipe.training.ranker.kind == ENCODER else None
     positive, negative = (
         [item for item in side if item.problem.id not in leaks.ids]

@@ -79,8 +79,13 @@ def _check_packages(recipe: Recipe, specs: Iterable[str], *, teacher: bool, stud
     if teacher and recipe.teacher.spec.startswith("hf:"):
         models.append(recipe.teacher.spec.removeprefix("hf:"))
     parsed = [parse_spec(spec) for spec in specs]
+    taught, sampled = teacher and recipe.teacher.spec.startswith("vllm:"), student and recipe.student.engine == "vllm"
     needs = {
-        "vllm": (teacher and recipe.teacher.spec.startswith("vllm:"), "teacher.spec", "pip install 'nsad[vllm]'"),
+        "vllm": (
+            taught or sampled,
+            "teacher.spec" if taught else "student.engine",
+            "pip install 'nsad[vllm]'" + ("" if taught else ", or set student.engine to hf"),
+        ),
         "bitsandbytes": (
             student and recipe.student.load_in_4bit,
             "student.load_in_4bit",

@@ -19,6 +19,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from nsad_cli.config.ranker_kinds import ENCODER
 from nsad_cli.errors import NsadError, first_line
+from nsad_cli.models.host_copies import all_to_device
 from nsad_cli.models.packing import Example
 from nsad_cli.rankers.base import ScoreHead, Scorer, mean_rows
 from nsad_cli.utils.hub import require_hub
@@ -47,7 +48,8 @@ class Padded:
 
     def to(self, device: torch.device) -> Padded:
         """The same on a device."""
-        return Padded(self.input_ids.to(device), self.mask.to(device), self.completion.to(device), self.tokens)
+        input_ids, mask, completion = all_to_device([self.input_ids, self.mask, self.completion], device)
+        return Padded(input_ids, mask, completion, self.tokens)
 
 
 class EncoderScorer(Scorer):

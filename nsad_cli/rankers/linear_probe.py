@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nsad_cli.config.ranker_kinds import PROBE
 from nsad_cli.generation.feature_callback_sampler import FeatureCallbackSampler
+from nsad_cli.models.host_copies import to_device
 from nsad_cli.models.packing import Example, group_by_tokens, hidden_states, pack
 from nsad_cli.rankers.base import RankerContext, ScoreHead, StudentScorer, TrainedRanker, mean_rows
 from nsad_cli.rankers.metadata import PROBED_MODEL
@@ -38,7 +39,7 @@ class Features:
 
     def to(self, device: torch.device) -> Features:
         """The same on a device."""
-        return Features(self.values.to(device), self.tokens)
+        return Features(to_device(self.values, device), self.tokens)
 
 
 class ProbeScorer(StudentScorer):

@@ -19,7 +19,7 @@ from nsad_cli.runs.lock import hold_lock, is_locked
 from nsad_cli.runs.manifest import FORMAT, read_manifest, versions
 from nsad_cli.utils.distributed import barrier, is_main_process
 from nsad_cli.utils.files import make_folder, write_atomic
-from nsad_cli.utils.processor import default_dtype
+from nsad_cli.utils.processor import default_dtype, default_engine
 
 if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need them
     from collections.abc import Iterable, Iterator, Mapping
@@ -51,7 +51,7 @@ class Run:
 
         Args:
             name: The run's name.
-            recipe: Its settings; what it leaves to the machine or to other settings is resolved (see `with_resolved`).
+            recipe: Its settings; what it leaves to the machine or to defaults is resolved (see `with_defaults`).
             store: The store of rationales to use; None for the run's own.
 
         Raises:
@@ -62,11 +62,11 @@ class Run:
         run = cls(runs_home() / name)
         if (run.path / "manifest.json").exists():
             run.check_store(store)
-            run.write_recipe(with_resolved(run, recipe))
+            run.write_recipe(with_defaults(run, recipe))
         else:
             run.is_new = True
             make_folder(run.path)
-            run.write_recipe(with_resolved(run, recipe))  # the manifest comes last: it makes the folder a run
+            run.write_recipe(with_defaults(run, recipe))  # the manifest comes last: it makes the folder a run
             manifest = {
                 "format": FORMAT,
                 "name": name,
@@ -247,21 +247,25 @@ class Run:
         return is_locked(self.path / "lock")
 
 
-def with_resolved(run: Run, recipe: Recipe) -> Recipe:
-    """Return a recipe with a dtype in place of `auto` and a size of the ranker's split: the run's own, else defaults.
+def with_defaults(run: Run, recipe: Recipe) -> Recipe:
+    """Return a recipe in which nothing is left to the machine: the run's stored choices, else defaults.
 
-    The default dtype is what the machine computes best. A run of an earlier version has stored `auto`, which stays (it
-    resolves to float32 on a CPU), and has no split.
+    Chosen are the dtype and the engine in place of `auto` (what the machine does best) and the size of the ranker's
+    split. A run of an earlier version has stored `auto`, which stays (float32 on a CPU, and the engine of
+    transformers), and has no split.
     """
     stored = run.recipe_with({}) if (run.path / "recipe.yaml").is_file() else None
     student, training = recipe.student, recipe.training
+    chosen: dict[str, str] = {}
     if student.dtype == "auto":
-        dtype = stored.student.dtype if stored else default_dtype(student.device)
-        student = student.model_copy(update={"dtype": dtype})
+        chosen["dtype"] = stored.student.dtype if stored else default_dtype(student.device)
+    if student.engine == "auto":
+        supported = "hf" if student.load_in_4bit else default_engine(student.device)
+        chosen["engine"] = stored.student.engine if stored else supported
     if training.ranker.split is None:
         split = stored.training.ranker.split if stored else DEFAULT_SPLIT if training.ranker.kind == COMBINED else 0
         training = training.model_copy(update={"ranker": training.ranker.model_copy(update={"split": split})})
-    return recipe.model_copy(update={"student": student, "training": training})
+    return recipe.model_copy(update={"student": student.model_copy(update=chosen), "training": training})
 
 
 def display_state(run: Run, stage: str) -> str:

@@ -70,8 +70,7 @@ class BothSidesObjective(CompletionObjective):
         with self.adapters.use(self.name):
             hidden = hidden_states(self.adapters.base, batch)
         (nll,) = self.token_losses(hidden, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
-        wrong = torch.tensor([example.wrong for example in batch.examples], device=nll.device)
-        return self.from_tokens(nll, wrong, batch)
+        return self.from_tokens(nll, batch.wrong, batch)
 
     def from_tokens(self, nll: Tensor, wrong: Tensor, batch: Pack) -> BatchLoss:
         """Compute the summed loss from token losses [N] and a mask of wrong sequences [S]."""

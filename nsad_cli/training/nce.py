@@ -8,12 +8,14 @@ Deviation from the reference code: loss and β on completion tokens only.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from nsad_cli.config.stages import NAT, NCE, NEGATIVE, stages
+from nsad_cli.models.host_copies import to_device
 from nsad_cli.models.packing import Example, Pack, hidden_states
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.losses import calibration, nce_loss, nce_row_losses, token_nll
@@ -120,7 +122,7 @@ class NceObjective(CompletionObjective):
     def _cached_kl(self, batch: Pack) -> Tensor | None:
         found = [self._kl.get(self._numbers.get(id(example), -1)) for example in batch.examples]
         parts = [value for value in found if value is not None]
-        return torch.cat(parts).to(batch.targets.device) if len(parts) == len(found) else None
+        return to_device(torch.cat(parts), batch.targets.device) if len(parts) == len(found) else None
 
     def _cache_kl(self, batch: Pack, kl: Tensor) -> None:
         if not self.training:
@@ -131,8 +133,14 @@ class NceObjective(CompletionObjective):
                 self._kl[number] = value.cpu().clone()
 
 
+@functools.cache
+def _levels(device: torch.device) -> Tensor:
+    """Return the levels of the quantiles on a device, copied there once."""
+    return torch.tensor(QUANTILES, device=device)
+
+
 def _quantiles(beta: Tensor) -> dict[str, float]:
-    values = torch.quantile(beta.float(), torch.tensor(QUANTILES, device=beta.device)).tolist()
+    values = torch.quantile(beta.float(), _levels(beta.device)).tolist()
     return {f"q{int(100 * q):02d}": round(value, 4) for q, value in zip(QUANTILES, values, strict=True)}
 
 

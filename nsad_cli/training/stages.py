@@ -209,8 +209,9 @@ def stage_key(session: Session, stage: Stage, corpus: Corpus) -> str:
     built_on = _weights(session, stage.requires[0]) if stage.requires else None
     own_chains = stage.adapter == "scorer" or recipe.training.nce.self_samples
     if stage.samples_from and own_chains:
-        filtered = ["drop_wrong_steps"] if recipe.training.drop_wrong_steps and stage.adapter != "scorer" else []
-        return content_key(stage.name, _shared(session), settings, recipe.sampling, corpus.key, built_on, *filtered)
+        more = ["drop_wrong_steps"] if recipe.training.drop_wrong_steps and stage.adapter != "scorer" else []
+        more += [] if recipe.student.sampled_by == "hf" else [recipe.student.sampled_by]
+        return content_key(stage.name, _shared(session), settings, recipe.sampling, corpus.key, built_on, *more)
     unit = recipe.adapter.unit if stage.adapter == "nat" else None
     distilled = stage.section != stage.name and stage.samples_from
     lam = [recipe.training.nce.lam, recipe.training.nce.self_samples] if distilled else None

@@ -278,15 +278,14 @@ class StageTrainer(Trainer):
         examples: list[Any] = inputs
         model.train()
         items, total = self.objective.items(examples), torch.zeros((), device=self.args.device)
-        packs = self._own_packs(examples)
+        # Copied before the first pass: a GPU then neither waits for the host between packs, nor the host for it.
+        packs = [(pack.to(self.args.device), weight) for pack, weight in self._own_packs(examples)]
         for i, (pack, weight) in enumerate(packs):
             # Processes exchange gradients once per step, with the last pack.
             last = i == len(packs) - 1
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
-                    outcome: BatchLoss = model(pack.to(self.args.device))
-                if not torch.isfinite(outcome.total):
-                    raise self._diverged()
+                    outcome: BatchLoss = model(pack)
                 # Gradients are averaged over processes, so each process multiplies its sum by their number.
                 loss = outcome.total * (weight * self.args.world_size / items)
                 self.accelerator.backward(loss)
@@ -294,6 +293,8 @@ class StageTrainer(Trainer):
             if weight:
                 self._metrics.append((pack.tokens, outcome.metrics))
                 self._tokens += pack.tokens
+        if not torch.isfinite(total):
+            raise self._diverged()
         return total
 
     def _own_packs(self, examples: list[Any]) -> list[tuple[Any, float]]:

@@ -6,8 +6,10 @@ processes train. Torch is not imported in a single-process run.
 
 from __future__ import annotations
 
+import functools
 import os
 from datetime import timedelta
+from typing import Any
 
 BARRIER_TIMEOUT = timedelta(days=2)
 """Time limit for the other processes to wait while the main process works."""
@@ -26,12 +28,11 @@ def is_main_process() -> bool:
 
 
 def barrier() -> None:
-    """Block until all processes have reached this point."""
+    """Block until all processes have reached this point; those that wait sleep, for hours if need be."""
     if world_size() > 1:
-        from accelerate import PartialState
+        import torch.distributed
 
-        _join()
-        PartialState().wait_for_everyone()
+        torch.distributed.barrier(group=_host_group())
 
 
 def any_process(flag: bool) -> bool:
@@ -39,14 +40,17 @@ def any_process(flag: bool) -> bool:
     if world_size() == 1:
         return flag
     import torch
-    from accelerate import PartialState
-    from accelerate.utils import reduce
 
-    _join()
-    return bool(reduce(torch.tensor(float(flag), device=PartialState().device), "sum").item() > 0)
+    flags = torch.tensor(float(flag))
+    torch.distributed.all_reduce(flags, group=_host_group())
+    return flags.item() > 0
 
 
-def _join() -> None:
+@functools.cache
+def _host_group() -> Any:
+    """Make the group of all processes for messages between hosts: processes that wait for NCCL keep a core busy."""
+    import torch.distributed
     from accelerate import PartialState
 
     PartialState(cpu=os.environ.get("NSAD_DEVICE") == "cpu", timeout=BARRIER_TIMEOUT)
+    return torch.distributed.new_group(backend="gloo", timeout=BARRIER_TIMEOUT)

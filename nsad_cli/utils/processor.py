@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import sys
 from pathlib import Path
+
+from nsad_cli.utils.distributed import world_size
 
 AMX_FLAG = "amx_bf16"
 """The kernel's name of x86's matrix unit for bfloat16."""
@@ -49,6 +52,19 @@ def default_dtype(device: str) -> str:
     if cpu_has_bfloat16() or (device == "auto" and _has_gpu()):
         return "bfloat16"
     return "float32"
+
+
+def default_engine(device: str) -> str:
+    """Return the engine that `auto` resolves to: vLLM on CUDA if it is installed, else transformers (hf).
+
+    vLLM decodes with CUDA graphs and a paged cache; processes that train together sample with transformers.
+
+    Args:
+        device: auto, cpu, mps, cuda or cuda:N.
+    """
+    if world_size() > 1 or not (device.startswith("cuda") or (device == "auto" and _has_gpu())):
+        return "hf"
+    return "vllm" if importlib.util.find_spec("vllm") is not None else "hf"
 
 
 def _has_gpu() -> bool:

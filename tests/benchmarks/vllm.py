@@ -1,10 +1,11 @@
-"""vLLM's rate with our engine around it, and with NAT in it, beside raw vLLM on the plain base; in vLLM's environment.
+"""vLLM's rate with our engine around it, and with NAT or a LoRA in it, beside raw vLLM; in vLLM's environment.
 
-    python -m tests.benchmarks.vllm [--json] [--rounds 5] [--chains 64] [--tokens 64]
+    python -m tests.benchmarks.vllm [--json] [--rounds 5] [--chains 64] [--tokens 64] [--parts engine q_v all_linear]
 
-All run at once, each with vLLM in a process of its own, and take turns, so that whatever else the machine does meets
-them alike; a figure is the median over rounds of a rate divided by raw vLLM's of the same round. Every chain has the
-same length. Raw vLLM is `LLM.generate` without seeds or log-probabilities; our engine gives both.
+Four at most run at once, each with vLLM in a process of its own, and take turns, so that whatever else the machine does
+meets them alike; a figure is the median over rounds of a rate divided by another's of the same round. Every chain has
+the same length. Raw vLLM is `LLM.generate` without seeds or log-probabilities; our engine gives both. A process takes
+about 3 GB; VLLM_CPU_KVCACHE_SPACE=1 suffices for the default's chains.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.generation.vllm_process import ModelSettings
 from nsad_cli.generation.vllm_worker import ON_CPU
+from nsad_cli.models.nat.adapter_files import save_adapter
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import load_student, smollm2_folder
@@ -33,26 +36,30 @@ from nsad_cli.problems.arithmetic import problems
 from tests.benchmarks.report import at_least, finish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 SHARED = 4
 """Chains of one problem."""
 TEMPERATURE = 0.7
 
 
-def serve(model: str) -> None:
+def serve(model: str, lora: str | None) -> None:
     """Raw vLLM: a line of JSON in (prompts, tokens), a line out (seconds), until standard input ends."""
     from vllm import LLM, SamplingParams
+    from vllm.lora.request import LoRARequest
     from vllm.platforms import current_platform
 
-    more = ON_CPU if current_platform.device_type == "cpu" else {}
+    more: dict[str, Any] = dict(ON_CPU if current_platform.device_type == "cpu" else {})
+    request = LoRARequest("lora", 1, lora) if lora else None
+    if lora:
+        more |= {"enable_lora": True, "max_lora_rank": 8}
     llm = LLM(model, dtype="float32", use_tqdm_on_load=False, **more)
     for line in sys.stdin:
         job = json.loads(line)
         params = SamplingParams(temperature=TEMPERATURE, max_tokens=job["tokens"], ignore_eos=True)
         prompts = [{"prompt_token_ids": prompt} for prompt in job["prompts"]]
         started = time.perf_counter()
-        replies = llm.generate(prompts, params, use_tqdm=False)
+        replies = llm.generate(prompts, params, use_tqdm=False, lora_request=request)
         seconds = time.perf_counter() - started
         assert sum(len(reply.outputs[0].token_ids) for reply in replies) == job["tokens"] * len(prompts)
         print(f"seconds {seconds}", flush=True)
@@ -61,9 +68,12 @@ def serve(model: str) -> None:
 class Raw:
     """A process of raw vLLM, starting."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, lora: Path | None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.vllm", "--serve", str(model)],
+            [
+                *(sys.executable, "-m", "tests.benchmarks.vllm", "--serve", str(model)),
+                *(("--lora", str(lora)) if lora else ()),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -84,9 +94,15 @@ class Raw:
         self._process.stdin.flush()
         return float(self._answer("seconds"))
 
+    def close(self) -> None:
+        """End it, and free its memory."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
 
-def nat_folder(folder: Path, targets: Any) -> Path:
-    """SmolLM2 with a random NAT adapter: what its weights are does not change the time."""
+
+def adapter_folders(folder: Path, targets: Any) -> tuple[Path, Path]:
+    """A random LoRA, and SmolLM2 with a random NAT adapter: what their weights are does not change the time."""
     student = load_student("smollm2", device="cpu", dtype="float32")
     adapters = Adapters(student.model)
     settings = AdapterSettings(targets=targets)
@@ -95,56 +111,75 @@ def nat_folder(folder: Path, targets: Any) -> Path:
     for name in ("negative", "nat"):
         for _, parameter in adapters.parameters_of(name):
             torch.nn.init.normal_(parameter, std=0.02)
-    save_nat(student, adapters, "nat", folder, 64)
-    return folder
+    save_nat(student, adapters, "nat", folder / "nat", 64)
+    save_adapter(adapters, "negative", folder / "lora")
+    return folder / "lora", folder / "nat"
 
 
-def measure(rounds: int, chains: int, tokens: int) -> dict[str, Any]:
-    """Every engine in turn, several times."""
+TARGETS: dict[str, Any] = {"q_v": ("q_proj", "v_proj"), "all_linear": "all-linear"}
+Seconds = dict[str, list[float]]
+
+
+def taking_turns(engines: Mapping[str, Callable[[], float]], rounds: int) -> Seconds:
+    """Every engine in turn, several times; the first round warms up."""
+    seconds: Seconds = {name: [] for name in engines}
+    for turn in range(rounds + 1):
+        for name, run in engines.items():
+            seconds[name].append(run())
+            print(f"round {turn}, {name}: {seconds[name][-1]:.2f} s", file=sys.stderr, flush=True)
+    return {name: values[1:] for name, values in seconds.items()}
+
+
+def ratio(seconds: Seconds, name: str, other: str) -> float:
+    """The rate of one as a part of the other's."""
+    return statistics.median(b / a for a, b in zip(seconds[name], seconds[other], strict=True))
+
+
+def measure(rounds: int, chains: int, tokens: int, parts: Sequence[str]) -> dict[str, Any]:
+    """Our engine beside raw vLLM; NAT and a LoRA on the same layers beside raw vLLM."""
     base = smollm2_folder()
     student = load_student("smollm2", device="cpu", dtype="float32", weights=False)
     student.__dict__["stop_ids"] = frozenset()  # every chain has the same length
     tasks = [Task(p.id, p.question, tuple(range(SHARED))) for p in problems("test", chains // SHARED)]
     prompts = [student.prompt_ids(task.question) for task in tasks for _ in task.indices]
-    sampler = VllmSampler(student, ModelSettings(str(base), dtype="float32"))
-
-    def ours() -> float:
-        started = time.perf_counter()
-        found = list(sampler.sample(tasks, Sampling(TEMPERATURE, 1.0, tokens), seed=str(started)))
-        seconds = time.perf_counter() - started
-        assert sum(len(chain.logprobs) for chain in found) == tokens * len(prompts)
-        return seconds
-
-    with tempfile.TemporaryDirectory() as folder:
-        engines: dict[str, Callable[[], float]] = {"raw": raw(base, prompts, tokens), "engine": ours}
-        for name, targets in {"nat_q_v": ("q_proj", "v_proj"), "nat_all_linear": "all-linear"}.items():
-            engines[name] = raw(nat_folder(Path(folder) / name, targets), prompts, tokens)
-        seconds: dict[str, list[float]] = {name: [] for name in engines}
-        for turn in range(rounds + 1):
-            for name, run in engines.items():
-                print(f"round {turn}, {name} …", file=sys.stderr)
-                seconds[name].append(run())
-    sampler.close()
-    later = {name: values[1:] for name, values in seconds.items()}  # the first warms up
-
-    def ratio(name: str) -> float:
-        return statistics.median(one / other for one, other in zip(later["raw"], later[name], strict=True))
-
     total = tokens * len(prompts)
-    rates = {name: [round(total / value, 1) for value in values] for name, values in later.items()}
-    figures = {
-        "engine_to_raw": at_least(ratio("engine"), 0.95),
-        "nat_q_v_to_base": at_least(ratio("nat_q_v"), None),
-        "nat_all_linear_to_base": at_least(ratio("nat_all_linear"), None),
-    }
+    figures: dict[str, Any] = {}
+    rates: dict[str, Any] = {}
+
+    def keep(part: str, seconds: Seconds) -> None:
+        for name, values in seconds.items():
+            rates[f"{part}.{name}"] = [round(total / value, 1) for value in values]
+
+    if "engine" in parts:
+        sampler, plain = VllmSampler(student, ModelSettings(str(base), dtype="float32")), Raw(base, None)
+
+        def ours() -> float:
+            started = time.perf_counter()
+            found = list(sampler.sample(tasks, Sampling(TEMPERATURE, 1.0, tokens), seed=str(started)))
+            seconds = time.perf_counter() - started
+            assert sum(len(chain.logprobs) for chain in found) == total
+            return seconds
+
+        seconds = taking_turns({"raw": lambda: plain.seconds(prompts, tokens), "engine": ours}, rounds)
+        sampler.close()
+        plain.close()
+        keep("engine", seconds)
+        figures["engine_to_raw"] = at_least(ratio(seconds, "engine", "raw"), 0.95)
+    for part, goal in {"q_v": 0.9, "all_linear": 0.8}.items():
+        if part not in parts:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            lora, nat = adapter_folders(Path(folder), TARGETS[part])
+            engines = {"raw": Raw(base, None), "lora": Raw(base, lora), "nat": Raw(nat, None)}
+            timed = {name: partial(engine.seconds, prompts, tokens) for name, engine in engines.items()}
+            seconds = taking_turns(timed, rounds)
+            for engine in engines.values():
+                engine.close()
+        keep(part, seconds)
+        figures[f"nat_{part}_to_lora"] = at_least(ratio(seconds, "nat", "lora"), goal)
+        figures[f"nat_{part}_to_base"] = at_least(ratio(seconds, "nat", "raw"), None)
     conditions = {"rounds": rounds, "chains": len(prompts), "tokens": tokens, "tokens_per_second": rates}
     return {"figures": figures, "conditions": conditions}
-
-
-def raw(model: Path, prompts: list[list[int]], tokens: int) -> Callable[[], float]:
-    """How to time raw vLLM on a folder."""
-    process = Raw(model)
-    return lambda: process.seconds(prompts, tokens)
 
 
 if __name__ == "__main__":
@@ -153,9 +188,11 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chains", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--parts", nargs="+", default=["engine", *TARGETS], choices=["engine", *TARGETS])
     parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--lora", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve)
+        serve(options.serve, options.lora)
     else:
-        finish(measure(options.rounds, options.chains, options.tokens), options.json)
+        finish(measure(options.rounds, options.chains, options.tokens, options.parts), options.json)

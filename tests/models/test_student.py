@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from nsad_cli.errors import NsadError
 from nsad_cli.models import student as students
@@ -94,3 +95,23 @@ def test_smollm2_from_its_package_solves_nothing_but_speaks(capfd: pytest.Captur
     assert " Paris" in [student.tokenizer.decode(token) for token in likely]
     assert student.eos_id == 2
     assert capfd.readouterr().out == ""  # loading says nothing on stdout
+
+
+def test_weights_for_a_gpu_are_read_from_the_files_to_it(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double of a GPU: nothing is loaded on the CPU first, and nothing is moved afterwards."""
+    asked: list[dict[str, Any]] = []
+    real = AutoModelForCausalLM.from_pretrained
+
+    def load(*args: Any, device_map: Any = None, **rest: Any) -> Any:
+        asked.append({"device_map": device_map})
+        model = real(*args, **rest)
+        monkeypatch.setattr(type(model), "device", property(lambda _: torch.device("cuda")))
+        monkeypatch.setattr(type(model), "to", lambda *_: pytest.fail("the weights were moved"))
+        return model
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", load)
+    monkeypatch.setattr(students, "pick_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(students, "_note_emulation", lambda *_: None)
+    load_student(str(tiny_llama), device="cuda")
+    assert asked == [{"device_map": {"": torch.device("cuda")}}]
+    assert students.placement(torch.device("cpu")) == {}

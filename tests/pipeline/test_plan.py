@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from nsad_cli.collection.collect import collect, params_key
 from nsad_cli.config.schema import RankerConfig, Recipe
@@ -363,3 +364,9 @@ def test_parameters_and_memory_from_shapes_alone(tiny_llama: Path, value: Any) -
     assert found.weights_gib() < few < many
     half = measure(load_student(str(tiny_llama), device="cpu", dtype="bfloat16", weights=False).model, settings)
     assert half.weights_gib() == found.weights_gib() / 2
+    assert found.packed == 0
+    assert half.sampling_gib(0, 0) - half.weights_gib() >= half.packed / 2**30
+    linear = 2 * sum(m.weight.numel() for m in real.modules() if isinstance(m, torch.nn.Linear))
+    assert half.packed in (0, linear), "by the processor: sampling packs them in bfloat16 on some"
+    gpu = load_student(str(tiny_llama), device="cpu", dtype="bfloat16", weights=False).model
+    assert measure(gpu, settings, device=torch.device("cuda")).packed == 0

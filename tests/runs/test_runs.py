@@ -212,11 +212,31 @@ def test_a_run_keeps_the_dtype_that_auto_meant_when_it_was_created(monkeypatch: 
     assert Run.create("one", chosen).recipe.student.dtype == "float32"
 
 
+def test_a_run_keeps_the_engine_that_auto_meant_when_it_was_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsad_cli.runs.run.default_engine", lambda _: "vllm")
+    assert Run.create("one", Recipe()).recipe.student.sampled_by == "vllm"
+    monkeypatch.setattr("nsad_cli.runs.run.default_engine", lambda _: "hf")  # the next machine
+    assert Run.create("one", Recipe()).recipe.student.sampled_by == "vllm"
+    chosen = validate_recipe({"student": {"engine": "hf"}}, "test")
+    assert Run.create("one", chosen).recipe.student.sampled_by == "hf"
+
+
+def test_a_base_in_4_bits_is_not_sampled_by_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsad_cli.runs.run.default_engine", lambda _: "vllm")
+    four = validate_recipe({"student": {"load_in_4bit": True}}, "test")
+    assert Run.create("four", four).recipe.student.sampled_by == "hf"
+    with pytest.raises(UsageError, match="engine"):
+        validate_recipe({"student": {"load_in_4bit": True, "engine": "vllm"}}, "test")
+
+
 def test_a_run_of_an_earlier_version_keeps_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nsad_cli.runs.run.default_dtype", lambda _: "bfloat16")
+    monkeypatch.setattr("nsad_cli.runs.run.default_engine", lambda _: "vllm")
     run = Run.create("one", Recipe())
     run.write_recipe(Recipe())  # as earlier versions did
-    assert Run.create("one", Recipe()).recipe.student.dtype == "auto"
+    again = Run.create("one", Recipe()).recipe.student
+    assert again.dtype == "auto"
+    assert again.sampled_by == "hf"
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,24 @@ def test_auto_is_bfloat16_where_it_is_native(
     monkeypatch.setattr(processor, "cpu_has_bfloat16", lambda: cpu)
     monkeypatch.setattr(processor, "_has_gpu", lambda: gpu)
     assert processor.default_dtype(device) == dtype
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "installed", "processes", "engine"),
+    [
+        ("auto", True, True, "1", "vllm"),
+        ("cuda:1", True, True, "1", "vllm"),
+        ("auto", True, False, "1", "hf"),
+        ("auto", True, True, "2", "hf"),
+        ("auto", False, True, "1", "hf"),
+        ("cpu", True, True, "1", "hf"),
+        ("mps", True, True, "1", "hf"),
+    ],
+)
+def test_auto_is_vllm_on_cuda_where_it_is_installed(
+    device: str, gpu: bool, installed: bool, processes: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "_has_gpu", lambda: gpu)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object() if installed else None)
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    assert processor.default_engine(device) == engine

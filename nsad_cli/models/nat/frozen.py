@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nsad_cli.models.nat.serving import ServedUnit, served_tensors
+from nsad_cli.models.packed_weights import PackedProduct
 
 
 class FrozenAdapter:
@@ -39,6 +40,11 @@ class FrozenAdapter:
 
     def output(self, x: Tensor) -> Tensor:
         """Compute the adapted output [N, d_out] for x [N, d_in]."""
-        base = F.linear(x, self.base.weight, self.base.bias)
-        adapted: Tensor = self.unit(base, F.linear(x, self.below, self.below_bias))
+        packed = vars(self.base).get("forward")
+        if isinstance(packed, PackedProduct):  # while sampling on some CPUs
+            base, low = packed.joined(self.below, self.below_bias, x)
+        else:
+            base = F.linear(x, self.base.weight, self.base.bias)
+            low = F.linear(x, self.below, self.below_bias)
+        adapted: Tensor = self.unit(base, low)
         return adapted

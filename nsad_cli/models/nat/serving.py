@@ -3,7 +3,8 @@
 With the names of `layer`, and W's bias b: A+, A−, E, C1·W and P± = s·C1·B± are computed once, at export. When they are
 loaded, u± = C1·h± becomes one product with x: U± = C1·W + P±·A±. A server appends A+, A−, E and U± to W, so that one
 product gives base, z+, z−, Ex and u±. Then only the gate, the GELU and one product with `up` are left: C2, or s·B± if
-there is no V, or s·B+ for a layer without a unit.
+there is no V, or s·B+ for a layer without a unit. A processor with many rows at once has less work if C1·W is appended
+instead, half the rows of U±, and u± = C1·Wx + P±·z± is one more operation.
 
 This module imports only torch, since the plugin for vLLM loads it into every process of vLLM.
 """
@@ -63,30 +64,41 @@ def probe(weight: Tensor) -> Tensor:
 
 
 class ServedUnit(nn.Module):
-    """One layer's adapter, frozen."""
+    """One layer's adapter, frozen.
+
+    Args:
+        tensors: See `served_tensors`.
+        fused: Whether U± are appended to W; otherwise C1·W, if both adapters have the same rank.
+    """
 
     up: Tensor
+    mix: Tensor | None
 
-    def __init__(self, tensors: dict[str, Tensor]) -> None:
+    def __init__(self, tensors: dict[str, Tensor], *, fused: bool = True) -> None:
         super().__init__()
         downs = [tensors[name] for name in ("a_pos", "a_neg") if name in tensors]
         below = [*downs, *([tensors["e"]] if "e" in tensors else [])]
         self.ranks = [len(down) for down in downs]
         self.gated = "e" in tensors
-        if "c1w" in tensors:
+        mix = None
+        if "c1w" in tensors and not fused and len({*self.ranks}) == 1:
+            mix = torch.stack(tensors["mix"].T.split(self.ranks))
+            below += [tensors["c1w"]]
+        elif "c1w" in tensors:
             wide = torch.promote_types(downs[0].dtype, torch.float32)
             parts = zip(tensors["mix"].to(wide).split(self.ranks, 1), downs, strict=True)
             below += [(tensors["c1w"].to(wide) + p @ down.to(wide)).to(down.dtype) for p, down in parts]
         self.widths = [sum(self.ranks), *([len(tensors["e"])] if self.gated else [])]
         if "c1w" in tensors:
-            self.widths.append(2 * len(tensors["c1w"]))
+            self.widths.append(len(tensors["c1w"]) * (1 if mix is not None else 2))
         self.below: Tensor | None = torch.cat(below)
         """[sum of widths, d_in]: the rows to append to W, until `take_below`."""
         self.bias: Tensor | None = torch.zeros(sum(self.widths), dtype=downs[0].dtype, device=downs[0].device)
         """[sum of widths]: the values to append to W's bias, if it has one, until `take_below`."""
         if "c1b" in tensors:
-            self.bias[-self.widths[-1] :] = tensors["c1b"].repeat(2)
+            self.bias[-self.widths[-1] :] = tensors["c1b"].repeat(1 if mix is not None else 2)
         self.register_buffer("up", tensors["up"], persistent=False)
+        self.register_buffer("mix", mix, persistent=False)  # P+ and P−, [2, r, size]
 
     def take_below(self) -> tuple[Tensor, Tensor]:
         """Return `below` and `bias`, and drop them: the layer holds them from now on."""
@@ -103,6 +115,11 @@ class ServedUnit(nn.Module):
         z, e, *u = low.split(self.widths, -1)
         a = gate(z, e).to(z.dtype)
         if u:
-            v_pos, v_neg = F.gelu(u[0]).chunk(2, -1)
+            v_pos, v_neg = F.gelu(u[0]).chunk(2, -1) if self.mix is None else F.gelu(self._mixed(z, u[0], self.mix))
             return torch.addmm(base, torch.lerp(v_pos, v_neg, a), self.up.T)
         return torch.addmm(base, weigh_projections(z.split(self.ranks, -1), a), self.up.T)
+
+    def _mixed(self, z: Tensor, shared: Tensor, mix: Tensor) -> Tensor:
+        """Compute u+ and u− [2, N, size] from z [N, 2r] and C1·Wx [N, size]."""
+        parts = z.reshape(len(z), 2, -1).transpose(0, 1)
+        return torch.baddbmm(shared.expand(2, *shared.shape), parts, mix)

@@ -29,13 +29,16 @@ from tests.helpers.nat_models import shake
     negative_r=st.integers(1, 12),
     tokens=st.integers(1, 5),
     seed=st.integers(0, 99),
+    fused=st.booleans(),
 )
-def test_it_equals_the_equations(d_in: int, d_out: int, value: str, negative_r: int, tokens: int, seed: int) -> None:
+def test_it_equals_the_equations(
+    d_in: int, d_out: int, value: str, negative_r: int, tokens: int, seed: int, fused: bool
+) -> None:
     layer = nat_layer(d_in, d_out, value=value, negative_r=negative_r, seed=seed).eval()
     plain, matrices = layer.get_base_layer(), unit_matrices(layer, "nat")
     torch.nn.init.normal_(plain.bias)
     scales = layer.scaling["nat"], layer.scaling["negative"]
-    unit = ServedUnit(served_tensors(matrices, *scales, plain.weight, plain.bias))
+    unit = ServedUnit(served_tensors(matrices, *scales, plain.weight, plain.bias), fused=fused)
     x = torch.randn(tokens, d_in, dtype=torch.float64)
     with torch.no_grad():
         base = plain(x)
@@ -45,6 +48,26 @@ def test_it_equals_the_equations(d_in: int, d_out: int, value: str, negative_r: 
         reference = literal_output(x, base, matrices, *scales)
         assert (ours - reference).abs().max() < 1e-10
         assert (ours - base).abs().max() > 1e-3, "an adapter that changes nothing shows nothing"
+
+
+@pytest.mark.parametrize(
+    ("negative_r", "fused", "rows"), [(8, True, 32 + 2 * 16), (8, False, 32 + 16), (3, False, 22 + 2 * 16)]
+)
+def test_the_rows_below_a_weight(negative_r: int, fused: bool, rows: int) -> None:
+    """A+, A− and E, then U± or C1·W; for adapters of different ranks always U±. The output is the same."""
+    layer = nat_layer(32, 16, negative_r=negative_r).eval()
+    plain, matrices = layer.get_base_layer(), unit_matrices(layer, "nat")
+    assert len(matrices["a_pos"]) == 8
+    assert len(matrices["c1"]) == 16
+    scales = layer.scaling["nat"], layer.scaling["negative"]
+    unit = ServedUnit(served_tensors(matrices, *scales, plain.weight, plain.bias), fused=fused)
+    x = torch.randn(5, 32, dtype=torch.float64)
+    with torch.no_grad():
+        below, bias = unit.take_below()
+        assert below.shape == (rows, 32)
+        assert bias.shape == (rows,)
+        base = plain(x)
+        assert (unit(base, x @ below.T + bias) - literal_output(x, base, matrices, *scales)).abs().max() < 1e-10
 
 
 def test_a_projection_without_a_unit_is_its_lora() -> None:
