@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Rule = Literal["sc", "wsc", "asc", "asc-add", "best"]
+Rule = Literal["sc", "wsc", "asc", "asc-add", "asc-add2", "best"]
 RankerObjective = Literal["power", "bradley-terry", "bce"]
 DTYPES: tuple[str, ...] = get_args(Dtype)
 RANKER_OBJECTIVES: tuple[str, ...] = get_args(RankerObjective)

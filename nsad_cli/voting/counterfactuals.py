@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
+from nsad_cli.voting.rules import SCORE_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +47,10 @@ def remaining_chains(chains: Sequence[Chain], what_if: WhatIf) -> list[Chain]:
 def with_exponent(chains: Sequence[Chain], rule: str, power: float) -> list[Chain]:
     """Raise every weight to a power.
 
-    `sc` has weight 1 for any power. `wsc` raises exp(mean log-probability), `asc` the score, `asc-add` 1 + score; a
-    negative weight keeps its sign, and a chain without a score gets the mean of the raised weights. `best` keeps its
-    order for any power above 0. Power 1 changes nothing; with power 0 every weight is 1: `wsc`, `asc` and `asc-add`
-    then count chains as `sc` does, and `best` takes the first answer.
+    `sc` has weight 1 for any power. `wsc` raises exp(mean log-probability), `asc` the score, `asc-add` 1 + score,
+    `asc-add2` 1 + 2 · score; a negative weight keeps its sign, and a chain without a score gets the mean of the raised
+    weights. `best` keeps its order for any power above 0. Power 1 changes nothing; with power 0 every weight is 1, so
+    that all other rules count chains as `sc` does, and `best` takes the first answer.
 
     Args:
         chains: The chains of one problem.
@@ -74,11 +75,11 @@ def with_exponent(chains: Sequence[Chain], rule: str, power: float) -> list[Chai
             chain if chain.logprob is None else dataclasses.replace(chain, logprobs=(power * chain.logprob,))
             for chain in chains
         ]
-    plus = 1.0 if rule == "asc-add" else 0.0
+    plus, times = SCORE_WEIGHTS[rule]
     return [
         chain
         if chain.weight is None or not math.isfinite(chain.weight)
-        else dataclasses.replace(chain, weight=_raise(chain.weight + plus, power) - plus)
+        else dataclasses.replace(chain, weight=(_raise(plus + times * chain.weight, power) - plus) / times)
         for chain in chains
     ]
 

@@ -11,11 +11,12 @@ from nsad_cli.errors import UsageError
 from nsad_cli.types import Ballot, Chain, Vote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-RULES = ("sc", "wsc", "asc", "asc-add", "best")
-RANKER_RULES = ("asc", "asc-add", "best")
-"""Rules that need a ranker's scores."""
+RULES = ("sc", "wsc", "asc", "asc-add", "asc-add2", "best")
+SCORE_WEIGHTS = {"asc": (0.0, 1.0), "asc-add": (1.0, 1.0), "asc-add2": (1.0, 2.0), "best": (0.0, 1.0)}
+"""(a, b) of each rule that needs a ranker's scores: a chain's weight is a + b · score."""
+RANKER_RULES = tuple(SCORE_WEIGHTS)
 MAX_NAME_CHARS = 60
 """The maximum number of characters of a problem that an error quotes."""
 MAX_SCORE = 1e100
@@ -28,11 +29,11 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
     """Vote among a problem's chains.
 
     `sc` counts chains (self-consistency, Wang et al. 2023); `wsc` weights a chain by exp(mean token log-probability);
-    `asc` by the ranker's score, `asc-add` by 1 + score (section 3.3 of the paper); `best` takes the class of the chain
-    with the highest score. A chain without an answer does not vote. Ties go to the class with the highest single weight
-    (not for `sc`), then, if all sums are zero, to the larger class, then to the lowest chain index. The share is a
-    fraction of all positive weight; built-in rankers give only positive weights, and negative recorded scores are
-    summed as they are.
+    `asc` by the ranker's score, `asc-add` by 1 + score (section 3.3 of the paper), `asc-add2` by 1 + 2 · score; `best`
+    takes the class of the chain with the highest score. A chain without an answer does not vote. Ties go to the class
+    with the highest single weight (not for `sc`), then, if all sums are zero, to the larger class, then to the lowest
+    chain index. The share is a fraction of all positive weight; built-in rankers give only positive weights, and
+    negative recorded scores are summed as they are.
 
     An additional chain for the winner never makes another answer win, with one exception: a chain that the ranker could
     not score gets the mean score, which changes with every additional score.
@@ -106,8 +107,8 @@ def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
         why = f"a score is NaN, infinite or beyond ±{MAX_SCORE:g}"
         raise UsageError(f"rule `{rule}` needs finite scores", why, "use --rule sc")
     mean = math.fsum(scored) / len(scored)
-    adjust: Callable[[float], float] = (lambda score: 1 + score) if rule == "asc-add" else (lambda score: score)
-    return {chain.index: adjust(mean if chain.weight is None else chain.weight) for chain in chains}
+    plus, times = SCORE_WEIGHTS[rule]
+    return {chain.index: plus + times * (mean if chain.weight is None else chain.weight) for chain in chains}
 
 
 def applicable_rule(chains: Sequence[Chain], rule: str) -> str:

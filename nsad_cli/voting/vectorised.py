@@ -9,6 +9,7 @@ import numpy as np
 
 from nsad_cli.types import Chain
 from nsad_cli.voting.problem_filters import ProblemResult, Winner, problem_result
+from nsad_cli.voting.rules import SCORE_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,7 +114,8 @@ class _VectorisedVotes:
         infinite = np.logical_or.reduceat(np.isinf(self._weight), starts)
         mean = total / np.maximum(number, 1)
         weights = np.where(scored, self._weight, mean[self._of])
-        return weights + (rule == "asc-add"), (number > 0) & ~infinite
+        plus, times = SCORE_WEIGHTS[rule]
+        return plus + times * weights, (number > 0) & ~infinite
 
     def _hold(self, rule: str, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return for each problem whether the rule can be applied, the winning group (or -1), and the margin."""
