@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.config.stages import stages
 from nsad_cli.training.trainer import Objective, TrainResult, train
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def train_by_steps(session: Session, stage: str, objective: Objective[Any], data: StageData) -> TrainResult:
-    """Train an objective on a stage's data; see trainer.train."""
+    """Train an objective on a stage's data; see trainer.train. A scorer always keeps its best weights."""
     return train(
         objective,
         data.train,
@@ -23,4 +24,5 @@ def train_by_steps(session: Session, stage: str, objective: Objective[Any], data
         seed=session.recipe.seed,
         on_cpu=session.student.model.device.type == "cpu",
         bf16=session.bf16,
+        keep_best=session.recipe.training.keep == "best" or stages()[stage].adapter == "scorer",
     )
