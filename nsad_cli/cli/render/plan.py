@@ -57,7 +57,7 @@ def show_plan(plan: Plan, as_json: bool) -> None:
     console.print(table)
     console.print("~ is an estimate. LoRA, unit: trained parameters. GiB: weights, adapters,")
     console.print("optimizer, activations. Tokens: trained on or generated. Remaining: the stages")
-    console.print("that are not done. … chains: chains of the run's models, as training data.")
+    console.print("that are not done. Chains: sampled by the run itself, as training data.")
     for note in plan.notes:
         console.print(f"  {note}", markup=False)
 
