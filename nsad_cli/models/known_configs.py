@@ -14,7 +14,7 @@ from nsad_cli.models.student import DTYPES, Student
 
 CHARS_PER_TOKEN = 2.2
 """Assumed without a tokenizer: GPT-3.5's rationales for MATH have 2.2 by SmolLM2's, which splits digits as LLaMA's."""
-_LLAMA_7B = {
+_LLAMA_7B: dict[str, Any] = {
     "vocab_size": 32000,
     "hidden_size": 4096,
     "intermediate_size": 11008,
@@ -28,7 +28,7 @@ STUDENTS = {
     "meta-llama/Llama-2-7b-hf": {**_LLAMA_7B, "max_position_embeddings": 4096},
 }
 """Known students by Hub id; all are LLaMA models."""
-_T5 = {"vocab_size": 32128, "d_kv": 64, "feed_forward_proj": "gated-gelu"}
+_T5: dict[str, Any] = {"vocab_size": 32128, "d_kv": 64, "feed_forward_proj": "gated-gelu"}
 ENCODERS = {
     "google/flan-t5-base": {**_T5, "d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
     "google/flan-t5-large": {**_T5, "d_model": 1024, "d_ff": 2816, "num_layers": 24, "num_heads": 16},

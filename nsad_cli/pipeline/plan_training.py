@@ -76,7 +76,8 @@ def _adapter_draft(context: PlanContext, stage: Stage, settings: StageConfig) ->
         parts.append((count, mean))
     (examples, mean), (held_out, held_mean) = parts
     estimated = context.ahead.forecast.estimated
-    chains, own_work, own = 0.0, {}, {}
+    own_work: dict[str, float] = {}
+    own: dict[str, int] = {}
     if stage.samples_from is not None and recipe.training.nce.self_samples:
         chains, own_work, own = _own_chains(context, stage, stage.samples_from)
         joining = OWN_RIGHT_SHARE * chains

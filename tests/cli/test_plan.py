@@ -97,7 +97,7 @@ def test_the_largest_numbers_fit_80_columns(
     total = next(line for line in lines if "remaining" in line)
     assert total.split()[1:] == ["1.00M", "6.99B", "unknown", "100k", "unknown"]
     chains = next(line for line in lines if "nce chains" in line)
-    assert chains.split()[2:] == ["~100k", "–", "~123M", "–", "–", "–", "~50 s", "–", "–"]
+    assert chains.split()[2:] == ["~100k", "–", "~123M", "–", "–", "–", "~50", "s", "–", "–"]
     nce = next(line for line in lines if "nce  " in line)
     assert "~40 s" in nce, "without its chains"
 
