@@ -80,8 +80,8 @@ def solve(
         question: the problem's text, or a Problem, whose gold answer then marks each chain right or wrong.
         run: a run or its name; see `load_run`.
         samples: maximum number of chains; the recipe's by default.
-        rule: vote rule (`sc`, `wsc`, `asc`, `asc-add`, `best`); the recipe's by default. Without a ranker the rules
-            that need one become `sc`.
+        rule: vote rule (`sc`, `wsc`, `asc`, `asc-add`, `asc-add2`, `best`); the recipe's by default. Without a ranker
+            the rules that need one become `sc`.
         stop_at: stop sampling once the leading answer is this likely to stay ahead; in (0.5, 1].
         wave: chains sampled at once if `stop_at` is given.
         device: torch device; the recipe's by default.
@@ -234,7 +234,8 @@ def vote(chains: Sequence[Chain], rule: str = "sc") -> Ballot:
     Args:
         chains: chains of a Solution, or from `make_chains`.
         rule: `sc` counts chains; `wsc` weighs them by exp(mean token log-probability); `asc` by their weights;
-            `asc-add` by 1 + weight; `best` takes the answer of the chain with the highest weight.
+            `asc-add` by 1 + weight, `asc-add2` by 1 + 2 · weight; `best` takes the answer of the chain with the
+            highest weight.
 
     Returns:
         The ballot: the winning `answer`, its `share`, and the `votes` from the winner down.

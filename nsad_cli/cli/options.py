@@ -54,7 +54,7 @@ EngineName = Annotated[
 ]
 RULES_HELP = (
     "How chains vote. sc: one vote each; wsc: weighted by mean token probability; asc: by the ranker's score;"
-    " asc-add: by 1 + score; best: the chain with the highest score decides alone."
+    " asc-add: by 1 + score; asc-add2: by 1 + 2 × score; best: the chain with the highest score decides alone."
 )
 """The help text of --rule; see nsad_cli.voting.rules."""
 StopAt = Annotated[

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, parse_settings
+from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, one_of, parse_settings
+from nsad_cli.config.choices import DEVICE_PROFILES
+from nsad_cli.errors import UsageError
 from nsad_cli.utils.logs import note
 
 
@@ -21,6 +23,14 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the time, memory and cost of each stage, and run nothing.")
     ] = False,
+    device_profile: Annotated[
+        str | None,
+        typer.Option(
+            "--device-profile",
+            callback=one_of("--device-profile", lambda: DEVICE_PROFILES),
+            help=f"With --plan: estimate times for this GPU: {', '.join(DEVICE_PROFILES)}.",
+        ),
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -32,6 +42,8 @@ def run(
     from nsad_cli.pipeline.preflight import preflight
     from nsad_cli.runs.run import Run
 
+    if device_profile is not None and not plan:
+        raise UsageError("--device-profile needs --plan", "it estimates times and runs nothing", "add --plan")
     path = find_recipe(recipe)
     overrides = {"student.model": student, "student.device": device, "student.dtype": dtype, **parse_settings(settings)}
     loaded = load_recipe(path, overrides)
@@ -40,7 +52,7 @@ def run(
         from nsad_cli.cli.render.plan import show_plan
         from nsad_cli.pipeline.plan import make_plan
 
-        show_plan(make_plan(name, loaded, force=force), as_json)
+        show_plan(make_plan(name, loaded, force=force, profile=device_profile), as_json)
         return
     preflight(loaded, RUN_ORDER, name)
     target = Run.create(name, loaded)

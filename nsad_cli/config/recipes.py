@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from nsad_cli.config.validation import validate_recipe
+from nsad_cli.config.validation import check_held_out, validate_recipe
 from nsad_cli.errors import UsageError, did_you_mean, first_line
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None, *
             own = _nested(key.split("."), value)
             validate_recipe(_expand(own, "flags"), "flags", whole=False)
             values = _merge(values, own)
-    return validate_recipe(_expand(values, source), source, whole=not stored)
+    recipe = validate_recipe(_expand(values, source), source, whole=not stored)
+    check_held_out(recipe.training, source)
+    return recipe
 
 
 def recipe_yaml(recipe: Recipe) -> str:

@@ -217,19 +217,19 @@ class StageConfig(Section):
     share_prompts: bool = False
     """Whether rationales of the same problem are adjacent in the plan and share the computation of their prompt."""
     learning_rate: float = Field(default=3e-4, gt=0)
-    warmup_steps: int = Field(default=200, ge=0)
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """Steps of linear warm-up; unset: 10 % of the stage's steps, at most 200."""
     max_chars: int = Field(default=1600, ge=1)
     """Longer examples (question and rationale, in characters) are excluded."""
     max_examples: int | None = Field(default=None, ge=1)
     checks: int = Field(default=4, ge=1)
-    """How often the held-out loss is measured, including the last step; the best checkpoint is used."""
+    """How often the held-out loss is measured, including the last step; see training.keep."""
 
 
 class NceConfig(StageConfig):
     """NCE: a fresh LoRA student, distilled from NAT and calibrated against the negative adapter."""
 
-    batch_size: int = Field(default=1, ge=1)
-    warmup_steps: int = Field(default=1000, ge=0)
+    batch_size: int = Field(default=8, ge=1)
     max_chars: int = Field(default=1200, ge=1)
     lam: float = Field(default=0.5, ge=0, le=1)
     """λ: the weight of the distillation loss."""
@@ -269,7 +269,6 @@ class RankerConfig(StageConfig):
     epochs: float = Field(default=5, gt=0)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=2e-5, gt=0)
-    warmup_steps: int = Field(default=0, ge=0)
     max_chars: int = Field(default=2000, ge=1)
     problems: int = Field(default=200, ge=1)
     """The number of training problems to sample chains for."""
@@ -294,15 +293,20 @@ class RankerConfig(StageConfig):
 
 
 class TrainingConfig(Section):
-    """A section per stage; `held_out` is the fraction of training problems used only to select the checkpoint."""
+    """A section per stage; `held_out` is the fraction of training problems used only to measure the held-out loss."""
 
-    held_out: float = Field(default=0.05, gt=0, lt=1)
+    keep: Literal["best", "last"] = "best"
+    """The weights of an adapter that are used: those of the lowest held-out loss, or those of the last step."""
+    held_out: float = Field(default=0.05, ge=0, lt=1)
+    """0 trains on all problems, which requires keep: last."""
     max_held_out: int = Field(default=100, ge=1)
     """The maximum number of held-out rationales that the held-out loss is measured on."""
     keep_overlap: bool = False
     """Whether to train also on problems that overlap with the evaluation benchmarks (`nsad stats --overlap`)."""
     drop_wrong_steps: bool = False
     """Whether to keep right rationales that contain a wrong step (`5 * 4 = 24`) out of D+."""
+    baseline_human_solutions: bool = False
+    """Whether the baselines nt, ul and cl learn from the human solutions beside D+, as in the paper."""
     negative: StageConfig = StageConfig()
     nat: StageConfig = StageConfig()
     nce: NceConfig = NceConfig()

@@ -79,6 +79,7 @@ class Stage:
         samples_from: The model whose own chains on training problems are (additional) training data.
         defaults: The recipe section with a baseline's default settings.
         answers: Whether its adapter is a model that solves problems.
+        sees_solutions: Whether training.baseline_human_solutions adds the human solutions to its right rationales.
         cost: The cost model for plans.
     """
 
@@ -94,6 +95,7 @@ class Stage:
     samples_from: str | None = None
     defaults: str = "nat"
     answers: bool = True
+    sees_solutions: bool = False
     cost: Cost = field(default_factory=Cost)
 
     @property
@@ -190,9 +192,24 @@ _BUILT_IN = (
     _baseline(name="ft", learns_from=LearnsFrom.SOLUTIONS),
     _baseline(name="cot-kd", learns_from=LearnsFrom.RIGHT),
     _baseline(name="mix", learns_from=LearnsFrom.BOTH),
-    _baseline(name="nt", learns_from=LearnsFrom.BOTH, objective="nsad_cli.training.baselines:build_negative_training"),
-    _baseline(name="ul", learns_from=LearnsFrom.BOTH, objective="nsad_cli.training.baselines:build_unlikelihood"),
-    _baseline(name="cl", learns_from=LearnsFrom.PAIRS, objective="nsad_cli.training.baselines:build_contrastive"),
+    _baseline(
+        name="nt",
+        learns_from=LearnsFrom.BOTH,
+        objective="nsad_cli.training.baselines:build_negative_training",
+        sees_solutions=True,
+    ),
+    _baseline(
+        name="ul",
+        learns_from=LearnsFrom.BOTH,
+        objective="nsad_cli.training.baselines:build_unlikelihood",
+        sees_solutions=True,
+    ),
+    _baseline(
+        name="cl",
+        learns_from=LearnsFrom.PAIRS,
+        objective="nsad_cli.training.baselines:build_contrastive",
+        sees_solutions=True,
+    ),
     _baseline(
         name="redi",
         learns_from=LearnsFrom.BOTH,

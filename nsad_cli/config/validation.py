@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from nsad_cli.config.ranker_kinds import BUILT_IN, ENCODER, ranker_kinds
-from nsad_cli.config.schema import RankerConfig, Recipe
+from nsad_cli.config.schema import RankerConfig, Recipe, TrainingConfig
 from nsad_cli.errors import UsageError, did_you_mean
 
 
@@ -32,7 +32,18 @@ def validate_recipe(values: dict[str, Any], source: str, *, whole: bool = True) 
         raise _usage_error(error, source) from None
     if whole:
         _check_ranker(recipe.training.ranker, source)
+        check_held_out(recipe.training, source)
     return recipe
+
+
+def check_held_out(training: TrainingConfig, source: str) -> None:
+    """Raise UsageError if the best checkpoint is to be kept, but no problem is held out to find it."""
+    if training.held_out == 0 and training.keep != "last":
+        raise UsageError(
+            f"{source}: `training.held_out` is 0",
+            "no problem would be held out to choose the best checkpoint by",
+            "set training.keep to last, or training.held_out above 0, e.g. 0.05",
+        )
 
 
 def _check_ranker(ranker: RankerConfig, source: str) -> None:

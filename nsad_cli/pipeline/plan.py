@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from nsad_cli.config import prompts
 from nsad_cli.config.ranker_kinds import ENCODER
 from nsad_cli.config.stages import COLLECT, EVAL, EVAL_BEFORE, GRADE, TRAINING, UNTRAINED
+from nsad_cli.errors import NsadError
 from nsad_cli.models.smollm2 import cache_folder, smollm2_cache
+from nsad_cli.pipeline.device_profiles import estimated_speeds
 from nsad_cli.pipeline.dry_run import copy_of_records
 from nsad_cli.pipeline.forecast import Ahead, look_ahead
 from nsad_cli.pipeline.known_speeds import FILE
@@ -22,6 +24,7 @@ from nsad_cli.pipeline.pipeline import trained_models
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, StagePlan
 from nsad_cli.pipeline.plan_speed import measured_speeds
 from nsad_cli.problems.decontamination import find_leaks
+from nsad_cli.runs.base_model import assume_base
 from nsad_cli.runs.run import Run, check_name, runs_home
 from nsad_cli.utils.devices import select_gpu
 from nsad_cli.utils.hub import hub_cache
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nsad_cli.config.schema import Recipe
+    from nsad_cli.models.student import Student
     from nsad_cli.pipeline.memory import EncoderFootprint
 
 CHARS_PER_TOKEN = 4
@@ -52,13 +56,15 @@ class Plan:
         return None if None in times else sum(time or 0.0 for time in times)
 
 
-def make_plan(name: str, recipe: Recipe, *, force: bool = False) -> Plan:
+def make_plan(name: str, recipe: Recipe, *, force: bool = False, profile: str | None = None) -> Plan:
     """Plan a run of a recipe, taking into account what the run of that name has already done.
 
     Args:
         name: The run's name; the run need not exist.
         recipe: The recipe.
         force: Plan every stage as if none were done.
+        profile: Estimate times for this GPU (see device_profiles.PROFILES) instead of measuring this machine. The
+            student then needs no weights, and no files at all if its config is known.
 
     Returns:
         The plan.
@@ -67,11 +73,13 @@ def make_plan(name: str, recipe: Recipe, *, force: bool = False) -> Plan:
         NsadError: A file, the student or a benchmark is missing, so that the run itself would fail.
     """
     check_name(name)
+    if profile is not None and recipe.student.dtype == "auto" and not (runs_home() / name / "recipe.yaml").is_file():
+        recipe = recipe.model_copy(update={"student": recipe.student.model_copy(update={"dtype": "bfloat16"})})
     select_gpu(recipe.student.device)
     with tempfile.TemporaryDirectory(prefix="nsad-plan-") as folder:
         source = Run(runs_home() / name)
         before = {path: _changed_at(path) for path in _caches(recipe)}
-        plan = _plan(copy_of_records(source, recipe, Path(folder)), source, force)
+        plan = _plan(copy_of_records(source, recipe, Path(folder)), source, force, profile)
     written = ", ".join(str(path) for path, time in before.items() if _changed_at(path) != time)
     text = f"{written}, a cache that the run uses too" if written else "nothing"
     return dataclasses.replace(plan, notes=(*plan.notes, f"written to disk by this plan: {text}"))
@@ -95,27 +103,65 @@ def _caches(recipe: Recipe) -> Iterator[Path]:
             yield hub_cache() / f"models--{model.partition('@')[0].replace('/', '--')}"
 
 
-def _plan(run: Run, source: Run, force: bool) -> Plan:
+def _plan(run: Run, source: Run, force: bool, profile: str | None) -> Plan:
     from nsad_cli.pipeline.plan_evaluation import plan_evaluation
     from nsad_cli.pipeline.plan_training import plan_training
 
-    ahead = look_ahead(run, force=force)
     notes: list[str] = []
+    student = None if profile is None else _profiled_student(run, notes)
+    ahead = look_ahead(run, force=force)
     drafts = _collection(run.recipe, ahead, notes)
-    context = _context(run, source, force, ahead, drafts, notes)
+    context = _context(run, source, force, ahead, drafts, notes, student)
     recipe = context.recipe
     drafts[EVAL_BEFORE.name] = plan_evaluation(context, EVAL_BEFORE.name, UNTRAINED[:1], 0)
     for stage in TRAINING:
         drafts[stage.name] = plan_training(context, stage)
     drafts[EVAL.name] = plan_evaluation(context, EVAL.name, trained_models(recipe), recipe.evaluation.samples)
-    speeds = measured_speeds(context)
+    notes += _warmups(drafts)
+    speeds = measured_speeds(context) if profile is None else estimated_speeds(context, profile)
     return Plan(run.name, tuple(draft.to_plan(speeds) for draft in drafts.values()), tuple(notes))
 
 
+def _warmups(drafts: dict[str, StageDraft]) -> list[str]:
+    """Return a note on the warm-up steps of the stages that are still to train."""
+    found = {
+        name: draft.more["warmup_steps"]
+        for name, draft in drafts.items()
+        if not draft.done and draft.more.get("warmup_steps") is not None
+    }
+    return [f"warm-up steps: {', '.join(f'{name} {steps}' for name, steps in found.items())}"] if found else []
+
+
+def _profiled_student(run: Run, notes: list[str]) -> Student:
+    """Load the student's shapes and tokenizer; if it is not at hand, build it from its known config."""
+    from nsad_cli.models.known_configs import CHARS_PER_TOKEN, student_without_files
+    from nsad_cli.models.student import load_student
+
+    settings = run.recipe.student
+    try:
+        return load_student(
+            settings.model, device="cpu", dtype=settings.dtype, template=settings.template, weights=False
+        )
+    except NsadError as error:
+        student = student_without_files(settings.model, settings.dtype, settings.template, error)
+    assume_base(run, settings.model)
+    notes.append(
+        f"student: {settings.model} is not at hand; its shapes are known, and {CHARS_PER_TOKEN} characters per token "
+        "are assumed"
+    )
+    return student
+
+
 def _context(
-    run: Run, source: Run, force: bool, ahead: Ahead, drafts: dict[str, StageDraft], notes: list[str]
+    run: Run,
+    source: Run,
+    force: bool,
+    ahead: Ahead,
+    drafts: dict[str, StageDraft],
+    notes: list[str],
+    student: Student | None,
 ) -> PlanContext:
-    """Load the student's shapes, and build the corpus that training will use."""
+    """Load the student's shapes unless they are given, and build the corpus that training will use."""
     recipe = run.recipe
     leaks = find_leaks(recipe, ahead.problems)
     if leaks.ids:
@@ -127,9 +173,11 @@ def _context(
     from nsad_cli.training.stage_data import make_corpus
 
     session = Session(run, recipe)
-    student, device = recipe.student, pick_device(recipe.student.device)
-    footprint = measure(session.reader.model, session.adapter_settings, student.load_in_4bit, device)
-    encoder = _measured_encoder(recipe) if recipe.training.ranker.kind == ENCODER else None
+    settings, device = recipe.student, pick_device(recipe.student.device)
+    if student is not None:
+        session.reader = student
+    footprint = measure(session.reader.model, session.adapter_settings, settings.load_in_4bit, device)
+    encoder = _measured_encoder(recipe, student is not None) if recipe.training.ranker.kind == ENCODER else None
     positive, negative = (
         [item for item in side if item.problem.id not in leaks.ids]
         for side in (ahead.forecast.positive, ahead.forecast.negative)
@@ -146,13 +194,22 @@ def _context(
     )
 
 
-def _measured_encoder(recipe: Recipe) -> EncoderFootprint:
+def _measured_encoder(recipe: Recipe, known_only: bool) -> EncoderFootprint:
+    """Count the parameters of the ranker's own model; of a known one without its files, if that is enough."""
     import torch
 
+    from nsad_cli.models.known_configs import known_encoder
     from nsad_cli.pipeline.memory import measure_encoder
     from nsad_cli.rankers.encoder import open_encoder
 
-    scorer = open_encoder(recipe.training.ranker.model, torch.device("meta"), recipe.seed)
+    name = recipe.training.ranker.model
+    try:
+        scorer = open_encoder(name, torch.device("meta"), recipe.seed)
+    except NsadError:
+        encoder = known_encoder(name) if known_only else None
+        if encoder is None:
+            raise
+        return measure_encoder(encoder, encoder.config)
     return measure_encoder(scorer, scorer.model.config)
 
 

@@ -52,6 +52,14 @@ class StagePlan:
     cost: float | None = 0.0
     reused: int = 0
     """Samples that are already stored."""
+    steps: int | None = None
+    """Optimizer steps of a training stage."""
+    warmup_steps: int | None = None
+    own_samples: int = 0
+    """Chains of the run's own models that are sampled for the stage's training data; not counted in `samples`."""
+    own_tokens: int = 0
+    own_seconds: float | None = 0.0
+    """The part of `seconds` that sampling own chains takes."""
     estimated: tuple[str, ...] = ()
     """Which of samples and tokens are estimates; memory and seconds always are."""
 
@@ -66,6 +74,7 @@ class StageDraft:
         samples: The number of draws, examples, pairs or chains.
         tokens: Tokens trained on or generated.
         work: Tokens by the kind of step whose speed is measured (see throughput.Speeds).
+        own_work: The same for sampling chains of the run's own models as training data.
         more: Further fields of the StagePlan.
     """
 
@@ -74,15 +83,16 @@ class StageDraft:
     samples: float
     tokens: float | None
     work: dict[str, float] = field(default_factory=dict)
+    own_work: dict[str, float] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
 
     def to_plan(self, speeds: Speeds | None) -> StagePlan:
         """Convert the draft to a plan, with seconds from the measured speeds."""
         more = dict(self.more)
         if self.work and not self.done:
-            more["seconds"] = (
-                round(sum(tokens / getattr(speeds, kind) for kind, tokens in self.work.items()), 1) if speeds else None
-            )
+            own, rest = (_seconds(work, speeds) for work in (self.own_work, self.work))
+            more["seconds"] = None if own is None or rest is None else round(own + rest, 1)
+            more["own_seconds"] = None if own is None else round(own, 1)
         return StagePlan(
             self.stage,
             "done" if self.done else "to do",
@@ -90,6 +100,10 @@ class StageDraft:
             None if self.tokens is None else round(self.tokens),
             **more,
         )
+
+
+def _seconds(work: dict[str, float], speeds: Speeds | None) -> float | None:
+    return None if speeds is None else sum(tokens / getattr(speeds, kind) for kind, tokens in work.items())
 
 
 @dataclass

@@ -64,7 +64,7 @@ def plan_evaluation(context: PlanContext, stage: str, models: Sequence[str], sam
     if cached:
         context.notes.append(f"{stage}: {cached} of {chains} chains are already stored")
     more = {"memory_gib": _memory(context, models), "reused": cached, "estimated": ("tokens",)}
-    return StageDraft(stage, False, chains, tokens, work, more)
+    return StageDraft(stage, False, chains, tokens, work, more=more)
 
 
 def _finished(
@@ -75,7 +75,7 @@ def _finished(
     once = {(row["benchmark"], row["model"], bool(row["rule"])): row["tokens"] for row in rows}
     chains = len(models) * sum(len(found) for _, found in benchmarks) * (1 + samples)
     more = {"memory_gib": _memory(context, models), "reused": 0, "estimated": ()}
-    return StageDraft(stage, True, chains, sum(once.values()), {"sampling": 0.0, "forward": 0.0}, more)
+    return StageDraft(stage, True, chains, sum(once.values()), {"sampling": 0.0, "forward": 0.0}, more=more)
 
 
 def _memory(context: PlanContext, models: Sequence[str]) -> float:

@@ -6,18 +6,21 @@ import math
 from typing import TYPE_CHECKING
 
 from nsad_cli.config.ranker_kinds import COMBINED, PROBE, READS_STATES, STEPS
-from nsad_cli.config.stages import GRADE, LearnsFrom, Stage
+from nsad_cli.config.stages import GRADE, Stage
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, sequences_at_once
 from nsad_cli.rankers.chain_features import NAMES
 from nsad_cli.runs.base_model import is_intact
 from nsad_cli.training.data import filter_by_length, sample_items
 from nsad_cli.training.stage_data import CALIBRATION_SHARE, rationales_for
 from nsad_cli.training.stages import stage_key
+from nsad_cli.training.step_plan import warmup_steps
 
 if TYPE_CHECKING:
     from nsad_cli.config.schema import RankerConfig, StageConfig
 
 BOTH = ("samples", "tokens")
+OWN_RIGHT_SHARE = 0.5
+"""The assumed share of own chains that are right and distinct, and so join a stage's examples."""
 FULL_STEP = 1.5
 """The cost of a step that trains all weights, in LoRA steps: the weight gradient is a third matrix product."""
 
@@ -49,11 +52,14 @@ def plan_training(context: PlanContext, stage: Stage) -> StageDraft:
         and is_intact(context.source, stage.name)
     ):
         result = context.run.stages()[stage.name]["result"]
+        more |= {"steps": result.get("steps"), "warmup_steps": result.get("warmup_steps")}
         return StageDraft(stage.name, True, result["examples"], result["tokens"], more=more)
     draft = _ranker_draft(context, stage) if scores else _adapter_draft(context, stage, settings)
     if not draft.samples:
         context.notes.append(f"{stage.name}: no training data: the run would stop here")
-    _resume(context, draft, stage, settings, key)
+    if draft.more.get("steps") is not None:
+        draft.more["warmup_steps"] = warmup_steps(settings, draft.more["steps"])
+    _resume(context, draft, stage, key)
     draft.more |= more
     return draft
 
@@ -70,19 +76,49 @@ def _adapter_draft(context: PlanContext, stage: Stage, settings: StageConfig) ->
         mean = sum(context.tokens(item.problem.question, item.text) for item in chosen) / max(len(chosen), 1)
         parts.append((count, mean))
     (examples, mean), (held_out, held_mean) = parts
+    estimated = context.ahead.forecast.estimated
+    own_work: dict[str, float] = {}
+    own: dict[str, int] = {}
+    if stage.samples_from is not None and recipe.training.nce.self_samples:
+        chains, own_work, own = _own_chains(context, stage, stage.samples_from)
+        joining = OWN_RIGHT_SHARE * chains
+        whole = context.prompt + context.chain_tokens(stage.samples_from)
+        mean = (examples * mean + joining * whole) / max(examples + joining, 1)
+        examples, estimated = min(examples + joining, settings.max_examples or math.inf), True
     tokens = settings.tokens or examples * mean * settings.epochs
-    sampled = 0.0
-    if stage.samples_from is not None:
-        problems = len(corpus.problems()) * scale * (1 - recipe.training.held_out)
-        sampled = problems * recipe.training.nce.self_samples * context.chain_tokens(stage.samples_from)
     work = {
         stage.cost.step: tokens,
-        "sampling": sampled,
         "forward": held_out * held_mean * settings.checks * (1 + stage.cost.teachers),
     }
-    return StageDraft(
-        stage.name, False, examples, tokens, work, {"estimated": BOTH if context.ahead.forecast.estimated else ()}
+    more = {"estimated": BOTH if estimated else (), "steps": _steps(settings, examples, mean), **own}
+    return StageDraft(stage.name, False, examples, tokens, work, own_work, more)
+
+
+def _own_chains(context: PlanContext, stage: Stage, model: str) -> tuple[float, dict[str, float], dict[str, int]]:
+    """Count the chains that a model samples on the training problems, which join a stage's data if they are right.
+
+    Returns:
+        The number of chains, the tokens of the missing ones by kind of step, and further fields of the StagePlan.
+    """
+    corpus, samples = context.corpus, context.recipe.training.nce.self_samples
+    problems = [problem for problem in corpus.problems() if problem.id not in corpus.held_out]
+    chains = len(problems) * context.scale * samples
+    missing = chains - context.cached_chains(model, problems, range(samples))
+    context.notes.append(
+        f"{stage.name}: {OWN_RIGHT_SHARE:.0%} of {model}'s {chains:,.0f} own chains are assumed to be right and "
+        "distinct, and join its examples"
     )
+    work = {
+        "sampling": missing * context.chain_tokens(model),
+        "forward": missing / samples * context.prompt,
+    }
+    return chains, work, {"own_samples": round(missing), "own_tokens": round(work["sampling"])}
+
+
+def _steps(settings: StageConfig, examples: float, mean: float) -> int:
+    """Return the optimizer steps for a number of examples of a mean length in tokens."""
+    seen = settings.tokens / max(mean, 1) if settings.tokens else math.ceil(examples * settings.epochs)
+    return math.ceil(seen / settings.batch_size)
 
 
 def _ranker_size(context: PlanContext, parameters: int, memory: float, tokens: float) -> tuple[int, float]:
@@ -120,12 +156,18 @@ def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:
     if cached:
         context.notes.append(f"{stage.name}: {cached} of the student's own chains are already stored")
     step = context.ranker_pass() * (FULL_STEP if context.encoder else 1)
-    work = {
+    own_work = {
         "sampling": sampled * context.chain_tokens(student),
-        stage.cost.step: 0.0 if probe else tokens * step,
-        "forward": sampled / settings.samples * context.prompt + read * context.ranker_pass(),
+        "forward": sampled / settings.samples * context.prompt,
     }
-    return StageDraft(stage.name, False, pairs, tokens, work, {"estimated": BOTH})
+    work = {stage.cost.step: 0.0 if probe else tokens * step, "forward": read * context.ranker_pass()}
+    more = {
+        "estimated": BOTH,
+        "steps": None if probe else _steps(settings, pairs, 2 * context.length),
+        "own_samples": round(sampled),
+        "own_tokens": round(own_work["sampling"]),
+    }
+    return StageDraft(stage.name, False, pairs, tokens, work, own_work, more)
 
 
 def _fitted_draft(context: PlanContext, stage: Stage) -> StageDraft:
@@ -141,11 +183,12 @@ def _fitted_draft(context: PlanContext, stage: Stage) -> StageDraft:
     chains = problems * settings.samples
     sampled = max(0.0, chains - cached)
     tokens = chains * context.length if settings.kind == COMBINED else 0.0
-    work = {
+    own_work = {
         "sampling": sampled * context.chain_tokens(settings.chains_of),
-        "forward": sampled / settings.samples * context.prompt + tokens,
+        "forward": sampled / settings.samples * context.prompt,
     }
-    return StageDraft(stage.name, False, chains, tokens, work, {"estimated": BOTH})
+    more = {"estimated": BOTH, "own_samples": round(sampled), "own_tokens": round(own_work["sampling"])}
+    return StageDraft(stage.name, False, chains, tokens, {"forward": tokens}, own_work, more)
 
 
 def _ranker_pairs(context: PlanContext, problems: float, calibrating: float) -> float:
@@ -166,20 +209,17 @@ def _ranker_pairs(context: PlanContext, problems: float, calibrating: float) -> 
     return min(pairs, settings.max_examples or math.inf)
 
 
-def _resume(context: PlanContext, draft: StageDraft, stage: Stage, settings: StageConfig, key: str) -> None:
+def _resume(context: PlanContext, draft: StageDraft, stage: Stage, key: str) -> None:
     """Subtract the work that a checkpoint with the same settings has already done."""
     state = context.run.stages().get(stage.name, {})
     folder = context.source.path / "checkpoints" / stage.name
     steps = [int(path.parent.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*/complete")]
     if context.force or not steps or state.get("key") != key:
         return
-    seen = draft.samples * settings.epochs
-    if settings.tokens and draft.tokens:
-        seen = settings.tokens / max(context.length, 1)
-    total = math.ceil(seen / settings.batch_size)
+    total = draft.more.get("steps") or 1
     draft.work[stage.cost.step] *= max(0.0, 1 - max(steps) / max(total, 1))
-    if stage.learns_from is LearnsFrom.OWN_PAIRS:
-        draft.work["sampling"] = 0.0
+    draft.own_work = {}  # they are sampled before the first step
+    draft.more |= {"own_samples": 0, "own_tokens": 0}
     context.notes.append(f"{stage.name}: resumes at step {max(steps)} of {total}")
 
 

@@ -47,6 +47,13 @@ def base_fingerprint(run: Run, recipe: Recipe) -> str | None:
     return _current(recipe.student.model, known=bool(recorded)) or recorded.get("fingerprint")
 
 
+def assume_base(run: Run, spec: str) -> None:
+    """Record a base that is not at hand by its spec, so that keys do not fetch it; only for a plan's copy of a run."""
+    known = _recorded(run)
+    if spec not in known:
+        write_atomic(run.path / FILE, json.dumps({**known, spec: {"fingerprint": spec, "adopted": False}}))
+
+
 def require_intact(run: Run, recipe: Recipe, name: str) -> None:
     """Check that an adapter and the base below it are those of its training.
 

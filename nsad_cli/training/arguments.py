@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from transformers import TrainingArguments
 
+from nsad_cli.training.step_plan import warmup_steps
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,8 +23,9 @@ def training_arguments(
     on_cpu: bool,
     bf16: bool,
     evaluate: bool,
+    keep_best: bool = True,
 ) -> TrainingArguments:
-    """Create the arguments of transformers' Trainer, which saves and evaluates `checks` times.
+    """Create the arguments of transformers' Trainer, which evaluates `checks` times, and saves as often if needed.
 
     Args:
         folder: The folder of the checkpoints.
@@ -32,17 +35,19 @@ def training_arguments(
         on_cpu: Whether to train on the CPU.
         bf16: Whether to compute in bfloat16.
         evaluate: Whether there are held-out examples.
+        keep_best: Whether the weights of the lowest held-out loss are kept, else those of the last step.
 
     Returns:
         The arguments.
     """
     steps_per_check = max(1, math.ceil(steps / settings.checks))
+    select = evaluate and keep_best
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=1,
         learning_rate=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
+        warmup_steps=warmup_steps(settings, steps),
         lr_scheduler_type="linear",
         weight_decay=0.0,
         max_grad_norm=1.0,
@@ -57,11 +62,11 @@ def training_arguments(
         eval_strategy="steps" if evaluate else "no",
         eval_steps=steps_per_check,
         save_strategy="steps",
-        save_steps=steps_per_check,
+        save_steps=steps_per_check if keep_best else steps,  # and see PeriodicCheckpoints
         save_total_limit=None,  # see keep_newest_and_best
-        load_best_model_at_end=evaluate,
-        metric_for_best_model="loss" if evaluate else None,
-        greater_is_better=False if evaluate else None,
+        load_best_model_at_end=select,
+        metric_for_best_model="loss" if select else None,
+        greater_is_better=False if select else None,
         ddp_find_unused_parameters=False,
         report_to=[],
         disable_tqdm=True,

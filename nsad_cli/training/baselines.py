@@ -10,7 +10,8 @@ self-distillation  NCE with β = 1/2 for every example
 
 Deviations from the paper: its CL trainer is not published, so ours adds a margin between length-normalised likelihoods
 to the likelihood of D+; NT and UL weight tokens, not whole batches, so that the loss does not depend on how D− is
-distributed over batches.
+distributed over batches. In the paper NT, UL and CL see the human solution beside D+; here only with
+training.baseline_human_solutions.
 """
 
 from __future__ import annotations

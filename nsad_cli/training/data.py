@@ -29,9 +29,11 @@ class Tokenised(Protocol):
 def held_out_problems(problem_ids: Iterable[str], share: float, seed: int, salt: str = "held-out") -> frozenset[str]:
     """Choose the training problems that are held out to measure the loss, the same in every stage.
 
-    The choice is by hash, so that added problems do not change it; at least one if there are two or more. A different
-    `salt` gives an independent choice.
+    The choice is by hash, so that added problems do not change it; at least one if there are two or more and the share
+    is not 0. A different `salt` gives an independent choice.
     """
+    if share == 0:
+        return frozenset()
     ranked = sorted(set(problem_ids), key=lambda pid: hashlib.sha256(f"{salt}:{seed}:{pid}".encode()).digest())
     return frozenset(ranked[: max(1, round(share * len(ranked)))]) if len(ranked) > 1 else frozenset()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import LearnsFrom, Stage
@@ -88,6 +88,12 @@ def make_corpus(
     return Corpus(right, wrong, held_out, tuple(problem for problem in problems if problem.id in kept))
 
 
+def with_human_solutions(corpus: Corpus) -> Corpus:
+    """Return the corpus with the human solution of each of its problems added to D+."""
+    solutions = human_solutions([*corpus.positive, *corpus.negative])
+    return replace(corpus, positive=(*corpus.positive, *solutions))
+
+
 def rationales_for(stage: Stage, corpus: Corpus) -> list[Rationale]:
     """Return the rationales that a stage learns from, including those of held-out problems."""
     both = [*corpus.positive, *corpus.negative]
@@ -128,7 +134,7 @@ def rationale_data(
             "only one kind is left to train on",
             "see the counts with `nsad grade`; collect more draws, or raise training.baseline.max_chars",
         )
-    if not held_part:
+    if not held_part and session.recipe.training.held_out:
         note(f"{name}: no held-out rationale, so the weights of the last step are used")
     return StageData(
         encode(train_part, session.student),

@@ -18,7 +18,14 @@ from nsad_cli.training.fitted_ranker import CombinedTraining, make_steps_ranker
 from nsad_cli.training.ranker_stage import RankerTraining
 from nsad_cli.training.self_generated import own_rationales
 from nsad_cli.training.sharding import shard_base
-from nsad_cli.training.stage_data import Corpus, StageData, contrastive_data, rationale_data, rationales_for
+from nsad_cli.training.stage_data import (
+    Corpus,
+    StageData,
+    contrastive_data,
+    rationale_data,
+    rationales_for,
+    with_human_solutions,
+)
 from nsad_cli.training.steps import train_by_steps
 from nsad_cli.training.trainer import Objective, TrainResult, forget_checkpoints
 from nsad_cli.utils.distributed import SHARDED, barrier, is_main_process, world_size
@@ -65,6 +72,8 @@ def train_stage(session: Session, stage: Stage, corpus: Corpus, *, force: bool =
     Raises:
         NsadError: No training data is left, or an adapter that the stage builds on is missing.
     """
+    if stage.sees_solutions and session.recipe.training.baseline_human_solutions:
+        corpus = with_human_solutions(corpus)
     key = stage_key(session, stage, corpus)
     logger.debug("%s: stage key %s", stage.name, key)
     if not force and session.run.done(stage.name, key) and is_intact(session.run, stage.name):
@@ -229,6 +238,7 @@ def _shared(session: Session) -> list[Any]:
         recipe.seed,
         recipe.training.held_out,
         recipe.training.max_held_out,
+        *(["keep", recipe.training.keep] if recipe.training.keep != "best" else []),  # keys of earlier versions stay
     ]
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from nsad_cli.config.schema import StageConfig
 
+MAX_WARMUP_STEPS = 200
+"""The reference code's warm-up of the negative adapter and NAT."""
+
 
 def plan_steps(
     train_set: Sequence[Any], lengths: Sequence[int], settings: StageConfig, epochs: float, seed: int
@@ -32,6 +35,11 @@ def plan_steps(
     prompts = [example.prompt for example in train_set] if settings.share_prompts else None
     plan = batch_plan(len(train_set), settings.batch_size, epochs, seed, prompts)
     return plan if settings.tokens is None else first_batches(plan, lengths, settings.tokens)
+
+
+def warmup_steps(settings: StageConfig, steps: int) -> int:
+    """Return the steps of a stage's warm-up: the configured ones, else 10 % of its steps, at most MAX_WARMUP_STEPS."""
+    return min(MAX_WARMUP_STEPS, steps // 10) if settings.warmup_steps is None else settings.warmup_steps
 
 
 class PlannedSteps(Dataset[Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.config.stages import stages
 from nsad_cli.training.trainer import Objective, TrainResult, train
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 def train_by_steps(
     session: Session, stage: str, objective: Objective[Any], data: StageData, settings: StageConfig | None = None
 ) -> TrainResult:
-    """Train an objective on a stage's data, with the recipe's settings or others; see trainer.train."""
+    """Train an objective on a stage's data, with the recipe's settings or others; see trainer.train.
+
+    A scorer always keeps its best weights.
+    """
     return train(
         objective,
         data.train,
@@ -26,4 +30,5 @@ def train_by_steps(
         seed=session.recipe.seed,
         on_cpu=session.student.model.device.type == "cpu",
         bf16=session.bf16,
+        keep_best=session.recipe.training.keep == "best" or stages()[stage].adapter == "scorer",
     )

@@ -33,7 +33,8 @@ from nsad_cli.training.checkpoints import (
     newest_checkpoint,
 )
 from nsad_cli.training.interrupts import InterruptCallback
-from nsad_cli.training.step_plan import PlannedSteps, first_step, plan_steps
+from nsad_cli.training.periodic_checkpoints import PeriodicCheckpoints
+from nsad_cli.training.step_plan import PlannedSteps, first_step, plan_steps, warmup_steps
 from nsad_cli.utils.distributed import barrier, is_main_process, world_size
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.logs import note
@@ -105,10 +106,11 @@ class TrainResult:
     tokens: int
     trained_parameters: int
     held_out_loss: float | None
-    """The lowest held-out loss; None without held-out examples."""
+    """The held-out loss of the weights that are used; None without held-out examples."""
     best_step: int
     """The step whose weights are used."""
     seconds: float
+    warmup_steps: int = 0
 
 
 def train(
@@ -122,19 +124,21 @@ def train(
     seed: int,
     on_cpu: bool,
     bf16: bool,
+    keep_best: bool = True,
 ) -> TrainResult:
-    """Train an objective in place, from the run's newest checkpoint, and keep the weights of lowest held-out loss.
+    """Train an objective in place, from the run's newest checkpoint, and keep the best or the last weights.
 
     Args:
         objective: The loss and its parameters.
         train_set: The training examples.
-        held_out: Examples whose loss chooses the checkpoint; may be empty.
+        held_out: Examples whose loss is measured, and chooses the checkpoint; may be empty.
         stage: The stage's name.
         run: The run, for checkpoints and events.
         settings: The stage's settings.
         seed: Determines the order of examples and dropout.
         on_cpu: Whether to train on the CPU.
         bf16: Whether to compute in bfloat16.
+        keep_best: Whether to keep the weights of lowest held-out loss, else those of the last step.
 
     Returns:
         The result.
@@ -153,7 +157,7 @@ def train(
     set_seed(seed)
     trainer = StageTrainer(
         objective,
-        training_arguments(folder, settings, steps, seed, on_cpu, bf16, bool(held_out)),
+        training_arguments(folder, settings, steps, seed, on_cpu, bf16, bool(held_out), keep_best),
         PlannedSteps(train_set, plan),
         held_out,
         stage=stage,
@@ -166,14 +170,16 @@ def train(
         note(f"{stage}: resuming at step {resume.name.rpartition('-')[2]} of {steps}")
     started = time.monotonic()
     _fit(trainer, resume)
-    return _result(trainer, steps, sum(lengths[index] for batch in plan for index in batch), time.monotonic() - started)
+    tokens = sum(lengths[index] for batch in plan for index in batch)
+    return _result(trainer, steps, warmup_steps(settings, steps), tokens, time.monotonic() - started)
 
 
 def _warn_of_warmup(stage: str, settings: StageConfig, steps: int) -> None:
-    if settings.warmup_steps >= steps:
+    warmup = warmup_steps(settings, steps)
+    if warmup >= steps:
         note(
             f"{stage}: all {steps} steps are warm-up (training.{stages()[stage].section}.warmup_steps = "
-            f"{settings.warmup_steps}), so the learning rate never reaches its configured value"
+            f"{warmup}), so the learning rate never reaches its configured value"
         )
 
 
@@ -193,15 +199,18 @@ def _fit(trainer: StageTrainer, checkpoint: Path | None) -> None:
         raise KeyboardInterrupt
 
 
-def _result(trainer: StageTrainer, steps: int, tokens: int, seconds: float) -> TrainResult:
+def _result(trainer: StageTrainer, steps: int, warmup: int, tokens: int, seconds: float) -> TrainResult:
+    measured = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    last = measured[-1] if measured else None
     return TrainResult(
         steps=steps,
         processes=world_size(),
         tokens=tokens,
         trained_parameters=sum(parameter.numel() for parameter in trainer.objective.trained().values()),
-        held_out_loss=trainer.state.best_metric,
+        held_out_loss=last if trainer.state.best_metric is None else trainer.state.best_metric,
         best_step=trainer.state.best_global_step or steps,
         seconds=round(seconds, 1),
+        warmup_steps=warmup,
     )
 
 
@@ -235,7 +244,7 @@ class StageTrainer(Trainer):
             train_dataset=train_set,
             eval_dataset=held_out or None,
             data_collator=list,  # type: ignore[arg-type]  # transformers declares dicts, and takes any batch
-            callbacks=[self.interrupts],
+            callbacks=[self.interrupts, PeriodicCheckpoints()],
         )
         self.objective: Objective[Any] = objective
         self.held_out, self.budget = held_out, budget

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
-from nsad_cli.voting.rules import ADDED
+from nsad_cli.voting.rules import SCORE_WEIGHTS, score_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +47,10 @@ def remaining_chains(chains: Sequence[Chain], what_if: WhatIf) -> list[Chain]:
 def with_exponent(chains: Sequence[Chain], rule: str, power: float) -> list[Chain]:
     """Raise every weight to a power.
 
-    `sc` has weight 1 for any power. `wsc` raises exp(mean log-probability), `asc` the score, `asc-add` 1 + score; a
-    negative weight keeps its sign, and a chain without a score gets the mean of the raised weights. `best` keeps its
-    order for any power above 0. Power 1 changes nothing; with power 0 every weight is 1: `wsc`, `asc` and `asc-add`
-    then count chains as `sc` does, and `best` takes the first answer.
+    `sc` has weight 1 for any power. `wsc` raises exp(mean log-probability), `asc` the score, `asc-add` 1 + score,
+    `asc-add2` 1 + 2 · score; a negative weight keeps its sign, and a chain without a score gets the mean of the raised
+    weights. `best` keeps its order for any power above 0. Power 1 changes nothing; with power 0 every weight is 1, so
+    that all other rules count chains as `sc` does, and `best` takes the first answer.
 
     Args:
         chains: The chains of one problem.
@@ -71,8 +71,8 @@ def with_exponent(chains: Sequence[Chain], rule: str, power: float) -> list[Chai
         return list(chains)
     if rule == "wsc":
         return [_likelihood_raised(chain, power) for chain in chains]
-    plus = ADDED.get(rule, 0)
-    return [_raised(chain, chain.shown_score if plus else chain.weight, plus, power) for chain in chains]
+    plus, times = SCORE_WEIGHTS[rule]
+    return [_raised(chain, score_of(chain, rule), plus, times, power) for chain in chains]
 
 
 def _likelihood_raised(chain: Chain, power: float) -> Chain:
@@ -82,10 +82,10 @@ def _likelihood_raised(chain: Chain, power: float) -> Chain:
     return chain if chain.logprob is None else dataclasses.replace(chain, logprobs=(power * chain.logprob,))
 
 
-def _raised(chain: Chain, score: float | None, plus: float, power: float) -> Chain:
+def _raised(chain: Chain, score: float | None, plus: float, times: float, power: float) -> Chain:
     if score is None or not math.isfinite(score):
         return chain
-    return dataclasses.replace(chain, weight=_raise(score + plus, power) - plus, probability=None)
+    return dataclasses.replace(chain, weight=(_raise(plus + times * score, power) - plus) / times, probability=None)
 
 
 def _raise(weight: float, power: float) -> float:

@@ -4,12 +4,13 @@ Unweighted votes (`sc`) use adaptive consistency (Aggarwal et al. 2023): with co
 answers and a uniform prior, the leader's true share of both follows Beta(v₁+1, v₂+1), and the confidence is
 P(share > 1/2).
 
-Weighted votes (`wsc`, `asc`, `asc-add`) use our own extension. The posterior above equals the probability that a sum of
-v₁+1 standard exponential variables exceeds a sum of v₂+1 of them: one per chain, and one per answer for the prior. With
-weights, each variable is multiplied by its chain's weight (the Bayesian bootstrap, Rubin 1981). The weights of the two
-prior variables are conservative: the smallest sampled weight for the leader, and the rule's maximum weight for the
-rival, since a chain of that weight may still be sampled. If all chains have the maximum weight, the result equals the
-posterior above; otherwise the confidence is lower, and with small weights sampling hardly ever stops early.
+Weighted votes (`wsc`, `asc`, `asc-add`, `asc-add2`) use our own extension. The posterior above equals the probability
+that a sum of v₁+1 standard exponential variables exceeds a sum of v₂+1 of them: one per chain, and one per answer for
+the prior. With weights, each variable is multiplied by its chain's weight (the Bayesian bootstrap, Rubin 1981). The
+weights of the two prior variables are conservative: the smallest sampled weight for the leader, and the rule's maximum
+weight for the rival, since a chain of that weight may still be sampled. If all chains have the maximum weight, the
+result equals the posterior above; otherwise the confidence is lower, and with small weights sampling hardly ever stops
+early.
 
 In `tests/benchmarks/stopping.py` this confidence is never too high. With the largest sampled weight for the rival, or
 mean weights for both, it was too high: at a stated 95 %, the leader stayed ahead in only 77 to 99 % of cases, fewer the
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
     from nsad_cli.types import Chain
 
-STOPPABLE = ("sc", "wsc", "asc", "asc-add")
+STOPPABLE = ("sc", "wsc", "asc", "asc-add", "asc-add2")
 """The rules that support early stopping."""
-MAX_WEIGHT = {"sc": 1.0, "wsc": 1.0, "asc": 1.0, "asc-add": 2.0}
+MAX_WEIGHT = {"sc": 1.0, "wsc": 1.0, "asc": 1.0, "asc-add": 2.0, "asc-add2": 3.0}
 """The maximum weight of a chain: a likelihood is at most 1, and so is a ranker's score."""
 
 

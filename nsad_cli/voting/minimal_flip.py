@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nsad_cli.errors import UsageError
-from nsad_cli.voting.rules import chain_weights, vote
+from nsad_cli.voting.rules import RANKER_RULES, chain_weights, vote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ def smallest_flip(chains: Sequence[Chain], rule: str) -> tuple[int, ...] | None:
     weights = chain_weights(chains, rule)
     if not any(weights.values()):
         weights = dict.fromkeys(weights, 1.0)  # all weights are zero: `vote` counts chains
-    by_score = rule in ("asc", "asc-add")
+    by_score = rule in RANKER_RULES
     groups = {
         name: _Group.of([c for c in chains if c.answer_class == name], weights, by_score) for name in (winner, *rivals)
     }

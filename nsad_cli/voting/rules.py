@@ -13,11 +13,10 @@ from nsad_cli.types import Ballot, Chain, Vote
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-RULES = ("sc", "wsc", "asc", "asc-add", "best")
-RANKER_RULES = ("asc", "asc-add", "best")
-"""Rules that need a ranker's scores."""
-ADDED = {"asc-add": 1}
-"""Rules that add a constant to the ranker's probability."""
+RULES = ("sc", "wsc", "asc", "asc-add", "asc-add2", "best")
+SCORE_WEIGHTS = {"asc": (0.0, 1.0), "asc-add": (1.0, 1.0), "asc-add2": (1.0, 2.0), "best": (0.0, 1.0)}
+"""(a, b) of each rule that needs a ranker's scores: a chain's weight is a + b · score."""
+RANKER_RULES = tuple(SCORE_WEIGHTS)
 MAX_NAME_CHARS = 60
 """The maximum number of characters of a problem that an error quotes."""
 MAX_SCORE = 1e100
@@ -30,11 +29,12 @@ def vote(chains: Sequence[Chain], rule: str) -> Ballot:
     """Vote among a problem's chains.
 
     `sc` counts chains (self-consistency, Wang et al. 2023); `wsc` weights a chain by exp(mean token log-probability),
-    or a power of it; `asc` by the ranker's weight, `asc-add` by 1 + the ranker's probability, or weight if it gives no
-    probability (section 3.3 of the paper); `best` takes the class of the chain with the highest weight. A chain without
-    an answer does not vote. Ties go to the class with the highest single weight (not for `sc`), then, if all sums are
-    zero, to the larger class, then to the lowest chain index. The share is a fraction of all positive weight; built-in
-    rankers give no negative weights, and negative recorded scores are summed as they are.
+    or a power of it; `asc` by the ranker's weight; `asc-add` by 1 + the ranker's probability (section 3.3 of the paper)
+    and `asc-add2` by 1 + 2 · it, or by the weight in its place if the ranker gives no probability; `best` takes the
+    class of the chain with the highest weight. A chain without an answer does not vote. Ties go to the class with the
+    highest single weight (not for `sc`), then, if all sums are zero, to the larger class, then to the lowest chain
+    index. The share is a fraction of all positive weight; built-in rankers give no negative weights, and negative
+    recorded scores are summed as they are.
 
     An additional chain for the winner never makes another answer win, with one exception: a chain that the ranker could
     not score gets the mean score, which changes with every additional score.
@@ -101,7 +101,7 @@ def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
         return {chain.index: 1.0 for chain in chains}
     if rule == "wsc":
         return {chain.index: likelihood_weight(chain) for chain in chains}
-    scores = {chain.index: _score(chain, rule) for chain in chains}
+    scores = {chain.index: score_of(chain, rule) for chain in chains}
     scored = [score for score in scores.values() if score is not None]
     if not scored:
         raise UsageError(f"rule `{rule}` needs scores", "no chain has one", "train a ranker, or use --rule sc")
@@ -109,12 +109,18 @@ def chain_weights(chains: Sequence[Chain], rule: str) -> Weights:
         why = f"a score is NaN, infinite or beyond ±{MAX_SCORE:g}"
         raise UsageError(f"rule `{rule}` needs finite scores", why, "use --rule sc")
     mean = math.fsum(scored) / len(scored)
-    plus = ADDED.get(rule, 0)
-    return {index: plus + (mean if score is None else score) for index, score in scores.items()}
+    plus, times = SCORE_WEIGHTS[rule]
+    return {index: plus + times * (mean if score is None else score) for index, score in scores.items()}
 
 
-def _score(chain: Chain, rule: str) -> float | None:
-    return chain.shown_score if rule in ADDED else chain.weight
+def score_of(chain: Chain, rule: str) -> float | None:
+    """Return the number that a rule weights a chain by: the probability for rules that add it to a constant."""
+    return chain.shown_score if adds(rule) else chain.weight
+
+
+def adds(rule: str) -> bool:
+    """Whether a rule adds a constant to the ranker's probability."""
+    return SCORE_WEIGHTS[rule][0] > 0
 
 
 def applicable_rule(chains: Sequence[Chain], rule: str) -> str:

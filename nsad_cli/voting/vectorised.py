@@ -9,7 +9,7 @@ import numpy as np
 
 from nsad_cli.types import Chain
 from nsad_cli.voting.problem_filters import ProblemResult, Winner, problem_result
-from nsad_cli.voting.rules import ADDED
+from nsad_cli.voting.rules import SCORE_WEIGHTS, adds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,14 +109,15 @@ class _VectorisedVotes:
             return np.ones(len(self._rows)), np.ones(count, dtype=bool)
         if rule == "wsc":
             return self._likelihood, ~np.logical_or.reduceat(np.isnan(self._likelihood) & self._answers, starts)
-        scores = self._probability if rule in ADDED else self._weight
+        scores = self._probability if adds(rule) else self._weight
         scored = ~np.isnan(scores)
         number = np.add.reduceat(scored.astype(int), starts)
         total = np.add.reduceat(np.where(scored, scores, 0.0), starts)
         infinite = np.logical_or.reduceat(np.isinf(scores), starts)
         mean = total / np.maximum(number, 1)
         weights = np.where(scored, scores, mean[self._of])
-        return weights + ADDED.get(rule, 0), (number > 0) & ~infinite
+        plus, times = SCORE_WEIGHTS[rule]
+        return plus + times * weights, (number > 0) & ~infinite
 
     def _hold(self, rule: str, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return for each problem whether the rule can be applied, the winning group (or -1), and the margin."""

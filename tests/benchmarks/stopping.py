@@ -31,6 +31,8 @@ GOALS = (
     ("asc", 4, True),
     ("asc-add", 1, True),
     ("asc-add", 4, True),
+    ("asc-add2", 1, True),
+    ("asc-add2", 4, True),
     ("heaviest_drawn", 1, False),
     ("mean_weight", 1, False),
 )

@@ -214,8 +214,8 @@ def test_eval_and_stats(trained: tuple[Path, subprocess.CompletedProcess[str]]) 
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     rows = report["results"]
-    assert {row["rule"] for row in rows} == {None, "sc", "wsc", "asc", "asc-add", "best", "any", "mean"}
-    assert {row["rule"] for row in report["stopping"]} == {"sc", "wsc", "asc", "asc-add"}
+    assert {row["rule"] for row in rows} == {None, "sc", "wsc", "asc", "asc-add", "asc-add2", "best", "any", "mean"}
+    assert {row["rule"] for row in report["stopping"]} == {"sc", "wsc", "asc", "asc-add", "asc-add2"}
     assert all(row["chains"] <= row["of_chains"] == 4 for row in report["stopping"])
     assert all(row["n"] == 2 and 0 <= row["ci95"][0] <= row["accuracy"] <= row["ci95"][1] <= 1 for row in rows)
     table = run_nsad(home, "eval", "--limit", "2", "--samples", "0", NO_COLOR="1")

@@ -49,6 +49,17 @@ def test_a_plan_makes_no_run_and_prints_one_json_object(tiny_llama: Path, tmp_pa
     failure(run_nsad(tmp_path, "run", "tiny.yaml", "--plan", "--run", "a/b"), 2)
 
 
+def test_a_profile_is_chosen_and_needs_a_plan(tiny_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama).model_dump(mode="json")))
+    value = json.loads(run_nsad(tmp_path, "run", "tiny.yaml", "--plan", "--device-profile", "h200", "--json").stdout)
+    assert any("H200" in note and "not measured" in note for note in value["notes"])
+    assert value["total"]["seconds"] == pytest.approx(sum(stage["seconds"] for stage in value["stages"]))
+    assert value["total"]["steps"] == sum(stage["steps"] or 0 for stage in value["stages"]) > 0
+    assert not (tmp_path / ".cache" / "nsad" / "speeds.json").exists(), "nothing is measured"
+    assert "--plan" in "".join(failure(run_nsad(tmp_path, "run", "tiny.yaml", "--device-profile", "h200"), 2))
+    assert "rtx4090" in "".join(failure(run_nsad(tmp_path, "run", "tiny.yaml", "--plan", "--device-profile", "t4"), 2))
+
+
 def test_the_largest_numbers_fit_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +68,21 @@ def test_the_largest_numbers_fit_80_columns(
         StagePlan("collect", "to do", 100_000, 123_456_789, seconds=None, calls=100_000, cost=None),
         StagePlan("eval-before", "to do", 99_999, 999_949, 0, 0, 103.44, 5401.0, estimated=("samples", "tokens")),
         StagePlan("nat", "to do", 99_999, 6_740_000_000, 39_976_960, 135_000_000, 103.44, 33 * 86400.0),
-        StagePlan("nce", "done", 12, 345, 4_194_304, 0, 13.2, 0.0),
+        StagePlan(
+            "nce",
+            "to do",
+            99_999,
+            99_999,
+            4_194_304,
+            0,
+            13.2,
+            90.0,
+            steps=1_000_000,
+            own_samples=100_000,
+            own_tokens=123_456_789,
+            own_seconds=50.0,
+        ),
+        StagePlan("ranker", "done", 12, 345, 4_194_304, 0, 13.2, 0.0, steps=3),
     ]
     show_plan(Plan("a-long-name-of-a-run", tuple(stages), ()), as_json=False)
     lines = capsys.readouterr().out.splitlines()
@@ -70,7 +95,11 @@ def test_the_largest_numbers_fit_80_columns(
     assert "done" in text
     assert "~33 d" in text
     total = next(line for line in lines if "remaining" in line)
-    assert total.split()[1:] == ["unknown", "100k", "unknown"]
+    assert total.split()[1:] == ["1.00M", "6.99B", "unknown", "100k", "unknown"]
+    chains = next(line for line in lines if "nce chains" in line)
+    assert chains.split()[2:] == ["~100k", "–", "~123M", "–", "–", "–", "~50", "s", "–", "–"]
+    nce = next(line for line in lines if "nce  " in line)
+    assert "~40 s" in nce, "without its chains"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_a_problem_explained() -> None:
     assert "✓ 8" in shown
     assert "-0.52" in shown
     assert "0.59" in shown
-    assert all(f" {rule} " in shown for rule in ("sc", "wsc", "asc", "asc-add", "best"))
+    assert all(f" {rule} " in shown for rule in ("sc", "wsc", "asc", "asc-add", "asc-add2", "best"))
     assert "22 ✗, margin 86%; without chains 0, 1, 4 another answer wins" in shown
     assert f"asc by {FIRST}: 8 ✓" in shown, "the other ranker says otherwise"
     assert "nsad dashboard --view votes --run taken" in shown

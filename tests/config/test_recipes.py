@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("name", ["demo", "gsm8k-solutions-smollm2", "tdg-math-smollm2", "paper-llama7b-gpt35"])
+PAPER = ("paper-llama7b-gpt35", "paper-llama7b-gpt4")
+
+
+@pytest.mark.parametrize("name", ["demo", "gsm8k-solutions-smollm2", "tdg-math-smollm2", *PAPER])
 def test_shipped_recipes_parse(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NSAD_DATA", "/data")
     recipe = load_recipe(find_recipe(name))
@@ -26,14 +29,89 @@ def test_shipped_recipes_parse(name: str, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert load_recipe(path) == recipe
 
 
-def test_the_paper_recipe_is_the_references_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+REFERENCE: dict[str, Any] = {
+    "student.template": "Problem:\n{question}\nSolution:\n",
+    "adapter.targets": ["q_proj", "v_proj"],
+    "adapter.r": 8,
+    "adapter.alpha": 16,
+    "adapter.dropout": 0.05,
+    "adapter.unit.size": 128,
+    "adapter.unit.value": "mlp",
+    "adapter.unit.targets": None,
+    "training.keep": "last",
+    "training.held_out": 0,
+    "training.keep_overlap": True,
+    "training.baseline_human_solutions": True,
+    "training.baseline": {},
+    **{
+        f"training.{stage}.{key}": value
+        for stage, batch_size, warmup_steps, max_chars in (
+            ("negative", 128, 200, 1600),
+            ("nat", 128, 200, 1600),
+            ("nce", 8, 1000, 1200),
+        )
+        for key, value in {
+            "epochs": 20,
+            "tokens": None,
+            "batch_size": batch_size,
+            "learning_rate": 3e-4,
+            "warmup_steps": warmup_steps,
+            "max_chars": max_chars,
+            "max_examples": None,
+        }.items()
+    },
+    "training.nce.lam": 0.5,
+    "training.nce.beta": "sequence",
+    "training.ranker.kind": "encoder",
+    "training.ranker.epochs": 5,
+    "training.ranker.batch_size": 1,
+    "training.ranker.learning_rate": 2e-5,
+    "training.ranker.warmup_steps": 0,
+    "training.ranker.samples": 16,
+    "training.ranker.objective": "power",
+    "sampling.max_new_tokens": 1024,
+    "solve.samples": 16,
+    "evaluation.samples": 16,
+}
+"""The numbers of the authors' scripts and files, not our defaults."""
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_recipes_have_the_references_numbers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NSAD_DATA", "/data")
-    paper, default = load_recipe(find_recipe("paper-llama7b-gpt35")), Recipe()
-    assert paper.adapter == default.adapter
-    for stage in ("negative", "nat", "nce"):
-        ours, theirs = getattr(paper.training, stage), getattr(default.training, stage)
-        for field in ("epochs", "batch_size", "learning_rate", "warmup_steps", "max_chars"):
-            assert getattr(ours, field) == getattr(theirs, field), (stage, field)
+    recipe = load_recipe(find_recipe(name))
+    for key, expected in REFERENCE.items():
+        value: Any = recipe
+        for part in key.split("."):
+            value = getattr(value, part)
+        assert value == expected, key
+    assert ("GPT4-MATH" if name.endswith("gpt4") else "GPT3.5-turbo-MATH") in recipe.teacher.spec
+    header = find_recipe(name).read_text(encoding="utf-8").partition("student:")[0]
+    assert all(word in header for word in ("UL", "int8", "dropout", "docs/method.md"))
+
+
+def test_a_stage_without_held_out_problems_must_keep_its_last_weights(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("training: {held_out: 0}\n")
+    with pytest.raises(UsageError) as error:
+        load_recipe(path)
+    assert "held_out" in error.value.what
+    assert "best checkpoint" in error.value.why
+    assert "training.keep to last" in error.value.fix
+    with pytest.raises(UsageError, match="held_out"):
+        load_recipe(path, stored=True)
+    path.write_text("training: {keep: last}\n")
+    assert load_recipe(path, {"training.held_out": 0}).training.held_out == 0, "each layer alone need not be consistent"
+    with pytest.raises(UsageError, match="held_out"):
+        load_recipe(path, {"training.held_out": 0, "training.keep": "best"})
+
+
+def test_recipes_of_earlier_runs_keep_their_warm_up(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    assert "warmup_steps: null" in recipe_yaml(Recipe())
+    path.write_text("training: {nce: {warmup_steps: 1000}, ranker: {warmup_steps: 0}}\n")
+    training = load_recipe(path, stored=True).training
+    assert (training.nce.warmup_steps, training.ranker.warmup_steps, training.nat.warmup_steps) == (1000, 0, None)
 
 
 def test_layers(tmp_path: Path) -> None:

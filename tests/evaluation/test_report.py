@@ -44,7 +44,7 @@ def test_rows() -> None:
     assert by_rule["sc"]["samples"] == 2
     assert by_rule["mean"]["accuracy"] == 0.25
     assert by_rule["mean"]["method"] == "samples"
-    assert set(by_rule) == {"greedy", "sc", "wsc", "asc", "asc-add", "best", "any", "mean"}
+    assert set(by_rule) == {"greedy", "sc", "wsc", "asc", "asc-add", "asc-add2", "best", "any", "mean"}
     assert set(rows[0]) == {
         "benchmark",
         "model",
@@ -83,8 +83,8 @@ def test_engines_without_likelihoods_have_no_wsc() -> None:
         key: ([], [dataclasses.replace(c, logprobs=()) for c in both[1]]) for key, both in MEASURED.items()
     }
     report = report_on("b", "nce", PROBLEMS, bare)
-    assert {row["rule"] for row in report["results"]} == {"sc", "asc", "asc-add", "best", "any", "mean"}
-    assert {row["rule"] for row in report["stopping"]} == {"sc", "asc", "asc-add"}
+    assert {row["rule"] for row in report["results"]} == {"sc", "asc", "asc-add", "asc-add2", "best", "any", "mean"}
+    assert {row["rule"] for row in report["stopping"]} == {"sc", "asc", "asc-add", "asc-add2"}
 
 
 def test_an_empty_chain_needs_no_likelihood() -> None:

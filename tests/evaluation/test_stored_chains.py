@@ -127,7 +127,7 @@ def test_a_ranker_that_has_not_scored_all_gives_no_row_and_is_named(checker: Che
     name = teach(b, "abc", "head", bias=1.0)
     rows, (left,) = compare("bench", PROBLEMS, sides, None, checker, "--limit 3")
     assert rules(rows) == {None, "sc", "wsc", "any", "mean"}
-    assert left["what"] == ["asc", "asc-add", "best"]
+    assert left["what"] == ["asc", "asc-add", "asc-add2", "best"]
     assert left["benchmark"] == "bench"
     assert f"{name} has scored 0 of 3 problems of b:nce" in left["why"]
     assert "`nsad eval --run b --model nce --limit 3 --samples 2`" in left["why"]
@@ -137,7 +137,7 @@ def test_a_ranker_that_has_not_scored_all_gives_no_row_and_is_named(checker: Che
     assert f"{name} has scored 2 of 3 problems" in left["why"], "no vote by sc in its name"
     measure(b, [2, 2, 2], [name])
     rows, none = compare("bench", PROBLEMS, sides, None, checker, "")
-    assert {"asc", "asc-add", "best"} <= rules(rows)
+    assert {"asc", "asc-add", "asc-add2", "best"} <= rules(rows)
     assert not none
 
 

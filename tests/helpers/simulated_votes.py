@@ -70,6 +70,7 @@ RULES: dict[str, Callable[[list[Chain]], float]] = {
     "sc": confidence,
     "asc": lambda chains: confidence(chains, "asc"),
     "asc-add": lambda chains: confidence(chains, "asc-add"),
+    "asc-add2": lambda chains: confidence(chains, "asc-add2"),
     "heaviest_drawn": lambda chains: race(chains, lambda drawn: (min(drawn), max(drawn))),
     "mean_weight": lambda chains: race(chains, lambda drawn: (sum(drawn) / len(drawn),) * 2),
 }
@@ -91,7 +92,7 @@ def simulate(
     stopped = right = drawn = 0
 
     def value(weight: float) -> float:
-        return {"sc": 1.0, "asc-add": 1 + weight}.get(rule, weight)
+        return {"sc": 1.0, "asc-add": 1 + weight, "asc-add2": 1 + 2 * weight}.get(rule, weight)
 
     for _ in range(problems):
         share, weights = scene(chance)

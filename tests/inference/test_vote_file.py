@@ -138,7 +138,7 @@ def test_problems_without_chains_or_scores_are_counted_and_told(tmp_path: Path) 
 @pytest.mark.parametrize(
     "weight", ["1" + 400 * "0", "-1" + 400 * "0", "1e200", "NaN", "Infinity", '"1e999"', "[0.5, 1e999]"]
 )
-@pytest.mark.parametrize("rule", ["asc", "asc-add", "best", "sc"])
+@pytest.mark.parametrize("rule", ["asc", "asc-add", "asc-add2", "best", "sc"])
 def test_a_score_beyond_all_bounds_is_named_and_ignored(weight: str, rule: str, tmp_path: Path) -> None:
     """The other chains decide, and other problems are counted."""
     chains = (

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from nsad_cli.collection.collect import collect, params_key
+from nsad_cli.config.choices import DEVICE_PROFILES
 from nsad_cli.config.schema import RankerConfig, Recipe
 from nsad_cli.config.stages import NAT, RUN_ORDER
 from nsad_cli.errors import NsadError, UsageError
@@ -18,6 +19,7 @@ from nsad_cli.models.nat.config import AdapterSettings
 from nsad_cli.models.student import load_student
 from nsad_cli.pipeline import plan as plan_module
 from nsad_cli.pipeline import throughput
+from nsad_cli.pipeline.device_profiles import PROFILES, estimated_speeds
 from nsad_cli.pipeline.forecast import planned_teacher
 from nsad_cli.pipeline.memory import measure
 from nsad_cli.pipeline.pipeline import run_stages
@@ -125,6 +127,8 @@ def test_the_run_does_what_was_planned(story: dict[str, Any]) -> None:
         assert stages[name].estimated == ()
         assert stages[name].samples == results[name]["examples"], name
         assert stages[name].tokens == results[name]["tokens"], name
+        assert stages[name].steps == results[name]["steps"], name
+        assert stages[name].warmup_steps == results[name]["warmup_steps"] == 1, name
     for name in TRAINED:
         found = stages[name].lora_parameters + stages[name].unit_parameters
         assert found == results[name]["trained_parameters"], name
@@ -167,6 +171,8 @@ def test_what_is_done_is_reused_and_nothing_changes(
     for name in TRAINED:
         assert stages[name].samples == results[name]["examples"]
         assert stages[name].tokens == results[name]["tokens"]
+        assert stages[name].steps == results[name]["steps"]
+        assert stages[name].own_samples == 0
     monkeypatch.undo()
     monkeypatch.setenv("NSAD_HOME", story["home"])
     _, stages = planned("whole", recipe(tiny_llama), force=True)
@@ -341,6 +347,89 @@ def test_bad_input_is_told(tiny_llama: Path, tmp_path: Path) -> None:
         planned("none", recipe(tiny_llama, teacher={"spec": f"jsonl:{tmp_path / 'none'}"}))
     with pytest.raises(NsadError, match="not there"):
         planned("none", recipe(tmp_path / "nowhere"))
+    assert not runs_home().exists()
+
+
+def test_own_chains_of_nce_are_planned_with_their_tokens_and_time(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 chains for each of 18 problems that are not held out; half of them join D+."""
+    none: dict[str, Any] = dict.fromkeys(("lora", "nat", "nce", "forward"), math.inf)
+    monkeypatch.setattr(
+        "nsad_cli.pipeline.throughput.probe", lambda *_, **__: Speeds(**none, sampling=2.0, seconds=0.0)
+    )
+    training = recipe(tiny_llama).training.model_dump()
+    alone = planned("alone", recipe(tiny_llama))[1]["nce"]
+    training["nce"]["self_samples"] = 3
+    plan, stages = planned("own", recipe(tiny_llama, training=training))
+    nce = stages["nce"]
+    assert nce.own_samples == 3 * 18
+    assert nce.own_tokens == pytest.approx(nce.own_samples * 8, abs=nce.own_samples)
+    assert nce.own_seconds == nce.seconds == pytest.approx(nce.own_tokens / 2, abs=0.1)
+    assert nce.samples == alone.samples + nce.own_samples / 2
+    assert nce.steps == math.ceil(3 * nce.samples / 8) > (alone.steps or 0) > 0
+    assert (alone.own_samples, alone.own_tokens) == (0, 0)
+    assert "samples" in nce.estimated
+    assert any("own chains are assumed to be right" in note for note in plan.notes)
+    assert stages["ranker"].own_samples == 4 * 2
+    assert any(note.startswith("warm-up steps: negative 1, nat 1, nce 1") for note in plan.notes)
+
+
+def test_a_profile_estimates_times_without_measuring(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("nothing is measured")
+
+    monkeypatch.setattr("nsad_cli.pipeline.throughput.probe", never)
+    for name in DEVICE_PROFILES:
+        plan, stages = planned("profiled", recipe(tiny_llama), profile=name)
+        assert all(stage.seconds is not None for stage in stages.values())
+        assert any("an estimate" in note and "Assumed: training at 40% of" in note for note in plan.notes)
+        assert any("too low" in note for note in plan.notes), "the student is in float32"
+    assert set(PROFILES) == set(DEVICE_PROFILES)
+
+
+def test_a_profiles_speeds_by_hand(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The students of a data sheet's GPU: 2 FLOP a parameter, weights and cache read once a step, 1 ms a layer."""
+    found: list[tuple[Any, Speeds]] = []
+
+    def recorded(context: Any, name: str) -> Speeds:
+        found.append((context, estimated_speeds(context, name)))
+        return found[-1][1]
+
+    monkeypatch.setattr(plan_module, "estimated_speeds", recorded)
+    planned("profiled", recipe(tiny_llama), profile="a100")
+    ((context, speeds),) = found
+    shape = context.footprint
+    forward = 0.4 * 312e12 / (2 * (shape.base - shape.vocabulary * shape.hidden))
+    assert speeds.forward == pytest.approx(forward)
+    assert speeds.nce == pytest.approx(forward / 6)
+    rows = context.recipe.sampling.batch_size
+    read = shape.base_bytes + rows * context.length * shape.layers * shape.cached * shape.bytes_each
+    assert speeds.sampling == pytest.approx(rows / (max(read / (0.6 * 2039e9), rows / forward) + 0.002))
+
+
+def test_llama_7b_is_planned_without_a_file_of_it(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    student = {"model": "huggyllama/llama-7b", "device": "cpu", "dtype": "auto"}
+    adapter = {"targets": ["q_proj", "v_proj"], "r": 8}
+    sampling = {"max_new_tokens": 1024, "batch_size": 64}
+    settings = recipe(tiny_llama, student=student, adapter=adapter, sampling=sampling)
+    plan, stages = planned("seven", settings, profile="a100")
+    assert stages["nce"].lora_parameters == 32 * 2 * 8 * (4096 + 4096)
+    assert stages["nat"].unit_parameters == 32 * 2 * 128 * 4 * 4096
+    sampled = 64 * (1024 + 50) * 2 * 32 * 4096 * 2 / 2**30
+    assert stages["eval"].memory_gib == pytest.approx(6.74e9 * 2 / 2**30 + sampled, rel=0.05), "weights and cache"
+    assert all(stage.seconds is not None for stage in stages.values())
+    assert any("huggyllama/llama-7b is not at hand" in note for note in plan.notes)
+    assert not any(note.startswith("memory:") for note in plan.notes)
+    assert any("the GPU has 24 GiB" in note for note in planned("seven", settings, profile="rtx4090")[0].notes)
+    with pytest.raises(NsadError, match="cannot be reached"):
+        planned("seven", settings)
+    with pytest.raises(NsadError) as error:
+        planned("other", recipe(tiny_llama, student={"model": "someone/unknown-7b"}), profile="a100")
+    assert error.value.what == "the config of the student `someone/unknown-7b` cannot be read"
+    assert "cannot be reached" in error.value.why
+    assert "huggyllama/llama-7b" in error.value.fix
     assert not runs_home().exists()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from nsad_cli.config.stages import baselines
+from nsad_cli.config.stages import baselines, stages
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
 from nsad_cli.inference.session import Session
@@ -18,6 +18,8 @@ from nsad_cli.runs.run import Run
 from nsad_cli.training.baselines import BothSidesObjective, ContrastiveObjective, RediObjective, human_solutions
 from nsad_cli.training.losses import negative_training_loss, redi_loss, token_nll, unlikelihood_loss
 from nsad_cli.training.ranker import Pair
+from nsad_cli.training.stage_data import Corpus, with_human_solutions
+from nsad_cli.training.stages import AdapterTraining, stage_key
 from nsad_cli.types import Problem, Rationale, Verdict
 from tests.helpers.nat_models import QV, nat_model, shake
 from tests.helpers.single_sequences import EXAMPLES, alone
@@ -109,8 +111,7 @@ def rivals(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     os.environ["NSAD_HOME"] = str(tmp_path_factory.mktemp("rivals"))
     training = {**recipe(tiny_llama).training.model_dump(), "baseline": {"tokens": 1200, "warmup_steps": 0}}
     run = Run.create("rivals", recipe(tiny_llama, training=training))
-    stages = ["collect", "grade", "negative", "nat", "positive", *baselines()]
-    return run, run_stages(run, stages)
+    return run, run_stages(run, ["collect", "grade", "negative", "nat", "positive", *baselines()])
 
 
 def test_every_rival_trains_on_the_same_budget(rivals: tuple[Run, dict[str, Any]]) -> None:
@@ -169,3 +170,40 @@ def test_what_a_rival_needs_is_told(tiny_llama: Path) -> None:
     with pytest.raises(NsadError) as error:
         run_stages(run, ["redi"])
     assert "train-baseline cot-kd" in error.value.fix
+
+
+@pytest.mark.parametrize("method", ["nt", "ul", "cl"])
+def test_the_papers_rivals_see_human_solutions_too(tiny_llama: Path, method: str) -> None:
+    """Beside D+: with them there is a further example for each problem, and the stage is another one."""
+    session = Session(Run.create(method, recipe(tiny_llama)))
+    problem = Problem("a", "Question: 1 + 1 ?", "2", "x", solution="1 + 1 = 2. The answer is 2 .")
+    corpus = Corpus(
+        (Rationale(problem, "The answer is 2", Verdict.CORRECT, 0),),
+        (Rationale(problem, "The answer is 3", Verdict.WRONG, 1),),
+        frozenset(),
+    )
+    both = with_human_solutions(corpus)
+    stage = stages()[method]
+    assert stage.sees_solutions
+    assert len(both.positive) == 2
+    assert both.positive[1].text == problem.solution
+    few, more = (AdapterTraining(session, stage, part).data().train for part in (corpus, both))
+    assert len(more) == len(few) + 1
+    solution = tuple(session.student.completion_ids(problem.solution))
+    texts = [side for item in more for side in (item.sides() if method == "cl" else (item,))]
+    assert [side.wrong for side in texts if side.completion == solution] == [False]
+    assert stage_key(session, stage, corpus) != stage_key(session, stage, both)
+
+
+def test_human_solutions_are_asked_for_and_change_their_baselines_alone(tiny_llama: Path) -> None:
+    examples, weights_of = {}, {}
+    for asked in (False, True):
+        stage = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "checks": 1}
+        training = {"nat": stage, "baseline_human_solutions": asked}
+        run = Run.create(f"asked-{asked}", recipe(tiny_llama, training=training))
+        results = run_stages(run, ["collect", "grade", "ul", "mix"])
+        examples[asked] = {name: results[name]["examples"] for name in ("ul", "mix")}
+        weights_of[asked] = results["mix"]["weights"]
+    assert examples[True]["ul"] > examples[False]["ul"]
+    assert examples[True]["mix"] == examples[False]["mix"] == examples[False]["ul"]
+    assert weights_of[True] == weights_of[False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -16,11 +17,14 @@ from nsad_cli.errors import NsadError
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
 from nsad_cli.training import checkpoints as checkpoints_module
-from nsad_cli.training import trainer
+from nsad_cli.training import periodic_checkpoints, trainer
 from nsad_cli.training.checkpoints import damage, newest_checkpoint
+from nsad_cli.training.likelihood import CompletionObjective
+from nsad_cli.training.trainer import BatchLoss
 from tests.helpers.disk_steps import recorded_steps
 from tests.helpers.notes import recorded_notes
-from tests.helpers.tiny_recipes import recipe
+from tests.helpers.tiny_recipes import STAGE, recipe
+from tests.helpers.trained_weights import assert_same_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,3 +199,87 @@ def test_a_disk_that_fills_ends_training_with_an_error_and_it_resumes_to_the_sam
     expected = load_file(Run(stopped.with_name("whole")).adapter_path("negative") / "adapter_model.safetensors")
     found = load_file(copied.adapter_path("negative") / "adapter_model.safetensors")
     assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def lasting(model: Path, name: str, **training: Any) -> Run:
+    """A graded run that keeps the last weights and measures the held-out loss once, at its end."""
+    stage = {**STAGE, "checks": 1}
+    values = {"keep": "last", "held_out": 0, "negative": stage, "nat": {**stage, "warmup_steps": None}, **training}
+    run = Run.create(name, recipe(model, training=values))
+    run_stages(run, ["collect", "grade"])
+    return run
+
+
+def test_the_last_weights_are_kept_and_nothing_is_held_out(tiny_llama: Path) -> None:
+    run = lasting(tiny_llama, "all")
+    notes = recorded_notes()
+    results = run_stages(run, ["negative", "nat"])
+    for result in results.values():
+        assert (result["held_out"], result["held_out_loss"]) == (0, None)
+        assert result["best_step"] == result["steps"]
+    assert results["nat"]["warmup_steps"] == results["nat"]["steps"] // 10
+    assert results["negative"]["warmup_steps"] == 1
+    assert not any("no held-out rationale" in note for note in notes)
+    rates = [
+        event.metrics["learning_rate"]
+        for event in run.events.read()
+        if event.stage == "nat" and "learning_rate" in event.metrics
+    ]
+    assert len(rates) == results["nat"]["steps"] >= 10
+    assert max(rates) == rates[results["nat"]["warmup_steps"]] == 0.05
+
+
+def test_the_last_weights_are_kept_although_others_have_a_lower_held_out_loss(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn, measured = CompletionObjective.loss, itertools.count(1)
+
+    def rising(objective: CompletionObjective, batch: Any) -> BatchLoss:
+        """The loss while it learns; every later measurement is higher."""
+        return learn(objective, batch) if objective.training else BatchLoss(torch.tensor(float(next(measured))))
+
+    monkeypatch.setattr(CompletionObjective, "loss", rising)
+    results = {}
+    for keep in ("best", "last"):
+        run = lasting(tiny_llama, keep, keep=keep, held_out=0.1, negative=STAGE)
+        results[keep] = run_stages(run, ["negative"])["negative"]
+        events = [event for event in run.events.read() if "held_out_loss" in event.metrics]
+        assert len(events) == STAGE["checks"] > 1
+        chosen = events[0 if keep == "best" else -1]
+        assert results[keep]["held_out_loss"] == pytest.approx(chosen.metrics["held_out_loss"])
+        assert results[keep]["best_step"] == chosen.step
+    assert results["best"]["best_step"] < results["last"]["best_step"] == results["last"]["steps"]
+    assert results["best"]["weights"] != results["last"]["weights"]
+
+
+def test_checkpoints_against_crashes_do_not_depend_on_checks(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one check at its end a stage loses at most the time between two checkpoints."""
+    saved: list[str] = []
+
+    def stop_at(step: int) -> None:
+        keep = checkpoints_module.keep_newest_and_best
+
+        def kept(newest: Path, best: Path) -> None:
+            keep(newest, best)
+            saved.append(newest.name)
+            if newest.name == f"checkpoint-{step}":
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(trainer, "keep_newest_and_best", kept)
+
+    whole = lasting(tiny_llama, "whole")
+    copied = Run(Path(shutil.copytree(whole.path, whole.path.with_name("killed"))))
+    stop_at(0)
+    steps = run_stages(whole, ["negative"])["negative"]["steps"]
+    assert saved == [f"checkpoint-{steps}"], "a stage of seconds has no others"
+    saved.clear()
+    monkeypatch.setattr(periodic_checkpoints, "CHECKPOINT_SECONDS", 0.0)
+    stop_at(3)
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(copied, ["negative"])
+    assert saved == ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
+    stop_at(0)
+    notes = recorded_notes()
+    run_stages(Run(copied.path), ["negative"])
+    assert any("resuming at step 3" in note for note in notes)
+    assert_same_weights(whole, copied)

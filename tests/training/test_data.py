@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nsad_cli.config.schema import NceConfig, RankerConfig, StageConfig
 from nsad_cli.training.data import batch_plan, first_batches, held_out_problems, sample_items
+from nsad_cli.training.step_plan import warmup_steps
 
 
 @given(st.integers(1, 200), st.integers(1, 9), st.integers(1, 3), st.integers(0, 3))
@@ -61,3 +64,17 @@ def test_choose_is_seeded_and_keeps_order() -> None:
     assert sample_items(items, 10, 1) != sample_items(items, 10, 2)
     assert sample_items(items, None, 1) == items
     assert torch.tensor(sample_items(items, 200, 1)).numel() == 100
+
+
+@pytest.mark.parametrize("settings", [StageConfig(), NceConfig(), RankerConfig()])
+def test_an_unset_warm_up_is_a_tenth_of_the_steps_and_at_most_200(settings: StageConfig) -> None:
+    found = {steps: warmup_steps(settings, steps) for steps in (0, 9, 10, 345, 2000, 100_000)}
+    assert found == {0: 0, 9: 0, 10: 1, 345: 34, 2000: 200, 100_000: 200}
+    assert warmup_steps(settings.model_copy(update={"warmup_steps": 1000}), 345) == 1000
+    assert warmup_steps(settings.model_copy(update={"warmup_steps": 0}), 345) == 0
+
+
+def test_a_share_of_nothing_holds_out_nothing() -> None:
+    names = [str(number) for number in range(50)]
+    assert held_out_problems(names, 0, 0) == frozenset()
+    assert len(held_out_problems(names, 0.001, 0)) == 1

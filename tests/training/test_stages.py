@@ -62,6 +62,7 @@ def test_every_stage_leaves_what_the_next_one_needs(finished: tuple[Run, dict[st
         "wsc",
         "asc",
         "asc-add",
+        "asc-add2",
         "best",
         "any",
         "mean",

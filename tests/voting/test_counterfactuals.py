@@ -134,6 +134,7 @@ def test_exponents_by_hand() -> None:
     chains = plain("ab", [0.5, 0.25])
     assert rule_result(chains, "asc", 2.0).weights == {0: 0.25, 1: 0.0625}
     assert rule_result(chains, "asc-add", 2.0).weights == {0: pytest.approx(2.25), 1: pytest.approx(1.5625)}
+    assert rule_result(chains, "asc-add2", 2.0).weights == {0: pytest.approx(4.0), 1: pytest.approx(2.25)}
     assert rule_result(chains, "wsc", 2.0).weights == {
         0: pytest.approx(math.exp(-1.5)),
         1: pytest.approx(math.exp(-1.5)),

@@ -88,10 +88,11 @@ def test_chains_that_weigh_all_they_can_are_counts(first: int, second: int, rule
 def test_the_weighted_prior_by_hand() -> None:
     """The leader's chain of the prior weighs the lightest drawn, its rival's the most that the rule can give."""
     chains = made([("a", 0.9, math.log(0.9)), ("b", 0.2, math.log(0.2)), ("a", 0.3, math.log(0.3))])
-    for rule, add, most in (("asc", 0, 1), ("wsc", 0, 1), ("asc-add", 1, 2)):
-        expected = sum_is_greater([add + 0.9, add + 0.3, add + 0.2], [add + 0.2, most])
+    for rule, add, times in (("asc", 0, 1), ("wsc", 0, 1), ("asc-add", 1, 1), ("asc-add2", 1, 2)):
+        heavy, light, rival, most = (add + times * score for score in (0.9, 0.3, 0.2, 1))
+        expected = sum_is_greater([heavy, light, rival], [rival, most])
         assert confidence(chains, rule) == pytest.approx(expected), rule
-        assert confidence(chains, rule) < sum_is_greater([add + 0.9, add + 0.3, add + 0.9], [add + 0.2, most]) - 0.01
+        assert confidence(chains, rule) < sum_is_greater([heavy, light, heavy], [rival, most]) - 0.01
     alone = made([("a", 0.03, 0.0)] * 24)
     assert confidence(alone, "asc") < 0.6, "a heavy chain may be still to come"
 
@@ -141,6 +142,9 @@ def test_what_cannot_stop() -> None:
             confidence([chain(0, "a", score)], "asc")
         with pytest.raises(UsageError, match="from 0 to 1"):
             confidence([chain(0, "a", 3 * score)], "asc-add")
+        with pytest.raises(UsageError, match="from 0 to 1"):
+            confidence([chain(0, "a", 3 * score)], "asc-add2")
+    assert confidence([chain(0, "a", 1.0)], "asc-add2") == 0.75, "a score of 1 weighs the most, 3"
     with pytest.raises(UsageError, match="needs scores"):
         confidence([chain(0, "a")], "asc")
 

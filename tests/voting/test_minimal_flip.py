@@ -84,7 +84,7 @@ BELOW = st.lists(
 
 
 @settings(max_examples=150)
-@given(SCORED, st.sampled_from(["sc", "wsc", "asc", "asc-add", "best"]))
+@given(SCORED, st.sampled_from(["sc", "wsc", "asc", "asc-add", "asc-add2", "best"]))
 def test_it_is_the_smallest_where_all_are_scored(items: list[tuple[int | None, float | None]], rule: str) -> None:
     agree(chains_of(items), rule)
 
@@ -98,7 +98,7 @@ def test_it_is_the_smallest_where_the_mean_moves(items: list[tuple[int | None, f
 @settings(max_examples=100)
 @given(st.lists(st.tuples(CLASSES, st.sampled_from([None, 0.0, 0.0, 0.0, float(WHOLE)])), min_size=1, max_size=9))
 def test_it_is_the_smallest_where_most_weigh_nothing(items: list[tuple[int | None, float | None]]) -> None:
-    for rule in ("asc", "wsc", "asc-add"):
+    for rule in ("asc", "wsc", "asc-add", "asc-add2"):
         agree(chains_of(items), rule)
 
 
@@ -118,7 +118,7 @@ MANY = st.lists(
 
 
 @settings(max_examples=150)
-@given(MANY, st.sampled_from(["asc", "asc-add"]))
+@given(MANY, st.sampled_from(["asc", "asc-add", "asc-add2"]))
 def test_it_is_the_smallest_among_many_answers(items: list[tuple[int | None, float | None]], rule: str) -> None:
     agree(chains_of(items), rule)
 
@@ -139,7 +139,7 @@ def test_it_is_the_smallest_among_many_answers(items: list[tuple[int | None, flo
     ],
 )
 def test_it_is_the_smallest_where_it_hangs_by_a_rule(items: list[tuple[int | None, float | None]]) -> None:
-    for rule in ("sc", "asc", "asc-add"):
+    for rule in ("sc", "asc", "asc-add", "asc-add2"):
         agree(chains_of(items), rule)
 
 

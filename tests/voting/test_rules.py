@@ -29,6 +29,8 @@ def test_the_rules_by_hand() -> None:
     assert vote(chains, "wsc").answer == "7"  # e^-0.1 + e^-2 = 1.040 against e^-0.5 = 0.607
     assert vote(chains, "asc").answer == "8"
     assert vote(chains, "asc-add").answer == "7"  # 2.3 against 1.9
+    assert vote(chains, "asc-add2").answer == "8"  # 2.6 against 2.8
+    assert chain_weights(chains, "asc-add2") == pytest.approx({0: 1.4, 1: 1.2, 2: 2.8, 3: 2.98})
     assert vote(chains, "best").answer == "8"
     asc = vote(chains, "asc")
     assert asc.share == pytest.approx(0.9 / 1.2)
@@ -53,7 +55,7 @@ def test_ties() -> None:
 
 def test_where_sums_are_zero_the_larger_class_wins() -> None:
     nothing = made([("3", 0.0, -1000.0), ("7", 0.0, -1000.0), ("7", 0.0, -1000.0)])
-    assert [vote(nothing, rule).answer for rule in ("sc", "asc", "wsc", "asc-add")] == ["7"] * 4
+    assert [vote(nothing, rule).answer for rule in ("sc", "asc", "wsc", "asc-add", "asc-add2")] == ["7"] * 5
     assert vote(nothing, "best").answer == "3", "a single chain's score: the first of equals"
     single = made([("a", 0.0, 0.0), ("a", 0.0, 0.0), ("b", 0.0, 0.0), ("c", -1.0, 0.0), ("c", 1.0, 0.0)])
     assert vote(single, "asc").answer == "c", "the highest single weight comes first"
@@ -81,7 +83,7 @@ def test_a_chain_that_was_not_scored_gets_the_mean() -> None:
     assert chain_weights(chains, "asc") == pytest.approx({0: 0.2, 1: 0.4, 2: 0.6})
 
 
-@pytest.mark.parametrize("rule", ["asc", "asc-add", "best", "wsc"])
+@pytest.mark.parametrize("rule", ["asc", "asc-add", "asc-add2", "best", "wsc"])
 def test_missing_weights(rule: str) -> None:
     with pytest.raises(UsageError):
         vote([chain(0, "a")], rule)
@@ -113,7 +115,7 @@ def test_how_near_a_vote_was() -> None:
     assert chains_to_overturn([], vote([], "sc")) is None
 
 
-@pytest.mark.parametrize("rule", ["asc", "asc-add", "best"])
+@pytest.mark.parametrize("rule", ["asc", "asc-add", "asc-add2", "best"])
 def test_without_any_score_votes_are_counted(rule: str) -> None:
     assert applicable_rule([chain(0, "a"), chain(1, "b")], rule) == "sc"
     assert applicable_rule([chain(0, "a"), chain(1, "b", 0.5)], rule) == rule
@@ -178,7 +180,7 @@ def test_only_the_mean_of_the_unscored_can_unseat_a_winner(
     assert vote(held, rule).answer == before.answer
 
 
-@given(ITEMS, st.sampled_from(["wsc", "asc", "asc-add"]), st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0]))
+@given(ITEMS, st.sampled_from(["wsc", "asc", "asc-add", "asc-add2"]), st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0]))
 def test_equal_weights_give_the_majority(
     items: list[tuple[str | None, float, float]], rule: str, weight: float
 ) -> None:

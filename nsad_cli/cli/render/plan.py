@@ -22,8 +22,8 @@ def show_plan(plan: Plan, as_json: bool) -> None:
     table = new_table(
         f"Plan of run {plan.run}",
         "stage",
-        "state",
         "samples",
+        "steps",
         "tokens",
         "LoRA",
         "unit",
@@ -31,28 +31,52 @@ def show_plan(plan: Plan, as_json: bool) -> None:
         "time",
         "calls",
         "cost",
-        left=2,
+        left=1,
     )
     table.padding = 0  # ten columns in 80 cells: the box's own space between columns is enough
     for column in table.columns:
         column.no_wrap = True
     for stage in plan.stages:
+        if stage.own_samples:
+            table.add_row(*_own_chains(stage))
         table.add_row(*_cells(stage))
     table.add_section()
-    left = [stage for stage in plan.stages if stage.state != "done"]
-    table.add_row(
-        "[bold]remaining",
-        *[""] * 6,
-        f"[bold]{duration(plan.seconds_left)}",
-        f"[bold]{short(sum(stage.calls for stage in left))}",
-        f"[bold]{_cost(None if any(stage.cost is None for stage in left) else sum(stage.cost or 0 for stage in left))}",
+    total = remaining(plan)
+    cells = (
+        "remaining",
+        "",
+        short(total["steps"]),
+        short(total["tokens"]),
+        *[""] * 3,
+        duration(total["seconds"]),
+        short(total["calls"]),
+        _cost(total["cost"]),
     )
+    table.add_row(*(f"[bold]{cell}" if cell else "" for cell in cells))
     console = out()
     console.print(table)
     console.print("~ is an estimate. LoRA, unit: trained parameters. GiB: weights, adapters,")
-    console.print("optimizer, activations. Time, calls, cost: what remains to be spent.")
+    console.print("optimizer, activations. Tokens: trained on or generated. Remaining: the stages")
+    console.print("that are not done. Chains: sampled by the run itself, as training data.")
     for note in plan.notes:
         console.print(f"  {note}", markup=False)
+
+
+def remaining(plan: Plan) -> dict[str, Any]:
+    """Return the sums over the stages that are not done; None if a term is unknown."""
+    left = [stage for stage in plan.stages if stage.state != "done"]
+
+    def total(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) if len(known) == len(values) else None
+
+    return {
+        "steps": sum(stage.steps or 0 for stage in left),
+        "tokens": sum((stage.tokens or 0) + stage.own_tokens for stage in left),
+        "seconds": total([stage.seconds for stage in left]),
+        "calls": sum(stage.calls for stage in left),
+        "cost": total([stage.cost for stage in left]),
+    }
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -60,6 +84,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "run": plan.run,
         "stages": [dataclasses.asdict(stage) for stage in plan.stages],
+        "total": remaining(plan),
         "notes": list(plan.notes),
     }
 
@@ -67,18 +92,29 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 def _cells(stage: StagePlan) -> list[str]:
     samples, tokens = ("~" if name in stage.estimated else "" for name in ("samples", "tokens"))
     done = stage.state == "done"
+    seconds = None if stage.seconds is None or stage.own_seconds is None else stage.seconds - stage.own_seconds
     return [
         stage.stage,
-        f"[green]{stage.state}" if done else stage.state,
-        samples + (f"{stage.samples:,}" if stage.samples < 100_000 else short(stage.samples)),
+        samples + _count(stage.samples),
+        "–" if stage.steps is None else samples + _count(stage.steps),
         f"{tokens}{short(stage.tokens)}" if stage.tokens else "–",
         short(stage.lora_parameters) if stage.lora_parameters else "–",
         short(stage.unit_parameters) if stage.unit_parameters else "–",
         "–" if stage.memory_gib is None else f"~{stage.memory_gib:.1f}",
-        "–" if done else duration(stage.seconds),
+        "[green]done" if done else duration(seconds),
         short(stage.calls) if stage.stage == "collect" and not done else "–",
         _cost(stage.cost) if stage.stage == "collect" and not done else "–",
     ]
+
+
+def _own_chains(stage: StagePlan) -> list[str]:
+    """Return the row of the chains that are sampled as a stage's training data."""
+    counts = f"~{_count(stage.own_samples)}", "–", f"~{short(stage.own_tokens)}"
+    return [f"{stage.stage} chains", *counts, *"–––", duration(stage.own_seconds), *"––"]
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number < 100_000 else short(number)
 
 
 def _cost(cost: float | None) -> str:

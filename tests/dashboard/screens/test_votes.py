@@ -202,7 +202,7 @@ def test_comparison_with_another_ranker_and_another_run(tmp_path: Path) -> None:
             store.put(PROBLEMS[key], changed, **SAMPLED)
 
     async def script(pilot: Pilot[Any], view: VotesView) -> None:
-        await press(pilot, "v", "v", "v", "c")  # asc-add, best, sc: without scores both sides count
+        await press(pilot, "v", "v", "v", "v", "c")  # asc-add, asc-add2, best, sc: without scores both sides count
         for _ in range(200):
             await pilot.pause(0.02)
             if isinstance(pilot.app.screen, Chooser):
