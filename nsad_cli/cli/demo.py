@@ -103,7 +103,7 @@ def _steps(run: Run) -> list[dict[str, Any]]:
     from nsad_cli.grading.checker import Checker
 
     settings = run.recipe.evaluation
-    ((_, problems),) = load_benchmarks(run, settings.benchmarks, settings.limit)
+    _, problems = load_benchmarks(run, settings.benchmarks[:1], settings.limit)[0]
     with Checker() as checker:
         return contributions(run, problems, settings.samples, checker)
 
