@@ -1,8 +1,8 @@
 """Log-probabilities of sampled tokens in vLLM, without the ranks that it computes for them.
 
 For `logprobs=0` vLLM 0.32 also counts the more likely tokens of each sampled one, and selects its most likely 0: two
-passes over all logits, a twentieth of a step of a small model on a CPU. Nothing here reads ranks. Applies only to the
-processes of our own engine, which set an environment variable.
+passes over all logits, which take longer than the log-softmax itself on a CPU. Nothing here reads ranks. Applies to the
+processes of our own engine alone, which set an environment variable.
 """
 
 from __future__ import annotations

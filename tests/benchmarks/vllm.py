@@ -111,8 +111,8 @@ def adapter_folders(folder: Path, targets: Any) -> tuple[Path, Path]:
     for name in ("negative", "nat"):
         for _, parameter in adapters.parameters_of(name):
             torch.nn.init.normal_(parameter, std=0.02)
-    save_nat(student, adapters, "nat", folder / "nat", 64)
     save_adapter(adapters, "negative", folder / "lora")
+    save_nat(student, adapters, "nat", folder / "nat", 64)  # removes the adapters
     return folder / "lora", folder / "nat"
 
 
