@@ -216,7 +216,7 @@ class _BatchCollection(Collection):
             for number in numbers
             if numbers[number] == batch.id
         }
-        outcome = self.reader.read(batch, state, held, self._add)
+        outcome = self.reader.read(batch, state, held, self.receiver)
         self._remove_copies()
         self.store.batches.close(batch.id)
         self._release_budget()

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from nsad_cli.store.claims import is_alive, this_process
-from nsad_cli.teachers.base import Request, Teacher, Usage
+from nsad_cli.teachers.base import Request, StagedReceiver, Teacher, Usage
 from nsad_cli.utils.hashing import content_key
 from nsad_cli.utils.logs import note
 from nsad_cli.utils.rate_limit import NOTED_WAIT_SECONDS
@@ -178,6 +178,7 @@ class Collection:
         """Draws wanted, over all problems."""
         self.claimed_by_others = 0
         """Missing draws that other processes had claimed when this one tried to."""
+        self.receiver = _Receiver(store, self.params, self._count)
         self.added: dict[str, dict[int, int]] = {}
         """Hashes of the texts that this call has stored, by problem id and number."""
 
@@ -190,7 +191,7 @@ class Collection:
             requests = self._claim(missing)
             try:
                 if (first := next(requests, None)) is not None:  # a teacher may be slow to start
-                    self.teacher.draw(chain([first], requests), self._add, self._fail)
+                    self.teacher.draw(chain([first], requests), self.receiver, self._fail)
             finally:
                 self.store.claims.release(this_process())
             self._remove_copies()
@@ -235,9 +236,8 @@ class Collection:
                 if numbers:
                     yield Request(problem, numbers, partial(self._may_retry, problem))
 
-    def _add(self, arrived: list[Draw]) -> None:
-        """Store and charge draws that have arrived."""
-        new = self.store.add_draws(arrived, self.params)
+    def _count(self, arrived: list[Draw], new: int) -> None:
+        """Count and charge draws that are stored."""
         self.summary.stored += new
         self.summary.new += new
         for draw in arrived:
@@ -287,3 +287,22 @@ class Collection:
             if self.budget.unsure:
                 money["unsure"] = round(self.budget.unsure, 6)
         self.on_progress(self.summary.stored, self.total, self.summary.tokens, **money, **more)
+
+
+class _Receiver(StagedReceiver):
+    """Stores the draws that arrive in one collection."""
+
+    def __init__(self, store: Store, params: str, count: Callable[[list[Draw], int], None]) -> None:
+        self._store, self._params, self._count_stored = store, params, count
+
+    def __call__(self, draws: list[Draw]) -> None:
+        self.count(draws, self._store.add_draws(draws, self._params))
+
+    def write(self, draws: list[Draw]) -> int:
+        return self._store.add_draws(draws, self._params, durable=False)
+
+    def sync(self) -> None:
+        self._store.sync()
+
+    def count(self, draws: list[Draw], new: int) -> None:
+        self._count_stored(draws, new)
