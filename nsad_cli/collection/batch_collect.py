@@ -103,7 +103,7 @@ class _BatchCollection(Collection):
                     raise
                 if pause > NOTED_WAIT_SECONDS:
                     note(f"{error.what} ({error.why}): trying again in {pause:.0f} s ({misses} of {MAX_MISSED_POLLS})")
-            self._report(batches=in_flight, answered=answered)
+            self.report(batches=in_flight, answered=answered)
             if not (misses or in_flight or self.claimed_by_others):
                 return self.summary
             time.sleep(pause)

@@ -1,4 +1,4 @@
-"""Draws that have arrived are stored in groups: while one group waits for the disk, the next one gathers."""
+"""Draws that have arrived are written in groups, and wait for the disk while requests are sent and replies are read."""
 
 from __future__ import annotations
 
@@ -12,69 +12,79 @@ if TYPE_CHECKING:
 
     from nsad_cli.types import Draw
 
-GROUP_SECONDS = 0.01
-"""The shortest time between two commits; a reply that arrives when none is in progress is committed at once."""
-
 
 class Arrivals:
-    """Groups draws, since each commit waits for the disk; requests are sent and replies are read meanwhile.
+    """Writes the draws that arrive in one turn of the event loop together, and synchronises the disk in a thread.
 
     Args:
         on_draws: Receives the groups; see Teacher.draw and StagedReceiver.
+        most_unsynced: The number of replies that may wait for the disk; above it, `stored` waits for the disk too.
     """
 
-    def __init__(self, on_draws: Callable[[list[Draw]], None]) -> None:
+    def __init__(self, on_draws: Callable[[list[Draw]], None], most_unsynced: int) -> None:
         self._receiver = on_draws if isinstance(on_draws, StagedReceiver) else _InOneStage(on_draws)
-        self._unwritten: list[Draw] = []
-        self._uncounted: list[tuple[list[Draw], int]] = []
-        """Groups that are written, and wait for the disk, with the number of their draws that are new."""
-        self._next: asyncio.Future[None] | None = None
-        """Done when the draws that are not written yet have been stored."""
-        self._storing: asyncio.Task[None] | None = None
+        self._most_unsynced = most_unsynced
+        self._unwritten: list[list[Draw]] = []
+        self._write_done: asyncio.Future[None] | None = None
+        """Done when the draws that are not written yet have been."""
+        self._unsynced = 0
+        """Replies that are written, and wait for the disk."""
+        self._syncing: asyncio.Task[None] | None = None
 
     async def stored(self, draws: list[Draw]) -> None:
-        """Add draws and wait until they are stored; draws that cannot be stored are kept for the next attempt."""
-        self._unwritten += draws
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-        if self._storing is None:
-            self._storing = asyncio.create_task(self._store_groups())
-        await asyncio.shield(self._next)
+        """Add the draws of a reply and wait until they are written, so that they survive the end of this process.
+
+        Draws that cannot be written are kept for the next attempt.
+
+        Raises:
+            NsadError: They cannot be written, or the disk has reported an error.
+        """
+        self._unwritten.append(draws)
+        if self._write_done is None:
+            loop = asyncio.get_running_loop()
+            self._write_done = loop.create_future()
+            loop.call_soon(self._write_group)
+        await asyncio.shield(self._write_done)
+        if self._syncing is None:
+            self._syncing = asyncio.create_task(self._sync())
+            self._syncing.add_done_callback(lambda task: task.cancelled() or task.exception())  # retrieved
+        syncing = self._syncing
+        if syncing.done() or self._unsynced > self._most_unsynced:
+            await asyncio.shield(syncing)
 
     def store(self) -> None:
-        """Store what is not stored yet."""
+        """Write what is not written yet, and wait for the disk."""
         self._write()
-        if self._uncounted:
+        if self._unsynced:
             self._receiver.sync()
-            self._count()
+            self._unsynced = 0
+            self._receiver.synced()
 
-    async def _store_groups(self) -> None:
-        """Store one group after the other, until nothing is waiting."""
+    async def _sync(self) -> None:
+        """Wait for the disk, again and again while replies arrive; an error is raised by the next call of `stored`."""
         loop = asyncio.get_running_loop()
+        while waiting := self._unsynced:
+            await loop.run_in_executor(None, self._receiver.sync)
+            self._unsynced = max(0, self._unsynced - waiting)
+            self._receiver.synced()
+        self._syncing = None
+
+    def _write_group(self) -> None:
+        done, self._write_done = self._write_done, None
+        assert done is not None
         try:
-            while (waiting := self._next) is not None:
-                self._next, earliest = None, loop.time() + GROUP_SECONDS
-                try:
-                    self._write()
-                    await loop.run_in_executor(None, self._receiver.sync)
-                    self._count()
-                except Exception as error:
-                    waiting.set_exception(error)
-                    waiting.exception()  # retrieved: all its waiters may have been cancelled
-                else:
-                    waiting.set_result(None)
-                await asyncio.sleep(earliest - loop.time())
-        finally:
-            self._storing = None
+            self._write()
+        except Exception as error:
+            done.set_exception(error)
+            done.exception()  # retrieved: all its waiters may have been cancelled
+        else:
+            done.set_result(None)
 
     def _write(self) -> None:
         if self._unwritten:
-            self._uncounted.append((list(self._unwritten), self._receiver.write(list(self._unwritten))))
+            self._receiver.write([draw for draws in self._unwritten for draw in draws])
+            self._unsynced += len(self._unwritten)
             self._unwritten.clear()
-
-    def _count(self) -> None:
-        while self._uncounted:
-            self._receiver.count(*self._uncounted.pop(0))
 
 
 class _InOneStage(StagedReceiver):
@@ -83,12 +93,11 @@ class _InOneStage(StagedReceiver):
     def __init__(self, on_draws: Callable[[list[Draw]], None]) -> None:
         self._on_draws = on_draws
 
-    def write(self, draws: list[Draw]) -> int:
+    def write(self, draws: list[Draw]) -> None:
         self._on_draws(draws)
-        return len(draws)
 
     def sync(self) -> None:
         """Do nothing: the draws are stored."""
 
-    def count(self, draws: list[Draw], new: int) -> None:
-        """Do nothing: the draws are counted."""
+    def synced(self) -> None:
+        """Do nothing."""

@@ -33,32 +33,28 @@ class Request:
 
 
 class StagedReceiver(ABC):
-    """A receiver of draws that can do other work while the disk stores them.
+    """A receiver of draws that can do other work while it waits for the disk.
 
     It may be called as any other receiver; then the draws are on the disk when the call returns.
     """
 
     def __call__(self, draws: list[Draw]) -> None:
         """Store draws."""
-        new = self.write(draws)
+        self.write(draws)
         self.sync()
-        self.count(draws, new)
+        self.synced()
 
     @abstractmethod
-    def write(self, draws: list[Draw]) -> int:
-        """Write draws, without waiting for the disk.
-
-        Returns:
-            How many of them are new.
-        """
+    def write(self, draws: list[Draw]) -> None:
+        """Write draws, so that they survive the end of this process but not yet a power cut."""
 
     @abstractmethod
     def sync(self) -> None:
         """Wait until everything that is written is on the disk; may be called in another thread."""
 
     @abstractmethod
-    def count(self, draws: list[Draw], new: int) -> None:
-        """Count draws that are on the disk, of which `new` are new."""
+    def synced(self) -> None:
+        """Report what is on the disk; called after `sync`."""
 
 
 class Teacher(Protocol):

@@ -43,7 +43,7 @@ class RequestWorkers:
         self.idle: set[asyncio.Task[None] | None] = set()
         """Workers without a request in flight: cancelling them loses nothing."""
         self.workers = 0
-        self.arrivals = Arrivals(on_draws)
+        self.arrivals = Arrivals(on_draws, teacher.settings.concurrency)
         self.interrupted = self.stopped = False
         self.error: Exception | None = None
         """The error that concerns all requests, if there is one."""

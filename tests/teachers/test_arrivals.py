@@ -16,88 +16,105 @@ class Receiver(StagedReceiver):
     """Records its stages; `sync` waits until it is allowed to end, and fails as often as it should."""
 
     def __init__(self, failures: int = 0) -> None:
-        self.stages: list[tuple[str, list[int]]] = []
-        self.written: list[int] = []
+        self.stages: list[str] = []
         self.may_sync, self.failures = threading.Event(), failures
 
-    def write(self, draws: list[Draw]) -> int:
-        self.written = [draw.index for draw in draws]
-        self.stages.append(("write", self.written))
-        return len(draws)
+    def write(self, draws: list[Draw]) -> None:
+        self.stages.append(f"write {' '.join(str(draw.index) for draw in draws)}")
 
     def sync(self) -> None:
+        self.stages.append("sync")
         assert self.may_sync.wait(20)
-        self.stages.append(("sync", self.written))
         self.failures -= 1
         if self.failures >= 0:
             raise OSError("disk")
 
-    def count(self, draws: list[Draw], new: int) -> None:
-        assert new == len(draws)
-        self.stages.append(("count", [draw.index for draw in draws]))
+    def synced(self) -> None:
+        self.stages.append("synced")
 
 
 def draw(number: int) -> Draw:
     return Draw("p", "t", number, "text")
 
 
-def test_what_arrives_while_the_disk_is_busy_is_the_next_group() -> None:
+def test_a_reply_is_written_at_once_and_waits_for_the_disk_with_others() -> None:
     receiver = Receiver()
 
     async def arrive() -> None:
-        arrivals = Arrivals(receiver)
-        waiters = [asyncio.create_task(arrivals.stored([draw(0)]))]
-        while not receiver.stages:
+        arrivals = Arrivals(receiver, 8)
+        await arrivals.stored([draw(0)])
+        while len(receiver.stages) < 2:
             await asyncio.sleep(0.001)
-        waiters += [asyncio.create_task(arrivals.stored([draw(number)])) for number in (1, 2, 3)]
-        await asyncio.sleep(0.05)
-        assert not any(waiter.done() for waiter in waiters)
-        assert receiver.stages == [("write", [0])]
+        await asyncio.gather(*(arrivals.stored([draw(number)]) for number in (1, 2)))
+        await arrivals.stored([draw(3), draw(4)])
+        assert receiver.stages == ["write 0", "sync", "write 1 2", "write 3 4"]
         receiver.may_sync.set()
-        await asyncio.gather(*waiters)
+        while len(receiver.stages) < 7:
+            await asyncio.sleep(0.001)
 
     asyncio.run(arrive())
-    groups = ([0], [1, 2, 3])
-    assert receiver.stages == [(stage, group) for group in groups for stage in ("write", "sync", "count")]
+    assert receiver.stages[4:] == ["synced", "sync", "synced"]
 
 
-def test_a_group_that_the_disk_refuses_is_counted_once_it_has_it() -> None:
+def test_no_more_replies_than_allowed_wait_for_the_disk() -> None:
+    receiver = Receiver()
+
+    async def arrive() -> None:
+        arrivals = Arrivals(receiver, 2)
+        for number in (0, 1):
+            await arrivals.stored([draw(number)])
+        third = asyncio.create_task(arrivals.stored([draw(2)]))
+        await asyncio.sleep(0.1)
+        assert receiver.stages[-1] == "write 2"
+        assert not third.done()
+        receiver.may_sync.set()
+        await third
+        assert receiver.stages.count("write 2") == 1
+
+    asyncio.run(arrive())
+    assert receiver.stages[-1] == "synced"
+
+
+def test_an_error_of_the_disk_stops_the_next_reply_and_is_tried_again_at_the_end() -> None:
     receiver = Receiver(failures=1)
     receiver.may_sync.set()
 
     async def arrive() -> None:
-        arrivals = Arrivals(receiver)
+        arrivals = Arrivals(receiver, 8)
+        await arrivals.stored([draw(0)])
+        while receiver.failures:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        assert "synced" not in receiver.stages
         with pytest.raises(OSError, match="disk"):
-            await arrivals.stored([draw(0)])
+            await arrivals.stored([draw(1)])
         arrivals.store()
 
     asyncio.run(arrive())
-    assert [stage for stage, _ in receiver.stages] == ["write", "sync", "sync", "count"]
+    assert receiver.stages == ["write 0", "sync", "write 1", "sync", "synced"]
 
 
-def test_what_is_interrupted_while_it_waits_for_the_disk_is_stored_and_counted_once() -> None:
+def test_what_is_interrupted_is_written_and_synchronised_at_the_end() -> None:
     receiver = Receiver()
+    receiver.may_sync.set()
 
     async def arrive() -> None:
-        arrivals = Arrivals(receiver)
+        arrivals = Arrivals(receiver, 8)
         waiter = asyncio.create_task(arrivals.stored([draw(0)]))
-        while not receiver.stages:
-            await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
         waiter.cancel()
-        receiver.may_sync.set()
         arrivals.store()
         await asyncio.sleep(0.05)
 
     asyncio.run(arrive())
-    assert [stage for stage, _ in receiver.stages].count("write") == 1
-    assert [stage for stage, _ in receiver.stages].count("count") == 1
+    assert receiver.stages == ["write 0", "sync", "synced"]
 
 
 def test_a_plain_callback_is_called_once_for_each_group() -> None:
     groups: list[list[int]] = []
 
     async def arrive() -> None:
-        arrivals = Arrivals(lambda draws: groups.append([draw.index for draw in draws]))
+        arrivals = Arrivals(lambda draws: groups.append([draw.index for draw in draws]), 8)
         await asyncio.gather(*(arrivals.stored([draw(number)]) for number in range(3)))
 
     asyncio.run(arrive())
