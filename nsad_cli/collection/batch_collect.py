@@ -103,7 +103,7 @@ class _BatchCollection(Collection):
                     raise
                 if pause > NOTED_WAIT_SECONDS:
                     note(f"{error.what} ({error.why}): trying again in {pause:.0f} s ({misses} of {MAX_MISSED_POLLS})")
-            self._report(batches=in_flight, answered=answered)
+            self.report(batches=in_flight, answered=answered)
             if not (misses or in_flight or self.claimed_by_others):
                 return self.summary
             time.sleep(pause)
@@ -216,7 +216,7 @@ class _BatchCollection(Collection):
             for number in numbers
             if numbers[number] == batch.id
         }
-        outcome = self.reader.read(batch, state, held, self._add)
+        outcome = self.reader.read(batch, state, held, self.receiver)
         self._remove_copies()
         self.store.batches.close(batch.id)
         self._release_budget()

@@ -91,8 +91,6 @@ class ReplyReader:
         Raises:
             LineError: It has none.
         """
-        from openai.types.chat import ChatCompletion
-
         response = value.get("response") or {}
         status, body = response.get("status_code"), response.get("body") or {}
         if not isinstance(body, dict):
@@ -101,17 +99,16 @@ class ReplyReader:
             error = body.get("error") or value.get("error") or {}
             fields = error if isinstance(error, dict) else {}
             raise LineError(status, {**fields, "message": words_of(error) or words_of(body)})
-        reply = ChatCompletion.construct(**body)
-        self.teacher.note_usage(reply)
+        self.teacher.note_usage(body)
         try:
-            draws = draws_of(reply, self.teacher.name, line.problem_id, line.numbers)
+            draws = draws_of(body, self.teacher.name, line.problem_id, line.numbers)
         except (ValueError, TypeError, AttributeError) as error:
             raise LineError(None, {"message": f"not a chat completion: {error}"}) from None
         if not draws:
             if self.budget is not None:
                 question = self.problems[line.problem_id].question if line.problem_id in self.problems else ""
-                self.budget.charge(question, len(line.numbers), usage_of(reply))
-            raise LineError(None, {"message": unusable_reason(reply)})
+                self.budget.charge(question, len(line.numbers), usage_of(body))
+            raise LineError(None, {"message": unusable_reason(body)})
         if len(draws) == 1 < len(line.numbers):
             self.teacher.supports_n = False
         return draws

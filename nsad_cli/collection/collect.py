@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from nsad_cli.store.claims import is_alive, this_process
-from nsad_cli.teachers.base import Request, Teacher, Usage
+from nsad_cli.teachers.base import Request, StagedReceiver, Teacher, Usage
 from nsad_cli.utils.hashing import content_key
 from nsad_cli.utils.logs import note
 from nsad_cli.utils.rate_limit import NOTED_WAIT_SECONDS
@@ -178,19 +178,20 @@ class Collection:
         """Draws wanted, over all problems."""
         self.claimed_by_others = 0
         """Missing draws that other processes had claimed when this one tried to."""
+        self.receiver = _Receiver(self)
         self.added: dict[str, dict[int, int]] = {}
         """Hashes of the texts that this call has stored, by problem id and number."""
 
     def run(self, draws: int) -> CollectSummary:
         """Collect in rounds until no draw is missing that could still arrive."""
         missing, polls = self._missing(draws), 0
-        self._report()
+        self.report()
         while missing:
             self.claimed_by_others, self.summary.out_of_money, before = 0, False, self.summary.new
             requests = self._claim(missing)
             try:
                 if (first := next(requests, None)) is not None:  # a teacher may be slow to start
-                    self.teacher.draw(chain([first], requests), self._add, self._fail)
+                    self.teacher.draw(chain([first], requests), self.receiver, self._fail)
             finally:
                 self.store.claims.release(this_process())
             self._remove_copies()
@@ -199,7 +200,7 @@ class Collection:
             if not self.claimed_by_others and (not self.summary.out_of_money or self.summary.new == before):
                 break
             if first is None:
-                self._report(waiting=self.claimed_by_others)
+                self.report(waiting=self.claimed_by_others)
                 polls += 1
                 if polls * POLL_SECONDS == NOTED_WAIT_SECONDS:
                     note(
@@ -209,7 +210,7 @@ class Collection:
             else:
                 polls = 0
             missing = self._missing(draws)
-            self._report(waiting=None)
+            self.report(waiting=None)
         return self.summary
 
     def _missing(self, draws: int) -> dict[str, tuple[int, ...]]:
@@ -235,9 +236,8 @@ class Collection:
                 if numbers:
                     yield Request(problem, numbers, partial(self._may_retry, problem))
 
-    def _add(self, arrived: list[Draw]) -> None:
-        """Store and charge draws that have arrived."""
-        new = self.store.add_draws(arrived, self.params)
+    def count(self, arrived: list[Draw], new: int) -> None:
+        """Count and charge draws that have arrived, of which `new` are new."""
         self.summary.stored += new
         self.summary.new += new
         for draw in arrived:
@@ -247,7 +247,6 @@ class Collection:
             if self.budget is not None:
                 question = self.problems[draw.problem_id].question if draw.problem_id in self.problems else ""
                 self.budget.charge_draw(draw.problem_id, draw.index, question, usage if any(usage) else None)
-        self._report()
 
     def _remove_copies(self) -> None:
         """Keep one draw of each problem whose draws are all identical, if the teacher was asked to sample."""
@@ -277,7 +276,7 @@ class Collection:
     def _fail(self, problem: Problem, reason: str) -> None:
         self.summary.failures[problem.id] = reason
 
-    def _report(self, **more: float | None) -> None:
+    def report(self, **more: float | None) -> None:
         """Report progress, and costs if the price is known."""
         money: dict[str, float] = {}
         if self.budget is not None and self.budget.price is not None and self.summary.new:
@@ -287,3 +286,25 @@ class Collection:
             if self.budget.unsure:
                 money["unsure"] = round(self.budget.unsure, 6)
         self.on_progress(self.summary.stored, self.total, self.summary.tokens, **money, **more)
+
+
+class _Receiver(StagedReceiver):
+    """Stores the draws that arrive in one collection."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def __call__(self, draws: list[Draw]) -> None:
+        collection = self._collection
+        collection.count(draws, collection.store.add_draws(draws, collection.params))
+        self.synced()
+
+    def write(self, draws: list[Draw]) -> None:
+        collection = self._collection
+        collection.count(draws, collection.store.add_draws(draws, collection.params, durable=False))
+
+    def sync(self) -> None:
+        self._collection.store.sync()
+
+    def synced(self) -> None:
+        self._collection.report()

@@ -90,13 +90,18 @@ class Store:
                 ],
             )
 
-    def add_draws(self, draws: Iterable[Draw], params: str) -> int:
+    def add_draws(self, draws: Iterable[Draw], params: str, *, durable: bool = True) -> int:
         """Add draws in one transaction and release the claims on them; a draw that is stored already is not replaced.
+
+        Args:
+            draws: The draws.
+            params: The key of the teacher's parameters.
+            durable: Whether to wait until the disk has them. Otherwise they are safe when `sync` has returned.
 
         Returns:
             The number of new draws.
         """
-        with self._db.transaction() as db:
+        with self._db.transaction(durable=durable or not self._db.has_log) as db:
             draws = list(draws)
             db.executemany(
                 "DELETE FROM claims WHERE problem_id = ? AND teacher = ? AND params = ? AND number = ?",
@@ -123,6 +128,14 @@ class Store:
                 ],
             )
             return int(db.total_changes - before)
+
+    def sync(self) -> None:
+        """Wait until the disk has all draws that were added; may be called in another thread.
+
+        Raises:
+            NsadError: The disk reports an error.
+        """
+        self._db.sync()
 
     # --- reading --------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ class Database:
 
         Args:
             durable: Whether the commit waits until the disk has it, so that it survives a power cut. Otherwise a power
-                cut may undo it, but never without the transactions after it.
+                cut may undo it, but never without the transactions after it, until `sync` has returned.
         """
         try:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -87,6 +88,32 @@ class Database:
                 raise
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
+            raise database_error(self.path, self.kind, error) from error
+
+    @cached_property
+    def has_log(self) -> bool:
+        """Whether the file is in WAL mode, which some file systems do not allow."""
+        return bool(self._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
+
+    def sync(self) -> None:
+        """Wait until the disk has all transactions that are committed; may be called in another thread.
+
+        This is what a durable commit does at its end: it synchronises the log. The log has no locks of SQLite's, which
+        closing it here would release.
+
+        Raises:
+            NsadError: The disk reports an error.
+        """
+        if not self.has_log:
+            return
+        log = self.path.resolve()
+        try:
+            handle = os.open(log.with_name(f"{log.name}-wal"), os.O_RDWR)
+            try:
+                getattr(os, "fdatasync", os.fsync)(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
             raise database_error(self.path, self.kind, error) from error
 
     def close(self) -> None:

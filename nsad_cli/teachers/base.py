@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +32,31 @@ class Request:
     """
 
 
+class StagedReceiver(ABC):
+    """A receiver of draws that can do other work while it waits for the disk.
+
+    It may be called as any other receiver; then the draws are on the disk when the call returns.
+    """
+
+    def __call__(self, draws: list[Draw]) -> None:
+        """Store draws."""
+        self.write(draws)
+        self.sync()
+        self.synced()
+
+    @abstractmethod
+    def write(self, draws: list[Draw]) -> None:
+        """Write draws, so that they survive the end of this process but not yet a power cut."""
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Wait until everything that is written is on the disk; may be called in another thread."""
+
+    @abstractmethod
+    def synced(self) -> None:
+        """Report what is on the disk; called after `sync`."""
+
+
 class Teacher(Protocol):
     """A source of rationales."""
 
@@ -52,7 +78,7 @@ class Teacher(Protocol):
         Args:
             requests: The requests. Taking one from the iterable claims its draws, so a teacher takes a request only
                 when it can start on it.
-            on_draws: Receives draws as soon as they arrive.
+            on_draws: Receives draws as soon as they arrive, and has stored them when it returns.
             on_failure: Receives a problem whose draws cannot be had, and the reason.
 
         Raises:

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
-from nsad_cli.teachers.openai_replies import ErrorReplyError, calls_tool, unusable_reason, usage_of, words_of
-from nsad_cli.utils.api_keys import CONNECTION_ERRORS
+from nsad_cli.teachers.openai_client import ConnectionFailedError, StatusError
+from nsad_cli.teachers.openai_replies import ErrorReplyError, calls_tool, unusable_reason, usage_of
 from nsad_cli.utils.rate_limit import MAX_RETRIES, MAX_RETRY_AFTER_SECONDS, retry_after, wait_in_words
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class SingleSamplesOnlyError(Exception):
 
 
 class FailureClassifier:
-    """Turns the errors of the openai client into RetryError, PermanentError, SingleSamplesOnlyError or NsadError."""
+    """Turns failed requests into RetryError, PermanentError, SingleSamplesOnlyError or NsadError."""
 
     def __init__(self, teacher: ChatModel, servers: Servers) -> None:
         self.teacher, self.servers = teacher, servers
@@ -85,26 +85,13 @@ class FailureClassifier:
             sent_params: The sampling parameters that it was sent with.
             attempt: How many attempts failed before.
         """
-        import openai
-
         teacher, url = self.teacher, server.client.base_url
-        text = self._words(error)
-        if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
-            if teacher.adapt_params(error, sent_params):
-                return RetryError(text, wait=False)
-            return SingleSamplesOnlyError() if draws > 1 else PermanentError(text)
-        if isinstance(error, openai.APIStatusError) and error.status_code in (401, 402, 403, 404):
-            return self._refused(server, self._refusal(error.status_code, str(url), text))
-        if isinstance(error, openai.RateLimitError):
-            return self._rate_limited(error, server, text)
-        if isinstance(error, openai.APIConnectionError):
+        text = teacher.scrub(error)
+        if isinstance(error, ConnectionFailedError):
             return self._unconnected(error, server, text)
-        if isinstance(error, openai.APIStatusError):
-            if error.status_code == 503 and retry_after(error.response.headers):
-                return self._rate_limited(error, server, text)
-            temporary = error.status_code >= 500 or error.status_code in (408, 409)
-            return RetryError(text) if temporary else PermanentError(text)
-        if isinstance(error, ErrorReplyError) and (refusal := self._refusal_in_reply(error, str(url), text)):
+        if isinstance(error, StatusError):
+            return self._status(error, server, draws, sent_params)
+        if isinstance(error, ErrorReplyError) and (refusal := self._refusal_in_reply(error, url, text)):
             return self._refused(server, refusal)
         if not server.answered and attempt == MAX_INVALID_REPLIES:
             wrong_service = NsadError(
@@ -112,6 +99,19 @@ class FailureClassifier:
             )
             return self._refused(server, wrong_service)
         return RetryError(text, paid=True)
+
+    def _status(self, error: StatusError, server: Server, draws: int, sent_params: dict[str, Any]) -> Exception:
+        """Classify a reply with the status of an error."""
+        text, status = self.teacher.scrub(error), error.status
+        if status in (400, 422):
+            if self.teacher.adapt_params(error, sent_params):
+                return RetryError(text, wait=False)
+            return SingleSamplesOnlyError() if draws > 1 else PermanentError(text)
+        if status in (401, 402, 403, 404):
+            return self._refused(server, self._refusal(status, server.client.base_url, text))
+        if status == 429 or (status == 503 and retry_after(error.headers)):
+            return self._rate_limited(error, server, text)
+        return RetryError(text) if status >= 500 or status in (408, 409) else PermanentError(text)
 
     def without_draws(self, reply: Any, server: Server) -> Exception:
         """Classify a completion without a draw, which is charged for.
@@ -130,11 +130,6 @@ class FailureClassifier:
         """Drop a server whose replies have no draws."""
         fix = "check --teacher: it must be a chat model that answers in text, without tools of its own"
         return self._refused(server, NsadError(f"{server.client.base_url} returns no rationale", server.fault, fix))
-
-    def _words(self, error: Exception) -> str:
-        """Return the server's own words and the status, or the client's error if there are none."""
-        words, status = words_of(getattr(error, "body", None)), getattr(error, "status_code", None)
-        return self.teacher.scrub(f"the server answered {status}: {words}" if words and status else error)
 
     def _refusal_in_reply(self, error: ErrorReplyError, url: str, text: str) -> NsadError | None:
         """Describe an error at status 200 that every other request would get too; None if it is another one."""
@@ -161,16 +156,16 @@ class FailureClassifier:
             return RetryError(f"{error.what}: {error.why}", wait=False, counts=False)
         return error
 
-    def _rate_limited(self, error: Any, server: Server, text: str) -> Exception:
+    def _rate_limited(self, error: StatusError, server: Server, text: str) -> Exception:
         """Classify 429, or 503 with a time to wait: slow down, without limit on attempts while any server answers."""
-        if QUOTA in (error.code, error.type):
+        if QUOTA in (error.code, error.fields.get("type")):
             quota = NsadError(
                 f"{server.client.base_url} refuses further requests: the account's quota is used up",
                 text,
                 f"add credit; {RESUME}",
             )
             return self._refused(server, quota)
-        url, delay = server.client.base_url, retry_after(error.response.headers)
+        url, delay = server.client.base_url, retry_after(error.headers)
         later = "run the same command again later: draws that arrived are stored"
         if asyncio.get_running_loop().time() - self.servers.last_answer > REFUSAL_TIMEOUT_SECONDS:
             minutes = REFUSAL_TIMEOUT_SECONDS / 60
@@ -184,22 +179,19 @@ class FailureClassifier:
         server.note_wait(server.limiter.pause, text)
         return RetryError(text, wait=False, counts=False)
 
-    def _unconnected(self, error: Any, server: Server, text: str) -> Exception:
+    def _unconnected(self, error: ConnectionFailedError, server: Server, text: str) -> Exception:
         """Classify a broken, refused or timed-out connection; a server that accepts none is dropped."""
-        import openai
-
-        cause = error.__cause__
-        if type(cause).__name__ not in CONNECTION_ERRORS:
-            timed_out = isinstance(error, openai.APITimeoutError)
-            reason = f"no answer within {self.teacher.settings.timeout:.0f} s" if timed_out else text
-            return RetryError(reason, wait=not timed_out, paid=True)
+        if error.timed_out:
+            return RetryError(f"no answer within {self.teacher.settings.timeout:.0f} s", wait=False, paid=True)
+        if error.began or (error.sent and server.answered):
+            return RetryError(text, paid=True)
         server.misses += 1
         is_only = len(self.servers.reachable) == 1
         if server.misses <= MAX_RETRIES:
-            return RetryError(text, wait=is_only, counts=is_only)
+            return RetryError(text, wait=is_only, counts=is_only, paid=error.sent)
         unreachable = NsadError(
             f"cannot reach {server.client.base_url}",
-            self.teacher.scrub(cause or error),
+            text,
             "check --base-url and that the server is running; draws that arrived are stored",
         )
         return self._refused(server, unreachable)

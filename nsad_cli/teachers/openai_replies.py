@@ -31,8 +31,8 @@ class ErrorReplyError(ValueError):
     """A reply with an error in place of a completion, at status 200."""
 
     def __init__(self, reply: Any) -> None:
-        self.error = getattr(reply, "error", None)
-        words = next(filter(None, (words_of(getattr(reply, name, None)) for name in WORDS)), "")
+        self.error = _field(reply, "error")
+        words = next(filter(None, (words_of(_field(reply, name)) for name in WORDS)), "")
         super().__init__(words or f"not a chat completion: {str(reply)[:80]}")
 
     @property
@@ -58,7 +58,7 @@ def draws_of(reply: Any, teacher: str, problem_id: str, numbers: Sequence[int]) 
     not state its usage.
 
     Args:
-        reply: A chat completion of the openai client.
+        reply: A chat completion, as parsed JSON.
         teacher: The teacher's name.
         problem_id: The problem.
         numbers: The numbers of the requested draws.
@@ -83,7 +83,7 @@ def unusable_reason(reply: Any) -> str:
     for choice in _choices(reply):
         if called := _message(choice).called:
             return f"the model called the tool `{called}` instead of answering"
-        return f"an empty reply (finish reason {str(getattr(choice, 'finish_reason', None))[:40]})"
+        return f"an empty reply (finish reason {str(_field(choice, 'finish_reason'))[:40]})"
     return "an empty reply (no choices)"
 
 
@@ -109,7 +109,7 @@ def implausible_usage(reply: Any) -> str:
 
 
 def _usage_counts(reply: Any) -> tuple[Any, ...]:
-    usage = getattr(reply, "usage", None)
+    usage = _field(reply, "usage")
     return tuple(_field(usage, name) for name in USAGE_FIELDS)
 
 
@@ -134,7 +134,7 @@ def words_of(body: Any) -> str:
 
 
 def _choices(reply: Any) -> list[Any]:
-    choices = getattr(reply, "choices", None)
+    choices = _field(reply, "choices")
     if not isinstance(choices, list):
         raise ErrorReplyError(reply)
     return choices
@@ -145,7 +145,7 @@ def _message(choice: Any) -> _Message:
 
     A lone surrogate, which cannot be encoded, becomes a question mark.
     """
-    message = getattr(choice, "message", None)
+    message = _field(choice, "message")
     calls = _field(message, "tool_calls") or _field(message, "function_call")
     if calls:
         call = calls[0] if isinstance(calls, list) else calls
@@ -178,11 +178,11 @@ def _joined(value: Any) -> str:
 
 
 def _field(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def _finish(choice: Any) -> Finish:
-    reason = choice.finish_reason
+    reason = _field(choice, "finish_reason")
     if reason == "content_filter" or _message(choice).refused:
         return Finish.FILTERED
     return Finish.STOP if reason in COMPLETE_REASONS else Finish.LENGTH
@@ -193,8 +193,8 @@ def _is_usable(choice: Any) -> bool:
     message = _message(choice)
     if message.text or message.called:
         return not message.called
-    has_message = getattr(choice, "message", None) is not None
-    return has_message and getattr(choice, "finish_reason", None) in (*LENGTH_REASONS, "content_filter")
+    has_message = _field(choice, "message") is not None
+    return has_message and _field(choice, "finish_reason") in (*LENGTH_REASONS, "content_filter")
 
 
 def _divide(total: int, sizes: list[int]) -> list[int]:

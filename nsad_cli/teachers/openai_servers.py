@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nsad_cli.utils.logs import note
 from nsad_cli.utils.rate_limit import NOTED_WAIT_SECONDS, RateLimiter, wait_in_words
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
     from nsad_cli.errors import NsadError
     from nsad_cli.teachers.openai_chat import ChatModel
+    from nsad_cli.teachers.openai_client import ChatClient
 
 
 @dataclass
 class Server:
     """One base URL."""
 
-    client: Any
+    client: ChatClient
     limiter: RateLimiter
     answered: bool = False
     """Whether it has returned a usable reply yet."""
@@ -65,21 +66,15 @@ class Servers:
     """The servers that can still be reached."""
 
     def __init__(self, teacher: ChatModel) -> None:
-        from openai import AsyncOpenAI, DefaultAioHttpClient
+        from nsad_cli.teachers.openai_client import ChatClient
 
         settings = teacher.settings
         urls: list[str | None] = [*settings.base_url] or [None]
         self.reachable: list[Server] = []
         for url in urls:
-            client = AsyncOpenAI(
-                api_key=teacher.key or "none",
-                base_url=url,
-                max_retries=0,  # the client's own retries would slow down one request, ours slow down all
-                timeout=settings.timeout,
-                http_client=DefaultAioHttpClient(),
-            )
+            client = ChatClient(url, teacher.key or "none", settings.timeout)
             limits = settings.requests_per_minute, settings.tokens_per_minute
-            limiter = RateLimiter(settings.concurrency, *limits, self._note_slow(str(client.base_url)))
+            limiter = RateLimiter(settings.concurrency, *limits, self._note_slow(client.base_url))
             self.reachable.append(Server(client, limiter))
         self._all = tuple(self.reachable)
         self.last_answer = asyncio.get_running_loop().time()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.teachers.arrivals import Arrivals
 from nsad_cli.teachers.openai_chat import MAX_SAMPLES_PER_REQUEST, ChatModel
+from nsad_cli.teachers.openai_client import ConnectionFailedError, StatusError
 from nsad_cli.teachers.openai_failures import FailureClassifier, PermanentError, RetryError, SingleSamplesOnlyError
 from nsad_cli.teachers.openai_replies import draws_of
 from nsad_cli.teachers.openai_servers import Server, Servers
@@ -42,7 +43,7 @@ class RequestWorkers:
         self.idle: set[asyncio.Task[None] | None] = set()
         """Workers without a request in flight: cancelling them loses nothing."""
         self.workers = 0
-        self.arrivals = Arrivals(on_draws)
+        self.arrivals = Arrivals(on_draws, teacher.settings.concurrency)
         self.interrupted = self.stopped = False
         self.error: Exception | None = None
         """The error that concerns all requests, if there is one."""
@@ -204,8 +205,6 @@ class RequestWorkers:
 
     async def _send(self, server: Server, problem: Problem, numbers: tuple[int, ...], attempt: int) -> list[Draw]:
         """Send one request and read its draws, which may be fewer than requested; see FailureClassifier for errors."""
-        import openai
-
         params, body = dict(self.teacher.request_params), self.teacher.body(problem, len(numbers))
         prompt_bytes = sum(len(message["content"].encode()) for message in body["messages"])
         async with server.limiter.request(prompt_bytes / 4 + self.settings.max_tokens * len(numbers)):
@@ -216,12 +215,12 @@ class RequestWorkers:
             self.idle.discard(asyncio.current_task())
             try:
                 with server.request_in_flight():
-                    reply = await server.client.chat.completions.create(**body)
+                    reply = await server.client.complete(body)
                     self.teacher.note_usage(reply)
                     draws = draws_of(reply, self.teacher.name, problem.id, numbers)
                     if draws:
                         self.servers.record_answer(server)
                         return draws
                     raise self.failures.without_draws(reply, server)
-            except (openai.OpenAIError, ValueError) as error:  # ValueError: a body that is not JSON
+            except (StatusError, ConnectionFailedError, ValueError) as error:  # ValueError: a body that is not JSON
                 raise self.failures.classify(error, server, len(numbers), params, attempt) from None

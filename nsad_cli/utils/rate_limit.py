@@ -67,13 +67,8 @@ class RateLimiter:
         try:
             while (pause := self.pause) > 0:
                 await asyncio.sleep(pause)
-            requests, total = self._per_minute
-            interval = max(60 / requests if requests else 0.0, 60 * tokens / total if total else 0.0)
-            slow = asyncio.get_running_loop().call_later(NOTED_WAIT_SECONDS, self._on_slow, interval)
-            try:
+            if self._requests or self._tokens:
                 await self._acquire(tokens)
-            finally:
-                slow.cancel()
             yield
         finally:
             async with self._free:
@@ -102,11 +97,18 @@ class RateLimiter:
         return self._refusals
 
     async def _acquire(self, tokens: float) -> None:
-        if self._requests:
-            await self._requests.acquire()
-        if self._tokens:
-            for start in range(0, math.ceil(tokens), part := int(self._tokens.max_rate)):
-                await self._tokens.acquire(min(part, tokens - start))
+        """Wait for the limits per minute."""
+        requests, total = self._per_minute
+        interval = max(60 / requests if requests else 0.0, 60 * tokens / total if total else 0.0)
+        slow = asyncio.get_running_loop().call_later(NOTED_WAIT_SECONDS, self._on_slow, interval)
+        try:
+            if self._requests:
+                await self._requests.acquire()
+            if self._tokens:
+                for start in range(0, math.ceil(tokens), part := int(self._tokens.max_rate)):
+                    await self._tokens.acquire(min(part, tokens - start))
+        finally:
+            slow.cancel()
 
     def answered(self) -> None:
         """Record a successful response."""

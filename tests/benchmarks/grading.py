@@ -95,7 +95,7 @@ def measure(sample: int, seconds: int) -> dict[str, Any]:
     )
     return {
         "figures": {
-            "serial_over_ours": at_least(their_time / our_time, 4),
+            "serial_over_ours": at_least(their_time / our_time, 20),
             "share_decided_without_math_verify": at_least(1 - asked / len(pairs), None),
             "unlisted_disagreements": at_most(len(unknown), 0),
             "share_left_undecided": at_least(declined / len(pairs), None),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nsad_cli.errors import NsadError
 from nsad_cli.store.rationales import Store
 from nsad_cli.types import Draw
 from nsad_cli.utils.files import new_file, new_folder, write_atomic
@@ -142,3 +143,46 @@ def test_paid_draws_are_committed_to_the_disk_and_claims_with_them(tmp_path: Pat
     assert levels == [NORMAL, FULL]
     set_at = max(i for i, text in enumerate(statements) if "FULL" in text)
     assert set_at < next(i for i, text in enumerate(statements) if text.startswith("INSERT INTO draws"))
+
+
+def test_draws_that_are_added_without_waiting_are_on_the_disk_after_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronised: list[str] = []
+
+    def record(handle: int) -> None:
+        synchronised.append(os.path.realpath(f"/proc/self/fd/{handle}"))
+
+    monkeypatch.setattr(os, "fdatasync", record)
+    (tmp_path / "link.sqlite").symlink_to(tmp_path / "store.sqlite")
+    with Store(tmp_path / "link.sqlite") as store:
+        (problem,) = numbered_problems(1)
+        store.add_problems([problem])
+        assert store.add_draws([Draw(problem.id, "t", 0, "text")], "k", durable=False) == 1
+        assert store._db.execute("PRAGMA synchronous").fetchone()[0] == NORMAL
+        assert synchronised == []
+        store.sync()
+    assert synchronised == [str(tmp_path / "store.sqlite-wal")]
+
+
+def test_without_a_log_every_commit_of_draws_waits_for_the_disk(tmp_path: Path) -> None:
+    with Store(tmp_path / "store.sqlite") as store:
+        (problem,) = numbered_problems(1)
+        store.add_problems([problem])
+        store._db._connection.execute("PRAGMA journal_mode = DELETE")  # as on a file system without WAL mode
+        store.add_draws([Draw(problem.id, "t", 0, "text")], "k", durable=False)
+        assert store._db.execute("PRAGMA synchronous").fetchone()[0] == FULL
+        store.sync()
+
+
+def test_a_log_that_cannot_be_synchronised_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with Store(tmp_path / "store.sqlite") as store:
+        (problem,) = numbered_problems(1)
+        store.add_problems([problem])
+        store.add_draws([Draw(problem.id, "t", 0, "text")], "k", durable=False)
+        with pytest.raises(NsadError, match="cannot write the store"):
+            store.sync()

@@ -109,12 +109,12 @@ def test_a_store_that_cannot_be_written_for_a_moment_loses_no_reply(
     ):
         add, calls = store.add_draws, 0
 
-        def fail_once(draws: list[Draw], params: str) -> int:
+        def fail_once(draws: list[Draw], params: str, *, durable: bool = True) -> int:
             nonlocal calls
             calls += 1
             if calls == 1:
                 raise database_error(store.path, "store", OSError("database or disk is full"))
-            return add(draws, params)
+            return add(draws, params, durable=durable)
 
         monkeypatch.setattr(store, "add_draws", fail_once)
         with pytest.raises(NsadError, match="cannot write the store"):

@@ -10,7 +10,7 @@ from nsad_cli.grading.equivalence import quantity_rules as measures
 from nsad_cli.grading.equivalence import scalars as quantities
 from nsad_cli.grading.equivalence import text_answers as wording
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, OPEN, UNDECIDABLE, Decider, Decision
-from nsad_cli.grading.equivalence.normalise import MAX_FORMULA_CHARS, normalise
+from nsad_cli.grading.equivalence.normalise import MAX_FORMULA_CHARS, is_simple, normalise
 
 _INTEGER = re.compile(r"-?\d{1,60}", re.ASCII)
 
@@ -31,6 +31,11 @@ def decide(a: str, b: str) -> Decision:
         return EQUAL if int(a) == int(b) else DIFFERENT
     if len(a) > MAX_FORMULA_CHARS or len(b) > MAX_FORMULA_CHARS:
         return UNDECIDABLE
+    if is_simple(a) and is_simple(b):
+        p, q = sorted((a, b))
+        decision = quantities.plain_numbers(p, q, normalise(p), normalise(q))
+        if decision in (EQUAL, DIFFERENT):  # as by all rules: none before this one applies
+            return decision
     a, b = sorted(wording.plain_percent(text) for text in (a, b))
     try:
         return _decide(a, b)

@@ -29,6 +29,8 @@ DIGITS, MAX_DIGITS = 50, 6_000
 """Digits that confirm an equality, beyond the span of the numbers in it, and the largest number of digits."""
 _DECIMAL = re.compile(r"[-+]?\d+\.(\d+)(?:(?:[eE]|(?:\\times|\\cdot|\*)10\^\{?)([-+]?\d{1,3})\}?)?", re.ASCII)
 _PLAIN = r"\d+(?:\.\d*)?"
+_DIGIT = re.compile(r"\d", re.ASCII)
+_NUMBER = re.compile(rf"[-+]?{_PLAIN}", re.ASCII)
 _MIXED = re.compile(r"([-+]?)(?:(\d+)&?)?(?:\\frac\{(\d+)\}\{(\d+)\}|(?<!\d)(\d+)/(\d+))", re.ASCII)
 _POWERED = re.compile(rf"([-+]?{_PLAIN})[eE]([-+]?\d{{1,3}})", re.ASCII)
 _POWER = re.compile(r"\d[eE][-+]?\d", re.ASCII)
@@ -60,10 +62,13 @@ class Value:
         return all(isinstance(point, Fraction) for point in self.points)
 
 
+@lru_cache(CACHE_SIZE)
 def number(text: str) -> Fraction | None:
     """Parse a normalised plain number, fraction or mixed number exactly; None for anything else."""
-    if len(text) > 60:
+    if len(text) > 60 or not _DIGIT.search(text):
         return None
+    if _NUMBER.fullmatch(text):
+        return Fraction(text) if "." in text else Fraction(int(text))
     if match := _MIXED.fullmatch(text):
         top, bottom = int(match[3] or match[5]), int(match[4] or match[6])
         if bottom == 0:
@@ -81,7 +86,7 @@ def number(text: str) -> Fraction | None:
         return Fraction(top_text) / Fraction(bottom_text) if Fraction(bottom_text) else None
     if match := _POWERED.fullmatch(text):  # 1.2e3
         return Fraction(match[1]) * Fraction(10) ** int(match[2])
-    return Fraction(text) if re.fullmatch(rf"[-+]?{_PLAIN}", text, re.ASCII) else None
+    return None
 
 
 @lru_cache(CACHE_SIZE)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, UNDECIDABLE, Decision
 from nsad_cli.grading.equivalence.exact_values import number
-from nsad_cli.grading.equivalence.normalise import strip_text_macros
+from nsad_cli.grading.equivalence.normalise import CACHE_SIZE, strip_text_macros
 
 _NUMBER = r"\d+(?:[.,]\d+)*"
 _DATE = re.compile(
@@ -26,6 +27,7 @@ _LABEL = re.compile(
 )
 
 
+@lru_cache(CACHE_SIZE)
 def _bare(answer: str) -> str:
     return re.sub(r"\s+", " ", strip_text_macros(answer)).replace("$", "").strip(" .")
 

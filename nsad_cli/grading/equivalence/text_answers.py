@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nsad_cli.grading.equivalence.decision import DIFFERENT, EQUAL, UNDECIDABLE, Decision
 from nsad_cli.grading.equivalence.exact_values import number, value_of
 from nsad_cli.grading.equivalence.normalise import (
+    CACHE_SIZE,
     TEXT_MACRO,
     VALUE_CHANGING_WORDS,
     is_prose,
@@ -53,6 +55,10 @@ _UNFINISHED = re.compile(
     r"\\(?:[lcdv]?dots[a-z]?|aleph|underbrace|overbrace|ne|neq|setminus|cap|backslash|mid|forall)(?![a-zA-Z])|\.\.\."
 )
 
+_CHOICE_LETTER = re.compile("[A-Fa-f]")
+_CLOCK_SIGN = re.compile(":|o'clock|[ap].*m", re.IGNORECASE | re.DOTALL)
+_AROUND_SIGNS = re.compile(r"\s*([^\w\s])\s*")
+
 
 def number_in_prose(answer: str) -> Fraction | None:
     """The only number of an answer in words: 7 for `7 in total`, `about 7`, `seven`; None if words change it."""
@@ -82,6 +88,7 @@ def numbers_of(answer: str) -> list[Fraction]:
     return [value for value in values if value is not None]
 
 
+@lru_cache(CACHE_SIZE)
 def plain_percent(answer: str) -> str:
     """Convert an answer to plain characters, with a sign for the word percent and no repetition in words."""
     text = re.sub(r"^US(?=\\?\$)", "", upright_letters(plain_signs(answer)))
@@ -167,8 +174,11 @@ def plain_words(a: str, b: str, x: str, y: str) -> Decision | None:
     return DIFFERENT
 
 
+@lru_cache(CACHE_SIZE)
 def choice(answer: str) -> tuple[str, str] | None:
     """Parse a choice's letter and the text next to it: (C), C), C alone, (C) 119."""
+    if not _CHOICE_LETTER.search(answer):
+        return None
     text = re.sub(rf"{TEXT_MACRO}\s*(?=[A-Z](?![a-zA-Z]))", " ", strip_text_macros(answer))
     text = re.sub(r"\\(?:left|right|quad|qquad|[,;: ])", " ", text).strip(" $.,;~\\")
     text = re.sub(r"^(?:[Tt]he )?(?:[Cc]orrect )?(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s*:?\s*(?=\(?[A-F]\b)", "", text)
@@ -187,8 +197,9 @@ def has_capital(answer: str) -> bool:
     return bool(re.search(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", strip_text_macros(answer)))
 
 
+@lru_cache(CACHE_SIZE)
 def _squeezed(text: str) -> str:
-    return re.sub(r"\s*([^\w\s])\s*", r"\1", text.strip())
+    return _AROUND_SIGNS.sub(r"\1", text.strip())
 
 
 def _name(answer: str) -> str | None:
@@ -211,8 +222,11 @@ def _two_in_words(a: str, b: str, first: frozenset[str], second: frozenset[str])
     return UNDECIDABLE if first < second or second < first else DIFFERENT
 
 
+@lru_cache(CACHE_SIZE)
 def _clock(answer: str) -> tuple[int, int, int, str] | None:
     """Hour, minute, second and `a` or `p` of a time of the day; None for anything else."""
+    if not _CLOCK_SIGN.search(answer):
+        return None
     text = strip_text_macros(answer).replace("\\!", "").replace("{:}", ":").strip().strip("$").strip().lower()
     text = re.sub(r"^(\d{1,2})\s*o'clock|^(\d{1,2})(?=\s*[ap]\.?\s*m\b)", r"\1\2:00", text)
     match = re.fullmatch(r"(\d{1,2})\s*:\s*(\d{2})(?:\s*:\s*(\d{2}))?\s*(?:([ap])\.?\s*m\.?)?", text, re.ASCII)

@@ -50,12 +50,15 @@ _NAMES = "|".join(re.escape(name) for name in sorted(UNITS, key=len, reverse=Tru
 _PART = re.compile(rf"\s*(?:,|and)?\s*(\d+(?:\.\d+)?)\s*({_NAMES})(?![a-zA-Z])\.?")
 
 
+@lru_cache(CACHE_SIZE)
 def _plain(answer: str) -> str:
     r"""An answer without text macros and spacing commands; degrees as a sign."""
-    text = re.sub(r"\^?\{?\s*\\circ(?![a-zA-Z])\s*\}?|\\degrees?(?![a-zA-Z])|º", "°", answer)
-    text = re.sub(TEXT_MACRO + r"\s*\{([^{}]*)\}", r" \1 ", text)
-    text = re.sub(r"\\[ ,;:]|~|\\quad(?![a-zA-Z])", " ", text.replace("\\!", ""))
-    text = re.sub(r"\\(?:cdot|times)(?![a-zA-Z])(?=\s*[A-Za-z])", "·", text)
+    text = answer.replace("º", "°").replace("~", " ")
+    if "\\" in answer:
+        text = re.sub(r"\^?\{?\s*\\circ(?![a-zA-Z])\s*\}?|\\degrees?(?![a-zA-Z])|º", "°", answer)
+        text = re.sub(TEXT_MACRO + r"\s*\{([^{}]*)\}", r" \1 ", text)
+        text = re.sub(r"\\[ ,;:]|~|\\quad(?![a-zA-Z])", " ", text.replace("\\!", ""))
+        text = re.sub(r"\\(?:cdot|times)(?![a-zA-Z])(?=\s*[A-Za-z])", "·", text)
     return re.sub(r"°\s*([CF])(?![A-Za-z])", r"°\1", text).replace("\\$", "$").replace("\\Omega", "Ω").strip(" .,;")
 
 
