@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from nsad_cli.config.schema import RankerConfig
 from nsad_cli.config.validation import check_held_out, validate_recipe
 from nsad_cli.errors import UsageError, did_you_mean, first_line
 
@@ -61,7 +62,13 @@ def user_config_path() -> Path:
     return Path(root) / "nsad" / "config.yaml"
 
 
-def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None, *, stored: bool = False) -> Recipe:
+def load_recipe(
+    path: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    stored: bool = False,
+    of_run: bool = False,
+) -> Recipe:
     """Load a recipe in layers: the user's config, the file, then the overrides.
 
     `${NAME}` in a value is replaced by the environment variable NAME; `$${` is an escaped `${`, for LaTeX.
@@ -70,6 +77,8 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None, *
         path: The recipe file; None for the defaults only.
         overrides: Values by dotted key; None values are skipped.
         stored: The file is a run's own: it was valid when it was written, and may name a plugin that is gone.
+        of_run: The file is a run's own; settings that it lacks, since an earlier version wrote it, get the values that
+            that version behaved by.
 
     Returns:
         The recipe.
@@ -84,7 +93,7 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None, *
             own = _read_yaml(layer)
             # Validate each layer on its own, so that an error names its file.
             validate_recipe(_expand(own, str(layer)), str(layer), whole=False)
-            values = _merge(values, own)
+            values = _merge(values, _with_earlier_values(own) if of_run and layer == path else own)
             source = str(layer)
     for key, value in (overrides or {}).items():
         if value is not None:
@@ -99,6 +108,15 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None, *
 def recipe_yaml(recipe: Recipe) -> str:
     """Return the resolved recipe as YAML, including defaults."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _with_earlier_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the ranker's settings that later versions added, with the values that earlier ones behaved by."""
+    training = values.get("training")
+    if not isinstance(training, dict) or not isinstance(training.get("ranker"), dict):
+        return values
+    ranker = {**RankerConfig.added_later, **training["ranker"]}
+    return {**values, "training": {**training, "ranker": ranker}}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

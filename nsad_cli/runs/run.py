@@ -135,7 +135,7 @@ class Run:
 
         # A plugin that the stored recipe names may be gone, which must not stop commands that do not need it.
         chosen = overrides.get("training.ranker.kind") is not None
-        return load_recipe(self.path / "recipe.yaml", overrides, stored=not chosen)
+        return load_recipe(self.path / "recipe.yaml", overrides, stored=not chosen, of_run=True)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write the resolved recipe if it differs from the stored one.

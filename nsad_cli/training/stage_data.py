@@ -178,12 +178,14 @@ def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus
     return StageData(train_pairs, held_pairs, sorted({item.problem.id for item in candidates}))
 
 
-def _require_pairs(train_pairs: Sequence[Any], held_pairs: Sequence[Any]) -> None:
+def _require_pairs(train_pairs: Sequence[Any], held_pairs: Sequence[Any], with_teacher: bool) -> None:
     if not train_pairs:
+        sources = "neither the student's chains nor the teacher's rationales have both" if with_teacher else None
+        more = "" if with_teacher else ", or add the teacher's rationales: training.ranker.teacher_rationales=true"
         raise NsadError(
             "ranker: no pair of a right and a wrong chain",
-            "neither the student's chains nor the teacher's rationales have both for any problem",
-            "sample more chains: training.ranker.samples or .problems",
+            f"{sources or 'the student has no right and wrong chain'} for any problem",
+            f"sample more chains (training.ranker.samples or .problems){more}",
         )
     if not held_pairs:
         note("ranker: no held-out pair, so the weights of the last step are used")
@@ -246,7 +248,7 @@ def ranker_data(session: Session, encode: Encode, own: Sequence[Candidates], cor
         counts["teacher_pairs"] = len(joining)
         train_pairs, held_pairs = train_pairs + joining, held_pairs + pairs(teachers, True)
         candidates += teachers
-    _require_pairs(train_pairs, held_pairs)
+    _require_pairs(train_pairs, held_pairs, settings.teacher_rationales)
     return StageData(
         sample_items(train_pairs, settings.max_examples, seed),
         sample_items(held_pairs, session.recipe.training.max_held_out, seed),

@@ -54,7 +54,15 @@ def curves(home: Path, name: str) -> dict[str, list[float]]:
 @pytest.mark.slow
 def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Path) -> None:
     stage = {"epochs": 2, "batch_size": 7, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 2, "pack_tokens": 200}
-    ranker = {**stage, "problems": 4, "samples": 2, "min_pairs": 3, "max_examples": 12}
+    ranker = {
+        **stage,
+        "kind": "head",
+        "problems": 4,
+        "samples": 2,
+        "min_pairs": 3,
+        "teacher_rationales": True,
+        "max_examples": 12,
+    }
     values: dict[str, Any] = {
         "adapter": ADAPTER,
         "training": {"held_out": 0.1, "negative": stage, "nat": stage, "nce": stage, "ranker": ranker},
@@ -79,7 +87,15 @@ def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Pa
 @pytest.mark.slow
 def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one(tiny_llama: Path, tmp_path: Path) -> None:
     stage = {"epochs": 1, "batch_size": 5, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 2, "pack_tokens": 200}
-    ranker = {**stage, "problems": 4, "samples": 2, "min_pairs": 3, "max_examples": 8}
+    ranker = {
+        **stage,
+        "kind": "head",
+        "problems": 4,
+        "samples": 2,
+        "min_pairs": 3,
+        "teacher_rationales": True,
+        "max_examples": 8,
+    }
     training = {"held_out": 0.1, "negative": stage, "nat": stage, "nce": {**stage, "self_samples": 1}, "ranker": ranker}
     (tmp_path / "tiny.yaml").write_text(
         yaml.safe_dump(recipe(tiny_llama, adapter=ADAPTER, training=training).model_dump(mode="json"))
