@@ -39,6 +39,7 @@ def train(
         "input_ids": [ids for ids, _ in sequences],
         "labels": [[-100] * prompt + ids[prompt:] for ids, prompt in sequences],
     }
+    variant: dict[str, Any]
     if request["packing"]:
         per_step = settings["batch_size"] * sum(len(ids) for ids, _ in sequences) / len(sequences)
         rows_per_step = max(1, round(per_step / PACKED_LENGTH))
