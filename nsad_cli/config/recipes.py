@@ -81,7 +81,7 @@ def load_recipe(path: Path | None, overrides: Mapping[str, Any] | None = None, *
     source = "flags"
     for layer in (user_config_path(), path):
         if layer is not None and (layer == path or layer.is_file()):
-            own = _read_yaml(layer)
+            own = read_yaml(layer)
             # Validate each layer on its own, so that an error names its file.
             validate_recipe(_expand(own, str(layer)), str(layer), whole=False)
             values = _merge(values, own)
@@ -99,7 +99,12 @@ def recipe_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the mapping of a recipe's or a study's file; variables are not replaced.
+
+    Raises:
+        UsageError: It cannot be read, is not YAML, or is no mapping of a recipe's size.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
