@@ -93,7 +93,8 @@ def equal_tokens(sizes: Mapping[Cell, Size]) -> dict[Cell, dict[str, Any]]:
     """Give each arm the total tokens of the largest one, earlier stages included.
 
     The earlier stages keep their tokens and the arm's own stage gets the rest; baselines share one section of the
-    recipe, so that a baseline that requires others divides the rest equally among them.
+    recipe, so that a baseline that requires others divides the rest equally among them. Whole steps are
+    trained: each stage comes to within half a step of its share.
     """
     total = max((sum(size.tokens.values()) for size in sizes.values()), default=0)
     found = {}
@@ -101,7 +102,8 @@ def equal_tokens(sizes: Mapping[Cell, Size]) -> dict[Cell, dict[str, Any]]:
         section = stages()[cell.arm.model].section
         own = [name for name in size.tokens if stages()[name].section == section]
         fixed = sum(tokens for name, tokens in size.tokens.items() if name not in own)
-        found[cell] = {f"training.{section}.tokens": max(1, round((total - fixed) / len(own)))}
+        half = size.tokens[cell.arm.model] / size.steps / 2  # the last step exceeds the setting: round to the nearest
+        found[cell] = {f"training.{section}.tokens": max(1, round((total - fixed) / len(own) - half))}
     return found
 
 

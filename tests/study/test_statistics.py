@@ -25,7 +25,9 @@ OUTCOMES = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_siz
 
 def enumerated(totals: list[int]) -> float:
     """The sign-flip test by all 2ⁿ flips."""
-    flips = [sum(map(math.prod, zip(totals, signs))) for signs in itertools.product((1, -1), repeat=len(totals))]
+    flips = [
+        sum(map(math.prod, zip(totals, signs, strict=True))) for signs in itertools.product((1, -1), repeat=len(totals))
+    ]
     return sum(abs(flip) >= abs(sum(totals)) for flip in flips) / len(flips)
 
 
