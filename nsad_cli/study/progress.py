@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.stages import EVAL
 from nsad_cli.errors import NsadError
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ def progress(run: Run) -> str:
     stage = max(stages, key=lambda name: stages[name].get("started", 0))
     done = last_event(run.events.path)
     return f"{stage} {done[1]}/{done[2]}" if done is not None and done[0].startswith(stage) else stage
+
+
+def accuracy(run: Run) -> float | None:
+    """Return the accuracy of greedy answers over all benchmarks that a cell's evaluation recorded; None if none."""
+    try:
+        rows = run.stages().get(EVAL.name, {}).get("result", {}).get("results", [])
+    except NsadError:
+        return None
+    counts = [(row["n"], row["accuracy"]) for row in rows if row["rule"] is None]
+    return sum(n * share for n, share in counts) / sum(n for n, _ in counts) if counts else None
 
 
 def last_event(path: Path) -> tuple[str, int, int] | None:

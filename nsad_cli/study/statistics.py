@@ -127,15 +127,21 @@ def compare_seeds(control: Sequence[Outcomes], arm: Sequence[Outcomes], comparis
             divided by it, as in the first step of Holm's procedure.
 
     Returns:
-        `difference`, `ci95`, `p`, and `minimal_difference`.
+        `difference`, `ci95`, `p`, and `minimal_difference`. The interval is the clustered bootstrap's; if that has no
+        width because every problem differs by the same, Newcombe's, of accuracies averaged over seeds.
     """
     both = zip(control, arm, strict=True)
     differences = [[y - x for x, y in zip(first, second, strict=True)] for first, second in both]
     totals = [sum(values) for values in zip(*differences, strict=True)]
     means = [total / len(differences) for total in totals]
+    interval = clustered_bootstrap(differences)
+    if len(set(means)) == 1:
+        interval = newcombe(
+            *([sum(group) / len(group) for group in zip(*side, strict=True)] for side in (control, arm))
+        )
     return {
         "difference": sum(means) / len(means),
-        "ci95": list(clustered_bootstrap(differences)),
+        "ci95": list(interval),
         "p": sign_flip([round(total) for total in totals]),
         "minimal_difference": minimal_difference(means, seeds=len(differences), alpha=ALPHA / max(comparisons, 1)),
     }

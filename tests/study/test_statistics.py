@@ -94,6 +94,12 @@ def test_a_bootstrap_by_problem_is_wider_than_one_that_takes_seeds_for_problems(
     assert high - low > 1.5 * (pooled[1] - pooled[0])
 
 
+def test_equal_outcomes_still_have_an_interval() -> None:
+    """Newcombe's method 10 on 6 equal problems, 2 of them right: ±0.286."""
+    outcomes = [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert compare_seeds([outcomes] * 2, [outcomes] * 2)["ci95"] == pytest.approx([-0.286, 0.286], abs=0.001)
+
+
 @given(OUTCOMES)
 def test_one_seed_over_seeds_is_that_seed(pairs: list[tuple[bool, bool]]) -> None:
     control, arm = ([float(pair[side]) for pair in pairs] for side in (0, 1))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.console import StderrHandler
 from nsad_cli.cli.render.plan import duration, short
 from nsad_cli.cli.render.tables import Fitted, new_table, percent
-from nsad_cli.study.progress import progress
+from nsad_cli.study.progress import accuracy, progress
 from nsad_cli.utils.logs import note, shows_notes
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class StudyDisplay:
 
 def _state(cell: Cell, state: str) -> str:
     text = (progress(cell.run) or state) if state in ("running", "collecting") else state
+    if state == "finished" and (right := accuracy(cell.run)) is not None:
+        text = percent(right)
     return f"[{STATES[state]}]{text}"
 
 
