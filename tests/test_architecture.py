@@ -17,6 +17,7 @@ ROOT_MODULES = {"__init__", "__main__", "api", "errors", "types"}
 ORDER = (
     "cli",
     "api",
+    "study",
     "pipeline",
     "training",
     "evaluation",

@@ -84,6 +84,11 @@ COMMANDS = {
         "evaluate:evaluate",
         "Measure a run's models on benchmarks: greedy answers, and votes under every rule from one sampling pass.",
     ),
+    "study": Command(
+        RESULTS,
+        "study:study",
+        "Compare models over several seeds with equal budgets; run the same command again to resume.",
+    ),
     "export": Command(
         RESULTS,
         "export:export",

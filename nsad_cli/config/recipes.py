@@ -90,7 +90,7 @@ def load_recipe(
     source = "flags"
     for layer in (user_config_path(), path):
         if layer is not None and (layer == path or layer.is_file()):
-            own = _read_yaml(layer)
+            own = read_yaml(layer)
             # Validate each layer on its own, so that an error names its file.
             validate_recipe(_expand(own, str(layer)), str(layer), whole=False)
             values = _merge(values, _with_earlier_values(own) if of_run and layer == path else own)
@@ -119,7 +119,12 @@ def _with_earlier_values(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "training": {**training, "ranker": ranker}}
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the mapping of a recipe's or a study's file; variables are not replaced.
+
+    Raises:
+        UsageError: It cannot be read, is not YAML, or is no mapping of a recipe's size.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -79,6 +79,12 @@ class Pipeline:
 
         return train_stage(self.session, stage, corpus, force=self.force)
 
+    def stage_key(self, name: str) -> str:
+        """Return the key of a training stage; see training.stages.stage_key."""
+        from nsad_cli.training.stages import stage_key
+
+        return stage_key(self.session, stages()[name], self.corpus())
+
     @functools.cached_property
     def session(self) -> Session:
         """The models; loaded on first use, because importing and loading take seconds."""

@@ -5,6 +5,7 @@ The plan is made from a copy of the run's records in a temporary folder; the run
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from dataclasses import dataclass
@@ -72,17 +73,45 @@ def make_plan(name: str, recipe: Recipe, *, force: bool = False, profile: str | 
     Raises:
         NsadError: A file, the student or a benchmark is missing, so that the run itself would fail.
     """
+    before = {path: _changed_at(path) for path in _caches(recipe)}
+    with planning(name, recipe, force=force, profile=profile) as context:
+        plan = _plan(context, profile)
+    written = ", ".join(str(path) for path, time in before.items() if _changed_at(path) != time)
+    text = f"{written}, a cache that the run uses too" if written else "nothing"
+    return dataclasses.replace(plan, notes=(*plan.notes, f"written to disk by this plan: {text}"))
+
+
+@contextlib.contextmanager
+def planning(
+    name: str, recipe: Recipe, *, store: Path | None = None, force: bool = False, profile: str | None = None
+) -> Iterator[PlanContext]:
+    """Prepare a plan: the drafts of collect and grade, and what those of training and evaluations are made from.
+
+    Args:
+        name: The run's name; the run need not exist.
+        recipe: The recipe.
+        store: The store of rationales that a run that does not exist would use; None for its own.
+        force: Plan every stage as if none were done.
+        profile: See make_plan.
+
+    Yields:
+        The context, of a copy of the run's records that is deleted at the end.
+
+    Raises:
+        NsadError: A file, the student or a benchmark is missing.
+    """
     check_name(name)
     if profile is not None and recipe.student.dtype == "auto" and not (runs_home() / name / "recipe.yaml").is_file():
         recipe = recipe.model_copy(update={"student": recipe.student.model_copy(update={"dtype": "bfloat16"})})
     select_gpu(recipe.student.device)
     with tempfile.TemporaryDirectory(prefix="nsad-plan-") as folder:
         source = Run(runs_home() / name)
-        before = {path: _changed_at(path) for path in _caches(recipe)}
-        plan = _plan(copy_of_records(source, recipe, Path(folder)), source, force, profile)
-    written = ", ".join(str(path) for path, time in before.items() if _changed_at(path) != time)
-    text = f"{written}, a cache that the run uses too" if written else "nothing"
-    return dataclasses.replace(plan, notes=(*plan.notes, f"written to disk by this plan: {text}"))
+        run = copy_of_records(source, recipe, Path(folder), store=store)
+        notes: list[str] = []
+        student = None if profile is None else _profiled_student(run, notes)
+        ahead = look_ahead(run, force=force)
+        drafts = _collection(run.recipe, ahead, notes)
+        yield _context(run, source, force, ahead, drafts, notes, student)
 
 
 def _changed_at(path: Path) -> int | None:
@@ -103,23 +132,18 @@ def _caches(recipe: Recipe) -> Iterator[Path]:
             yield hub_cache() / f"models--{model.partition('@')[0].replace('/', '--')}"
 
 
-def _plan(run: Run, source: Run, force: bool, profile: str | None) -> Plan:
+def _plan(context: PlanContext, profile: str | None) -> Plan:
     from nsad_cli.pipeline.plan_evaluation import plan_evaluation
     from nsad_cli.pipeline.plan_training import plan_training
 
-    notes: list[str] = []
-    student = None if profile is None else _profiled_student(run, notes)
-    ahead = look_ahead(run, force=force)
-    drafts = _collection(run.recipe, ahead, notes)
-    context = _context(run, source, force, ahead, drafts, notes, student)
-    recipe = context.recipe
+    recipe, drafts = context.recipe, context.drafts
     drafts[EVAL_BEFORE.name] = plan_evaluation(context, EVAL_BEFORE.name, UNTRAINED[:1], 0)
     for stage in TRAINING:
         drafts[stage.name] = plan_training(context, stage)
     drafts[EVAL.name] = plan_evaluation(context, EVAL.name, trained_models(recipe), recipe.evaluation.samples)
-    notes += _warmups(drafts)
+    notes = [*context.notes, *_warmups(drafts)]
     speeds = measured_speeds(context) if profile is None else estimated_speeds(context, profile)
-    return Plan(run.name, tuple(draft.to_plan(speeds) for draft in drafts.values()), tuple(notes))
+    return Plan(context.run.name, tuple(draft.to_plan(speeds) for draft in drafts.values()), tuple(notes))
 
 
 def _warmups(drafts: dict[str, StageDraft]) -> list[str]:

@@ -38,15 +38,14 @@ def plan_evaluation(context: PlanContext, stage: str, models: Sequence[str], sam
     if settings.benchmarks and models:
         benchmarks = load_benchmarks(run, settings.benchmarks, settings.limit, context.leaks)
     key = evaluation_key(run, stage, models, samples, benchmarks)
-    required = [COLLECT.name, *(item.name for item in TRAINING if stage == EVAL.name)]
-    ready = all(context.drafts[name].done for name in required) and not context.force
+    trained = {item.name for item in TRAINING} if stage == EVAL.name else set()
+    required = [draft for name, draft in context.drafts.items() if name == COLLECT.name or name in trained]
+    ready = all(draft.done for draft in required) and not context.force
     if (ready and run.done(stage, key)) or not settings.benchmarks:
         return _finished(context, stage, models, samples, benchmarks)
-    trained = _training_problems(context)
+    used = _training_problems(context)
     with muted_notes():  # load_benchmarks has logged what is dropped
-        problems = [
-            problem for spec in settings.benchmarks for problem in unseen_problems(spec, trained, settings.limit)
-        ]
+        problems = [problem for spec in settings.benchmarks for problem in unseen_problems(spec, used, settings.limit)]
     chains = len(models) * len(problems) * (1 + samples)
     cached, tokens, work = 0, 0.0, {"sampling": 0.0, "forward": 0.0}
     for model in models:

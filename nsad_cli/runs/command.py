@@ -7,7 +7,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.stages import EVAL_BEFORE, RUN_ORDER, STUDENT, table_entry
+from nsad_cli.config.stages import EVAL, EVAL_BEFORE, RUN_ORDER, STUDENT, table_entry
 from nsad_cli.utils.api_keys import redact_argument
 from nsad_cli.utils.distributed import world_size
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PROGRAM = "nsad"
 WHOLE = ("run", "demo")
 """Commands that run all of RUN_ORDER."""
+STUDY = "study"
+"""The command whose runs train one model each, and end with its evaluation."""
 AGAIN = "run the same command again"
 """What to do to resume if the command is unknown."""
 _current: list[dict[str, Any]] = []
@@ -63,7 +65,7 @@ def resume_command(name: str, manifest: Mapping[str, Any]) -> tuple[str | None, 
     if last is not None and stages[last]["state"] != "finished":
         return _line_and_folder(stages[last].get("command"))
     created = manifest.get("command")
-    if _is_whole(created):
+    if _is_whole(created) or _name_of(created) == STUDY:
         return _line_and_folder(created)
     left = [stage for stage in unfinished_stages(manifest) if stage != EVAL_BEFORE.name]
     if last is None or not left:
@@ -75,9 +77,11 @@ def unfinished_stages(manifest: Mapping[str, Any]) -> list[str]:
     """Return the stages of a run's pipeline that have not finished.
 
     The pipeline ends with the evaluation if one command runs all stages, and with the student if each stage has its
-    own command, because evaluations are then optional.
+    own command, because evaluations are then optional. A run of a study ends with its evaluation, whatever it trains.
     """
     stages = manifest["stages"]
+    if _name_of(manifest.get("command")) == STUDY:
+        return [] if stages.get(EVAL.name, {}).get("state") == "finished" else [EVAL.name]
     whole = _is_whole(manifest.get("command")) or EVAL_BEFORE.name in stages
     wanted = RUN_ORDER if whole else RUN_ORDER[: RUN_ORDER.index(STUDENT.name) + 1]
     skipped = () if whole else (EVAL_BEFORE.name,)
@@ -90,10 +94,13 @@ def _line_and_folder(record: Any) -> tuple[str | None, str | None]:
 
 
 def _is_whole(record: Any) -> bool:
-    return (
-        isinstance(record, dict)
-        and next((item for item in record.get("argv", []) if not str(item).startswith("-")), None) in WHOLE
-    )
+    return _name_of(record) in WHOLE
+
+
+def _name_of(record: Any) -> str | None:
+    """Return the name of a recorded command, such as `run`."""
+    argv = record.get("argv", []) if isinstance(record, dict) else []
+    return next((str(item) for item in argv if not str(item).startswith("-")), None)
 
 
 def _quote(argument: str) -> str:

@@ -224,6 +224,15 @@ class Run:
             raise
         self._write_stage(name, record("finished", ended=time.time(), result=result))
 
+    def adopt(self, name: str, record: Mapping[str, Any]) -> None:
+        """Record a stage that another run has finished; its adapter must be in place already.
+
+        Args:
+            name: The stage.
+            record: The other run's record of it.
+        """
+        self._write_stage(name, dict(record))
+
     def _write_stage(self, name: str, record: dict[str, Any]) -> None:
         if not is_main_process():
             return

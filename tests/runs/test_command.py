@@ -60,6 +60,16 @@ def test_a_pipeline_of_one_command_ends_with_its_evaluation() -> None:
     assert run_state(run) == "finished"
 
 
+def test_a_run_of_a_study_ends_with_its_evaluation() -> None:
+    set_command(["study", "compare.yaml", "--jobs", "2"])
+    run = finish(Run.create("compare.cot-kd.0", Recipe()), "collect", "grade", "cot-kd")
+    assert run_state(run) == "unfinished"
+    assert resume_command(run.name, run.manifest())[0] == "nsad study compare.yaml --jobs 2"
+    finish(run, "eval")
+    assert run_state(run) == "finished"
+    assert not unfinished_stages(run.manifest())
+
+
 def test_a_pipeline_by_hand_ends_with_its_student() -> None:
     set_command(["collect", "--limit", "3"])
     run = finish(Run.create("x", Recipe()), "collect", "grade", "negative", "nat")

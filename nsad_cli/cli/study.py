@@ -1,0 +1,87 @@
+"""`nsad study FILE` or `nsad study RECIPE --arms …`: compare models over seeds, one run per arm and seed; resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsad_cli.cli.console import out, print_json
+from nsad_cli.cli.options import AsJson, Device, Dtype, Settings, StudentModel, parse_settings
+from nsad_cli.utils.logs import note
+
+
+def study(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE|RECIPE", help="A YAML file with the key `arms`, or a recipe (with --arms).")
+    ],
+    arms: Annotated[
+        str | None,
+        typer.Option("--arms", metavar="MODEL,…", help="Models: base, few-shot, nat, nce, or baselines."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Runs of each arm. Default: 1.")] = None,
+    equal: Annotated[
+        str | None,
+        typer.Option("--equal", help="Budget of every arm: total-tokens, steps or parameters. Default: the recipe's."),
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option("--control", help="The arm to compare with. Default: the first.")
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option("--rule", help="What is compared: greedy answers (default), or votes by sc or wsc.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The study's name; its runs are NAME.ARM.SEED.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cells to run at the same time.")] = 1,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="A store of rationales to use. Default: the study's own.")
+    ] = None,
+    student: StudentModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    settings: Settings = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what each arm would train, and run nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare models over several seeds with equal budgets; run the same command again to resume."""
+    from nsad_cli.study.definition import load_study
+
+    overrides = {"student.model": student, "student.device": device, "student.dtype": dtype, **parse_settings(settings)}
+    names = None if arms is None else [item.strip() for item in arms.split(",") if item.strip()]
+    flags = {"name": name, "seeds": seeds, "control": control, "equal": equal, "rule": rule}
+    loaded = load_study(target, arms=names, overrides=overrides, **flags)
+    if plan:
+        from nsad_cli.cli.render.study import plan_table
+        from nsad_cli.study.plan import plan_json, plan_study
+
+        planned = plan_study(loaded)
+        if as_json:
+            print_json(plan_json(planned))
+        else:
+            out().print(plan_table(planned))
+        return
+
+    from nsad_cli.cli.render.study import StudyDisplay, results_table, summary
+    from nsad_cli.errors import NsadError
+    from nsad_cli.runs.command import resume_hint
+    from nsad_cli.study.cells import make_cells
+    from nsad_cli.study.execute import check_study, in_order, run_study
+    from nsad_cli.study.process import at_once
+    from nsad_cli.study.results import FILE, study_results
+
+    check_study(loaded)
+    note(f"study: {loaded.name}: {len(loaded.arms)} arms × {len(loaded.seeds)} seeds, control {loaded.control}")
+    with StudyDisplay(make_cells(loaded)) as display:
+        run_cells = in_order if jobs == 1 else at_once(jobs)
+        cells, failures = run_study(loaded, run_cells, store=store, watch=display.watch)
+    result = study_results(loaded, cells, failures)
+    if as_json:
+        print_json(result)
+    else:
+        out().print(results_table(result))
+        out().print(summary(result), markup=False)
+        note(f"written: {loaded.path / FILE}")
+    if failures:
+        failed, error = next(iter(failures.items()))
+        why = f"{failed}: {error.what}: {error.why}"
+        raise NsadError(f"{len(failures)} of {len(cells)} cells failed", why, f"{error.fix}; {resume_hint()}")
