@@ -23,6 +23,7 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     from nsad_cli.cli.render.evaluation import results_table
     from nsad_cli.cli.render.solution import print_solution, solution_json
     from nsad_cli.cli.render.tables import ledger_table
+    from nsad_cli.cli.report import write_at_end
     from nsad_cli.cli.run_selection import execute
     from nsad_cli.cli.solve import solve_with
     from nsad_cli.config.recipes import find_recipe, load_recipe
@@ -40,6 +41,7 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     note(f"\nsolving one held-out problem:\n  {problem.question}")
     votes = VoteSettings.of(run.recipe.solve)
     solution = solve_with(run, problem, votes)
+    write_at_end(run)
     if as_json:
         print_json({"run": run.name, "results": rows, "solve": solution_json(solution)})
         return

@@ -19,6 +19,7 @@ from nsad_cli.cli import (
     evaluate,
     export,
     grade,
+    report,
     run,
     runs,
     solve,
@@ -82,6 +83,7 @@ app.command("train-baseline", rich_help_panel=STAGES)(with_log_options(train.tra
 app.command("solve", rich_help_panel=RESULTS)(with_log_options(solve.solve))
 app.command("vote", rich_help_panel=RESULTS)(with_log_options(vote.vote))
 app.command("eval", rich_help_panel=RESULTS)(with_log_options(evaluate.evaluate))
+app.command("report", rich_help_panel=RESULTS)(with_log_options(report.report))
 app.command("export", rich_help_panel=RESULTS)(with_log_options(export.export))
 app.command("dashboard", rich_help_panel=RESULTS)(with_log_options(dashboard.dashboard))
 app.command("stats", rich_help_panel=RESULTS)(with_log_options(stats.stats))

@@ -1,0 +1,182 @@
+"""The sections of a run's report, from its contents: settings, data, curves, and the commands that repeat them."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from nsad_cli.config.stages import NAT, TRAINING, stages
+from nsad_cli.report.charts import Bar, BarChart, LineChart, Series, percent, thinned
+from nsad_cli.report.document import Code, Document, Figure, Fold, Paragraph, Section, Table
+from nsad_cli.report.result_sections import (
+    arms_section,
+    by_number_section,
+    examples_section,
+    negatives_section,
+    ranker_section,
+    summary,
+)
+from nsad_cli.report.study_sections import study_sections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nsad_cli.report.charts import Tone
+    from nsad_cli.report.contents import Contents, LedgerRow
+    from nsad_cli.report.curves import StageCurves
+    from nsad_cli.report.document import Block
+
+MAIN_SETTINGS = (
+    "seed", "student.model", "student.dtype", "problems.train", "problems.limit", "teacher.spec", "teacher.draws",
+    "teacher.temperature", "adapter.targets", "adapter.r", "adapter.alpha", "adapter.unit.size", "adapter.unit.value",
+    "sampling.temperature", "sampling.top_p", "sampling.max_new_tokens", "solve.rule", "solve.samples", "solve.weights",
+    "evaluation.benchmarks", "evaluation.limit", "evaluation.samples", "training.ranker.kind",
+)  # fmt: skip
+"""The settings that are shown at once; the recipe has all of them."""
+TRAINING_SETTINGS = ("epochs", "tokens", "batch_size", "learning_rate", "warmup_steps", "max_chars", "max_examples")
+TONES: dict[str, Tone] = {"correct": "good", "wrong": "bad"}
+
+
+def run_document(contents: Contents) -> Document:
+    """Lay out a run's report."""
+    sections = [
+        Section("summary", "Summary", (*summary(contents), *map(Paragraph, contents.unreadable))),
+        Section("settings", "Settings", tuple(_settings(contents))),
+        Section("data", "Data and ledger", tuple(_data(contents))),
+        Section("curves", "Training curves", tuple(_curves(contents))),
+        arms_section(contents),
+        ranker_section(contents),
+        by_number_section(contents),
+        negatives_section(contents),
+        examples_section(contents),
+        *(study_sections(contents.study) if contents.study is not None else ()),
+        Section("commands", "Commands that repeat these numbers", tuple(_commands(contents))),
+    ]
+    made = ", ".join(f"{name} {version}" for name, version in contents.versions.items())
+    return Document(
+        f"Run {contents.name}", f"Created {contents.created}" + (f" with {made}" if made else ""), tuple(sections)
+    )
+
+
+def _settings(contents: Contents) -> Iterator[Block]:
+    known = dict(contents.settings)
+    main = tuple((key, known[key]) for key in MAIN_SETTINGS if key in known)
+    if main:
+        yield Table("Main settings", ("setting", "value"), main, left=2)
+    columns = [key for key in TRAINING_SETTINGS if any(f"training.{stage.name}.{key}" in known for stage in TRAINING)]
+    if columns:
+        rows = tuple(
+            (stage.name, *(known.get(f"training.{stage.name}.{key}", "–") for key in columns)) for stage in TRAINING
+        )
+        yield Table("Training settings by stage", ("stage", *(key.replace("_", " ") for key in columns)), rows)
+    if contents.recipe:
+        yield Fold("The whole recipe (recipe.yaml)", (Code(contents.recipe),))
+    if not main and not contents.recipe:
+        yield Paragraph("The run's recipe is not available.")
+
+
+def _data(contents: Contents) -> Iterator[Block]:
+    if contents.problems is not None:
+        yield Paragraph(f"{contents.problems:,} problems were collected.")
+    if contents.ledger:
+        totals: Counter[str] = Counter()
+        for row in contents.ledger:
+            totals[row.verdict] += row.draws
+        count = totals.total()
+        bars = tuple(
+            Bar(verdict, draws / count, f"{draws:,} ({percent(draws / count)})", TONES.get(verdict, "muted"))
+            for verdict, draws in totals.most_common()
+        )
+        yield Figure(BarChart("Samples by verdict: correct is D+, wrong is D−", "samples by verdict", bars))
+        yield _ledger_table(contents.ledger, [verdict for verdict, _ in totals.most_common()])
+    else:
+        yield Paragraph("The run has no samples of a teacher yet.")
+    if contents.stages:
+        yield _stages_table(contents)
+    else:
+        yield Paragraph("No stage has started.")
+
+
+def _ledger_table(ledger: tuple[LedgerRow, ...], verdicts: list[str]) -> Table:
+    cells: dict[tuple[str, str], Counter[str]] = {}
+    for row in ledger:
+        cells.setdefault((row.teacher, row.subject), Counter())[row.verdict] += row.draws
+    rows = tuple(
+        (teacher, subject or "–", *(f"{found[verdict]:,}" for verdict in verdicts))
+        for (teacher, subject), found in cells.items()
+    )
+    heads = tuple(verdict.replace("_", " ") for verdict in verdicts)
+    return Table("Ledger: samples by teacher, subject and verdict", ("teacher", "subject", *heads), rows, left=2)
+
+
+def _stages_table(contents: Contents) -> Table:
+    rows = tuple(
+        (
+            row.name,
+            row.state,
+            *(_count(value) for value in (row.examples, row.steps, row.tokens, row.parameters)),
+            "–" if row.held_out_loss is None else f"{row.held_out_loss:.4f}",
+            "–" if row.seconds is None else f"{row.seconds:,.0f}",
+        )
+        for row in contents.stages
+    )
+    heads = ("stage", "state", "examples", "steps", "tokens", "trained parameters", "held-out loss", "seconds")
+    return Table("Stages", heads, rows, left=2)
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _curves(contents: Contents) -> Iterator[Block]:
+    if not contents.curves:
+        yield Paragraph("No stage has logged a loss yet.")
+    for item in contents.curves:
+        loss = [Series("training loss", thinned(item.loss))]
+        if item.held_out_loss:
+            loss.append(Series("held-out loss", item.held_out_loss, dots=True))
+        yield Figure(LineChart(f"{item.stage}: loss", "step", "loss", tuple(loss)))
+        yield from _more_curves(item)
+
+
+def _more_curves(item: StageCurves) -> Iterator[Block]:
+    for name, title, label, spread in (
+        ("mean over layers, with lowest and highest", "integration weight α by layer", "α", item.alpha),
+        ("median, with 5 % and 95 % quantiles", "weight β", "β", item.beta),
+    ):
+        if spread:
+            points = thinned([(step, middle) for step, _, middle, _ in spread])
+            kept = {step for step, _ in points}
+            band = tuple((step, low, high) for step, low, _, high in spread if step in kept)
+            series = Series(name, points, band)
+            yield Figure(LineChart(f"{item.stage}: {title}", "step", label, (series,)))
+    if item.pair_accuracy:
+        series = Series("training pairs ranked rightly", thinned(item.pair_accuracy))
+        yield Figure(LineChart(f"{item.stage}: pair accuracy in training", "step", "pairs", (series,), percent=True))
+
+
+def _commands(contents: Contents) -> Iterator[Block]:
+    """List commands that repeat the run and each section's numbers."""
+    name = shlex.quote(contents.name)
+    whole = contents.command or f"nsad run recipe.yaml --run {name}"
+    again = "" if contents.command else "   # with the recipe above as recipe.yaml"
+    yield Paragraph(
+        "The first command repeats the whole run. The others read the run's folder; `nsad eval` samples only the chains "
+        "that are not stored."
+    )
+    lines = [f"{whole}{again}", f"nsad stats --run {name}"]
+    models = list(dict.fromkeys(item.model for item in contents.results))
+    chosen = " ".join(f"--model {shlex.quote(model)}" for model in models)
+    if models:
+        lines.append(f"nsad eval --run {name} {chosen}")
+        lines += [f"nsad eval --compare {name}:{models[0]} {name}:{models[-1]}"] if len(models) > 1 else []
+    started = {row.name for row in contents.stages}
+    for stage in TRAINING:
+        if stage.name in started and stage.name != NAT.name:
+            lines.append(f"{stages()[stage.name].command_line} --run {name} --force")
+    lines += [
+        f"nsad vote --run {name} --explain {example.problem.id}   # an example vote"
+        for example in contents.votes.examples
+    ]
+    yield Code("\n".join([*lines, f"nsad report {name}"]))
