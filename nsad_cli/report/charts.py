@@ -135,8 +135,8 @@ Chart = LineChart | ForestPlot | BarChart
 
 
 def percent(share: float) -> str:
-    """Format a fraction in percent with one decimal."""
-    return f"{100 * share:.1f} %"
+    """Format a fraction in percent with one decimal; number and sign stay on one line."""
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = 400) -> tuple[tuple[float, float], ...]:

@@ -60,7 +60,7 @@ class Contents:
         name: The run's name.
         created: When the run was created (UTC).
         versions: Versions of NSAD, Python and the libraries, by name.
-        command: The command that created the run; None if it is not known.
+        commands: The commands that created the run and ran its stages, in the order in which they ran.
         settings: Every setting of the recipe as a dotted key and a value.
         recipe: The text of recipe.yaml, without secrets.
         stages: The stages that have started.
@@ -78,7 +78,7 @@ class Contents:
     name: str
     created: str
     versions: Mapping[str, str]
-    command: str | None
+    commands: tuple[str, ...]
     settings: tuple[tuple[str, str], ...]
     recipe: str
     stages: tuple[StageRow, ...]
@@ -122,7 +122,7 @@ def collect_contents(run: Run) -> Contents:
         name=run.name,
         created=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(manifest["created"])),
         versions={str(name): str(version) for name, version in manifest["versions"].items()},
-        command=command_line(manifest.get("command")),
+        commands=_commands(manifest),
         settings=settings,
         recipe=recipe,
         stages=tuple(_stage_row(run, name, state) for name, state in stages.items()),
@@ -156,6 +156,12 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, ", ".join(redact_argument(str(item)) for item in value) or "none"
     elif not isinstance(value, dict):
         yield key, "none" if value is None else redact_argument(str(value))
+
+
+def _commands(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    stages = sorted(manifest["stages"].values(), key=lambda state: state.get("started", 0.0))
+    lines = [command_line(item.get("command")) for item in (manifest, *stages)]
+    return tuple(dict.fromkeys(line for line in lines if line is not None))
 
 
 def _stage_row(run: Run, name: str, state: Mapping[str, Any]) -> StageRow:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The page's content security policy: whatever its texts contain, the browser runs and loads nothing."""
 
+SHORT = 24
+"""Characters of a cell that is not broken over lines."""
+
 
 def to_html(document: Document) -> str:
     """Render a document as a page; every text in it is escaped."""
@@ -55,11 +58,12 @@ def _section(section: Section, numbers: Iterator[int]) -> str:
 
 
 def _blocks(blocks: Sequence[Block], numbers: Iterator[int]) -> str:
-    """Render blocks; charts that follow each other share a grid."""
+    """Render blocks; charts that follow each other share a grid, and tables a row if there is room."""
     parts = []
-    for is_figure, group in itertools.groupby(blocks, key=lambda block: isinstance(block, Figure)):
+    for kind, group in itertools.groupby(blocks, key=type):
         found = [_block(block, numbers) for block in group]
-        parts.append(f'<div class="figures">{"".join(found)}</div>' if is_figure else "\n".join(found))
+        grid = {Figure: "figures", Table: "tables"}.get(kind)
+        parts.append("\n".join(found) if grid is None else f'<div class="{grid}">{"".join(found)}</div>')
     return "\n".join(parts)
 
 
@@ -69,7 +73,7 @@ def _block(block: Block, numbers: Iterator[int]) -> str:
     if isinstance(block, Heading):
         return f"<h3>{escaped(block.text)}</h3>"
     if isinstance(block, Table):
-        return _table(block)
+        return _table(block, f"t{next(numbers)}")
     if isinstance(block, Figure):
         svg = draw(block.chart, f"c{next(numbers)}")
         return f"<figure><figcaption>{escaped(block.chart.title)}</figcaption>{svg}</figure>"
@@ -81,20 +85,23 @@ def _block(block: Block, numbers: Iterator[int]) -> str:
     return f"<details><summary>{escaped(block.label)}</summary>\n{_blocks(block.blocks, numbers)}\n</details>"
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, key: str) -> str:
     def cells(row: Sequence[str], tag: str) -> str:
         return "".join(
-            f"<{tag}{_kind(tag, place, table.left)}>{escaped(cell)}</{tag}>" for place, cell in enumerate(row)
+            f"<{tag}{_attributes(tag, cell, place < table.left)}>{escaped(cell)}</{tag}>"
+            for place, cell in enumerate(row)
         )
 
     rows = "".join(f"<tr>{cells(row, 'td')}</tr>\n" for row in table.rows)
     return (
-        f'<div class="table" role="region" tabindex="0" aria-label="{escaped(table.caption)}"><table>'
-        f"<caption>{escaped(table.caption)}</caption>\n<thead><tr>{cells(table.columns, 'th')}</tr></thead>\n"
-        f"<tbody>\n{rows}</tbody></table></div>"
+        f'<div><p class="caption" id="{key}">{escaped(table.caption)}</p>\n'
+        f'<div class="table" role="region" tabindex="0" aria-labelledby="{key}"><table aria-labelledby="{key}">\n'
+        f"<thead><tr>{cells(table.columns, 'th')}</tr></thead>\n<tbody>\n{rows}</tbody></table></div></div>"
     )
 
 
-def _kind(tag: str, place: int, left: int) -> str:
+def _attributes(tag: str, cell: str, is_text: bool) -> str:
+    """Return a cell's attributes: numbers are aligned right, and short texts are not broken."""
     scope = ' scope="col"' if tag == "th" else ""
-    return scope + ("" if place < left else ' class="n"')
+    kind = "k" if is_text and len(cell) <= SHORT else "" if is_text else "n"
+    return scope + (f' class="{kind}"' if kind else "")

@@ -336,7 +336,7 @@ def _shortened(text: str) -> str:
 def _in_words(item: Result) -> str:
     low, high = item.ci95 or (None, None)
     between = "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}, "
-    return f"{percent(item.accuracy)} ({between}n = {item.n:,})"
+    return f"{percent(item.accuracy)} ({between}n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{item.n:,})"
 
 
 def _overlap(before: Result, after: Result) -> str:

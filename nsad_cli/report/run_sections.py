@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.stages import NAT, TRAINING, stages
+from nsad_cli.config.stages import NAT, RANKER, STUDENT, TRAINING, stages
 from nsad_cli.report.charts import Bar, BarChart, LineChart, Series, percent, thinned
 from nsad_cli.report.document import Code, Document, Figure, Fold, Paragraph, Section, Table
 from nsad_cli.report.result_sections import (
@@ -142,7 +142,7 @@ def _curves(contents: Contents) -> Iterator[Block]:
 
 def _more_curves(item: StageCurves) -> Iterator[Block]:
     for name, title, label, spread in (
-        ("mean over layers, with lowest and highest", "integration weight α by layer", "α", item.alpha),
+        ("mean, lowest and highest of the layers", "integration weight α by layer", "α", item.alpha),
         ("median, with 5 % and 95 % quantiles", "weight β", "β", item.beta),
     ):
         if spread:
@@ -157,26 +157,30 @@ def _more_curves(item: StageCurves) -> Iterator[Block]:
 
 
 def _commands(contents: Contents) -> Iterator[Block]:
-    """List commands that repeat the run and each section's numbers."""
+    """List the commands that made the run, and those that repeat the numbers of each section."""
     name = shlex.quote(contents.name)
-    whole = contents.command or f"nsad run recipe.yaml --run {name}"
-    again = "" if contents.command else "   # with the recipe above as recipe.yaml"
+    made = contents.commands or (f"nsad run recipe.yaml --run {name}   # with the recipe above as recipe.yaml",)
+    yield Paragraph("The run was made by:" if contents.commands else "A run with the same settings:")
+    yield Code("\n".join(made))
     yield Paragraph(
-        "The first command repeats the whole run. The others read the run's folder; `nsad eval` samples only the chains "
-        "that are not stored."
+        "These commands print the numbers of a section; nsad eval samples only chains that are not stored yet."
     )
-    lines = [f"{whole}{again}", f"nsad stats --run {name}"]
-    models = list(dict.fromkeys(item.model for item in contents.results))
-    chosen = " ".join(f"--model {shlex.quote(model)}" for model in models)
-    if models:
-        lines.append(f"nsad eval --run {name} {chosen}")
-        lines += [f"nsad eval --compare {name}:{models[0]} {name}:{models[-1]}"] if len(models) > 1 else []
-    started = {row.name for row in contents.stages}
-    for stage in TRAINING:
-        if stage.name in started and stage.name != NAT.name:
-            lines.append(f"{stages()[stage.name].command_line} --run {name} --force")
+    lines = [(f"nsad stats --run {name}", "data and ledger")]
     lines += [
-        f"nsad vote --run {name} --explain {example.problem.id}   # an example vote"
-        for example in contents.votes.examples
+        (f"{stages()[stage].command_line} --run {name} --force", f"curves of {stage}")
+        for stage in (NAT.name, STUDENT.name, RANKER.name)
+        if any(row.name == stage for row in contents.stages)
     ]
-    yield Code("\n".join([*lines, f"nsad report {name}"]))
+    models = list(dict.fromkeys(item.model for item in contents.results))
+    if models:
+        chosen = " ".join(f"--model {shlex.quote(model)}" for model in models)
+        lines.append((f"nsad eval --run {name} {chosen}", "accuracy by model and rule, effect of negatives"))
+    if len(models) > 1:
+        lines.append((f"nsad eval --compare {name}:{models[0]} {name}:{models[-1]}", "paired tests of two models"))
+    if contents.votes.by_number:
+        lines.append((f"nsad eval --run {name} --samples K", "accuracy with K chains"))
+    lines += [
+        (f"nsad vote --run {name} --explain {item.problem.id}", "example vote") for item in contents.votes.examples
+    ]
+    lines.append((f"nsad report {name}", "this page"))
+    yield Code("\n".join(f"{line}   # {what}" for line, what in lines))

@@ -79,18 +79,16 @@ def read_votes(store: ChainStore, seen: Collection[str], weights: Mapping[str, s
         The votes on problems with a known answer.
     """
     sets = chain_sets(store)
+    greedy = _all_groups(store, _current([item for item in sets if item.greedy], weights), seen)
     sampled = _current([item for item in sets if item.has_votes and not item.greedy], weights)
-    voted = {model: _groups(store, chosen, seen) for model, chosen in sampled.items()}
-    voted = {model: groups for model, groups in voted.items() if groups}
-    greedy = {
-        model: (len(groups), sum(any_right(group) for group in groups.values()))
-        for model, chosen in _current([item for item in sets if item.greedy], weights).items()
-        if (groups := _groups(store, chosen, seen))
-    }
+    voted = _all_groups(store, sampled, seen, greedy)
     by_number = tuple(by_number_of_chains(model, sampled[model].ranker, groups) for model, groups in voted.items())
     best = next((model for model in (*BEST_FIRST, *voted) if model in voted), None)
     examples = tuple(_examples(store, sampled[best], voted[best])) if best is not None else ()
-    return StoredVotes(by_number, greedy, examples)
+    right = {
+        model: (len(groups), sum(any_right(group) for group in groups.values())) for model, groups in greedy.items()
+    }
+    return StoredVotes(by_number, right, examples)
 
 
 def by_number_of_chains(model: str, ranker: str | None, groups: Groups) -> ByNumber:
@@ -140,11 +138,26 @@ def _current(sets: Sequence[ChainSet], weights: Mapping[str, str]) -> dict[str, 
     return found
 
 
-def _groups(store: ChainStore, chosen: ChainSet, seen: Collection[str]) -> Groups:
+def _all_groups(
+    store: ChainStore, sets: Mapping[str, ChainSet], seen: Collection[str], greedy: Mapping[str, Groups] | None = None
+) -> dict[str, Groups]:
+    """Read the chains of each model's set; of a model with greedy chains only for problems that have one.
+
+    Evaluations sample a greedy chain too; `nsad solve` does not.
+    """
+    found = {}
+    for model, chosen in sets.items():
+        evaluated = (greedy or {}).get(model)
+        if groups := _groups(store, chosen, seen, evaluated):
+            found[model] = groups
+    return found
+
+
+def _groups(store: ChainStore, chosen: ChainSet, seen: Collection[str], evaluated: Groups | None) -> Groups:
     """Read the chains of problems with a known answer, the same number for each; problems with fewer are left out."""
     groups: Groups = {}
     for row in store.rows_without_text(ranker=chosen.ranker, **chosen.key):
-        if row[0] not in seen and row[4] is not None:
+        if row[0] not in seen and row[4] is not None and (evaluated is None or row[0] in evaluated):
             groups.setdefault(row[0], []).append(_light_chain(row))
     counts = Counter(map(len, groups.values()))
     n = max(counts, key=lambda count: (counts[count], count), default=0)

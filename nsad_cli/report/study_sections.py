@@ -41,7 +41,7 @@ def _arms(study: Study) -> Iterator[Block]:
         reference = (0.0, study.control or "control")
         rows = tuple(ForestRow(arm.name, arm.difference or 0.0, *(arm.ci95 or (None, None))) for arm in differences)
         title = f"Difference in accuracy to {study.control or 'the control'}"
-        yield Figure(ForestPlot(title, "difference, percentage points", rows, reference, signed=True))
+        yield Figure(ForestPlot(title, "difference", rows, reference, signed=True))
     accuracies = tuple(ForestRow(arm.name, arm.accuracy) for arm in study.arms if arm.accuracy is not None)
     if accuracies and not differences:
         yield Figure(ForestPlot("Accuracy", "accuracy", accuracies))
@@ -72,7 +72,6 @@ def _in_words(study: Study) -> str:
     parts.append("Differences are in percentage points, with 95 % intervals; p (Holm) is corrected for several arms.")
     if study.minimal_difference is not None:
         parts.append(
-            f"With these numbers of problems, a difference of {100 * study.minimal_difference:.1f} points is the "
-            "smallest that would be found."
+            f"The smallest difference that the study is made to find is {100 * study.minimal_difference:.1f} points."
         )
     return " ".join(parts)

@@ -22,7 +22,7 @@ nav { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; margin-top: 0.75rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.25rem 2rem;
   margin: 0.75rem 0; }
 figure { margin: 0; max-width: 34rem; }
-figcaption, caption { font-weight: 600; text-align: left; margin-bottom: 0.25rem; }
+figcaption, .caption { font-weight: 600; margin: 0 0 0.25rem; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill: var(--ink); }
 svg text.muted { fill: var(--muted); }
@@ -35,13 +35,15 @@ svg .line.s3 { stroke: var(--s3); stroke-dasharray: 2 3; } svg .fill.s3, svg .ba
 svg .line.s4 { stroke: var(--s4); stroke-dasharray: 10 3 2 3; } svg .fill.s4, svg .band.s4 { fill: var(--s4); }
 svg .line.s5 { stroke: var(--s5); stroke-dasharray: 5 2; } svg .fill.s5, svg .band.s5 { fill: var(--s5); }
 svg .line.s6 { stroke: var(--s6); stroke-dasharray: 1 2; } svg .fill.s6, svg .band.s6 { fill: var(--s6); }
-svg .forest { stroke-dasharray: none; }
+svg line.line.forest { stroke-dasharray: none; }
 svg .plain { fill: var(--plain); } svg .good { fill: var(--good); } svg .bad { fill: var(--bad); }
 svg .fill.muted { fill: var(--s6); }
-.table { overflow-x: auto; margin: 0.75rem 0; }
+.tables { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 1rem 3rem; margin: 0.75rem 0; }
+.tables > div { max-width: 100%; }
+.table { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.9rem; }
-th, td { padding: 0.2rem 0.9rem 0.2rem 0; text-align: left; vertical-align: top; overflow-wrap: normal; }
-td:first-child { overflow-wrap: anywhere; min-width: 6rem; }
+th, td { padding: 0.2rem 0.45rem; text-align: left; vertical-align: top; overflow-wrap: break-word; max-width: 24rem; }
+.k { white-space: nowrap; }
 thead th { border-bottom: 1px solid var(--line); vertical-align: bottom; }
 tbody tr:nth-child(even) { background: var(--soft); }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -52,5 +54,6 @@ pre { margin: 0.25rem 0; white-space: pre-wrap; font: 0.85rem/1.45 ui-monospace,
 summary { cursor: pointer; color: var(--link); }
 details { margin: 0.75rem 0; }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
-@media print { nav { display: none; } details > * { display: block; } section { break-inside: avoid-page; } }
+@media (max-width: 40rem) { svg text { font-size: 13.5px; } h2 { margin-top: 2rem; } }
+@media print { nav { display: none; } figure, tr { break-inside: avoid; } }
 """

@@ -18,8 +18,8 @@ WIDTH = 440
 """The width of every drawing, in its own units; the page scales it, so that text stays legible at 400 pixels."""
 COLOURS = 6
 ROW = 22
-LABEL_CHARS, NUMBER_CHARS = 20, 22
-LETTER = 6.3
+LABEL_CHARS, NUMBER_CHARS = 20, 20
+LETTER = 6.9
 """The mean width of a letter at the size of labels."""
 
 
@@ -142,7 +142,7 @@ def _series(item: Series, tone: int, across: Callable[[float], float], up: Calla
 def _forest(chart: ForestPlot) -> tuple[float, list[str]]:
     names = [cut(row.label, LABEL_CHARS) for row in chart.rows]
     numbers = [chart.shown(row) for row in chart.rows]
-    left = 8 + LETTER * max(map(len, names), default=1)
+    left = 10 + LETTER * max(map(len, names), default=1)
     right = WIDTH - 8 - LETTER * max(map(len, numbers), default=1)
     top, bottom = 8.0, 8.0 + ROW * len(chart.rows)
     ends = [v for row in chart.rows for v in (row.value, row.low, row.high) if v is not None]
@@ -170,7 +170,8 @@ def _forest(chart: ForestPlot) -> tuple[float, list[str]]:
         body.append(
             f'<rect class="fill s{tone}" x="{across(row.value) - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>'
         )
-    note = f"{chart.x_label}, %" + (f"; dashed: {chart.reference[1]}" if chart.reference else "")
+    unit = "percentage points" if chart.signed else "%"
+    note = f"{chart.x_label}, {unit}" + (f"; dashed: {chart.reference[1]}" if chart.reference else "")
     body.append(_text(WIDTH / 2, bottom + 36, cut(note, 68), "middle", "t muted"))
     return bottom + 44, body
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsad_cli.errors import UsageError
@@ -16,6 +15,8 @@ from nsad_cli.runs.run import Run, runs_home
 from nsad_cli.utils.files import write_atomic
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nsad_cli.report.document import Document
 
 FILE = "report.html"
