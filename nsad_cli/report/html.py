@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The page's content security policy: whatever its texts contain, the browser runs and loads nothing."""
 
+NO_BREAK = "\N{NO-BREAK SPACE}%"
 SHORT = 24
 """Characters of a cell that is not broken over lines."""
 
@@ -69,7 +70,7 @@ def _blocks(blocks: Sequence[Block], numbers: Iterator[int]) -> str:
 
 def _block(block: Block, numbers: Iterator[int]) -> str:
     if isinstance(block, Paragraph):
-        return f"<p>{escaped(block.text)}</p>"
+        return f"<p>{escaped(block.text).replace(' %', NO_BREAK)}</p>"
     if isinstance(block, Heading):
         return f"<h3>{escaped(block.text)}</h3>"
     if isinstance(block, Table):

@@ -48,7 +48,7 @@ thead th { border-bottom: 1px solid var(--line); vertical-align: bottom; }
 tbody tr:nth-child(even) { background: var(--soft); }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 pre { margin: 0.25rem 0; white-space: pre-wrap; font: 0.85rem/1.45 ui-monospace, Menlo, Consolas, monospace; }
-.code { padding: 0.6rem 0.8rem; background: var(--soft); border-radius: 4px; }
+.code { white-space: pre; overflow-x: auto; padding: 0.6rem 0.8rem; background: var(--soft); border-radius: 4px; }
 .quote { margin: 0.75rem 0; padding-left: 0.8rem; border-left: 3px solid var(--line); }
 .quote p { margin: 0; font-size: 0.9rem; }
 summary { cursor: pointer; color: var(--link); }

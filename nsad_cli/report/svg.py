@@ -142,7 +142,7 @@ def _series(item: Series, tone: int, across: Callable[[float], float], up: Calla
 def _forest(chart: ForestPlot) -> tuple[float, list[str]]:
     names = [cut(row.label, LABEL_CHARS) for row in chart.rows]
     numbers = [chart.shown(row) for row in chart.rows]
-    left = 10 + LETTER * max(map(len, names), default=1)
+    left = 18 + LETTER * max(map(len, names), default=1)
     right = WIDTH - 8 - LETTER * max(map(len, numbers), default=1)
     top, bottom = 8.0, 8.0 + ROW * len(chart.rows)
     ends = [v for row in chart.rows for v in (row.value, row.low, row.high) if v is not None]

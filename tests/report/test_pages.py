@@ -240,6 +240,21 @@ def test_the_end_of_a_run_notes_the_path_or_why_there_is_none(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("command", [["run", "demo", "--run", "new"], ["demo"]], ids=["run", "demo"])
+def test_run_and_demo_write_the_report(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    empty: dict[str, dict[str, list[object]]] = {"eval-before": {"results": []}, "eval": {"results": []}}
+    monkeypatch.setattr("nsad_cli.pipeline.preflight.preflight", lambda *_: None)
+    monkeypatch.setattr("nsad_cli.cli.run_selection.execute", lambda *_, **__: empty)
+    monkeypatch.setattr("nsad_cli.cli.solve.solve_with", lambda *_: None)
+    monkeypatch.setattr("nsad_cli.cli.render.solution.solution_json", lambda _: None)
+    result = CliRunner().invoke(app, [*command, "--json"])
+    assert result.exception is None, result.output
+    assert "report" not in result.stdout
+    (path,) = Path(os.environ["NSAD_HOME"]).glob("*/report.html")
+    assert f"report: {path}" in result.stderr
+    assert "no evaluation yet" in path.read_text()
+
+
 def test_the_recorded_runs_have_reports(tmp_path: Path) -> None:
     with recorded_runs() as recorded:
         for folder in recorded.iterdir():
