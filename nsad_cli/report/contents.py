@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.config.stages import EVAL, EVAL_BEFORE, NAT, RANKER, RUN_ORDER
 from nsad_cli.errors import NsadError
 from nsad_cli.report.curves import StageCurves, read_curves
+from nsad_cli.report.numbers import number
 from nsad_cli.report.results import NegativeEffect, Ranking, Result, negatives_of, ranking_of, results_of
 from nsad_cli.report.stored_votes import StoredVotes, read_votes
-from nsad_cli.report.study import Study, number, read_study, study_path
+from nsad_cli.report.study import Study, read_study, study_path
 from nsad_cli.runs.command import command_line
 from nsad_cli.runs.run import display_state
 from nsad_cli.store.chains import ChainStore
@@ -120,7 +121,7 @@ def collect_contents(run: Run) -> Contents:
     ids = collected.get("problem_ids")
     return Contents(
         name=run.name,
-        created=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(manifest["created"])),
+        created=_date(manifest["created"]),
         versions={str(name): str(version) for name, version in manifest["versions"].items()},
         commands=_commands(manifest),
         settings=settings,
@@ -158,6 +159,14 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, "none" if value is None else redact_argument(str(value))
 
 
+def _date(seconds: float) -> str:
+    """Format seconds since the epoch, in UTC so that the page does not depend on the machine."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+    except (ValueError, OverflowError, OSError):
+        return "at an unknown time"
+
+
 def _commands(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     stages = sorted(manifest["stages"].values(), key=lambda state: state.get("started", 0.0))
     lines = [command_line(item.get("command")) for item in (manifest, *stages)]
@@ -182,7 +191,8 @@ def _votes(run: Run, results: Mapping[str, Mapping[str, Any]]) -> StoredVotes:
     """Read the votes on problems that no stage of the run has learned from or collected."""
     if not run.chains_path.is_file():
         return StoredVotes()
-    seen = {key for result in results.values() for key in result.get("problem_ids") or () if isinstance(key, str)}
+    ids = [result.get("problem_ids") for result in results.values()]
+    seen = {key for found in ids if isinstance(found, list) for key in found if isinstance(key, str)}
     weights = {name: result["weights"] for name, result in results.items() if isinstance(result.get("weights"), str)}
     with ChainStore(run.chains_path, read_only=True, lock_timeout=LOCK_TIMEOUT_SECONDS) as store:
         return read_votes(store, seen, weights)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from nsad_cli.report.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,7 +67,7 @@ def read_curves(events: Iterable[Event], order: Iterable[str]) -> tuple[StageCur
     """
     found: dict[str, dict[str, _Metric]] = {}
     for event in events:
-        if isinstance(event.metrics, dict) and isinstance(event.step, int):
+        if isinstance(event.metrics, dict) and isinstance(event.step, int) and number(event.step) is not None:
             for name, values in _numbers(event.metrics).items():
                 found.setdefault(event.stage, {}).setdefault(name, _Metric()).add(event.step, values)
     names = [name for name in dict.fromkeys([*order, *found]) if name in found]
@@ -76,16 +77,14 @@ def read_curves(events: Iterable[Event], order: Iterable[str]) -> tuple[StageCur
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     """Extract the numbers of one event; what is not finite or of another form is left out."""
-    found: dict[str, tuple[float, ...]] = {name: (metrics[name],) for name in SINGLE if _finite(metrics.get(name))}
+    found: dict[str, tuple[float, ...]] = {
+        name: (metrics[name],) for name in SINGLE if number(metrics.get(name)) is not None
+    }
     alpha, beta, effect = (metrics.get(name) for name in ("alpha", "beta", "negative_effect"))
-    if isinstance(alpha, dict) and (layers := [value for value in alpha.values() if _finite(value)]):
+    if isinstance(alpha, dict) and (layers := [value for value in alpha.values() if number(value) is not None]):
         found["alpha"] = (min(layers), sum(layers) / len(layers), max(layers))
-    if isinstance(beta, dict) and all(_finite(beta.get(name)) for name in BETA_QUANTILES):
+    if isinstance(beta, dict) and all(number(beta.get(name)) is not None for name in BETA_QUANTILES):
         found["beta"] = tuple(beta[name] for name in BETA_QUANTILES)
-    if isinstance(effect, dict) and _finite(effect.get("kl")):
+    if isinstance(effect, dict) and number(effect.get("kl")) is not None:
         found["negative_effect"] = (effect["kl"],)
     return found
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.report.study import interval, number
+from nsad_cli.report.numbers import interval, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ MAIN_SETTINGS = (
 )  # fmt: skip
 """The settings that are shown at once; the recipe has all of them."""
 TRAINING_SETTINGS = ("epochs", "tokens", "batch_size", "learning_rate", "warmup_steps", "max_chars", "max_examples")
+FOLDED_ROWS, MAX_ROWS = 40, 500
+"""Rows of the ledger above which it is folded, and at which it ends."""
 TONES: dict[str, Tone] = {"correct": "good", "wrong": "bad"}
 
 
@@ -89,7 +92,8 @@ def _data(contents: Contents) -> Iterator[Block]:
             for verdict, draws in totals.most_common()
         )
         yield Figure(BarChart("Samples by verdict: correct is D+, wrong is D−", "samples by verdict", bars))
-        yield _ledger_table(contents.ledger, [verdict for verdict, _ in totals.most_common()])
+        table = _ledger_table(contents.ledger, [verdict for verdict, _ in totals.most_common()])
+        yield table if len(table.rows) <= FOLDED_ROWS else Fold("The ledger by subject", (table,))
     else:
         yield Paragraph("The run has no samples of a teacher yet.")
     if contents.stages:
@@ -104,10 +108,11 @@ def _ledger_table(ledger: tuple[LedgerRow, ...], verdicts: list[str]) -> Table:
         cells.setdefault((row.teacher, row.subject), Counter())[row.verdict] += row.draws
     rows = tuple(
         (teacher, subject or "–", *(f"{found[verdict]:,}" for verdict in verdicts))
-        for (teacher, subject), found in cells.items()
+        for (teacher, subject), found in itertools.islice(cells.items(), MAX_ROWS)
     )
+    more = f"; the first {MAX_ROWS} of {len(cells):,} subjects" if len(cells) > MAX_ROWS else ""
     heads = tuple(verdict.replace("_", " ") for verdict in verdicts)
-    return Table("Ledger: samples by teacher, subject and verdict", ("teacher", "subject", *heads), rows, left=2)
+    return Table(f"Ledger: samples by teacher, subject and verdict{more}", ("teacher", "subject", *heads), rows, left=2)
 
 
 def _stages_table(contents: Contents) -> Table:

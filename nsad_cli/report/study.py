@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError, first_line
+from nsad_cli.report.numbers import interval, number
 from nsad_cli.runs.run import is_valid_name, runs_home
 
 if TYPE_CHECKING:
@@ -73,21 +73,6 @@ def read_study(path: Path) -> Study:
         columns,
         tuple(tuple(_text(cell.get(key)) for key in columns) for cell in cells),
     )
-
-
-def number(value: Any) -> float | None:
-    """Return a value if it is a finite number, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
-
-
-def interval(value: Any) -> tuple[float, float] | None:
-    """Return a pair of finite numbers, else None."""
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        return None
-    low, high = map(number, value)
-    return None if low is None or high is None else (low, high)
 
 
 def _arm(item: dict[str, Any]) -> Arm:

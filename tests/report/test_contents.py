@@ -9,7 +9,7 @@ import pytest
 
 from nsad_cli.report.contents import collect_contents
 from nsad_cli.report.curves import read_curves
-from nsad_cli.report.document import Paragraph
+from nsad_cli.report.document import Fold, Paragraph, Table
 from nsad_cli.report.html import to_html
 from nsad_cli.report.markdown import to_markdown
 from nsad_cli.report.run_sections import run_document
@@ -17,9 +17,11 @@ from nsad_cli.report.stored_votes import by_number_of_chains
 from nsad_cli.runs.event_log import Event
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
-from nsad_cli.types import Chain
+from nsad_cli.store.rationales import Store
+from nsad_cli.types import Chain, Draw, Problem
 from nsad_cli.utils.statistics import pass_at_k
 from tests.helpers import run_folders
+from tests.helpers.rationale_stores import PARAMS
 from tests.helpers.report_runs import make_run
 from tests.helpers.vote_run import GREEDY, PROBLEMS, SAMPLED, chains_of
 
@@ -166,8 +168,12 @@ def test_damaged_files_cost_their_sections(tmp_path: Path) -> None:
     (run / "recipe.yaml").write_text("seed: [")
     with (run / "events.jsonl").open("a") as file:
         file.write('{"time": 1, "stage": "nat", "step": "x", "total": 3, "metrics": {"loss": 1}}\n{"time"\n[]\n')
+        for step, loss in (("34", "1" + 400 * "0"), ("1" + 400 * "0", "1"), ("34", "NaN"), ("34", "true")):
+            file.write(f'{{"time": 1, "stage": "nat", "step": {step}, "total": 3, "metrics": {{"loss": {loss}}}}}\n')
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["stages"]["eval"]["result"] |= {"results": [{"accuracy": "high"}, 7], "negatives": {}}
+    manifest["created"] = manifest["stages"]["nat"]["result"]["tokens"] = 10**400
+    manifest["stages"]["nce"]["result"]["problem_ids"] = 7
     manifest["stages"]["ranker"]["result"]["ranking"] = {"measured": []}
     (run / "manifest.json").write_text(json.dumps(manifest))
     contents = collect_contents(Run(run))
@@ -177,6 +183,8 @@ def test_damaged_files_cost_their_sections(tmp_path: Path) -> None:
     assert [row.model for row in contents.results] == ["base"]
     assert contents.ranking is None
     assert len(contents.curves) == 4
+    assert max(step for step, _ in contents.curves[1].loss) == 33
+    assert contents.created == "at an unknown time"
     document = run_document(contents)
     assert "could not be read" in to_html(document)
     assert "could not be read" in to_markdown(document)
@@ -186,3 +194,18 @@ def test_a_refused_ranker_is_named(tmp_path: Path) -> None:
     found = sentences(make_run(tmp_path, refused="it ranks at chance"))
     assert "The ranker is refused, so votes do not use its weights: it ranks at chance." in found["summary"]
     assert "It is refused: it ranks at chance." in found["ranker"][0]
+
+
+def test_a_long_ledger_is_folded_and_ends(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (run / "store.sqlite").unlink()
+    problems = [Problem(f"q{i}", f"What is {i}?", "1", "made", subject=f"subject {i}") for i in range(600)]
+    with Store(run / "store.sqlite") as store:
+        store.add_problems(problems)
+        store.add_draws([Draw(problem.id, "gpt", 0, "1") for problem in problems], PARAMS)
+    section = next(item for item in run_document(collect_contents(Run(run))).sections if item.key == "data")
+    (fold,) = [block for block in section.blocks if isinstance(block, Fold)]
+    (table,) = fold.blocks
+    assert isinstance(table, Table)
+    assert len(table.rows) == 500
+    assert "the first 500 of 600 subjects" in table.caption
