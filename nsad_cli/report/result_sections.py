@@ -82,17 +82,13 @@ def _plotted(rule: str) -> bool:
 def _forest(benchmark: str, rows: Sequence[Result]) -> ForestPlot:
     models = list(dict.fromkeys(item.model for item in rows))
     base = next((item for item in rows if (item.model, item.rule) == (UNTRAINED[0], GREEDY)), None)
-    return ForestPlot(
-        f"Accuracy on {benchmark}",
-        "accuracy",
-        tuple(
-            ForestRow(
-                f"{item.model} {item.rule}", item.accuracy, *(item.ci95 or (None, None)), models.index(item.model)
-            )
-            for item in rows
-        ),
-        None if base is None else (base.accuracy, "untrained student"),
-    )
+    drawn = []
+    for item in rows:
+        low, high = item.ci95 or (None, None)
+        label = f"{item.model} {item.rule}"
+        drawn.append(ForestRow(label, item.accuracy, low, high, models.index(item.model)))
+    reference = None if base is None else (base.accuracy, "untrained student")
+    return ForestPlot(f"Accuracy on {benchmark}", "accuracy", tuple(drawn), reference)
 
 
 def _results_table(benchmark: str, rows: Sequence[Result]) -> Table:

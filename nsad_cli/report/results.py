@@ -121,8 +121,12 @@ def ranking_of(stage: Mapping[str, Any]) -> Ranking | None:
     ranking, calibration = stage.get("ranking"), stage.get("calibration")
     if isinstance(ranking, dict) and isinstance(measured := ranking.get("measured"), dict):
         free = measured.get("free")
-        items = [(f"ranker ({kind})", measured)]
-        items += [(FREE_NAMES.get(name, name), item) for name, item in free.items()] if isinstance(free, dict) else []
+        items: list[tuple[str, Any]] = [(f"ranker ({kind})", measured)]
+        items += (
+            [(FREE_NAMES.get(str(name), str(name)), item) for name, item in free.items()]
+            if isinstance(free, dict)
+            else []
+        )
         scorers = tuple(found for name, item in items if (found := _scorer(name, item)) is not None)
         unseen = ranking.get("unseen_problems")
         return Ranking(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SCRIPT = "<script>alert('1')</script><img src=x onerror=alert(1)> \"'`|</svg></style>-->\x00\x1b[31m\u202e"
 BENCHMARK = "arithmetic:test"
-ACCURACIES = {
+ACCURACIES: dict[str, dict[str | None, float]] = {
     "base": {None: 0.02},
     "nat": {None: 0.44, "sc": 0.52, "asc": 0.56, "any": 0.8},
     "nce": {None: 0.4, "sc": 0.42, "wsc": 0.44, "asc": 0.58, "best": 0.4, "any": 0.7, "mean": 0.36},
