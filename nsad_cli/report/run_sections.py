@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from nsad_cli.config.stages import NAT, RANKER, STUDENT, TRAINING, stages
 from nsad_cli.report.charts import Bar, BarChart, LineChart, Series, percent, thinned
 from nsad_cli.report.document import Code, Document, Figure, Fold, Paragraph, Section, Table
+from nsad_cli.report.example_sections import examples_section
 from nsad_cli.report.result_sections import (
     arms_section,
     by_number_section,
-    examples_section,
     negatives_section,
     ranker_section,
     summary,
