@@ -17,6 +17,7 @@ ROOT_MODULES = {"__init__", "__main__", "api", "errors", "types"}
 ORDER = (
     "cli",
     "api",
+    "report",
     "study",
     "pipeline",
     "training",
@@ -133,6 +134,7 @@ def test_utils_are_shared_by_two_rooms() -> None:
         "import nsad_cli",
         "import nsad_cli.dashboard.app",
         "from nsad_cli.cli.main import main; import sys; sys.argv = ['nsad', '--help']; main()",
+        "import nsad_cli.report.write",
         "import nsad_cli.pipeline.plan, nsad_cli.evaluation.report, nsad_cli.collection.collect",
     ],
 )

@@ -89,6 +89,11 @@ COMMANDS = {
         "study:study",
         "Compare models over several seeds with equal budgets; run the same command again to resume.",
     ),
+    "report": Command(
+        RESULTS,
+        "report:report",
+        "Write one self-contained page: settings, data, curves, accuracies with intervals, example votes, commands.",
+    ),
     "export": Command(
         RESULTS,
         "export:export",

@@ -27,6 +27,7 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     from nsad_cli.cli.render.evaluation import contributions_table, results_table
     from nsad_cli.cli.render.solution import print_solution, solution_json
     from nsad_cli.cli.render.tables import ledger_table
+    from nsad_cli.cli.report import write_at_end
     from nsad_cli.cli.run_selection import execute
     from nsad_cli.cli.solve import solve_with
     from nsad_cli.config.recipes import find_recipe, load_recipe
@@ -46,6 +47,7 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
     votes = VoteSettings.of(run.recipe.solve)
     solution = solve_with(run, problem, votes)
     steps, negatives = _steps(run), results["eval"].get("negatives", [])
+    write_at_end(run)
     if as_json:
         shown = {"run": run.name, "results": rows, "steps": steps, "negatives": negatives}
         print_json({**shown, "solve": solution_json(solution)})

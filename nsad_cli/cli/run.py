@@ -36,6 +36,7 @@ def run(
 ) -> None:
     """Run a recipe from problems to report; run the same command again to resume."""
     from nsad_cli.cli.render.evaluation import results_table
+    from nsad_cli.cli.report import write_at_end
     from nsad_cli.cli.run_selection import execute
     from nsad_cli.config.recipes import find_recipe, load_recipe
     from nsad_cli.config.stages import RUN_ORDER
@@ -58,6 +59,7 @@ def run(
     target = Run.create(name, loaded)
     note(f"run: {target.name}")
     results = execute(target, RUN_ORDER, force=force)
+    write_at_end(target)
     rows = [row for stage in ("eval-before", "eval") for row in results[stage]["results"]]
     if as_json:
         print_json({"run": target.name, "results": rows})

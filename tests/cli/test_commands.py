@@ -67,6 +67,7 @@ def test_help_and_version_import_nothing_heavy(nsad: Nsad) -> None:
         "export",
         "data",
         "stats",
+        "report",
         "doctor",
         "demo",
     ):
@@ -83,13 +84,15 @@ def test_help_explains_every_rule_and_the_files(nsad: Nsad, command: str) -> Non
 
 
 def test_a_whole_run_prints_one_json_object(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    _, result = trained
+    home, result = trained
     assert result.returncode == 0, result.stderr
     value = json.loads(result.stdout)
     assert value["run"] == "tiny"
     assert {row["model"] for row in value["results"]} == {"base", "nat", "nce"}
     assert "negative" in result.stderr
     assert "nce" in result.stderr
+    assert "report: runs/tiny/report.html" in result.stderr
+    assert "Accuracy on" in (home / "runs" / "tiny" / "report.html").read_text()
 
 
 def test_solve_needs_no_flag_after_a_run(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

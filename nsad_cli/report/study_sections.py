@@ -1,0 +1,77 @@
+"""The sections of a study's report: arms against the control with intervals, accuracies, and the cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nsad_cli.report.charts import ForestPlot, ForestRow
+from nsad_cli.report.document import Code, Document, Figure, Fold, Paragraph, Section, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nsad_cli.report.document import Block
+    from nsad_cli.report.study import Arm, Study
+
+
+def study_document(study: Study) -> Document:
+    """Lay out a study's report."""
+    commands = Section("commands", "Commands that repeat these numbers", (Code(f"nsad report {study.name}"),))
+    count = f"{len(study.arms)} arm{'s' * (len(study.arms) != 1)}"
+    return Document(f"Study {study.name}", count, (*study_sections(study), commands))
+
+
+def study_sections(study: Study) -> tuple[Section, ...]:
+    """Lay out a study's sections."""
+    sections = [Section("study", f"Study {study.name}: arms against the control", tuple(_arms(study)))]
+    if study.cells:
+        cells = Table("Cells", study.cell_columns, study.cells)
+        sections.append(Section("cells", "Cells of the study", (Fold(f"{len(study.cells)} cells", (cells,)),)))
+    return tuple(sections)
+
+
+def _arms(study: Study) -> Iterator[Block]:
+    if not study.arms:
+        yield Paragraph("The study has no finished arm yet.")
+        return
+    yield Paragraph(_in_words(study))
+    control = next((arm for arm in study.arms if arm.name == study.control), None)
+    differences = [arm for arm in study.arms if arm.difference is not None and arm is not control]
+    if differences:
+        reference = (0.0, study.control or "control")
+        rows = tuple(ForestRow(arm.name, arm.difference or 0.0, *(arm.ci95 or (None, None))) for arm in differences)
+        title = f"Difference in accuracy to {study.control or 'the control'}"
+        yield Figure(ForestPlot(title, "difference", rows, reference, signed=True))
+    accuracies = tuple(ForestRow(arm.name, arm.accuracy) for arm in study.arms if arm.accuracy is not None)
+    if accuracies and not differences:
+        yield Figure(ForestPlot("Accuracy", "accuracy", accuracies))
+    heads = ("arm", "n", "accuracy, %", "difference", "95 % interval", "p", "p (Holm)", "tokens", "parameters")
+    yield Table("Arms", heads, tuple(_row(arm, arm is control) for arm in study.arms))
+
+
+def _row(arm: Arm, is_control: bool) -> tuple[str, ...]:
+    def number(value: float | None, form: str, scale: float = 1.0) -> str:
+        return "–" if value is None else format(scale * value, form)
+
+    between = "–" if arm.ci95 is None else f"{100 * arm.ci95[0]:+.1f} to {100 * arm.ci95[1]:+.1f}"
+    return (
+        f"{arm.name} (control)" if is_control else arm.name,
+        number(arm.n, ",.0f"),
+        number(arm.accuracy, ".1f", 100),
+        "–" if is_control else number(arm.difference, "+.1f", 100),
+        "–" if is_control else between,
+        number(arm.p, ".3g"),
+        number(arm.p_holm, ".3g"),
+        number(arm.tokens, ",.0f"),
+        number(arm.parameters, ",.0f"),
+    )
+
+
+def _in_words(study: Study) -> str:
+    parts = [f"The control is {study.control}."] if study.control else []
+    parts.append("Differences are in percentage points, with 95 % intervals; p (Holm) is corrected for several arms.")
+    if study.minimal_difference is not None:
+        parts.append(
+            f"The smallest difference that the study is made to find is {100 * study.minimal_difference:.1f} points."
+        )
+    return " ".join(parts)
