@@ -71,12 +71,12 @@ def stopped_run(recipe: Recipe, stages: Sequence[str] = (COLLECT.name,)) -> str 
     Repeating a command without --run then resumes that run, and does not pay again for stored draws or open batches.
     """
     from nsad_cli.collection.collect import INCOMPLETE_KEYS
-    from nsad_cli.runs.run import list_runs, newest_started, with_dtype
+    from nsad_cli.runs.run import as_in_run, list_runs, newest_started
 
     run = newest_started(list_runs())
     with contextlib.suppress(NsadError):  # an unreadable recipe must not prevent a new run
         records = run.stages() if run is not None else {}
-        if run is None or COLLECT.name not in records or run.busy() or run.recipe != with_dtype(run, recipe):
+        if run is None or COLLECT.name not in records or run.busy() or run.recipe != as_in_run(run, recipe):
             return None
         stopped = any(records.get(stage, {}).get("state") != "finished" for stage in stages)
         if stopped or any(records[COLLECT.name]["result"].get(name) for name in INCOMPLETE_KEYS):

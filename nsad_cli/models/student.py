@@ -108,7 +108,7 @@ def load_student(
         spec: `smollm2`, a model folder, or a Hub id with an optional @REVISION.
         device: A torch device, or `auto` for CUDA, then Apple's MPS, then the CPU.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` for bfloat16 on CUDA and float32 elsewhere; runs
-            store a choice of their own (see runs.run.with_dtype).
+            store a choice of their own (see runs.run.as_in_run).
         template: The prompt template, or `chat` for the tokenizer's chat template.
         load_in_4bit: Load linear layers except the vocabulary head in NF4 (bitsandbytes); computation is in `dtype`.
         weights: Without weights the model is on the meta device: only shapes, at no cost in time and memory.

@@ -13,7 +13,7 @@ from nsad_cli.pipeline.collect_stage import training_problems
 from nsad_cli.pipeline.forecast import planned_teacher
 from nsad_cli.runs.base_model import FILE as BASE_FILE
 from nsad_cli.runs.manifest import FORMAT
-from nsad_cli.runs.run import Run, check_name, runs_home, with_dtype
+from nsad_cli.runs.run import Run, as_in_run, check_name, runs_home
 from nsad_cli.store.rationales import Store
 from nsad_cli.utils.files import write_atomic
 
@@ -77,5 +77,5 @@ def copy_of_records(
         for end in ("", "-wal"):  # the write-ahead log has commits that are not in the file yet
             if Path(f"{path}{end}").is_file():
                 shutil.copyfile(f"{path}{end}", run.path / f"{target}{end}")
-    run.write_recipe(with_dtype(source, recipe))
+    run.write_recipe(as_in_run(source, recipe))
     return run

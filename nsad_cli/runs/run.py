@@ -14,6 +14,7 @@ from nsad_cli.config.stages import STUDENT
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
 from nsad_cli.runs.command import command, unfinished_stages
 from nsad_cli.runs.event_log import EventLog
+from nsad_cli.runs.former_defaults import keep_former_defaults
 from nsad_cli.runs.lock import hold_lock, is_locked
 from nsad_cli.runs.manifest import FORMAT, read_manifest, versions
 from nsad_cli.utils.distributed import barrier, is_main_process
@@ -50,7 +51,7 @@ class Run:
 
         Args:
             name: The run's name.
-            recipe: Its settings; the dtype `auto` is resolved (see `with_dtype`).
+            recipe: Its settings; defaults give way to what the run has stored (see `as_in_run`).
             store: The store of rationales to use; None for the run's own.
 
         Raises:
@@ -61,11 +62,11 @@ class Run:
         run = cls(runs_home() / name)
         if (run.path / "manifest.json").exists():
             run.check_store(store)
-            run.write_recipe(with_dtype(run, recipe))
+            run.write_recipe(as_in_run(run, recipe))
         else:
             run.is_new = True
             make_folder(run.path)
-            run.write_recipe(with_dtype(run, recipe))  # the manifest comes last: it makes the folder a run
+            run.write_recipe(as_in_run(run, recipe))  # the manifest comes last: it makes the folder a run
             manifest = {
                 "format": FORMAT,
                 "name": name,
@@ -246,14 +247,20 @@ class Run:
         return is_locked(self.path / "lock")
 
 
-def with_dtype(run: Run, recipe: Recipe) -> Recipe:
-    """Return a recipe with the dtype of the run in place of `auto`: the stored one, else what the machine does best.
+def as_in_run(run: Run, recipe: Recipe) -> Recipe:
+    """Return a recipe with what the run has stored in place of defaults.
 
-    A run of an earlier version has stored `auto`, which stays; it resolves to float32 on a CPU.
+    That is the dtype for `auto` (without a stored one, what the machine does best), and the numbers whose default has
+    changed since (see `keep_former_defaults`). A run of an earlier version has stored the dtype `auto`, which stays; it
+    resolves to float32 on a CPU.
     """
+    exists = (run.path / "recipe.yaml").is_file()
+    if exists:
+        with contextlib.suppress(UsageError):  # an unreadable recipe is replaced
+            recipe = keep_former_defaults(recipe, run.recipe_with({}))
     if recipe.student.dtype != "auto":
         return recipe
-    known = run.recipe_with({}).student.dtype if (run.path / "recipe.yaml").is_file() else None
+    known = run.recipe_with({}).student.dtype if exists else None
     dtype = known or default_dtype(recipe.student.device)
     return recipe.model_copy(update={"student": recipe.student.model_copy(update={"dtype": dtype})})
 
