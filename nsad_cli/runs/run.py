@@ -15,6 +15,7 @@ from nsad_cli.config.stages import STUDENT
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
 from nsad_cli.runs.command import command, unfinished_stages
 from nsad_cli.runs.event_log import EventLog
+from nsad_cli.runs.former_defaults import keep_former_defaults
 from nsad_cli.runs.lock import hold_lock, is_locked
 from nsad_cli.runs.manifest import FORMAT, read_manifest, versions
 from nsad_cli.utils.distributed import barrier, is_main_process
@@ -261,9 +262,11 @@ def with_defaults(run: Run, recipe: Recipe) -> Recipe:
 
     Chosen are the dtype and the engine in place of `auto` (what the machine does best) and the size of the ranker's
     split. A run of an earlier version has stored `auto`, which stays (float32 on a CPU, and the engine of
-    transformers), and has no split.
+    transformers), has no split, and keeps the numbers whose default has changed since.
     """
-    stored = run.recipe_with({}) if (run.path / "recipe.yaml").is_file() else None
+    stored = _stored_recipe(run)
+    if stored is not None:
+        recipe = keep_former_defaults(recipe, stored)
     student, training = recipe.student, recipe.training
     chosen: dict[str, str] = {}
     if student.dtype == "auto":
@@ -275,6 +278,15 @@ def with_defaults(run: Run, recipe: Recipe) -> Recipe:
         split = stored.training.ranker.split if stored else DEFAULT_SPLIT if training.ranker.kind == COMBINED else 0
         training = training.model_copy(update={"ranker": training.ranker.model_copy(update={"split": split})})
     return recipe.model_copy(update={"student": student.model_copy(update=chosen), "training": training})
+
+
+def _stored_recipe(run: Run) -> Recipe | None:
+    """Return a run's stored recipe; None if there is none, or it cannot be read and is about to be replaced."""
+    if not (run.path / "recipe.yaml").is_file():
+        return None
+    with contextlib.suppress(UsageError):
+        return run.recipe_with({})
+    return None
 
 
 def display_state(run: Run, stage: str) -> str:

@@ -18,12 +18,19 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpack(tmp_path_factory.mktemp("recorded"))
 
 
+LATER_RULES = ("asc-add2",)
+"""Vote rules that version 0.1.0 did not have: evaluations have further rows."""
+
+
 def close(value: Any, other: Any) -> bool:
-    """Whether two JSON values are equal except for rounding, and for keys that were added since."""
+    """Whether two JSON values are equal except for rounding, and for keys and vote rules that were added since."""
     if isinstance(other, dict):
         return isinstance(value, dict) and all(key in value and close(value[key], other[key]) for key in other)
     if isinstance(other, list):
-        return isinstance(value, list) and len(value) == len(other) and all(map(close, value, other))
+        if not isinstance(value, list):
+            return False
+        known = [item for item in value if not (isinstance(item, dict) and item.get("rule") in LATER_RULES)]
+        return len(known) == len(other) and all(map(close, known, other))
     return bool(value == pytest.approx(other, rel=1e-4)) if isinstance(other, float) else bool(value == other)
 
 

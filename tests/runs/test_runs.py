@@ -292,3 +292,18 @@ def test_a_run_killed_while_it_is_created_is_no_run(monkeypatch: pytest.MonkeyPa
         Run.create("one", Recipe(seed=5))
     assert list_runs() == []
     monkeypatch.undo()
+
+
+def test_a_run_keeps_numbers_whose_default_has_changed() -> None:
+    """Those of the former defaults alone: what a recipe sets, or a run has otherwise, is not touched."""
+    then = {"nce": {"warmup_steps": 1000, "batch_size": 1}, "nat": {"warmup_steps": 50}, "ranker": {"warmup_steps": 0}}
+    run = Run.create("old", Recipe.model_validate({"training": then}))
+    again = Run.create("old", Recipe.model_validate({"training": {"ranker": {"warmup_steps": 3}}})).recipe.training
+    assert (again.nce.warmup_steps, again.nce.batch_size) == (1000, 1)
+    assert (again.nat.warmup_steps, again.ranker.warmup_steps) == (None, 3)
+    new = Run.create("new", Recipe()).recipe.training
+    assert (new.nce.warmup_steps, new.nce.batch_size, new.ranker.warmup_steps) == (None, 8, None)
+    (run.path / "recipe.yaml").write_text("training: [")
+    assert (
+        Run.create("old", Recipe.model_validate({"student": {"dtype": "float32"}})).recipe.training == Recipe().training
+    )
