@@ -139,7 +139,7 @@ def _arm_row(
         "settings": dict(arm.settings),
         "n": len(evaluated) if own else 0,
         "seeds": seeds,
-        "accuracy": _mean([value for seed in seeds if (value := _mean(own[seed])) is not None]),
+        "accuracy": _mean([value for seed in seeds for value in own[seed]]),
         "benchmarks": _by_benchmark([own[seed] for seed in seeds], evaluated),
         "tokens": _mean([sum(row["tokens"].values()) for row in mine]),
         "parameters": _mean([row["parameters"] for row in mine]),
