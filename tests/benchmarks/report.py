@@ -22,9 +22,10 @@ def at_most(value: float | None, goal: float | None) -> dict[str, Any]:
     return {"value": None if value is None else round(value, 3), "goal": goal, "met": met}
 
 
-def at_least(value: float, goal: float | None) -> dict[str, Any]:
-    """A figure with its goal, a lower bound."""
-    return {"value": round(value, 3), "goal": goal, "met": None if goal is None else value >= goal}
+def at_least(value: float | None, goal: float | None) -> dict[str, Any]:
+    """A figure with its goal, a lower bound; see `at_most`."""
+    met = None if goal is None else value is not None and value >= goal
+    return {"value": None if value is None else round(value, 3), "goal": goal, "met": met}
 
 
 def exit_with_usage_error(what: str, why: str, fix: str) -> NoReturn:
