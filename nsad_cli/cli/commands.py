@@ -61,7 +61,7 @@ COMMANDS = {
     "train-ranker": Command(
         STAGES,
         "train:train_ranker",
-        "Sample chains from the student on training problems, train the ranker on right and wrong ones, calibrate it.",
+        "Fit or train the ranker on chains that the student samples, measure it, and fit the weights of votes.",
     ),
     "train-baseline": Command(
         STAGES,
@@ -147,7 +147,11 @@ class Commands(TyperGroup):
         """Print the front page; like typer's own pages it is not written to the formatter."""
         from nsad_cli.cli.render.front_page import front_page
 
-        options = [(", ".join(option.opts), getattr(option, "help", None) or "") for option in self.get_params(ctx)]
+        # click gives the names of --help as a set, whose order changes from one process to the next
+        options = [
+            (", ".join(sorted(option.opts, key=len, reverse=True)), getattr(option, "help", None) or "")
+            for option in self.get_params(ctx)
+        ]
         panels = {"Options": options}
         for name, command in COMMANDS.items():
             panels.setdefault(command.panel, []).append((name, command.summary))

@@ -130,7 +130,7 @@ def train_ranker(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sample chains from the student on training problems, train the ranker on right and wrong ones, calibrate it."""
+    """Fit or train the ranker on chains that the student samples, measure it, and fit the weights of votes."""
     if kind is not None and kind != ENCODER and model is None:
         model = ""  # override an encoder set in the run's recipe
     _train(

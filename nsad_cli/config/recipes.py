@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from nsad_cli.config.schema import RankerConfig
+from nsad_cli.config.stages import RANKER
 from nsad_cli.config.validation import check_held_out, validate_recipe
 from nsad_cli.errors import UsageError, did_you_mean, first_line
 
@@ -112,11 +113,11 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 def _with_earlier_values(values: dict[str, Any]) -> dict[str, Any]:
     """Fill in the ranker's settings that later versions added, with the values that earlier ones behaved by."""
-    training = values.get("training")
-    if not isinstance(training, dict) or not isinstance(training.get("ranker"), dict):
+    training, name = values.get("training"), RANKER.name
+    if not isinstance(training, dict) or not isinstance(training.get(name), dict):
         return values
-    ranker = {**RankerConfig.added_later, **training["ranker"]}
-    return {**values, "training": {**training, "ranker": ranker}}
+    ranker = {**RankerConfig.added_later, **training[name]}
+    return {**values, "training": {**training, name: ranker}}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -249,7 +249,7 @@ class RankerConfig(StageConfig):
     added_later: ClassVar[dict[str, Any]] = {
         "split": None,
         "teacher_rationales": True,
-        "chains_of": "nce",
+        "chains_of": NCE.name,
         "calibrate": True,
         "human_solutions": False,
         "pairs": "fixed",
@@ -274,7 +274,7 @@ class RankerConfig(StageConfig):
     """The number of training problems to sample chains for."""
     samples: int = Field(default=8, ge=1)
     """Chains per problem."""
-    chains_of: Literal["nce", "nat"] = "nce"
+    chains_of: Literal["nce", "nat"] = NCE.name  # type: ignore[assignment]  # a name of the table
     """The model that the chains are sampled from."""
     min_pairs: int = Field(default=100, ge=1)
     """With fewer pairs from the student's own chains there is a warning, and see teacher_rationales."""

@@ -141,8 +141,8 @@ def _plan(context: PlanContext, profile: str | None) -> Plan:
     for stage in TRAINING:
         drafts[stage.name] = plan_training(context, stage)
     drafts[EVAL.name] = plan_evaluation(context, EVAL.name, trained_models(recipe), recipe.evaluation.samples)
-    notes = [*context.notes, *_warmups(drafts)]
     speeds = measured_speeds(context) if profile is None else estimated_speeds(context, profile)
+    notes = [*context.notes, *_warmups(drafts)]
     return Plan(context.run.name, tuple(draft.to_plan(speeds) for draft in drafts.values()), tuple(notes))
 
 

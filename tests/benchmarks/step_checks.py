@@ -1,8 +1,8 @@
 """Step checks on real rationales: coverage, how well the share of right steps ranks, and wrong steps to read.
 
-    python -m tests.benchmarks.step_checks [--json] [--rationales N] [--show K]
+    NSAD_DATA=… python -m tests.benchmarks.step_checks [--json] [--rationales N] [--show K]
 
-NSAD_DATA is a folder with `tdg` (the paper's rationales) and `gsm8k`. Of each source the first N rationales are read,
+NSAD_DATA holds `tdg` (the paper's rationales) and `gsm8k`. Of each source the first N rationales are read,
 spread over its files. The AUC is of the share of right steps against the verdict (right or wrong), over the rationales
 with a checked step, and over all of them with the mean share for the others.
 """
@@ -10,11 +10,9 @@ with a checked step, and over all of them with the mean share for the others.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.grading.checker import Checker
@@ -22,7 +20,7 @@ from nsad_cli.grading.step_checks import check_steps
 from nsad_cli.grading.verdicts import grade_texts
 from nsad_cli.teachers.recorded import read_gsm8k_solutions, read_tdg
 from nsad_cli.types import Finish, Verdict
-from tests.benchmarks.report import at_least, finish
+from tests.benchmarks.report import at_least, data_path, finish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,18 +49,18 @@ def auc(scores: Sequence[float], right: Sequence[bool]) -> float | None:
     return won / (positive * negative) if positive and negative else None
 
 
-def read(folder: Path, relative: str, reader: Any, count: int) -> list[tuple[str, str]]:
+def read(relative: str, reader: Any, count: int) -> list[tuple[str, str]]:
     """The (text, gold answer) of rationales, spread evenly over a source."""
-    found = [(text, item.problem.answer) for item in reader(folder / relative) for text in item.texts]
+    found = [(text, item.problem.answer) for item in reader(data_path(relative)) for text in item.texts]
     step = max(1, len(found) // count)
     return found[::step][:count]
 
 
-def measure(folder: Path, count: int, show: int) -> dict[str, Any]:
+def measure(count: int, show: int) -> dict[str, Any]:
     """Check the steps of each source's rationales; print `show` wrong steps of each with their context to stderr."""
     figures: dict[str, Any] = {}
     for name, (relative, reader) in SOURCES.items():
-        pairs = read(folder, relative, reader, count)
+        pairs = read(relative, reader, count)
         started = time.process_time()
         checks = [check_steps(text) for text, _ in pairs]
         seconds = time.process_time() - started
@@ -107,4 +105,4 @@ if __name__ == "__main__":
     parser.add_argument("--rationales", type=int, default=4000, help="rationales of each source")
     parser.add_argument("--show", type=int, default=0, help="print this many wrong steps of each source to stderr")
     arguments = parser.parse_args()
-    finish(measure(Path(os.environ["NSAD_DATA"]), arguments.rationales, arguments.show), arguments.json)
+    finish(measure(arguments.rationales, arguments.show), arguments.json)

@@ -32,8 +32,8 @@ from nsad_cli.runs.run import Run
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.trainer import forget_checkpoints, train
 from tests.benchmarks.reference import PAPER
-from tests.benchmarks.report import at_least, finish
-from tests.benchmarks.train_throughput import real_examples
+from tests.benchmarks.report import at_least, data_path, finish
+from tests.benchmarks.train_throughput import RATIONALES, real_examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,5 +172,6 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3, help="rounds whose median counts")
     parser.add_argument("--steps", type=int, default=1, help="optimizer steps of each training")
     arguments = parser.parse_args()
+    data_path(RATIONALES)
     require_trl(arguments.python)
     finish(measure(arguments.python, arguments.rounds, arguments.steps), arguments.json)

@@ -103,7 +103,9 @@ def test_solve_needs_no_flag_after_a_run(trained: tuple[Path, subprocess.Complet
     assert set(value) == {"answer", "rule", "share", "votes", "chains"}
     assert value["rule"] == "asc"
     assert [chain["index"] for chain in value["chains"]] == [0, 1, 2]
-    assert set(value["chains"][0]) == {"index", "text", "answer", "weight", "logprob", "tokens", "finish"}
+    assert set(value["chains"][0]) == {
+        *("index", "text", "answer", "weight", "probability", "logprob", "tokens", "finish", "steps"),
+    }
     assert "run: tiny" in result.stderr
     again = run_nsad(home, "solve", "Ana has 3 cups. How many?", "--samples", "3", "--verbose")
     assert again.returncode == 0

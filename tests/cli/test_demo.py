@@ -6,15 +6,15 @@ import pytest
 
 from nsad_cli.cli.demo import AMX_MINUTES, time_sentence
 from nsad_cli.config.recipes import find_recipe, load_recipe
-from nsad_cli.config.stages import TRAINING
+from nsad_cli.config.stages import RANKER, TRAINING
 
 
 def test_the_demo_keeps_its_sizes() -> None:
     recipe = load_recipe(find_recipe("demo"), {})
-    assert {recipe.training.of(stage.name).epochs for stage in TRAINING} == {3}
-    assert (recipe.training.ranker.problems, recipe.training.ranker.samples) == (96, 8)
+    assert {recipe.training.of(stage.name).epochs for stage in TRAINING if stage is not RANKER} == {3}
+    assert (recipe.training.ranker.split, recipe.training.ranker.samples) == (96, 8)
     assert (recipe.evaluation.limit, recipe.evaluation.samples) == (100, 8)
-    assert (recipe.problems.limit, recipe.teacher.draws) == (240, 4)
+    assert (recipe.problems.limit, recipe.teacher.draws) == (240 + 96, 4)
 
 
 @pytest.mark.parametrize(

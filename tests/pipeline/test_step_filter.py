@@ -34,7 +34,7 @@ def make_run(path: Path, texts: list[str], *, drop: bool, graded: bool = True, n
     """A run whose teacher is a file with these solutions of each of four problems."""
     rows = [{"question": f"Ana has {n} bags. How many?", "answer": "20", "generated_answer": texts} for n in range(4)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    training = {"drop_wrong_steps": drop}
+    training = {"drop_wrong_steps": drop, "ranker": {"split": 0}}
     recipe = validate_recipe({"teacher": {"spec": f"jsonl:{path}", "draws": 8}, "training": training}, "test")
     run = Run.create(name, recipe)
     run_stages(run, ["collect", "grade"] if graded else ["collect"])

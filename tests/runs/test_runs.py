@@ -304,6 +304,5 @@ def test_a_run_keeps_numbers_whose_default_has_changed() -> None:
     new = Run.create("new", Recipe()).recipe.training
     assert (new.nce.warmup_steps, new.nce.batch_size, new.ranker.warmup_steps) == (None, 8, None)
     (run.path / "recipe.yaml").write_text("training: [")
-    assert (
-        Run.create("old", Recipe.model_validate({"student": {"dtype": "float32"}})).recipe.training == Recipe().training
-    )
+    replaced = Run.create("old", Recipe.model_validate({"student": {"dtype": "float32"}})).recipe.training
+    assert (replaced.nce, replaced.nat) == (Recipe().training.nce, Recipe().training.nat)

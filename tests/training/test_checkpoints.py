@@ -204,7 +204,8 @@ def test_a_disk_that_fills_ends_training_with_an_error_and_it_resumes_to_the_sam
 def lasting(model: Path, name: str, **training: Any) -> Run:
     """A graded run that keeps the last weights and measures the held-out loss once, at its end."""
     stage = {**STAGE, "checks": 1}
-    values = {"keep": "last", "held_out": 0, "negative": stage, "nat": {**stage, "warmup_steps": None}, **training}
+    values = {"keep": "last", "held_out": 0, "negative": stage, "nat": {**stage, "warmup_steps": None}}
+    values |= {"ranker": {"split": 0}, **training}
     run = Run.create(name, recipe(model, training=values))
     run_stages(run, ["collect", "grade"])
     return run

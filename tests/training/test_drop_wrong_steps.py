@@ -40,7 +40,7 @@ def test_keys_change_only_where_the_corpus_does_not_show_it(self_samples: int, m
 
 def test_own_chains_with_a_wrong_step_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     chains = [Chain("p", i, text, "20", correct=True) for i, text in enumerate(TEXTS)]
-    monkeypatch.setattr(self_generated, "_sampled", lambda *_: {"p": chains})
+    monkeypatch.setattr(self_generated, "sampled_chains", lambda *_: {"p": chains})
     corpus = make_corpus([Rationale(PROBLEM, "The answer is 20.", Verdict.CORRECT, 0)], [], share=0.1, seed=0)
     stage, notes = stages()[NCE.name], recorded_notes()
     assert [item.text for item in own_rationales(session(False, 4), stage, corpus)] == list(TEXTS)

@@ -104,11 +104,10 @@ def _measured(layers: Sequence[NatLinear], name: str, norms: Tensor) -> Iterator
 
     def compare(layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         x = inputs[0]
-        base = layer.get_base_layer()
         with _replaced([layer], name):
             without = layer.forward(x)
         norms[0] += (output - without).double().square().sum().cpu()
-        norms[1] += (output - F.linear(x, base.weight, base.bias)).double().square().sum().cpu()
+        norms[1] += (output - layer.get_base_layer()(x)).double().square().sum().cpu()
 
     handles = [layer.register_forward_hook(compare) for layer in layers]
     try:
