@@ -85,14 +85,19 @@ def comparison_rows(benchmark: str, problems: Sequence[Problem], a: Measured, b:
     return rows
 
 
-def _row(rule: str, a: Sequence[float], b: Sequence[float], samples: int) -> Row:
+def only_one_right(a: Sequence[float], b: Sequence[float]) -> tuple[int, int]:
+    """Count the problems that only the first, and only the second, of two systems has right."""
     pairs = list(zip(a, b, strict=True))
-    only_a, only_b = (sum(pair == which for pair in pairs) for which in ((1.0, 0.0), (0.0, 1.0)))
+    return pairs.count((1.0, 0.0)), pairs.count((0.0, 1.0))
+
+
+def _row(rule: str, a: Sequence[float], b: Sequence[float], samples: int) -> Row:
+    only_a, only_b = only_one_right(a, b)
     counted = not estimated(rule)
     mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
     return {
         "rule": None if rule == GREEDY else rule,
-        "n": len(pairs),
+        "n": len(a),
         "samples": samples,
         "a": mean_a,
         "b": mean_b,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import NAT, NCE, UNTRAINED
+from nsad_cli.evaluation.compare import only_one_right
 from nsad_cli.evaluation.outcomes import GREEDY, outcomes
 from nsad_cli.evaluation.stored_chains import Side, regrade, stored_chains
 from nsad_cli.generation.engine_spec import parse_engine
@@ -51,9 +52,9 @@ def contributions(
         steps: The steps; one that the run has not evaluated is left out.
 
     Returns:
-        A row for each step: `step`, `model`, `rule`, `n`, `accuracy`; and but for the first `before` (the accuracy of
-        the step before), `difference` with `ci95` (Newcombe), `won` and `lost` (problems that only one of them has
-        right) and `p` (McNemar's exact test).
+        A row for each step: `step`, `model`, `rule`, `n`, `accuracy`. All but the first also have `before` (the
+        accuracy of the step before), `difference` with `ci95` (Newcombe), `won` and `lost` (problems that only one of
+        them has right) and `p` (McNemar's exact test).
     """
     found: dict[str, dict[str, list[float]]] = {}
     for model in dict.fromkeys(step.model for step in steps if step.model in UNTRAINED or has_model(run, step.model)):
@@ -78,8 +79,7 @@ def contributions(
 def _against(before: Sequence[float] | None, values: Sequence[float]) -> dict[str, Any]:
     if before is None:
         return {}
-    pairs = list(zip(before, values, strict=True))
-    lost, won = (sum(pair == which for pair in pairs) for which in ((1.0, 0.0), (0.0, 1.0)))
+    lost, won = only_one_right(before, values)
     mean, old = sum(values) / len(values), sum(before) / len(before)
     return {
         "before": old,

@@ -118,9 +118,8 @@ def effect_rows(
 
     Another engine than transformers has no adapters in memory; nothing is loaded for the sake of this figure.
     """
-    if stages()[model].companion is None if model in stages() else True:
-        return []
-    if parse_engine(engine).kind != "hf":
+    entry = stages().get(model)
+    if entry is None or entry.companion is None or parse_engine(engine).kind != "hf":
         return []
     from nsad_cli.models.lm_head import vocabulary_head
     from nsad_cli.models.nat.negative_effect import negative_effect

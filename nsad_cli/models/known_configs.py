@@ -38,7 +38,7 @@ ENCODERS = {
 
 
 class AssumedTokenizer:
-    """Stands in for a tokenizer that is not at hand: only the number of tokens is meaningful."""
+    """A replacement for a missing tokenizer; only the number of tokens is meaningful."""
 
     eos_token_id = 0
     pad_token_id = None

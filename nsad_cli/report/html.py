@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nsad_cli.report.document import Block, Document, Section
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""The page's content security policy: whatever its texts contain, the browser runs and loads nothing."""
+"""The page's content security policy: the browser runs no script and loads nothing, for any text."""
 
 NO_BREAK = "\N{NO-BREAK SPACE}%"
 SHORT = 24

@@ -77,7 +77,7 @@ def unfinished_stages(manifest: Mapping[str, Any]) -> list[str]:
     """Return the stages of a run's pipeline that have not finished.
 
     The pipeline ends with the evaluation if one command runs all stages, and with the student if each stage has its
-    own command, because evaluations are then optional. A run of a study ends with its evaluation, whatever it trains.
+    own command, because evaluations are then optional. A run of a study always ends with its evaluation.
     """
     stages = manifest["stages"]
     if _name_of(manifest.get("command")) == STUDY:

@@ -13,40 +13,21 @@ import argparse
 import random
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.step_checks import check_steps
 from nsad_cli.grading.verdicts import grade_texts
+from nsad_cli.rankers.measurement import auc
 from nsad_cli.teachers.recorded import read_gsm8k_solutions, read_tdg
 from nsad_cli.types import Finish, Verdict
 from tests.benchmarks.report import at_least, data_path, finish
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SOURCES = {
     "gpt-3.5 on MATH": ("tdg/GPT3.5-turbo-MATH", read_tdg),
     "gpt-4 on MATH": ("tdg/GPT4-MATH", read_tdg),
     "GPT-3 models on GSM8K": ("gsm8k/example_model_solutions.jsonl", read_gsm8k_solutions),
 }
-
-
-def auc(scores: Sequence[float], right: Sequence[bool]) -> float | None:
-    """The probability that a right rationale scores above a wrong one, ties half; None without both kinds."""
-    order = sorted(zip(scores, right, strict=True))
-    positive, negative, won, place = sum(right), len(right) - sum(right), 0.0, 0
-    below = 0
-    while place < len(order):
-        end = place
-        while end < len(order) and order[end][0] == order[place][0]:
-            end += 1
-        good = sum(item[1] for item in order[place:end])
-        bad = end - place - good
-        won += good * (below + bad / 2)
-        below += bad
-        place = end
-    return won / (positive * negative) if positive and negative else None
 
 
 def read(relative: str, reader: Any, count: int) -> list[tuple[str, str]]:
@@ -78,8 +59,8 @@ def measure(count: int, show: int) -> dict[str, Any]:
         figures |= {
             f"{name}: chains with checked steps": at_least(sum(c.checked > 0 for c in checks) / len(checks), None),
             f"{name}: checked steps per chain": at_least(sum(c.checked for c in checks) / len(checks), None),
-            f"{name}: AUC, chains with checked steps": at_least(auc(*zip(*known, strict=True)) or 0.0, None),
-            f"{name}: AUC, all chains": at_least(auc(*zip(*filled, strict=True)) or 0.0, None),
+            f"{name}: AUC, chains with checked steps": at_least(auc([known]) or 0.0, None),
+            f"{name}: AUC, all chains": at_least(auc([filled]) or 0.0, None),
             f"{name}: right answers with a wrong step": at_least(len(slips) / max(sum(g for _, g in graded), 1), None),
             f"{name}: wrong answers with a wrong step": at_least(
                 sum(c.first_wrong is not None for c, good in graded if not good)

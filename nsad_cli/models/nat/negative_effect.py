@@ -2,7 +2,7 @@
 
 With h− = h+ the unit's weights of the two branches sum to 1, so that the output is base + V(h+): a positive adapter
 with an MLP and no negative knowledge. If the model hardly differs from that one, its gain over other models does not
-come from negatives, whatever its accuracy.
+come from negatives.
 """
 
 from __future__ import annotations
