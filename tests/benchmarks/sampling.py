@@ -1,6 +1,6 @@
 """The transformers engine against generate(num_return_sequences=n) called problem by problem, and against vLLM itself.
 
-    NSAD_DATA=… python -m tests.benchmarks.sampling [--json] [--problems 16] [--batch-size 64]
+    NSAD_DATA=… python -m tests.benchmarks.sampling [--json] [--problems 10] [--batch-size 64]
 
 NSAD_DATA holds gsm8k/test.jsonl. The untrained SmolLM2 in bfloat16 draws n = 16 chains for each of the same questions,
 at temperature 0.7 and at most 256 tokens; generate() is given no top-k, so that all draw from one distribution. The two
@@ -188,7 +188,7 @@ def measure(count: int, batch_size: int) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sampling")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    parser.add_argument("--problems", type=int, default=16, help="questions, each with 16 chains")
+    parser.add_argument("--problems", type=int, default=10, help="questions, each with 16 chains")
     parser.add_argument("--batch-size", type=int, default=64, help="rows that our engine writes at once")
     parser.add_argument("--as-vllm", metavar="MODEL", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
