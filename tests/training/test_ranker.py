@@ -42,7 +42,7 @@ from tests.helpers.trained_weights import assert_same_weights, weights
 if TYPE_CHECKING:
     from nsad_cli.config.schema import Recipe
 
-KINDS = ("head", "probe", "bert", "t5")
+KINDS = ("head", "implicit-prm", "probe", "bert", "t5")
 
 
 @pytest.fixture(scope="module")
