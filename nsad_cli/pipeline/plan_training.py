@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.ranker_kinds import COMBINED, PROBE, READS_STATES, STEPS
+from nsad_cli.config.ranker_kinds import COMBINED, IMPLICIT_PRM, PROBE, READS_STATES, STEPS
 from nsad_cli.config.stages import GRADE, LearnsFrom, Stage
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, sequences_at_once
 from nsad_cli.rankers.chain_features import NAMES
@@ -133,7 +133,7 @@ def _ranker_size(context: PlanContext, parameters: int, memory: float, tokens: f
     if settings.kind in READS_STATES:
         plain = len(NAMES) if settings.kind == COMBINED else 0
         return footprint.head + plain, footprint.reading_gib(settings.pack_tokens)
-    return parameters, memory
+    return footprint.lora if settings.kind == IMPLICIT_PRM else parameters, memory
 
 
 def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:
