@@ -279,7 +279,8 @@ def add_nat(
     alpha: float = 16,
     dropout: float = 0.05,
     unit_size: int = 128,
-    unit_value: Literal["mlp", "identity"] = "mlp",
+    unit_value: Literal["mlp", "identity", "delta"] = "mlp",
+    unit_gate: Literal["learned", "fixed", "positive", "subtract"] = "learned",
     seed: int = 0,
 ) -> Adapters:
     """Add a negative LoRA and a NAT adapter beside it to a causal language model of transformers.
@@ -294,7 +295,8 @@ def add_nat(
         alpha: lora_alpha; the scale is alpha / r.
         dropout: dropout of the LoRAs' input.
         unit_size: width of Q, K and of V's hidden layer.
-        unit_value: V as an MLP, or the identity.
+        unit_value: V as an MLP, the identity, or an MLP on the adapters' normalised outputs.
+        unit_gate: the gate's range: the paper's (learned), 1/2 (fixed), above 0 (positive) or below 0 (subtract).
         seed: seed of the initial weights.
 
     Returns:
@@ -326,6 +328,7 @@ def add_nat(
         dropout=dropout,
         unit_size=unit_size,
         unit_value=unit_value,
+        unit_gate=unit_gate,
     )
     adapters = Adapters(model)
     adapters.add_lora(NEGATIVE.name, settings, seed)

@@ -189,7 +189,9 @@ def train_baseline(
     methods: Annotated[
         list[str],
         typer.Argument(
-            metavar="METHOD…", help="One or more of: ft, cot-kd, mix, nt, ul, cl, redi, nat-control, self-distillation."
+            metavar="METHOD…",
+            help="One or more of: ft, cot-kd, mix, nt, ul, cl, critical-tokens, wrong-first, right-first, redi, "
+            "nat-control, self-distillation.",
         ),
     ],
     run_name: RunName = None,
@@ -204,7 +206,7 @@ def train_baseline(
 ) -> None:
     """Train baselines on the same rationales as NAT and NCE, with NAT's settings or the given ones."""
     from nsad_cli.cli.run_selection import existing_run
-    from nsad_cli.config.stages import baselines, prerequisites
+    from nsad_cli.config.stages import baselines
     from nsad_cli.errors import UsageError, did_you_mean
 
     for name in methods:
@@ -217,8 +219,7 @@ def train_baseline(
     given = {key: value for key, value in flags.items() if value is not None}
     if given:
         existing_run(run.name, {"training.baseline": {**run.recipe.training.baseline, **given}})
-    stages = list(dict.fromkeys(stage for name in methods for stage in (*prerequisites(name), name)))
-    _report(run, stages, force, as_json, "nsad eval --model " + " --model ".join(methods))
+    _report(run, methods, force, as_json, "nsad eval --model " + " --model ".join(methods))
 
 
 def _report(run: Run, stages: Sequence[str], force: bool, as_json: bool, following: str) -> None:

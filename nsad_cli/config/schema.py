@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from nsad_cli.config.choices import Dtype, RankerObjective, Rule, Weights, is_device
 from nsad_cli.config.ranker_kinds import COMBINED
-from nsad_cli.config.stages import NAT, NCE, UNTRAINED, models, stages
+from nsad_cli.config.stages import NAT, NCE, UNTRAINED, LearnsFrom, Stage, models, stages
 from nsad_cli.errors import did_you_mean
 from nsad_cli.utils.api_keys import address_has_secret
 
@@ -186,10 +186,15 @@ class TeacherConfig(Section):
 
 
 class UnitConfig(Section):
-    """The integration unit: the output size of Q and K, and V as an MLP or the identity."""
+    """The integration unit: the output size of Q and K, the form of V and of the gate."""
 
+    added_later: ClassVar[dict[str, Any]] = {"gate": "learned"}
     size: int = Field(default=128, ge=1)
-    value: Literal["mlp", "identity"] = "mlp"
+    value: Literal["mlp", "identity", "delta"] = "mlp"
+    """V: the paper's MLP on h±; identity (no V); delta: the MLP on the outputs of the adapters alone, normalised."""
+    gate: Literal["learned", "fixed", "positive", "subtract"] = "learned"
+    """The weight of the negative branch: learned in (−1/2, 1/2), as in the paper; fixed at 1/2; only positive, in
+    (0, 1/2); or only negative (subtract), in (−1/2, 0)."""
     targets: list[str] | None = None
     """The modules of adapter.targets that get the unit; the others get only the positive LoRA. Unset: all of them."""
 
@@ -224,6 +229,17 @@ class StageConfig(Section):
     max_examples: int | None = Field(default=None, ge=1)
     checks: int = Field(default=4, ge=1)
     """How often the held-out loss is measured, including the last step; see training.keep."""
+
+
+class NegativeConfig(StageConfig):
+    """The negative adapter, and where its wrong rationales come from."""
+
+    added_later: ClassVar[dict[str, Any]] = {"source": "teacher", "own_samples": 8}
+    source: Literal["teacher", "own", "random", "none"] = "teacher"
+    """teacher: D−, as in the paper. own: wrong chains of the student after training on D+. random and none: nothing is
+    trained; the weights are random, of a trained adapter's size, or zero. The last three are not the paper's."""
+    own_samples: int = Field(default=8, ge=1)
+    """Chains per training problem that are sampled for source: own."""
 
 
 class NceConfig(StageConfig):
@@ -303,11 +319,14 @@ class TrainingConfig(Section):
     """The maximum number of held-out rationales that the held-out loss is measured on."""
     keep_overlap: bool = False
     """Whether to train also on problems that overlap with the evaluation benchmarks (`nsad stats --overlap`)."""
+    max_right: int | None = Field(default=None, ge=1)
+    """The maximum number of right rationales that are trained on, the same ones in every stage: for studies of what
+    wrong rationales add to few right ones."""
     drop_wrong_steps: bool = False
     """Whether to keep right rationales that contain a wrong step (`5 * 4 = 24`) out of D+."""
     baseline_human_solutions: bool = False
     """Whether the baselines nt, ul and cl learn from the human solutions beside D+, as in the paper."""
-    negative: StageConfig = StageConfig()
+    negative: NegativeConfig = NegativeConfig()
     nat: StageConfig = StageConfig()
     nce: NceConfig = NceConfig()
     ranker: RankerConfig = RankerConfig()
@@ -322,6 +341,12 @@ class TrainingConfig(Section):
                 raise ValueError(f"unknown key `{key}`; {did_you_mean(key, StageConfig.model_fields)}")
         checked = StageConfig.model_validate(values)
         return {key: getattr(checked, key) for key in values}
+
+    def own_samples(self, stage: Stage) -> int:
+        """Return the number of own chains per training problem that a stage learns from beside the teacher's."""
+        if stage.samples_from is None or stage.adapter == "scorer":
+            return 0
+        return self.negative.own_samples if stage.learns_from is LearnsFrom.OWN_WRONG else self.nce.self_samples
 
     def of(self, stage: str) -> StageConfig:
         """Return the settings of a stage or baseline."""

@@ -8,7 +8,7 @@ group `nsad.objectives`, whose objects are `Stage` instances.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +16,7 @@ from nsad_cli.config.plugins import OBJECTIVES, plugins
 from nsad_cli.utils.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class Kind(StrEnum):
@@ -40,6 +40,8 @@ class LearnsFrom(StrEnum):
     PAIRS = "pairs of a right and a wrong rationale of one problem"
     SOLUTIONS = "human solutions"
     OWN_PAIRS = "pairs of the student's own chains"
+    OWN_WRONG = "the student's own wrong chains"
+    NOTHING = "nothing: its weights are not trained"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Stage:
         name: The name of the stage, of its adapter, and (of a training stage) of its section in the recipe.
         kind: The part of a run that it belongs to.
         command: The command that runs it, without `nsad`; empty for `train-baseline NAME`.
-        requires: Stages that must have finished; the key of a training stage includes the first one's weights.
+        requires: Stages that must have finished; the key of a training stage includes their weights.
         learns_from: The training data; None for a stage that trains nothing.
         objective: `MODULE:FUNCTION` that builds the training objective from (session, stage, settings), imported when
             the stage trains; for a scorer from (scorer, name of the ranker's loss).
@@ -211,6 +213,25 @@ _BUILT_IN = (
         sees_solutions=True,
     ),
     _baseline(
+        name="critical-tokens",
+        learns_from=LearnsFrom.RIGHT,
+        objective="nsad_cli.training.critical_tokens:build",
+        requires=("positive", "negative"),
+        cost=Cost("nce", loras=3, teachers=2),
+    ),
+    _baseline(
+        name="wrong-first",
+        learns_from=LearnsFrom.RIGHT,
+        objective="nsad_cli.training.baselines:build_continued",
+        requires=("negative",),
+    ),
+    _baseline(
+        name="right-first",
+        learns_from=LearnsFrom.RIGHT,
+        objective="nsad_cli.training.baselines:build_continued",
+        requires=("positive",),
+    ),
+    _baseline(
         name="redi",
         learns_from=LearnsFrom.BOTH,
         objective="nsad_cli.training.baselines:build_redi",
@@ -247,6 +268,26 @@ BEST_FIRST = (NCE.name, NAT.name, UNTRAINED[0])
 """Models in order of preference: the default model is the first of these that the run has."""
 
 
+NEGATIVE_SOURCES = {
+    "teacher": NEGATIVE,
+    "own": replace(
+        NEGATIVE, learns_from=LearnsFrom.OWN_WRONG, requires=("positive",), samples_from="positive", seed_offset=0
+    ),
+    "random": replace(NEGATIVE, learns_from=LearnsFrom.NOTHING),
+    "none": replace(NEGATIVE, learns_from=LearnsFrom.NOTHING),
+}
+"""The negative adapter by training.negative.source.
+
+teacher: trained on D−, as in the paper. own: trained on wrong chains of an adapter that was trained on D+. random:
+random weights of a trained adapter's size. none: zero weights, so that h− is the base's output.
+"""
+
+
+def stages_for(source: str) -> Mapping[str, Stage]:
+    """Return the table of stages for a recipe's training.negative.source."""
+    return {**stages(), NEGATIVE.name: NEGATIVE_SOURCES[source]}
+
+
 @functools.cache
 def stages() -> Mapping[str, Stage]:
     """Return every stage by name: built-in ones in the order of a run, then baselines, then those of plugins."""
@@ -279,7 +320,18 @@ def trained_by(command: str) -> tuple[str, ...]:
     return tuple(stage.name for stage in TRAINING if stage.command == command)
 
 
-def prerequisites(name: str) -> tuple[str, ...]:
-    """Return the baselines and auxiliary stages that a baseline requires; `train-baseline` trains them first."""
-    table = stages()
-    return tuple(other for other in table[name].requires if table[other].kind is not Kind.TRAINING)
+def with_prerequisites(names: Iterable[str], source: str) -> tuple[str, ...]:
+    """Return stages in order, each after the baselines and auxiliary stages that it requires.
+
+    Stages of the method that are required are not added: they are trained by their own commands.
+
+    Args:
+        names: The stages.
+        source: The recipe's training.negative.source.
+    """
+    table = stages_for(source)
+    found: dict[str, None] = {}
+    for name in names:
+        required = [other for other in table[name].requires if table[other].kind is not Kind.TRAINING]
+        found |= dict.fromkeys((*with_prerequisites(required, source), name))
+    return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.ranker_kinds import READS_STATES
+from nsad_cli.config.ranker_kinds import NEEDS_STUDENT
 from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL, ranker_name, read_metadata
 from nsad_cli.runs.models import has_model, model_key
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def is_stale(run: Run, recipe: Recipe) -> bool:
-    """Return whether the run's ranker reads the hidden states of a student that has been trained again since.
+    """Return whether the run's ranker depends on a student that has been trained again since.
 
     Raises:
         NsadError: The ranker's folder contains no ranker.
     """
     about = read_metadata(run.adapter_path(ADAPTER))
-    return about["kind"] in READS_STATES and about["reads"] != model_key(run, recipe, PROBED_MODEL)
+    return about["kind"] in NEEDS_STUDENT and about["reads"] != model_key(run, recipe, PROBED_MODEL)
 
 
 def current_ranker(run: Run) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nsad_cli.config.prompts import FEW_SHOT, few_shot_demonstrations
-from nsad_cli.config.ranker_kinds import READS_STATES, STEPS
+from nsad_cli.config.ranker_kinds import NEEDS_STUDENT, STEPS
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
@@ -95,6 +95,7 @@ class Session:
             dropout=section.dropout,
             unit_size=section.unit.size,
             unit_value=section.unit.value,
+            unit_gate=section.unit.gate,
             unit_targets=tuple(section.unit.targets) if section.unit.targets is not None else None,
         )
 
@@ -212,7 +213,7 @@ class Session:
         folder = self.run.adapter_path(RANKER.name)
         if is_stale(self.run, self.recipe):
             note(
-                f"the ranker is not used: it was trained on the hidden states of an earlier {PROBED_MODEL} student; "
+                f"the ranker is not used: it was trained on an earlier {PROBED_MODEL} student; "
                 "train it again with `nsad train-ranker`"
             )
             return None
@@ -224,6 +225,6 @@ class Session:
         weights = self.recipe.solve.weights
         if kind == STEPS:
             return load_steps(folder, weights)
-        if kind in READS_STATES:
+        if kind in NEEDS_STUDENT:
             self.load(PROBED_MODEL)
         return load_ranker(self.student, self.adapters, folder, weights)

@@ -159,4 +159,4 @@ def measure(
 
 def _unit(settings: AdapterSettings, inputs: int, outputs: int) -> int:
     """Count a unit's parameters: Q, K, and V's two matrices if it is an MLP."""
-    return settings.unit_size * (inputs + outputs + (2 * outputs if settings.unit_value == "mlp" else 0))
+    return settings.unit_size * (inputs + outputs + (2 * outputs if settings.unit_value != "identity" else 0))

@@ -5,7 +5,17 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.stages import COLLECT, EVAL, EVAL_BEFORE, GRADE, UNTRAINED, Kind, stages
+from nsad_cli.config.stages import (
+    COLLECT,
+    EVAL,
+    EVAL_BEFORE,
+    GRADE,
+    UNTRAINED,
+    Kind,
+    stages,
+    stages_for,
+    with_prerequisites,
+)
 from nsad_cli.errors import NsadError
 from nsad_cli.evaluation.measure import evaluate_models, evaluation_key, load_benchmarks
 from nsad_cli.pipeline.collect_stage import collect_stage, finished_stage, grade_stage, graded_rationales
@@ -27,6 +37,8 @@ if TYPE_CHECKING:
 def run_stages(run: Run, names: Sequence[str], *, force: bool = False) -> dict[str, dict[str, Any]]:
     """Run stages of a run's recipe in the given order; stages that have finished with these settings are skipped.
 
+    Baselines and auxiliary stages that a stage requires are run before it.
+
     Args:
         run: The run.
         names: Stages and baselines of the table of stages.
@@ -42,7 +54,8 @@ def run_stages(run: Run, names: Sequence[str], *, force: bool = False) -> dict[s
         require_trainable(run.recipe)
     with run.lock():
         pipeline = Pipeline(run, force)
-        return {name: pipeline.step(name) for name in names}
+        wanted = with_prerequisites(names, run.recipe.training.negative.source)
+        return {name: pipeline.step(name) for name in wanted}
 
 
 class Pipeline:
@@ -51,6 +64,7 @@ class Pipeline:
     def __init__(self, run: Run, force: bool = False) -> None:
         self.run, self.force = run, force
         self.recipe = run.recipe
+        self.table = stages_for(self.recipe.training.negative.source)
 
     def step(self, name: str) -> dict[str, Any]:
         """Run one stage; only training is shared by all processes, the main process does everything else."""
@@ -70,9 +84,9 @@ class Pipeline:
         return steps[name]()
 
     def _train(self, name: str) -> dict[str, Any]:
-        stage = stages()[name]
+        stage = self.table[name]
         for required in stage.requires:
-            if stages()[required].kind is Kind.TRAINING:
+            if self.table[required].kind is Kind.TRAINING:
                 finished_stage(self.run, required)
         corpus = self.corpus()  # before the student is loaded, since it fails if nothing is graded
         from nsad_cli.training.stages import train_stage
@@ -83,7 +97,7 @@ class Pipeline:
         """Return the key of a training stage; see training.stages.stage_key."""
         from nsad_cli.training.stages import stage_key
 
-        return stage_key(self.session, stages()[name], self.corpus())
+        return stage_key(self.session, self.table[name], self.corpus())
 
     @functools.cached_property
     def session(self) -> Session:
@@ -121,13 +135,7 @@ class Pipeline:
                 f"{self.leaks.describe(len(collected_problems(self.run)))}; no other has a right or wrong rationale",
                 "collect other problems, evaluate on other benchmarks, or keep them: --set training.keep_overlap=true",
             )
-        return make_corpus(
-            positive,
-            negative,
-            share=self.recipe.training.held_out,
-            seed=self.recipe.seed,
-            split=self.recipe.training.ranker.split or 0,
-        )
+        return make_corpus(positive, negative, self.recipe)
 
     def evaluate(self, stage: str, models: Sequence[str], samples: int) -> dict[str, Any]:
         """Evaluate models on the recipe's benchmarks: greedy answers, and votes over `samples` chains per problem."""

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.config import prompts
 from nsad_cli.config.ranker_kinds import ENCODER
-from nsad_cli.config.stages import COLLECT, EVAL, EVAL_BEFORE, GRADE, TRAINING, UNTRAINED
+from nsad_cli.config.stages import (
+    COLLECT,
+    EVAL,
+    EVAL_BEFORE,
+    GRADE,
+    TRAINING,
+    UNTRAINED,
+    stages_for,
+    with_prerequisites,
+)
 from nsad_cli.errors import NsadError
 from nsad_cli.models.smollm2 import cache_folder, smollm2_cache
 from nsad_cli.pipeline.device_profiles import estimated_speeds
@@ -138,8 +147,9 @@ def _plan(context: PlanContext, profile: str | None) -> Plan:
 
     recipe, drafts = context.recipe, context.drafts
     drafts[EVAL_BEFORE.name] = plan_evaluation(context, EVAL_BEFORE.name, UNTRAINED[:1], 0)
-    for stage in TRAINING:
-        drafts[stage.name] = plan_training(context, stage)
+    source = recipe.training.negative.source
+    for name in with_prerequisites((stage.name for stage in TRAINING), source):
+        drafts[name] = plan_training(context, stages_for(source)[name])
     drafts[EVAL.name] = plan_evaluation(context, EVAL.name, trained_models(recipe), recipe.evaluation.samples)
     speeds = measured_speeds(context) if profile is None else estimated_speeds(context, profile)
     notes = [*context.notes, *_warmups(drafts)]
@@ -206,13 +216,7 @@ def _context(
         [item for item in side if item.problem.id not in leaks.ids]
         for side in (ahead.forecast.positive, ahead.forecast.negative)
     )
-    corpus = make_corpus(
-        positive,
-        negative,
-        share=recipe.training.held_out,
-        seed=recipe.seed,
-        split=recipe.training.ranker.split or 0,
-    )
+    corpus = make_corpus(positive, negative, recipe)
     return PlanContext(
         run, source, force, ahead, leaks, session, footprint, encoder, corpus, drafts=drafts, notes=notes
     )

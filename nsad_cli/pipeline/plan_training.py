@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.ranker_kinds import COMBINED, PROBE, READS_STATES, STEPS
-from nsad_cli.config.stages import GRADE, Stage
+from nsad_cli.config.ranker_kinds import COMBINED, IMPLICIT_PRM, PROBE, READS_STATES, STEPS
+from nsad_cli.config.stages import GRADE, LearnsFrom, Stage
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, sequences_at_once
 from nsad_cli.rankers.chain_features import NAMES
 from nsad_cli.runs.base_model import is_intact
@@ -55,7 +55,7 @@ def plan_training(context: PlanContext, stage: Stage) -> StageDraft:
         more |= {"steps": result.get("steps"), "warmup_steps": result.get("warmup_steps")}
         return StageDraft(stage.name, True, result["examples"], result["tokens"], more=more)
     draft = _ranker_draft(context, stage) if scores else _adapter_draft(context, stage, settings)
-    if not draft.samples:
+    if not draft.samples and stage.learns_from is not LearnsFrom.NOTHING:
         context.notes.append(f"{stage.name}: no training data: the run would stop here")
     if draft.more.get("steps") is not None:
         draft.more["warmup_steps"] = warmup_steps(settings, draft.more["steps"])
@@ -67,6 +67,8 @@ def plan_training(context: PlanContext, stage: Stage) -> StageDraft:
 def _adapter_draft(context: PlanContext, stage: Stage, settings: StageConfig) -> StageDraft:
     """Draft the training of an adapter on rationales."""
     recipe, corpus, scale = context.recipe, context.corpus, context.scale
+    if stage.learns_from is LearnsFrom.NOTHING:
+        return StageDraft(stage.name, False, 0, 0)
     usable = filter_by_length(rationales_for(stage, corpus), settings.max_chars)
     parts = []
     for held, limit in ((False, settings.max_examples), (True, recipe.training.max_held_out)):
@@ -79,7 +81,7 @@ def _adapter_draft(context: PlanContext, stage: Stage, settings: StageConfig) ->
     estimated = context.ahead.forecast.estimated
     own_work: dict[str, float] = {}
     own: dict[str, int] = {}
-    if stage.samples_from is not None and recipe.training.nce.self_samples:
+    if stage.samples_from is not None and recipe.training.own_samples(stage):
         chains, own_work, own = _own_chains(context, stage, stage.samples_from)
         joining = OWN_RIGHT_SHARE * chains
         whole = context.prompt + context.chain_tokens(stage.samples_from)
@@ -100,7 +102,7 @@ def _own_chains(context: PlanContext, stage: Stage, model: str) -> tuple[float, 
     Returns:
         The number of chains, the tokens of the missing ones by kind of step, and further fields of the StagePlan.
     """
-    corpus, samples = context.corpus, context.recipe.training.nce.self_samples
+    corpus, samples = context.corpus, context.recipe.training.own_samples(stage)
     problems = [problem for problem in corpus.problems() if problem.id not in corpus.held_out]
     chains = len(problems) * context.scale * samples
     missing = chains - context.cached_chains(model, problems, range(samples))
@@ -131,7 +133,7 @@ def _ranker_size(context: PlanContext, parameters: int, memory: float, tokens: f
     if settings.kind in READS_STATES:
         plain = len(NAMES) if settings.kind == COMBINED else 0
         return footprint.head + plain, footprint.reading_gib(settings.pack_tokens)
-    return parameters, memory
+    return footprint.lora if settings.kind == IMPLICIT_PRM else parameters, memory
 
 
 def _ranker_draft(context: PlanContext, stage: Stage) -> StageDraft:

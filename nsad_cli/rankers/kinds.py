@@ -9,10 +9,11 @@ from nsad_cli.rankers.base import Scorer
 from nsad_cli.rankers.combined import CombinedScorer
 from nsad_cli.rankers.encoder import EncoderScorer
 from nsad_cli.rankers.head import HeadScorer
+from nsad_cli.rankers.implicit_prm import ImplicitPrmScorer
 from nsad_cli.rankers.linear_probe import ProbeScorer
 
 _BUILT_IN: dict[str, type[Scorer]] = {
-    scorer.kind: scorer for scorer in (CombinedScorer, HeadScorer, ProbeScorer, EncoderScorer)
+    scorer.kind: scorer for scorer in (CombinedScorer, HeadScorer, ImplicitPrmScorer, ProbeScorer, EncoderScorer)
 }
 
 

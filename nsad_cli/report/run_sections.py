@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 MAIN_SETTINGS = (
     "seed", "student.model", "student.dtype", "problems.train", "problems.limit", "teacher.spec", "teacher.draws",
     "teacher.temperature", "adapter.targets", "adapter.r", "adapter.alpha", "adapter.unit.size", "adapter.unit.value",
-    "sampling.temperature", "sampling.top_p", "sampling.max_new_tokens", "solve.rule", "solve.samples", "solve.weights",
-    "evaluation.benchmarks", "evaluation.limit", "evaluation.samples", "training.ranker.kind",
+    "adapter.unit.gate", "training.negative.source", "sampling.temperature", "sampling.top_p",
+    "sampling.max_new_tokens", "solve.rule", "solve.samples", "solve.weights", "evaluation.benchmarks",
+    "evaluation.limit", "evaluation.samples", "training.ranker.kind",
 )  # fmt: skip
 """The settings that are shown at once; the recipe has all of them."""
 TRAINING_SETTINGS = ("epochs", "tokens", "batch_size", "learning_rate", "warmup_steps", "max_chars", "max_examples")

@@ -46,12 +46,12 @@ def measure_cell(cell: Cell, store: Path | None = None) -> Size:
     """
     from nsad_cli.pipeline.plan_training import plan_training
 
-    table, settings = stages(), cell.recipe.training.of(cell.arm.model)
+    table, settings = cell.table, cell.recipe.training.of(cell.arm.model)
     with muted_notes(), planning(cell.name, cell.recipe, store=store) as context:
         context.force = True  # what is trained already must not change the budget of a study that is resumed
-        for name in cell.arm.stages:
+        for name in cell.stages:
             context.drafts[name] = plan_training(context, table[name])
-        drafts = [context.drafts[name] for name in cell.arm.stages]
+        drafts = [context.drafts[name] for name in cell.stages]
         own = drafts[-1]
         seen = own.samples * settings.epochs if settings.tokens is None else settings.tokens / context.length
         return Size(
@@ -82,7 +82,7 @@ def equalise(cells: Sequence[Cell], rule: str | None) -> tuple[Cell, ...]:
     rules: dict[str, Rule] = {"total-tokens": equal_tokens, "steps": equal_steps, "parameters": equal_parameters}
     changed: dict[str, Cell] = {}
     for seed in dict.fromkeys(cell.seed for cell in cells):
-        trained = {cell: measure_cell(cell) for cell in cells if cell.seed == seed and cell.arm.stages}
+        trained = {cell: measure_cell(cell) for cell in cells if cell.seed == seed and cell.stages}
         for cell, settings in rules[rule](trained).items():
             recipe = with_settings(cell.recipe, settings, f"the budget of the arm `{cell.arm.name}`")
             changed[cell.name] = dataclasses.replace(cell, recipe=recipe)
@@ -124,7 +124,7 @@ def equal_parameters(sizes: Mapping[Cell, Size]) -> dict[Cell, dict[str, Any]]:
     A plain arm trains LoRAs only, in all of its stages. lora_alpha grows with the rank, which keeps the scale.
     """
     table = stages()
-    has_unit = {cell: any(table[name].adapter == "nat" for name in cell.arm.stages) for cell in sizes}
+    has_unit = {cell: any(table[name].adapter == "nat" for name in cell.stages) for cell in sizes}
     most = max((size.parameters for cell, size in sizes.items() if has_unit[cell]), default=0)
     most = most or max((size.parameters for size in sizes.values()), default=0)
     found = {}

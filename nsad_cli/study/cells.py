@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.config.stages import stages_for
 from nsad_cli.config.validation import validate_recipe
 from nsad_cli.runs.run import Run, check_name, runs_home
+from nsad_cli.study.definition import training_stages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nsad_cli.config.schema import Recipe
+    from nsad_cli.config.stages import Stage
     from nsad_cli.study.definition import Arm, Study
 
 
@@ -28,6 +31,16 @@ class Cell:
     def name(self) -> str:
         """The run's name."""
         return f"{self.study}.{self.arm.name}.{self.seed}"
+
+    @property
+    def table(self) -> Mapping[str, Stage]:
+        """The table of stages for its recipe."""
+        return stages_for(self.recipe.training.negative.source)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The training stages of its model, in order; the model's own stage is the last."""
+        return training_stages(self.arm.model, self.recipe.training.negative.source)
 
     @property
     def run(self) -> Run:

@@ -39,7 +39,7 @@ def check_study(study: Study) -> None:
     """
     for cell in make_cells(study):
         if cell.seed == study.seeds[0]:
-            preflight(cell.recipe, (COLLECT.name, *cell.arm.stages, EVAL.name), cell.name)
+            preflight(cell.recipe, (COLLECT.name, *cell.stages, EVAL.name), cell.name)
 
 
 def run_study(
@@ -138,7 +138,7 @@ def run_cell(run: Run, known: Sequence[str], locks: Path) -> None:
     others = [Run(run.path.parent / name) for name in known]
     with run.lock():
         pipeline = Pipeline(run)
-        for name in training_stages(model):
+        for name in training_stages(model, run.recipe.training.negative.source):
             key = pipeline.stage_key(name)
             with claimed(locks / key):
                 if not run.done(name, key):

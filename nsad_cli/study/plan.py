@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.stages import COLLECT, EVAL, GRADE, stages
+from nsad_cli.config.stages import COLLECT, EVAL, GRADE
 from nsad_cli.pipeline.plan import planning
 from nsad_cli.pipeline.plan_speed import measured_speeds
 from nsad_cli.study.budget import equalise, model_parameters
@@ -70,9 +70,9 @@ def _plan_cell(cell: Cell, seen: dict[str, str], notes: dict[str, None]) -> ArmP
     from nsad_cli.pipeline.plan_training import plan_training
     from nsad_cli.training.stages import stage_key
 
-    table, model, shared, keys = stages(), cell.arm.model, list[str](), dict[str, str]()
+    table, model, shared, keys = cell.table, cell.arm.model, list[str](), dict[str, str]()
     with muted_notes(), planning(cell.name, cell.recipe) as context:
-        for name in cell.arm.stages:
+        for name in cell.stages:
             draft = context.drafts[name] = plan_training(context, table[name])
             required = [keys[other] for other in table[name].requires if other in keys]
             keys[name] = content_key(stage_key(context.session, table[name], context.corpus), *required)
@@ -83,11 +83,11 @@ def _plan_cell(cell: Cell, seen: dict[str, str], notes: dict[str, None]) -> ArmP
         context.drafts[EVAL.name] = evaluation
         speeds = measured_speeds(context)
         drafts = tuple(draft.to_plan(speeds) for draft in context.drafts.values())
-        parameters = model_parameters(model, context.footprint) if cell.arm.stages else 0
+        parameters = model_parameters(model, context.footprint) if cell.stages else 0
         notes |= dict.fromkeys(context.notes)
     own = [plan for plan in drafts if plan.stage not in (COLLECT.name, GRADE.name)]
     seconds = None if any(plan.seconds is None for plan in own) else sum(plan.seconds or 0.0 for plan in own)
-    tokens = sum(plan.tokens or 0 for plan in own if plan.stage in cell.arm.stages)
+    tokens = sum(plan.tokens or 0 for plan in own if plan.stage in cell.stages)
     return ArmPlan(cell.arm.name, model, drafts, tokens, parameters, seconds, tuple(shared))
 
 

@@ -103,7 +103,7 @@ def _in_common(found: Mapping[str, Outcomes]) -> list[tuple[str, str]]:
 
 def _cell_row(cell: Cell, found: Outcomes | None, failure: NsadError | None) -> Row:
     records = {} if not (cell.run.path / "manifest.json").is_file() else cell.run.stages()
-    results = {name: records.get(name, {}).get("result", {}) for name in cell.arm.stages}
+    results = {name: records.get(name, {}).get("result", {}) for name in cell.stages}
     stage = stages().get(cell.arm.model)
     adapters = [cell.arm.model, *([stage.companion] if stage and stage.companion else [])]
     return {

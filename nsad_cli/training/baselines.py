@@ -3,6 +3,9 @@
 ft           likelihood of the human solutions
 cot-kd       likelihood of D+ (chain-of-thought distillation)
 mix          likelihood of D+ and D− alike
+critical-tokens  likelihood of D+ with a weight per token; see training/critical_tokens.py
+wrong-first  likelihood of D+, starting from the negative adapter
+right-first  likelihood of D+, starting from an adapter that was trained on D+: the control of wrong-first
 nt, ul, redi likelihood of D+, minus that of D− (see training/losses.py); redi starts from cot-kd, as its authors do
 cl           likelihood of D+, and a margin over D− of the same problem
 nat-control  NAT with a second positive adapter (`positive`) instead of the negative one: the effect of the unit alone
@@ -19,12 +22,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from nsad_cli.grading.extract import Marker, extract
 from nsad_cli.models.packing import Example, Pack, group_by_tokens, hidden_states, pack
 from nsad_cli.training.likelihood import CompletionObjective
+from nsad_cli.training.likelihood import build as build_likelihood
 from nsad_cli.training.losses import (
     contrastive_loss,
     mean_by_sequence,
@@ -132,14 +135,6 @@ def human_solutions(rationales: Sequence[Rationale]) -> list[Rationale]:
     return list(found.values())
 
 
-def start_from(adapters: Adapters, name: str, other: str) -> None:
-    """Copy the weights of the LoRA `other` to the LoRA `name`, which has the same shape."""
-    with torch.no_grad():
-        source = dict(adapters.parameters_of(other))
-        for key, parameter in adapters.parameters_of(name):
-            parameter.copy_(source[key.replace(f".{name}.", f".{other}.")])
-
-
 def build_negative_training(session: Session, stage: Stage, settings: StageConfig) -> BothSidesObjective:
     """Build the objective of NT."""
     return BothSidesObjective(session.adapters, stage.name, negative_training_loss, share=settings.share_prompts)
@@ -150,9 +145,15 @@ def build_unlikelihood(session: Session, stage: Stage, settings: StageConfig) ->
     return BothSidesObjective(session.adapters, stage.name, unlikelihood_loss, share=settings.share_prompts)
 
 
+def build_continued(session: Session, stage: Stage, settings: StageConfig) -> CompletionObjective:
+    """Build the likelihood of D+, starting from the weights of the stage that it requires."""
+    session.adapters.copy_weights(stage.requires[0], stage.name)
+    return build_likelihood(session, stage, settings)
+
+
 def build_redi(session: Session, stage: Stage, settings: StageConfig) -> RediObjective:
     """Build the objective of REDI, starting from the weights of the stage that it requires."""
-    start_from(session.adapters, stage.name, stage.requires[0])
+    session.adapters.copy_weights(stage.requires[0], stage.name)
     return RediObjective(session.adapters, stage.name, redi_loss, share=settings.share_prompts)
 
 

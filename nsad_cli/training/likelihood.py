@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from nsad_cli.errors import NsadError
 from nsad_cli.models.lm_head import RowLosses, row_losses, vocabulary_head
 from nsad_cli.models.nat.layer import NatLinear
@@ -68,6 +70,16 @@ class CompletionObjective(Objective[Example]):
         """Measure the effect of NAT's negative branch; nothing for other adapters."""
         effect = negative_effect(self.adapters, self.name, self.head, packs)
         return {} if effect is None else {"negative_effect": {"kl": effect.kl, "share": effect.share}}
+
+    @torch.no_grad()
+    def frozen_states(self, name: str, batch: Pack) -> Tensor:
+        """Compute a frozen adapter's hidden states [N,d], without dropout, that predict the completion tokens."""
+        was_training = self.model.training
+        self.model.eval()
+        with self.adapters.use(name):
+            hidden = hidden_states(self.adapters.base, batch)
+        self.model.train(was_training)
+        return hidden[batch.before]
 
     def token_losses(self, hidden: Tensor, batch: Pack, losses: RowLosses) -> list[Tensor]:
         """Compute losses of the completion tokens [N] from hidden states [T,d], without materialising all logits."""

@@ -140,6 +140,18 @@ def unlikelihood_loss(nll: Tensor, wrong: Tensor, weight: float = 0.05) -> Tenso
     return torch.where(wrong, -weight * torch.log(-torch.expm1(-certain)), nll)
 
 
+def critical_token_weights(right_nll: Tensor, wrong_nll: Tensor, sequence: Tensor) -> Tensor:
+    """Weights of tokens by how much likelier a model of D+ finds them than one of D−; [N], [N], [N] → [N].
+
+    2σ(log p+ − log p−), divided by its mean over the sequence, so that every sequence keeps its total weight. The
+    contrast is that of cDPO (arXiv 2411.19943); the use as weights of right rationales is ours. log p+ − log p− of
+    (0, ln 3) in one sequence: 2σ = (1, 1.5), weights (0.8, 1.2).
+    """
+    weight = 2 * torch.sigmoid(wrong_nll - right_nll)
+    size = int(sequence.max()) + 1 if sequence.numel() else 0
+    return weight / mean_by_sequence(weight, sequence, size)[sequence]
+
+
 def mean_by_sequence(values: Tensor, sequence: Tensor, count: int) -> Tensor:
     """The mean of each sequence's tokens; [N], [N] → [count].
 

@@ -75,9 +75,9 @@ class NceObjective(CompletionObjective):
         if self.lam == 0:
             (nll,) = self.token_losses(student, batch, lambda logits, part: [token_nll(logits, batch.targets[part])])
             return BatchLoss(nll.sum(), {})
-        nat = self._teacher(self.teacher, batch)
+        nat = self.frozen_states(self.teacher, batch)
         beta = self._known_beta(batch, torch.promote_types(nat.dtype, torch.float32))
-        negative = self._teacher(self.negative, batch) if beta is None else None
+        negative = self.frozen_states(self.negative, batch) if beta is None else None
 
         def losses(logits: Tensor, part: slice) -> list[Tensor]:
             with torch.no_grad():
@@ -108,16 +108,6 @@ class NceObjective(CompletionObjective):
             return torch.full(batch.targets.shape, 0.5, dtype=wide, device=batch.targets.device)
         kl = self._cached_kl(batch)
         return None if kl is None else calibration(kl, batch.rows, self.beta)
-
-    @torch.no_grad()
-    def _teacher(self, name: str, batch: Pack) -> Tensor:
-        """Compute a teacher's hidden states at the positions that predict completion tokens [N,d]."""
-        was_training = self.model.training
-        self.model.eval()
-        with self.adapters.use(name):
-            hidden = hidden_states(self.adapters.base, batch)
-        self.model.train(was_training)
-        return hidden[batch.before]
 
     def _cached_kl(self, batch: Pack) -> Tensor | None:
         found = [self._kl.get(self._numbers.get(id(example), -1)) for example in batch.examples]

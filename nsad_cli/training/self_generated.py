@@ -1,9 +1,10 @@
-"""Self-generated training data: NAT's right chains are added to NCE's data; NCE's chains train the ranker."""
+"""Self-generated training data: right chains for NCE, wrong ones for the negative adapter, both for the ranker."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.stages import LearnsFrom
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
@@ -12,7 +13,7 @@ from nsad_cli.inference.sampling import Subject, sample_all
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.training.data import sample_items
 from nsad_cli.training.ranker import Candidates
-from nsad_cli.types import Chain, Problem, Rationale, Verdict
+from nsad_cli.types import Chain, Finish, Problem, Rationale, Verdict
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
@@ -43,17 +44,23 @@ def own_candidates(session: Session, stage: Stage, corpus: Corpus) -> list[Candi
 
 
 def own_rationales(session: Session, stage: Stage, corpus: Corpus) -> list[Rationale]:
-    """Sample NAT's chains on all training problems except held-out ones, and return each distinct right text.
+    """Sample chains on the training problems and return each distinct text with the verdict that the stage learns from.
 
-    With training.drop_wrong_steps, texts with a wrong step are left out.
+    The negative adapter learns from wrong chains, also of held-out problems, where they measure its held-out loss;
+    other stages add right chains of all problems except held-out ones. With training.drop_wrong_steps, right texts
+    with a wrong step are left out.
     """
-    problems = [problem for problem in corpus.problems() if problem.id not in corpus.held_out]
-    chains = sampled_chains(session, stage, problems, session.recipe.training.nce.self_samples)
+    wrong = stage.learns_from is LearnsFrom.OWN_WRONG
+    problems = [problem for problem in corpus.problems() if wrong or problem.id not in corpus.held_out]
+    chains = sampled_chains(session, stage, problems, session.recipe.training.own_samples(stage))
+    verdict = Verdict.WRONG if wrong else Verdict.CORRECT
     found = []
     for problem in problems:
-        texts = dict.fromkeys(chain.text.strip() for chain in chains[problem.id] if chain.correct)
-        found += [Rationale(problem, text, Verdict.CORRECT, -1) for text in texts]
-    if not session.recipe.training.drop_wrong_steps:
+        wanted = (chain for chain in chains[problem.id] if (_is_wrong(chain) if wrong else chain.correct))
+        found += [
+            Rationale(problem, text, verdict, -1) for text in dict.fromkeys(chain.text.strip() for chain in wanted)
+        ]
+    if wrong or not session.recipe.training.drop_wrong_steps:
         return found
     kept = [item for item in found if check_steps(item.text).first_wrong is None]
     if len(kept) < len(found):
@@ -62,6 +69,11 @@ def own_rationales(session: Session, stage: Stage, corpus: Corpus) -> list[Ratio
             "and are left out"
         )
     return kept
+
+
+def _is_wrong(chain: Chain) -> bool:
+    """Return whether a chain ended by itself with a wrong answer: one without an answer is not wrong."""
+    return chain.correct is False and chain.answer is not None and chain.finish is Finish.STOP
 
 
 def sampled_chains(

@@ -20,7 +20,7 @@ from nsad_cli.utils.logs import note
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nsad_cli.config.schema import StageConfig
+    from nsad_cli.config.schema import Recipe, StageConfig
     from nsad_cli.inference.session import Session
 
 CALIBRATION_SHARE = 0.2
@@ -65,26 +65,29 @@ class StageData:
     """Chains for problems that no stage was trained on; used only to measure the calibration error."""
 
 
-def make_corpus(
-    positive: Sequence[Rationale], negative: Sequence[Rationale], *, share: float, seed: int, split: int = 0
-) -> Corpus:
+def make_corpus(positive: Sequence[Rationale], negative: Sequence[Rationale], recipe: Recipe) -> Corpus:
     """Create a corpus; the held-out problems are the same for D+ and D−.
 
     Args:
         positive: The right rationales.
         negative: The wrong rationales.
-        share: The fraction of problems that is held out.
-        seed: The recipe's seed.
-        split: The number of problems that only the ranker sees, chosen by hash; at most a quarter of all.
+        recipe: The recipe: training.held_out is the fraction of problems that is held out; training.ranker.split the
+            number of problems that only the ranker sees, chosen by hash, at most a quarter of all; training.max_right
+            the number of right rationales to keep beside those of held-out problems.
 
     Returns:
         The corpus.
     """
+    settings, seed = recipe.training, recipe.seed
     problems = list({item.problem.id: item.problem for item in (*positive, *negative)}.values())
-    size = min(split, len(problems) // 4)
+    size = min(settings.ranker.split or 0, len(problems) // 4)
     kept = held_out_problems([p.id for p in problems], size / len(problems), seed, salt="ranker") if size else ()
     right, wrong = (tuple(item for item in side if item.problem.id not in kept) for side in (positive, negative))
-    held_out = held_out_problems([item.problem.id for item in (*right, *wrong)], share, seed)
+    held_out = held_out_problems([item.problem.id for item in (*right, *wrong)], settings.held_out, seed)
+    if settings.max_right is not None:
+        trained = [number for number, item in enumerate(right) if item.problem.id not in held_out]
+        dropped = {*trained} - {*sample_items(trained, settings.max_right, seed)}
+        right = tuple(item for number, item in enumerate(right) if number not in dropped)
     return Corpus(right, wrong, held_out, tuple(problem for problem in problems if problem.id in kept))
 
 
@@ -99,7 +102,7 @@ def rationales_for(stage: Stage, corpus: Corpus) -> list[Rationale]:
     both = [*corpus.positive, *corpus.negative]
     if stage.learns_from is LearnsFrom.SOLUTIONS:
         return human_solutions(both)
-    sides = {LearnsFrom.RIGHT: corpus.positive, LearnsFrom.WRONG: corpus.negative}
+    sides = {LearnsFrom.RIGHT: corpus.positive, LearnsFrom.WRONG: corpus.negative, LearnsFrom.OWN_WRONG: ()}
     return list(sides.get(stage.learns_from, both)) if stage.learns_from is not None else []
 
 
@@ -296,6 +299,12 @@ def _empty(stage: Stage, total: int, max_chars: int) -> NsadError:
             f"{name}: no rationale of {side} is left to train on",
             f"all {total} are longer than {max_chars} characters or belong to held-out problems",
             f"raise training.{stage.section}.max_chars, or collect more problems",
+        )
+    if stage.learns_from is LearnsFrom.OWN_WRONG:
+        return NsadError(
+            f"{name}: the student has no wrong chain for any training problem",
+            f"none of the chains of `{stage.samples_from}` ended with a wrong answer",
+            "raise training.negative.own_samples, or take the teacher's: training.negative.source=teacher",
         )
     return NsadError(
         f"{name}: {side} is empty",

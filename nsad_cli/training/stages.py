@@ -28,6 +28,7 @@ from nsad_cli.training.stage_data import (
 )
 from nsad_cli.training.steps import train_by_steps
 from nsad_cli.training.trainer import Objective, TrainResult, forget_checkpoints
+from nsad_cli.training.untrained_negative import set_untrained
 from nsad_cli.utils.distributed import SHARDED, barrier, is_main_process, world_size
 from nsad_cli.utils.files import folder_digest, weights_digest
 from nsad_cli.utils.hashing import content_key
@@ -110,8 +111,10 @@ class AdapterTraining:
         session, stage = self.session, self.stage
         if stage.learns_from is stages.LearnsFrom.PAIRS:
             return contrastive_data(session, stage.name, self.settings, self.corpus)
+        if stage.learns_from is stages.LearnsFrom.NOTHING:
+            return StageData((), (), [])
         rationales = rationales_for(stage, self.corpus)
-        if stage.samples_from and session.recipe.training.nce.self_samples:
+        if session.recipe.training.own_samples(stage):
             rationales += own_rationales(session, stage, self.corpus)
         return rationale_data(session, stage, self.settings, rationales, self.corpus)
 
@@ -134,6 +137,8 @@ class AdapterTraining:
 
     def learn(self, objective: Objective[Any], data: StageData) -> TrainResult:
         """See StageTraining.learn."""
+        if self.stage.learns_from is stages.LearnsFrom.NOTHING:
+            return set_untrained(self.session, self.stage.name)
         return train_by_steps(self.session, self.stage.name, objective, data)
 
     def save(self, _objective: Objective[Any], _data: StageData, _steps: int) -> dict[str, Any]:
@@ -216,15 +221,15 @@ def stage_key(session: Session, stage: Stage, corpus: Corpus) -> str:
     recipe = session.recipe
     settings = recipe.training.of(stage.name)
     built_on = _weights(session, stage.requires[0]) if stage.requires else None
-    own_chains = stage.adapter == "scorer" or recipe.training.nce.self_samples
-    if stage.samples_from and own_chains:
+    others = [_weights(session, name) for name in stage.requires[1:]]
+    if stage.adapter == "scorer" or recipe.training.own_samples(stage):
         more = ["drop_wrong_steps"] if recipe.training.drop_wrong_steps and stage.adapter != "scorer" else []
         more += [] if recipe.student.sampled_by == "hf" else [recipe.student.sampled_by]
         return content_key(stage.name, _shared(session), settings, recipe.sampling, corpus.key, built_on, *more)
     unit = recipe.adapter.unit if stage.adapter == "nat" else None
     distilled = stage.section != stage.name and stage.samples_from
     lam = [recipe.training.nce.lam, recipe.training.nce.self_samples] if distilled else None
-    return content_key(stage.name, _shared(session), unit, lam, settings, corpus.key, built_on)
+    return content_key(stage.name, _shared(session), unit, lam, settings, corpus.key, built_on, *others)
 
 
 def _shared(session: Session) -> list[Any]:

@@ -19,6 +19,7 @@ def nat_layer(
     *,
     dropout: float = 0.0,
     value: Any = "mlp",
+    gate: Any = "learned",
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
     negative_r: int = 8,
@@ -34,7 +35,7 @@ def nat_layer(
     model.to(wide)  # type: ignore[arg-type]  # transformers wraps it, so mypy takes it for a function
     adapters = Adapters(model)
     adapters.add_lora("negative", AdapterSettings(targets=("v_proj",), dropout=dropout, r=negative_r), 0)
-    settings = AdapterSettings(targets=("v_proj",), dropout=dropout, unit_size=16, unit_value=value)
+    settings = AdapterSettings(targets=("v_proj",), dropout=dropout, unit_size=16, unit_value=value, unit_gate=gate)
     adapters.add_nat("nat", settings, "negative", 1)
     torch.manual_seed(seed)
     for name in ("negative", "nat"):

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 import nsad_cli
-from nsad_cli.config.stages import RUN_ORDER, TRAINING, Kind, baselines, models, prerequisites, stages
+from nsad_cli.config.stages import (
+    RUN_ORDER,
+    TRAINING,
+    Kind,
+    LearnsFrom,
+    baselines,
+    models,
+    stages,
+    stages_for,
+    with_prerequisites,
+)
 from nsad_cli.dashboard.live.run_list import RunList
 from nsad_cli.dashboard.screens.run_detail import stage_summary
 from tests.helpers.recorded_run import nsad, unpack
@@ -112,9 +122,19 @@ def test_requirements_come_before_what_requires_them() -> None:
         assert all(RUN_ORDER.index(other) < RUN_ORDER.index(name) for other in stages()[name].requires)
     for name in baselines():
         assert all(other in stages() for other in stages()[name].requires)
-    assert prerequisites("redi") == ("cot-kd",)
-    assert prerequisites("nat-control") == ("positive",)
-    assert prerequisites("self-distillation") == ()
+    assert with_prerequisites(["redi"], "teacher") == ("cot-kd", "redi")
+    assert with_prerequisites(["nat-control", "right-first"], "teacher") == ("positive", "nat-control", "right-first")
+    assert with_prerequisites(["self-distillation"], "teacher") == ("self-distillation",)
+
+
+@pytest.mark.parametrize("source", ["teacher", "own", "random", "none"])
+def test_each_source_of_negatives_has_its_own_negative_stage(source: str) -> None:
+    stage = stages_for(source)["negative"]
+    learns_from = {"teacher": LearnsFrom.WRONG, "own": LearnsFrom.OWN_WRONG}.get(source, LearnsFrom.NOTHING)
+    assert stage.learns_from is learns_from
+    before = ("positive",) if source == "own" else ()
+    assert with_prerequisites(["negative", "nat"], source) == (*before, "negative", "nat")
+    assert stages()["negative"].learns_from is LearnsFrom.WRONG, "the table itself is not changed"
 
 
 def test_the_table_names_the_papers_stages_and_baselines() -> None:

@@ -19,19 +19,21 @@ from nsad_cli.rankers.base import ScoreHead, Scorer, TrainedRanker
 from nsad_cli.rankers.calibration import Calibration, sigmoid
 from nsad_cli.rankers.encoder import EncoderScorer, ResidualHead, open_encoder
 from nsad_cli.rankers.head import HeadScorer
+from nsad_cli.rankers.implicit_prm import SCALE, ImplicitPrmScorer
 from nsad_cli.rankers.linear_probe import ProbeRanker, ProbeScorer
 from nsad_cli.rankers.metadata import ADAPTER, PROBED_MODEL, ranker_name, read_metadata
 from nsad_cli.rankers.scoring import Scoring
 from nsad_cli.rankers.storage import load_ranker, save_ranker
 from nsad_cli.types import Chain, Finish, Problem
 from tests.helpers.nat_models import shake
+from tests.helpers.single_sequences import alone
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PROBLEM = Problem("p", "Ana has 3 cups. How many?", "3", "test")
 CHAINS = [Chain("p", i, text, None) for i, text in enumerate(("3 + 4 = 7.", "", "There are at first 3 cups more", "0"))]
-KINDS = ("head", "probe", "bert", "t5")
+KINDS = ("head", "implicit-prm", "probe", "bert", "t5")
 CPU = torch.device("cpu")
 
 
@@ -49,6 +51,8 @@ def make(kind: str, tiny_llama: Path, encoders: dict[str, Path]) -> Scorer:
     if kind in encoders:
         return open_encoder(str(encoders[kind]), CPU, seed=3)
     student, adapters = adapted(tiny_llama)
+    if kind == "implicit-prm":
+        return ImplicitPrmScorer(student, adapters)
     return (HeadScorer if kind == "head" else ProbeScorer)(student, adapters, ScoreHead(32, seed=3))
 
 
@@ -108,6 +112,29 @@ def test_what_is_no_ranker_is_told(tiny_llama: Path, tmp_path: Path) -> None:
     with pytest.raises(NsadError, match="holds no ranker") as error:
         load_ranker(student, adapters, tmp_path)
     assert "train-ranker" in error.value.fix
+
+
+def test_the_implicit_prm_is_a_log_likelihood_ratio(tiny_llama: Path) -> None:
+    """0 for a copy of the student; otherwise κ times the difference of the two adapters' summed log-probabilities."""
+    student, adapters = adapted(tiny_llama)
+    scorer = ImplicitPrmScorer(student, adapters)
+    scorer.eval()
+    examples = [scorer.example(PROBLEM.question, chain.text) for chain in CHAINS if chain.text]
+    with torch.no_grad():
+        ours = scorer.logits(scorer.pack(examples))
+    for example, found in zip(examples, ours.tolist(), strict=True):
+        with torch.no_grad():
+            sums = [
+                -torch.nn.functional.cross_entropy(
+                    alone(adapters, name, example).double(), torch.tensor(example.completion), reduction="sum"
+                ).item()
+                for name in (ADAPTER, PROBED_MODEL)
+            ]
+        assert found == pytest.approx(SCALE * (sums[0] - sums[1]), abs=1e-4)
+        assert abs(found) > 1e-3
+    adapters.copy_weights(PROBED_MODEL, ADAPTER)
+    with torch.no_grad():
+        assert scorer.logits(scorer.pack(examples)).abs().max() == 0
 
 
 # --- probe ------------------------------------------------------------------------------------------------------------

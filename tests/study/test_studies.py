@@ -252,10 +252,21 @@ def test_a_recipe_with_arms_is_a_study() -> None:
 
 
 def test_the_stages_of_each_model() -> None:
-    assert training_stages("base") == ()
-    assert training_stages("nce") == ("negative", "nat", "nce")
-    assert training_stages("redi") == ("cot-kd", "redi")
-    assert training_stages("nat-control") == ("positive", "nat-control")
+    assert training_stages("base", "teacher") == ()
+    assert training_stages("nce", "teacher") == ("negative", "nat", "nce")
+    assert training_stages("redi", "teacher") == ("cot-kd", "redi")
+    assert training_stages("nat-control", "teacher") == ("positive", "nat-control")
+    assert training_stages("nat", "own") == ("positive", "negative", "nat")
+    assert training_stages("critical-tokens", "teacher") == ("positive", "negative", "critical-tokens")
+
+
+@pytest.mark.parametrize("name", ["negatives-few-right"])
+def test_shipped_studies_are_valid(name: str) -> None:
+    study = load_study(name)
+    cells = make_cells(study)
+    assert len(cells) == len(study.arms) * 3
+    assert {"nat", "nat-control", "wrong-first", "right-first", study.control} <= {arm.name for arm in study.arms}
+    assert study.equal == "total-tokens"
 
 
 def test_the_control_runs_first() -> None:

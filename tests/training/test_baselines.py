@@ -167,9 +167,9 @@ def test_what_a_rival_needs_is_told(tiny_llama: Path) -> None:
     run_stages(run, ["collect", "grade"])
     with pytest.raises(UsageError, match="nat"):
         run_stages(run, ["self-distillation"])
-    with pytest.raises(NsadError) as error:
-        run_stages(run, ["redi"])
-    assert "train-baseline cot-kd" in error.value.fix
+    assert list(run_stages(run, ["redi"])) == ["cot-kd", "redi"], (
+        "a baseline that another one requires is trained first"
+    )
 
 
 @pytest.mark.parametrize("method", ["nt", "ul", "cl"])

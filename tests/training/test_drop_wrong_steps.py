@@ -29,7 +29,7 @@ def session(drop: bool, self_samples: int) -> Any:
 def test_keys_change_only_where_the_corpus_does_not_show_it(self_samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_stages, "_shared", lambda _: [])
     monkeypatch.setattr(training_stages, "_weights", lambda *_: None)
-    corpus = make_corpus([Rationale(PROBLEM, TEXTS[0], Verdict.CORRECT, 0)], [], share=0.1, seed=0)
+    corpus = make_corpus([Rationale(PROBLEM, TEXTS[0], Verdict.CORRECT, 0)], [], validate_recipe({}, "test"))
     changed = {
         stage.name
         for stage in TRAINING
@@ -41,7 +41,7 @@ def test_keys_change_only_where_the_corpus_does_not_show_it(self_samples: int, m
 def test_own_chains_with_a_wrong_step_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     chains = [Chain("p", i, text, "20", correct=True) for i, text in enumerate(TEXTS)]
     monkeypatch.setattr(self_generated, "sampled_chains", lambda *_: {"p": chains})
-    corpus = make_corpus([Rationale(PROBLEM, "The answer is 20.", Verdict.CORRECT, 0)], [], share=0.1, seed=0)
+    corpus = make_corpus([Rationale(PROBLEM, "The answer is 20.", Verdict.CORRECT, 0)], [], validate_recipe({}, "test"))
     stage, notes = stages()[NCE.name], recorded_notes()
     assert [item.text for item in own_rationales(session(False, 4), stage, corpus)] == list(TEXTS)
     assert not notes

@@ -67,6 +67,9 @@ CASES = {
         lambda: Qwen2ForCausalLM(Qwen2Config(**SHAPE)),
         {"targets": ("q_proj", "k_proj", "v_proj", "o_proj"), "unit_value": "identity"},
     ),
+    "llama, normalised deltas, only subtracted": Case(
+        lambda: LlamaForCausalLM(LlamaConfig(**SHAPE)), {"unit_value": "delta", "unit_gate": "subtract"}
+    ),
     "gpt-neox, fused head by head": Case(
         lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**MANY_HEADS)), {"targets": "all-linear"}
     ),

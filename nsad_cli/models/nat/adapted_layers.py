@@ -46,6 +46,7 @@ class AdaptedLayers:
         for _, layer in self._layers:
             layer.nat_alpha.pop(name, None)
             layer.nat_negative.pop(name, None)
+            layer.nat_form.pop(name, None)
             layer.forget_frozen(name)
 
     def shapes(self) -> list[tuple[str, int, int]]:

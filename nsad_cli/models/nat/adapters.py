@@ -81,6 +81,7 @@ class Adapters:
             **_lora_fields(settings),
             unit_size=settings.unit_size,
             unit_value=settings.unit_value,
+            unit_gate=settings.unit_gate,
             unit_targets=list(settings.unit_targets) if settings.unit_targets is not None else None,
             negative=negative,
             negative_hash=self.fingerprint(negative),
@@ -177,6 +178,13 @@ class Adapters:
             parameter.requires_grad_(False)
         for _, parameter in self.parameters_of(name) if name is not None else []:
             parameter.requires_grad_(True)
+
+    @torch.no_grad()
+    def copy_weights(self, source: str, target: str) -> None:
+        """Copy the weights of a LoRA to another one of the same shape."""
+        weights = dict(self.parameters_of(source))
+        for key, parameter in self.parameters_of(target):
+            parameter.copy_(weights[key.replace(f".{target}.", f".{source}.")])
 
     # --- contents -------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from peft import LoraConfig
+
+if TYPE_CHECKING:
+    from nsad_cli.models.nat.forms import Gate, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,8 @@ class AdapterSettings:
     alpha: float = 16
     dropout: float = 0.05
     unit_size: int = 128
-    unit_value: Literal["mlp", "identity"] = "mlp"
+    unit_value: Value = "mlp"
+    unit_gate: Gate = "learned"
     unit_targets: tuple[str, ...] | None = None
     """The targets with an integration unit; the others get only the positive LoRA. None: all targets."""
 
@@ -29,7 +33,8 @@ class NatConfig(LoraConfig):
 
     nsad_kind: str = field(default="nat", metadata={"help": "Marks the folder as a NAT adapter's."})
     unit_size: int = field(default=128, metadata={"help": "Width of Q, K and V's hidden layer."})
-    unit_value: str = field(default="mlp", metadata={"help": "V: `mlp`, or `identity` for a unit with the gate only."})
+    unit_value: Value = field(default="mlp", metadata={"help": "V: `mlp`, `identity` or `delta`; see nat/forms.py."})
+    unit_gate: Gate = field(default="learned", metadata={"help": "The gate: learned, fixed, positive or subtract."})
     unit_targets: list[str] | None = field(default=None, metadata={"help": "Targets with a unit; None: all."})
     negative: str = field(default="negative", metadata={"help": "Name of the negative adapter in the model."})
     negative_hash: str = field(default="", metadata={"help": "SHA-256 of the negative adapter's weights, 16 digits."})

@@ -5,6 +5,8 @@ A change of weights in place is noticed, except one through `.data`, which torch
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,15 +14,20 @@ from torch import Tensor, nn
 from nsad_cli.models.nat.serving import ServedUnit, served_tensors
 from nsad_cli.models.packed_weights import PackedProduct
 
+if TYPE_CHECKING:
+    from nsad_cli.models.nat.forms import UnitForm
+
 
 class FrozenAdapter:
     """One adapter of a linear layer, for forward passes without gradients, in the dtype of the layer's weight."""
 
-    def __init__(self, base: nn.Linear, matrices: dict[str, Tensor], s_pos: float, s_neg: float) -> None:
+    def __init__(
+        self, base: nn.Linear, matrices: dict[str, Tensor], s_pos: float, s_neg: float, form: UnitForm
+    ) -> None:
         """Compute the products; for the arguments see `served_tensors`."""
         self.base = base
         with torch.inference_mode(False), torch.no_grad():
-            self.unit = ServedUnit(served_tensors(matrices, s_pos, s_neg, base.weight, base.bias))
+            self.unit = ServedUnit(served_tensors(matrices, s_pos, s_neg, base.weight, base.bias, form))
         self.below, below_bias = self.unit.take_below()
         self.below_bias = below_bias if base.bias is not None else None
         # torch counts changes in place, except those of fused optimizers: their weights require gradients.

@@ -14,7 +14,9 @@ Rearranged form, which is exactly equal, with z± = A±x of width r:
 - C2 is linear, so it is applied once, to (1−a)·gelu(u+) + a·gelu(u−), where u± = C1·h±.
 
 Without gradients the products of weights are computed once (see `frozen`).
-With `unit_value: identity` there is no V: out = base + (1−a)·s·B+A+x + a·s·B−A−x.
+With `unit_value: identity` there is no V: out = base + (1−a)·s·B+A+x + a·s·B−A−x. With `delta`, V is applied to the
+adapters' outputs alone, each divided by its root mean square: V(s·B±A±x / rms). `unit_gate` changes the range of a; see
+`forms`. Both are ablations of this package, not the paper's.
 
 Deviation from the reference code: with dropout, A+ and A− use the same mask (there they use two), and Q gets x without
 dropout. The unit does not support second derivatives.
@@ -31,6 +33,7 @@ from peft.tuners.lora.layer import LoraVariant
 from torch import Tensor, nn
 
 from nsad_cli.models.nat.config import NatConfig
+from nsad_cli.models.nat.forms import UnitForm
 from nsad_cli.models.nat.frozen import FrozenAdapter
 from nsad_cli.models.nat.lora_gradients import lora_output
 from nsad_cli.models.nat.unit_gradients import unit_output
@@ -64,6 +67,7 @@ class NatLinear(lora.Linear):
                 setattr(self, name, nn.ModuleDict())
             self.nat_alpha: dict[str, Tensor] = {}
             self.nat_negative: dict[str, str] = {}
+            self.nat_form: dict[str, UnitForm] = {}
             self.nat_record = False
             self.nat_frozen: dict[str, FrozenAdapter] = {}
         self._path = str(kwargs.get("target_name", ""))
@@ -99,7 +103,9 @@ class NatLinear(lora.Linear):
         if any(weight.requires_grad for weight in matrices.values()):
             self.forget_frozen(name)
         elif not (torch.is_grad_enabled() or self.training or any(w.is_inference() for w in matrices.values())):
-            self.nat_frozen[name] = FrozenAdapter(base, matrices, self.scaling[name], s_neg)
+            self.nat_frozen[name] = FrozenAdapter(
+                base, matrices, self.scaling[name], s_neg, self.nat_form.get(name, UnitForm())
+            )
             return self.nat_frozen[name].output(x)
         if name in self.nat_negative:
             return nat_output(self, name, x, F.linear(x, base.weight, base.bias), rate)
@@ -167,20 +173,24 @@ class NatVariant(LoraVariant):
     def init(  # type: ignore[override]  # PEFT passes its config too, and calls it for layers that chose it
         module: NatLinear, adapter_name: str, config: NatConfig, **_: Any
     ) -> None:
-        """Add the unit, which at first has no effect: C2 = 0 (or Q = 0 for `identity`), and PEFT sets B+ = 0."""
+        """Add the unit, which at first has no effect: C2 = 0 (or Q = 0 for `identity`), and PEFT sets B+ = 0.
+
+        With `identity` and another gate than `learned` it starts with the negative adapter at a share of up to 1/2.
+        """
         if config.negative not in module.lora_A:
             raise ValueError(f"the negative adapter `{config.negative}` does not cover this layer")
         size, like = config.unit_size, weight_of(module.lora_A, adapter_name)
         shapes = {"lora_unit_q": (module.in_features, size), "lora_unit_k": (module.out_features, size)}
-        if config.unit_value == "mlp":
+        if config.unit_value != "identity":
             shapes |= {"lora_unit_c1": (module.out_features, size), "lora_unit_c2": (size, module.out_features)}
-        zero = "lora_unit_c2" if config.unit_value == "mlp" else "lora_unit_q"
+        zero = "lora_unit_q" if config.unit_value == "identity" else "lora_unit_c2"
         for name, (inputs, outputs) in shapes.items():
             layer = nn.Linear(inputs, outputs, bias=False)
             if name == zero:
                 nn.init.zeros_(layer.weight)
             getattr(module, name)[adapter_name] = layer.to(device=like.device, dtype=like.dtype)
         module.nat_negative[adapter_name] = config.negative
+        module.nat_form[adapter_name] = UnitForm(config.unit_value, config.unit_gate)
 
     @staticmethod
     def forward(  # type: ignore[override]  # PEFT calls it for layers that chose it
@@ -200,7 +210,7 @@ def nat_output(module: NatLinear, name: str, x: Tensor, result: Tensor, rate: fl
     kind, negative = x.device.type, module.nat_negative[name]
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
     scales = module.scaling[name], module.scaling[negative]
-    out, a = unit_output(x.to(dtype), result, unit_matrices(module, name), *scales, rate)
+    out, a = unit_output(x.to(dtype), result, unit_matrices(module, name), *scales, rate, module.nat_form[name])
     if module.nat_record and module.training:
         module.nat_alpha[name] = a.detach().mean()
     return out

@@ -15,7 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nsad_cli.models.nat.unit import gate, weigh_projections
+from nsad_cli.models.nat.forms import LEARNED, GateRange, UnitForm
+from nsad_cli.models.nat.unit import gate, mix_hidden, normalised, weigh_projections
+
+PAPER = UnitForm()
+"""The paper's form of the unit."""
 
 METHOD = "nsad"
 """The name of the quantization method in an exported folder's config.json."""
@@ -25,12 +29,18 @@ PREFIX = "nsad_"
 """The prefix of each tensor's name, after the path of its layer."""
 BELOW = ("a_pos", "a_neg", "e", "c1w")
 """A+ [r+, d_in], A− [r−, d_in], E [r+ + r−, d_in] and C1·W [size, d_in], from which the rows below W are made."""
-REST = ("c1b", "mix", "up", "check")
-"""C1·b [size]; P+ and P− [size, r+ + r−]; the output matrix [d_out, …]; W times `probe`, [d_out]."""
+REST = ("c1b", "mix", "up", "check", "gram", "gate")
+"""C1·b [size]; P+ and P− [size, r+ + r−]; the output matrix [d_out, …]; W times `probe`, [d_out]. Only of other
+forms than the paper's: (s·B)ᵀ(s·B) / d_out, [r+ + r−, r+ + r−], for `delta`; the scale and offset of the gate, [2]."""
 
 
 def served_tensors(
-    matrices: dict[str, Tensor], s_pos: float, s_neg: float, weight: Tensor, bias: Tensor | None
+    matrices: dict[str, Tensor],
+    s_pos: float,
+    s_neg: float,
+    weight: Tensor,
+    bias: Tensor | None,
+    form: UnitForm = PAPER,
 ) -> dict[str, Tensor]:
     """Compute one layer's tensors in float64 (float32 on Apple's MPS), and convert them to the dtype of its weight.
 
@@ -40,6 +50,7 @@ def served_tensors(
         s_neg: alpha / r of the negative adapter.
         weight: The layer's weight W, [d_out, d_in].
         bias: The layer's bias, [d_out].
+        form: The form of the unit.
     """
     wide = torch.float32 if weight.device.type == "mps" else torch.float64
     m = {name: value.detach().to(wide) for name, value in matrices.items()}
@@ -51,7 +62,11 @@ def served_tensors(
         b = torch.cat([b_pos, s_neg * m["b_neg"]], 1)
         k_pos, k_neg = (m["k"] @ b).split([b_pos.shape[1], m["b_neg"].shape[1]], 1)
         found |= {"a_neg": m["a_neg"], "e": torch.cat([-k_pos, k_neg], 1).T @ m["q"], "up": b}
-        if "c1" in m:
+        if form.range != LEARNED:
+            found["gate"] = torch.tensor(form.range, dtype=wide, device=w.device)
+        if form.value == "delta":
+            found |= {"mix": m["c1"] @ b, "up": m["c2"], "gram": b.T @ b / len(b)}
+        elif form.value == "mlp":
             found |= {"c1w": m["c1"] @ w, "mix": m["c1"] @ b, "up": m["c2"]}
             if bias is not None:
                 found["c1b"] = m["c1"] @ bias.detach().to(wide)
@@ -73,6 +88,7 @@ class ServedUnit(nn.Module):
 
     up: Tensor
     mix: Tensor | None
+    gram: Tensor | None
 
     def __init__(self, tensors: dict[str, Tensor], *, fused: bool = True) -> None:
         super().__init__()
@@ -80,7 +96,8 @@ class ServedUnit(nn.Module):
         below = [*downs, *([tensors["e"]] if "e" in tensors else [])]
         self.ranks = [len(down) for down in downs]
         self.gated = "e" in tensors
-        mix = None
+        self.form = GateRange(*tensors["gate"].tolist()) if "gate" in tensors else LEARNED
+        mix = tensors["mix"] if "gram" in tensors else None
         if "c1w" in tensors and not fused and len({*self.ranks}) == 1:
             mix = torch.stack(tensors["mix"].T.split(self.ranks))
             below += [tensors["c1w"]]
@@ -98,7 +115,9 @@ class ServedUnit(nn.Module):
         if "c1b" in tensors:
             self.bias[-self.widths[-1] :] = tensors["c1b"].repeat(1 if mix is not None else 2)
         self.register_buffer("up", tensors["up"], persistent=False)
-        self.register_buffer("mix", mix, persistent=False)  # P+ and P−, [2, r, size]
+        # P+ and P−: [2, r, size], or [size, r+ + r−] beside a Gram matrix
+        self.register_buffer("mix", mix, persistent=False)
+        self.register_buffer("gram", tensors.get("gram"), persistent=False)
 
     def take_below(self) -> tuple[Tensor, Tensor]:
         """Return `below` and `bias`, and drop them: the layer holds them from now on."""
@@ -113,11 +132,21 @@ class ServedUnit(nn.Module):
         if not self.gated:
             return torch.addmm(base, low, self.up.T)
         z, e, *u = low.split(self.widths, -1)
-        a = gate(z, e).to(z.dtype)
+        a = gate(z, e, self.form).to(z.dtype)
+        if self.gram is not None:
+            return torch.addmm(base, self._mixed_deltas(z, a, self.gram), self.up.T)
         if u:
             v_pos, v_neg = F.gelu(u[0]).chunk(2, -1) if self.mix is None else F.gelu(self._mixed(z, u[0], self.mix))
             return torch.addmm(base, torch.lerp(v_pos, v_neg, a), self.up.T)
         return torch.addmm(base, weigh_projections(z.split(self.ranks, -1), a), self.up.T)
+
+    def _mixed_deltas(self, z: Tensor, a: Tensor, gram: Tensor) -> Tensor:
+        """Compute V's mixed hidden layer [N, size] from z [N, r+ + r−] and the gate a [N, 1], for `delta`."""
+        assert self.mix is not None
+        r = self.ranks[0]
+        u_pos = normalised(z[:, :r], gram[:r, :r]) @ self.mix[:, :r].T
+        u_neg = normalised(z[:, r:], gram[r:, r:]) @ self.mix[:, r:].T
+        return mix_hidden(u_pos, u_neg, a)
 
     def _mixed(self, z: Tensor, shared: Tensor, mix: Tensor) -> Tensor:
         """Compute u+ and u− [2, N, size] from z [N, 2r] and C1·Wx [N, size]."""

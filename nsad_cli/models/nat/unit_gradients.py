@@ -5,19 +5,32 @@ The backward pass keeps x, base, C1·base, z± and Ex, and recomputes all else a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nsad_cli.models.nat.forms import GateRange, UnitForm
 from nsad_cli.models.nat.lora_gradients import drop
-from nsad_cli.models.nat.unit import gate, hidden, mix_hidden, weigh_projections
+from nsad_cli.models.nat.unit import gate, gate_slope, hidden, mix_hidden, normalised, weigh_projections
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PAPER = UnitForm()
+"""The paper's form of the unit."""
 
 
 def unit_output(
-    x: Tensor, result: Tensor, matrices: dict[str, Tensor], s_pos: float, s_neg: float, rate: float
+    x: Tensor,
+    result: Tensor,
+    matrices: dict[str, Tensor],
+    s_pos: float,
+    s_neg: float,
+    rate: float,
+    form: UnitForm = PAPER,
 ) -> tuple[Tensor, Tensor]:
     """Compute NAT's output [N, d_out], in the dtype of `result`, and gate a [N, 1].
 
@@ -28,6 +41,7 @@ def unit_output(
         s_pos: alpha / r of the positive adapter.
         s_neg: alpha / r of the negative adapter.
         rate: The rate of dropout on the inputs of A+ and A−.
+        form: The form of the unit.
     """
     m, dtype = matrices, x.dtype
     with torch.autocast(x.device.type, enabled=False):  # products of weights are computed in their own dtype, then cast
@@ -35,16 +49,18 @@ def unit_output(
         b, ranks = torch.cat([b_pos, b_neg]), [len(b_pos), len(b_neg)]
         k_pos, k_neg = F.linear(b, m["k"]).split(ranks)
         down = a_pos.to(dtype), a_neg.to(dtype), (torch.cat([-k_pos, k_neg]) @ m["q"]).to(dtype)
-        if "c1" in m:
+        if form.value == "delta":
+            return _delta_unit(x, result, torch.cat(down), b.split(ranks), m, rate, form.range)
+        if form.value == "mlp":
             p_pos, p_neg = F.linear(b, m["c1"]).to(dtype).split(ranks)
             c1, c2 = m["c1"].to(dtype), m["c2"].to(dtype)
             # torch does not annotate `apply`
             unit: tuple[Tensor, Tensor] = _Unit.apply(  # type: ignore[no-untyped-call]
-                x, result, *down, p_pos.T, p_neg.T, c1, c2, rate
+                x, result, *down, p_pos.T, p_neg.T, c1, c2, rate, form.range
             )
             return unit
         b_pos, b_neg = b.to(dtype).split(ranks)
-        return _identity_unit(x, result, torch.cat(down), b_pos, b_neg, rate)
+        return _identity_unit(x, result, torch.cat(down), b_pos, b_neg, rate, form.range)
 
 
 class _Unit(torch.autograd.Function):
@@ -67,16 +83,17 @@ class _Unit(torch.autograd.Function):
         c1: Tensor,
         c2: Tensor,
         rate: float,
+        form: GateRange,
     ) -> tuple[Tensor, Tensor]:
         low, mask = _project(x, torch.cat([a_pos, a_neg, e_rows]), rate)
         z, e = low.chunk(2, -1)
-        a = gate(z, e)
+        a = gate(z, e, form)
         base = result.to(x.dtype)
         shared = base @ c1.T
         u_pos, u_neg = hidden(shared, z.split([len(a_pos), len(a_neg)], -1), p_pos, p_neg)
         out = _add_product(result, mix_hidden(u_pos, u_neg, a.to(x.dtype)), c2.T)
         ctx.save_for_backward(x, mask, base, low, shared, a, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2)
-        ctx.rate = rate
+        ctx.rate, ctx.form = rate, form
         ctx.mark_non_differentiable(a)
         ctx.set_materialize_grads(False)
         return out, a
@@ -85,7 +102,7 @@ class _Unit(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
         x, mask, base, low, shared, wide_a, a_pos, a_neg, e_rows, p_pos, p_neg, c1, c2 = ctx.saved_tensors
-        need_x, need_result, *need_down, _, _, need_c1, need_c2, _ = ctx.needs_input_grad
+        need_x, need_result, *need_down, _, _, need_c1, need_c2, _, _ = ctx.needs_input_grad
         down = torch.cat([a_pos, a_neg, e_rows])
         z, e = low.chunk(2, -1)
         z_pos, z_neg = z.split([len(a_pos), len(a_neg)], -1)
@@ -95,7 +112,8 @@ class _Unit(torch.autograd.Function):
             v_pos, v_neg = F.gelu(u_pos), F.gelu(u_neg)
             g_mixed = g_out @ c2
             g_c2 = g_out.T @ torch.lerp(v_pos, v_neg, a) if need_c2 else None
-            g_score = (g_mixed * (v_neg - v_pos)).sum(-1, keepdim=True, dtype=wide_a.dtype) * (0.25 - wide_a.square())
+            g_score = (g_mixed * (v_neg - v_pos)).sum(-1, keepdim=True, dtype=wide_a.dtype)
+            g_score *= gate_slope(wide_a, ctx.form)
             g_neg = g_mixed * a
             g_pos = torch.ops.aten.gelu_backward(g_mixed - g_neg, u_pos)
             g_neg = torch.ops.aten.gelu_backward(g_neg, u_neg)
@@ -114,18 +132,41 @@ class _Unit(torch.autograd.Function):
                 g_shared.T @ base if need_c1 else None,
                 g_c2,
                 None,
+                None,
             )
 
 
 def _identity_unit(
-    x: Tensor, result: Tensor, down: Tensor, b_pos: Tensor, b_neg: Tensor, rate: float
+    x: Tensor, result: Tensor, down: Tensor, b_pos: Tensor, b_neg: Tensor, rate: float, form: GateRange
 ) -> tuple[Tensor, Tensor]:
     """The unit without V, like _Unit; down is A+, A− and E, and b_pos and b_neg [r, d_out] are (s·B±)ᵀ."""
     low, _ = _project(x, down, rate)
     z, e = low.chunk(2, -1)
-    a = gate(z, e)
+    a = gate(z, e, form)
     parts = weigh_projections(z.split([len(b_pos), len(b_neg)], -1), a.to(x.dtype))
     return result + parts @ torch.cat([b_pos, b_neg]), a
+
+
+def _delta_unit(
+    x: Tensor,
+    result: Tensor,
+    down: Tensor,
+    b: Sequence[Tensor],
+    matrices: dict[str, Tensor],
+    rate: float,
+    form: GateRange,
+) -> tuple[Tensor, Tensor]:
+    """The unit with V on the adapters' normalised outputs; down is A+, A− and E, and b holds (s·B±)ᵀ [r, d_out]."""
+    dtype = x.dtype
+    low, _ = _project(x, down, rate)
+    z, e = low.chunk(2, -1)
+    a = gate(z, e, form)
+    hidden_of = []
+    for part, rows in zip(z.split([len(rows) for rows in b], -1), b, strict=True):
+        gram = rows @ rows.T / rows.shape[1]
+        hidden_of.append(normalised(part, gram) @ F.linear(rows, matrices["c1"]).to(dtype))
+    mixed = mix_hidden(hidden_of[0], hidden_of[1], a.to(dtype))
+    return _add_product(result, mixed, matrices["c2"].T.to(dtype)), a
 
 
 def _project(x: Tensor, down: Tensor, rate: float) -> tuple[Tensor, Tensor | None]:

@@ -18,6 +18,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.models.nat.adapter_files import load_adapter, save_adapter
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
+from nsad_cli.models.nat.forms import GATES, UnitForm
 from nsad_cli.models.nat.layer import NatLinear, weight_of
 from tests.helpers.literal_unit import literal_output
 from tests.helpers.nat_models import MODELS, QV, SHAPE, logits, nat_model, shake
@@ -50,9 +51,10 @@ def test_untrained_it_changes_nothing(kind: str, targets: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize("value", ["mlp", "identity"])
-def test_every_layer_equals_the_literal_equations(kind: str, value: Any) -> None:
-    settings = AdapterSettings(targets="all-linear", dropout=0.0, unit_size=16, unit_value=value)
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("value", ["mlp", "identity", "delta"])
+def test_every_layer_equals_the_literal_equations(kind: str, value: Any, gate: Any) -> None:
+    settings = AdapterSettings(targets="all-linear", dropout=0.0, unit_size=16, unit_value=value, unit_gate=gate)
     adapters = nat_model(kind, settings)
     shake(adapters, "nat", 3)
     adapters.train_only("nat")
@@ -62,10 +64,11 @@ def test_every_layer_equals_the_literal_equations(kind: str, value: Any) -> None
             continue
         seen += 1
         x = torch.randn(2, 5, module.in_features, dtype=torch.float64, requires_grad=True)
-        leaves = [x, *(m for key, m in matrices(module).items() if "neg" not in key)]
+        unused = {"q", "k"} if gate == "fixed" else set()
+        leaves = [x, *(m for key, m in matrices(module).items() if "neg" not in key and key not in unused)]
         with adapters.use("nat"):
             ours = module(x)
-        reference = literal_output(x, module.base_layer(x), matrices(module), 2.0, 2.0)
+        reference = literal_output(x, module.base_layer(x), matrices(module), 2.0, 2.0, form=UnitForm(value, gate))
         assert (ours - reference).abs().max() < 1e-10
         weight = torch.randn_like(ours)
         for got, expected in zip(
@@ -75,6 +78,20 @@ def test_every_layer_equals_the_literal_equations(kind: str, value: Any) -> None
         ):
             assert (got - expected).abs().max() < 1e-10 * max(1.0, expected.abs().max().item())
     assert seen == 14  # seven linear layers in each of two blocks, the head not among them
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("value", ["mlp", "delta"])
+def test_every_form_starts_without_an_effect_and_is_loaded_again(value: Any, gate: Any, tmp_path: Path) -> None:
+    adapters = nat_model(settings=AdapterSettings(dropout=0.0, unit_size=16, unit_value=value, unit_gate=gate))
+    assert torch.equal(logits(adapters, "nat"), logits(adapters, None))
+    shake(adapters, "nat", 3)
+    before = logits(adapters, "nat")
+    assert not torch.allclose(before, logits(adapters, None))
+    save_adapter(adapters, "nat", tmp_path)
+    adapters.delete("nat")
+    load_adapter(adapters, "nat", tmp_path)
+    assert torch.equal(logits(adapters, "nat"), before)
 
 
 def test_the_gate_is_half_a_softmax_away_from_nothing() -> None:

@@ -14,6 +14,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.models.nat.adapter_export import served_adapter
 from nsad_cli.models.nat.adapters import Adapters
 from nsad_cli.models.nat.config import AdapterSettings
+from nsad_cli.models.nat.forms import GATES, UnitForm
 from nsad_cli.models.nat.layer import unit_matrices
 from nsad_cli.models.nat.serving import PREFIX, ServedUnit, probe, served_tensors
 from tests.helpers.literal_unit import literal_output
@@ -21,31 +22,33 @@ from tests.helpers.nat_layers import nat_layer
 from tests.helpers.nat_models import shake
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     d_in=st.sampled_from([32, 64]),
     d_out=st.sampled_from([16, 32]),
-    value=st.sampled_from(["mlp", "identity"]),
+    value=st.sampled_from(["mlp", "identity", "delta"]),
+    gate=st.sampled_from(list(GATES)),
     negative_r=st.integers(1, 12),
     tokens=st.integers(1, 5),
     seed=st.integers(0, 99),
     fused=st.booleans(),
 )
 def test_it_equals_the_equations(
-    d_in: int, d_out: int, value: str, negative_r: int, tokens: int, seed: int, fused: bool
+    d_in: int, d_out: int, value: Any, gate: Any, negative_r: int, tokens: int, seed: int, fused: bool
 ) -> None:
-    layer = nat_layer(d_in, d_out, value=value, negative_r=negative_r, seed=seed).eval()
+    layer = nat_layer(d_in, d_out, value=value, gate=gate, negative_r=negative_r, seed=seed).eval()
     plain, matrices = layer.get_base_layer(), unit_matrices(layer, "nat")
     torch.nn.init.normal_(plain.bias)
     scales = layer.scaling["nat"], layer.scaling["negative"]
-    unit = ServedUnit(served_tensors(matrices, *scales, plain.weight, plain.bias), fused=fused)
+    form = UnitForm(value, gate)
+    unit = ServedUnit(served_tensors(matrices, *scales, plain.weight, plain.bias, form), fused=fused)
     x = torch.randn(tokens, d_in, dtype=torch.float64)
     with torch.no_grad():
         base = plain(x)
         assert unit.below is not None
         assert unit.bias is not None
         ours = unit(base, x @ unit.below.T + unit.bias)
-        reference = literal_output(x, base, matrices, *scales)
+        reference = literal_output(x, base, matrices, *scales, form=form)
         assert (ours - reference).abs().max() < 1e-10
         assert (ours - base).abs().max() > 1e-3, "an adapter that changes nothing shows nothing"
 
