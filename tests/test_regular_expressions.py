@@ -29,8 +29,8 @@ UNITS = [
     *("\\frac{", "\\frac ", "\\begin{a}", "\\boxed", "\\boxed ", "\\text{", "\\sqrt[", "\\ ", "\\overline ", "cuda:"),
 ]
 ENDS = [("", ""), ("a", "b"), (". ", "!")]
-DYNAMIC = {("problems/arithmetic.py", "fullmatch"), ("dashboard/screens/votes_drawing.py", "compile")}
-"""Patterns that are built when they are used: from the built-in sentences, and a user's search as literal text."""
+DYNAMIC = {("problems/wordings.py", "compile"), ("dashboard/screens/votes_drawing.py", "compile")}
+"""Patterns that are built when they are used: from texts of built-in problems, and a user's search as literal text."""
 
 
 def hostile() -> Iterator[str]:

@@ -23,7 +23,7 @@ TeacherSpec = Annotated[
     typer.Option(
         "--teacher",
         envvar="NSAD_TEACHER",
-        help="A model name (gpt-4), arithmetic, or hf:, vllm:, tdg:, gsm8k-solutions: or jsonl: with a path.",
+        help="A model name (gpt-4), arithmetic[:WORLD], or hf:, vllm:, tdg:, gsm8k-solutions: or jsonl: with a path.",
     ),
 ]
 TrainingProblems = Annotated[
@@ -95,10 +95,11 @@ def collect(
     as_json: AsJson = False,
 ) -> None:
     """Sample rationales from a teacher; stored samples are never requested again."""
-    from nsad_cli.cli.collect_defaults import BUILT_IN, confirm_math
+    from nsad_cli.cli.collect_defaults import confirm_math
     from nsad_cli.cli.run_selection import execute, new_or_existing_run, stopped_run
     from nsad_cli.config.stages import COLLECT
     from nsad_cli.pipeline.preflight import preflight
+    from nsad_cli.teachers import is_free
 
     overrides = {
         "teacher.spec": teacher,
@@ -121,7 +122,7 @@ def collect(
     if dry_run:
         _quote(existing, recipe, store, as_json)
         return
-    if chosen is not None and chosen != BUILT_IN:
+    if chosen is not None and not is_free(recipe.teacher.spec):
         confirm_math(existing, recipe, store, yes=yes)
     preflight(recipe, [COLLECT.name], existing)
     run = new_or_existing_run(existing, overrides, store)

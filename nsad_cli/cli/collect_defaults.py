@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 
 MATH = "math:train"
 """The paper's training problems."""
-BUILT_IN = "arithmetic:train"
-"""The problems of the built-in teacher."""
 
 
 def default_problems(recipe: Recipe) -> str | None:
     """Return the spec of the training problems for a recipe that names none; None if its teacher has its own.
 
     MATH is read from $NSAD_DATA/math if that has a training split, else from the Hub.
+
+    Raises:
+        UsageError: There is no such built-in teacher.
     """
     from nsad_cli.config.plugins import TEACHERS, plugin_names
+    from nsad_cli.problems.worlds import DEFAULT_SPLIT, teacher_world
     from nsad_cli.teachers import RECORDED, is_free, make_teacher, scheme_of
 
     if recipe.problems.train is not None or scheme_of(recipe.teacher.spec) in RECORDED:
         return None
-    if is_free(recipe.teacher.spec):
-        return BUILT_IN
+    if is_free(recipe.teacher.spec):  # a built-in world: its own problems
+        return f"{teacher_world(recipe.teacher.spec).name}:{DEFAULT_SPLIT}"
     if scheme_of(recipe.teacher.spec) in plugin_names(TEACHERS):
         own = make_teacher(recipe.teacher.spec, recipe.teacher).problems()
         if own is not None:

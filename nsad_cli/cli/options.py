@@ -84,7 +84,7 @@ ProblemSpecs = Annotated[
     typer.Option(
         "--problems",
         metavar="NAME[:SPLIT][@PATH]",
-        help="math, gsm8k, asdiv, multiarith, svamp, jsonl or arithmetic; repeatable.",
+        help="math, gsm8k, asdiv, multiarith, svamp, jsonl or arithmetic[:WORLD]; repeatable.",
     ),
 ]
 

@@ -1,4 +1,7 @@
-"""Benchmarks, loaded by spec NAME[:SPLIT][@PATH]: from the authors' raw files, or from the Hub without a path."""
+"""Benchmarks, loaded by spec NAME[:SPLIT][@PATH]: from the authors' raw files, or from the Hub without a path.
+
+Built-in worlds are generated; their names have up to two parts: arithmetic[:WORLD][:SPLIT].
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError, UsageError, did_you_mean
-from nsad_cli.problems import arithmetic
 from nsad_cli.problems.base import reader, reader_names
+from nsad_cli.problems.worlds import DEFAULT_SPLIT, GENERATED, WORLDS, read_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,25 +38,22 @@ def parse_spec(spec: str) -> ProblemSpec:
     """Parse NAME[:SPLIT][@PATH].
 
     Raises:
-        UsageError: The name is unknown; the message suggests the most similar one.
+        UsageError: The name, world or split is unknown; the message suggests the most similar one.
     """
     head, _, path = spec.partition("@")
     name, _, split = head.partition(":")
-    if name not in (names := (*reader_names(), "arithmetic")):
+    if name not in (names := (*reader_names(), GENERATED)):
         hint = did_you_mean(name, names)
         raise UsageError(
             f"unknown benchmark `{name}`",
             f"--problems takes NAME[:SPLIT][@PATH], not `{spec}`",
             f"{hint + ' ' if hint else ''}known: {', '.join(names)}",
         )
-    if name == "arithmetic":
-        if path or split not in ("", *arithmetic.SIZES):
-            raise UsageError(
-                f"`{spec}` is not one of the built-in problem sets",
-                "arithmetic is generated",
-                "use arithmetic:train or arithmetic:test",
-            )
-        split = split or "train"
+    if name == GENERATED:
+        world, split = read_spec(head)
+        if path:
+            raise UsageError(f"`{spec}` takes no path", f"{world.name} is generated", f"write {head}")
+        name = world.benchmark
     if name == "jsonl" and not path:
         raise UsageError("`jsonl` needs a path", "it reads your own file", "write jsonl@FILE")
     return ProblemSpec(name, split, Path(path).expanduser() if path else None)
@@ -61,7 +61,7 @@ def parse_spec(spec: str) -> ProblemSpec:
 
 def default_split(name: str) -> str:
     """Return the split that is used if a spec names none."""
-    return "train" if name == "arithmetic" else reader(name).SPLITS[0]
+    return DEFAULT_SPLIT if name in WORLDS else reader(name).SPLITS[0]
 
 
 def load_problems(spec: str, *, limit: int | None = None) -> list[Problem]:
@@ -69,14 +69,14 @@ def load_problems(spec: str, *, limit: int | None = None) -> list[Problem]:
 
     Args:
         spec: NAME[:SPLIT][@PATH].
-        limit: The maximum number of problems, in file order.
+        limit: The maximum number of problems, in file order; as many problems of a built-in world are generated.
 
     Raises:
         NsadError: A file cannot be read or contains no problem, or the Hub cannot be reached.
     """
     parsed = parse_spec(spec)
-    if limit is not None and parsed.name == "arithmetic":
-        found = list(arithmetic.problems(parsed.split, limit))
+    if parsed.name in WORLDS:
+        found = list(WORLDS[parsed.name].problems(parsed.split, limit))
     else:
         found = list(itertools.islice(_read(parsed), limit))
     if not found:
@@ -85,9 +85,6 @@ def load_problems(spec: str, *, limit: int | None = None) -> list[Problem]:
 
 
 def _read(parsed: ProblemSpec) -> Iterator[Problem]:
-    if parsed.name == "arithmetic":
-        yield from arithmetic.problems(parsed.split)
-        return
     source = reader(parsed.name)
     split = parsed.split or default_split(parsed.name)
     if split not in source.SPLITS:

@@ -6,7 +6,6 @@ the hash of a problem's text determines its split.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import random
 import re
@@ -14,10 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from nsad_cli.problems.generated import first_exercises, hash_byte
+from nsad_cli.problems.wordings import read
 from nsad_cli.types import Problem, problem_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 SIZES = {"train": 400, "test": 100}
 """Default number of problems of each split."""
@@ -37,6 +38,10 @@ class Step:
     def apply(self, value: int) -> int:
         """Return the value after the step."""
         return {"+": value + self.number, "-": value - self.number, "*": value * self.number}[self.operation]
+
+
+Equation = tuple[int, Step, int]
+"""A calculation as it is written: the value before the step, the step, and the value after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +95,12 @@ def exercise(seed: str) -> Exercise:
 
 def split_of(question: str) -> str:
     """Return the split of a question, determined by its hash; one in four is a test problem."""
-    return "test" if hashlib.sha256(question.encode()).digest()[0] < 64 else "train"
+    return "test" if hash_byte(question) < 64 else "train"
 
 
 @lru_cache(maxsize=8)
 def _exercises(split: str, count: int) -> tuple[Exercise, ...]:
-    found: dict[str, Exercise] = {}
-    for index in itertools.count():
-        if len(found) == count:
-            return tuple(found.values())
-        item = exercise(f"{index}")
-        if split_of(item.question) == split:
-            found.setdefault(problem_id(item.question), item)
-    raise AssertionError("unreachable")
+    return first_exercises(exercise, lambda question: split_of(question) == split, count)
 
 
 def problems(split: str, count: int | None = None) -> Iterator[Problem]:
@@ -114,7 +112,7 @@ def problems(split: str, count: int | None = None) -> Iterator[Problem]:
             answer=str(item.answer),
             benchmark="arithmetic",
             split=split,
-            solution=_write(item, [item.start, *run_steps(item.start, item.steps)], item.steps, 0),
+            solution=write(item, equations(item.start, item.steps), 0),
             subject=item.kind,
             level=str(len(item.steps)),
         )
@@ -138,12 +136,9 @@ def parse(question: str) -> Exercise:
 def _read_step(sentence: str) -> Step:
     for operation, templates in SENTENCE_TEMPLATES.items():
         for template in templates:
-            found = re.fullmatch(
-                re.escape(template).replace(r"\{p\}", r"\w+").replace(r"\{t\}", r"\w+").replace(r"\{n\}", r"(\d+)"),
-                sentence,
-            )
-            if found:
-                return Step(operation, int(found[1]))
+            found = read(template, sentence)
+            if found is not None:
+                return Step(operation, int(found["n"]))
     raise ValueError(f"not a sentence of the built-in problems: {sentence[:80]!r}")
 
 
@@ -159,13 +154,14 @@ def solve(question: str, draw: int) -> tuple[str, str | None]:
     item = parse(question)
     rng = random.Random(f"nsad-teacher-1:{question}:{draw}")
     if rng.random() < CORRECT_SHARE:
-        return _write(item, [item.start, *run_steps(item.start, item.steps)], item.steps, rng.randrange(3)), None
+        return write(item, equations(item.start, item.steps), rng.randrange(3)), None
     while True:
         error_kind = rng.choice(ERROR_KINDS)
         steps, values = _apply_error(item, error_kind, rng)
         # Retry if the error leaves the answer correct, or gives a negative number: neither looks like a wrong solution.
         if values[-1] != item.answer and min(values) >= 0:
-            return _write(item, values, steps, rng.randrange(3)), error_kind
+            written = list(zip(values, steps, values[1:], strict=False))
+            return write(item, written, rng.randrange(3)), error_kind
 
 
 def _apply_error(item: Exercise, error_kind: str, rng: random.Random) -> tuple[tuple[Step, ...], list[int]]:
@@ -193,11 +189,24 @@ def _misread(number: int, rng: random.Random) -> int:
     return swapped if swapped != number and swapped > 0 and rng.random() < 0.5 else number + rng.choice((1, 2, 3))
 
 
-def _write(item: Exercise, values: list[int], steps: tuple[Step, ...], wording: int) -> str:
+def equations(start: int, steps: tuple[Step, ...]) -> list[Equation]:
+    """Return the correct calculations of a sequence of steps."""
+    values = run_steps(start, steps)
+    return list(zip([start, *values], steps, values, strict=False))
+
+
+def write(item: Exercise, written: Sequence[Equation], wording: int) -> str:
+    """Write a rationale.
+
+    Args:
+        item: The exercise.
+        written: Its calculations, correct or not; the last result is the answer.
+        wording: The index of the opening's wording, 0 to 2.
+    """
     opening = (
-        f"Start with {values[0]} {item.thing}.",
-        f"There are {values[0]} {item.thing} at first.",
-        f"At first: {values[0]} {item.thing}.",
+        f"Start with {item.start} {item.thing}.",
+        f"There are {item.start} {item.thing} at first.",
+        f"At first: {item.start} {item.thing}.",
     )[wording]
-    lines = [f"{values[i]} {step.operation} {step.number} = {values[i + 1]}." for i, step in enumerate(steps)]
-    return " ".join([opening, *lines, f"The answer is {values[-1]}."])
+    lines = [f"{left} {step.operation} {step.number} = {right}." for left, step, right in written]
+    return " ".join([opening, *lines, f"The answer is {written[-1][2]}."])

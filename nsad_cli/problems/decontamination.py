@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nsad_cli.errors import NsadError
 from nsad_cli.problems import ProblemSpec, default_split, load_problems, parse_spec
 from nsad_cli.problems.ngram_overlap import TESTS, Overlap, find_overlaps
+from nsad_cli.problems.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from nsad_cli.config.schema import Recipe
     from nsad_cli.types import Problem
 
-GENERATED = "arithmetic"
-"""A benchmark that is not checked: both splits are generated from a few templates, so most problems share 13 words with
-a test problem and differ only in the numbers. The test split measures transfer to new numbers, and no problem is in
-both splits."""
+UNCHECKED = frozenset(WORLDS)
+"""Benchmarks that are not checked: all splits are generated from a few templates, so most problems share 13 words with
+a test problem and differ only in names and numbers. The test split measures transfer to new ones, and no problem is in
+two splits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def find_leaks(recipe: Recipe, training: Sequence[Problem]) -> Leaks:
     found, mine = [], set()
     for spec in dict.fromkeys(recipe.evaluation.benchmarks):
         parsed = parse_spec(spec)
-        if parsed.name == GENERATED:
+        if parsed.name in UNCHECKED:
             continue
         own = {problem.id for problem in training if _from(problem, parsed, recipe)}
         evaluated = [problem for problem in _evaluation(spec) if problem.id not in own]

@@ -1,4 +1,4 @@
-"""Teachers: sources of rationales. A teacher's spec is a scheme with a path, `arithmetic`, or a model's name."""
+"""Teachers: sources of rationales. A teacher's spec is a scheme with a path, a built-in world, or a model's name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.config.plugins import TEACHERS, load_plugin, plugin_names
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.problems.worlds import GENERATED, teacher_world
 from nsad_cli.teachers.base import Teacher
 from nsad_cli.utils.files import file_stamp
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RECORDED", "Teacher", "is_api", "is_free", "labels_of", "make_teacher", "source_stamp"]
 
-ARITHMETIC = "arithmetic"
 RECORDED = ("tdg", "gsm8k-solutions", "jsonl")
 LOCAL = ("hf", "vllm")
 
@@ -23,12 +23,12 @@ LOCAL = ("hf", "vllm")
 def scheme_of(spec: str) -> str | None:
     """Return the part of a spec before its colon if it is a known scheme; None for a model's name (`ft:gpt-4o:x`)."""
     scheme = spec.partition(":")[0]
-    return scheme if scheme in (ARITHMETIC, *RECORDED, *LOCAL, *plugin_names(TEACHERS)) else None
+    return scheme if scheme in (GENERATED, *RECORDED, *LOCAL, *plugin_names(TEACHERS)) else None
 
 
 def is_free(spec: str) -> bool:
     """Whether a teacher's samples are available at once: it is built in or recorded."""
-    return scheme_of(spec) in (ARITHMETIC, *RECORDED)
+    return scheme_of(spec) in (GENERATED, *RECORDED)
 
 
 def is_api(spec: str) -> bool:
@@ -51,8 +51,8 @@ def make_teacher(spec: str, settings: TeacherConfig) -> Teacher:
     """Make the teacher of a spec.
 
     Args:
-        spec: a scheme with a path (SCHEME:PATH), `arithmetic`, or a model's name. Only known prefixes are schemes:
-            built-in ones, and the names of entry points in the group `nsad.teachers`.
+        spec: a scheme with a path (SCHEME:PATH), a built-in world (`arithmetic[:WORLD]`), or a model's name. Only known
+            prefixes are schemes: built-in ones, and the names of entry points in the group `nsad.teachers`.
         settings: the recipe's settings.
 
     Raises:
@@ -70,12 +70,10 @@ def make_teacher(spec: str, settings: TeacherConfig) -> Teacher:
         from nsad_cli.teachers.openai import OpenAITeacher
 
         return OpenAITeacher(spec, settings)
-    if scheme == ARITHMETIC:
-        if path:
-            raise UsageError(f"unknown teacher `{spec}`", "the built-in teacher takes no path", f"write {ARITHMETIC}")
+    if scheme == GENERATED:
         from nsad_cli.teachers.arithmetic import ArithmeticTeacher
 
-        return ArithmeticTeacher()
+        return ArithmeticTeacher(teacher_world(spec))
     if scheme in RECORDED:
         from nsad_cli.teachers.recorded import RecordedTeacher
 

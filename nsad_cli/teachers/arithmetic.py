@@ -1,28 +1,32 @@
-"""The built-in teacher: seeded correct and wrong solutions of the built-in problems, without any model."""
+"""The built-in teachers: seeded correct and wrong solutions of a built-in world's problems, without any model."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.problems import arithmetic
 from nsad_cli.types import Draw, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from nsad_cli.problems.worlds import World
     from nsad_cli.teachers.base import Request
 
 
 class ArithmeticTeacher:
-    """Solves about three draws of five correctly; the others contain one realistic mistake."""
+    """Solves about three draws of five correctly; the others contain one realistic mistake.
 
-    name = "arithmetic"
+    Args:
+        world: The world whose problems it solves.
+    """
 
-    def __init__(self) -> None:
-        self.params: dict[str, Any] = {"version": 1}
+    def __init__(self, world: World) -> None:
+        self.name = world.name
+        self.params: dict[str, Any] = dict(world.params)
+        self._solve = world.solve
 
     def problems(self) -> list[Problem] | None:
-        """Return None: the recipe names the problems (arithmetic:train)."""
+        """Return None: the recipe names the problems."""
         return None
 
     def draw(
@@ -31,12 +35,12 @@ class ArithmeticTeacher:
         on_draws: Callable[[list[Draw]], None],
         on_failure: Callable[[Problem, str], None],
     ) -> None:
-        """Answer requests; see Teacher.draw. Problems that are not built-in ones fail."""
+        """Answer requests; see Teacher.draw. Problems of other worlds and benchmarks fail."""
         for request in requests:
             try:
                 on_draws(
                     [
-                        Draw(request.problem.id, self.name, index, arithmetic.solve(request.problem.question, index)[0])
+                        Draw(request.problem.id, self.name, index, self._solve(request.problem.question, index)[0])
                         for index in request.indices
                     ]
                 )

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 PAPER = ("paper-llama7b-gpt35", "paper-llama7b-gpt4")
+WORLDS = ("demo", "plan-traps", "student-slips")
 
 
-@pytest.mark.parametrize("name", ["demo", "gsm8k-solutions-smollm2", "tdg-math-smollm2", *PAPER])
+@pytest.mark.parametrize("name", [*WORLDS, "gsm8k-solutions-smollm2", "tdg-math-smollm2", *PAPER])
 def test_shipped_recipes_parse(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NSAD_DATA", "/data")
     recipe = load_recipe(find_recipe(name))
