@@ -260,7 +260,7 @@ def test_the_stages_of_each_model() -> None:
     assert training_stages("critical-tokens", "teacher") == ("positive", "negative", "critical-tokens")
 
 
-@pytest.mark.parametrize("name", ["negatives-few-right"])
+@pytest.mark.parametrize("name", ["negatives-few-right", "negatives-plan-traps"])
 def test_shipped_studies_are_valid(name: str) -> None:
     study = load_study(name)
     cells = make_cells(study)
