@@ -92,6 +92,8 @@ def load_recipe(
     for layer in (user_config_path(), path):
         if layer is not None and (layer == path or layer.is_file()):
             own = read_yaml(layer)
+            if "arms" in own:
+                raise UsageError(f"{layer} is a study, not a recipe", "it has the key `arms`", f"nsad study {layer}")
             # Validate each layer on its own, so that an error names its file.
             validate_recipe(_expand(own, str(layer)), str(layer), whole=False)
             values = _merge(values, _with_earlier_values(own) if of_run and layer == path else own)

@@ -180,3 +180,9 @@ def test_a_key_has_no_place_in_a_recipe_and_is_not_shown(setting: dict[str, obje
     told = f"{error.value.what} {error.value.why} {error.value.fix}"
     assert "variable" in told
     assert "sk-secret" not in told
+
+
+def test_a_study_is_not_taken_for_a_recipe() -> None:
+    with pytest.raises(UsageError, match="is a study") as error:
+        load_recipe(find_recipe("negatives-few-right"))
+    assert error.value.fix.startswith("nsad study ")
