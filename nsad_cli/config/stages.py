@@ -274,6 +274,15 @@ def models() -> tuple[str, ...]:
     return (*UNTRAINED, *(stage.name for stage in stages().values() if stage.answers and stage.trains))
 
 
+def training_stages(model: str) -> tuple[str, ...]:
+    """Return the training stages that a model needs, in order, the model's own one last; none if it is untrained."""
+    if model in UNTRAINED:
+        return ()
+    table = stages()
+    before = (stage for name in table[model].requires if table[name].trains for stage in training_stages(name))
+    return tuple(dict.fromkeys((*before, model)))
+
+
 def trained_by(command: str) -> tuple[str, ...]:
     """Return the stages that a command trains, in order."""
     return tuple(stage.name for stage in TRAINING if stage.command == command)

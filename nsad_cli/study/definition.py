@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.choices import require_choice
 from nsad_cli.config.recipes import find_recipe, load_recipe, read_yaml
-from nsad_cli.config.stages import UNTRAINED, models, stages
+from nsad_cli.config.stages import models, training_stages
 from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import UsageError, did_you_mean
 from nsad_cli.runs.run import check_name, is_valid_name, runs_home
@@ -61,15 +61,6 @@ class Study:
 def study_path(name: str) -> Path:
     """Return the folder of a study."""
     return runs_home() / "studies" / name
-
-
-def training_stages(model: str) -> tuple[str, ...]:
-    """Return the training stages that a model needs, in order, the model's own one last; none if it is untrained."""
-    if model in UNTRAINED:
-        return ()
-    table = stages()
-    before = (stage for name in table[model].requires if table[name].trains for stage in training_stages(name))
-    return tuple(dict.fromkeys((*before, model)))
 
 
 def load_study(
