@@ -55,15 +55,23 @@ class Side:
         return sorted(kind.replace("@", ":") or "hf" for key, _, kind in found if key == own)
 
 
-def stored_chains(side: Side, problems: Sequence[Problem]) -> Measured:
+def stored_chains(side: Side, problems: Sequence[Problem], ranker: str | None = None) -> Measured:
     """Read each problem's greedy chain and its sampled chains up to the first missing index.
 
-    Only chains of the run's current settings, weights and ranker are read; missing ones give empty lists.
+    Only chains of the run's current settings and weights are read; missing ones give empty lists.
+
+    Args:
+        side: The model.
+        problems: The problems.
+        ranker: The ranker whose scores are read; None for the run's current one.
+
+    Returns:
+        The chains.
 
     Raises:
         NsadError: The run has not trained the model.
     """
-    recipe, ranker = side.run.recipe, side.ranker()
+    recipe, ranker = side.run.recipe, ranker or side.ranker()
     sampling = Sampling.of(recipe.sampling)
     key = {"model": side.model, "model_key": side.engine.key(model_key(side.run, recipe, side.model))}
     first, others = sampling_key(greedy(sampling), recipe.seed), sampling_key(sampling, recipe.seed)
