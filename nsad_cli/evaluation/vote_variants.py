@@ -78,10 +78,10 @@ class RankerScores:
         return z if self.weights == "raw" else (z - calibration.shift) / calibration.scale
 
     def modes(self) -> list[str]:
-        """Return the values of `solve.weights` that differ: fitted and raw only if they are not the calibrated ones."""
-        fitted = self.scoring.weighting != Weighting()
-        calibrated = self.scoring.calibration != Calibration()
-        return [*(["fitted"] if fitted else []), "calibrated", *(["raw"] if calibrated else [])]
+        """Return the values of `solve.weights` that give different weights."""
+        fitted = ["fitted"] if self.scoring.weighting != Weighting() else []
+        calibrated = ["calibrated"] if self.scoring.calibration != Calibration() else []
+        return [*fitted, *calibrated, "raw"]
 
 
 def ranker_scores(side: Side) -> list[RankerScores]:
@@ -155,7 +155,7 @@ def _by_ranker(stored: RankerScores) -> Iterator[Variant]:
         name = f"fitted: {scoring.weighting.form}^{scoring.weighting.exponent:g}" if weights == "fitted" else weights
         for rule in ("asc",) if weights == "fitted" else ("asc", "asc-add", "asc-add2"):
             yield Variant(stored.name, name, rule, _rescored(stored, scoring))
-    yield Variant(stored.name, "highest", "best", _rescored(stored, stored.scoring.with_weights("calibrated")))
+    yield Variant(stored.name, "highest", "best", _rescored(stored, stored.scoring.with_weights("raw")))
 
 
 def _rescored(stored: RankerScores, scoring: Scoring) -> Rescore:
