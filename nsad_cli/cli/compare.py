@@ -126,8 +126,7 @@ def _sides(
     """Return the models of the targets, and those of them that were named by the user."""
     from nsad_cli.cli.compare_models import parse_side
     from nsad_cli.cli.run_selection import existing_run
-    from nsad_cli.config.stages import models as known_models
-    from nsad_cli.runs.models import has_model
+    from nsad_cli.evaluation.stored_chains import models_with_chains
     from nsad_cli.runs.run import Run
 
     sides: dict[str, Side] = {}
@@ -136,11 +135,8 @@ def _sides(
         what, at, of_engine = target.partition("@")
         pattern, _, model = what.partition(":")
         for run in _matching(pattern):
-            names = [model] if model else models
-            if not names:
-                trained = [name for name in known_models() if has_model(Run.open(run), name)]
-                names = [""] if only_best else trained
-            for name in names:
+            available = models_with_chains(Run.open(run))
+            for name in [model] if model else models or ([""] if only_best else available):
                 side = parse_side(f"{run}:{name}{at}{of_engine}", engine)
                 sides.setdefault(side.name, side)
                 if model or models:

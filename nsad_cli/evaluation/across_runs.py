@@ -94,11 +94,13 @@ def accuracy_rows(
 ) -> list[dict[str, Any]]:
     """Build the rows of a model on one benchmark, on the problems that all of its runs have evaluated.
 
+    A run that has not been evaluated by a rule is left out of that rule's rows.
+
     Args:
         arm: The model.
         benchmark: The benchmark's label.
         problems: The problems of all its runs.
-        found: The outcomes in each of its runs.
+        found: The outcomes in each of its runs, with the same number of chains in votes.
         rules: The rules to report, and GREEDY.
         by: What divides the problems; None for the total alone.
 
@@ -107,18 +109,20 @@ def accuracy_rows(
         `group` (null for all problems), `n`, `samples`, `accuracy` (the mean over seeds), `ci95` (Wilson's interval
         over problems), `seeds`, `by_seed` (the accuracies), and `sd` (their standard deviation; null for one seed).
     """
-    first = {"run": arm.run, "runs": arm.runs, "model": arm.model, "benchmark": benchmark}
-    rows = []
+    first = {"run": arm.run, "model": arm.model, "benchmark": benchmark}
+    every = list(zip(arm.runs, arm.seeds, found, strict=True))
+    rows: list[dict[str, Any]] = []
     for rule in rules:
-        if not all(rule in outcomes.values for outcomes in found):
+        having = [item for item in every if rule in item[2].values]
+        if not having:
             continue
-        values = [outcomes.values[rule] for outcomes in found]
-        common = [problem for problem in problems if all(problem.id in own for own in values)]
-        samples = min(outcomes.chains(rule) for outcomes in found)
-        how = {"rule": None if rule == GREEDY else rule, "by": by}
+        runs, seeds, own = zip(*having, strict=True)
+        values = [outcomes.values[rule] for outcomes in own]
+        common = [problem for problem in problems if all(problem.id in of_run for of_run in values)]
+        what = {**first, "rule": None if rule == GREEDY else rule, "by": by, "samples": own[0].chains(rule)}
         for group, members in grouped(common, by):
-            by_seed = [[own[problem.id] for problem in members] for own in values]
-            rows.append({**first, **how, "group": group, "samples": samples, **_accuracy(by_seed), "seeds": arm.seeds})
+            by_seed = [[of_run[problem.id] for problem in members] for of_run in values]
+            rows.append({**what, "group": group, **_accuracy(by_seed), "runs": list(runs), "seeds": list(seeds)})
     return rows
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from nsad_cli.types import Problem
 
     Rows = list[dict[str, Any]]
+    Found = dict[tuple[str, str], StoredOutcomes]
+    """Outcomes by a side's name and a benchmark's spec."""
 
 SHOWN_RULES = (GREEDY, *RULES, ANY)
 """The rules that are compared by default: all but estimates."""
@@ -106,7 +108,9 @@ def compare_stored(selection: Selection, checker: Checker) -> dict[str, Any]:
     evaluated = [side for side in selection.sides if any(found[side.name, spec].values for spec in selection.specs)]
     _require_answers(selection, evaluated)
     arms = make_arms(evaluated)
-    results = [row for arm in arms for spec in selection.specs for row in _arm_rows(selection, arm, spec, found)]
+    results = [
+        row for arm in arms for spec in selection.specs for row in _arm_rows(selection, arm, spec, found, checker)
+    ]
     report: dict[str, Any] = {"models": [size_row(arm) for arm in arms], "results": results}
     pair = [side for arm in arms for side in arm.sides] if len(arms) == 2 else []
     return {**report, **_pair(selection, pair, found, checker)}
@@ -152,16 +156,19 @@ def _require_answers(selection: Selection, evaluated: Sequence[Side]) -> None:
     )
 
 
-def _arm_rows(selection: Selection, arm: Arm, spec: str, found: dict[tuple[str, str], StoredOutcomes]) -> Rows:
+def _arm_rows(selection: Selection, arm: Arm, spec: str, found: Found, checker: Checker) -> Rows:
+    """Build a model's rows; the votes of all its runs are over as many chains as each of them has."""
     own = [found[side.name, spec] for side in arm.sides]
+    counts = {outcomes.samples for outcomes in own if outcomes.samples}
+    if len(counts) > 1:
+        fewest = min(counts)
+        own = [stored_outcomes(side, selection.benchmark(side, spec)[1], fewest, checker) for side in arm.sides]
     label, _ = selection.benchmark(arm.sides[0], spec)
     problems = selection.problems(arm.sides, spec)
     return accuracy_rows(arm, label, problems, own, selection.rules or SHOWN_RULES, selection.by)
 
 
-def _pair(
-    selection: Selection, sides: Sequence[Side], found: dict[tuple[str, str], StoredOutcomes], checker: Checker
-) -> dict[str, Any]:
+def _pair(selection: Selection, sides: Sequence[Side], found: Found, checker: Checker) -> dict[str, Any]:
     """Compare two models problem by problem; the rules are those selected, and overlaps are of greedy answers else."""
     report: dict[str, Any] = {"a": None, "b": None, "comparison": [], "left_out": [], "overlap": []}
     if len(sides) != 2:

@@ -108,8 +108,10 @@ def test_its_tables_and_objects(spec: str) -> None:
 
 
 def test_its_errors_are_three_lines(spec: str) -> None:
-    assert spec
+    make_run("bare", [spec], TRAINED)
     cases = {
+        "compare bare": (2, "run `bare` has no stored answers", "nsad eval --run bare"),
+        "compare bare:nce kd-0": (2, "run `bare` has no stored answers", "nsad eval --run bare"),
         "compare kd-0 --models nt": (2, "kd-0:nt has no stored answers", "nsad eval --run kd-0 --model nt"),
         "compare kd-0:nat": (1, "has no nat adapter", "nsad train-nat --run kd-0"),
         "compare kd-0:nta": (2, "unknown model `nta`", "models: base"),

@@ -98,6 +98,20 @@ def test_seeds_are_compared_on_the_problems_that_all_have_evaluated(tmp_path: Pa
     assert (row["n"], row["by_seed"]) == (3, [1.0, pytest.approx(1 / 3)])
 
 
+def test_seeds_vote_with_equal_numbers_of_chains_and_those_without_votes_are_left_out(
+    tmp_path: Path, checker: Checker
+) -> None:
+    spec = make_benchmark(tmp_path, 3)
+    runs = [make_run(f"kd-{seed}", [spec], TRAINED, seed=seed) for seed in (0, 1, 2)]
+    answer(runs[0], "nce", spec, "---", "+--- +--- +---")
+    answer(runs[1], "nce", spec, "---", "+- -- ++")
+    answer(runs[2], "nce", spec, "++-")
+    rows = {row["rule"]: row for row in compared(checker, [side(run) for run in runs], [spec])["results"]}
+    assert (rows[None]["seeds"], rows["sc"]["seeds"], rows["sc"]["runs"]) == ([0, 1, 2], [0, 1], ["kd-0", "kd-1"])
+    assert rows["sc"]["samples"] == 2
+    assert rows["sc"]["by_seed"] == [1.0, pytest.approx(2 / 3)], "of two chains the first one wins a tie"
+
+
 def test_accuracy_by_subject_and_level_has_an_interval_for_every_model_and_rule(
     tmp_path: Path, checker: Checker
 ) -> None:

@@ -45,7 +45,7 @@ def accuracy_table(title: str, rows: Sequence[Row], key: str) -> Fitted:
         key: `benchmark` or `group`: what the columns are.
     """
     long = _long_table(title, rows, key)
-    return Fitted(_wide_table(title, rows, key, " "), _wide_table(title, rows, key, "\n"), long, stacked=long)
+    return Fitted(_wide_table(title, rows, key, "  "), _wide_table(title, rows, key, "\n"), long, stacked=long)
 
 
 def _wide_table(title: str, rows: Sequence[Row], key: str, between: str) -> Table:
@@ -53,7 +53,7 @@ def _wide_table(title: str, rows: Sequence[Row], key: str, between: str) -> Tabl
     columns = list(dict.fromkeys(row[key] for row in rows))
     sizes = {column: {row["n"] for row in rows if row[key] == column} for column in columns}
     same = all(len(found) == 1 for found in sizes.values())
-    several = len({row["run"] for row in rows}) > 1
+    several = _shows_runs(rows)
     heads = [f"{_name(column)}\nn {sizes[column].copy().pop()}" if same else _name(column) for column in columns]
     names = (["run"] if several else []) + ["model", "by"]
     table = new_table(title, *names, "k", *heads, left=len(names))
@@ -80,7 +80,7 @@ def _wide_table(title: str, rows: Sequence[Row], key: str, between: str) -> Tabl
 
 def _long_table(title: str, rows: Sequence[Row], key: str) -> Table:
     """Build the table with a row for each value of `key`, for narrow terminals."""
-    several = len({row["run"] for row in rows}) > 1
+    several = _shows_runs(rows)
     names = (["run"] if several else []) + ["model", "by", "on"]
     table = new_table(title, *names, "n", "k", "right", "interval", left=len(names))
     never_break_numbers(table, len(names))
@@ -90,6 +90,11 @@ def _long_table(title: str, rows: Sequence[Row], key: str) -> Table:
         table.add_row(*(shown if several else shown[1:]), *numbers)
     table.caption = _accuracy_notes(rows)
     return table
+
+
+def _shows_runs(rows: Sequence[Row]) -> bool:
+    """Return whether the runs are named: there are several of them."""
+    return len({name for row in rows for name in row["runs"]}) > 1
 
 
 def _cell(row: Row, between: str, same: bool) -> str:
@@ -126,7 +131,7 @@ def _accuracy_notes(rows: Sequence[Row]) -> str:
 
 def size_table(rows: Sequence[Row]) -> Fitted:
     """Build the table of what each model was trained on."""
-    several = len({row["run"] for row in rows}) > 1
+    several = _shows_runs(rows)
     names = (["run"] if several else []) + ["model", "stages and their tokens"]
     table = new_table("Trained sizes", *names, "tokens", "param.", left=len(names))
     never_break_numbers(table, len(names))
