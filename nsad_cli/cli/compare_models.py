@@ -37,6 +37,7 @@ def compare_runs(
         NsadError: The two have no evaluated problem in common.
     """
     from nsad_cli.errors import NsadError, UsageError
+    from nsad_cli.evaluation.across_runs import Arm, size_row
 
     a, b = (parse_side(name, engine) for name in names)
     if a.name == b.name:
@@ -65,12 +66,14 @@ def compare_runs(
         )
     for item in excluded:
         note(f"{item['benchmark']}: {', '.join(item['what'])} not compared: {item['why']}")
+    sizes = [size_row(Arm((side,))) for side in (a, b)]
     if as_json:
-        print_json({"a": a.name, "b": b.name, "comparison": rows, "left_out": excluded})
+        print_json({"a": a.name, "b": b.name, "comparison": rows, "left_out": excluded, "models": sizes})
         return
+    from nsad_cli.cli.render.comparison import size_table
     from nsad_cli.cli.render.evaluation import comparison_tables
 
-    for table in comparison_tables(rows, a.name, b.name):
+    for table in (*comparison_tables(rows, a.name, b.name), size_table(sizes)):
         out().print(table)
 
 
