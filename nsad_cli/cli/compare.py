@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.cli.options import AsJson, EngineName, ProblemSpecs
+from nsad_cli.cli.options import AsJson, ProblemSpecs
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
@@ -21,13 +21,18 @@ def compare(
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RUN[:MODEL][@ENGINE]…",
+            metavar="RUN[:MODEL][@ENGINE]",
             help="Runs, or single models. RUN may contain *. Default: the run that `nsad runs use` has set, or the "
             "newest.",
         ),
     ] = None,
     models: Annotated[
-        str | None, typer.Option("--models", metavar="MODEL,…", help="Default: every model with stored answers.")
+        str | None,
+        typer.Option(
+            "--models",
+            metavar="MODEL,…",
+            help="Default: every model with stored answers; with --weights the run's best one.",
+        ),
     ] = None,
     rules: Annotated[
         str | None,
@@ -49,7 +54,9 @@ def compare(
     samples: Annotated[
         int | None, typer.Option("--samples", min=2, help="Chains per problem in votes. Default: as many as stored.")
     ] = None,
-    engine: EngineName = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="The engine that sampled the chains. Default: the run's.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare models of one run or several by their stored answers: accuracy, overlap, paired tests, seeds."""
