@@ -70,10 +70,11 @@ class RankerScores:
         return self.kind == STEPS
 
     def logit(self, chain: Chain) -> float | None:
-        """Return the ranker's logit of a chain from its stored probability; None if it has none."""
-        if chain.probability is None:
+        """Return the ranker's logit of a chain from its stored probability; None if the chain has no score."""
+        probability = chain.shown_score  # earlier versions stored it as the weight
+        if probability is None:
             return None
-        p = min(max(chain.probability, EDGE), 1 - EDGE)
+        p = min(max(probability, EDGE), 1 - EDGE)
         z, calibration = math.log(p / (1 - p)), self.scoring.calibration
         return z if self.weights == "raw" else (z - calibration.shift) / calibration.scale
 

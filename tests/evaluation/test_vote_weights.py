@@ -17,7 +17,7 @@ from nsad_cli.rankers.calibration import Calibration, sigmoid
 from nsad_cli.rankers.metadata import read_scoring
 from nsad_cli.rankers.scoring import Scoring
 from nsad_cli.rankers.weighting import Weighting
-from nsad_cli.types import Chain
+from nsad_cli.types import Chain, Score
 from tests.helpers.compared_runs import WRONG, add_ranker, answer, make_benchmark, make_run, score
 
 if TYPE_CHECKING:
@@ -137,6 +137,18 @@ def test_weights_that_do_not_differ_have_one_row(tmp_path: Path, checker: Checke
         ("raw", "asc"), ("raw", "asc-add"), ("raw", "asc-add2"), ("highest", "best")
     }  # fmt: skip
     assert not [key for key in rows if "fitted" in key[1]]
+
+
+def test_scores_of_an_earlier_version_are_probabilities(tmp_path: Path, checker: Checker) -> None:
+    spec = make_benchmark(tmp_path, 4)
+    run = make_run("a", [spec], TRAINED)
+    answer(run, "nce", spec, "----", VOTES)
+    name = add_ranker(run, calibration=(0.5, 0.1))
+    score(run, "nce", spec, name, lambda _, chain: Score(Calibration(0.5, 0.1)(logit(chain))))
+    rows = ablation(run, spec, checker)
+    assert rows["ranker (head)", "calibrated", "asc"]["accuracy"] == 0.75
+    assert rows["ranker (head)", "raw", "asc-add2"]["accuracy"] == 0.75
+    assert rows["ranker (head)", "calibrated", "asc-add2"]["accuracy"] == 0.25
 
 
 def test_a_ranker_that_has_not_scored_all_is_left_out_with_the_command(tmp_path: Path, checker: Checker) -> None:
