@@ -80,11 +80,12 @@ def one_object(result: tuple[int, str, str]) -> dict[str, Any]:
 
 def test_its_tables_and_objects(spec: str) -> None:
     assert spec
-    pair, seeds, weights, shown = nsad(
+    pair, seeds, weights, shown, of_seeds = nsad(
         "compare kd-1 --models cot-kd,negative --by subject --json",
         "compare kd-* --rules greedy,sc,asc --json",
         "compare kd-1:nce --weights --json",
         "compare kd-1 --models cot-kd,negative",
+        "compare kd-* --models nce --rules sc,asc",
     )
     two = one_object(pair)
     assert (two["a"], two["b"]) == ("kd-1:cot-kd", "kd-1:negative")
@@ -94,8 +95,10 @@ def test_its_tables_and_objects(spec: str) -> None:
     assert (greedy["only_a"], greedy["only_b"], greedy["p"]) == (3, 1, 0.625)
     table = one_object(seeds)
     assert {row["run"] for row in table["results"]} == {"kd-*"}
-    assert all(row["sd"] is not None and row["seeds"] == [0, 1] for row in table["results"])
-    assert [row["rule"] for row in table["results"] if row["model"] == "nce"] == [None, "sc"], "kd-0 has no ranker"
+    own = {row["rule"]: row for row in table["results"] if row["model"] == "nce"}
+    assert (own[None]["seeds"], own["sc"]["seeds"], own["asc"]["seeds"]) == ([0, 1], [0, 1], [1]), "kd-0 has no ranker"
+    assert own["sc"]["sd"] == 0.0, "both have the same chains"
+    assert (own["asc"]["sd"], own["asc"]["runs"]) == (None, ["kd-1"])
     assert (table["a"], table["comparison"], table["overlap"]) == (None, [], [])
     ablation = one_object(weights)
     assert {"sc", "wsc", "asc", "asc-add", "asc-add2", "best", "any"} == {row["rule"] for row in ablation["weights"]}
@@ -104,6 +107,7 @@ def test_its_tables_and_objects(spec: str) -> None:
     assert code == 0
     for said in ("Accuracy in %", "Trained sizes", "cot-kd 42.0k", "problems solved by A kd-1:cot-kd, B kd-1:negative"):
         assert said in text
+    assert ["(1", "of", "2)"] in [line.split()[:3] for line in of_seeds[1].splitlines()], of_seeds[1]
     assert ["all", "6", "4", "2", "1", "5", "0.200", "0.625"] in [line.split() for line in text.splitlines()]
 
 

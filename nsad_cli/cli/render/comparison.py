@@ -62,14 +62,17 @@ def _wide_table(title: str, rows: Sequence[Row], key: str, between: str) -> Tabl
     for row in rows:
         lines.setdefault((row["run"], row["model"], row["rule"]), {})[row[key]] = row
     before: tuple[str, str] | None = None
+    seeds = _numbers_of_seeds(rows)
     for (run, model, rule), found in lines.items():
         here = (run, model)
         if before is not None and here != before:
             table.add_section()
-        shown = ["", ""] if here == before else [_run_name(run, found), _escaped(model)]
+        shown = ["", ""] if here == before else [_run_name(run, seeds[here]), _escaped(model)]
         cells = [_cell(found[column], between, same) if column in found else "–" for column in columns]
         chains = sorted({row["samples"] for row in found.values()})
-        table.add_row(*(shown if several else shown[1:]), rule or "greedy", "/".join(map(str, chains)), *cells)
+        own_seeds = min(len(row["seeds"]) for row in found.values())
+        by = _rule_name(rule, own_seeds, seeds[here])
+        table.add_row(*(shown if several else shown[1:]), by, "/".join(map(str, chains)), *cells)
         before = here
     for column in table.columns[: len(names) - 1]:
         keep(column, NAME_WIDTH)
@@ -84,8 +87,11 @@ def _long_table(title: str, rows: Sequence[Row], key: str) -> Table:
     names = (["run"] if several else []) + ["model", "by", "on"]
     table = new_table(title, *names, "n", "k", "right", "interval", left=len(names))
     never_break_numbers(table, len(names))
+    seeds = _numbers_of_seeds(rows)
     for row in rows:
-        shown = [_run_name(row["run"], {None: row}), _escaped(row["model"]), row["rule"] or "greedy", _name(row[key])]
+        most = seeds[row["run"], row["model"]]
+        by = _rule_name(row["rule"], len(row["seeds"]), most)
+        shown = [_run_name(row["run"], most), _escaped(row["model"]), by, _name(row[key])]
         numbers = (str(row["n"]), str(row["samples"]), _mean(row), in_percent(*row["ci95"]))
         table.add_row(*(shown if several else shown[1:]), *numbers)
     table.caption = _accuracy_notes(rows)
@@ -107,9 +113,22 @@ def _mean(row: Row) -> str:
     return f"{100 * row['accuracy']:.1f}{spread}"
 
 
-def _run_name(run: str, found: dict[str | None, Row]) -> str:
-    seeds = len(next(iter(found.values()))["seeds"])
+def _numbers_of_seeds(rows: Sequence[Row]) -> dict[tuple[str, str], int]:
+    """Return the largest number of seeds in the rows of each run and model."""
+    found: dict[tuple[str, str], int] = {}
+    for row in rows:
+        key = (row["run"], row["model"])
+        found[key] = max(found.get(key, 0), len(row["seeds"]))
+    return found
+
+
+def _run_name(run: str, seeds: int) -> str:
     return _escaped(run) + (f" ({seeds} seeds)" if seeds > 1 else "")
+
+
+def _rule_name(rule: str | None, seeds: int, most: int) -> str:
+    """Name a rule, with its number of seeds if other rules have more."""
+    return (rule or "greedy") + (f"\n({seeds} of {most})" if seeds < most else "")
 
 
 def _name(column: str | None) -> str:
