@@ -183,6 +183,6 @@ def _pair(selection: Selection, sides: Sequence[Side], found: Found, checker: Ch
         report["comparison"] += [row for row in rows if (row["rule"] or GREEDY) in (selection.rules or SHOWN_RULES)]
         report["left_out"] += left_out
         for rule in [rule for rule in selection.rules or (GREEDY,) if not estimated(rule)]:
-            values = [found[side.name, spec].values.get(rule, {}) for side in sides]
-            report["overlap"] += overlap_rows(label, problems, rule, *values, selection.by)
+            first, second = (found[side.name, spec].values.get(rule, {}) for side in sides)
+            report["overlap"] += overlap_rows(label, problems, rule, first, second, selection.by)
     return report

@@ -42,7 +42,7 @@ def size(run: str, model: str) -> dict[str, Any]:
 
 def report(results: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     models = [size(run, model) for run, model in dict.fromkeys((row["run"], row["model"]) for row in results)]
-    empty = {"a": None, "b": None, "comparison": [], "left_out": [], "overlap": []}
+    empty: dict[str, Any] = {"a": None, "b": None, "comparison": [], "left_out": [], "overlap": []}
     return {"models": models, "results": results, **empty, **more}
 
 
