@@ -84,6 +84,11 @@ COMMANDS = {
         "evaluate:evaluate",
         "Measure a run's models on benchmarks: greedy answers, and votes under every rule from one sampling pass.",
     ),
+    "compare": Command(
+        RESULTS,
+        "compare:compare",
+        "Compare models of one run or several by their stored answers: accuracy, overlap, paired tests, seeds.",
+    ),
     "study": Command(
         RESULTS,
         "study:study",

@@ -1,116 +1,166 @@
-"""`nsad eval --compare A B`: compare two runs, or two models of a run, on the problems that both have evaluated."""
+"""`nsad compare`: tables of models of one run or several, from the answers that `nsad eval` has stored."""
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from nsad_cli.cli.console import out, print_json
+from nsad_cli.cli.options import AsJson, ProblemSpecs
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
+    from nsad_cli.evaluation.comparison import Selection
     from nsad_cli.evaluation.stored_chains import Side
 
-Rows = list[dict[str, Any]]
+
+def compare(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN[:MODEL][@ENGINE]",
+            help="Runs, or single models. RUN may contain *. Default: the run that `nsad runs use` has set, or the "
+            "newest.",
+        ),
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            "--models",
+            metavar="MODEL,…",
+            help="Default: every model with stored answers; with --weights the run's best one.",
+        ),
+    ] = None,
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            "--rules",
+            metavar="RULE,…",
+            help="greedy, a rule of votes, any, mean or pass@K. Default: all but mean and pass@K.",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Divide the problems by subject or level, one column for each.")
+    ] = None,
+    weights: Annotated[
+        bool,
+        typer.Option("--weights", help="Compare the ways to weight votes: counts, free scores, the ranker's scores."),
+    ] = False,
+    problems: ProblemSpecs = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first N problems of each benchmark.")] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=2, help="Chains per problem in votes. Default: as many as stored.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="The engine that sampled the chains. Default: the run's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare models of one run or several by their stored answers: accuracy, overlap, paired tests, seeds."""
+    selection = _selection(
+        targets, _split(models), _split(rules), by, weights, problems, limit=limit, samples=samples, engine=engine
+    )
+    from nsad_cli.cli.render.comparison import comparison_report, weights_report
+    from nsad_cli.evaluation.comparison import compare_stored, compare_weights
+    from nsad_cli.grading.checker import Checker
+
+    with Checker() as checker:
+        result = (compare_weights if weights else compare_stored)(selection, checker)
+    for item in result["left_out"]:
+        what = f"{', '.join(item['what'])} not compared: " if "what" in item else ""
+        note(f"{item['benchmark']}: {what}{item['why']}")
+    if as_json:
+        print_json(result)
+        return
+    for place, table in enumerate(weights_report(result) if weights else comparison_report(result)):
+        out().print(*([""] if place else []), table, sep="\n")
 
 
-def compare_runs(
-    names: tuple[str, str],
+def _split(names: str | None) -> list[str] | None:
+    return None if names is None else list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+
+
+def _selection(
+    targets: Sequence[str] | None,
+    models: Sequence[str] | None,
+    rules: Sequence[str] | None,
+    by: str | None,
+    weights: bool,
     specs: Sequence[str] | None,
+    *,
     limit: int | None,
     samples: int | None,
     engine: str | None,
-    as_json: bool,
-) -> None:
-    """Compare two models by the chains that `nsad eval` has stored, and print a table for each benchmark.
-
-    Args:
-        names: The two models, each RUN[:MODEL][@ENGINE].
-        specs: The benchmarks; without them, those of both recipes.
-        limit: The number of problems of each benchmark, from its start; None for all.
-        samples: The number of chains per problem for the votes; None for as many as both have.
-        engine: The engine of a name without @ENGINE; None for its run's.
-        as_json: Whether to print one JSON object instead of tables.
+) -> Selection:
+    """Parse the arguments.
 
     Raises:
-        UsageError: Both names mean the same model, or no benchmark is named.
-        NsadError: The two have no evaluated problem in common.
+        UsageError: An argument is invalid, or no benchmark is named.
+        NsadError: A run cannot be read, or has not trained a named model.
     """
-    from nsad_cli.errors import NsadError, UsageError
+    from nsad_cli.config.choices import require_choice
+    from nsad_cli.errors import UsageError
+    from nsad_cli.evaluation.comparison import SHOWN_RULES, Selection
+    from nsad_cli.evaluation.grouping import GROUPINGS
+    from nsad_cli.evaluation.outcomes import MEAN
 
-    a, b = (_side(name, engine) for name in names)
-    if a.name == b.name:
-        other = "base" if a.model != "base" else "few-shot"
+    if by is not None:
+        require_choice(by, GROUPINGS, "--by")
+    for rule in rules or ():
+        if not rule.startswith("pass@"):
+            require_choice(rule, (*SHOWN_RULES, MEAN), "--rules")
+    if weights and (by or rules):
         raise UsageError(
-            f"cannot compare {a.name} with itself",
-            "both names mean the same model of the same run",
-            f"name another one, for example --compare {a.name} {a.run.name}:{other}",
+            "invalid usage of `nsad compare --weights`",
+            "it compares every rule on all problems",
+            "omit --by and --rules",
         )
-    how = " ".join([f"--problems {spec}" for spec in specs or ()] + ([] if limit is None else [f"--limit {limit}"]))
-    specs = specs or list(dict.fromkeys(spec for side in (a, b) for spec in side.run.recipe.evaluation.benchmarks))
+    sides, named = _sides(targets, models, engine, only_best=weights)
+    options = " ".join([f"--problems {spec}" for spec in specs or ()] + ([] if limit is None else [f"--limit {limit}"]))
+    specs = specs or list(dict.fromkeys(spec for side in sides for spec in side.run.recipe.evaluation.benchmarks))
     if not specs:
         raise UsageError("no benchmark given", "the runs' recipes have none", "give --problems NAME[:SPLIT][@PATH]")
-    rows: Rows = []
-    excluded: Rows = []
-    for spec in specs:
-        compared = _compare((a, b), spec, limit, samples, how)
-        rows, excluded = rows + compared[0], excluded + compared[1]
-    if not rows:
-        stored = {f"{side.run.name}:{side.model}": ", ".join(side.engines()) or "none" for side in (a, b)}
-        raise NsadError(
-            f"{a.name} and {b.name} have evaluated no problem in common",
-            "their stores have no chains of both for these problems, settings and weights; stored chains are by "
-            + ", ".join(f"{engines} ({name})" for name, engines in stored.items()),
-            "evaluate them with " + " and ".join(f"`{side.command(samples, how)}`" for side in (a, b)),
-        )
-    for item in excluded:
-        note(f"{item['benchmark']}: {', '.join(item['what'])} not compared: {item['why']}")
-    if as_json:
-        print_json({"a": a.name, "b": b.name, "comparison": rows, "left_out": excluded})
-        return
-    from nsad_cli.cli.render.evaluation import comparison_tables
-
-    for table in comparison_tables(rows, a.name, b.name):
-        out().print(table)
+    grouping = next((name for name in GROUPINGS if name == by), None)
+    return Selection(sides, named, specs, limit, samples, rules, grouping, options)
 
 
-def _side(name: str, engine: str | None) -> Side:
-    """Parse RUN[:MODEL][@ENGINE]; the default model is the best one that the run has."""
-    from nsad_cli.config.stages import models as known_models
-    from nsad_cli.errors import UsageError
-    from nsad_cli.evaluation.stored_chains import Side
-    from nsad_cli.generation.engine_spec import parse_engine
-    from nsad_cli.runs.models import best_model, require_model
+def _sides(
+    targets: Sequence[str] | None, models: Sequence[str] | None, engine: str | None, *, only_best: bool
+) -> tuple[list[Side], list[Side]]:
+    """Return the models of the targets, and those of them that were named by the user."""
+    from nsad_cli.cli.compare_models import parse_side
+    from nsad_cli.cli.run_selection import existing_run
+    from nsad_cli.evaluation.stored_chains import models_with_chains
     from nsad_cli.runs.run import Run
 
-    what, at, own_engine = name.partition("@")
-    run_name, _, model = what.partition(":")
-    given = own_engine if at else engine
-    if given is not None:
-        parse_engine(given, reached=False)  # an invalid one is reported before the run
-    run = Run.open(run_name)
-    sampled_by = parse_engine(given or run.recipe.student.sampled_by, reached=False)
-    if model and model not in known_models():
+    sides: dict[str, Side] = {}
+    named: dict[str, Side] = {}
+    for target in targets or [existing_run(None).name]:
+        what, at, of_engine = target.partition("@")
+        pattern, _, model = what.partition(":")
+        for run in _matching(pattern):
+            available = models_with_chains(Run.open(run))
+            for name in [model] if model else models or ([""] if only_best else available):
+                side = parse_side(f"{run}:{name}{at}{of_engine}", engine)
+                sides.setdefault(side.name, side)
+                if model or models:
+                    named.setdefault(side.name, side)
+    return list(sides.values()), list(named.values())
+
+
+def _matching(pattern: str) -> list[str]:
+    """Return the names of the runs that a pattern matches, in alphabetical order; a name without * is itself."""
+    from nsad_cli.errors import UsageError
+    from nsad_cli.runs.run import list_runs, runs_home
+
+    if "*" not in pattern:
+        return [pattern]
+    found = sorted(run.name for run in list_runs() if fnmatch.fnmatchcase(run.name, pattern))
+    if not found:
         raise UsageError(
-            f"unknown model `{model}`", f"`{what}` is read as RUN:MODEL", f"models: {', '.join(known_models())}"
+            f"no run matches `{pattern}`", f"{runs_home()} has no such run", "list the runs with `nsad runs`"
         )
-    model = model or best_model(run)
-    require_model(run, model)
-    return Side(run, model, sampled_by)
-
-
-def _compare(
-    sides: tuple[Side, Side], spec: str, limit: int | None, samples: int | None, how: str
-) -> tuple[Rows, Rows]:
-    from nsad_cli.evaluation.compare import compare
-    from nsad_cli.evaluation.measure import load_benchmarks
-    from nsad_cli.grading.checker import Checker
-
-    a, b = (side.run for side in sides)
-    ((label, problems),) = load_benchmarks(a, [spec], limit)
-    if b.name != a.name:  # exclude what either run was trained on
-        ((_, others),) = load_benchmarks(b, [spec], limit)
-        known = {problem.id for problem in others}
-        problems = [problem for problem in problems if problem.id in known]
-    with Checker() as checker:
-        return compare(label, problems, sides, samples, checker, how)
+    return found

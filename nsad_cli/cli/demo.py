@@ -112,7 +112,7 @@ def _steps(run: Run) -> list[dict[str, Any]]:
 
 def _from_negatives(kl: float) -> str:
     """Say what of NAT's accuracy can come from wrong rationales."""
-    from nsad_cli.models.nat.negative_effect import NO_EFFECT
+    from nsad_cli.models.nat.effect_size import NO_EFFECT
 
     if kl < NO_EFFECT:
         return "What NAT gained came from right rationales and its MLP, not from wrong ones."

@@ -40,7 +40,7 @@ def evaluate(
 ) -> None:
     """Measure a run's models on benchmarks: greedy answers, and votes under every rule from one sampling pass."""
     if compare is not None:
-        from nsad_cli.cli.compare import compare_runs
+        from nsad_cli.cli.compare_models import compare_runs
 
         compare_runs(compare, problems, limit, samples, engine, as_json)
         return

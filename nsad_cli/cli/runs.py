@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
 
 MAX_COMMANDS = 5
-"""The maximum number of runs whose commands are printed."""
+"""The maximum number of runs whose commands, or effects of negatives, are printed."""
 
 app = typer.Typer(
     help="List runs, or choose the default run of the other commands.",
@@ -48,6 +48,7 @@ def _rows(found: Sequence[Run]) -> list[dict[str, Any]]:
     """Describe each run; `state` is that of its latest stage, `run_state` that of the whole run."""
     from nsad_cli.errors import NsadError
     from nsad_cli.runs.command import resume_command
+    from nsad_cli.runs.negative_effect import measured_effects
     from nsad_cli.runs.run import chosen_run, display_state, run_state
 
     chosen = chosen_run()
@@ -63,6 +64,7 @@ def _rows(found: Sequence[Run]) -> list[dict[str, Any]]:
             "path": str(run.path),
             "command": None,
             "folder": None,
+            "negatives": [],
         }
         rows.append(row)
         try:
@@ -71,6 +73,7 @@ def _rows(found: Sequence[Run]) -> list[dict[str, Any]]:
             last = max(stages, key=lambda name: stages[name].get("started", 0), default=None)
             row |= {"stage": last, "created": manifest["created"], "run_state": run_state(run)}
             row["state"] = display_state(run, last) if last else "empty"
+            row["negatives"] = measured_effects(run)
             if row["run_state"] not in ("finished", "running"):
                 row["command"], row["folder"] = resume_command(run.name, manifest)
         except NsadError as error:
@@ -80,6 +83,8 @@ def _rows(found: Sequence[Run]) -> list[dict[str, Any]]:
 
 def _print(rows: Sequence[dict[str, Any]]) -> None:
     from nsad_cli.cli.render.tables import new_table
+    from nsad_cli.config.stages import NAT
+    from nsad_cli.models.nat.effect_size import short_effect
     from nsad_cli.runs.command import AGAIN
     from nsad_cli.runs.run import runs_home
 
@@ -90,6 +95,9 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
         table.add_row(name, row["run_state"], row["stage"] or "–", row["state"] if row["stage"] else "–", made)
     console = out()
     console.print(table)
+    effects = [(row["run"], effect) for row in rows for effect in row["negatives"] if effect["model"] == NAT.name]
+    for name, effect in effects[:MAX_COMMANDS]:
+        console.print(f"effect of negatives in {name}: {short_effect(effect['kl'])}", markup=False)
     left = [row for row in rows if row["stage"] and row["run_state"] not in ("finished", "running")]
     for row in left[:MAX_COMMANDS]:
         line = row["command"] or AGAIN

@@ -29,6 +29,7 @@ def stats(
     """Count a run's rationales by verdict and subject, its chains and its stages; or find overlap with benchmarks."""
     from nsad_cli.cli.render.overlap import show_overlap
     from nsad_cli.cli.run_selection import existing_run
+    from nsad_cli.runs.negative_effect import measured_effects
     from nsad_cli.runs.run import display_state
 
     run = existing_run(run_name)
@@ -40,10 +41,13 @@ def stats(
     for name, state in stages.items():
         state["state"] = display_state(run, name)
         state.get("result", {}).pop("problem_ids", None)
+    effects = measured_effects(run)
     if as_json:
-        print_json({"run": run.name, "ledger": ledger, "chains": sets, "stages": stages})
+        print_json({"run": run.name, "ledger": ledger, "chains": sets, "stages": stages, "negatives": effects})
         return
     _print(ledger, sets, stages)
+    for row in effects:
+        out().print(f"effect of negatives on {row['model']} ({row['on']}): {row['summary']}", markup=False)
 
 
 def _ledger(run: Run) -> list[dict[str, object]]:

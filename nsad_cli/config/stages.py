@@ -315,6 +315,23 @@ def models() -> tuple[str, ...]:
     return (*UNTRAINED, *(stage.name for stage in stages().values() if stage.answers and stage.trains))
 
 
+def training_stages(model: str, source: str) -> tuple[str, ...]:
+    """Return the training stages that a model needs, in order.
+
+    Args:
+        model: The model.
+        source: The recipe's training.negative.source.
+
+    Returns:
+        The stages, the model's own one last; none if it is untrained.
+    """
+    if model in UNTRAINED:
+        return ()
+    table = stages_for(source)
+    before = (stage for name in table[model].requires if table[name].trains for stage in training_stages(name, source))
+    return tuple(dict.fromkeys((*before, model)))
+
+
 def trained_by(command: str) -> tuple[str, ...]:
     """Return the stages that a command trains, in order."""
     return tuple(stage.name for stage in TRAINING if stage.command == command)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.stages import UNTRAINED
+from nsad_cli.config.stages import UNTRAINED, models
+from nsad_cli.errors import UsageError
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampling
 from nsad_cli.grading.chains import grade_chains
 from nsad_cli.inference.current_ranker import current_ranker
 from nsad_cli.inference.sampling import greedy, sampling_key
-from nsad_cli.runs.models import model_key
+from nsad_cli.runs.models import has_model, model_key
 from nsad_cli.store.chains import ChainStore
 
 if TYPE_CHECKING:
@@ -55,15 +56,43 @@ class Side:
         return sorted(kind.replace("@", ":") or "hf" for key, _, kind in found if key == own)
 
 
-def stored_chains(side: Side, problems: Sequence[Problem]) -> Measured:
+def models_with_chains(run: Run) -> list[str]:
+    """Return the models of a run that have stored chains, in the order of the table of stages.
+
+    Raises:
+        UsageError: The run has no stored chains at all.
+    """
+    stored: set[str] = set()
+    if run.chains_path.is_file():
+        with ChainStore(run.chains_path, read_only=True) as store:
+            stored = {model for model, *_ in store.sets()}
+    found = [name for name in models() if name in stored and has_model(run, name)]
+    if not found:
+        raise UsageError(
+            f"run `{run.name}` has no stored answers",
+            "none of its models has been evaluated",
+            f"evaluate them with `nsad eval --run {run.name}`",
+        )
+    return found
+
+
+def stored_chains(side: Side, problems: Sequence[Problem], ranker: str | None = None) -> Measured:
     """Read each problem's greedy chain and its sampled chains up to the first missing index.
 
-    Only chains of the run's current settings, weights and ranker are read; missing ones give empty lists.
+    Only chains of the run's current settings and weights are read; missing ones give empty lists.
+
+    Args:
+        side: The model.
+        problems: The problems.
+        ranker: The ranker whose scores are read; None for the run's current one.
+
+    Returns:
+        The chains.
 
     Raises:
         NsadError: The run has not trained the model.
     """
-    recipe, ranker = side.run.recipe, side.ranker()
+    recipe, ranker = side.run.recipe, ranker or side.ranker()
     sampling = Sampling.of(recipe.sampling)
     key = {"model": side.model, "model_key": side.engine.key(model_key(side.run, recipe, side.model))}
     first, others = sampling_key(greedy(sampling), recipe.seed), sampling_key(sampling, recipe.seed)

@@ -13,7 +13,7 @@ from nsad_cli.config.ranker_kinds import STEPS
 from nsad_cli.models.nat.adapter_files import require_finite
 from nsad_cli.rankers.calibration import Calibration
 from nsad_cli.rankers.kinds import scorer_class
-from nsad_cli.rankers.metadata import HEAD_FILE, METADATA_KEY, ranker_name, read_metadata
+from nsad_cli.rankers.metadata import CALIBRATION, HEAD_FILE, METADATA_KEY, ranker_name, read_metadata
 from nsad_cli.rankers.scoring import Scoring
 from nsad_cli.rankers.steps import StepsRanker
 from nsad_cli.utils.files import write_atomic
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from nsad_cli.models.nat.adapters import Adapters
     from nsad_cli.models.student import Student
     from nsad_cli.rankers.base import Scorer, TrainedRanker
-
-CALIBRATION = "calibration"
-"""The tensor (scale, shift)."""
 
 
 def save_ranker(scorer: Scorer, scoring: Scoring, folder: Path, *, reads: str = "") -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.stages import stages_for
+from nsad_cli.config.stages import stages_for, training_stages
 from nsad_cli.config.validation import validate_recipe
 from nsad_cli.runs.run import Run, check_name, runs_home
-from nsad_cli.study.definition import training_stages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

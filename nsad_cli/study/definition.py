@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.choices import require_choice
 from nsad_cli.config.recipes import find_recipe, load_recipe, read_yaml
-from nsad_cli.config.stages import UNTRAINED, models, stages_for
+from nsad_cli.config.stages import models
 from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import UsageError, did_you_mean
 from nsad_cli.runs.run import check_name, is_valid_name, runs_home
@@ -56,23 +56,6 @@ class Study:
 def study_path(name: str) -> Path:
     """Return the folder of a study."""
     return runs_home() / "studies" / name
-
-
-def training_stages(model: str, source: str) -> tuple[str, ...]:
-    """Return the training stages that a model needs, in order.
-
-    Args:
-        model: The model.
-        source: The recipe's training.negative.source.
-
-    Returns:
-        The stages, the model's own one last; none if it is untrained.
-    """
-    if model in UNTRAINED:
-        return ()
-    table = stages_for(source)
-    before = (stage for name in table[model].requires if table[name].trains for stage in training_stages(name, source))
-    return tuple(dict.fromkeys((*before, model)))
 
 
 def load_study(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.stages import COLLECT, EVAL, GRADE
+from nsad_cli.config.stages import COLLECT, EVAL, GRADE, training_stages
 from nsad_cli.errors import NsadError, UsageError, first_line
 from nsad_cli.pipeline.collect_stage import collect_key
 from nsad_cli.pipeline.pipeline import Pipeline
@@ -14,7 +14,7 @@ from nsad_cli.runs.lock import hold_lock
 from nsad_cli.runs.run import Run
 from nsad_cli.study.budget import equalise
 from nsad_cli.study.cells import Cell, make_cells
-from nsad_cli.study.definition import Study, study_path, training_stages
+from nsad_cli.study.definition import Study, study_path
 from nsad_cli.study.shared import claimed, copy_trained, share_collection
 from nsad_cli.utils.distributed import world_size
 from nsad_cli.utils.files import make_folder

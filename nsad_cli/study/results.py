@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.stages import EVAL, stages
+from nsad_cli.config.stages import EVAL
 from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.evaluation.outcomes import outcomes
 from nsad_cli.evaluation.stored_chains import Side, regrade, stored_chains
 from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.grading.checker import Checker
+from nsad_cli.runs.trained_size import trained_size
 from nsad_cli.study.shared import COPIED_FROM
 from nsad_cli.study.statistics import ALPHA, POWER, compare_seed, compare_seeds, holm
 from nsad_cli.utils.files import write_atomic
@@ -103,9 +104,7 @@ def _in_common(found: Mapping[str, Outcomes]) -> list[tuple[str, str]]:
 
 def _cell_row(cell: Cell, found: Outcomes | None, failure: NsadError | None) -> Row:
     records = {} if not (cell.run.path / "manifest.json").is_file() else cell.run.stages()
-    results = {name: records.get(name, {}).get("result", {}) for name in cell.stages}
-    stage = stages().get(cell.arm.model)
-    adapters = [cell.arm.model, *([stage.companion] if stage and stage.companion else [])]
+    size = trained_size(cell.run, cell.arm.model)
     return {
         "run": cell.name,
         "arm": cell.arm.name,
@@ -113,11 +112,13 @@ def _cell_row(cell: Cell, found: Outcomes | None, failure: NsadError | None) -> 
         "state": "failed" if failure else "finished",
         "error": str(failure) if failure else None,
         "accuracy": sum(found.values()) / len(found) if found else None,
-        "tokens": {name: result.get("tokens") for name, result in results.items()},
-        "steps": {name: result.get("steps") for name, result in results.items()},
-        "parameters": sum(results.get(name, {}).get("trained_parameters", 0) for name in adapters),
+        "tokens": dict(size.tokens),
+        "steps": dict(size.steps),
+        "parameters": size.parameters,
         "copied": {
-            name: records[name][COPIED_FROM] for name in (*results, EVAL.name) if COPIED_FROM in records.get(name, {})
+            name: records[name][COPIED_FROM]
+            for name in (*size.tokens, EVAL.name)
+            if COPIED_FROM in records.get(name, {})
         },
     }
 

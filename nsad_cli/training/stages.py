@@ -14,6 +14,7 @@ from nsad_cli.config import stages
 from nsad_cli.config.ranker_kinds import COMBINED, STEPS
 from nsad_cli.models.nat.adapter_files import save_adapter
 from nsad_cli.runs.base_model import base_fingerprint, base_key, is_intact
+from nsad_cli.runs.negative_effect import KEY, checked_effect
 from nsad_cli.training.fitted_ranker import CombinedTraining, make_steps_ranker
 from nsad_cli.training.ranker_stage import RankerTraining
 from nsad_cli.training.self_generated import own_rationales
@@ -37,6 +38,7 @@ from nsad_cli.utils.logs import logger, note
 if TYPE_CHECKING:
     from nsad_cli.config.stages import Stage
     from nsad_cli.inference.session import Session
+    from nsad_cli.runs.run import Run
 
 
 class StageTraining(Protocol):
@@ -195,6 +197,7 @@ def _run(session: Session, stage: str, key: str, training: StageTraining) -> dic
             result.update(
                 dataclasses.asdict(outcome),
                 **data.counts,
+                **_effect(run, stage, outcome.best_step),
                 **more,
                 examples=len(data.train),
                 held_out=len(data.held_out),
@@ -214,6 +217,12 @@ def _run(session: Session, stage: str, key: str, training: StageTraining) -> dic
         session.adapters.model.eval()
         session.mark_trained(stage)
     return dict(result)
+
+
+def _effect(run: Run, stage: str, step: int) -> dict[str, Any]:
+    """Return the effect of the negative branch of the weights that are used; nothing if no check has measured it."""
+    effect = checked_effect(run.path / "events.jsonl", stage, step) if stages.table_entry(stage).companion else None
+    return {} if effect is None else {KEY: effect}
 
 
 def stage_key(session: Session, stage: Stage, corpus: Corpus) -> str:

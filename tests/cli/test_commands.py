@@ -190,6 +190,8 @@ def test_comparing(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> No
     assert value["b"] == "tiny:nce"
     rows = {row["rule"]: row for row in value["comparison"]}
     assert value["left_out"] == []
+    assert [list(row["stages"]) for row in value["models"]] == [["negative", "nat"], ["negative", "nat", "nce"]]
+    assert value["models"][0]["parameters"] > value["models"][1]["parameters"] > 0
     assert "left out" not in result.stderr
     assert {None, "sc", "asc", "any", "mean"} <= set(rows)
     assert rows[None]["n"] == 4

@@ -296,7 +296,7 @@ def test_a_question_with_two_gold_answers_keeps_the_first_and_says_so(tmp_path: 
 
 def test_a_comparison_loads_no_torch() -> None:
     check = (
-        "import sys, nsad_cli.evaluation.compare, nsad_cli.cli.compare\n"
+        "import sys, nsad_cli.evaluation.compare, nsad_cli.cli.compare_models\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True)

@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from nsad_cli.config.recipes import recipe_yaml
+from nsad_cli.config.stages import training_stages
 from nsad_cli.errors import UsageError
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run, list_runs, run_state, runs_home
 from nsad_cli.study.cells import Cell, make_cells
-from nsad_cli.study.definition import Arm, Study, load_study, training_stages
+from nsad_cli.study.definition import Arm, Study, load_study
 from nsad_cli.study.execute import in_order, run_study
 from nsad_cli.study.process import at_once
 from nsad_cli.study.results import study_results

@@ -82,6 +82,9 @@ def test_it_learns(finished: tuple[Run, dict[str, Any], list[str]]) -> None:
         assert losses[-1] < losses[0] - 0.05
         assert results[stage]["held_out_loss"] == pytest.approx(min(held))
         assert len(held) == STAGE["checks"], "each check measures once"
+    effects = {e.step: e.metrics["negative_effect"] for e in run.events.read() if "negative_effect" in e.metrics}
+    assert results["nat"]["negative_effect"] == effects[results["nat"]["best_step"]], "that of the kept weights"
+    assert "negative_effect" not in results["nce"]
 
 
 def test_events_hold_what_a_dashboard_needs(finished: tuple[Run, dict[str, Any], list[str]]) -> None:

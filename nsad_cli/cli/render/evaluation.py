@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.render.tables import Fitted, new_table, percent
+from nsad_cli.cli.render.tables import Fitted, never_break_numbers, new_table, p_value, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +26,7 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Fitted:
         "trun-\ncated",
         left=3,
     )
-    _never_break_numbers(table)
+    never_break_numbers(table)
     before = None
     for row in rows:
         here = (row["benchmark"], row["model"])
@@ -53,12 +53,6 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Fitted:
     return Fitted(table)
 
 
-def _never_break_numbers(table: Table, names: int = 2) -> None:
-    """Let only the first `names` columns break over lines in a narrow terminal; numbers never break."""
-    for i, column in enumerate(table.columns):
-        column.no_wrap, column.overflow = i >= names, "fold"
-
-
 def stopping_table(rows: Sequence[dict[str, Any]]) -> Fitted:
     """Build the table of chains, tokens and accuracy with early stopping, simulated on the same chains."""
     first = rows[0]
@@ -67,7 +61,7 @@ def stopping_table(rows: Sequence[dict[str, Any]]) -> Fitted:
         *("benchmark", "model", "by", "chains\nof all", "tokens\nof all", "same\nanswer", "right"),
         left=3,
     )
-    _never_break_numbers(table)
+    never_break_numbers(table)
     before = None
     for row in rows:
         here = (row["benchmark"], row["model"])
@@ -106,7 +100,7 @@ def group_tables(rows: Sequence[dict[str, Any]], rule: str) -> list[Fitted]:
             cells = [found[(group, *column)] for column in columns]
             right = [f"{100 * cell['accuracy']:.1f}" for cell in cells]
             table.add_row(escape(escape_controls(group)) or "(none)", str(cells[0]["n"]), *right)
-        _never_break_numbers(table, 1)
+        never_break_numbers(table, 1)
         tables.append(Fitted(table))
     return tables
 
@@ -134,7 +128,7 @@ def _comparison(title: str, rows: Sequence[dict[str, Any]], without: Collection[
     heads = ["by", "n", "A", "B", "B − A", "interval", "bootstrap", "A : B\nalone", "p"]
     kept = [head for head in heads if head not in without]
     table = new_table(title, *kept)
-    _never_break_numbers(table, 0)
+    never_break_numbers(table, 0)
     for row in rows:
         cells = (
             row["rule"] or "greedy",
@@ -144,7 +138,7 @@ def _comparison(title: str, rows: Sequence[dict[str, Any]], without: Collection[
             f"{100 * row['difference']:+.1f}",
             *(f"{100 * low:+.1f} … {100 * high:+.1f}" for low, high in (row["ci95"], row["bootstrap95"])),
             "–" if row["only_a"] is None else f"{row['only_a']} : {row['only_b']}",
-            "–" if row["p"] is None else f"{row['p']:.3f}" if row["p"] >= 0.001 else "<0.001",
+            p_value(row["p"]),
         )
         table.add_row(*(cell for head, cell in zip(heads, cells, strict=True) if head in kept))
     most = max(row["samples"] for row in rows)
@@ -159,13 +153,12 @@ def contributions_table(rows: Sequence[dict[str, Any]]) -> Fitted:
     """Build the table of what each step adds to the one before it; see evaluation.contributions."""
     title = f"What each step adds, on the same {rows[0]['n']} problems" if rows else "What each step adds"
     table = new_table(title, "step", "right", "added", "interval", "won", "lost", "p", left=1)
-    _never_break_numbers(table, 1)
+    never_break_numbers(table, 1)
     for row in rows:
         if "p" not in row:
             table.add_row(row["step"], percent(row["accuracy"]), *[""] * 5)
             continue
         low, high = row["ci95"]
-        p = "<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
         added = f"{100 * row['difference']:+.1f}"
         table.add_row(
             row["step"],
@@ -174,7 +167,7 @@ def contributions_table(rows: Sequence[dict[str, Any]]) -> Fitted:
             f"{100 * low:+.1f} – {100 * high:+.1f}",
             str(row["won"]),
             str(row["lost"]),
-            p,
+            p_value(row["p"]),
         )
     table.caption = "won, lost: problems that only this step, or only the one before it, has right; p: McNemar's test"
     return Fitted(table)

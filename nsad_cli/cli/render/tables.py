@@ -50,10 +50,14 @@ class Fitted:
     """Renders the first of several forms of a table that fits without breaking a number, or else stacked rows.
 
     Columns that may break or stretch keep at least their min_width; all others are never broken.
+
+    Args:
+        *forms: The forms, the widest first.
+        stacked: The form whose rows are stacked; None for the first.
     """
 
-    def __init__(self, *forms: Table) -> None:
-        self.forms = forms
+    def __init__(self, *forms: Table, stacked: Table | None = None) -> None:
+        self.forms, self.stacked = forms, stacked or forms[0]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for table in self.forms:
@@ -61,7 +65,7 @@ class Fitted:
             if sum(widths) + _padding(table) <= options.max_width:
                 yield table
                 return
-        yield from _stacked(self.forms[0], options.max_width)
+        yield from _stacked(self.stacked, options.max_width)
 
 
 def keep(column: Column, cells: int) -> None:
@@ -69,6 +73,12 @@ def keep(column: Column, cells: int) -> None:
     from rich.text import Text
 
     column.min_width = min(cells, max(Text.from_markup(str(cell)).cell_len for cell in (column.header, *column.cells)))
+
+
+def never_break_numbers(table: Table, names: int = 2) -> None:
+    """Let only the first `names` columns break over lines in a narrow terminal; numbers never break."""
+    for i, column in enumerate(table.columns):
+        column.no_wrap, column.overflow = i >= names, "fold"
 
 
 def _padding(table: Table) -> int:
@@ -183,3 +193,13 @@ def _draws(rows: Sequence[dict[str, Any]]) -> Counter[str]:
 def percent(share: float) -> str:
     """Format a fraction in percent; a positive one is never shown as 0.0%."""
     return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
+
+
+def p_value(p: float | None) -> str:
+    """Format a p-value with three decimals; a dash if there is none."""
+    return "–" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def in_percent(low: float, high: float) -> str:
+    """Format the limits of an interval of fractions, in percent."""
+    return f"{100 * low:.1f}–{100 * high:.1f}"

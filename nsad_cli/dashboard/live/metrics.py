@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.dashboard.axis_ticks import short_number
+from nsad_cli.models.nat.effect_size import effect_size
+from nsad_cli.runs.negative_effect import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from nsad_cli.dashboard.live.event_log import EventLogReader
 
 HELD_OUT = "held_out_loss"
+EFFECT = f"{KEY}.kl"
+"""KL(NAT ‖ NAT with h− = h+) in nats a token, measured at checks."""
 NAMES = {
     "loss": "loss",
     HELD_OUT: "held-out loss",
@@ -26,6 +30,8 @@ NAMES = {
     "cpu_percent": "CPU %",
     "memory_gib": "memory GiB",
     "process_gib": "process GiB",
+    EFFECT: "effect of negatives",
+    f"{KEY}.share": "effect, share of output",
 }
 SHARED_CHARTS = (("loss", ("loss", HELD_OUT)), ("loss parts", ("cross_entropy", "distillation")))
 """Metrics that share a chart because they share a scale, with its title."""
@@ -75,7 +81,8 @@ def latest_value(log: EventLogReader, stage: str, chart: ChartSpec) -> str:
     """Format a chart's latest value compactly.
 
     For a heat map, the largest absolute value; for quantiles, the median and the range; for the loss, the training
-    loss, because the held-out loss is logged rarely; for other shared charts, each metric's value.
+    loss, because the held-out loss is logged rarely; for other shared charts, each metric's value; for the effect of
+    negatives, its size in words too.
     """
     latest = {m: float(own[-1]) for m in chart.metrics if len(own := log.series(stage, m).values)}
     values = list(latest.values())
@@ -87,11 +94,15 @@ def latest_value(log: EventLogReader, stage: str, chart: ChartSpec) -> str:
         return f"{short_number(middle, 2)} {short_number(min(finite), 2)}–{short_number(max(finite), 2)}"
     if len(values) > 1 and HELD_OUT not in latest:
         return " · ".join(short_number(value, 3) for value in values)
+    if values and chart.metrics == (EFFECT,) and finite:
+        return f"{values[0]:.4f} {effect_size(values[0])}"
     return short_number(values[0]) if values else ""
 
 
 def _is_final_result(log: EventLogReader, stage: str, metric: str) -> bool:
-    """Return whether a metric is a result logged once at the end, rather than a curve."""
+    """Return whether a metric is a result logged once at the end, rather than a curve; a single check is a curve."""
+    if metric.startswith(f"{KEY}."):
+        return False
     return len(log.series(stage, metric)) == 1 and any(len(log.series(stage, m)) > 2 for m in ("loss", "tokens"))
 
 

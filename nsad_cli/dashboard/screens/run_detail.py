@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import EVAL_BEFORE, RUN_ORDER, stages, table_entry
 from nsad_cli.dashboard.live.run_status import RunRow, accuracies
+from nsad_cli.models.nat.effect_size import short_effect
+from nsad_cli.runs.negative_effect import KEY
 from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def stage_summary(stage: StageRecord) -> list[str]:
         return [stage.error] if stage.error else []
     result = stage.result
     if stage.name.startswith("eval"):
-        return _accuracies(accuracies(result))
+        return _accuracies(accuracies(result)) + _effects(result.get("negatives"))
     if stage.name == "collect":
         parts = [("{:,.0f} samples", "draws"), ("of {:,.0f} problems", "problems"), ("${:.2f}", "cost")]
         return _line([*parts, ("{:,.0f} failed", "failed")], result, " ")
@@ -39,8 +41,10 @@ def stage_summary(stage: StageRecord) -> list[str]:
     elif result.get("best_step") != result.get("steps"):
         lines += _line([("best at step {:.0f}", "best_step"), ("of {:.0f}", "steps")], result, " ")
     fit = result.get("calibration")
-    return lines + (
-        _line([("pairs ranked correctly {:.0%}", "ranking_accuracy")], fit) if isinstance(fit, Mapping) else []
+    return (
+        lines
+        + _effects([result.get(KEY)])
+        + (_line([("pairs ranked correctly {:.0%}", "ranking_accuracy")], fit) if isinstance(fit, Mapping) else [])
     )
 
 
@@ -63,6 +67,17 @@ def _accuracies(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         mine = {row["rule"]: row["accuracy"] for row in rows if (row["benchmark"], row["model"]) == (benchmark, model)}
         shown = [f"{mine[rule]:.1%} {rule or 'greedy'}" for rule in (None, *SHOWN_RULES) if rule in mine]
         lines.append(f"{f'{benchmark} ' if several else ''}{model} {', '.join(shown)}")
+    return lines
+
+
+def _effects(rows: Any) -> list[str]:
+    """Return one line per measured effect of NAT's negative branch."""
+    lines = []
+    for row in rows if isinstance(rows, list) else []:
+        kl = row.get("kl") if isinstance(row, Mapping) else None
+        if isinstance(kl, int | float):
+            of = f" on {escape_controls(str(row['model']))}" if "model" in row else ""
+            lines.append(f"effect of negatives{of}: {short_effect(kl)}")
     return lines
 
 

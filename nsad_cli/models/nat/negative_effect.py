@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nsad_cli.models.nat.effect_size import describe_effect
 from nsad_cli.models.packing import Pack, hidden_states
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 ROWS = 256
 """Tokens whose logits are in memory at once."""
-NO_EFFECT, SMALL_EFFECT = 1e-3, 1e-2
-"""Nats a token below which the effect is called none, and small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,7 @@ class NegativeEffect:
 
     def describe(self) -> str:
         """Describe the effect in a few words: KL 0.0003, 1 % of the unit's output: none."""
-        size = "none" if self.kl < NO_EFFECT else "small" if self.kl < SMALL_EFFECT else "clear"
-        return f"KL {self.kl:.4f} nats a token, {self.share:.0%} of the unit's output: {size}"
+        return describe_effect(self.kl, self.share)
 
 
 @torch.no_grad()
