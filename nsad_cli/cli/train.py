@@ -189,7 +189,9 @@ def train_baseline(
     methods: Annotated[
         list[str],
         typer.Argument(
-            metavar="METHOD…", help="One or more of: ft, cot-kd, mix, nt, ul, cl, redi, nat-control, self-distillation."
+            metavar="METHOD…",
+            help="One or more of: ft, cot-kd, mix, nt, ul, cl, redi, nat-control, self-distillation; with the extra "
+            "`trl`: dpo, kto, gkd.",
         ),
     ],
     run_name: RunName = None,

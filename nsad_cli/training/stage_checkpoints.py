@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 class StageCheckpoints(Trainer):
     """transformers' Trainer, or one of its subclasses, with checkpoints that hold the trained parameters alone.
 
+    Its arguments, except callbacks, are the Trainer's.
+
     Attributes:
         stage: The name of the stage.
         budget: Its pack_tokens.
@@ -43,10 +45,10 @@ class StageCheckpoints(Trainer):
     stage: str
     budget: int
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, **parts: Any) -> None:
         self.interrupts = InterruptCallback()
-        callbacks = [*(kwargs.pop("callbacks", None) or ()), self.interrupts, PeriodicCheckpoints()]
-        super().__init__(*args, callbacks=callbacks, **kwargs)
+        parts["callbacks"] = [self.interrupts, PeriodicCheckpoints()]
+        super().__init__(**parts)
 
     @abstractmethod
     def trained(self) -> dict[str, nn.Parameter]:

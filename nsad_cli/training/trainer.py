@@ -228,7 +228,7 @@ class StageTrainer(StageCheckpoints):
             args=args,
             train_dataset=train_set,
             eval_dataset=held_out or None,
-            data_collator=list,  # type: ignore[arg-type]  # transformers declares dicts, and takes any batch
+            data_collator=list,
         )
         self.objective: Objective[Any] = objective
         self.held_out, self.budget = held_out, budget
