@@ -115,6 +115,7 @@ def test_requirements_come_before_what_requires_them() -> None:
     assert prerequisites("redi") == ("cot-kd",)
     assert prerequisites("nat-control") == ("positive",)
     assert prerequisites("self-distillation") == ()
+    assert prerequisites("gkd") == ("cot-kd",)
 
 
 def test_the_table_names_the_papers_stages_and_baselines() -> None:
