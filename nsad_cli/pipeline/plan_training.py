@@ -11,7 +11,6 @@ from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, sequences_at_o
 from nsad_cli.rankers.chain_features import NAMES
 from nsad_cli.runs.base_model import is_intact
 from nsad_cli.training.data import filter_by_length, sample_items
-from nsad_cli.training.ranker import encode_for
 from nsad_cli.training.stage_data import CALIBRATION_SHARE, contrastive_pairs, rationales_for
 from nsad_cli.training.stages import stage_key
 from nsad_cli.training.step_plan import warmup_steps
@@ -112,7 +111,7 @@ def _examples(
     """
     corpus, seed = context.corpus, context.recipe.seed
     if stage.learns_from is LearnsFrom.PAIRS:
-        pairs = contrastive_pairs(corpus, encode_for(context.student), settings.max_chars, seed, held_out)
+        pairs = contrastive_pairs(corpus, context.student, settings.max_chars, seed, held_out)
         count, lengths = len(pairs), [len(pair) for pair in sample_items(pairs, limit, seed)]
     else:
         usable = filter_by_length(rationales_for(stage, corpus), settings.max_chars)

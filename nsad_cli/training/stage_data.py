@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from nsad_cli.config.schema import StageConfig
     from nsad_cli.inference.session import Session
+    from nsad_cli.training.data import Tokenised
 
 CALIBRATION_SHARE = 0.2
 """The fraction of the ranker's problems used for calibration; the others are used for training."""
@@ -149,10 +150,11 @@ def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus
     Raises:
         NsadError: No problem has both a right and a wrong rationale.
     """
-    seed, encode_text = session.recipe.seed, encode_for(session.student)
+    seed = session.recipe.seed
 
     def pairs(held_out: bool, limit: int | None) -> list[Pair]:
-        return sample_items(contrastive_pairs(corpus, encode_text, settings.max_chars, seed, held_out), limit, seed)
+        made = contrastive_pairs(corpus, session.student, settings.max_chars, seed, held_out)
+        return sample_items(made, limit, seed)
 
     train_pairs = pairs(False, settings.max_examples)
     if not train_pairs:
@@ -166,12 +168,12 @@ def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus
     return StageData(train_pairs, held_pairs, sorted(both))
 
 
-def contrastive_pairs(corpus: Corpus, encode_text: Encode, max_chars: int, seed: int, held_out: bool) -> list[Pair]:
+def contrastive_pairs(corpus: Corpus, student: Tokenised, max_chars: int, seed: int, held_out: bool) -> list[Pair]:
     """Pair right and wrong rationales: a problem has at most as many pairs as right rationales.
 
     Args:
         corpus: The run's rationales.
-        encode_text: The tokenisation.
+        student: The student, or its tokenizer alone.
         max_chars: Rationales that have this many characters or more, including the question, are excluded.
         seed: Chooses the pairs of a problem.
         held_out: Whether to pair those of held-out problems, or those of all others.
@@ -179,6 +181,7 @@ def contrastive_pairs(corpus: Corpus, encode_text: Encode, max_chars: int, seed:
     Returns:
         The pairs, by problem.
     """
+    encode_text = encode_for(student)
     return [
         pair
         for item in _teacher_candidates(corpus)

@@ -179,7 +179,7 @@ class TrlTraining(AdapterTraining):
         """Train the policy and copy it to the stage's adapter."""
         session, stage, adapters = self.session, self.stage, self.session.adapters
         try:
-            with adapters.use(POLICY), restored(adapters):
+            with adapters.use(POLICY), restored(adapters), known_warnings_ignored():
                 trainer = self.make_trainer(objective, data)
                 set_seed(session.recipe.seed)
                 started = time.monotonic()
@@ -211,42 +211,38 @@ class TrlTraining(AdapterTraining):
         note_long_warmup(name, settings, steps)
         rows = self._rows_at_once(rival, data)
         session.adapters.model.set_adapter(POLICY)
-        with warnings.catch_warnings():
-            # PEFT warns of a second adapter, and PEFT and TRL use old names of transformers.
-            warnings.filterwarnings("ignore", category=UserWarning, module="peft.*")
-            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers.*")
-            arguments = training_arguments(
-                session.run.path / "checkpoints" / name,
-                settings,
-                steps,
-                session.recipe.seed,
-                session.student.model.device.type == "cpu",
-                session.bf16,
-                bool(data.held_out),
-                session.recipe.training.keep == "best",
-                kind=rival.config,
-                per_device_train_batch_size=rows,
-                per_device_eval_batch_size=rows,
-                gradient_accumulation_steps=settings.batch_size // rows,
-                gradient_checkpointing=False,
-                max_length=None,
-                disable_dropout=False,
-                **rival.settings,
-                **rival.from_examples(data.train),
-            )
-            trainer = rival.trainer(
-                adapters=session.adapters,
-                order=order,
-                stage=name,
-                run=session.run,
-                budget=settings.pack_tokens,
-                model=session.adapters.model,
-                args=arguments,
-                train_dataset=Dataset.from_list([rival.row(item) for item in data.train]),
-                eval_dataset=Dataset.from_list([rival.row(item) for item in data.held_out]) if data.held_out else None,
-                processing_class=copy.deepcopy(session.student.tokenizer),
-                **rival.parts,
-            )
+        arguments = training_arguments(
+            session.run.path / "checkpoints" / name,
+            settings,
+            steps,
+            session.recipe.seed,
+            session.student.model.device.type == "cpu",
+            session.bf16,
+            bool(data.held_out),
+            session.recipe.training.keep == "best",
+            kind=rival.config,
+            per_device_train_batch_size=rows,
+            per_device_eval_batch_size=rows,
+            gradient_accumulation_steps=settings.batch_size // rows,
+            gradient_checkpointing=False,
+            max_length=None,
+            disable_dropout=False,
+            **rival.settings,
+            **rival.from_examples(data.train),
+        )
+        trainer = rival.trainer(
+            adapters=session.adapters,
+            order=order,
+            stage=name,
+            run=session.run,
+            budget=settings.pack_tokens,
+            model=session.adapters.model,
+            args=arguments,
+            train_dataset=Dataset.from_list([rival.row(item) for item in data.train]),
+            eval_dataset=Dataset.from_list([rival.row(item) for item in data.held_out]) if data.held_out else None,
+            processing_class=copy.deepcopy(session.student.tokenizer),
+            **rival.parts,
+        )
         _prepare_policy(session.adapters)
         return trainer
 
@@ -295,6 +291,15 @@ def _prepare_policy(adapters: Adapters) -> None:
     for _, layer in adapters.layers:
         if REFERENCE in layer.lora_dropout:
             layer.lora_dropout[REFERENCE] = nn.Identity()
+
+
+@contextlib.contextmanager
+def known_warnings_ignored() -> Iterator[None]:
+    """Ignore PEFT's warning of a second adapter, and those that PEFT and TRL use old names of transformers."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="peft.*")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers.*")
+        yield
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from nsad_cli.runs.run import Run
 from nsad_cli.study.definition import training_stages
 from nsad_cli.training.losses import token_nll
 from nsad_cli.training.stages import stage_key
-from nsad_cli.training.trl_rivals import POLICY, REFERENCE, TrlTraining, label_weights
+from nsad_cli.training.trl_rivals import POLICY, REFERENCE, TrlTraining, known_warnings_ignored, label_weights
 from tests.helpers.nat_models import shake
 from tests.helpers.notes import recorded_notes
 from tests.helpers.tiny_recipes import STAGE, recipe
@@ -233,7 +233,7 @@ def test_dpos_loss_against_a_literal_one(before: Run, tmp_path: Path) -> None:
     training = TrlTraining(session, stage, corpus)
     data, rival = training.data(), training.build()
     adapters = session.adapters
-    with adapters.use(POLICY):
+    with adapters.use(POLICY), known_warnings_ignored():
         trainer = training.make_trainer(rival, data)
         shake(adapters, POLICY, 3)
         adapters.model.eval()
@@ -267,7 +267,7 @@ def test_the_reference_has_no_dropout_and_the_policy_has(before: Run, tmp_path: 
     data, rival = training.data(), training.build()
     adapters = session.adapters
     assert [rival.row(Example((1,), (2,), wrong=wrong))["label"] for wrong in (True, False)] == [False, True]
-    with adapters.use(POLICY):
+    with adapters.use(POLICY), known_warnings_ignored():
         trainer = training.make_trainer(rival, data)
         batch = trainer.data_collator([rival.row(item) for item in data.train[:2]])
         trainer.model.train()
