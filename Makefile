@@ -44,7 +44,7 @@ test-quick: $(VENV)/.tests-installed
 test-latest:
 	test -x $(LATEST_VENV)/bin/python || $(PYTHON) -m venv $(LATEST_VENV)
 	$(LATEST_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
-	$(LATEST_PIP) --upgrade --upgrade-strategy eager "$(TORCH)" -e ".[dev]"
+	$(LATEST_PIP) --upgrade --upgrade-strategy eager "$(TORCH)" -e ".[dev,trl]"
 	$(LATEST_VENV)/bin/python $(PYTEST) $(QUICK)
 	$(LATEST_VENV)/bin/python $(PYTEST) $(BY_VERSION)
 
@@ -83,7 +83,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.tests-installed: $(VENV)/.installed
-	$(PIP) -c constraints.txt -e ".[dev]"
+	$(PIP) -c constraints.txt -e ".[dev,trl]"
 	@touch $@
 
 # vLLM takes an older transformers than we do, so it lives apart; three of its parts break beside the CPU's torch.

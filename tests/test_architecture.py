@@ -48,6 +48,7 @@ HEAVY = (
     "accelerate",
     "datasets",
     "pyarrow",
+    "trl",
     "vllm",
     "math_verify",
 )

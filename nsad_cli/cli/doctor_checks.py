@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets", "math-verify", "openai")
 OPTIONAL = {
     "bitsandbytes": "pip install 'nsad[4bit]', for 4-bit students",
+    "trl": "pip install 'nsad[trl]', for the baselines dpo, kto and gkd",
     "vllm": "pip install 'nsad[vllm]'",
     "nvidia-ml-py": "pip install nvidia-ml-py, for GPU load",
 }

@@ -191,7 +191,7 @@ def train_baseline(
         typer.Argument(
             metavar="METHOD…",
             help="One or more of: ft, cot-kd, mix, nt, ul, cl, critical-tokens, wrong-first, right-first, redi, "
-            "nat-control, self-distillation.",
+            "nat-control, self-distillation; with the extra `trl`: dpo, kto, gkd.",
         ),
     ],
     run_name: RunName = None,

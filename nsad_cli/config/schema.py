@@ -355,7 +355,10 @@ class TrainingConfig(Section):
             settings: StageConfig = getattr(self, stage)
             return settings
         defaults: StageConfig = getattr(self, entry.defaults)
-        return defaults.model_copy(update=self.baseline)
+        settings = defaults.model_copy(update=self.baseline)
+        if entry.learning_rate_factor == 1:
+            return settings
+        return settings.model_copy(update={"learning_rate": settings.learning_rate * entry.learning_rate_factor})
 
 
 class SamplingConfig(Section):

@@ -54,6 +54,9 @@ class Cost:
         unit: Whether the integration unit is in memory.
         teachers: The number of frozen teachers that run in each step.
         logits: Whether the stage computes logits over the vocabulary.
+        passes: Additional forward passes over a step's tokens that the measured step does not include.
+        pack: The maximum tokens per forward pass if the logits of all of them exist at once; None if they are computed
+            in chunks.
     """
 
     step: Literal["lora", "nat", "nce"] = "lora"
@@ -61,6 +64,8 @@ class Cost:
     unit: bool = False
     teachers: int = 0
     logits: bool = True
+    passes: int = 0
+    pack: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +76,20 @@ class Stage:
         name: The name of the stage, of its adapter, and (of a training stage) of its section in the recipe.
         kind: The part of a run that it belongs to.
         command: The command that runs it, without `nsad`; empty for `train-baseline NAME`.
-        requires: Stages that must have finished; the key of a training stage includes their weights.
+        requires: Stages that must have finished; the key of a training stage includes their weights. A stage of TRL
+            starts from the first one.
         learns_from: The training data; None for a stage that trains nothing.
         objective: `MODULE:FUNCTION` that builds the training objective from (session, stage, settings), imported when
-            the stage trains; for a scorer from (scorer, name of the ranker's loss).
+            the stage trains; for a scorer from (scorer, name of the ranker's loss); for a stage that TRL trains see
+            training.trl_rivals.
+        trainer: The trainer of its adapter: this package's own, or one of the package trl (the extra `trl`).
         adapter: What is trained: a LoRA, a LoRA with NAT's integration unit, or a scorer of chains.
         companion: The frozen adapter of a NAT adapter (the negative one).
         seed_offset: Added to the recipe's seed for the initial weights.
         samples_from: The model whose own chains on training problems are (additional) training data.
+        on_policy: Whether it samples chains from the model that it trains, at each step, to learn from them.
         defaults: The recipe section with a baseline's default settings.
+        learning_rate_factor: Its learning rate, relative to that of its section of the recipe.
         answers: Whether its adapter is a model that solves problems.
         sees_solutions: Whether training.baseline_human_solutions adds the human solutions to its right rationales.
         cost: The cost model for plans.
@@ -91,11 +101,14 @@ class Stage:
     requires: tuple[str, ...] = ()
     learns_from: LearnsFrom | None = None
     objective: str = ""
+    trainer: Literal["nsad", "trl"] = "nsad"
     adapter: Literal["lora", "nat", "scorer"] = "lora"
     companion: str | None = None
     seed_offset: int = 2
     samples_from: str | None = None
+    on_policy: bool = False
     defaults: str = "nat"
+    learning_rate_factor: float = 1.0
     answers: bool = True
     sees_solutions: bool = False
     cost: Cost = field(default_factory=Cost)
@@ -172,8 +185,11 @@ EVAL = Stage("eval", Kind.EVALUATION, "eval", answers=False)
 
 
 _baseline = functools.partial(Stage, kind=Kind.BASELINE, objective=LIKELIHOOD)
+_trl = functools.partial(Stage, kind=Kind.BASELINE, trainer="trl")
+PREFERENCE_RATE = 0.05
+"""The learning rate of DPO and KTO, relative to that of likelihood: the ratio of TRL's defaults, 1e-6 to 2e-5."""
 
-# The stages of the method, then the baselines of the paper's table and REDI, with NAT's data, settings and budget.
+# The stages of the method, then the baselines of the paper's table, REDI and TRL, with NAT's data, settings and budget.
 _BUILT_IN = (
     COLLECT,
     GRADE,
@@ -236,6 +252,30 @@ _BUILT_IN = (
         learns_from=LearnsFrom.BOTH,
         objective="nsad_cli.training.baselines:build_redi",
         requires=("cot-kd",),
+    ),
+    _trl(
+        name="dpo",
+        learns_from=LearnsFrom.PAIRS,
+        objective="nsad_cli.training.trl_rivals:dpo",
+        requires=("cot-kd",),
+        learning_rate_factor=PREFERENCE_RATE,
+        cost=Cost(loras=3, passes=1),
+    ),
+    _trl(
+        name="kto",
+        learns_from=LearnsFrom.BOTH,
+        objective="nsad_cli.training.trl_rivals:kto",
+        requires=("cot-kd",),
+        learning_rate_factor=PREFERENCE_RATE,
+        cost=Cost(loras=3, passes=3),
+    ),
+    _trl(
+        name="gkd",
+        learns_from=LearnsFrom.RIGHT,
+        objective="nsad_cli.training.trl_rivals:gkd",
+        requires=("cot-kd", "nat"),
+        on_policy=True,
+        cost=Cost(loras=4, unit=True, teachers=1, passes=1, pack=1024),
     ),
     _baseline(
         name="nat-control",

@@ -25,6 +25,8 @@ LOGIT_COPIES = 3
 """Logits, their log-softmax and its gradient are in memory at once, in float32."""
 TEACHER_COPIES = 3
 """Additional copies of the logits for the frozen teachers of a student."""
+WHOLE_COPIES = 9
+"""Copies of the logits of all tokens of a pack, and of their gradients, where they are not computed in chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,15 @@ class Footprint:
         """Estimate the memory of a stage that trains on packs of `tokens` tokens.
 
         It consists of weights, adapters, gradients, optimizer, and saved activations: about 9 hidden and 4 inner widths
-        per layer and token, those of the unit, and one chunk of logits.
+        per layer and token, those of the unit, and one chunk of logits, or those of the whole pack.
         """
         cost, adapters = stage.cost, self.adapters(stage)
         width = self.layers * (9 * self.hidden + 4 * self.inner) + (self.unit_kept if stage.adapter == "nat" else 0)
         kept = tokens * width * self.bytes_each
         copies = (LOGIT_COPIES + (TEACHER_COPIES if cost.teachers else 0)) if cost.logits else 0
         logits = copies * min(tokens, CHUNK_TOKENS) * self.vocabulary * FLOAT32
+        if cost.pack is not None:
+            logits = WHOLE_COPIES * tokens * self.vocabulary * FLOAT32
         return self.weights_gib() + (FLOAT32 * (adapters + 3 * sum(self.trained(stage))) + kept + logits) / GIB
 
     def reading_gib(self, tokens: float) -> float:

@@ -21,6 +21,7 @@ from nsad_cli.evaluation.measure import evaluate_models, evaluation_key, load_be
 from nsad_cli.pipeline.collect_stage import collect_stage, finished_stage, grade_stage, graded_rationales
 from nsad_cli.problems.decontamination import Leaks, find_leaks
 from nsad_cli.runs.records import collected_problems
+from nsad_cli.training.trl_library import require_trl
 from nsad_cli.utils.devices import select_gpu
 from nsad_cli.utils.distributed import SHARDED, barrier, is_main_process
 from nsad_cli.utils.logs import note
@@ -48,10 +49,11 @@ def run_stages(run: Run, names: Sequence[str], *, force: bool = False) -> dict[s
         Each stage's result.
 
     Raises:
-        NsadError: A stage failed; its finished work is kept.
+        NsadError: A stage failed; its finished work is kept. Or an optional package is missing.
     """
     if any(stages()[name].trains for name in names):
         require_trainable(run.recipe)
+        require_trl(names)
     with run.lock():
         pipeline = Pipeline(run, force)
         wanted = with_prerequisites(names, run.recipe.training.negative.source)

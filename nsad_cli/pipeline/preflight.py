@@ -16,6 +16,7 @@ from nsad_cli.pipeline.collect_stage import collect_key, collected
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.runs.run import Run, runs_home
 from nsad_cli.teachers import is_api, make_teacher, source_stamp
+from nsad_cli.training.trl_library import INSTALL
 from nsad_cli.utils.devices import select_gpu
 from nsad_cli.utils.logs import logger
 
@@ -54,7 +55,9 @@ def preflight(recipe: Recipe, names: Sequence[str], name: str | None) -> None:
         require_trainable(recipe)
         _check_disk()
     specs = [recipe.problems.train, *(recipe.evaluation.benchmarks if evaluates else [])]
-    _check_packages(recipe, filter(None, specs), teacher=not _is_collected(recipe, name), student=trains or evaluates)
+    _check_packages(
+        recipe, names, filter(None, specs), teacher=not _is_collected(recipe, name), student=trains or evaluates
+    )
     for spec in specs:
         if spec is not None:
             load_problems(spec, limit=1)
@@ -66,11 +69,14 @@ def preflight(recipe: Recipe, names: Sequence[str], name: str | None) -> None:
         _check_ranker(recipe)
 
 
-def _check_packages(recipe: Recipe, specs: Iterable[str], *, teacher: bool, student: bool) -> None:
+def _check_packages(
+    recipe: Recipe, names: Sequence[str], specs: Iterable[str], *, teacher: bool, student: bool
+) -> None:
     """Check that every package that the recipe needs is installed; none is imported, and all missing ones are named.
 
     Args:
         recipe: The recipe.
+        names: The stages that will run.
         specs: The specs of the problems that will be loaded.
         teacher: Whether the teacher will be asked.
         student: Whether the student will be loaded.
@@ -80,7 +86,9 @@ def _check_packages(recipe: Recipe, specs: Iterable[str], *, teacher: bool, stud
         models.append(recipe.teacher.spec.removeprefix("hf:"))
     parsed = [parse_spec(spec) for spec in specs]
     taught, sampled = teacher and recipe.teacher.spec.startswith("vllm:"), student and recipe.student.engine == "vllm"
+    by_trl = [name for name in names if stages()[name].trainer == "trl"]
     needs = {
+        "trl": (bool(by_trl), ", ".join(by_trl), INSTALL),
         "vllm": (
             taught or sampled,
             "teacher.spec" if taught else "student.engine",

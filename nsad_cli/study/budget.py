@@ -35,7 +35,7 @@ class Size:
 def measure_cell(cell: Cell, store: Path | None = None) -> Size:
     """Measure what a cell would train with its recipe, as if nothing were trained yet.
 
-    The figures are exact after the collection has been graded, except those of baselines that learn from pairs.
+    The figures are exact after the collection has been graded, except those of stages that sample their own chains.
 
     Args:
         cell: A cell of a trained model.
@@ -46,18 +46,17 @@ def measure_cell(cell: Cell, store: Path | None = None) -> Size:
     """
     from nsad_cli.pipeline.plan_training import plan_training
 
-    table, settings = cell.table, cell.recipe.training.of(cell.arm.model)
+    table = cell.table
     with muted_notes(), planning(cell.name, cell.recipe, store=store) as context:
         context.force = True  # what is trained already must not change the budget of a study that is resumed
         for name in cell.stages:
             context.drafts[name] = plan_training(context, table[name])
         drafts = [context.drafts[name] for name in cell.stages]
         own = drafts[-1]
-        seen = own.samples * settings.epochs if settings.tokens is None else settings.tokens / context.length
         return Size(
             {draft.stage: round(draft.tokens or 0) for draft in drafts},
             round(own.samples),
-            max(1, -(-round(seen) // settings.batch_size)),
+            max(1, own.more["steps"]),
             model_parameters(cell.arm.model, context.footprint),
             context.footprint.lora,
         )

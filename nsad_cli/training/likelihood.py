@@ -38,12 +38,7 @@ class CompletionObjective(Objective[Example]):
         self.model = adapters.model
         adapters.train_only(name)
         adapters.layers.record_alphas(True)
-        if isinstance(adapters.base.get_output_embeddings(), NatLinear):
-            raise NsadError(
-                f"{name}: the LM head cannot be adapted",
-                "adapter.targets includes it, but the loss applies it separately from the layers",
-                "remove it from adapter.targets",
-            )
+        require_plain_head(adapters, name)
         self.head = vocabulary_head(adapters.base)
 
     def trained(self) -> dict[str, nn.Parameter]:
@@ -84,6 +79,20 @@ class CompletionObjective(Objective[Example]):
     def token_losses(self, hidden: Tensor, batch: Pack, losses: RowLosses) -> list[Tensor]:
         """Compute losses of the completion tokens [N] from hidden states [T,d], without materialising all logits."""
         return row_losses(self.head, hidden[batch.before], losses)
+
+
+def require_plain_head(adapters: Adapters, name: str) -> None:
+    """Check that the vocabulary head has no adapter.
+
+    Raises:
+        NsadError: It has one.
+    """
+    if isinstance(adapters.base.get_output_embeddings(), NatLinear):
+        raise NsadError(
+            f"{name}: the LM head cannot be adapted",
+            "adapter.targets includes it, but the loss applies it separately from the layers",
+            "remove it from adapter.targets",
+        )
 
 
 def build(session: Session, stage: Stage, settings: StageConfig) -> CompletionObjective:

@@ -11,7 +11,7 @@ from nsad_cli.config.stages import LearnsFrom, Stage
 from nsad_cli.errors import NsadError
 from nsad_cli.training.baselines import human_solutions
 from nsad_cli.training.data import encode, filter_by_length, held_out_problems, sample_items
-from nsad_cli.training.ranker import Candidates, Encode, encode_for, make_pairs
+from nsad_cli.training.ranker import Candidates, Encode, Pair, encode_for, make_pairs
 from nsad_cli.training.ranker_calibration import Graded
 from nsad_cli.types import Problem, Rationale, Verdict
 from nsad_cli.utils.hashing import content_key
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from nsad_cli.config.schema import Recipe, StageConfig
     from nsad_cli.inference.session import Session
+    from nsad_cli.training.data import Tokenised
 
 CALIBRATION_SHARE = 0.2
 """The fraction of the ranker's problems used for calibration; the others are used for training."""
@@ -153,21 +154,9 @@ def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus
         NsadError: No problem has both a right and a wrong rationale.
     """
     seed = session.recipe.seed
-    candidates = [item for item in _teacher_candidates(corpus) if item.right and item.wrong]
 
-    def pairs(held_out: bool, limit: int | None) -> list[Any]:
-        part = [item for item in candidates if (item.problem.id in corpus.held_out) == held_out]
-        made = [
-            pair
-            for item in part
-            for pair in make_pairs(
-                [item],
-                encode_for(session.student),
-                per_problem=len(item.right),
-                max_chars=settings.max_chars,
-                seed=seed,
-            )
-        ]
+    def pairs(held_out: bool, limit: int | None) -> list[Pair]:
+        made = contrastive_pairs(corpus, session.student, settings.max_chars, seed, held_out)
         return sample_items(made, limit, seed)
 
     train_pairs = pairs(False, settings.max_examples)
@@ -178,7 +167,30 @@ def contrastive_data(session: Session, stage: str, settings: StageConfig, corpus
             "collect more draws with a higher --draws or --temperature",
         )
     held_pairs = pairs(True, session.recipe.training.max_held_out)
-    return StageData(train_pairs, held_pairs, sorted({item.problem.id for item in candidates}))
+    both = {item.problem.id for item in _teacher_candidates(corpus) if item.right and item.wrong}
+    return StageData(train_pairs, held_pairs, sorted(both))
+
+
+def contrastive_pairs(corpus: Corpus, student: Tokenised, max_chars: int, seed: int, held_out: bool) -> list[Pair]:
+    """Pair right and wrong rationales: a problem has at most as many pairs as right rationales.
+
+    Args:
+        corpus: The run's rationales.
+        student: The student, or its tokenizer alone.
+        max_chars: Rationales that have this many characters or more, including the question, are excluded.
+        seed: Chooses the pairs of a problem.
+        held_out: Whether to pair those of held-out problems, or those of all others.
+
+    Returns:
+        The pairs, by problem.
+    """
+    encode_text = encode_for(student)
+    return [
+        pair
+        for item in _teacher_candidates(corpus)
+        if (item.problem.id in corpus.held_out) == held_out
+        for pair in make_pairs([item], encode_text, per_problem=len(item.right), max_chars=max_chars, seed=seed)
+    ]
 
 
 def _require_pairs(train_pairs: Sequence[Any], held_pairs: Sequence[Any], with_teacher: bool) -> None:

@@ -7,29 +7,19 @@ models/nat/layer.py.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nsad_cli.config import stages
 from nsad_cli.config.ranker_kinds import COMBINED, STEPS
-from nsad_cli.models.nat.adapter_files import save_adapter
+from nsad_cli.config.stages import table_entry
 from nsad_cli.runs.base_model import base_fingerprint, base_key, is_intact
 from nsad_cli.runs.negative_effect import KEY, checked_effect
+from nsad_cli.training.adapter_stage import AdapterTraining
 from nsad_cli.training.fitted_ranker import CombinedTraining, make_steps_ranker
 from nsad_cli.training.ranker_stage import RankerTraining
-from nsad_cli.training.self_generated import own_rationales
 from nsad_cli.training.sharding import shard_base
-from nsad_cli.training.stage_data import (
-    Corpus,
-    StageData,
-    contrastive_data,
-    rationale_data,
-    rationales_for,
-    with_human_solutions,
-)
-from nsad_cli.training.steps import train_by_steps
-from nsad_cli.training.trainer import Objective, TrainResult, forget_checkpoints
-from nsad_cli.training.untrained_negative import set_untrained
+from nsad_cli.training.stage_data import Corpus, StageData, with_human_solutions
+from nsad_cli.training.trainer import TrainResult, forget_checkpoints
+from nsad_cli.training.trl_rivals import TrlTraining
 from nsad_cli.utils.distributed import SHARDED, barrier, is_main_process, world_size
 from nsad_cli.utils.files import folder_digest, weights_digest
 from nsad_cli.utils.hashing import content_key
@@ -47,16 +37,16 @@ class StageTraining(Protocol):
     def data(self) -> StageData:
         """Build the training and held-out data; it may sample chains, which other processes then find in the run."""
 
-    def build(self) -> Objective[Any]:
-        """Add what is trained to the model and return its objective."""
+    def build(self) -> Any:
+        """Add what is trained to the model and return its objective, or what else `learn` needs."""
 
-    def shards_base(self, objective: Objective[Any]) -> bool:
+    def shards_base(self, objective: Any) -> bool:
         """Return whether the objective runs on the student's base, which FSDP can shard."""
 
-    def learn(self, objective: Objective[Any], data: StageData) -> TrainResult:
+    def learn(self, objective: Any, data: StageData) -> TrainResult:
         """Train the objective."""
 
-    def save(self, objective: Objective[Any], data: StageData, steps: int) -> dict[str, Any]:
+    def save(self, objective: Any, data: StageData, steps: int) -> dict[str, Any]:
         """Save what was trained after `steps` steps; return additional entries of the stage's result."""
 
 
@@ -90,64 +80,11 @@ def train_stage(session: Session, stage: Stage, corpus: Corpus, *, force: bool =
         training = CombinedTraining(session, stage, corpus)
     elif kind is not None:
         training = RankerTraining(session, stage, corpus)
+    elif stage.trainer == "trl":
+        training = TrlTraining(session, stage, corpus)
     else:
         training = AdapterTraining(session, stage, corpus)
     return _run(session, stage.name, key, training)
-
-
-def load_objective(stage: Stage) -> Any:
-    """Import the function that builds a stage's objective."""
-    module, _, name = stage.objective.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-class AdapterTraining:
-    """Training of a LoRA, or of a LoRA with NAT's integration unit, on rationales."""
-
-    def __init__(self, session: Session, stage: Stage, corpus: Corpus) -> None:
-        self.session, self.stage, self.corpus = session, stage, corpus
-        self.settings = session.recipe.training.of(stage.name)
-
-    def data(self) -> StageData:
-        """See StageTraining.data."""
-        session, stage = self.session, self.stage
-        if stage.learns_from is stages.LearnsFrom.PAIRS:
-            return contrastive_data(session, stage.name, self.settings, self.corpus)
-        if stage.learns_from is stages.LearnsFrom.NOTHING:
-            return StageData((), (), [])
-        rationales = rationales_for(stage, self.corpus)
-        if session.recipe.training.own_samples(stage):
-            rationales += own_rationales(session, stage, self.corpus)
-        return rationale_data(session, stage, self.settings, rationales, self.corpus)
-
-    def build(self) -> Objective[Any]:
-        """See StageTraining.build."""
-        session, stage = self.session, self.stage
-        for name in stage.requires:
-            session.load(name)
-        seed = session.recipe.seed + stage.seed_offset
-        if stage.companion is not None:
-            session.adapters.add_nat(stage.name, session.adapter_settings, stage.companion, seed)
-        else:
-            session.adapters.add_lora(stage.name, session.adapter_settings, seed)
-        objective: Objective[Any] = load_objective(stage)(session, stage, self.settings)
-        return objective
-
-    def shards_base(self, _objective: Objective[Any]) -> bool:
-        """See StageTraining.shards_base."""
-        return True
-
-    def learn(self, objective: Objective[Any], data: StageData) -> TrainResult:
-        """See StageTraining.learn."""
-        if self.stage.learns_from is stages.LearnsFrom.NOTHING:
-            return set_untrained(self.session, self.stage.name)
-        return train_by_steps(self.session, self.stage.name, objective, data)
-
-    def save(self, _objective: Objective[Any], _data: StageData, _steps: int) -> dict[str, Any]:
-        """See StageTraining.save."""
-        if is_main_process():
-            save_adapter(self.session.adapters, self.stage.name, self.session.run.adapter_path(self.stage.name))
-        return {}
 
 
 def _run_without_training(session: Session, stage: Stage, key: str, corpus: Corpus) -> dict[str, Any]:
@@ -221,7 +158,7 @@ def _run(session: Session, stage: str, key: str, training: StageTraining) -> dic
 
 def _effect(run: Run, stage: str, step: int) -> dict[str, Any]:
     """Return the effect of the negative branch of the weights that are used; nothing if no check has measured it."""
-    effect = checked_effect(run.path / "events.jsonl", stage, step) if stages.table_entry(stage).companion else None
+    effect = checked_effect(run.path / "events.jsonl", stage, step) if table_entry(stage).companion else None
     return {} if effect is None else {KEY: effect}
 
 
@@ -230,15 +167,16 @@ def stage_key(session: Session, stage: Stage, corpus: Corpus) -> str:
     recipe = session.recipe
     settings = recipe.training.of(stage.name)
     built_on = _weights(session, stage.requires[0]) if stage.requires else None
-    others = [_weights(session, name) for name in stage.requires[1:]]
     if stage.adapter == "scorer" or recipe.training.own_samples(stage):
         more = ["drop_wrong_steps"] if recipe.training.drop_wrong_steps and stage.adapter != "scorer" else []
         more += [] if recipe.student.sampled_by == "hf" else [recipe.student.sampled_by]
         return content_key(stage.name, _shared(session), settings, recipe.sampling, corpus.key, built_on, *more)
+    also_on: list[Any] = [_weights(session, name) for name in stage.requires[1:]]
+    also_on += [recipe.sampling] if stage.on_policy else []
     unit = recipe.adapter.unit if stage.adapter == "nat" else None
     distilled = stage.section != stage.name and stage.samples_from
     lam = [recipe.training.nce.lam, recipe.training.nce.self_samples] if distilled else None
-    return content_key(stage.name, _shared(session), unit, lam, settings, corpus.key, built_on, *others)
+    return content_key(stage.name, _shared(session), unit, lam, settings, corpus.key, built_on, *also_on)
 
 
 def _shared(session: Session) -> list[Any]:

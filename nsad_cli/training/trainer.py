@@ -7,36 +7,22 @@ import itertools
 import math
 import shutil
 import time
-import warnings
 from abc import abstractmethod
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerControl, TrainingArguments, set_seed
+from transformers import TrainerControl, TrainingArguments, set_seed
 
 from nsad_cli.config.stages import stages
 from nsad_cli.errors import NsadError
-from nsad_cli.models.device_memory import memory_errors
 from nsad_cli.training.arguments import training_arguments
-from nsad_cli.training.checkpoints import (
-    STATE,
-    WEIGHTS,
-    checkpoint_errors,
-    checkpoint_folder,
-    keep_newest_and_best,
-    newest_checkpoint,
-)
-from nsad_cli.training.interrupts import InterruptCallback
-from nsad_cli.training.periodic_checkpoints import PeriodicCheckpoints
+from nsad_cli.training.stage_checkpoints import StageCheckpoints
 from nsad_cli.training.step_plan import PlannedSteps, first_step, plan_steps, warmup_steps
-from nsad_cli.utils.distributed import barrier, is_main_process, world_size
-from nsad_cli.utils.files import write_atomic
+from nsad_cli.utils.distributed import world_size
 from nsad_cli.utils.logs import note
 from nsad_cli.utils.system_load import machine_load
 
@@ -151,7 +137,7 @@ def train(
     epochs = settings.epochs if settings.tokens is None else math.ceil(settings.tokens / max(1, sum(lengths)))
     plan = plan_steps(train_set, lengths, settings, epochs, seed)
     steps = len(plan)
-    _warn_of_warmup(stage, settings, steps)
+    note_long_warmup(stage, settings, steps)
     folder = run.path / "checkpoints" / stage
     held_out = objective.measured(held_out)
     set_seed(seed)
@@ -165,16 +151,14 @@ def train(
         budget=settings.pack_tokens,
     )
     objective.prepare(train_set, epochs)
-    resume = newest_checkpoint(folder, stage)
-    if resume is not None:
-        note(f"{stage}: resuming at step {resume.name.rpartition('-')[2]} of {steps}")
     started = time.monotonic()
-    _fit(trainer, resume)
+    trainer.fit()
     tokens = sum(lengths[index] for batch in plan for index in batch)
-    return _result(trainer, steps, warmup_steps(settings, steps), tokens, time.monotonic() - started)
+    return train_result(trainer, settings, tokens, time.monotonic() - started)
 
 
-def _warn_of_warmup(stage: str, settings: StageConfig, steps: int) -> None:
+def note_long_warmup(stage: str, settings: StageConfig, steps: int) -> None:
+    """Note that all steps of a stage are warm-up."""
     warmup = warmup_steps(settings, steps)
     if warmup >= steps:
         note(
@@ -183,34 +167,27 @@ def _warn_of_warmup(stage: str, settings: StageConfig, steps: int) -> None:
         )
 
 
-def _fit(trainer: StageTrainer, checkpoint: Path | None) -> None:
-    """Train from a checkpoint or from the start, with interrupts and a full disk handled."""
-    setting = f"training.{stages()[trainer.stage].section}.pack_tokens"
-    with (
-        trainer.interrupts.handling_signals(),
-        checkpoint_errors(trainer.stage),
-        memory_errors(trainer.stage, setting, trainer.budget),
-        warnings.catch_warnings(),
-    ):
-        # torch warns of a scheduler stepped before its optimizer whenever a resumed schedule is rebuilt
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*", category=UserWarning)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.interrupts.interrupted:
-        raise KeyboardInterrupt
+def train_result(trainer: StageCheckpoints, settings: StageConfig, tokens: int, seconds: float) -> TrainResult:
+    """Return the result of a trainer that has finished.
 
-
-def _result(trainer: StageTrainer, steps: int, warmup: int, tokens: int, seconds: float) -> TrainResult:
+    Args:
+        trainer: The trainer.
+        settings: The stage's settings.
+        tokens: The tokens that it trained on.
+        seconds: The time that it took.
+    """
+    steps = trainer.state.max_steps
     measured = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     last = measured[-1] if measured else None
     return TrainResult(
         steps=steps,
         processes=world_size(),
         tokens=tokens,
-        trained_parameters=sum(parameter.numel() for parameter in trainer.objective.trained().values()),
+        trained_parameters=sum(parameter.numel() for parameter in trainer.trained().values()),
         held_out_loss=last if trainer.state.best_metric is None else trainer.state.best_metric,
         best_step=trainer.state.best_global_step or steps,
         seconds=round(seconds, 1),
-        warmup_steps=warmup,
+        warmup_steps=warmup_steps(settings, steps),
     )
 
 
@@ -219,7 +196,16 @@ def forget_checkpoints(run: Run, stage: str) -> None:
     shutil.rmtree(run.path / "checkpoints" / stage, ignore_errors=True)
 
 
-class StageTrainer(Trainer):
+def diverged(stage: str, step: int) -> NsadError:
+    """Return the error for a loss that is not finite."""
+    return NsadError(
+        f"{stage}: the loss is not finite at step {step}",
+        "training has diverged",
+        f"lower training.{stages()[stage].section}.learning_rate; the last good checkpoint is kept",
+    )
+
+
+class StageTrainer(StageCheckpoints):
     """transformers' Trainer with whole steps as batches, packed here and normalised by their exact number of items.
 
     Every process gets the whole step and works on its share. The loss and its gradient therefore do not depend on the
@@ -237,14 +223,12 @@ class StageTrainer(Trainer):
         run: Run,
         budget: int,
     ) -> None:
-        self.interrupts = InterruptCallback()
         super().__init__(
             model=objective,
             args=args,
             train_dataset=train_set,
             eval_dataset=held_out or None,
-            data_collator=list,  # type: ignore[arg-type]  # transformers declares dicts, and takes any batch
-            callbacks=[self.interrupts, PeriodicCheckpoints()],
+            data_collator=list,
         )
         self.objective: Objective[Any] = objective
         self.held_out, self.budget = held_out, budget
@@ -303,7 +287,7 @@ class StageTrainer(Trainer):
                 self._metrics.append((pack.tokens, outcome.metrics))
                 self._tokens += pack.tokens
         if not torch.isfinite(total):
-            raise self._diverged()
+            raise diverged(self.stage, self.state.global_step + 1)
         return total
 
     def _own_packs(self, examples: list[Any]) -> list[tuple[Any, float]]:
@@ -323,13 +307,6 @@ class StageTrainer(Trainer):
         own = [(pack, 1.0 if shares[rank] else 0.0) for pack in packed[rank]]
         filler = (own[0][0], 0.0)
         return [filler] * (max(map(len, packed)) - len(own)) + own
-
-    def _diverged(self) -> NsadError:
-        return NsadError(
-            f"{self.stage}: the loss is not finite at step {self.state.global_step + 1}",
-            "training has diverged",
-            f"lower training.{stages()[self.stage].section}.learning_rate; the last good checkpoint is kept",
-        )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Compute the held-out loss, a mean over all items of the held-out set."""
@@ -351,43 +328,17 @@ class StageTrainer(Trainer):
 
     # --- checkpoints ----------------------------------------------------------------------------------------------
 
-    def _save(
-        self,
-        output_dir: str | None = None,
-        state_dict: dict[str, Any] | None = None,  # noqa: ARG002  # transformers' interface
-    ) -> None:
-        folder = Path(output_dir or str(self.args.output_dir))
-        weights = {name: value.detach().contiguous() for name, value in self.objective.trained().items()}
-        write_atomic(folder / WEIGHTS, save(weights))
-        write_atomic(folder / STATE, save(self.objective.state()))
+    def trained(self) -> dict[str, nn.Parameter]:
+        """See StageCheckpoints.trained."""
+        return self.objective.trained()
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        barrier()  # each process writes the state of its random number generators
-        if is_main_process():
-            keep_newest_and_best(
-                self._checkpoint(self.state.global_step), self._checkpoint(self.state.best_global_step)
-            )
+    def kept_state(self) -> dict[str, Tensor]:
+        """See StageCheckpoints.kept_state."""
+        return self.objective.state()
 
-    def _checkpoint(self, step: int | None) -> Path:
-        return checkpoint_folder(Path(str(self.args.output_dir)), step)
-
-    def _load_from_checkpoint(
-        self,
-        resume_from_checkpoint: str,
-        model: nn.Module | None = None,  # noqa: ARG002  # transformers' interface
-    ) -> None:
-        self._load_weights(Path(resume_from_checkpoint))
-        self.objective.load_state(load_file(Path(resume_from_checkpoint) / STATE))
-
-    def _load_best_model(self) -> None:
-        self._load_weights(self._checkpoint(self.state.best_global_step))
-
-    def _load_weights(self, folder: Path) -> None:
-        weights = load_file(folder / WEIGHTS)
-        with torch.no_grad():
-            for name, parameter in self.objective.trained().items():
-                parameter.copy_(weights[name])
+    def restore_state(self, state: dict[str, Tensor]) -> None:
+        """See StageCheckpoints.restore_state."""
+        self.objective.load_state(state)
 
     # --- events ---------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found]
+from trl import SFTConfig, SFTTrainer
 
 PADDED_SEQUENCES = 4
 """Sequences that are padded to the longest of them and computed together."""

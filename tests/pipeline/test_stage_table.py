@@ -125,6 +125,7 @@ def test_requirements_come_before_what_requires_them() -> None:
     assert with_prerequisites(["redi"], "teacher") == ("cot-kd", "redi")
     assert with_prerequisites(["nat-control", "right-first"], "teacher") == ("positive", "nat-control", "right-first")
     assert with_prerequisites(["self-distillation"], "teacher") == ("self-distillation",)
+    assert with_prerequisites(["gkd"], "teacher") == ("cot-kd", "gkd")
 
 
 @pytest.mark.parametrize("source", ["teacher", "own", "random", "none"])

@@ -15,11 +15,12 @@ from nsad_cli.inference.session import Session
 from nsad_cli.models.packing import Example
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
+from nsad_cli.training.adapter_stage import AdapterTraining
 from nsad_cli.training.baselines import BothSidesObjective, ContrastiveObjective, RediObjective, human_solutions
 from nsad_cli.training.losses import negative_training_loss, redi_loss, token_nll, unlikelihood_loss
 from nsad_cli.training.ranker import Pair
 from nsad_cli.training.stage_data import Corpus, with_human_solutions
-from nsad_cli.training.stages import AdapterTraining, stage_key
+from nsad_cli.training.stages import stage_key
 from nsad_cli.types import Problem, Rationale, Verdict
 from tests.helpers.nat_models import QV, nat_model, shake
 from tests.helpers.single_sequences import EXAMPLES, alone
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from nsad_cli.models.nat.adapters import Adapters
 
 
+RIVALS = [name for name in baselines() if stages()[name].trainer == "nsad"]
 TOKEN_LOSSES = {"nt": negative_training_loss, "ul": unlikelihood_loss, "redi": redi_loss}
 
 
@@ -111,21 +113,21 @@ def rivals(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     os.environ["NSAD_HOME"] = str(tmp_path_factory.mktemp("rivals"))
     training = {**recipe(tiny_llama).training.model_dump(), "baseline": {"tokens": 1200, "warmup_steps": 0}}
     run = Run.create("rivals", recipe(tiny_llama, training=training))
-    return run, run_stages(run, ["collect", "grade", "negative", "nat", "positive", *baselines()])
+    return run, run_stages(run, ["collect", "grade", "negative", "nat", "positive", *RIVALS])
 
 
 def test_every_rival_trains_on_the_same_budget(rivals: tuple[Run, dict[str, Any]]) -> None:
     run, results = rivals
-    assert set(baselines()) <= results.keys()
-    for name in baselines():
+    assert set(RIVALS) <= results.keys()
+    for name in RIVALS:
         assert 1200 <= results[name]["tokens"] < 1200 + 8 * 120, name
         assert results[name]["trained_parameters"] > 0
     lora = results["cot-kd"]["trained_parameters"]
     assert results["nat-control"]["trained_parameters"] == results["nat"]["trained_parameters"] > lora
-    digests = [results[name]["weights"] for name in baselines()]
+    digests = [results[name]["weights"] for name in RIVALS]
     assert len(set(digests)) == len(digests), "each method learned something of its own"
     assert results["ft"]["examples"] < results["cot-kd"]["examples"] < results["mix"]["examples"]
-    assert not weights(run).keys() & set(baselines())
+    assert not weights(run).keys() & set(RIVALS)
 
 
 def test_rivals_are_loaded_and_evaluated(rivals: tuple[Run, dict[str, Any]]) -> None:

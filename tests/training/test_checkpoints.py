@@ -17,7 +17,7 @@ from nsad_cli.errors import NsadError
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
 from nsad_cli.training import checkpoints as checkpoints_module
-from nsad_cli.training import periodic_checkpoints, trainer
+from nsad_cli.training import periodic_checkpoints, stage_checkpoints
 from nsad_cli.training.checkpoints import damage, newest_checkpoint
 from nsad_cli.training.likelihood import CompletionObjective
 from nsad_cli.training.trainer import BatchLoss
@@ -65,7 +65,9 @@ def stopped(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NSAD_HOME", str(tmp_path_factory.mktemp("home")))
         keep = checkpoints_module.keep_newest_and_best
-        patch.setattr(trainer, "keep_newest_and_best", lambda newest, _: keep(newest, newest.with_name("checkpoint-4")))
+        patch.setattr(
+            stage_checkpoints, "keep_newest_and_best", lambda newest, _: keep(newest, newest.with_name("checkpoint-4"))
+        )
         run = Run.create("stopped", recipe(tiny_llama))
         run_stages(run, ["collect", "grade"])
 
@@ -266,7 +268,7 @@ def test_checkpoints_against_crashes_do_not_depend_on_checks(tiny_llama: Path, m
             if newest.name == f"checkpoint-{step}":
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(trainer, "keep_newest_and_best", kept)
+        monkeypatch.setattr(stage_checkpoints, "keep_newest_and_best", kept)
 
     whole = lasting(tiny_llama, "whole")
     copied = Run(Path(shutil.copytree(whole.path, whole.path.with_name("killed"))))
