@@ -33,7 +33,6 @@ from transformers import set_seed
 from nsad_cli.errors import NsadError, first_line
 from nsad_cli.training.adapter_stage import AdapterTraining, load_objective
 from nsad_cli.training.arguments import training_arguments
-from nsad_cli.training.baselines import start_from
 from nsad_cli.training.likelihood import require_plain_head
 from nsad_cli.training.step_plan import plan_steps
 from nsad_cli.training.trainer import note_long_warmup, train_result
@@ -165,7 +164,7 @@ class TrlTraining(AdapterTraining):
             session.load(name)
         adapters.add_lora(POLICY, session.adapter_settings, session.recipe.seed + stage.seed_offset)
         require_plain_head(adapters, stage.name)
-        start_from(adapters, POLICY, stage.requires[0])
+        adapters.copy_weights(stage.requires[0], POLICY)
         try:
             return load_objective(stage)(session, stage, self.settings)
         except ImportError as error:
@@ -186,7 +185,7 @@ class TrlTraining(AdapterTraining):
                 trainer.fit()
                 result = train_result(trainer, self.settings, trainer.tokens, time.monotonic() - started)
             adapters.add_lora(stage.name, session.adapter_settings, session.recipe.seed + stage.seed_offset)
-            start_from(adapters, stage.name, POLICY)
+            adapters.copy_weights(POLICY, stage.name)
         finally:
             self._forget_copies()
         return result

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from nsad_cli.config.schema import Recipe
-from nsad_cli.config.stages import Stage, stages
+from nsad_cli.config.stages import Stage, stages, training_stages
 from nsad_cli.errors import NsadError
 from nsad_cli.evaluation.measure import evaluate_models, load_benchmarks
 from nsad_cli.generation.sampler import Sampling, Task
@@ -26,7 +26,6 @@ from nsad_cli.pipeline.pipeline import Pipeline, run_stages
 from nsad_cli.pipeline.plan import planning
 from nsad_cli.pipeline.plan_training import plan_training
 from nsad_cli.runs.run import Run
-from nsad_cli.study.definition import training_stages
 from nsad_cli.training.losses import token_nll
 from nsad_cli.training.stages import stage_key
 from nsad_cli.training.trl_rivals import POLICY, REFERENCE, TrlTraining, known_warnings_ignored, label_weights
@@ -319,7 +318,7 @@ def test_a_plan_counts_what_is_trained(
     monkeypatch.setenv("NSAD_HOME", str(run.path.parent))
     with planning(run.name, run.recipe) as context:
         context.force = True
-        for stage in training_stages(name):
+        for stage in training_stages(name, "teacher"):
             context.drafts[stage] = plan_training(context, stages()[stage])
         drafts = context.drafts
     draft, result = drafts[name], results[name]
