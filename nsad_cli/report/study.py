@@ -19,6 +19,7 @@ class Arm:
     """One arm of a study; what its file lacks is None. Fractions are in [0, 1]."""
 
     name: str
+    control: str | None = None
     n: float | None = None
     accuracy: float | None = None
     difference: float | None = None
@@ -69,7 +70,7 @@ def read_study(path: Path) -> Study:
         str(value.get("study") or path.parent.name),
         control if isinstance(control, str) else None,
         arms,
-        number(value.get("minimal_difference")),
+        number(least.get("difference") if isinstance(least := value.get("minimal_difference"), dict) else least),
         columns,
         tuple(tuple(_text(cell.get(key)) for key in columns) for cell in cells),
     )
@@ -79,7 +80,13 @@ def _arm(item: dict[str, Any]) -> Arm:
     numbers = {
         key: number(item.get(key)) for key in ("n", "accuracy", "difference", "p", "p_holm", "tokens", "parameters")
     }
-    return Arm(str(item.get("arm", "unnamed")), ci95=interval(item.get("ci95")), **numbers)
+    control = item.get("control")
+    return Arm(
+        str(item.get("arm", "unnamed")),
+        control if isinstance(control, str) else None,
+        ci95=interval(item.get("ci95")),
+        **numbers,
+    )
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

@@ -39,23 +39,30 @@ def _arms(study: Study) -> Iterator[Block]:
     differences = [arm for arm in study.arms if arm.difference is not None and arm is not control]
     if differences:
         reference = (0.0, study.control or "control")
-        rows = tuple(ForestRow(arm.name, arm.difference or 0.0, *(arm.ci95 or (None, None))) for arm in differences)
+        rows = tuple(
+            ForestRow(_label(study, arm), arm.difference or 0.0, *(arm.ci95 or (None, None))) for arm in differences
+        )
         title = f"Difference in accuracy to {study.control or 'the control'}"
         yield Figure(ForestPlot(title, "difference", rows, reference, signed=True))
     accuracies = tuple(ForestRow(arm.name, arm.accuracy) for arm in study.arms if arm.accuracy is not None)
     if accuracies and not differences:
         yield Figure(ForestPlot("Accuracy", "accuracy", accuracies))
     heads = ("arm", "n", "accuracy, %", "difference", "95 % interval", "p", "p (Holm)", "tokens", "parameters")
-    yield Table("Arms", heads, tuple(_row(arm, arm is control) for arm in study.arms))
+    yield Table("Arms", heads, tuple(_row(_label(study, arm), arm, arm is control) for arm in study.arms))
 
 
-def _row(arm: Arm, is_control: bool) -> tuple[str, ...]:
+def _label(study: Study, arm: Arm) -> str:
+    """Return an arm's name, with the arm that it is compared with if that is not the study's control."""
+    return arm.name if arm.control in (None, study.control) else f"{arm.name} − {arm.control}"
+
+
+def _row(label: str, arm: Arm, is_control: bool) -> tuple[str, ...]:
     def number(value: float | None, form: str, scale: float = 1.0) -> str:
         return "–" if value is None else format(scale * value, form)
 
     between = "–" if arm.ci95 is None else f"{100 * arm.ci95[0]:+.1f} to {100 * arm.ci95[1]:+.1f}"
     return (
-        f"{arm.name} (control)" if is_control else arm.name,
+        f"{label} (control)" if is_control else label,
         number(arm.n, ",.0f"),
         number(arm.accuracy, ".1f", 100),
         "–" if is_control else number(arm.difference, "+.1f", 100),
@@ -69,6 +76,8 @@ def _row(arm: Arm, is_control: bool) -> tuple[str, ...]:
 
 def _in_words(study: Study) -> str:
     parts = [f"The control is {study.control}."] if study.control else []
+    if any(arm.control not in (None, study.control) for arm in study.arms):
+        parts.append("A − B is compared with B.")
     parts.append("Differences are in percentage points, with 95 % intervals; p (Holm) is corrected for several arms.")
     if study.minimal_difference is not None:
         parts.append(

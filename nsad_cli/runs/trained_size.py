@@ -39,7 +39,7 @@ def trained_size(run: Run, model: str) -> TrainedSize:
     """Read the size of a model's training; an untrained model has no stages and no parameters."""
     has_manifest = (run.path / "manifest.json").is_file()
     records: Mapping[str, Any] = run.stages() if has_manifest else {}
-    source = run.recipe.training.negative.source
+    source = run.recipe.training.negative.source if has_manifest else "teacher"
     results = {name: records.get(name, {}).get("result", {}) for name in training_stages(model, source)}
     stage = stages().get(model)
     adapters = [model, *([stage.companion] if stage and stage.companion else [])]

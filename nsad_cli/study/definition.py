@@ -28,11 +28,15 @@ STUDY_KEYS = ("arms", "control", "equal", "name", "recipe", "rule", "seeds")
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One arm: a model of the table of stages, with settings that replace the recipe's, by dotted key."""
+    """One arm: a model of the table of stages, with settings that replace the recipe's, by dotted key.
+
+    `control` is the arm that it is compared with; None for the study's control.
+    """
 
     name: str
     model: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    control: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,10 @@ class Study:
     control: str
     equal: str | None = None
     rule: str = RULES[0]
+
+    def control_of(self, arm: Arm) -> str | None:
+        """Return the arm that an arm is compared with; None for the study's control without one of its own."""
+        return arm.control or (self.control if arm.name != self.control else None)
 
     @property
     def path(self) -> Path:
@@ -130,10 +138,10 @@ def _arms(given: Any, source: str) -> tuple[Arm, ...]:
 def _arm(name: str, entry: Any) -> Arm:
     entry = {} if entry is None else entry
     settings = entry.get("set") if isinstance(entry, dict) else None
-    if not isinstance(entry, dict) or set(entry) - {"model", "set"} or not isinstance(settings, dict | None):
+    if not isinstance(entry, dict) or set(entry) - {"model", "set", "control"} or not isinstance(settings, dict | None):
         raise UsageError(
             f"the arm `{name}` is malformed",
-            "an arm has the keys `model` and `set`, a mapping of recipe keys to values, and no others",
+            "an arm has the keys `model`, `control` and `set`, a mapping of recipe keys to values, and no others",
             f"write e.g. `{name}: {{model: nat, set: {{training.nat.epochs: 2}}}}`",
         )
     model = str(entry.get("model") or name)
@@ -144,7 +152,13 @@ def _arm(name: str, entry: Any) -> Arm:
             "the table of stages has no such model",
             f"{hint + ' ' if hint else ''}models: {', '.join(models())}",
         )
-    return Arm(name, model, {str(key): value for key, value in (settings or {}).items()})
+    control = entry.get("control")
+    return Arm(
+        name,
+        model,
+        {str(key): value for key, value in (settings or {}).items()},
+        None if control is None else str(control),
+    )
 
 
 def _seeds(given: Any, first: int) -> tuple[int, ...]:
@@ -172,6 +186,10 @@ def _check(study: Study) -> None:
                 "use letters, digits, `.`, `_` and `-`",
             )
     require_choice(study.control, [arm.name for arm in study.arms], "--control")
+    for arm in study.arms:
+        others = [other.name for other in study.arms if other is not arm]
+        if arm.control is not None:
+            require_choice(arm.control, others, f"control of the arm {arm.name}")
     require_choice(study.rule, RULES, "--rule")
     if study.equal is not None:
         require_choice(study.equal, EQUAL, "--equal")

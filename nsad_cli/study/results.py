@@ -31,7 +31,7 @@ Outcomes = dict[tuple[str, str], float]
 
 
 def study_results(study: Study, cells: Sequence[Cell], failures: Mapping[str, NsadError]) -> Row:
-    """Compare the arms of a study with its control, and write the result to study.json in the study's folder.
+    """Compare the arms of a study with their controls, and write the result to study.json in the study's folder.
 
     Args:
         study: The study.
@@ -40,8 +40,8 @@ def study_results(study: Study, cells: Sequence[Cell], failures: Mapping[str, Ns
 
     Returns:
         The object of `nsad study --json`: `study`, `control`, `rule`, `equal`, `seeds`, `n`, `arms`, `cells`,
-        `minimal_difference`. An arm's `difference`, `ci95` and `p` are over the seeds that both it and the control
-        have finished; `p_holm` is adjusted for the number of arms.
+        `minimal_difference`. An arm's `difference`, `ci95` and `p` are over the seeds that both it and its `control`
+        have finished; `p_holm` is adjusted for the number of comparisons.
     """
     with Checker() as checker:
         found = {cell.name: cell_outcomes(cell, study.rule, checker) for cell in cells if cell.name not in failures}
@@ -70,7 +70,7 @@ def study_results(study: Study, cells: Sequence[Cell], failures: Mapping[str, Ns
         "cells": cell_rows,
         "minimal_difference": {
             "difference": max((row["minimal_difference"] for row in compared), default=None),
-            "alpha": ALPHA / max(len(study.arms) - 1, 1),
+            "alpha": ALPHA / _comparisons(study),
             "power": POWER,
         },
     }
@@ -130,14 +130,16 @@ def _arm_row(
     evaluated: Sequence[tuple[str, str]],
     cells: Sequence[Row],
 ) -> Row:
-    own, control = by_arm[name], by_arm[study.control]
     (arm,) = (arm for arm in study.arms if arm.name == name)
+    against = study.control_of(arm)
+    own, control = by_arm[name], by_arm.get(against or "", {})
     mine = [row for row in cells if row["arm"] == name and row["state"] == "finished"]
     seeds = [seed for seed in study.seeds if seed in own]
     row: Row = {
         "arm": name,
         "model": arm.model,
         "settings": dict(arm.settings),
+        "control": against,
         "n": len(evaluated) if own else 0,
         "seeds": seeds,
         "accuracy": _mean([value for seed in seeds for value in own[seed]]),
@@ -148,13 +150,18 @@ def _arm_row(
         **dict.fromkeys(("difference", "ci95", "p", "p_holm", "minimal_difference")),
     }
     both = [seed for seed in seeds if seed in control and evaluated]
-    if name == study.control or not both:
+    if not both:
         return row
     for entry in row["by_seed"]:
         if entry["seed"] in both:
             entry.update(compare_seed(control[entry["seed"]], own[entry["seed"]]))
     sides = ([control[seed] for seed in both], [own[seed] for seed in both])
-    return {**row, **compare_seeds(*sides, comparisons=len(study.arms) - 1)}
+    return {**row, **compare_seeds(*sides, comparisons=_comparisons(study))}
+
+
+def _comparisons(study: Study) -> int:
+    """Return the number of arms that are compared with another one, at least 1."""
+    return max(1, sum(study.control_of(arm) is not None for arm in study.arms))
 
 
 def _by_benchmark(values: Sequence[list[float]], evaluated: Sequence[tuple[str, str]]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from nsad_cli.config.stages import training_stages
 from nsad_cli.errors import UsageError
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run, list_runs, run_state, runs_home
+from nsad_cli.study import results as results_module
 from nsad_cli.study.cells import Cell, make_cells
 from nsad_cli.study.definition import Arm, Study, load_study
 from nsad_cli.study.execute import in_order, run_study
@@ -268,6 +269,34 @@ def test_shipped_studies_are_valid(name: str) -> None:
     assert len(cells) == len(study.arms) * 3
     assert {"nat", "nat-control", "wrong-first", "right-first", study.control} <= {arm.name for arm in study.arms}
     assert study.equal == "total-tokens"
+    against = {arm.name: study.control_of(arm) for arm in study.arms}
+    assert (against["cot-kd"], against["mix"], against["nat"]) == (None, "cot-kd", "nat-none")
+
+
+def test_an_arm_is_compared_with_its_own_control(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of three arms, the last one is compared with the second, which is one of two comparisons for Holm's method."""
+    file = tmp_path / "own.yaml"
+    file.write_text("recipe: demo\nseeds: 2\narms: {cot-kd: , right-first: , wrong-first: {control: right-first}}\n")
+    study = load_study(str(file))
+    right = {"cot-kd": 2, "right-first": 4, "wrong-first": 9}
+    monkeypatch.setattr(
+        results_module,
+        "cell_outcomes",
+        lambda cell, *_: {("x", f"p{i}"): float(i < right[cell.arm.name]) for i in range(10)},
+    )
+    found = study_results(study, make_cells(study), {})
+    rows = {row["arm"]: row for row in found["arms"]}
+    assert [rows[name]["control"] for name in right] == [None, "cot-kd", "right-first"]
+    assert rows["cot-kd"]["difference"] is None
+    assert rows["right-first"]["difference"] == pytest.approx(0.2)
+    assert rows["wrong-first"]["difference"] == pytest.approx(0.5)
+    assert rows["wrong-first"]["p_holm"] == pytest.approx(2 * rows["wrong-first"]["p"])
+    assert found["minimal_difference"]["alpha"] == pytest.approx(0.05 / 2)
+    with pytest.raises(UsageError, match="nat"):
+        load_study(str(file), arms=["nat", "cot-kd"], control="nt")
+    file.write_text("recipe: demo\narms: {cot-kd: , nat: {control: nat}}\n")
+    with pytest.raises(UsageError, match="control of the arm nat"):
+        load_study(str(file))
 
 
 def test_the_control_runs_first() -> None:

@@ -92,11 +92,12 @@ def results_table(result: Mapping[str, Any]) -> Fitted:
     for row in sorted(result["arms"], key=lambda row: row["arm"] != result["control"]):
         control = row["arm"] == result["control"]
         numbers = ["control" if control else "–", "", "", ""] if row["p"] is None else _comparison(row)
+        own = row["control"] not in (None, result["control"])
         right = "–" if row["accuracy"] is None else percent(row["accuracy"])
         sizes = ("–" if not row[key] else short(row[key]) for key in ("tokens", "parameters"))
-        table.add_row(row["arm"], str(row["n"]), right, *numbers, *sizes)
+        table.add_row(f"{row['arm']} − {row['control']}" if own else row["arm"], str(row["n"]), right, *numbers, *sizes)
     table.caption = (
-        "difference to the control, in points; interval: bootstrap by problem;\n"
+        "difference to the control (A − B: to B), in points; interval: bootstrap by problem;\n"
         "p: exact sign-flip test by problem; tokens: trained on in all stages of a run"
     )
     return Fitted(table)
