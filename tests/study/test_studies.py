@@ -18,6 +18,7 @@ from nsad_cli.config.stages import training_stages
 from nsad_cli.errors import UsageError
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run, list_runs, run_state, runs_home
+from nsad_cli.runs.trained_size import TrainedSize
 from nsad_cli.study import results as results_module
 from nsad_cli.study.cells import Cell, make_cells
 from nsad_cli.study.definition import Arm, Study, load_study
@@ -284,6 +285,7 @@ def test_an_arm_is_compared_with_its_own_control(monkeypatch: pytest.MonkeyPatch
         "cell_outcomes",
         lambda cell, *_: {("x", f"p{i}"): float(i < right[cell.arm.name]) for i in range(10)},
     )
+    monkeypatch.setattr(results_module, "trained_size", lambda *_: TrainedSize({}, {}, 0))
     found = study_results(study, make_cells(study), {})
     rows = {row["arm"]: row for row in found["arms"]}
     assert [rows[name]["control"] for name in right] == [None, "cot-kd", "right-first"]
