@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Rescore = Callable[[Chain], Score | None]
 
-COUNT, LOGPROB, STEP_CHECKS = "none", "log-probability", "step checks"
+COUNT, LOGPROB, STEP_CHECKS = "none", "log probability", "step checks"
 """Scores that need no training: every chain counts alike, the mean log-probability, the share of checked steps."""
 WEIGHTS = ("fitted", "calibrated", "raw")
 """The values of `solve.weights`."""

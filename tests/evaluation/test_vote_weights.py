@@ -95,8 +95,8 @@ def test_free_scores_need_no_ranker(tmp_path: Path, checker: Checker) -> None:
     assert rows["none", "one each", "sc"]["accuracy"] == 0.25
     assert rows["step checks", "share^4", "asc"]["accuracy"] == 0.75, "all but the second problem"
     # exp(−0.25) = 0.779 against 2 × exp(−1) = 0.736, or 2 × 0.779
-    assert rows["log-probability", "probability", "wsc"]["accuracy"] == 0.75, "all but the third problem"
-    assert rows["log-probability", "highest", "best"]["accuracy"] == 1.0, "a tie goes to the first chain"
+    assert rows["log probability", "probability", "wsc"]["accuracy"] == 0.75, "all but the third problem"
+    assert rows["log probability", "highest", "best"]["accuracy"] == 1.0, "a tie goes to the first chain"
     assert not [key for key in rows if key[0].startswith("ranker")]
     assert reasons(run, spec, checker) == ["a has no ranker that scores its current nce"]
 
@@ -186,7 +186,7 @@ def test_scores_are_ranked_on_the_same_chains(tmp_path: Path, checker: Checker) 
     run = scored_run(spec)
     result = compare_weights(Selection([Side(run, "nce", EngineSpec())], [], [spec]), checker)
     ranking = {row["score"]: row for row in result["ranking"]}
-    assert set(ranking) == {"ranker (head)", "log-probability", "step checks"}
+    assert set(ranking) == {"ranker (head)", "log probability", "step checks"}
     assert ranking["ranker (head)"]["pair_accuracy"]["value"] == 1.0
     assert ranking["ranker (head)"]["pair_accuracy"]["pairs"] == 4, "two problems with one right and two wrong chains"
 
