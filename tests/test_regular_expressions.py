@@ -84,15 +84,20 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.thread_time() - started
 
 
+def takes_long(work: Callable[[], object]) -> bool:
+    """Whether three runs take too long: a garbage collection of the whole process may fall into one."""
+    return all(seconds_of(work) >= MAX_SECONDS for _ in range(3))
+
+
 @pytest.mark.parametrize("place", list(PATTERNS))
 def test_a_pattern_takes_linear_time(place: str) -> None:
     pattern, function = PATTERNS[place]
     for text in hostile():
         if function in ("match", "fullmatch"):
-            taken = seconds_of(lambda text=text: getattr(pattern, function)(text))  # type: ignore[misc]
+            long = takes_long(lambda text=text: getattr(pattern, function)(text))  # type: ignore[misc]
         else:
-            taken = seconds_of(lambda text=text: sum(1 for _ in pattern.finditer(text)))  # type: ignore[misc]
-        assert taken < MAX_SECONDS, (place, text[:20])
+            long = takes_long(lambda text=text: sum(1 for _ in pattern.finditer(text)))  # type: ignore[misc]
+        assert not long, (place, text[:20])
 
 
 @pytest.mark.parametrize(
@@ -108,11 +113,11 @@ def test_a_pattern_takes_linear_time(place: str) -> None:
 )
 def test_what_is_built_of_patterns_takes_linear_time(work: Callable[[str], object]) -> None:
     for text in hostile():
-        assert seconds_of(lambda text=text: work(text)) < MAX_SECONDS, text[:20]  # type: ignore[misc]
+        assert not takes_long(lambda text=text: work(text)), text[:20]  # type: ignore[misc]
 
 
 def test_the_limit_finds_a_quadratic_pattern() -> None:
-    assert seconds_of(lambda: re.search(r"\[asy\].*?\[/asy\]", "[asy]" * (CHARS // 5))) > MAX_SECONDS
+    assert takes_long(lambda: re.search(r"\[asy\].*?\[/asy\]", "[asy]" * (CHARS // 5)))
 
 
 def test_a_figure_without_an_end_is_text() -> None:

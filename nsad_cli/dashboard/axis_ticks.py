@@ -11,10 +11,17 @@ def ticks(low: float, high: float, max_ticks: int) -> list[float]:
     if not high > low or max_ticks < 1:
         return [low]
     step = _step((high - low) / max_ticks)
-    while (short_count := math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9) + 1) > max_ticks:
+    if not _multiples(low, high, step):
+        step = _step((high - low) / max_ticks / 2.5)  # the round number before
+    while _multiples(low, high, step) > max_ticks:
         step = _step(step * 1.5)
     first = math.ceil(low / step - 1e-9)
-    return [(first + i) * step for i in range(short_count)]
+    return [(first + i) * step for i in range(_multiples(low, high, step))]
+
+
+def _multiples(low: float, high: float, step: float) -> int:
+    """Count the multiples of a step between low and high."""
+    return math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9) + 1
 
 
 def _step(minimum: float) -> float:

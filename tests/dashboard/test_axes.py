@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nsad_cli.dashboard.axis_ticks import labels, log_ticks, short_count, short_number, ticks
 from nsad_cli.dashboard.widgets.viewport import MIN_STEPS, Viewport
 
 
+@example(low=1.0, width=400000001.0, most=2)
 @given(low=st.floats(-1e9, 1e9), width=st.floats(1e-6, 1e9), most=st.integers(2, 20))
 def test_ticks_are_few_inside_and_told_apart(low: float, width: float, most: int) -> None:
     high = low + width

@@ -92,7 +92,7 @@ def results_table(result: Mapping[str, Any]) -> Fitted:
     for row in sorted(result["arms"], key=lambda row: row["arm"] != result["control"]):
         control = row["arm"] == result["control"]
         numbers = ["control" if control else "–", "", "", ""] if row["p"] is None else _comparison(row)
-        own = row["control"] not in (None, result["control"])
+        own = row.get("control") not in (None, result["control"])
         right = "–" if row["accuracy"] is None else percent(row["accuracy"])
         sizes = ("–" if not row[key] else short(row[key]) for key in ("tokens", "parameters"))
         table.add_row(f"{row['arm']} − {row['control']}" if own else row["arm"], str(row["n"]), right, *numbers, *sizes)
