@@ -103,7 +103,8 @@ class ForestPlot:
 
     def number(self, value: float) -> str:
         """Format a value in percent, without the sign %."""
-        return f"{100 * value:+.1f}" if self.signed else f"{100 * value:.1f}"
+        points = round(100 * value, 1) + 0.0  # + 0.0: no negative zero
+        return f"{points:+.1f}" if self.signed else f"{points:.1f}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def study_document(study: Study) -> Document:
     """Lay out a study's report."""
-    commands = Section("commands", "Commands that repeat these numbers", (Code(f"nsad report {study.name}"),))
+    commands = Section(
+        "commands", "Commands that repeat these numbers", (Code(f"nsad study {study.name}\nnsad report {study.name}"),)
+    )
     count = f"{len(study.arms)} arm{'s' * (len(study.arms) != 1)}"
     return Document(f"Study {study.name}", count, (*study_sections(study), commands))
 
@@ -38,11 +40,10 @@ def _arms(study: Study) -> Iterator[Block]:
     control = next((arm for arm in study.arms if arm.name == study.control), None)
     differences = [arm for arm in study.arms if arm.difference is not None and arm is not control]
     if differences:
-        reference = (0.0, study.control or "control")
-        rows = tuple(
-            ForestRow(_label(study, arm), arm.difference or 0.0, *(arm.ci95 or (None, None))) for arm in differences
-        )
-        title = f"Difference in accuracy to {study.control or 'the control'}"
+        several = any(arm.control not in (None, study.control) for arm in study.arms)
+        reference = (0.0, "no difference" if several else study.control or "control")
+        rows = tuple(ForestRow(arm.name, arm.difference or 0.0, *(arm.ci95 or (None, None))) for arm in differences)
+        title = f"Difference in accuracy to {'its control' if several else study.control or 'the control'}"
         yield Figure(ForestPlot(title, "difference", rows, reference, signed=True))
     accuracies = tuple(ForestRow(arm.name, arm.accuracy) for arm in study.arms if arm.accuracy is not None)
     if accuracies and not differences:
@@ -58,7 +59,7 @@ def _label(study: Study, arm: Arm) -> str:
 
 def _row(label: str, arm: Arm, is_control: bool) -> tuple[str, ...]:
     def number(value: float | None, form: str, scale: float = 1.0) -> str:
-        return "–" if value is None else format(scale * value, form)
+        return "–" if value is None else format(round(scale * value, 9) + 0.0, form)  # + 0.0: no negative zero
 
     between = "–" if arm.ci95 is None else f"{100 * arm.ci95[0]:+.1f} to {100 * arm.ci95[1]:+.1f}"
     return (
