@@ -110,7 +110,7 @@ def _selection(
     if by is not None:
         require_choice(by, GROUPINGS, "--by")
     for rule in rules or ():
-        if not rule.startswith("pass@"):
+        if not (rule.startswith("pass@") and rule.removeprefix("pass@").isdigit()):
             require_choice(rule, (*SHOWN_RULES, MEAN), "--rules")
     if weights and (by or rules):
         raise UsageError(

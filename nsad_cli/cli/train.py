@@ -108,7 +108,7 @@ def train_ranker(
             "--kind",
             callback=one_of("--kind", ranker_kinds),
             help="combined (log-probabilities, step checks, hidden states), steps (no training), head (on the student's"
-            " base), probe (on the student's hidden states) or encoder.",
+            " base), implicit-prm (a likelihood ratio), probe (on the student's hidden states) or encoder.",
         ),
     ] = None,
     objective: Annotated[

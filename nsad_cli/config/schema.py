@@ -241,6 +241,11 @@ class NegativeConfig(StageConfig):
     own_samples: int = Field(default=8, ge=1)
     """Chains per training problem that are sampled for source: own."""
 
+    def key_values(self) -> dict[str, Any]:
+        """See Section.key_values; own_samples counts for source: own alone."""
+        values = super().key_values()
+        return values if self.source == "own" else {key: v for key, v in values.items() if key != "own_samples"}
+
 
 class NceConfig(StageConfig):
     """NCE: a fresh LoRA student, distilled from NAT and calibrated against the negative adapter."""
@@ -273,8 +278,9 @@ class RankerConfig(StageConfig):
     }
     kind: str = COMBINED
     """combined: a logistic model on log-probabilities, step checks and hidden states. steps: step checks only. head: a
-    LoRA and a head on the student's base. probe: a linear head on the student's hidden states. encoder: a separate
-    model. Plugins may add kinds (entry-point group nsad.rankers)."""
+    LoRA and a head on the student's base. implicit-prm: the log-likelihood ratio of a LoRA to the student. probe: a
+    linear head on the student's hidden states. encoder: a separate model. Plugins may add kinds (entry-point group
+    nsad.rankers)."""
     split: int | None = Field(default=None, ge=0)
     """Problems that no stage but the ranker sees: combined rankers are fitted, and all are calibrated, on them. 0 uses
     training problems, as the paper does. Unset: 96 for a combined ranker, else 0; at most a quarter of the problems."""
@@ -320,8 +326,8 @@ class TrainingConfig(Section):
     keep_overlap: bool = False
     """Whether to train also on problems that overlap with the evaluation benchmarks (`nsad stats --overlap`)."""
     max_right: int | None = Field(default=None, ge=1)
-    """The maximum number of right rationales that are trained on, the same ones in every stage: for studies of what
-    wrong rationales add to few right ones."""
+    """The maximum number of the teacher's right rationales that are trained on, the same ones in every stage: for
+    studies of what wrong rationales add to few right ones. Human solutions and own chains are added to them."""
     drop_wrong_steps: bool = False
     """Whether to keep right rationales that contain a wrong step (`5 * 4 = 24`) out of D+."""
     baseline_human_solutions: bool = False
@@ -423,3 +429,11 @@ class Recipe(Section):
     sampling: SamplingConfig = SamplingConfig()
     solve: SolveConfig = SolveConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _random_weights_have_a_size(self) -> Recipe:
+        if self.student.load_in_4bit and self.training.negative.source == "random":
+            raise ValueError(
+                "training.negative.source: random needs the base's weights, which student.load_in_4bit packs"
+            )
+        return self

@@ -19,7 +19,7 @@ from vllm.model_executor.layers.quantization import register_quantization_config
 from vllm.model_executor.layers.quantization.base_config import QuantizationConfig, QuantizeMethodBase
 
 from nsad_cli.generation.vllm_logprobs import skip_ranks
-from nsad_cli.models.nat.serving import BELOW, METHOD, PREFIX, REST, VERSION, ServedUnit, probe
+from nsad_cli.models.nat.serving import BELOW, METHOD, PREFIX, REST, VERSION, ServedUnit, probe, tensor_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +138,8 @@ class NatLinearMethod(LinearMethodBase):
         self.plain.create_weights(layer, *sizes, params_dtype, **attributes)
         layer.nat_sizes, layer.nat_tensors = output_partition_sizes, {}
         for name in (*BELOW, *REST):
-            parameter = nn.Parameter(torch.empty(0, dtype=params_dtype), requires_grad=False)
+            empty = torch.empty(0, dtype=tensor_dtype(name, params_dtype))
+            parameter = nn.Parameter(empty, requires_grad=False)
             parameter.weight_loader = self._loader(layer, name)  # type: ignore[attr-defined]  # vLLM's convention
             layer.register_parameter(PREFIX + name, parameter)
 

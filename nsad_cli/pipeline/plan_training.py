@@ -14,6 +14,7 @@ from nsad_cli.training.data import filter_by_length, sample_items
 from nsad_cli.training.stage_data import CALIBRATION_SHARE, contrastive_pairs, rationales_for
 from nsad_cli.training.stages import stage_key
 from nsad_cli.training.step_plan import warmup_steps
+from nsad_cli.types import Verdict
 
 if TYPE_CHECKING:
     from nsad_cli.config.schema import RankerConfig, StageConfig
@@ -114,16 +115,20 @@ def _examples(
     Returns:
         Their number, and their mean length in tokens.
     """
-    corpus, seed = context.corpus, context.recipe.seed
+    corpus, seed, scale = context.corpus, context.recipe.seed, context.scale
+    most = (None if held_out else context.recipe.training.max_right) or math.inf
     if stage.learns_from is LearnsFrom.PAIRS:
         pairs = contrastive_pairs(corpus, context.student, settings.max_chars, seed, held_out)
-        count, lengths = len(pairs), [len(pair) for pair in sample_items(pairs, limit, seed)]
+        count = min(len(pairs) * scale, most)
+        lengths = [len(pair) for pair in sample_items(pairs, limit, seed)]
     else:
         usable = filter_by_length(rationales_for(stage, corpus), settings.max_chars)
         part = [item for item in usable if (item.problem.id in corpus.held_out) == held_out]
         chosen = sample_items(part, limit, seed)
-        count, lengths = len(part), [context.tokens(item.problem.question, item.text) for item in chosen]
-    return min(count * context.scale, limit or math.inf), sum(lengths) / max(len(lengths), 1)
+        right = 0 if stage.learns_from is LearnsFrom.SOLUTIONS else sum(i.verdict is Verdict.CORRECT for i in part)
+        count = min(right * scale, most) + (len(part) - right) * scale
+        lengths = [context.tokens(item.problem.question, item.text) for item in chosen]
+    return min(count, limit or math.inf), sum(lengths) / max(len(lengths), 1)
 
 
 def _own_chains(context: PlanContext, stage: Stage, model: str) -> tuple[float, dict[str, float], dict[str, int]]:
@@ -133,7 +138,8 @@ def _own_chains(context: PlanContext, stage: Stage, model: str) -> tuple[float, 
         The number of chains, the tokens of the missing ones by kind of step, and further fields of the StagePlan.
     """
     corpus, samples = context.corpus, context.recipe.training.own_samples(stage)
-    problems = [problem for problem in corpus.problems() if problem.id not in corpus.held_out]
+    every = stage.learns_from is LearnsFrom.OWN_WRONG  # also of held-out problems, for the held-out loss
+    problems = [problem for problem in corpus.problems() if every or problem.id not in corpus.held_out]
     chains = len(problems) * context.scale * samples
     missing = chains - context.cached_chains(model, problems, range(samples))
     context.notes.append(

@@ -37,7 +37,7 @@ def _arms(study: Study) -> Iterator[Block]:
         yield Paragraph("The study has no finished arm yet.")
         return
     yield Paragraph(_in_words(study))
-    control = next((arm for arm in study.arms if arm.name == study.control), None)
+    control = next((arm for arm in study.arms if arm.name == study.control and arm.control is None), None)
     differences = [arm for arm in study.arms if arm.difference is not None and arm is not control]
     if differences:
         several = any(arm.control not in (None, study.control) for arm in study.arms)

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.stages import stages
+from nsad_cli.config.stages import LearnsFrom, stages
 from nsad_cli.pipeline.plan import planning
 from nsad_cli.study.cells import with_settings
 from nsad_cli.utils.logs import muted_notes
@@ -56,17 +56,17 @@ def measure_cell(cell: Cell, store: Path | None = None) -> Size:
         return Size(
             {draft.stage: round(draft.tokens or 0) for draft in drafts},
             round(own.samples),
-            max(1, own.more["steps"]),
-            model_parameters(cell.arm.model, context.footprint),
+            max(1, own.more.get("steps") or 0),
+            model_parameters(cell, context.footprint),
             context.footprint.lora,
         )
 
 
-def model_parameters(model: str, footprint: Footprint) -> int:
-    """Return the parameters of a model's adapter and of the frozen one beside it."""
-    stage = stages()[model]
-    beside = sum(footprint.trained(stages()[stage.companion])) if stage.companion else 0
-    return sum(footprint.trained(stage)) + beside
+def model_parameters(cell: Cell, footprint: Footprint) -> int:
+    """Return the trained parameters of a cell's adapter and of the frozen one beside it."""
+    stage = cell.table[cell.arm.model]
+    both = [stage, *([cell.table[stage.companion]] if stage.companion else [])]
+    return sum(sum(footprint.trained(one)) for one in both if one.learns_from is not LearnsFrom.NOTHING)
 
 
 def equalise(cells: Sequence[Cell], rule: str | None) -> tuple[Cell, ...]:

@@ -83,7 +83,7 @@ def _plan_cell(cell: Cell, seen: dict[str, str], notes: dict[str, None]) -> ArmP
         context.drafts[EVAL.name] = evaluation
         speeds = measured_speeds(context)
         drafts = tuple(draft.to_plan(speeds) for draft in context.drafts.values())
-        parameters = model_parameters(model, context.footprint) if cell.stages else 0
+        parameters = model_parameters(cell, context.footprint) if cell.stages else 0
         notes |= dict.fromkeys(context.notes)
     own = [plan for plan in drafts if plan.stage not in (COLLECT.name, GRADE.name)]
     seconds = None if any(plan.seconds is None for plan in own) else sum(plan.seconds or 0.0 for plan in own)

@@ -59,8 +59,8 @@ class AdapterTraining:
         return objective
 
     def shards_base(self, _objective: Objective[Any]) -> bool:
-        """See StageTraining.shards_base."""
-        return True
+        """See StageTraining.shards_base; weights that are not trained are set on the whole base."""
+        return self.stage.learns_from is not LearnsFrom.NOTHING
 
     def learn(self, objective: Objective[Any], data: StageData) -> TrainResult:
         """See StageTraining.learn."""

@@ -305,7 +305,8 @@ def _empty(stage: Stage, total: int, max_chars: int) -> NsadError:
             "the benchmark or recording has none",
             "use problems that have one (gsm8k, math), or another baseline",
         )
-    side = "D− (wrong rationales)" if stage.learns_from is LearnsFrom.WRONG else "D+ (right rationales)"
+    sides = {LearnsFrom.WRONG: "D− (wrong rationales)", LearnsFrom.OWN_WRONG: "the student's own wrong chains"}
+    side = next((text for learned, text in sides.items() if learned is stage.learns_from), "D+ (right rationales)")
     if total:
         return NsadError(
             f"{name}: no rationale of {side} is left to train on",

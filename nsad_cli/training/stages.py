@@ -167,11 +167,13 @@ def stage_key(session: Session, stage: Stage, corpus: Corpus) -> str:
     recipe = session.recipe
     settings = recipe.training.of(stage.name)
     built_on = _weights(session, stage.requires[0]) if stage.requires else None
+    also_on: list[Any] = [_weights(session, name) for name in stage.requires[1:]]
     if stage.adapter == "scorer" or recipe.training.own_samples(stage):
         more = ["drop_wrong_steps"] if recipe.training.drop_wrong_steps and stage.adapter != "scorer" else []
         more += [] if recipe.student.sampled_by == "hf" else [recipe.student.sampled_by]
-        return content_key(stage.name, _shared(session), settings, recipe.sampling, corpus.key, built_on, *more)
-    also_on: list[Any] = [_weights(session, name) for name in stage.requires[1:]]
+        return content_key(
+            stage.name, _shared(session), settings, recipe.sampling, corpus.key, built_on, *more, *also_on
+        )
     also_on += [recipe.sampling] if stage.on_policy else []
     unit = recipe.adapter.unit if stage.adapter == "nat" else None
     distilled = stage.section != stage.name and stage.samples_from

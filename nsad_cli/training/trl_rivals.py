@@ -25,7 +25,7 @@ import math
 import time
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import nn
 from transformers import set_seed
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from nsad_cli.training.stage_data import Corpus, StageData
     from nsad_cli.training.trainer import TrainResult
 
+T = TypeVar("T")
 POLICY, REFERENCE = "default", "ref"
 """The names of adapters that TRL's trainers look for."""
 MIN_KTO_ROWS = 2
@@ -209,6 +210,7 @@ class TrlTraining(AdapterTraining):
         order, steps = self._order(rival, data)
         note_long_warmup(name, settings, steps)
         rows = self._rows_at_once(rival, data)
+        held_out = without_remainder(data.held_out, rows, rival.min_rows)
         session.adapters.model.set_adapter(POLICY)
         arguments = training_arguments(
             session.run.path / "checkpoints" / name,
@@ -217,7 +219,7 @@ class TrlTraining(AdapterTraining):
             session.recipe.seed,
             session.student.model.device.type == "cpu",
             session.bf16,
-            bool(data.held_out),
+            bool(held_out),
             session.recipe.training.keep == "best",
             kind=rival.config,
             per_device_train_batch_size=rows,
@@ -238,7 +240,7 @@ class TrlTraining(AdapterTraining):
             model=session.adapters.model,
             args=arguments,
             train_dataset=Dataset.from_list([rival.row(item) for item in data.train]),
-            eval_dataset=Dataset.from_list([rival.row(item) for item in data.held_out]) if data.held_out else None,
+            eval_dataset=Dataset.from_list([rival.row(item) for item in held_out]) if held_out else None,
             processing_class=copy.deepcopy(session.student.tokenizer),
             **rival.parts,
         )
@@ -251,9 +253,7 @@ class TrlTraining(AdapterTraining):
         epochs = settings.epochs if settings.tokens is None else math.ceil(settings.tokens / max(1, sum(lengths)))
         plan = plan_steps(data.train, lengths, settings, epochs, self.session.recipe.seed)
         order = [index for batch in plan for index in batch]
-        left = len(order) % self._rows_at_once(rival, data)
-        if 0 < left < min(rival.min_rows, len(order)):
-            order = order[:-left]
+        order = without_remainder(order, self._rows_at_once(rival, data), rival.min_rows) or order
         return order, math.ceil(len(order) / settings.batch_size)
 
     def _rows_at_once(self, rival: Rival, data: StageData) -> int:
@@ -279,6 +279,12 @@ class TrlTraining(AdapterTraining):
         for name in (POLICY, REFERENCE):
             if name in self.session.adapters.names():
                 self.session.adapters.delete(name)
+
+
+def without_remainder(items: Sequence[T], rows: int, fewest: int) -> list[T]:
+    """Return the items without those of a last forward pass of `rows` items that has fewer than `fewest`."""
+    left = len(items) % rows
+    return list(items[: len(items) - left] if left < fewest else items)
 
 
 def _prepare_policy(adapters: Adapters) -> None:

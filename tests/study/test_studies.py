@@ -20,6 +20,7 @@ from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run, list_runs, run_state, runs_home
 from nsad_cli.runs.trained_size import TrainedSize
 from nsad_cli.study import results as results_module
+from nsad_cli.study.budget import measure_cell
 from nsad_cli.study.cells import Cell, make_cells
 from nsad_cli.study.definition import Arm, Study, load_study
 from nsad_cli.study.execute import in_order, run_study
@@ -305,3 +306,28 @@ def test_the_control_runs_first() -> None:
     assert [cell.arm.name for cell in cells] == ["cot-kd", "nat", "cot-kd", "nat"]
     assert [cell.recipe.seed for cell in cells] == [0, 0, 1, 1]
     assert cells[1].recipe.evaluation.models == ["nat"]
+
+
+def test_a_negative_adapter_that_is_not_trained_has_no_parameters_and_no_steps(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    nothing = {"training.negative.source": "none"}
+    arms = {"nat": None, "nat-none": {"model": "nat", "set": nothing}, "negative": {"set": nothing}}
+    study = load_study(str(study_file(tmp_path, tiny_llama, arms)))
+    sizes = {cell.arm.name: measure_cell(cell) for cell in make_cells(study)}
+    assert sizes["nat"].parameters - sizes["nat-none"].parameters == sizes["nat"].lora
+    assert sizes["negative"].parameters == 0
+    assert sizes["nat-none"].tokens["negative"] == 0
+
+
+def test_few_right_rationales_are_not_multiplied_by_an_estimate(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan grades a sample of a large collection and scales it up; max_right is a number of the whole."""
+    monkeypatch.setattr("nsad_cli.pipeline.forecast.MAX_GRADED", 30)
+    study = load_study(
+        str(study_file(tmp_path, tiny_llama, ["cot-kd", "negative"])), overrides={"training.max_right": 7}
+    )
+    control, negative = (measure_cell(cell) for cell in make_cells(study))
+    assert control.examples == 7
+    assert negative.examples > 7

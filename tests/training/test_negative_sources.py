@@ -94,3 +94,17 @@ def test_the_source_is_part_of_the_key_except_the_papers(tiny_llama: Any) -> Non
 def test_an_unknown_source_is_refused(tiny_llama: Any) -> None:
     with pytest.raises(UsageError, match=r"training\.negative\.source"):
         made(tiny_llama, "students")
+
+
+def test_random_weights_need_the_weights_of_the_base(tiny_llama: Any) -> None:
+    student = {"model": str(tiny_llama), "device": "cpu", "load_in_4bit": True}
+    training = {**recipe(tiny_llama).training.model_dump(), "negative": {"source": "random"}}
+    with pytest.raises(UsageError, match="load_in_4bit"):
+        recipe(tiny_llama, student=student, training=training)
+
+
+def test_the_number_of_own_chains_counts_for_own_chains_alone(tiny_llama: Any) -> None:
+    training = recipe(tiny_llama).training
+    for source, counted in (("teacher", False), ("own", True)):
+        negative = training.negative.model_copy(update={"source": source, "own_samples": 3})
+        assert ("own_samples" in negative.key_values()) is counted

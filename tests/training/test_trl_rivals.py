@@ -28,7 +28,14 @@ from nsad_cli.pipeline.plan_training import plan_training
 from nsad_cli.runs.run import Run
 from nsad_cli.training.losses import token_nll
 from nsad_cli.training.stages import stage_key
-from nsad_cli.training.trl_rivals import POLICY, REFERENCE, TrlTraining, known_warnings_ignored, label_weights
+from nsad_cli.training.trl_rivals import (
+    POLICY,
+    REFERENCE,
+    TrlTraining,
+    known_warnings_ignored,
+    label_weights,
+    without_remainder,
+)
 from tests.helpers.nat_models import shake
 from tests.helpers.notes import recorded_notes
 from tests.helpers.tiny_recipes import STAGE, recipe
@@ -432,3 +439,10 @@ def test_what_fits_is_run_at_once(before: Run, tiny_llama: Path, tmp_path: Path,
     training = TrlTraining(Session(run), stage, corpus)
     data, rival = training.data(), training.build()
     assert training._rows_at_once(rival, data) == rows
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "fewest", "kept"), [(17, 8, 2, 16), (18, 8, 2, 18), (1, 8, 2, 0), (5, 4, 1, 5)]
+)
+def test_a_last_pass_has_enough_rows(count: int, rows: int, fewest: int, kept: int) -> None:
+    assert without_remainder(range(count), rows, fewest) == list(range(kept))

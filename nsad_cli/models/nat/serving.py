@@ -70,7 +70,12 @@ def served_tensors(
             found |= {"c1w": m["c1"] @ w, "mix": m["c1"] @ b, "up": m["c2"]}
             if bias is not None:
                 found["c1b"] = m["c1"] @ bias.detach().to(wide)
-    return {name: value.to(weight.dtype).contiguous() for name, value in found.items()}
+    return {name: value.to(tensor_dtype(name, weight.dtype)).contiguous() for name, value in found.items()}
+
+
+def tensor_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of a tensor of a layer in `dtype`: the Gram matrix, whose terms cancel, is at least float32."""
+    return torch.promote_types(dtype, torch.float32) if name == "gram" else dtype
 
 
 def probe(weight: Tensor) -> Tensor:

@@ -53,6 +53,21 @@ def test_it_equals_the_equations(
         assert (ours - base).abs().max() > 1e-3, "an adapter that changes nothing shows nothing"
 
 
+def test_the_normalisation_of_deltas_is_computed_in_float32() -> None:
+    """With columns of B that nearly cancel, a Gram matrix in bfloat16 would be off by tens of percent."""
+    layer = nat_layer(32, 64, value="delta", dtype=torch.float32).eval()
+    with torch.no_grad():
+        b = layer.lora_B["nat"].weight
+        b.copy_(b[:, :1] + 0.05 * b)
+    plain, matrices = layer.get_base_layer(), unit_matrices(layer, "nat")
+    low = {name: value.bfloat16() for name, value in matrices.items()}
+    form, weight, bias = UnitForm("delta"), plain.weight.bfloat16(), plain.bias.bfloat16()
+    gram = served_tensors(low, 2.0, 2.0, weight, bias, form)["gram"]
+    assert gram.dtype == torch.float32
+    both = 2.0 * torch.cat([low["b_pos"], low["b_neg"]], 1).double()
+    assert torch.allclose(gram.double(), both.T @ both / len(both), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("negative_r", "fused", "rows"), [(8, True, 32 + 2 * 16), (8, False, 32 + 16), (3, False, 22 + 2 * 16)]
 )
