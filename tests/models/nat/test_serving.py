@@ -57,7 +57,7 @@ def test_the_normalisation_of_deltas_is_computed_in_float32() -> None:
     """With columns of B that nearly cancel, a Gram matrix in bfloat16 would be off by tens of percent."""
     layer = nat_layer(32, 64, value="delta", dtype=torch.float32).eval()
     with torch.no_grad():
-        b = layer.lora_B["nat"].weight
+        b = unit_matrices(layer, "nat")["b_pos"]
         b.copy_(b[:, :1] + 0.05 * b)
     plain, matrices = layer.get_base_layer(), unit_matrices(layer, "nat")
     low = {name: value.bfloat16() for name, value in matrices.items()}
