@@ -148,8 +148,9 @@ def _plan(context: PlanContext, profile: str | None) -> Plan:
     recipe, drafts = context.recipe, context.drafts
     drafts[EVAL_BEFORE.name] = plan_evaluation(context, EVAL_BEFORE.name, UNTRAINED[:1], 0)
     source = recipe.training.negative.source
+    table = stages_for(source)
     for name in with_prerequisites((stage.name for stage in TRAINING), source):
-        drafts[name] = plan_training(context, stages_for(source)[name])
+        drafts[name] = plan_training(context, table[name])
     drafts[EVAL.name] = plan_evaluation(context, EVAL.name, trained_models(recipe), recipe.evaluation.samples)
     speeds = measured_speeds(context) if profile is None else estimated_speeds(context, profile)
     notes = [*context.notes, *_warmups(drafts)]

@@ -6,9 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nsad_cli.models.nat.forms import UnitForm
-
-PAPER = UnitForm()
+from nsad_cli.models.nat.forms import PAPER, UnitForm
 
 
 def literal_output(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nsad_cli.errors import NsadError
-from nsad_cli.models.nat.forms import UnitForm
+from nsad_cli.models.nat.forms import PAPER
 from nsad_cli.models.nat.layer import unit_matrices
 from nsad_cli.models.nat.serving import PREFIX, served_tensors
 
@@ -76,7 +76,7 @@ def served_adapter(adapters: Adapters, name: str) -> dict[str, Tensor]:
                 "train it on other layers, or with student.load_in_4bit off",
             )
         scales = layer.scaling[name], layer.scaling[layer.nat_negative.get(name, name)]
-        form = layer.nat_form.get(name, UnitForm())
+        form = layer.nat_form.get(name, PAPER)
         tensors = served_tensors(unit_matrices(layer, name), *scales, plain.weight, plain.bias, form)
         found |= {f"{path}.{PREFIX}{key}": value for key, value in tensors.items()}
     return found

@@ -41,3 +41,7 @@ class UnitForm(NamedTuple):
     def range(self) -> GateRange:
         """The range of its gate."""
         return GATES[self.gate]
+
+
+PAPER = UnitForm()
+"""The paper's form of the unit."""

@@ -33,7 +33,7 @@ from peft.tuners.lora.layer import LoraVariant
 from torch import Tensor, nn
 
 from nsad_cli.models.nat.config import NatConfig
-from nsad_cli.models.nat.forms import UnitForm
+from nsad_cli.models.nat.forms import PAPER, UnitForm
 from nsad_cli.models.nat.frozen import FrozenAdapter
 from nsad_cli.models.nat.lora_gradients import lora_output
 from nsad_cli.models.nat.unit_gradients import unit_output
@@ -104,7 +104,7 @@ class NatLinear(lora.Linear):
             self.forget_frozen(name)
         elif not (torch.is_grad_enabled() or self.training or any(w.is_inference() for w in matrices.values())):
             self.nat_frozen[name] = FrozenAdapter(
-                base, matrices, self.scaling[name], s_neg, self.nat_form.get(name, UnitForm())
+                base, matrices, self.scaling[name], s_neg, self.nat_form.get(name, PAPER)
             )
             return self.nat_frozen[name].output(x)
         if name in self.nat_negative:

@@ -15,11 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nsad_cli.models.nat.forms import LEARNED, GateRange, UnitForm
+from nsad_cli.models.nat.forms import LEARNED, PAPER, GateRange, UnitForm
 from nsad_cli.models.nat.unit import gate, mix_hidden, normalised, weigh_projections
-
-PAPER = UnitForm()
-"""The paper's form of the unit."""
 
 METHOD = "nsad"
 """The name of the quantization method in an exported folder's config.json."""

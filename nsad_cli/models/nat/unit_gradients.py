@@ -12,15 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nsad_cli.models.nat.forms import GateRange, UnitForm
+from nsad_cli.models.nat.forms import PAPER, GateRange, UnitForm
 from nsad_cli.models.nat.lora_gradients import drop
 from nsad_cli.models.nat.unit import gate, gate_slope, hidden, mix_hidden, normalised, weigh_projections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PAPER = UnitForm()
-"""The paper's form of the unit."""
 
 
 def unit_output(
