@@ -29,7 +29,7 @@ def study(
         str | None, typer.Option("--control", help="The arm to compare with. Default: the first.")
     ] = None,
     rule: Annotated[
-        str | None, typer.Option("--rule", help="What is compared: greedy answers (default), or votes by sc or wsc.")
+        str | None, typer.Option("--rule", help="What is compared: greedy answers (default), or votes: sc, wsc, asc, …")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The study's name; its runs are NAME.ARM.SEED.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cells to run at the same time.")] = 1,
@@ -61,7 +61,7 @@ def study(
             out().print(plan_table(planned))
         return
 
-    from nsad_cli.cli.render.study import StudyDisplay, results_table, summary
+    from nsad_cli.cli.render.study import StudyDisplay, ranker_lines, results_table, summary, votes_tables
     from nsad_cli.errors import NsadError
     from nsad_cli.runs.command import resume_hint
     from nsad_cli.study.cells import make_cells
@@ -80,6 +80,10 @@ def study(
     else:
         out().print(results_table(result))
         out().print(summary(result), markup=False)
+        for table in votes_tables(result):
+            out().print(table)
+        for line in ranker_lines(result):
+            out().print(line, markup=False)
         note(f"written: {loaded.path / FILE}")
     if failures:
         failed, error = next(iter(failures.items()))

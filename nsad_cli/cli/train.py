@@ -190,8 +190,8 @@ def train_baseline(
         list[str],
         typer.Argument(
             metavar="METHOD…",
-            help="One or more of: ft, cot-kd, mix, nt, ul, cl, critical-tokens, wrong-first, right-first, redi, "
-            "nat-control, self-distillation; with the extra `trl`: dpo, kto, gkd.",
+            help="One or more of: ft, cot-kd, mix, nt, ul, cl, critical-tokens, wrong-first, right-first, "
+            "labelled, labelled-right, redi, nat-control, self-distillation; with the extra `trl`: dpo, kto, gkd.",
         ),
     ],
     run_name: RunName = None,

@@ -60,6 +60,11 @@ def wrap_questions(demonstrations: Sequence[Demonstration], prompt: str) -> tupl
     )
 
 
+def label(*, right: bool) -> str:
+    """Return what follows a question in the prompts of a stage with labels: the kind of solution that is asked for."""
+    return f"\n\nGive {'a correct' if right else 'an incorrect'} solution."
+
+
 def few_shot_demonstrations(settings: EvaluationConfig) -> tuple[Demonstration, ...]:
     """Return the demonstrations for `few-shot`: the recipe's, else the built-in ones."""
     return tuple(settings.demonstrations or BUILT_IN_DEMONSTRATIONS)

@@ -91,6 +91,8 @@ class Stage:
         defaults: The recipe section with a baseline's default settings.
         learning_rate_factor: Its learning rate, relative to that of its section of the recipe.
         answers: Whether its adapter is a model that solves problems.
+        labels: Whether each question asks for a correct or an incorrect solution; as a model it is asked for correct
+            ones.
         sees_solutions: Whether training.baseline_human_solutions adds the human solutions to its right rationales.
         cost: The cost model for plans.
     """
@@ -110,6 +112,7 @@ class Stage:
     defaults: str = "nat"
     learning_rate_factor: float = 1.0
     answers: bool = True
+    labels: bool = False
     sees_solutions: bool = False
     cost: Cost = field(default_factory=Cost)
 
@@ -247,6 +250,13 @@ _BUILT_IN = (
         objective="nsad_cli.training.baselines:build_continued",
         requires=("positive",),
     ),
+    _baseline(
+        name="labelled",
+        learns_from=LearnsFrom.BOTH,
+        objective="nsad_cli.training.baselines:build_labelled",
+        labels=True,
+    ),
+    _baseline(name="labelled-right", learns_from=LearnsFrom.RIGHT, labels=True),
     _baseline(
         name="redi",
         learns_from=LearnsFrom.BOTH,

@@ -13,7 +13,7 @@ from nsad_cli.generation.model_folders import max_lora_rank, save_model, save_na
 from nsad_cli.models.nat.adapter_export import merge_adapter
 from nsad_cli.models.nat.adapter_files import CONFIG, WEIGHTS
 from nsad_cli.models.student import resolve
-from nsad_cli.runs.models import require_model
+from nsad_cli.runs.models import prompt_of, require_model
 from nsad_cli.utils.files import new_folder
 from nsad_cli.utils.version import __version__
 
@@ -140,6 +140,7 @@ def _notes(session: Session, name: str, kind: str, **more: Any) -> dict[str, Any
         "model": name,
         "student": recipe.student.model,
         "template": recipe.student.template,
+        **{key: value for key, value in prompt_of(recipe, name).items() if key == "label"},
         "weights": session.model_key(name),
         "sampling": recipe.sampling.model_dump(exclude={"batch_size"}),
         **more,

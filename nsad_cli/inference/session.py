@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from nsad_cli.config.prompts import FEW_SHOT, few_shot_demonstrations
 from nsad_cli.config.ranker_kinds import NEEDS_STUDENT, STEPS
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
 from nsad_cli.generation.engine_spec import parse_engine
@@ -29,7 +28,7 @@ from nsad_cli.rankers.linear_probe import ProbeRanker
 from nsad_cli.rankers.metadata import PROBED_MODEL, read_metadata
 from nsad_cli.rankers.storage import load_ranker, load_steps
 from nsad_cli.runs.base_model import require_intact
-from nsad_cli.runs.models import has_model, model_key, require_model
+from nsad_cli.runs.models import has_model, model_key, prompt_of, require_model
 from nsad_cli.utils.logs import logger, note
 from nsad_cli.utils.processor import default_dtype
 
@@ -172,26 +171,22 @@ class Session:
         chosen = parse_engine(engine or self.recipe.student.sampled_by)
         if chosen.kind == "vllm":
             model = vllm_model(self.run, self.recipe, self.reader, name, self._write_nat)
-            return VllmSampler(self._with_demonstrations(self.reader, name), model)
+            return VllmSampler(self._prompted(self.reader, name), model)
         if chosen.kind == "server":
             require_model(self.run, name)
             served = chosen.served or (self.recipe.student.model if name in UNTRAINED else name)
-            return ServerSampler(self._with_demonstrations(self.reader, name), chosen.urls, served)
+            return ServerSampler(self._prompted(self.reader, name), chosen.urls, served)
         adapter = None if name in UNTRAINED else name
         if adapter is not None:
             self.load(adapter)
         batch_size = self.recipe.sampling.batch_size
-        sampler = HFSampler(
-            self._with_demonstrations(self.student, name), self.adapters, adapter, batch_size=batch_size
-        )
+        sampler = HFSampler(self._prompted(self.student, name), self.adapters, adapter, batch_size=batch_size)
         ranker = self.ranker() if name == PROBED_MODEL else None
         return ranker.scoring_sampler(sampler) if isinstance(ranker, ProbeRanker) else sampler
 
-    def _with_demonstrations(self, student: Student, name: str) -> Student:
-        """Return the student with the demonstrations of the model `few-shot`, or unchanged for other models."""
-        if name != FEW_SHOT:
-            return student
-        return dataclasses.replace(student, demonstrations=few_shot_demonstrations(self.recipe.evaluation))
+    def _prompted(self, student: Student, name: str) -> Student:
+        """Return the student with the prompts of a model."""
+        return dataclasses.replace(student, **prompt_of(self.recipe, name))
 
     def _write_nat(self, name: str, folder: Path) -> None:
         """Write a NAT adapter with its base, from a separate session that is freed afterwards."""

@@ -46,6 +46,8 @@ class Student:
     spec: str
     template: str = TEMPLATE
     demonstrations: tuple[Demonstration, ...] = ()
+    label: str = ""
+    """What follows each question in the prompt; see prompts.label."""
 
     @property
     def eos_id(self) -> int:
@@ -71,6 +73,7 @@ class Student:
 
     def prompt_text(self, question: str) -> str:
         """Format the prompt for a question; a chat prompt contains its special tokens."""
+        question += self.label
         if self.template == "chat":
             messages = prompts.chat_messages(self.demonstrations, "{question}", question)
             return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))

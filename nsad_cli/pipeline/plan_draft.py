@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config import prompts
 from nsad_cli.config.ranker_kinds import READS_STATES, STEPS
 from nsad_cli.config.stages import STUDENT, UNTRAINED
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.inference.sampling import greedy as greedy_of
 from nsad_cli.inference.sampling import sampling_key
+from nsad_cli.runs.models import prompt_of
 from nsad_cli.store.chains import ChainStore
 
 if TYPE_CHECKING:
@@ -177,9 +177,7 @@ class PlanContext:
 
     def prompt_tokens(self, model: str) -> float:
         """Return the tokens of a prompt of a model; few-shot prompts include the demonstrations."""
-        if model != prompts.FEW_SHOT:
-            return self.prompt
-        shown = replace(self.student, demonstrations=prompts.few_shot_demonstrations(self.recipe.evaluation))
+        shown = replace(self.student, **prompt_of(self.recipe, model))
         return self.prompt + len(shown.prompt_ids("")) - len(self.student.prompt_ids(""))
 
     def chain_tokens(self, model: str) -> float:

@@ -10,7 +10,7 @@ from nsad_cli.config.stages import GRADE, LearnsFrom, Stage
 from nsad_cli.pipeline.plan_draft import PlanContext, StageDraft, sequences_at_once
 from nsad_cli.rankers.chain_features import NAMES
 from nsad_cli.runs.base_model import is_intact
-from nsad_cli.training.data import filter_by_length, sample_items
+from nsad_cli.training.data import filter_by_length, question_of, sample_items
 from nsad_cli.training.stage_data import CALIBRATION_SHARE, contrastive_pairs, rationales_for
 from nsad_cli.training.stages import stage_key
 from nsad_cli.training.step_plan import warmup_steps
@@ -127,7 +127,7 @@ def _examples(
         chosen = sample_items(part, limit, seed)
         right = 0 if stage.learns_from is LearnsFrom.SOLUTIONS else sum(i.verdict is Verdict.CORRECT for i in part)
         count = min(right * scale, most) + (len(part) - right) * scale
-        lengths = [context.tokens(item.problem.question, item.text) for item in chosen]
+        lengths = [context.tokens(question_of(item, labels=stage.labels), item.text) for item in chosen]
     return min(count, limit or math.inf), sum(lengths) / max(len(lengths), 1)
 
 

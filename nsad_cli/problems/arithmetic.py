@@ -1,7 +1,7 @@
 """Built-in word problems of two or three steps, with correct solutions and incorrect ones that contain a typical error.
 
 Problems are determined by (split, index), solutions also by the sample index. Training and test problems are disjoint:
-the hash of a problem's text determines its split.
+the hash of a problem's text determines which it is for.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from nsad_cli.types import Problem, problem_id
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SIZES = {"train": 400, "test": 100}
-"""Default number of problems of each split."""
+SIZES = {"train": 400, "test": 100, "confirm": 600}
+"""Default number of problems of each split; `confirm` has those that follow the ones of `test`."""
 CORRECT_SHARE = 0.6
 ERROR_KINDS = ("dropped step", "wrong operation", "arithmetic error", "misread number")
 NAMES = ("Ana", "Ben", "Carl", "Dina", "Emma", "Finn", "Gina", "Hugo", "Ivy", "Jack", "Kate", "Liam")
@@ -94,17 +94,18 @@ def exercise(seed: str) -> Exercise:
 
 
 def split_of(question: str) -> str:
-    """Return the split of a question, determined by its hash; one in four is a test problem."""
+    """Return whether a question is for training or for tests, determined by its hash; one in four is for tests."""
     return "test" if hash_byte(question) < 64 else "train"
 
 
 @lru_cache(maxsize=8)
 def _exercises(split: str, count: int) -> tuple[Exercise, ...]:
-    return first_exercises(exercise, lambda question: split_of(question) == split, count)
+    side, skipped = ("test", SIZES["test"]) if split == "confirm" else (split, 0)
+    return first_exercises(exercise, lambda question: split_of(question) == side, skipped + count)[skipped:]
 
 
 def problems(split: str, count: int | None = None) -> Iterator[Problem]:
-    """Yield the first `count` problems of a split (train or test), each with a reference solution."""
+    """Yield the first `count` problems of a split (train, test or confirm), each with a reference solution."""
     for item in _exercises(split, count if count is not None else SIZES[split]):
         yield Problem(
             id=problem_id(item.question),

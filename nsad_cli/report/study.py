@@ -28,6 +28,20 @@ class Arm:
     p_holm: float | None = None
     tokens: float | None = None
     parameters: float | None = None
+    votes: tuple[Vote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A rule of an arm over its seeds; the difference is to the count of votes (sc). Fractions are in [0, 1]."""
+
+    rule: str
+    n: float | None
+    accuracy: float | None
+    difference: float | None
+    ci95: tuple[float, float] | None
+    p: float | None
+    gap_closed: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +99,14 @@ def _arm(item: dict[str, Any]) -> Arm:
         str(item.get("arm", "unnamed")),
         control if isinstance(control, str) else None,
         ci95=interval(item.get("ci95")),
+        votes=tuple(_vote(row) for row in _objects(item.get("votes"))),
         **numbers,
     )
+
+
+def _vote(row: dict[str, Any]) -> Vote:
+    numbers = {key: number(row.get(key)) for key in ("n", "accuracy", "difference", "p", "gap_closed")}
+    return Vote(str(row.get("rule") or "greedy"), ci95=interval(row.get("ci95")), **numbers)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

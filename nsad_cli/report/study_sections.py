@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nsad_cli.report.document import Block
-    from nsad_cli.report.study import Arm, Study
+    from nsad_cli.report.study import Arm, Study, Vote
 
 
 def study_document(study: Study) -> Document:
@@ -26,6 +26,8 @@ def study_document(study: Study) -> Document:
 def study_sections(study: Study) -> tuple[Section, ...]:
     """Lay out a study's sections."""
     sections = [Section("study", f"Study {study.name}: arms against the control", tuple(_arms(study)))]
+    if any(arm.votes for arm in study.arms):
+        sections.append(Section("votes", "Votes: each rule against counting", tuple(_votes(study))))
     if study.cells:
         cells = Table("Cells", study.cell_columns, study.cells)
         sections.append(Section("cells", "Cells of the study", (Fold(f"{len(study.cells)} cells", (cells,)),)))
@@ -52,27 +54,54 @@ def _arms(study: Study) -> Iterator[Block]:
     yield Table("Arms", heads, tuple(_row(_label(study, arm), arm, arm is control) for arm in study.arms))
 
 
+def _votes(study: Study) -> Iterator[Block]:
+    yield Paragraph(
+        "sc counts the chains of each answer; any: a right chain exists, the bound of every vote; gap closed: the "
+        "difference to sc as a share of the one between any and sc. Intervals and p-values are clustered by problem."
+    )
+    heads = ("rule", "n", "accuracy, %", "difference to sc", "95 % interval", "p", "gap closed, %")
+    for arm in study.arms:
+        if arm.votes:
+            yield Table(f"Votes of {arm.name}", heads, tuple(_vote_row(vote) for vote in arm.votes))
+
+
+def _vote_row(vote: Vote) -> tuple[str, ...]:
+    return (
+        vote.rule,
+        _number(vote.n, ",.0f"),
+        _number(vote.accuracy, ".1f", 100),
+        _number(vote.difference, "+.1f", 100),
+        _between(vote.ci95),
+        _number(vote.p, ".3g"),
+        _number(vote.gap_closed, ".0f", 100),
+    )
+
+
 def _label(study: Study, arm: Arm) -> str:
     """Return an arm's name, with the arm that it is compared with if that is not the study's control."""
     return arm.name if arm.control in (None, study.control) else f"{arm.name} − {arm.control}"
 
 
 def _row(label: str, arm: Arm, is_control: bool) -> tuple[str, ...]:
-    def number(value: float | None, form: str, scale: float = 1.0) -> str:
-        return "–" if value is None else format(round(scale * value, 9) + 0.0, form)  # + 0.0: no negative zero
-
-    between = "–" if arm.ci95 is None else f"{100 * arm.ci95[0]:+.1f} to {100 * arm.ci95[1]:+.1f}"
     return (
         f"{label} (control)" if is_control else label,
-        number(arm.n, ",.0f"),
-        number(arm.accuracy, ".1f", 100),
-        "–" if is_control else number(arm.difference, "+.1f", 100),
-        "–" if is_control else between,
-        number(arm.p, ".3g"),
-        number(arm.p_holm, ".3g"),
-        number(arm.tokens, ",.0f"),
-        number(arm.parameters, ",.0f"),
+        _number(arm.n, ",.0f"),
+        _number(arm.accuracy, ".1f", 100),
+        "–" if is_control else _number(arm.difference, "+.1f", 100),
+        "–" if is_control else _between(arm.ci95),
+        _number(arm.p, ".3g"),
+        _number(arm.p_holm, ".3g"),
+        _number(arm.tokens, ",.0f"),
+        _number(arm.parameters, ",.0f"),
     )
+
+
+def _number(value: float | None, form: str, scale: float = 1.0) -> str:
+    return "–" if value is None else format(round(scale * value, 9) + 0.0, form)  # + 0.0: no negative zero
+
+
+def _between(ci95: tuple[float, float] | None) -> str:
+    return "–" if ci95 is None else f"{100 * ci95[0]:+.1f} to {100 * ci95[1]:+.1f}"
 
 
 def _in_words(study: Study) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.prompts import FEW_SHOT, few_shot_demonstrations
+from nsad_cli.config.prompts import FEW_SHOT, few_shot_demonstrations, label
 from nsad_cli.config.stages import BEST_FIRST, UNTRAINED, stages
 from nsad_cli.errors import NsadError
 from nsad_cli.runs.base_model import base_key
@@ -33,6 +33,13 @@ def require_model(run: Run, name: str) -> None:
             "that stage has not finished",
             f"train it with `{stages()[name].command_line} --run {run.name}`",
         )
+
+
+def prompt_of(recipe: Recipe, name: str) -> dict[str, Any]:
+    """Return what distinguishes the prompts of a model, as fields of models.student.Student; empty for most models."""
+    if name == FEW_SHOT:
+        return {"demonstrations": few_shot_demonstrations(recipe.evaluation)}
+    return {"label": label(right=True)} if name in stages() and stages()[name].labels else {}
 
 
 def model_key(run: Run, recipe: Recipe, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.config.stages import stages_for, training_stages
+from nsad_cli.config.stages import RANKER, stages_for, training_stages
 from nsad_cli.config.validation import validate_recipe
 from nsad_cli.runs.run import Run, check_name, runs_home
 
@@ -25,6 +25,8 @@ class Cell:
     arm: Arm
     seed: int
     recipe: Recipe
+    ranker: bool = False
+    """Whether a ranker is trained after the model."""
 
     @property
     def name(self) -> str:
@@ -42,6 +44,11 @@ class Cell:
         return training_stages(self.arm.model, self.recipe.training.negative.source)
 
     @property
+    def trained(self) -> tuple[str, ...]:
+        """Its training stages in order: those of its model, and the ranker if it has one."""
+        return (*self.stages, *([RANKER.name] if self.ranker else []))
+
+    @property
     def run(self) -> Run:
         """The run, which need not exist."""
         return Run(runs_home() / self.name)
@@ -54,7 +61,11 @@ def make_cells(study: Study) -> tuple[Cell, ...]:
         UsageError: An arm's settings are not valid.
     """
     arms = sorted(study.arms, key=lambda arm: arm.name != study.control)
-    cells = tuple(Cell(study.name, arm, seed, _recipe(study, arm, seed)) for seed in study.seeds for arm in arms)
+    cells = tuple(
+        Cell(study.name, arm, seed, _recipe(study, arm, seed), study.needs_ranker)
+        for seed in study.seeds
+        for arm in arms
+    )
     for cell in cells:
         check_name(cell.name)
     return cells

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.choices import require_choice
 from nsad_cli.config.recipes import find_recipe, load_recipe, read_yaml
-from nsad_cli.config.stages import models
+from nsad_cli.config.stages import STUDENT, models
 from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import UsageError, did_you_mean
 from nsad_cli.runs.run import check_name, is_valid_name, runs_home
+from nsad_cli.voting.rules import RANKER_RULES
+from nsad_cli.voting.rules import RULES as VOTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
 EQUAL = ("total-tokens", "steps", "parameters")
 """The rules of equal budgets; see study.budget."""
-RULES = ("greedy", "sc", "wsc")
-"""The answers that a study compares: greedy ones, or votes that need no ranker."""
+RULES = ("greedy", *VOTES)
+"""The answers that a study compares: greedy ones, or votes."""
 STUDY_KEYS = ("arms", "control", "equal", "name", "recipe", "rule", "seeds")
 """The keys of a study's file; every other key is one of the recipe."""
 
@@ -50,6 +52,11 @@ class Study:
     control: str
     equal: str | None = None
     rule: str = RULES[0]
+
+    @property
+    def needs_ranker(self) -> bool:
+        """Whether each cell trains a ranker."""
+        return self.rule in RANKER_RULES
 
     def control_of(self, arm: Arm) -> str | None:
         """Return the arm that an arm is compared with; None for the study's control without one of its own."""
@@ -204,4 +211,11 @@ def _check(study: Study) -> None:
             f"no chains to vote by {study.rule}",
             "evaluation.samples of the study's recipe is 0",
             "set evaluation.samples, or compare greedy answers",
+        )
+    other = next((arm for arm in study.arms if arm.model != STUDENT.name), None)
+    if study.needs_ranker and other is not None:
+        raise UsageError(
+            f"the arm `{other.name}` has no ranker for {study.rule}",
+            f"a run's ranker scores the chains of its student, {STUDENT.name}, and not those of {other.model}",
+            f"leave the arm out, give it the model {STUDENT.name}, or compare by sc or wsc",
         )

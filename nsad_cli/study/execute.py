@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
-from nsad_cli.config.stages import COLLECT, EVAL, GRADE, training_stages
+from nsad_cli.config.stages import COLLECT, EVAL, GRADE
 from nsad_cli.errors import NsadError, UsageError, first_line
 from nsad_cli.pipeline.collect_stage import collect_key
 from nsad_cli.pipeline.pipeline import Pipeline
@@ -39,7 +39,7 @@ def check_study(study: Study) -> None:
     """
     for cell in make_cells(study):
         if cell.seed == study.seeds[0]:
-            preflight(cell.recipe, (COLLECT.name, *cell.stages, EVAL.name), cell.name)
+            preflight(cell.recipe, (COLLECT.name, *cell.trained, EVAL.name), cell.name)
 
 
 def run_study(
@@ -113,7 +113,7 @@ def in_order(cells: Sequence[Cell], known: Sequence[str], watch: Watch, failures
     for cell in cells:
         watch(cell.name, "running")
         try:
-            run_cell(cell.run, known, study_path(cell.study) / "locks")
+            run_cell(cell.run, cell.trained, known, study_path(cell.study) / "locks")
         except NsadError as error:
             failures[cell.name] = error
         except Exception as error:  # a plugin may raise any exception
@@ -123,11 +123,12 @@ def in_order(cells: Sequence[Cell], known: Sequence[str], watch: Watch, failures
         gc.collect()  # models contain reference cycles
 
 
-def run_cell(run: Run, known: Sequence[str], locks: Path) -> None:
+def run_cell(run: Run, trained: Sequence[str], known: Sequence[str], locks: Path) -> None:
     """Train and evaluate a cell's model; stages that another cell has trained with the same key are copied.
 
     Args:
         run: The cell's run, whose collection is graded.
+        trained: Its training stages, in order.
         known: The names of the study's runs.
         locks: The folder of lock files, by the keys of stages.
 
@@ -138,7 +139,7 @@ def run_cell(run: Run, known: Sequence[str], locks: Path) -> None:
     others = [Run(run.path.parent / name) for name in known]
     with run.lock():
         pipeline = Pipeline(run)
-        for name in training_stages(model, run.recipe.training.negative.source):
+        for name in trained:
             key = pipeline.stage_key(name)
             with claimed(locks / key):
                 if not run.done(name, key):

@@ -72,7 +72,7 @@ def _plan_cell(cell: Cell, seen: dict[str, str], notes: dict[str, None]) -> ArmP
 
     table, model, shared, keys = cell.table, cell.arm.model, list[str](), dict[str, str]()
     with muted_notes(), planning(cell.name, cell.recipe) as context:
-        for name in cell.stages:
+        for name in cell.trained:
             draft = context.drafts[name] = plan_training(context, table[name])
             required = [keys[other] for other in table[name].requires if other in keys]
             keys[name] = content_key(stage_key(context.session, table[name], context.corpus), *required)

@@ -1,4 +1,4 @@
-"""Cells as subprocesses, several at once: `python -m nsad_cli.study.process RUN STUDY KNOWN…`."""
+"""Cells as subprocesses, several at once: `python -m nsad_cli.study.process RUN STUDY STAGE,… KNOWN…`."""
 
 from __future__ import annotations
 
@@ -60,10 +60,11 @@ def at_once(jobs: int) -> RunCells:
 def _start(cell: Cell, known: Sequence[str], jobs: int) -> subprocess.Popen[str]:
     log = study_path(cell.study) / "logs" / f"{cell.name}.log"
     make_folder(log.parent)
+    command = [sys.executable, "-P", "-m", "nsad_cli.study.process", cell.name, cell.study, ",".join(cell.trained)]
     threads = max(1, len(os.sched_getaffinity(0)) // jobs) if hasattr(os, "sched_getaffinity") else 1
     with open(log, "a", opener=open_no_link) as output:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "nsad_cli.study.process", cell.name, cell.study, *known],
+            [*command, *known],
             stdin=subprocess.PIPE,  # closed when this process ends, for any reason
             stdout=subprocess.PIPE,
             stderr=output,
@@ -102,7 +103,7 @@ def main() -> None:
     """Run one cell; the three parts of an error go to stdout as a JSON list, notes to stderr."""
     import logging
 
-    name, study, *known = sys.argv[1:]
+    name, study, trained, *known = sys.argv[1:]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logger.addHandler(logging.StreamHandler())
@@ -110,7 +111,7 @@ def main() -> None:
     if command := run.manifest().get("command"):
         set_command(command["argv"])  # the study's, which resumes the run
     try:
-        run_cell(run, known, study_path(study) / "locks")
+        run_cell(run, trained.split(",") if trained else (), known, study_path(study) / "locks")
     except NsadError as error:
         print(json.dumps([error.what, error.why, error.fix]), flush=True)
     except Exception as error:  # a plugin may raise any exception

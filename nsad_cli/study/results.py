@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nsad_cli.config.stages import EVAL
+from nsad_cli.config.stages import EVAL, RANKER
 from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.evaluation.outcomes import outcomes
 from nsad_cli.evaluation.stored_chains import Side, regrade, stored_chains
@@ -14,8 +14,10 @@ from nsad_cli.grading.checker import Checker
 from nsad_cli.runs.trained_size import trained_size
 from nsad_cli.study.shared import COPIED_FROM
 from nsad_cli.study.statistics import ALPHA, POWER, compare_seed, compare_seeds, holm
+from nsad_cli.study.votes import COUNT, Outcomes, Row, ranker_row, vote_rows
 from nsad_cli.utils.files import write_atomic
 from nsad_cli.utils.logs import muted_notes, note
+from nsad_cli.voting.rules import RANKER_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from nsad_cli.study.definition import Study
 
 FILE = "study.json"
-Row = dict[str, Any]
-Outcomes = dict[tuple[str, str], float]
-"""1 right or 0 wrong for each problem, by its benchmark's label and its id."""
 
 
 def study_results(study: Study, cells: Sequence[Cell], failures: Mapping[str, NsadError]) -> Row:
@@ -41,10 +40,11 @@ def study_results(study: Study, cells: Sequence[Cell], failures: Mapping[str, Ns
     Returns:
         The object of `nsad study --json`: `study`, `control`, `rule`, `equal`, `seeds`, `n`, `arms`, `cells`,
         `minimal_difference`. An arm's `difference`, `ci95` and `p` are over the seeds that both it and its `control`
-        have finished; `p_holm` is adjusted for the number of comparisons.
+        have finished; `p_holm` is adjusted for the number of comparisons. For its `votes` see study.votes.
     """
     with Checker() as checker:
-        found = {cell.name: cell_outcomes(cell, study.rule, checker) for cell in cells if cell.name not in failures}
+        by_rule = {cell.name: cell_outcomes(cell, checker) for cell in cells if cell.name not in failures}
+    found = {name: rules[study.rule] for name, rules in by_rule.items()}
     evaluated = _in_common(found)
     by_arm = {
         arm.name: {
@@ -59,6 +59,8 @@ def study_results(study: Study, cells: Sequence[Cell], failures: Mapping[str, Ns
     compared = [row for row in arms if row.get("p") is not None]
     for row, adjusted in zip(compared, holm([row["p"] for row in compared]), strict=True):
         row["p_holm"] = adjusted
+    for arm, row in zip(study.arms, arms, strict=True):
+        row["votes"] = vote_rows([by_rule[cell.name] for cell in cells if cell.arm is arm and cell.name in by_rule])
     result = {
         "study": study.name,
         "control": study.control,
@@ -78,18 +80,21 @@ def study_results(study: Study, cells: Sequence[Cell], failures: Mapping[str, Ns
     return result
 
 
-def cell_outcomes(cell: Cell, rule: str, checker: Checker) -> Outcomes:
-    """Read each problem's outcome of a finished cell from its stored chains, by the current grader."""
+def cell_outcomes(cell: Cell, checker: Checker) -> dict[str, Outcomes]:
+    """Read each problem's outcome of a finished cell by each rule, from its stored chains, by the current grader."""
     run, settings = cell.run, cell.recipe.evaluation
     side, samples = Side(run, cell.arm.model, parse_engine("hf")), settings.samples
-    found: Outcomes = {}
+    found: dict[str, Outcomes] = {}
     with muted_notes():  # the evaluation has logged what is dropped
         benchmarks = load_benchmarks(run, settings.benchmarks, settings.limit)
     for label, problems in benchmarks:
         measured = regrade(stored_chains(side, problems), problems, samples, checker)
         groups = [[measured[problem.id][place] for problem in problems] for place in (0, 1)]
-        values = outcomes(*groups)[rule]
-        found |= {(label, problem.id): value for problem, value in zip(problems, values, strict=True)}
+        for rule, values in outcomes(*groups).items():
+            of_rule = {(label, problem.id): value for problem, value in zip(problems, values, strict=True)}
+            found.setdefault(rule, {}).update(of_rule)
+    if cell.ranker:  # it may have scored no chain; eval and solve then count
+        found |= {rule: found[COUNT] for rule in RANKER_RULES if rule not in found}
     return found
 
 
@@ -115,9 +120,10 @@ def _cell_row(cell: Cell, found: Outcomes | None, failure: NsadError | None) -> 
         "tokens": dict(size.tokens),
         "steps": dict(size.steps),
         "parameters": size.parameters,
+        "ranker": ranker_row(records.get(RANKER.name, {}).get("result", {})) if cell.ranker else None,
         "copied": {
             name: records[name][COPIED_FROM]
-            for name in (*size.tokens, EVAL.name)
+            for name in (*size.tokens, RANKER.name, EVAL.name)
             if COPIED_FROM in records.get(name, {})
         },
     }

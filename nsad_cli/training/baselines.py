@@ -6,6 +6,8 @@ mix          likelihood of D+ and D− alike
 critical-tokens  likelihood of D+ with a weight per token; see training/critical_tokens.py
 wrong-first  likelihood of D+, starting from the negative adapter
 right-first  likelihood of D+, starting from an adapter that was trained on D+: the control of wrong-first
+labelled     likelihood of D+ and D−, after a question that asks for a correct or an incorrect solution
+labelled-right  likelihood of D+ with the same question: the control of labelled
 nt, ul, redi likelihood of D+, minus that of D− (see training/losses.py); redi starts from cot-kd, as its authors do
 cl           likelihood of D+, and a margin over D− of the same problem
 nat-control  NAT with a second positive adapter (`positive`) instead of the negative one: the effect of the unit alone
@@ -81,6 +83,14 @@ class BothSidesObjective(CompletionObjective):
         return BatchLoss(self.token_loss(nll, wrong[batch.rows]).sum())
 
 
+class LabelledObjective(CompletionObjective):
+    """The likelihood of right and wrong rationales, whose questions say which of the two follows."""
+
+    def measured(self, held_out: Sequence[Example]) -> list[Example]:
+        """Select right rationales: the model is asked for those."""
+        return [example for example in held_out if not example.wrong]
+
+
 class RediObjective(BothSidesObjective):
     """REDI: a loss per sequence."""
 
@@ -149,6 +159,11 @@ def build_continued(session: Session, stage: Stage, settings: StageConfig) -> Co
     """Build the likelihood of D+, starting from the weights of the stage that it requires."""
     session.adapters.copy_weights(stage.requires[0], stage.name)
     return build_likelihood(session, stage, settings)
+
+
+def build_labelled(session: Session, stage: Stage, settings: StageConfig) -> LabelledObjective:
+    """Build the likelihood of D+ and D− with labelled questions."""
+    return LabelledObjective(session.adapters, stage.name, share=settings.share_prompts)
 
 
 def build_redi(session: Session, stage: Stage, settings: StageConfig) -> RediObjective:

@@ -7,6 +7,7 @@ import math
 import random
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from nsad_cli.config import prompts
 from nsad_cli.models.packing import Example
 from nsad_cli.types import Rationale, Verdict
 
@@ -51,11 +52,16 @@ def filter_by_length(rationales: Iterable[Rationale], max_chars: int) -> list[Ra
     return [item for item in rationales if len(item.problem.question) + len(item.text) < max_chars]
 
 
-def encode(rationales: Iterable[Rationale], student: Tokenised) -> list[Example]:
-    """Tokenise rationales for a student."""
+def question_of(item: Rationale, *, labels: bool) -> str:
+    """Return the question of a rationale, with its label in a stage with labels."""
+    return item.problem.question + (prompts.label(right=item.verdict is Verdict.CORRECT) if labels else "")
+
+
+def encode(rationales: Iterable[Rationale], student: Tokenised, *, labels: bool = False) -> list[Example]:
+    """Tokenise rationales for a student, with labels in their questions if the stage has them."""
     return [
         Example(
-            tuple(student.prompt_ids(item.problem.question)),
+            tuple(student.prompt_ids(question_of(item, labels=labels))),
             tuple(student.completion_ids(item.text)),
             item.verdict is Verdict.WRONG,
         )

@@ -141,8 +141,8 @@ def rationale_data(
     if not held_part and session.recipe.training.held_out:
         note(f"{name}: no held-out rationale, so the weights of the last step are used")
     return StageData(
-        encode(train_part, session.student),
-        encode(held_part, session.student),
+        encode(train_part, session.student, labels=stage.labels),
+        encode(held_part, session.student, labels=stage.labels),
         sorted({item.problem.id for item in (*train_part, *held_part)}),
     )
 

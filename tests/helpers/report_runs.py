@@ -92,12 +92,18 @@ def events() -> list[dict[str, Any]]:
 
 def make_study(home: Path, name: str = "arms", **changes: Any) -> Path:
     """The result file of a study of three arms; `changes` replace its keys."""
+    votes: list[Any] = [
+        {"rule": "sc", "n": 200, "accuracy": 0.4},
+        {"rule": "asc", "n": 200, "accuracy": 0.5, "difference": 0.1, "ci95": [0.05, 0.15], "p": 0.001,
+         "gap_closed": 0.5},
+    ]  # fmt: skip
     arms = [
         {"arm": "cot-kd", "n": 200, "accuracy": 0.36, "tokens": 21359, "parameters": 2442240},
         {"arm": "nat", "n": 200, "accuracy": 0.44, "difference": 0.08, "ci95": [0.01, 0.15], "p": 0.026,
-         "p_holm": 0.052, "tokens": 21359, "parameters": 15713280},
+         "p_holm": 0.052, "tokens": 21359, "parameters": 15713280, "votes": votes},
         {"arm": SCRIPT, "n": 200, "accuracy": 0.355, "difference": -0.005, "ci95": [-0.08, 0.07], "p": 0.9},
     ]  # fmt: skip
+    votes += [{"rule": "any", "n": 200, "accuracy": 0.6}, SCRIPT, {"rule": SCRIPT, "p": "0.1"}]
     cells = [{"arm": "nat", "seed": 0, "accuracy": 0.44}, {"arm": "cot-kd", "seed": 0, "note": SCRIPT}]
     value = {"study": name, "control": "cot-kd", "arms": arms, "minimal_difference": 0.07, "cells": cells}
     path = home / "studies" / name / "study.json"

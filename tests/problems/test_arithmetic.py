@@ -20,6 +20,13 @@ def test_splits_never_meet() -> None:
     assert not train & test
 
 
+def test_the_problems_for_a_second_test_follow_those_of_the_first() -> None:
+    both = list(arithmetic.problems("test", 300))
+    more = list(arithmetic.problems("confirm", 200))
+    assert [problem.id for problem in more] == [problem.id for problem in both[100:]]
+    assert {problem.split for problem in more} == {"confirm"}
+
+
 def test_more_problems_keep_the_first_ones() -> None:
     assert list(arithmetic.problems("train", 50)) == list(arithmetic.problems("train", 200))[:50]
 

@@ -73,6 +73,7 @@ def test_teachers_have_keys_of_their_own_and_the_first_one_keeps_its_key() -> No
     [
         ("arithmetic", "arithmetic", "train", "arithmetic:train"),
         ("arithmetic:test", "arithmetic", "test", "arithmetic:test"),
+        ("arithmetic:confirm", "arithmetic", "confirm", "arithmetic:confirm"),
         (SLIPS, "arithmetic", "train", "arithmetic:train"),
         (f"{SLIPS}:test", "arithmetic", "test", "arithmetic:test"),
         (TRAPS, TRAPS, "train", f"{TRAPS}:train"),
@@ -99,9 +100,8 @@ def test_the_slips_are_in_solutions_of_the_same_problems() -> None:
 @pytest.mark.parametrize(
     ("spec", "why", "fix"),
     [
-        ("arithmetic:confirm", "no split or world `confirm`", f"{TRAPS}:confirm"),
         ("arithmetic:dev", "no split or world `dev`", "arithmetic:test"),
-        (f"{SLIPS}:confirm", "no split `confirm`", f"{SLIPS}:test"),
+        (f"{SLIPS}:dev", "no split `dev`", f"{SLIPS}:test"),
         (f"{TRAPS}:dev", "no split `dev`", f"{TRAPS}:test"),
         ("arithmetic:plan-trap:test", "no world `arithmetic:plan-trap`", f"did you mean `{TRAPS}:test`?"),
         ("arithmetic:test:plan-traps", "no world `arithmetic:test`", "known: "),

@@ -236,7 +236,9 @@ def test_a_plan_runs_nothing(tiny_llama: Path, tmp_path: Path) -> None:
         ({"arms": ["nat"], "seeds": [1, 1]}, "invalid seeds"),
         ({"arms": ["nat"], "trainin": {}}, "trainin"),
         ({"arms": ["nat"], "evaluation": {"benchmarks": []}}, "no benchmark"),
-        ({"arms": ["nat"], "rule": "asc"}, "invalid value `asc` of --rule"),
+        ({"arms": ["nat"], "rule": "vote"}, "invalid value `vote` of --rule"),
+        ({"arms": ["nce", "nat"], "rule": "asc"}, "the arm `nat` has no ranker for asc"),
+        ({"arms": ["nce"], "rule": "asc", "evaluation": {"samples": 0}}, "no chains to vote by asc"),
     ],
 )
 def test_a_malformed_study_is_refused(tmp_path: Path, content: dict[str, Any], said: str) -> None:
@@ -284,7 +286,7 @@ def test_an_arm_is_compared_with_its_own_control(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         results_module,
         "cell_outcomes",
-        lambda cell, *_: {("x", f"p{i}"): float(i < right[cell.arm.name]) for i in range(10)},
+        lambda cell, *_: {"greedy": {("x", f"p{i}"): float(i < right[cell.arm.name]) for i in range(10)}},
     )
     monkeypatch.setattr(results_module, "trained_size", lambda *_: TrainedSize({}, {}, 0))
     found = study_results(study, make_cells(study), {})

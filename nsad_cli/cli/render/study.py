@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.console import StderrHandler
 from nsad_cli.cli.render.plan import duration, short
 from nsad_cli.cli.render.tables import Fitted, new_table, percent
+from nsad_cli.evaluation.outcomes import GREEDY
 from nsad_cli.study.progress import accuracy, progress
 from nsad_cli.utils.logs import note, shows_notes
 
@@ -101,6 +102,41 @@ def results_table(result: Mapping[str, Any]) -> Fitted:
         "p: exact sign-flip test by problem; tokens: trained on in all stages of a run"
     )
     return Fitted(table)
+
+
+def votes_tables(result: Mapping[str, Any]) -> list[Fitted]:
+    """Build a table of rules for each arm whose runs have sampled chains."""
+    return [_votes_table(row, result["seeds"]) for row in result["arms"] if row["votes"]]
+
+
+def _votes_table(arm: Mapping[str, Any], seeds: Sequence[int]) -> Fitted:
+    n, runs = arm["votes"][0]["n"], len(arm["seeds"])
+    title = f"Votes of {arm['arm']}: {n} problems × {runs} {'seed' if len(seeds) == 1 else 'seeds'}"
+    table = new_table(title, "rule", "right", "by seed", "− sc", "95 % interval", "p", "gap closed")
+    for row in arm["votes"]:
+        numbers = ["", "", ""] if row["p"] is None else _comparison({**row, "p_holm": row["p"]})[:3]
+        gap = "" if row["gap_closed"] is None else f"{row['gap_closed']:.0%}"
+        by_seed = ", ".join(f"{100 * value:.1f}" for value in row["by_seed"])
+        table.add_row(row["rule"] or GREEDY, percent(row["accuracy"]), by_seed, *numbers, gap)
+    table.caption = (
+        "difference to sc, in points; interval and p as above, for each rule alone;\n"
+        "any: a right chain exists; gap closed: the difference, as a share of any − sc"
+    )
+    return Fitted(table)
+
+
+def ranker_lines(result: Mapping[str, Any]) -> list[str]:
+    """Say of each cell's ranker how well it ranks."""
+    return [_ranker_line(row["run"], row["ranker"]) for row in result["cells"] if row["ranker"]]
+
+
+def _ranker_line(run: str, ranker: Mapping[str, Any]) -> str:
+    kind = f"ranker of {run} ({ranker['kind'] or 'unknown'})"
+    if ranker["pair_accuracy"] is None:
+        measured = f"{kind}: not measured"
+    else:
+        measured = f"{kind}: ranks {percent(ranker['pair_accuracy'])} of {ranker['pairs']} pairs rightly"
+    return f"{measured}; refused: {ranker['refused']}" if ranker["refused"] else measured
 
 
 def _comparison(row: Mapping[str, Any]) -> list[str]:
