@@ -25,13 +25,14 @@ def demo(device: Device = None, settings: Settings = None, as_json: AsJson = Fal
         "the command again to resume."
     )
     from nsad_cli.cli.render.evaluation import contributions_table, results_table
-    from nsad_cli.cli.render.solution import print_solution, solution_json
+    from nsad_cli.cli.render.solution import print_solution
     from nsad_cli.cli.render.tables import ledger_table
     from nsad_cli.cli.report import write_at_end
     from nsad_cli.cli.run_selection import execute
     from nsad_cli.cli.solve import solve_with
     from nsad_cli.config.recipes import find_recipe, load_recipe
     from nsad_cli.config.stages import RUN_ORDER
+    from nsad_cli.inference.solution_json import solution_json
     from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.pipeline.preflight import preflight
     from nsad_cli.runs.run import Run

@@ -45,7 +45,8 @@ def solve(
     as_json: AsJson = False,
 ) -> None:
     """Answer a problem by a vote of several chains of the student, weighted by the ranker. The run keeps the chains."""
-    from nsad_cli.cli.render.solution import print_solution, solution_json
+    from nsad_cli.cli.render.solution import print_solution
+    from nsad_cli.inference.solution_json import solution_json
     from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.runs.run import Run
     from nsad_cli.voting.early_stopping import require_stoppable
