@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -124,12 +125,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What requests get that do not say otherwise: the model's name, votes, sampling and seed."""
+    """What requests get that do not say otherwise: the model's name, votes and sampling."""
 
     model: str
     votes: VoteSettings
     sampling: Sampling
-    seed: str
 
 
 def read_request(value: Any, defaults: Defaults, *, chat: bool) -> Request:
@@ -160,7 +160,7 @@ def read_request(value: Any, defaults: Defaults, *, chat: bool) -> Request:
     votes = with_votes(
         defaults.votes, rule=options.rule, samples=options.samples, stop_at=options.stop_at, wave=options.wave
     )
-    ask = Ask(question.strip(), votes, _sampling(body, defaults.sampling, notes), _seed(body, defaults))
+    ask = Ask(question.strip(), votes, _sampling(body, defaults.sampling, notes), _seed(body))
     unknown = sorted(set(more) - set(NEUTRAL) - {"user", "store", "metadata"})
     notes += [f"ignored: {', '.join(unknown)}"] if unknown else []
     in_stream = bool(body.stream_options and body.stream_options.include_usage)
@@ -212,8 +212,9 @@ def _sampling(body: Body, default: Sampling, notes: list[str]) -> Sampling:
     return Sampling(temperature, top_p, min(asked, default.max_new_tokens))
 
 
-def _seed(body: Body, defaults: Defaults) -> str:
-    return defaults.seed if body.seed is None else str(body.seed)
+def _seed(body: Body) -> str:
+    """Return the seed: a new one for each request without one, so that a repeated question gets other chains."""
+    return secrets.token_hex(8) if body.seed is None else str(body.seed)
 
 
 def reply(request: Request, answer: Answer, solution: dict[str, Any]) -> dict[str, Any]:

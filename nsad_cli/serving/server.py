@@ -72,7 +72,7 @@ def serve_run(
     note(f"model: {model}{missing}; {votes.samples} chains a request; rule {election.settings.rule}")
     for line in election.notes:
         note(line)
-    defaults = Defaults(run.name, votes, Sampling.of(recipe.sampling), str(recipe.seed))
+    defaults = Defaults(run.name, votes, Sampling.of(recipe.sampling))
 
     async def main() -> None:
         from nsad_cli.serving.app import Service, serve

@@ -12,7 +12,7 @@ from nsad_cli.serving.live_solver import best_chain
 from nsad_cli.serving.protocol import BadRequestError, Defaults, Request, read_request
 from nsad_cli.types import Ballot, Chain, Problem, Vote
 
-DEFAULTS = Defaults("run", VoteSettings(8, "asc"), Sampling(0.7, 1.0, 256), "0")
+DEFAULTS = Defaults("run", VoteSettings(8, "asc"), Sampling(0.7, 1.0, 256))
 QUESTION = {"role": "user", "content": " How many? "}
 
 
@@ -25,7 +25,7 @@ def test_a_plain_request_gets_the_servers_settings() -> None:
     assert request.ask.question == "How many?"
     assert request.ask.votes == DEFAULTS.votes
     assert request.ask.sampling == DEFAULTS.sampling
-    assert request.ask.seed == "0"
+    assert request.ask.seed != chat().ask.seed, "a repeated question gets other chains"
     assert (request.stream, request.notes) == (False, ())
 
 
