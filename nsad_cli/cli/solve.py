@@ -91,7 +91,7 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
 
 def check_engine(engine: str | None) -> None:
     """Raise UsageError for an invalid engine, and NsadError for one that is not installed; None is the run's."""
-    from nsad_cli.generation.engine_spec import parse_engine
+    from nsad_cli.config.engine_spec import parse_engine
     from nsad_cli.generation.vllm_process import require_vllm
 
     if engine is not None and parse_engine(engine).kind == "vllm":

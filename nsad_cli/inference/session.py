@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.ranker_kinds import NEEDS_STUDENT, STEPS
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
-from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.model_folders import save_nat
 from nsad_cli.generation.server import ServerSampler

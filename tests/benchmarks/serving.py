@@ -5,8 +5,8 @@
 The server is a process with the run's model; clients are threads that each send the next question when the last one is
 answered. All send the same seed, so that a question's chains are the same at every concurrency, up to the rounding of
 batches: `same_answers` is the share of questions with the same answer as one at a time. A reply without all of its
-chains counts as lost. The bare engine samples all chains of all questions in one call, in this process, before and after the
-server runs. With one request at a time a batch has only that request's chains, so that this share has no goal.
+chains counts as lost. The bare engine samples all chains of all questions in one call, in this process, before and
+after the server runs. With one request at a time a batch has only that request's chains: this share has no goal.
 """
 
 from __future__ import annotations

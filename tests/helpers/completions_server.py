@@ -9,21 +9,47 @@ API does not know, `old` both; `penal` has a generation_config.json with a repet
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from nsad_cli.models.student import Student, load_student
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 KNOWN = ("tiny", "texts", "strict", "old", "penal", "bare", "flaky", "broken", "html", "secret")
 FIELDS = {"model", "prompt", "max_tokens", "temperature", "top_p", "seed", "logprobs", "stop"}
 SEEN: set[int] = set()
 LOCK = threading.Lock()
+
+
+@contextlib.contextmanager
+def running(model: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Run the server on a model folder; its base URL and its log, both in `folder`."""
+    port, log = folder / "port", folder / "log"
+    port.unlink(missing_ok=True)
+    log.touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.helpers.completions_server", str(model), str(port), str(log)]
+    )
+    try:
+        for _ in range(1200):
+            if port.exists() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port.read_text()}/v1", log
+    finally:
+        process.kill()
+        process.wait()
 
 
 def complete(student: Student, body: dict[str, Any]) -> dict[str, Any]:
