@@ -33,15 +33,22 @@ def serve(
     max_requests: Annotated[
         int, typer.Option("--max-requests", min=1, help="Requests in flight; more are refused with status 429.")
     ] = 256,
+    max_prompt_tokens: Annotated[
+        int,
+        typer.Option("--max-prompt-tokens", min=1, help="Longest prompt: it takes memory in every row of the batch."),
+    ] = 2048,
     device: Device = None,
 ) -> None:
     """Serve a run's votes through an OpenAI-compatible API: chat and text completions, models, health, metrics."""
     from nsad_cli.cli.solve import check_engine, check_rule
+    from nsad_cli.errors import UsageError
     from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.runs.run import Run
     from nsad_cli.serving.server import ServerSettings, serve_run
     from nsad_cli.voting.early_stopping import require_stoppable
 
+    if api_key is not None and not api_key.strip():
+        raise UsageError("the API key is empty", "it would be no key at all", "set one, or unset NSAD_SERVE_API_KEY")
     check_rule(rule)
     check_engine(engine)
     run = Run.open(run_name, finished=True)
@@ -50,5 +57,6 @@ def serve(
         require_stoppable(votes.rule)
     if host not in LOCAL and not api_key:
         note(f"warning: anyone who reaches {host}:{port} can use the model; set NSAD_SERVE_API_KEY to require a key")
-    settings = ServerSettings(host, port, api_key or None, max_requests, device, engine)
+    key = None if api_key is None else api_key.strip()
+    settings = ServerSettings(host, port, key, max_requests, max_prompt_tokens, device, engine)
     serve_run(run, votes, settings, lambda url: note(f"serving {run.name} at {url} (Ctrl-C ends it)"))

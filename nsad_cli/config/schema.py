@@ -50,9 +50,13 @@ DeviceName = Annotated[str, AfterValidator(_known_device)]
 
 def _known_engine(spec: str) -> str:
     try:
-        parse_engine(spec)
+        parsed = parse_engine(spec)
     except UsageError as error:
         raise ValueError(f"{error.why}; {error.fix}") from None
+    if parsed.served:
+        raise ValueError("servers are asked for each model by its name in the run (nat, nce): write server@URL")
+    if any(map(address_has_secret, parsed.urls)):
+        raise ValueError("a URL must not contain a key or password: set OPENAI_API_KEY")
     return spec
 
 
@@ -388,10 +392,10 @@ class SamplingConfig(Section):
     batch_size: int = Field(default=32, ge=1)
     """Chains decoded together."""
     engine: EngineName | None = None
-    """The engine of the chains that training needs, NAT's own and the ranker's: hf, vllm, or server[:MODEL]@URL[,URL].
+    """The engine of the chains that training needs, NAT's own and the ranker's: hf, vllm, or server@URL[,URL].
 
     Unset, student.engine. vLLM is started for a stage's chains and ended before the stage trains. Servers must serve
-    the model that the run has just trained.
+    the model that the run has just trained, under its name in the run.
     """
 
     def key_values(self) -> dict[str, Any]:

@@ -87,10 +87,17 @@ def evaluate_models(
         The lists `results`, `groups`, `stopping` and `negatives` of `nsad eval --json`.
 
     Raises:
+        UsageError: The engine serves one model, and there are several.
         NsadError: A model cannot be loaded or sampled from.
     """
     run, recipe = session.run, session.recipe
     engine = engine or recipe.evaluation_engine
+    if parse_engine(engine).served and len(models) > 1:
+        raise UsageError(
+            f"`{engine}` is one model, and {len(models)} are to be evaluated",
+            "each would get the same chains",
+            "give one --model, or server@URL, which asks for each model by its name in the run",
+        )
     sampling = Sampling.of(recipe.sampling)
     report: dict[str, list[dict[str, Any]]] = {"results": [], "groups": [], "stopping": [], "negatives": []}
     with ChainStore(run.chains_path) as store, Checker() as checker:

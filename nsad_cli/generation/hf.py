@@ -46,7 +46,7 @@ class _ChainState:
 
     task: Task
     index: int
-    random: torch.Generator
+    seed: int
     sampling: Sampling
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -55,6 +55,8 @@ class _ChainState:
     """Whether it stopped at a stop text rather than a stop token."""
     full: bool = False
     """Whether it reached the limit on new tokens or the model's context."""
+    random: torch.Generator = field(init=False)
+    """Set when the row is admitted."""
     states: Tensor | None = None
     """The sum of the hidden states that its tokens were predicted from [d], if features are requested."""
 
@@ -241,6 +243,8 @@ class _Batch:
             self.prefilled |= dict(
                 zip(ids, self._prefill([self.prompts[problem] for problem in ids], states), strict=True)
             )
+        for row in new:
+            row.random = torch.Generator().manual_seed(row.seed)
         self._rearrange(active, new)
 
     def _rearrange(self, active: list[int], new: list[_ChainState]) -> None:
@@ -315,7 +319,7 @@ class _Batch:
 
 
 def _states_of(task: Task, sampling: Sampling, seed: str) -> list[_ChainState]:
-    return [_ChainState(task, index, _generator(seed, task, index), sampling) for index in task.indices]
+    return [_ChainState(task, index, seed_of(seed, task.seed_id, index, bits=63), sampling) for index in task.indices]
 
 
 def _sample(logits: Tensor, rows: Sequence[_ChainState]) -> tuple[list[int], list[float]]:
@@ -328,7 +332,3 @@ def _sample(logits: Tensor, rows: Sequence[_ChainState]) -> tuple[list[int], lis
         for i, token, logprob in zip(places, *found, strict=True):
             tokens[i], logprobs[i] = token, logprob
     return tokens, logprobs
-
-
-def _generator(seed: str, task: Task, index: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed_of(seed, task.seed_id, index, bits=63))

@@ -10,6 +10,7 @@ or {"error"} in place of either. It exits when standard input ends.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -109,7 +110,8 @@ def _serve(engine: Any, lora: Any, lines: Lines, replies: TextIO) -> None:
                 return
             request = json.loads(line)
             if "abort" in request:
-                engine.abort_request([request["abort"]])
+                with contextlib.suppress(ValueError, KeyError):  # it has finished
+                    engine.abort_request([request["abort"]])
                 continue
             params = SamplingParams(**request["sampling"], output_kind=RequestOutputKind.FINAL_ONLY)
             engine.add_request(request["key"], {"prompt_token_ids": request["prompt"]}, params, lora_request=lora)

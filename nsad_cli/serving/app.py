@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 import json
@@ -27,8 +28,8 @@ from nsad_cli.serving.protocol import (
 from nsad_cli.utils.logs import logger
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    import socket
+    from collections.abc import Awaitable, Callable
 
     from nsad_cli.serving.live_solver import LiveSolver, Progress
     from nsad_cli.serving.metrics import Metrics
@@ -38,8 +39,17 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 2**20
 RETRY_SECONDS = 1
 """What a refused client is told to wait."""
+CLIENT_SECONDS = 30.0
+"""The time that a client has to send its body, and to take what is sent to it."""
+KEEP_ALIVE_SECONDS = 75.0
+CANCEL_SECONDS = 1.0
+"""The time that requests have to end after DRAIN_SECONDS."""
+POLL_SECONDS = 0.05
 DRAIN_SECONDS = 60.0
 """The time that requests in flight have to finish when the server shuts down."""
+FAILED = "The server failed to answer; its log says why."
+STREAM_FAILED = "nsad.stream_failed"
+"""The entry of a response whose stream ended with an error."""
 OPEN_PATHS = ("/health",)
 """Paths that need no key."""
 
@@ -70,6 +80,7 @@ class Service:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._text)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models/{id}", self._model)
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._metrics)
         return app
@@ -80,24 +91,28 @@ class Service:
         try:
             if request.path not in OPEN_PATHS and not self._has_key(request):
                 return _error(401, "The API key is missing or wrong.", "authentication_error", "invalid_api_key")
+            if self.api_key is None and "Origin" in request.headers:
+                why = "Requests of web pages need a server with an API key: any page could use this one."
+                return _error(403, why, "permission_error")
             return await handler(request)
         except BadRequestError as error:
             return _error(error.status, str(error), "invalid_request_error", error.code, error.parameter)
         except web.HTTPException as error:
             return _error(error.status, error.reason, "invalid_request_error")
-        except NsadError as error:
-            # The text of a usage error is the client's to mend; another one is the server's.
-            status, kind = (400, "invalid_request_error") if _is_clients(error) else (500, "server_error")
-            return _error(status, f"{error.what}: {error.why}; {error.fix}", kind)
-        except Exception:
-            logger.exception("a request failed")
-            return _error(500, "The server failed; its log says why.", "server_error")
+        except UsageError as error:
+            return _error(400, f"{error.what}: {error.why}; {error.fix}", "invalid_request_error")
+        except ConnectionError:  # the client has hung up
+            raise
+        except Exception as error:
+            _log(error)
+            return _error(500, FAILED, "server_error")
 
     def _has_key(self, request: web.Request) -> bool:
         if self.api_key is None:
             return True
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(key.strip().encode(), self.api_key.encode())
+        given = key.strip().encode(errors="surrogateescape")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given, self.api_key.encode())
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, chat=True)
@@ -111,65 +126,67 @@ class Service:
             why = "The server is shutting down." if self.draining else "Too many requests are in flight."
             refused = _error(503 if self.draining else 429, why, "overloaded_error")
             refused.headers["Retry-After"] = str(RETRY_SECONDS)
-            self.metrics.finished(str(refused.status), 0.0)
+            self.metrics.refused(str(refused.status))
             return refused
         self.metrics.in_flight += 1
         try:
             request = read_request(await _json(http), self.defaults, chat=chat)
             done = await (self._stream(http, request) if request.stream else self._whole(request))
-            outcome = str(done.status)
+            outcome = "500" if done.get(STREAM_FAILED) else str(done.status)
             return done
-        except BadRequestError as error:
+        except (BadRequestError, web.HTTPException) as error:
             outcome = str(error.status)
             raise
-        except (NsadError, web.HTTPException):
-            outcome = "error"
+        except UsageError:
+            outcome = "400"
+            raise
+        except ConnectionError:
+            raise
+        except Exception:
+            outcome = "500"
             raise
         finally:
             self.metrics.in_flight -= 1
             self.metrics.finished(outcome, time.monotonic() - started)
 
     async def _whole(self, request: Request) -> web.Response:
-        async for state in self._states(request):
-            if isinstance(state, Answer):
-                return web.json_response(reply(request, state, solution_json(state.solution, request.ask.votes)))
+        async with contextlib.aclosing(self.solver.solve(request.ask)) as states:
+            async for state in states:
+                if isinstance(state, Answer):
+                    return web.json_response(await asyncio.to_thread(_reply, request, state))
         raise NsadError("the vote did not end", "the engine returned too few chains", "send the request again")
 
     async def _stream(self, http: web.Request, request: Request) -> web.StreamResponse:
         """Send the state of the vote after each chain, then the answer, as server-sent events."""
-        states = self._states(request)
-        first = await anext(states)  # an error until here has a status of its own
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-        await response.prepare(http)
-        try:
-            await self._send_state(response, request, first)
-            async for state in states:
-                await self._send_state(response, request, state)
-        except NsadError as error:
-            await _send(response, error_object(f"{error.what}: {error.why}", "server_error"))
-        await response.write(b"data: [DONE]\n\n")
-        return response
-
-    async def _send_state(self, response: web.StreamResponse, request: Request, state: Progress | Answer) -> None:
-        if isinstance(state, Answer):
-            solution = solution_json(state.solution, request.ask.votes)
-            for chunk in answer_chunks(request, state, solution):
-                await _send(response, chunk)
-        else:
-            await _send(response, progress_chunk(request, state))
-
-    async def _states(self, request: Request) -> AsyncIterator[Progress | Answer]:
         async with contextlib.aclosing(self.solver.solve(request.ask)) as states:
-            async for state in states:
-                yield state
+            first = await anext(states)  # an error until here has a status of its own
+            await response.prepare(http)
+            try:
+                await _send_state(response, request, first)
+                async for state in states:
+                    await _send_state(response, request, state)
+            except ConnectionError:
+                raise
+            except Exception as error:  # the status has been sent: an event has to say it
+                _log(error)
+                response[STREAM_FAILED] = True
+                await _send(response, error_object(FAILED, "server_error"))
+            await _write(response, b"data: [DONE]\n\n")
+        return response
 
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response(model_list(self.defaults, self._created))
 
+    async def _model(self, request: web.Request) -> web.Response:
+        (model,) = model_list(self.defaults, self._created)["data"]
+        if request.match_info["id"] != model["id"]:
+            raise BadRequestError("The model does not exist.", "model", status=404, code="model_not_found")
+        return web.json_response(model)
+
     async def _health(self, _: web.Request) -> web.Response:
-        return web.json_response(
-            {"status": "draining" if self.draining else "ok"}, status=503 if self.draining else 200
-        )
+        state = "failed" if self.solver.engine.failed else "draining" if self.draining else "ok"
+        return web.json_response({"status": state}, status=200 if state == "ok" else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(text=self.metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
@@ -177,51 +194,82 @@ class Service:
 
 async def _json(http: web.Request) -> Any:
     try:
-        return json.loads(await http.read())
+        async with asyncio.timeout(CLIENT_SECONDS):
+            return json.loads(await http.read())
+    except TimeoutError:
+        raise BadRequestError(f"The body did not arrive within {CLIENT_SECONDS:g} s.", status=408) from None
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"The body is not JSON: {error}.") from None
 
 
+def _reply(request: Request, answer: Answer) -> dict[str, Any]:
+    return reply(request, answer, solution_json(answer.solution, request.ask.votes))
+
+
+async def _send_state(response: web.StreamResponse, request: Request, state: Progress | Answer) -> None:
+    if isinstance(state, Answer):
+        solution = await asyncio.to_thread(solution_json, state.solution, request.ask.votes)
+        for chunk in answer_chunks(request, state, solution):
+            await _send(response, chunk)
+    else:
+        await _send(response, progress_chunk(request, state))
+
+
 async def _send(response: web.StreamResponse, value: dict[str, Any]) -> None:
-    await response.write(f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode())
+    await _write(response, f"data: {json.dumps(value)}\n\n".encode())
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    """Write to a client.
+
+    Raises:
+        ConnectionError: It does not take it in time.
+    """
+    try:
+        async with asyncio.timeout(CLIENT_SECONDS):
+            await response.write(data)
+    except TimeoutError:
+        raise ConnectionResetError("the client takes nothing") from None
+
+
+def _log(error: Exception) -> None:
+    """Log an error of the server: clients do not see addresses and paths."""
+    if isinstance(error, NsadError):
+        logger.warning("a request failed: %s: %s", error.what, error.why)
+    else:
+        logger.error("a request failed", exc_info=error)
 
 
 def _error(status: int, message: str, kind: str, code: str | None = None, parameter: str | None = None) -> web.Response:
     return web.json_response(error_object(message, kind, parameter, code), status=status)
 
 
-def _is_clients(error: NsadError) -> bool:
-    """Return whether an error is of the request: an invalid setting, or a prompt that does not fit."""
-    return isinstance(error, UsageError) or "does not fit into" in error.what
-
-
-async def serve(service: Service, host: str, port: int, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
+async def serve(service: Service, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """Serve until `stop` is set; then requests in flight are finished, up to DRAIN_SECONDS.
 
     Args:
         service: The service.
-        host: The address to listen on.
-        port: The port; 0 for any free one.
+        listener: The socket to accept connections from.
         stop: Ends the server.
-        ready: Called with the port once requests are accepted.
-
-    Raises:
-        NsadError: The address cannot be used.
+        ready: Called once requests are accepted.
     """
     runner = web.AppRunner(
-        service.application(), handler_cancellation=True, shutdown_timeout=DRAIN_SECONDS, access_log=None
+        service.application(),
+        handler_cancellation=True,
+        shutdown_timeout=CANCEL_SECONDS,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        access_log=None,
     )
     await runner.setup()
     try:
-        try:
-            site = web.TCPSite(runner, host, port)
-            await site.start()
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise NsadError(f"cannot listen on {host}:{port}", why, "choose another --port or --host") from error
-        addresses: list[tuple[str, int]] = runner.addresses
-        ready(addresses[0][1])
+        site = web.SockSite(runner, listener)
+        await site.start()
+        ready()
         await stop.wait()
         service.draining = True
+        await site.stop()
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while service.metrics.in_flight and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
     finally:
         await runner.cleanup()

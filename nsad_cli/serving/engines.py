@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, first_line
 from nsad_cli.generation.live_requests import LiveRequest, LiveRequests
 from nsad_cli.generation.server import Servers, ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 class LiveEngine(Protocol):
     """Samples the chains of requests that arrive at any time."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the engine has ended for good."""
 
     def sample(self, problem: Problem, request: LiveRequest) -> AsyncGenerator[Chain]:
         """Yield the chains of a request as they finish, scored by the ranker; closing the generator cancels the rest.
@@ -61,6 +65,24 @@ def scored(ranker: Ranker | None, problem: Problem, chain: Chain) -> Chain:
     return chain if ranker is None else chain.scored(ranker.score(problem, [chain])[0])
 
 
+def failure(error: Exception) -> NsadError:
+    """Return an error to deliver to a request: a new one, since the traceback of the first keeps a batch's memory."""
+    if isinstance(error, NsadError):
+        return NsadError(error.what, error.why, error.fix)
+    return NsadError("the engine failed", f"{type(error).__name__}: {first_line(error)}", "send the request again")
+
+
+class _Deliveries:
+    """Delivers chains and errors from the engine's thread to the requests of an event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def put(self, arrivals: Arrivals, item: Chain | NsadError) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(arrivals.put_nowait, item)
+
+
 class LocalEngine:
     """A transformers model in a thread of its own, which also runs the ranker: both use the same adapters.
 
@@ -70,14 +92,17 @@ class LocalEngine:
         loop: The event loop of the requests.
     """
 
+    failed = False
+    """An error ends the requests in flight; the engine goes on with a new batch."""
+
     def __init__(
         self,
         sample_live: Callable[[LiveRequests], Iterator[Chain]],
         ranker: Ranker | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._sample_live, self._ranker, self._loop = sample_live, ranker, loop
-        self._requests = LiveRequests()
+        self._sample_live, self._ranker = sample_live, ranker
+        self._deliveries, self._requests = _Deliveries(loop), LiveRequests()
         self._waiting: dict[str, tuple[Problem, Arrivals]] = {}
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -107,18 +132,23 @@ class LocalEngine:
         while not self._requests.closed:
             try:
                 for chain in self._sample_live(self._requests):
-                    waiting = self._waiting.get(chain.problem_id)
-                    if waiting is not None:  # else it was cancelled meanwhile
-                        self._deliver(waiting[1], scored(self._ranker, waiting[0], chain))
+                    self._pass_on(chain)
             except Exception as error:  # the model's code may raise any exception; later requests may succeed
-                logger.warning("the engine failed: %r; its requests fail, and it goes on", error)
-                failure = error if isinstance(error, NsadError) else engine_failure(error)
+                logger.warning("the engine failed, and with it the requests in flight: %r", error)
                 for _, arrivals in list(self._waiting.values()):
-                    self._deliver(arrivals, failure)
+                    self._deliveries.put(arrivals, failure(error))
 
-    def _deliver(self, arrivals: Arrivals, item: Chain | NsadError) -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(arrivals.put_nowait, item)
+    def _pass_on(self, chain: Chain) -> None:
+        """Score a chain and deliver it to its request."""
+        waiting = self._waiting.get(chain.problem_id)
+        if waiting is None:  # it was cancelled meanwhile
+            return
+        problem, arrivals = waiting
+        try:
+            self._deliveries.put(arrivals, scored(self._ranker, problem, chain))
+        except Exception as error:  # of the ranker; other requests go on
+            logger.warning("the ranker failed: %r", error)
+            self._deliveries.put(arrivals, failure(error))
 
 
 class VllmEngine:
@@ -134,60 +164,63 @@ class VllmEngine:
     """
 
     def __init__(self, sampler: VllmSampler, ranker: Ranker | None, loop: asyncio.AbstractEventLoop) -> None:
-        self._sampler, self._ranker, self._loop = sampler, ranker, loop
+        self._sampler, self._ranker, self._loop, self._deliveries = sampler, ranker, loop, _Deliveries(loop)
         self._scoring = ThreadPoolExecutor(1, "ranker")
+        self._sending = ThreadPoolExecutor(1, "vllm-requests")  # one thread, so that no abort overtakes its request
         self._waiting: dict[str, tuple[Task, int, Arrivals]] = {}
-        self._dead: NsadError | None = None
+        self._end: NsadError | None = None
         self._process: VllmProcess = sampler.started()
-        threading.Thread(target=self._read, name="vllm", daemon=True).start()
+        threading.Thread(target=self._read, name="vllm-replies", daemon=True).start()
+
+    @property
+    def failed(self) -> bool:
+        """See LiveEngine.failed."""
+        return self._end is not None
 
     async def sample(self, problem: Problem, request: LiveRequest) -> AsyncGenerator[Chain]:
         """See LiveEngine.sample."""
-        if self._dead is not None:
-            raise self._dead
         arrivals: Arrivals = asyncio.Queue()
         requests = self._sampler.requests(request)
         for index, item in zip(request.task.indices, requests, strict=True):
             self._waiting[item.key] = (request.task, index, arrivals)
         try:
+            if self._end is not None:  # checked once the requests are registered: the reader tells those that it finds
+                raise failure(self._end)
             for item in requests:
-                await asyncio.to_thread(self._process.send, item)  # the pipe may be full
+                self._sending.submit(self._process.send, item)
             for _ in requests:
                 chain = await _next(arrivals)
                 yield await self._loop.run_in_executor(self._scoring, scored, self._ranker, problem, chain)
         finally:
             for item in requests:
                 if self._waiting.pop(item.key, None) is not None:
-                    self._process.abort(item.key)
+                    self._sending.submit(self._process.abort, item.key)
 
     async def close(self) -> None:
         """See LiveEngine.close."""
-        await asyncio.to_thread(self._sampler.close)
+        self._sending.shutdown(wait=False, cancel_futures=True)
         self._scoring.shutdown(wait=False)
+        await asyncio.to_thread(self._sampler.close)
 
     def _read(self) -> None:
-        while True:
+        while self._end is None:
             try:
                 reply = self._process.receive()
                 found = self._waiting.pop(reply["key"], None)
-                if found is not None:  # else it was cancelled
-                    task, index, arrivals = found
-                    self._deliver(arrivals, self._chain(task, index, reply))
-            except (NsadError, ValueError, OSError) as error:  # it has ended
-                self._dead = error if isinstance(error, NsadError) else engine_failure(error)
+            except Exception as error:  # vLLM has ended, or its reply is none
+                self._end = failure(error)
+                logger.warning("vLLM has ended: %s", first_line(error))
                 for *_, arrivals in list(self._waiting.values()):
-                    self._deliver(arrivals, self._dead)
-                return
+                    self._deliveries.put(arrivals, failure(self._end))
+            else:
+                if found is not None:  # else it was cancelled
+                    self._pass_on(*found, reply)
 
-    def _chain(self, task: Task, index: int, reply: dict[str, object]) -> Chain | NsadError:
+    def _pass_on(self, task: Task, index: int, arrivals: Arrivals, reply: dict[str, object]) -> None:
         try:
-            return self._sampler.chain(task, index, reply)
-        except NsadError as error:
-            return error
-
-    def _deliver(self, arrivals: Arrivals, item: Chain | NsadError) -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(arrivals.put_nowait, item)
+            self._deliveries.put(arrivals, self._sampler.chain(task, index, reply))
+        except Exception as error:  # a malformed reply
+            self._deliveries.put(arrivals, failure(error))
 
 
 class ServerEngine:
@@ -197,6 +230,9 @@ class ServerEngine:
         sampler: The sampler.
         ranker: The ranker.
     """
+
+    failed = False
+    """A server that is down may come back."""
 
     def __init__(self, sampler: ServerSampler, ranker: Ranker | None) -> None:
         self._sampler, self._ranker, self._servers = sampler, ranker, Servers(sampler)
@@ -228,9 +264,3 @@ async def _next(arrivals: Arrivals) -> Chain:
     if isinstance(item, NsadError):
         raise item
     return item
-
-
-def engine_failure(error: Exception) -> NsadError:
-    """Return the error of a request whose engine raised an unexpected exception."""
-    why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    return NsadError("the engine failed", why, "send the request again; see the server's log")

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import dataclasses
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
+from nsad_cli.errors import UsageError
 from nsad_cli.generation.live_requests import LiveRequest
-from nsad_cli.generation.sampler import Sampling, Task, require_context
-from nsad_cli.grading.chains import grade_chains
+from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.inference.solver import Election, Solution, VoteSettings
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.voting.rules import applicable_rule, vote
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable
 
-    from nsad_cli.grading.checker import Checker
     from nsad_cli.inference.solver import Ranker
     from nsad_cli.models.student import Student
     from nsad_cli.serving.engines import LiveEngine
+    from nsad_cli.serving.graders import Graders
     from nsad_cli.types import Chain
+
+
+MAX_TOKEN_CHARS = 32
+"""Longer questions than this many characters a token are refused before they are tokenised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,14 @@ class Ask:
         votes: The number of chains, the rule and early stopping.
         sampling: The sampling parameters.
         seed: The seed.
+        progress: Whether the state of the vote is wanted after each chain.
     """
 
     question: str
     votes: VoteSettings
     sampling: Sampling
     seed: str
+    progress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ class LiveSolver:
         student: The student's tokenizer and prompt.
         engine: The engine.
         ranker: The run's ranker.
-        checker: Compares answers, in a thread of the solver.
+        graders: Compare answers.
+        max_prompt_tokens: The longest prompt: a batch has as many columns as its longest row.
         on_chain: Called with the tokens of each chain as it arrives.
     """
 
@@ -86,26 +89,28 @@ class LiveSolver:
         student: Student,
         engine: LiveEngine,
         ranker: Ranker | None,
-        checker: Checker,
+        graders: Graders,
+        max_prompt_tokens: int,
         on_chain: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self.student, self.engine, self.ranker, self.checker, self.on_chain = student, engine, ranker, checker, on_chain
-        self._grading = ThreadPoolExecutor(1, "grading")
+        self.student, self.engine, self.ranker, self.graders = student, engine, ranker, graders
+        self.max_prompt_tokens, self.on_chain = max_prompt_tokens, on_chain
         self._numbers = itertools.count()
 
     async def solve(self, ask: Ask) -> AsyncGenerator[Progress | Answer]:
-        """Yield the state of the vote after each chain, then the answer; closing the generator cancels the rest.
+        """Yield the state of the vote after each chain, if it is wanted, then the answer.
+
+        Closing the generator cancels the chains that are missing.
 
         Args:
             ask: The question.
 
         Raises:
-            UsageError: The rule does not support early stopping.
-            NsadError: The prompt does not fit into the student's context, or the engine failed.
+            UsageError: The rule does not support early stopping, or the prompt is too long.
+            NsadError: The engine failed.
         """
         election = Election(self.ranker, ask.votes)
-        prompt = self.student.prompt_ids(ask.question)
-        require_context(self.student, prompt)
+        prompt = self._prompt(ask.question)
         problem = Problem(f"request-{next(self._numbers)}", ask.question, "", "request")
         chains: list[Chain] = []
         for wave in election.settings.waves():
@@ -114,9 +119,12 @@ class LiveSolver:
             async with contextlib.aclosing(self.engine.sample(problem, request)) as arriving:
                 async for chain in arriving:
                     self.on_chain(self._tokens(chain))
-                    complete = len(chains) == wave[-1]
-                    chains = await self._graded([*chains, chain], wait=complete)
-                    if not complete:
+                    # A refused ranker has no say; it scores nevertheless, which empties its cache.
+                    chains = [*chains, chain if election.refused is None else chain.scored(None)]
+                    complete = len(chains) == wave[-1] + 1
+                    if complete or ask.progress:
+                        chains = await self.graders.grade(chains, wait=complete)
+                    if not complete and ask.progress:
                         ballot = vote(chains, applicable_rule(chains, election.settings.rule))
                         yield Progress(len(chains), ballot.answer, ballot.share)
             solution = election.decide(problem, chains)
@@ -124,25 +132,33 @@ class LiveSolver:
                 yield Answer(solution, len(prompt), sum(map(self._tokens, chains)))
                 return
 
-    async def _graded(self, chains: Sequence[Chain], *, wait: bool) -> list[Chain]:
-        """Return chains in order of index with their answers; comparisons that take long are waited for if `wait`."""
-        ordered = sorted(chains, key=lambda chain: chain.index)
-        grade = partial(grade_chains, ordered, "", self.checker, wait=wait)
-        return await asyncio.get_running_loop().run_in_executor(self._grading, grade)
+    def _prompt(self, question: str) -> list[int]:
+        """Return the prompt's token ids.
+
+        Raises:
+            UsageError: It is too long.
+        """
+        context = self.student.context
+        limit = self.max_prompt_tokens if context is None else min(self.max_prompt_tokens, context - 1)
+        prompt = [] if len(question) > MAX_TOKEN_CHARS * limit else self.student.prompt_ids(question)
+        if prompt and len(prompt) <= limit:
+            return prompt
+        what = f"its prompt has more than {limit} tokens"
+        raise UsageError("the question is too long", what, "shorten it (nsad serve --max-prompt-tokens sets the limit)")
 
     def _tokens(self, chain: Chain) -> int:
         return len(chain.logprobs) or len(self.student.completion_ids(chain.text))
 
     async def close(self) -> None:
-        """Free the engine and the thread; no question is being solved."""
+        """Free the engine and the graders; no question is being solved."""
         await self.engine.close()
-        self._grading.shutdown(wait=False)
+        self.graders.close()
 
 
 def best_chain(solution: Solution) -> Chain | None:
-    """Return the chain with the largest weight of the winning answer; without an answer, of all chains.
+    """Return the chain of the winning answer with the ranker's largest weight; without an answer, of all chains.
 
-    Weights are those of the rule; of equal ones the likelier chain wins, then the first.
+    Of equal weights, or without a ranker, the likelier chain is taken, then the first.
     """
     ballot = solution.ballot
     winners = ballot.votes[0].chains if ballot.votes else tuple(chain.index for chain in solution.chains)
@@ -157,8 +173,3 @@ def _rank(chain: Chain) -> tuple[float, float, int]:
         unknown if chain.logprob is None else chain.logprob,
         -chain.index,
     )
-
-
-def with_votes(settings: VoteSettings, **changes: object) -> VoteSettings:
-    """Return settings with the values given in their place; None changes nothing."""
-    return dataclasses.replace(settings, **{key: value for key, value in changes.items() if value is not None})  # type: ignore[arg-type]

@@ -25,6 +25,10 @@ class Metrics:
         self.chains += 1
         self.tokens += tokens
 
+    def refused(self, outcome: str) -> None:
+        """Count a request that was refused at once."""
+        self.requests[outcome] += 1
+
     def finished(self, outcome: str, seconds: float) -> None:
         """Count a request and its time."""
         self.requests[outcome] += 1
@@ -35,16 +39,16 @@ class Metrics:
         """Return all metrics in the text format of Prometheus, version 0.0.4."""
         lines: list[str] = []
 
-        def add(name: str, kind: str, what: str, *values: tuple[str, float]) -> None:
+        def add(name: str, kind: str, what: str, *values: tuple[str, int | float]) -> None:
             lines.extend((f"# HELP {name} {what}", f"# TYPE {name} {kind}"))
-            lines.extend(f"{name}{labels} {value:g}" for labels, value in values)
+            lines.extend(f"{name}{labels} {value!r}" for labels, value in values)
 
         add("nsad_requests_in_flight", "gauge", "Requests that are being answered.", ("", self.in_flight))
         by_outcome = [(f'{{outcome="{outcome}"}}', count) for outcome, count in sorted(self.requests.items())]
         add("nsad_requests_total", "counter", "Finished requests.", *by_outcome)
         add("nsad_chains_total", "counter", "Chains sampled.", ("", self.chains))
         add("nsad_completion_tokens_total", "counter", "Tokens of the chains.", ("", self.tokens))
-        total, values = 0, list[tuple[str, float]]()
+        total, values = 0, list[tuple[str, int | float]]()
         for limit, count in zip((*map(str, BUCKETS), "+Inf"), self._buckets, strict=True):
             total += count
             values.append((f'_bucket{{le="{limit}"}}', total))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import time
 import uuid
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nsad_cli.generation.sampler import Sampling
-from nsad_cli.serving.live_solver import Answer, Ask, Progress, best_chain, with_votes
+from nsad_cli.serving.live_solver import Answer, Ask, Progress, best_chain
 from nsad_cli.types import Finish
 from nsad_cli.voting.rules import RULES
 
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
 
 MAX_SAMPLES = 256
 """The most chains that a request may ask for."""
+MIN_TEMPERATURE = 1e-3
+"""Lower ones are greedy: float32 could not compute the probabilities."""
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "n": (None, 1),
     "best_of": (None, 1),
     "tools": (None, []),
+    "functions": (None, []),
+    "function_call": (None, "none", "auto"),
     "tool_choice": (None, "none", "auto"),
     "response_format": (None, {"type": "text"}),
     "logprobs": (None, False, 0),
@@ -88,7 +93,7 @@ class Body(_Model):
 
     model: str | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_p: float | None = Field(default=None, ge=0, le=1)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     seed: int | None = None
@@ -152,19 +157,27 @@ def read_request(value: Any, defaults: Defaults, *, chat: bool) -> Request:
         if name in NEUTRAL and more[name] not in NEUTRAL[name]:
             raise BadRequestError(f"`{name}` is not supported: the answer is the vote of several chains.", name)
     question, notes = _chat_question(body) if isinstance(body, ChatBody) else (_text_question(body), [])
+    field_name = "messages" if chat else "prompt"
     if not question.strip():
-        raise BadRequestError("The question is empty.", "messages" if chat else "prompt")
+        raise BadRequestError("The question is empty.", field_name)
+    if any("\ud800" <= char <= "\udfff" for char in question):
+        raise BadRequestError("The question is not valid Unicode: it has a lone surrogate.", field_name)
     options = body.nsad or VoteOptions()
     if options.rule not in (None, *RULES):
         raise BadRequestError(f"Unknown rule `{options.rule}`; rules: {', '.join(RULES)}.", "nsad.rule")
-    votes = with_votes(
-        defaults.votes, rule=options.rule, samples=options.samples, stop_at=options.stop_at, wave=options.wave
-    )
-    ask = Ask(question.strip(), votes, _sampling(body, defaults.sampling, notes), _seed(body))
+    votes = dataclasses.replace(defaults.votes, **_given(options))
+    stream = bool(body.stream)
+    ask = Ask(question.strip(), votes, _sampling(body, defaults.sampling, notes), _seed(body), stream)
     unknown = sorted(set(more) - set(NEUTRAL) - {"user", "store", "metadata"})
     notes += [f"ignored: {', '.join(unknown)}"] if unknown else []
     in_stream = bool(body.stream_options and body.stream_options.include_usage)
-    return Request(ask, chat, defaults.model, bool(body.stream), in_stream, tuple(notes))
+    return Request(ask, chat, defaults.model, stream, in_stream, tuple(notes))
+
+
+def _given(options: VoteOptions) -> dict[str, Any]:
+    """Return the options that a request sets; `"stop_at": null` samples all chains."""
+    given = {name: getattr(options, name) for name in options.model_fields_set}
+    return {name: value for name, value in given.items() if value is not None or name == "stop_at"}
 
 
 def _parse(value: Any, kind: type[ChatBody | TextBody]) -> ChatBody | TextBody:
@@ -177,21 +190,16 @@ def _parse(value: Any, kind: type[ChatBody | TextBody]) -> ChatBody | TextBody:
 
 
 def _chat_question(body: ChatBody) -> tuple[str, list[str]]:
-    """Return the question of a chat, its only message of a user, and notes on what is not used."""
-    roles = [message.role for message in body.messages]
-    users = [message for message in body.messages if message.role == "user"]
-    if len(users) != 1 or roles[-1] != "user" or set(roles) - {"user", "system", "developer"}:
-        raise BadRequestError(
-            "The student answers one problem: send one user message, the last, with at most a system message before "
-            "it.",
-            "messages",
-        )
-    content = users[0].content or ""
+    """Return the question of a chat, the last message, and notes on what is not used."""
+    *earlier, last = body.messages
+    if last.role != "user":
+        raise BadRequestError("The last message must be the user's: the student answers it.", "messages")
+    content = last.content or ""
     if isinstance(content, list):
         if any(part.type != "text" for part in content):
             raise BadRequestError("Only text is supported in a message.", "messages")
         content = "\n".join(part.text for part in content)
-    return content, ["ignored: the system message"] if len(roles) > 1 else []
+    return content, [f"ignored: {len(earlier)} earlier messages; the last one is answered"] if earlier else []
 
 
 def _text_question(body: TextBody) -> str:
@@ -203,10 +211,12 @@ def _text_question(body: TextBody) -> str:
 
 def _sampling(body: Body, default: Sampling, notes: list[str]) -> Sampling:
     temperature = default.temperature if body.temperature is None else body.temperature
+    if temperature < MIN_TEMPERATURE or body.top_p == 0:
+        temperature = 0.0
     asked = body.max_completion_tokens or body.max_tokens or default.max_new_tokens
     if asked > default.max_new_tokens:
         notes.append(f"max_tokens: a chain has at most {default.max_new_tokens} tokens here")
-    top_p = default.top_p if body.top_p is None else body.top_p
+    top_p = body.top_p or default.top_p
     if temperature == 0:
         notes.append("temperature 0: all chains are the same, so that there is nothing to vote on")
     return Sampling(temperature, top_p, min(asked, default.max_new_tokens))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.config.stages import STUDENT
+from nsad_cli.errors import NsadError
 from nsad_cli.generation.sampler import Sampling
-from nsad_cli.grading.checker import Checker
 from nsad_cli.runs.models import best_model
 from nsad_cli.serving.protocol import Defaults
 from nsad_cli.utils.devices import select_gpu
@@ -31,6 +32,7 @@ class ServerSettings:
         port: The port; 0 for any free one.
         api_key: The key that clients must send; None for none.
         max_requests: The most requests that are answered at the same time.
+        max_prompt_tokens: The longest prompt.
         device: The device, instead of the recipe's.
         engine: The engine that samples chains, see parse_engine; None for the run's.
     """
@@ -39,6 +41,7 @@ class ServerSettings:
     port: int
     api_key: str | None = None
     max_requests: int = 256
+    max_prompt_tokens: int = 2048
     device: str | None = None
     engine: str | None = None
 
@@ -58,6 +61,7 @@ def serve_run(
         UsageError: The engine is invalid, or the rule does not support early stopping.
         NsadError: The model cannot be loaded, or the address cannot be used.
     """
+    listener = listen(settings.host, settings.port)  # before the model is loaded, which takes long
     recipe = run.recipe_with({"student.device": settings.device})
     note(f"run: {run.name}; loading the student …")
     select_gpu(recipe.student.device)
@@ -77,28 +81,42 @@ def serve_run(
     async def main() -> None:
         from nsad_cli.serving.app import Service, serve
         from nsad_cli.serving.engines import live_engine
+        from nsad_cli.serving.graders import Graders
         from nsad_cli.serving.live_solver import LiveSolver
         from nsad_cli.serving.metrics import Metrics
 
         stop, loop, metrics = asyncio.Event(), asyncio.get_running_loop(), Metrics()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, _stop, stop, name)
-        with Checker() as checker:
-            engine = await asyncio.to_thread(live_engine, sampler, ranker, loop)
-            solver = LiveSolver(session.prompter(model), engine, ranker, checker, metrics.chain)
-            service = Service(solver, defaults, metrics, settings.api_key, settings.max_requests)
-            try:
-                await serve(
-                    service,
-                    settings.host,
-                    settings.port,
-                    stop,
-                    lambda port: on_ready(f"http://{_shown(settings.host)}:{port}/v1"),
-                )
-            finally:
-                await solver.close()
+        engine = await asyncio.to_thread(live_engine, sampler, ranker, loop)
+        most = settings.max_prompt_tokens
+        solver = LiveSolver(session.prompter(model), engine, ranker, Graders(), most, metrics.chain)
+        service = Service(solver, defaults, metrics, settings.api_key, settings.max_requests)
+        url = f"http://{_shown(settings.host)}:{listener.getsockname()[1]}/v1"
+        try:
+            await serve(service, listener, stop, lambda: on_ready(url))
+        finally:
+            await solver.close()
 
     asyncio.run(main())
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket.
+
+    Raises:
+        NsadError: The address cannot be used.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise NsadError(f"cannot listen on {host}:{port}", why, "choose another --port or --host") from error
+    return listener
 
 
 def _stop(stop: asyncio.Event, received: signal.Signals) -> None:
@@ -108,7 +126,7 @@ def _stop(stop: asyncio.Event, received: signal.Signals) -> None:
         stop.set()
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().remove_signal_handler(name)
-            signal.signal(name, signal.default_int_handler)
+            signal.signal(name, signal.SIG_DFL)
 
 
 def _shown(host: str) -> str:

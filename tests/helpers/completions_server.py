@@ -4,7 +4,7 @@ python -m tests.helpers.completions_server MODEL PORT_FILE LOG_FILE serves on a 
 request's body. The model asked for steers it: `texts` refuses token ids, `strict` fields that OpenAI's
 API does not know, `old` both; `penal` has a generation_config.json with a repetition penalty, for who asks for none;
 `bare` gives no log-probabilities, `flaky` fails at the first request of a seed, `broken` always, `html` is no API,
-`secret` wants the key `sk-right`; `tiny` behaves, and no other model is known.
+`secret` wants the key `sk-right`; `tiny`, `nat` and `nce` behave, and no other model is known.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nsad_cli.models.student import Student, load_student
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KNOWN = ("tiny", "texts", "strict", "old", "penal", "bare", "flaky", "broken", "html", "secret")
+KNOWN = ("tiny", "nat", "nce", "texts", "strict", "old", "penal", "bare", "flaky", "broken", "html", "secret")
 FIELDS = {"model", "prompt", "max_tokens", "temperature", "top_p", "seed", "logprobs", "stop"}
 SEEN: set[int] = set()
 LOCK = threading.Lock()

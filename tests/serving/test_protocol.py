@@ -42,16 +42,29 @@ def test_settings_of_a_request() -> None:
 
 
 def test_what_is_ignored_is_said() -> None:
-    system = {"role": "system", "content": "Be brief."}
+    earlier = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1?"}, {"role": "assistant"}]
     request = read_request(
-        {"messages": [system, QUESTION], "max_completion_tokens": 9999, "temperature": 0, "min_p": 0.1},
+        {"messages": [*earlier, QUESTION], "max_completion_tokens": 9999, "temperature": 0, "min_p": 0.1},
         DEFAULTS,
         chat=True,
     )
     assert request.ask.sampling.max_new_tokens == 256
     said = " | ".join(request.notes)
-    for part in ("the system message", "at most 256 tokens", "temperature 0", "ignored: min_p"):
+    assert request.ask.question == "How many?"
+    for part in ("3 earlier messages", "at most 256 tokens", "temperature 0", "ignored: min_p"):
         assert part in said
+
+
+def test_a_request_may_sample_all_chains_of_a_server_that_stops_early() -> None:
+    defaults = Defaults("run", VoteSettings(8, "asc", 0.9), Sampling(0.7, 1.0, 256))
+    body = {"messages": [QUESTION], "nsad": {"stop_at": None, "samples": None}}
+    assert read_request(body, defaults, chat=True).ask.votes == VoteSettings(8, "asc", None)
+    assert read_request({"messages": [QUESTION]}, defaults, chat=True).ask.votes.stop_at == 0.9
+
+
+def test_what_float32_cannot_compute_is_greedy() -> None:
+    assert chat(temperature=1e-46).ask.sampling.temperature == 0
+    assert chat(top_p=0).ask.sampling == Sampling(0.0, 1.0, 256)
 
 
 def test_text_in_parts_and_text_completions() -> None:
@@ -65,9 +78,9 @@ def test_text_in_parts_and_text_completions() -> None:
     [
         ({"messages": []}, "messages", "at least 1"),
         ({"messages": "hello"}, "messages", "list"),
-        ({"messages": [{"role": "assistant", "content": "x"}]}, "messages", "one user message"),
-        ({"messages": [QUESTION, QUESTION]}, "messages", "one user message"),
-        ({"messages": [QUESTION, {"role": "assistant", "content": "x"}]}, "messages", "one user message"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "messages", "must be the user's"),
+        ({"messages": [QUESTION, {"role": "assistant", "content": "x"}]}, "messages", "must be the user's"),
+        ({"messages": [{"role": "user", "content": "what \ud800?"}]}, "messages", "lone surrogate"),
         ({"messages": [{"role": "user", "content": "  "}]}, "messages", "empty"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages", "Only text"),
         ({"model": "gpt-4"}, "model", "this server has `run`"),

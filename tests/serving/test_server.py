@@ -17,6 +17,7 @@ import pytest
 
 from nsad_cli.pipeline.pipeline import run_stages
 from nsad_cli.runs.run import Run
+from tests.helpers.completions_server import running
 from tests.helpers.nsad_process import failure, run_nsad
 from tests.helpers.ranker_runs import answer_half_rightly, ranking
 from tests.helpers.served_run import Served, serving
@@ -146,6 +147,9 @@ def test_a_key_is_required(server: Served) -> None:
             client(server, key or "none").models.list()
     assert http(server, "/metrics", Authorization="Basic " + KEY)[0] == 401
     assert http(server, "/health", Authorization="")[0] == 200
+    assert http(server, "/v1/models/tiny")[0] == 200
+    assert http(server, "/v1/models/other")[0] == 404
+    assert http(server, "/v1/models", Authorization="Bearer \xff\xfe")[0] == 401
 
 
 @pytest.mark.parametrize(
@@ -155,12 +159,13 @@ def test_a_key_is_required(server: Served) -> None:
         (b"[" * 100_000, 400, "not JSON"),
         (b"\xff\xfe", 400, "not JSON"),
         (b'{"messages": []}', 400, "messages"),
-        (json.dumps({"messages": [{"role": "user", "content": "x" * 9000}]}).encode(), 400, "does not fit into"),
+        (json.dumps({"messages": [{"role": "user", "content": "x" * 900_000}]}).encode(), 400, "too long"),
+        (json.dumps({"messages": [{"role": "user", "content": "1 " * 2000}]}).encode(), 400, "too long"),
         (b'{"messages": "' + b"x" * 2**20 + b'"}', 413, "Large"),
         (json.dumps({"messages": [{"role": "user", "content": "1?"}], "nsad": {"rule": "best", "stop_at": 0.9}})
          .encode(), 400, "--stop-at does not support"),
     ],
-    ids=["cut", "deep", "bytes", "empty", "long", "large", "rule"],
+    ids=["cut", "deep", "bytes", "empty", "very long", "long", "large", "rule"],
 )  # fmt: skip
 def test_bad_requests_have_the_errors_of_the_api(server: Served, body: bytes, status: int, said: str) -> None:
     found, value = http(server, "/v1/chat/completions", body)
@@ -231,6 +236,31 @@ def test_shutting_down_finishes_the_requests_in_flight(home: Path, how: signal.S
 def ask_without_key(server: Served, question: str) -> Any:
     messages: Any = [{"role": "user", "content": question}]
     return client(server, "none").chat.completions.create(model="tiny", messages=messages)
+
+
+def test_web_pages_cannot_use_a_server_without_a_key(home: Path) -> None:
+    with serving(home) as served:
+        assert http(served, "/v1/models", Authorization="")[0] == 200
+        status, refused = http(served, "/v1/models", Authorization="", Origin="https://example.com")
+    assert status == 403
+    assert "web pages" in refused["error"]["message"]
+
+
+def test_votes_over_servers(home: Path, tiny_llama: Path, tmp_path: Path) -> None:
+    """The chains come from a server of completions; the ranker runs here."""
+    with running(tiny_llama, tmp_path) as (url, log):
+        arguments = ("--engine", f"server@{url}", "--samples", "4")
+        with serving(home, *arguments, OPENAI_API_KEY="none") as served:
+            reply = ask_without_key(served, QUESTIONS[6])
+            assert len(reply.nsad["chains"]) == 4
+            assert all(chain["weight"] is not None for chain in reply.nsad["chains"] if chain["text"].strip())
+            assert {json.loads(line)["model"] for line in log.read_text().splitlines()} == {"nce"}
+    with serving(home, *arguments, OPENAI_API_KEY="none") as served:  # the server has ended
+        status, failed = http(served, "/v1/completions", json.dumps({"prompt": QUESTIONS[6]}).encode())
+        assert status == 500
+        assert "its log says why" in failed["error"]["message"]
+        assert url.split("/")[2] not in failed["error"]["message"], "addresses stay in the log"
+        assert any("cannot reach" in line for line in served.lines)
 
 
 def test_another_nsad_collects_from_it(server: Served, tmp_path: Path) -> None:
