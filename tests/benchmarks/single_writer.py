@@ -3,9 +3,9 @@
     python -m tests.benchmarks.single_writer [--json] [--chains 20000] [--folder DIR]
 
 The store is a real SQLite file in --folder (by default a temporary one); the chains are synthetic, with 600 characters
-and 150 tokens each. Engines deliver chains of many problems in turn. `rate_N` is the number of chains a second if N of a
-problem are written in one transaction: 1 is what evaluation does, a chain as soon as it arrives. `lag_N` is how many seconds after
-its arrival the last chain is written, if chains arrive for a minute at --arrivals a second.
+and 150 tokens each. Engines deliver chains of many problems in turn. `rate_N` is the number of chains a second if N of
+a problem are written in one transaction: 1 is what evaluation does, a chain as soon as it arrives. `lag_N` is how many
+seconds after its arrival the last chain is written, if chains arrive for a minute at --arrivals a second.
 """
 
 from __future__ import annotations
