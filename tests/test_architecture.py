@@ -19,6 +19,7 @@ ORDER = (
     "api",
     "report",
     "study",
+    "serving",
     "pipeline",
     "training",
     "evaluation",

@@ -74,6 +74,11 @@ COMMANDS = {
         "Answer a problem by a vote of several chains of the student, weighted by the ranker. "
         "The run keeps the chains.",
     ),
+    "serve": Command(
+        RESULTS,
+        "serve:serve",
+        "Serve a run's votes through an OpenAI-compatible API: chat and text completions, models, health, metrics.",
+    ),
     "vote": Command(
         RESULTS,
         "vote:vote",

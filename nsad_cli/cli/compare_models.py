@@ -84,10 +84,10 @@ def parse_side(name: str, engine: str | None) -> Side:
         UsageError: There is no such run, model or engine.
         NsadError: The run has not trained the model.
     """
+    from nsad_cli.config.engine_spec import parse_engine
     from nsad_cli.config.stages import models as known_models
     from nsad_cli.errors import UsageError
     from nsad_cli.evaluation.stored_chains import Side
-    from nsad_cli.generation.engine_spec import parse_engine
     from nsad_cli.runs.models import best_model, require_model
     from nsad_cli.runs.run import Run
 
@@ -97,7 +97,7 @@ def parse_side(name: str, engine: str | None) -> Side:
     if given is not None:
         parse_engine(given, reached=False)  # an invalid one is reported before the run
     run = Run.open(run_name)
-    sampled_by = parse_engine(given or run.recipe.student.sampled_by, reached=False)
+    sampled_by = parse_engine(given or run.recipe.evaluation_engine, reached=False)
     if model and model not in known_models():
         raise UsageError(
             f"unknown model `{model}`", f"`{what}` is read as RUN:MODEL", f"models: {', '.join(known_models())}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.cli.options import AsJson, Device, Settings, parse_settings
+from nsad_cli.cli.options import AsJson, Device, RunEngine, Settings, engine_overrides, parse_settings
 from nsad_cli.config.stages import STUDENT
 from nsad_cli.utils.logs import muted_notes, note
 
@@ -18,25 +18,27 @@ AMX_MINUTES = 20
 """The time of the demo on two cores with AMX, for comparison on slower processors."""
 
 
-def demo(device: Device = None, settings: Settings = None, as_json: AsJson = False) -> None:
+def demo(device: Device = None, engine: RunEngine = None, settings: Settings = None, as_json: AsJson = False) -> None:
     """Run the whole method offline with SmolLM2-135M: about 20 minutes on two cores with AMX; resumable."""
     note(
         "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run "
         "the command again to resume."
     )
     from nsad_cli.cli.render.evaluation import contributions_table, results_table
-    from nsad_cli.cli.render.solution import print_solution, solution_json
+    from nsad_cli.cli.render.solution import print_solution
     from nsad_cli.cli.render.tables import ledger_table
     from nsad_cli.cli.report import write_at_end
     from nsad_cli.cli.run_selection import execute
     from nsad_cli.cli.solve import solve_with
     from nsad_cli.config.recipes import find_recipe, load_recipe
     from nsad_cli.config.stages import RUN_ORDER
+    from nsad_cli.inference.solution_json import solution_json
     from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.pipeline.preflight import preflight
     from nsad_cli.runs.run import Run
 
-    recipe = load_recipe(find_recipe("demo"), {"student.device": device, **parse_settings(settings)})
+    overrides = {"student.device": device, **engine_overrides(engine), **parse_settings(settings)}
+    recipe = load_recipe(find_recipe("demo"), overrides)
     preflight(recipe, RUN_ORDER, "demo")
     _note_time(recipe)
     run = Run.create("demo", recipe)

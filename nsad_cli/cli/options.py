@@ -12,7 +12,7 @@ import typer
 
 from nsad_cli.cli.console import set_up_logging
 from nsad_cli.config.choices import DTYPES, require_choice, require_device
-from nsad_cli.generation.engine_spec import ENGINE_HELP
+from nsad_cli.config.engine_spec import ENGINE_HELP
 
 
 def one_of(option: str, known: Callable[[], Sequence[str]]) -> Callable[[str | None], str | None]:
@@ -52,6 +52,27 @@ Device = Annotated[
 EngineName = Annotated[
     str | None, typer.Option("--engine", help=f"The engine that samples chains, by default the run's: {ENGINE_HELP}.")
 ]
+RunEngine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help=f"The engine of all chains, for the recipe's sampling.engine and evaluation.engine: {ENGINE_HELP}.",
+    ),
+]
+SamplingEngine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help=f"The engine of the chains that training needs, in place of the recipe's sampling.engine: {ENGINE_HELP}.",
+    ),
+]
+
+
+def engine_overrides(engine: str | None) -> dict[str, str | None]:
+    """Return the settings of a recipe that `--engine` of a whole run replaces."""
+    return {"sampling.engine": engine, "evaluation.engine": engine}
+
+
 RULES_HELP = (
     "How chains vote. sc: one vote each; wsc: weighted by mean token probability; asc: by the ranker's score;"
     " asc-add: by 1 + score; asc-add2: by 1 + 2 × score; best: the chain with the highest score decides alone."

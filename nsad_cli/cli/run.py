@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.cli.options import AsJson, Device, Dtype, Force, RunName, Settings, StudentModel, one_of, parse_settings
+from nsad_cli.cli.options import (
+    AsJson,
+    Device,
+    Dtype,
+    Force,
+    RunEngine,
+    RunName,
+    Settings,
+    StudentModel,
+    engine_overrides,
+    one_of,
+    parse_settings,
+)
 from nsad_cli.config.choices import DEVICE_PROFILES
 from nsad_cli.errors import UsageError
 from nsad_cli.utils.logs import note
@@ -19,6 +31,7 @@ def run(
     student: StudentModel = None,
     device: Device = None,
     dtype: Dtype = None,
+    engine: RunEngine = None,
     settings: Settings = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the time, memory and cost of each stage, and run nothing.")
@@ -46,7 +59,13 @@ def run(
     if device_profile is not None and not plan:
         raise UsageError("--device-profile needs --plan", "it estimates times and runs nothing", "add --plan")
     path = find_recipe(recipe)
-    overrides = {"student.model": student, "student.device": device, "student.dtype": dtype, **parse_settings(settings)}
+    overrides = {
+        "student.model": student,
+        "student.device": device,
+        "student.dtype": dtype,
+        **engine_overrides(engine),
+        **parse_settings(settings),
+    }
     loaded = load_recipe(path, overrides)
     name = run_name or loaded.name or path.stem
     if plan:

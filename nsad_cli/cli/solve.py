@@ -45,7 +45,8 @@ def solve(
     as_json: AsJson = False,
 ) -> None:
     """Answer a problem by a vote of several chains of the student, weighted by the ranker. The run keeps the chains."""
-    from nsad_cli.cli.render.solution import print_solution, solution_json
+    from nsad_cli.cli.render.solution import print_solution
+    from nsad_cli.inference.solution_json import solution_json
     from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.runs.run import Run
     from nsad_cli.voting.early_stopping import require_stoppable
@@ -90,7 +91,7 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
 
 def check_engine(engine: str | None) -> None:
     """Raise UsageError for an invalid engine, and NsadError for one that is not installed; None is the run's."""
-    from nsad_cli.generation.engine_spec import parse_engine
+    from nsad_cli.config.engine_spec import parse_engine
     from nsad_cli.generation.vllm_process import require_vllm
 
     if engine is not None and parse_engine(engine).kind == "vllm":

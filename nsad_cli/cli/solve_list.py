@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli import api
 from nsad_cli.cli.console import err, out, print_json
 from nsad_cli.cli.render.progress import PLAIN_EVERY
-from nsad_cli.cli.render.solution import print_solution, solution_json
+from nsad_cli.cli.render.solution import print_solution
+from nsad_cli.inference.solution_json import solution_json
 from nsad_cli.types import Problem
 from nsad_cli.utils.logs import note, shows_notes
 

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.cli.options import AsJson, Device, Dtype, Settings, StudentModel, parse_settings
+from nsad_cli.cli.options import (
+    AsJson,
+    Device,
+    Dtype,
+    RunEngine,
+    Settings,
+    StudentModel,
+    engine_overrides,
+    parse_settings,
+)
 from nsad_cli.utils.logs import note
 
 
@@ -39,6 +48,7 @@ def study(
     student: StudentModel = None,
     device: Device = None,
     dtype: Dtype = None,
+    engine: RunEngine = None,
     settings: Settings = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what each arm would train, and run nothing.")] = False,
     as_json: AsJson = False,
@@ -46,7 +56,13 @@ def study(
     """Compare models over several seeds with equal budgets; run the same command again to resume."""
     from nsad_cli.study.definition import load_study
 
-    overrides = {"student.model": student, "student.device": device, "student.dtype": dtype, **parse_settings(settings)}
+    overrides = {
+        "student.model": student,
+        "student.device": device,
+        "student.dtype": dtype,
+        **engine_overrides(engine),
+        **parse_settings(settings),
+    }
     names = None if arms is None else [item.strip() for item in arms.split(",") if item.strip()]
     flags = {"name": name, "seeds": seeds, "control": control, "equal": equal, "rule": rule}
     loaded = load_study(target, arms=names, overrides=overrides, **flags)

@@ -14,6 +14,7 @@ from nsad_cli.cli.options import (
     Dtype,
     Force,
     RunName,
+    SamplingEngine,
     Settings,
     StudentModel,
     one_of,
@@ -75,6 +76,7 @@ def train_nce(
     tokens: Tokens = None,
     learning_rate: LearningRate = None,
     batch_size: BatchSize = None,
+    engine: SamplingEngine = None,
     settings: Settings = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -94,6 +96,7 @@ def train_nce(
         force,
         as_json,
         "nsad train-ranker",
+        {"sampling.engine": engine},
     )
 
 
@@ -126,6 +129,7 @@ def train_ranker(
     tokens: Tokens = None,
     learning_rate: LearningRate = None,
     batch_size: BatchSize = None,
+    engine: SamplingEngine = None,
     settings: Settings = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -151,6 +155,7 @@ def train_ranker(
             "training.ranker.model": model,
             "training.ranker.kind": kind,
             "training.ranker.objective": objective,
+            "sampling.engine": engine,
         },
     )
 

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nsad_cli.config.choices import Dtype, RankerObjective, Rule, Weights, is_device
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.ranker_kinds import COMBINED
 from nsad_cli.config.stages import NAT, NCE, UNTRAINED, LearnsFrom, Stage, models, stages
-from nsad_cli.errors import did_you_mean
+from nsad_cli.errors import UsageError, did_you_mean
 from nsad_cli.utils.api_keys import address_has_secret
 
 INSTRUCTION = "{question}\n\nSolve this step by step, briefly. End with one line of the form: The answer is X."
@@ -45,6 +46,21 @@ def _known_device(device: str) -> str:
 
 
 DeviceName = Annotated[str, AfterValidator(_known_device)]
+
+
+def _known_engine(spec: str) -> str:
+    try:
+        parsed = parse_engine(spec)
+    except UsageError as error:
+        raise ValueError(f"{error.why}; {error.fix}") from None
+    if parsed.served:
+        raise ValueError("servers are asked for each model by its name in the run (nat, nce): write server@URL")
+    if any(map(address_has_secret, parsed.urls)):
+        raise ValueError("a URL must not contain a key or password: set OPENAI_API_KEY")
+    return spec
+
+
+EngineName = Annotated[str, AfterValidator(_known_engine)]
 
 
 class StudentConfig(Section):
@@ -375,6 +391,16 @@ class SamplingConfig(Section):
     max_new_tokens: int = Field(default=256, ge=1)
     batch_size: int = Field(default=32, ge=1)
     """Chains decoded together."""
+    engine: EngineName | None = None
+    """The engine of the chains that training needs, NAT's own and the ranker's: hf, vllm, or server@URL[,URL].
+
+    Unset, student.engine. vLLM is started for a stage's chains and ended before the stage trains. Servers must serve
+    the model that the run has just trained, under its name in the run.
+    """
+
+    def key_values(self) -> dict[str, Any]:
+        """See Section.key_values; the engine counts by its name, without URLs, and where it samples."""
+        return {name: value for name, value in super().key_values().items() if name != "engine"}
 
 
 class SolveConfig(Section):
@@ -395,6 +421,8 @@ class EvaluationConfig(Section):
     samples: int = Field(default=4, ge=0)
     """Chains per problem for the votes; 0 measures greedy answers only."""
     models: list[str] = [UNTRAINED[0], NAT.name, NCE.name]
+    engine: EngineName | None = None
+    """The engine of the chains that are evaluated; see sampling.engine. Unset, student.engine."""
     demonstrations: list[Demonstration] | None = None
     """The few-shot examples of the model `few-shot`; unset, four built-in ones."""
 
@@ -429,6 +457,23 @@ class Recipe(Section):
     sampling: SamplingConfig = SamplingConfig()
     solve: SolveConfig = SolveConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def sampling_engine(self) -> str:
+        """The engine of the chains that training needs."""
+        return self.sampling.engine or self.student.sampled_by
+
+    @property
+    def evaluation_engine(self) -> str:
+        """The engine of the chains that are evaluated."""
+        return self.evaluation.engine or self.student.sampled_by
+
+    @model_validator(mode="after")
+    def _engines_read_the_weights(self) -> Recipe:
+        for section in (self.sampling, self.evaluation):
+            if self.student.load_in_4bit and section.engine == "vllm":
+                raise ValueError("the engine vllm does not support student.load_in_4bit: it would load other weights")
+        return self
 
     @model_validator(mode="after")
     def _random_weights_have_a_size(self) -> Recipe:

@@ -81,7 +81,8 @@ def _settings_key(run: Run) -> str:
     study = cell.rpartition(".")[0]
     if study and seed == str(recipe.seed) and (runs_home() / "studies" / study).is_dir():
         return cell  # equal budgets give the cells of an arm slightly different numbers of epochs or tokens
-    return content_key("recipe", recipe.model_dump(mode="json", exclude={"name", "seed"}))
+    excluded: Any = {"name": True, "seed": True, "sampling": {"engine"}, "evaluation": {"engine"}}
+    return content_key("recipe", recipe.model_dump(mode="json", exclude=excluded))
 
 
 def accuracy_rows(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.stages import NAT, NCE, UNTRAINED
 from nsad_cli.evaluation.compare import only_one_right
 from nsad_cli.evaluation.outcomes import GREEDY, outcomes
 from nsad_cli.evaluation.stored_chains import Side, regrade, stored_chains
-from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.runs.models import has_model
 from nsad_cli.utils.statistics import mcnemar, newcombe
 
@@ -58,7 +58,7 @@ def contributions(
     """
     found: dict[str, dict[str, list[float]]] = {}
     for model in dict.fromkeys(step.model for step in steps if step.model in UNTRAINED or has_model(run, step.model)):
-        measured = stored_chains(Side(run, model, parse_engine("hf")), problems)
+        measured = stored_chains(Side(run, model, parse_engine(run.recipe.evaluation_engine)), problems)
         measured = regrade(measured, problems, samples, checker)
         greedy, sampled = ([measured[problem.id][place] for problem in problems] for place in (0, 1))
         if all(greedy):

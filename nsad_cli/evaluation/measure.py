@@ -6,10 +6,10 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config import prompts
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.report import STOP_AT, report_on
-from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.grade import grader_version
@@ -51,8 +51,9 @@ def evaluation_key(run: Run, stage: str, models: Sequence[str], samples: int, be
     }
     # Without the engine the key is that of earlier versions, which knew only transformers.
     student = {**recipe.student.model_dump(exclude={"device", "engine"}), "model": base_key(run, recipe)}
-    if recipe.student.sampled_by != "hf":
-        student["engine"] = recipe.student.sampled_by
+    engine = parse_engine(recipe.evaluation_engine).name
+    if engine != "hf":
+        student["engine"] = engine
     shared = [recipe.sampling, student, recipe.seed, grader_version()]
     if recipe.solve.weights != "fitted":
         shared.append(recipe.solve.weights)
@@ -86,10 +87,17 @@ def evaluate_models(
         The lists `results`, `groups`, `stopping` and `negatives` of `nsad eval --json`.
 
     Raises:
+        UsageError: The engine serves one model, and there are several.
         NsadError: A model cannot be loaded or sampled from.
     """
     run, recipe = session.run, session.recipe
-    engine = engine or recipe.student.sampled_by
+    engine = engine or recipe.evaluation_engine
+    if parse_engine(engine).served and len(models) > 1:
+        raise UsageError(
+            f"`{engine}` is one model, and {len(models)} are to be evaluated",
+            "each would get the same chains",
+            "give one --model, or server@URL, which asks for each model by its name in the run",
+        )
     sampling = Sampling.of(recipe.sampling)
     report: dict[str, list[dict[str, Any]]] = {"results": [], "groups": [], "stopping": [], "negatives": []}
     with ChainStore(run.chains_path) as store, Checker() as checker:

@@ -17,8 +17,8 @@ from nsad_cli.store.chains import ChainStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nsad_cli.config.engine_spec import EngineSpec
     from nsad_cli.evaluation.report import Measured
-    from nsad_cli.generation.engine_spec import EngineSpec
     from nsad_cli.grading.checker import Checker
     from nsad_cli.runs.run import Run
     from nsad_cli.types import Chain, Problem
@@ -39,7 +39,7 @@ class Side:
 
     def command(self, samples: int | None = None, how: str = "") -> str:
         """Return the command that evaluates this model; `how` has further options."""
-        default = self.engine.spec == self.run.recipe.student.sampled_by
+        default = self.engine.spec == self.run.recipe.evaluation_engine
         engine = "" if default else f"--engine {self.engine.spec}"
         chains = "" if samples is None else f"--samples {samples}"
         return " ".join(filter(None, [f"nsad eval --run {self.run.name} --model {self.model}", engine, how, chains]))

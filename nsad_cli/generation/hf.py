@@ -25,6 +25,7 @@ from nsad_cli.utils.hashing import seed_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from nsad_cli.generation.live_requests import LiveRequests
     from nsad_cli.models.nat.adapters import Adapters
     from nsad_cli.models.student import Student
     from nsad_cli.types import Chain
@@ -45,7 +46,8 @@ class _ChainState:
 
     task: Task
     index: int
-    random: torch.Generator
+    seed: int
+    sampling: Sampling
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     done: bool = False
@@ -53,6 +55,8 @@ class _ChainState:
     """Whether it stopped at a stop text rather than a stop token."""
     full: bool = False
     """Whether it reached the limit on new tokens or the model's context."""
+    random: torch.Generator = field(init=False)
+    """Set when the row is admitted."""
     states: Tensor | None = None
     """The sum of the hidden states that its tokens were predicted from [d], if features are requested."""
 
@@ -101,14 +105,31 @@ class HFSampler:
         prompts = {task.problem_id: self.student.prompt_ids(task.question) for task in tasks}
         require_context(self.student, max(prompts.values(), key=len, default=[]))
         ordered = sorted(tasks, key=lambda task: (len(prompts[task.problem_id]), task.problem_id))
-        rows = [_ChainState(task, index, _generator(seed, task, index)) for task in ordered for index in task.indices]
+        rows = [state for task in ordered for state in _states_of(task, sampling, seed)]
         for start in range(0, len(rows), WINDOW * self.batch_size):
             window = rows[start : start + WINDOW * self.batch_size]
             if not all(row.task.cached for row in window):
-                for row in _Batch(self, prompts, sampling, on_features is not None).write(window, on_tokens):
-                    if on_features is not None and row.states is not None:
-                        on_features(row.task.problem_id, row.index, (row.states / len(row.tokens)).cpu())
-                    yield self._chain(row)
+                for row in _Batch(self, prompts, on_features is not None).write(window, on_tokens):
+                    yield self._finished(row, on_features)
+
+    def sample_live(
+        self, requests: LiveRequests, on_features: Callable[[str, int, Tensor], None] | None = None
+    ) -> Iterator[Chain]:
+        """Yield the chains of requests that arrive while others are sampled, until the queue is closed and empty.
+
+        All share one batch of `batch_size` rows. A chain is that of `sample`, up to the rounding of batches.
+
+        Args:
+            requests: The queue.
+            on_features: See `sample`.
+        """
+        for row in _Batch(self, {}, on_features is not None).write([], lambda _: None, requests):
+            yield self._finished(row, on_features)
+
+    def _finished(self, row: _ChainState, on_features: Callable[[str, int, Tensor], None] | None) -> Chain:
+        if on_features is not None and row.states is not None:
+            on_features(row.task.problem_id, row.index, (row.states / len(row.tokens)).cpu())
+        return self._chain(row)
 
     @property
     def model(self) -> Any:
@@ -132,10 +153,8 @@ class HFSampler:
 class _Batch:
     """The active rows and their cache."""
 
-    def __init__(
-        self, sampler: HFSampler, prompts: dict[str, list[int]], sampling: Sampling, with_states: bool
-    ) -> None:
-        self.sampler, self.prompts, self.sampling, self.with_states = sampler, prompts, sampling, with_states
+    def __init__(self, sampler: HFSampler, prompts: dict[str, list[int]], with_states: bool) -> None:
+        self.sampler, self.prompts, self.with_states = sampler, prompts, with_states
         self.model, self.packed = sampler.model, sampler.packed_layers()
         self.cache_argument = cache_argument(self.model)
         self.rows: list[_ChainState] = []
@@ -145,11 +164,20 @@ class _Batch:
         self.sums = torch.empty(0)
         """Each row's sum of hidden states [B,d] in float32."""
 
-    def write(self, rows: Sequence[_ChainState], on_tokens: Callable[[int], None]) -> Iterator[_ChainState]:
-        """Generate all rows, admitted in order, and yield each when it is done."""
+    def write(
+        self,
+        rows: Sequence[_ChainState],
+        on_tokens: Callable[[int], None],
+        requests: LiveRequests | None = None,
+    ) -> Iterator[_ChainState]:
+        """Generate all rows, and those of requests as they arrive, admitted in order; yield each when it is done."""
         waiting = deque(rows)
         self.model.eval()
-        while waiting or not all(row.done for row in self.rows):
+        while self._remains(waiting) or (requests is not None and not requests.closed):
+            if requests is not None:
+                self._update(waiting, requests)
+                if not self._remains(waiting):
+                    continue
             active = [i for i, row in enumerate(self.rows) if not row.done]
             free = self.sampler.batch_size - len(active)
             admit = bool(waiting) and (free * ADMIT_FRACTION >= self.sampler.batch_size or not active)
@@ -166,11 +194,33 @@ class _Batch:
                         self._rearrange(active, [])
                     logits = self._step(states)
                 stepped = new or self.rows
-                chosen, logprobs = sample_tokens(logits, [row.random for row in stepped], self.sampling)
+                chosen, logprobs = _sample(logits, stepped)
             on_tokens(sum(not row.done for row in stepped))
             yield from self._append_tokens(chosen, logprobs)
             needed = {row.task.problem_id for row in waiting} if new else self.prefilled.keys()
             self.prefilled = {problem: prompt for problem, prompt in self.prefilled.items() if problem in needed}
+
+    def _remains(self, waiting: deque[_ChainState]) -> bool:
+        """Return whether any row is left to generate."""
+        return bool(waiting) or not all(row.done for row in self.rows)
+
+    def _update(self, waiting: deque[_ChainState], requests: LiveRequests) -> None:
+        """Add the rows of new requests and drop those of cancelled ones; wait for requests if no row is left."""
+        arrived, cancelled = requests.take(wait=not self._remains(waiting))
+        if cancelled:
+            kept = [row for row in waiting if row.task.problem_id not in cancelled]
+            waiting.clear()
+            waiting.extend(kept)
+            for i, row in enumerate(self.rows):
+                if row.task.problem_id in cancelled and not row.done:
+                    row.done = True
+                    self.slots.retire(i)
+        if arrived:
+            used = {row.task.problem_id for row in (*self.rows, *waiting)}
+            self.prompts = {key: prompt for key, prompt in self.prompts.items() if key in used}
+        for request in arrived:
+            self.prompts[request.task.problem_id] = request.prompt
+            waiting.extend(_states_of(request.task, request.sampling, request.seed))
 
     @contextlib.contextmanager
     def _states(self) -> Iterator[list[Tensor]]:
@@ -193,6 +243,8 @@ class _Batch:
             self.prefilled |= dict(
                 zip(ids, self._prefill([self.prompts[problem] for problem in ids], states), strict=True)
             )
+        for row in new:
+            row.random = torch.Generator().manual_seed(row.seed)
         self._rearrange(active, new)
 
     def _rearrange(self, active: list[int], new: list[_ChainState]) -> None:
@@ -258,7 +310,7 @@ class _Batch:
             row.cut = ends_with_stop_text(student, row.tokens)
             ends = row.cut or token in student.stop_ids
             length = len(self.prompts[row.task.problem_id]) + len(row.tokens)
-            row.full = not ends and (length >= context or len(row.tokens) >= self.sampling.max_new_tokens)
+            row.full = not ends and (length >= context or len(row.tokens) >= row.sampling.max_new_tokens)
             if ends or row.full:
                 row.done = True
                 row.states = self.sums[i].clone() if self.with_states else None
@@ -266,5 +318,17 @@ class _Batch:
                 yield row
 
 
-def _generator(seed: str, task: Task, index: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed_of(seed, task.problem_id, index, bits=63))
+def _states_of(task: Task, sampling: Sampling, seed: str) -> list[_ChainState]:
+    return [_ChainState(task, index, seed_of(seed, task.seed_id, index, bits=63), sampling) for index in task.indices]
+
+
+def _sample(logits: Tensor, rows: Sequence[_ChainState]) -> tuple[list[int], list[float]]:
+    """Sample a token for each row [B,V] with the row's own parameters; see sample_tokens."""
+    tokens, logprobs = [0] * len(rows), [0.0] * len(rows)
+    for sampling in dict.fromkeys(row.sampling for row in rows):
+        places = [i for i, row in enumerate(rows) if row.sampling == sampling]
+        own = logits if len(places) == len(rows) else logits[places]
+        found = sample_tokens(own, [rows[i].random for i in places], sampling)
+        for i, token, logprob in zip(places, *found, strict=True):
+            tokens[i], logprobs[i] = token, logprob
+    return tokens, logprobs

@@ -43,6 +43,13 @@ class Task:
     cached: bool = False
     """Whether its chains are cached: the task then only keeps its place in the plan of batches, so that the other
     batches have the same rounding in a resumed run."""
+    seeded_by: str = ""
+    """The problem whose id seeds its chains, if `problem_id` is the id of a request; see seed_id."""
+
+    @property
+    def seed_id(self) -> str:
+        """The id that, with the seed and the index, determines a chain."""
+        return self.seeded_by or self.problem_id
 
 
 class Sampler(Protocol):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nsad_cli.errors import NsadError
+from nsad_cli.generation.live_requests import LiveRequest
 from nsad_cli.generation.sampler import Sampling, Task, require_context
 from nsad_cli.types import Chain, Finish
 from nsad_cli.utils.api_keys import CONNECTION_ERRORS, read_key, redact_key
@@ -109,17 +110,14 @@ class ServerSampler:
         self, tasks: Sequence[Task], prompts: dict[str, list[int]], sampling: Sampling, seed: str
     ) -> AsyncGenerator[tuple[Chain, int], None]:
         """Yield each chain as it arrives, with its number of tokens."""
-        servers, limit = _Servers(self), asyncio.Semaphore(self.concurrency)
-
-        async def request(task: Task, index: int) -> tuple[Chain, int]:
-            async with limit:
-                ids = prompts[task.problem_id]
-                body = self._body(len(ids), sampling, seed_of(seed, task.problem_id, index, bits=SEED_BITS))
-                reply = await servers.complete(body, ids, self.student.prompt_text(task.question))
-            chain = self._record(task, index, reply.choices[0])
-            return chain, reply.usage.completion_tokens if reply.usage else len(chain.logprobs)
-
-        requests = [asyncio.create_task(request(task, index)) for task in tasks for index in task.indices]
+        servers = Servers(self)
+        requests = [
+            asyncio.create_task(
+                self.request(servers, LiveRequest(task, prompts[task.problem_id], sampling, seed), index)
+            )
+            for task in tasks
+            for index in task.indices
+        ]
         try:
             for result in asyncio.as_completed(requests):
                 yield await result
@@ -128,6 +126,28 @@ class ServerSampler:
                 item.cancel()
             await asyncio.gather(*requests, return_exceptions=True)
             await servers.close()
+
+    async def request(self, servers: Servers, request: LiveRequest, index: int) -> tuple[Chain, int]:
+        """Request one chain.
+
+        Args:
+            servers: The servers.
+            request: The task, of which one chain is requested.
+            index: The chain's index.
+
+        Returns:
+            The chain and its number of tokens.
+
+        Raises:
+            NsadError: See `sample`.
+        """
+        task, ids = request.task, request.prompt
+        async with servers.limit:
+            seed = seed_of(request.seed, task.seed_id, index, bits=SEED_BITS)
+            body = self._body(len(ids), request.sampling, seed)
+            reply = await servers.complete(body, ids, self.student.prompt_text(task.question))
+        chain = self._record(task, index, reply.choices[0])
+        return chain, reply.usage.completion_tokens if reply.usage else len(chain.logprobs)
 
     def _body(self, prompt: int, sampling: Sampling, seed: int) -> dict[str, Any]:
         """Build a request's fields, except the prompt; `prompt` is its number of tokens."""
@@ -186,13 +206,14 @@ class _Server:
     """Consecutive failures."""
 
 
-class _Servers:
-    """Sends requests to one of the servers, with retries."""
+class Servers:
+    """Sends requests to one of the servers, with retries; for one event loop."""
 
     def __init__(self, sampler: ServerSampler) -> None:
         from openai import AsyncOpenAI, DefaultAioHttpClient
 
         self.sampler = sampler
+        self.limit = asyncio.Semaphore(sampler.concurrency)
         key, timeout = sampler.key or "none", sampler.timeout
         self.servers = [
             # The client does not retry, because the next attempt may go to another server.

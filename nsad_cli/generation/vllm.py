@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
 from nsad_cli.generation.chain_record import Ending, ends_with_stop_text, make_chain
+from nsad_cli.generation.live_requests import LiveRequest
 from nsad_cli.generation.sampler import Sampling, Task, require_context
 from nsad_cli.generation.vllm_process import GenerationRequest, ModelSettings, VllmProcess
 from nsad_cli.models.device_memory import free_share
@@ -58,24 +59,40 @@ class VllmSampler:
                 continue
             prompt = self.student.prompt_ids(task.question)
             require_context(self.student, prompt)
-            settings = self._settings(len(prompt), sampling)
-            for index in task.indices:
-                key = str(next(self._keys))
-                wanted[key] = (task, index)
-                requests.append(
-                    GenerationRequest(key, prompt, {**settings, "seed": seed_of(seed, task.problem_id, index, bits=32)})
-                )
+            for index, request in zip(
+                task.indices, self.requests(LiveRequest(task, prompt, sampling, seed)), strict=True
+            ):
+                wanted[request.key] = (task, index)
+                requests.append(request)
         if not requests:
             return
-        for reply in self._started().draw(requests):
-            task, index = wanted.pop(reply["key"])
-            if reply.get("finish") not in ("stop", "length"):
-                why = reply.get("error") or f"the request was aborted ({reply.get('finish')})"
-                raise NsadError(
-                    f"vLLM cannot sample from {self._name}", why, "exclude that problem, or use --engine hf"
-                )
+        for reply in self.started().draw(requests):
+            chain = self.chain(*wanted.pop(reply["key"]), reply)
             on_tokens(len(reply["tokens"]))
-            yield self._chain(task, index, reply)
+            yield chain
+
+    def requests(self, request: LiveRequest) -> list[GenerationRequest]:
+        """Return vLLM's request for each chain of a task, in the order of its indices."""
+        settings, task = self._settings(len(request.prompt), request.sampling), request.task
+        return [
+            GenerationRequest(
+                str(next(self._keys)),
+                request.prompt,
+                {**settings, "seed": seed_of(request.seed, task.seed_id, index, bits=32)},
+            )
+            for index in task.indices
+        ]
+
+    def chain(self, task: Task, index: int, reply: dict[str, Any]) -> Chain:
+        """Return the chain of a reply.
+
+        Raises:
+            NsadError: vLLM rejected or aborted the request.
+        """
+        if reply.get("finish") not in ("stop", "length"):
+            why = reply.get("error") or f"the request was aborted ({reply.get('finish')})"
+            raise NsadError(f"vLLM cannot sample from {self._name}", why, "exclude that problem, or use --engine hf")
+        return self._chain(task, index, reply)
 
     @property
     def _name(self) -> str:
@@ -104,7 +121,12 @@ class VllmSampler:
             ending = Ending.TOKEN if tokens[-1] in self.student.stop_ids else Ending.ROOM
         return make_chain(self.student, task.problem_id, index, tokens, logprobs, ending)
 
-    def _started(self) -> VllmProcess:
+    def started(self) -> VllmProcess:
+        """Return the process of vLLM; the first call starts it and loads the model.
+
+        Raises:
+            NsadError: vLLM cannot load the model.
+        """
         if self._engine is None:
             engine = VllmProcess()
             self._end = weakref.finalize(self, engine.close)

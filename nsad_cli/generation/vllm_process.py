@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,7 @@ class VllmProcess:
         assert self._process.stdin
         assert self._process.stdout
         self._input, self._output = self._process.stdin, self._process.stdout
+        self._sending = threading.Lock()
 
     def start(self, model: ModelSettings, what: str, instead: str) -> None:
         """Load the model; in an error, `what` names it and `instead` says what to use without vLLM.
@@ -124,21 +126,37 @@ class VllmProcess:
         pending: set[str] = set()
 
         def take() -> dict[str, Any]:
-            while (reply := self._receive())["key"] not in pending:
+            while (reply := self.receive())["key"] not in pending:
                 pass  # a reply to a request that an earlier caller abandoned
             pending.remove(reply["key"])
             return reply
 
         for request in requests:
-            self._send(asdict(request))
+            self.send(request)
             pending.add(request.key)
             if len(pending) >= MAX_IN_FLIGHT:
                 yield take()
         while pending:
             yield take()
 
+    def send(self, request: GenerationRequest) -> None:
+        """Send a request; several threads may."""
+        self._send(asdict(request))
+
+    def abort(self, key: str) -> None:
+        """Let vLLM drop a request; there may be a reply to it nevertheless."""
+        self._send({"abort": key})
+
+    def receive(self) -> dict[str, Any]:
+        """Wait for the next reply to any request; one thread at a time.
+
+        Raises:
+            NsadError: The vLLM process died.
+        """
+        return self._receive()
+
     def _send(self, value: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # a dead engine is detected when reading
+        with self._sending, contextlib.suppress(BrokenPipeError):  # a dead engine is detected when reading
             self._input.write(json.dumps(value) + "\n")
             self._input.flush()
 

@@ -2,14 +2,15 @@
 
 Run as `python -m nsad_cli.generation.vllm_worker`, in a session of its own. In: first {"model", "revision", "device",
 "dtype", "lora" (a PEFT folder, or null), "lora_rank", "memory_share"}, then a line per request: {"key", "prompt"
-(token ids), "sampling" (fields of SamplingParams)}. Out: {} when the model is loaded, then a line per request as it
-finishes:
+(token ids), "sampling" (fields of SamplingParams)}, or {"abort": key} to drop one. Out: {} when the model is loaded,
+then a line per request as it finishes:
 {"key", "text", "finish", "tokens" (ids), "logprobs" (one per token; if logprobs=0 and flat_logprobs were requested)};
 or {"error"} in place of either. It exits when standard input ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -108,6 +109,10 @@ def _serve(engine: Any, lora: Any, lines: Lines, replies: TextIO) -> None:
             if not line:
                 return
             request = json.loads(line)
+            if "abort" in request:
+                with contextlib.suppress(ValueError, KeyError):  # it has finished
+                    engine.abort_request([request["abort"]])
+                continue
             params = SamplingParams(**request["sampling"], output_kind=RequestOutputKind.FINAL_ONLY)
             engine.add_request(request["key"], {"prompt_token_ids": request["prompt"]}, params, lora_request=lora)
             continue

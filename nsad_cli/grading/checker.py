@@ -96,6 +96,10 @@ class Checker:
             worker.stop()
         self._workers.clear()
 
+    def forget(self) -> None:
+        """Drop all cached decisions, which a process that runs for long would otherwise gather."""
+        self._cache.clear()
+
     def equivalent(
         self,
         pairs: Sequence[tuple[str, str]],

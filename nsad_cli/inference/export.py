@@ -142,7 +142,7 @@ def _notes(session: Session, name: str, kind: str, **more: Any) -> dict[str, Any
         "template": recipe.student.template,
         **{key: value for key, value in prompt_of(recipe, name).items() if key == "label"},
         "weights": session.model_key(name),
-        "sampling": recipe.sampling.model_dump(exclude={"batch_size"}),
+        "sampling": recipe.sampling.model_dump(exclude={"batch_size", "engine"}),
         **more,
     }
 

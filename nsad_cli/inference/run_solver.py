@@ -6,9 +6,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.stages import STUDENT
 from nsad_cli.generation.cached_sampler import CachedSampler
-from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.sampling import sampling_key

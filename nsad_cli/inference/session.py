@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.ranker_kinds import NEEDS_STUDENT, STEPS
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
-from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.model_folders import save_nat
 from nsad_cli.generation.server import ServerSampler
@@ -171,11 +171,11 @@ class Session:
         chosen = parse_engine(engine or self.recipe.student.sampled_by)
         if chosen.kind == "vllm":
             model = vllm_model(self.run, self.recipe, self.reader, name, self._write_nat)
-            return VllmSampler(self._prompted(self.reader, name), model)
+            return VllmSampler(self.prompter(name), model)
         if chosen.kind == "server":
             require_model(self.run, name)
             served = chosen.served or (self.recipe.student.model if name in UNTRAINED else name)
-            return ServerSampler(self._prompted(self.reader, name), chosen.urls, served)
+            return ServerSampler(self.prompter(name), chosen.urls, served)
         adapter = None if name in UNTRAINED else name
         if adapter is not None:
             self.load(adapter)
@@ -183,6 +183,10 @@ class Session:
         sampler = HFSampler(self._prompted(self.student, name), self.adapters, adapter, batch_size=batch_size)
         ranker = self.ranker() if name == PROBED_MODEL else None
         return ranker.scoring_sampler(sampler) if isinstance(ranker, ProbeRanker) else sampler
+
+    def prompter(self, name: str) -> Student:
+        """Return the student's tokenizer with the prompts of a model; its weights may be missing."""
+        return self._prompted(self.reader, name)
 
     def _prompted(self, student: Student, name: str) -> Student:
         """Return the student with the prompts of a model."""

@@ -81,20 +81,11 @@ ChainCallback = Callable[[Problem, Sequence[Chain]], None]
 Equivalence of answers that are slow to compare may not be decided yet."""
 
 
-class Solver:
-    """Solves problems with an engine, a checker and optionally a ranker."""
+class Election:
+    """The vote on a problem's chains: its rule, and when there are enough of them."""
 
-    def __init__(
-        self,
-        sampler: Sampler,
-        sampling: Sampling,
-        ranker: Ranker | None,
-        checker: Checker,
-        settings: VoteSettings,
-        *,
-        seed: str,
-    ) -> None:
-        """Create a solver; without a ranker, or with a refused one, a rule that needs one is replaced by `sc`.
+    def __init__(self, ranker: Ranker | None, settings: VoteSettings) -> None:
+        """Create an election; without a ranker, or with a refused one, a rule that needs one is replaced by `sc`.
 
         Raises:
             UsageError: Early stopping is requested, but the rule does not support it.
@@ -110,8 +101,44 @@ class Solver:
             settings = dataclasses.replace(settings, rule="sc")
         if settings.stop_at is not None:
             require_stoppable(settings.rule)
-        self.sampler, self.sampling, self.ranker, self.checker = sampler, sampling, ranker, checker
-        self.settings, self.seed = settings, seed
+        self.ranker, self.settings = ranker, settings
+
+    def decide(self, problem: Problem, chains: Sequence[Chain]) -> Solution | None:
+        """Return the solution, or None if more chains are needed.
+
+        Args:
+            problem: The problem.
+            chains: All of its chains so far, graded, and scored by the ranker if there is one.
+        """
+        settings, rule = self.settings, applicable_rule(chains, self.settings.rule)
+        with name_problem_in_errors(problem.question):
+            sure = None if settings.stop_at is None else confidence(chains, rule)
+            if len(chains) < settings.samples and (sure is None or sure < (settings.stop_at or 1.0)):
+                return None
+            return Solution(problem, vote(chains, rule), tuple(chains), self.notes, sure, self.refused)
+
+
+class Solver:
+    """Solves problems with an engine, a checker and optionally a ranker."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        sampling: Sampling,
+        ranker: Ranker | None,
+        checker: Checker,
+        settings: VoteSettings,
+        *,
+        seed: str,
+    ) -> None:
+        """Create a solver; for its rule see Election.
+
+        Raises:
+            UsageError: Early stopping is requested, but the rule does not support it.
+        """
+        self.election = Election(ranker, settings)
+        self.sampler, self.sampling, self.checker, self.seed = sampler, sampling, checker, seed
+        self.ranker, self.settings, self.notes = self.election.ranker, self.election.settings, self.election.notes
 
     def solve(
         self,
@@ -142,7 +169,7 @@ class Solver:
                 chains[problem.id] = own = self._scored(problem, own) if complete or on_chain is not None else own
                 if on_chain is not None:
                     on_chain(problem, own)
-                solution = self._decide(problem, own) if complete else None
+                solution = self.election.decide(problem, own) if complete else None
                 if solution is not None:
                     del waiting[problem.id]
                     yield solution
@@ -156,12 +183,3 @@ class Solver:
             return chains
         scores = dict(zip([c.index for c in unscored], self.ranker.score(problem, unscored), strict=True))
         return [chain.scored(scores[chain.index]) if chain.index in scores else chain for chain in chains]
-
-    def _decide(self, problem: Problem, chains: Sequence[Chain]) -> Solution | None:
-        """Return the solution, or None if more chains are needed."""
-        settings, rule = self.settings, applicable_rule(chains, self.settings.rule)
-        with name_problem_in_errors(problem.question):
-            sure = None if settings.stop_at is None else confidence(chains, rule)
-            if len(chains) < settings.samples and (sure is None or sure < (settings.stop_at or 1.0)):
-                return None
-            return Solution(problem, vote(chains, rule), tuple(chains), self.notes, sure, self.refused)

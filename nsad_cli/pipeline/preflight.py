@@ -85,14 +85,16 @@ def _check_packages(
     if teacher and recipe.teacher.spec.startswith("hf:"):
         models.append(recipe.teacher.spec.removeprefix("hf:"))
     parsed = [parse_spec(spec) for spec in specs]
-    taught, sampled = teacher and recipe.teacher.spec.startswith("vllm:"), student and recipe.student.engine == "vllm"
+    taught = teacher and recipe.teacher.spec.startswith("vllm:")
+    engines = {"sampling.engine": recipe.sampling_engine, "evaluation.engine": recipe.evaluation_engine}
+    sampled = next((name for name, engine in engines.items() if student and engine == "vllm"), None)
     by_trl = [name for name in names if stages()[name].trainer == "trl"]
     needs = {
         "trl": (bool(by_trl), ", ".join(by_trl), INSTALL),
         "vllm": (
-            taught or sampled,
-            "teacher.spec" if taught else "student.engine",
-            "pip install 'nsad[vllm]'" + ("" if taught else ", or set student.engine to hf"),
+            taught or sampled is not None,
+            "teacher.spec" if taught else str(sampled),
+            "pip install 'nsad[vllm]'" + ("" if taught else ", or use --engine hf"),
         ),
         "bitsandbytes": (
             student and recipe.student.load_in_4bit,

@@ -19,6 +19,7 @@ WHOLE = ("run", "demo")
 """Commands that run all of RUN_ORDER."""
 STUDY = "study"
 """The command whose runs train one model each, and end with its evaluation."""
+SECRET_OPTION = "--api-key"
 AGAIN = "run the same command again"
 """What to do to resume if the command is unknown."""
 _current: list[dict[str, Any]] = []
@@ -28,10 +29,23 @@ def set_command(arguments: Sequence[str]) -> None:
     """Set this process's command: the program's arguments. Secrets in them are replaced by `***`."""
     _current[:] = []
     if world_size() == 1:  # a launcher's own command is not known
-        record: dict[str, Any] = {"argv": [redact_argument(item) for item in arguments]}
+        record: dict[str, Any] = {"argv": _redacted(arguments)}
         with contextlib.suppress(OSError):  # a deleted folder
             record["folder"] = os.getcwd()
         _current.append(record)
+
+
+def _redacted(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with `***` for secrets and for the value of SECRET_OPTION, whatever its form."""
+    found: list[str] = []
+    for before, item in zip(("", *arguments), arguments, strict=False):
+        if before == SECRET_OPTION:
+            found.append("***")
+        elif item.startswith(f"{SECRET_OPTION}="):
+            found.append(f"{SECRET_OPTION}=***")
+        else:
+            found.append(redact_argument(item))
+    return found
 
 
 def command() -> dict[str, Any] | None:

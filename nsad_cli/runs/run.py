@@ -18,7 +18,7 @@ from nsad_cli.runs.event_log import EventLog
 from nsad_cli.runs.former_defaults import keep_former_defaults
 from nsad_cli.runs.lock import hold_lock, is_locked
 from nsad_cli.runs.manifest import FORMAT, read_manifest, versions
-from nsad_cli.utils.distributed import barrier, is_main_process
+from nsad_cli.utils.distributed import any_process, barrier, is_main_process, process_name, world_size
 from nsad_cli.utils.files import make_folder, write_atomic
 from nsad_cli.utils.processor import default_dtype, default_engine
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need 
     from contextlib import AbstractContextManager
 
     from nsad_cli.config.schema import Recipe
+
+SHARED_HOME = "every machine of a launch needs the runs on a file system that all of them share"
 
 
 def runs_home() -> Path:
@@ -80,6 +82,7 @@ class Run:
             if is_main_process():
                 write_atomic(run.path / "manifest.json", json.dumps(manifest, indent=1))
             barrier()
+            _require_shared(run)
         return run
 
     @classmethod
@@ -103,9 +106,10 @@ class Run:
         run = cls(runs_home() / name)
         if not (run.path / "manifest.json").is_file():
             hint = did_you_mean(name, [other.name for other in list_runs()])
+            where = f" on {process_name()}" if world_size() > 1 else ""
             raise UsageError(
-                f"no run named `{name}`",
-                f"{runs_home()} has no such run",
+                f"no run named `{name}`{where}",
+                f"{runs_home()} has no such run" + (f"; {SHARED_HOME}" if where else ""),
                 f"{hint + ' ' if hint else ''}list them with `nsad runs`",
             )
         run.manifest()
@@ -255,6 +259,19 @@ class Run:
     def busy(self) -> bool:
         """Return whether a process is writing to the run."""
         return is_locked(self.path / "lock")
+
+
+def _require_shared(run: Run) -> None:
+    """Check, in every process of a launch, that all of them see the folder of a new run.
+
+    Raises:
+        NsadError: One does not.
+    """
+    missing = not (run.path / "manifest.json").is_file()
+    if any_process(missing):
+        who = process_name() if missing else "another process of this launch"
+        why = f"{who} does not see {run.path}, which the first process has created; {SHARED_HOME}"
+        raise NsadError("the machines do not share the run's folder", why, "set NSAD_HOME to the same shared folder")
 
 
 def with_defaults(run: Run, recipe: Recipe) -> Recipe:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.stages import EVAL, RANKER
 from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.evaluation.outcomes import outcomes
 from nsad_cli.evaluation.stored_chains import Side, regrade, stored_chains
-from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.grading.checker import Checker
 from nsad_cli.runs.trained_size import trained_size
 from nsad_cli.study.shared import COPIED_FROM
@@ -83,7 +83,7 @@ def study_results(study: Study, cells: Sequence[Cell], failures: Mapping[str, Ns
 def cell_outcomes(cell: Cell, checker: Checker) -> dict[str, Outcomes]:
     """Read each problem's outcome of a finished cell by each rule, from its stored chains, by the current grader."""
     run, settings = cell.run, cell.recipe.evaluation
-    side, samples = Side(run, cell.arm.model, parse_engine("hf")), settings.samples
+    side, samples = Side(run, cell.arm.model, parse_engine(cell.recipe.evaluation_engine)), settings.samples
     found: dict[str, Outcomes] = {}
     with muted_notes():  # the evaluation has logged what is dropped
         benchmarks = load_benchmarks(run, settings.benchmarks, settings.limit)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.stages import LearnsFrom
-from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
 from nsad_cli.grading.step_checks import check_steps
@@ -93,8 +93,8 @@ def sampled_chains(
     """
     run, recipe, name = session.run, session.recipe, model or stage.samples_from
     assert name is not None
-    key = parse_engine(recipe.student.sampled_by).key(session.model_key(name))
-    subject = Subject(name, key, session.sampler(name))
+    engine = recipe.sampling_engine
+    subject = Subject(name, parse_engine(engine).key(session.model_key(name)), session.sampler(name, engine))
     sampling = Sampling.of(recipe.sampling)
     with ChainStore(run.chains_path) as store, Checker() as checker:
         progress = run.events.progress(stage.sampling_event)

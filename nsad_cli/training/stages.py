@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.ranker_kinds import COMBINED, STEPS
 from nsad_cli.config.stages import table_entry
 from nsad_cli.runs.base_model import base_fingerprint, base_key, is_intact
@@ -170,7 +171,8 @@ def stage_key(session: Session, stage: Stage, corpus: Corpus) -> str:
     also_on: list[Any] = [_weights(session, name) for name in stage.requires[1:]]
     if stage.adapter == "scorer" or recipe.training.own_samples(stage):
         more = ["drop_wrong_steps"] if recipe.training.drop_wrong_steps and stage.adapter != "scorer" else []
-        more += [] if recipe.student.sampled_by == "hf" else [recipe.student.sampled_by]
+        engine = parse_engine(recipe.sampling_engine).name
+        more += [] if engine == "hf" else [engine]
         return content_key(
             stage.name, _shared(session), settings, recipe.sampling, corpus.key, built_on, *more, *also_on
         )

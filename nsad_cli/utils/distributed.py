@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,11 @@ def world_size() -> int:
 def is_main_process() -> bool:
     """Return whether this process is the main one (rank 0)."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def process_name() -> str:
+    """Return this process's rank and host, for messages."""
+    return f"rank {os.environ.get('RANK', '0')} on {socket.gethostname()}"
 
 
 def barrier() -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nsad_cli.config.engine_spec import EngineSpec
 from nsad_cli.errors import UsageError
 from nsad_cli.evaluation.across_runs import make_arms
 from nsad_cli.evaluation.comparison import Selection, compare_stored
 from nsad_cli.evaluation.stored_chains import Side
-from nsad_cli.generation.engine_spec import EngineSpec
 from nsad_cli.grading.checker import Checker
 from nsad_cli.runs.run import runs_home
 from nsad_cli.runs.trained_size import trained_size

@@ -12,13 +12,13 @@ import numpy
 import pytest
 from safetensors.numpy import save_file
 
+from nsad_cli.config.engine_spec import EngineSpec, parse_engine
 from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.compare import compare
 from nsad_cli.evaluation.contributions import Step, contributions
 from nsad_cli.evaluation.measure import unseen_problems
 from nsad_cli.evaluation.stored_chains import Side, stored_chains
-from nsad_cli.generation.engine_spec import EngineSpec, parse_engine
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.grading.checker import Checker
 from nsad_cli.inference.current_ranker import current_ranker

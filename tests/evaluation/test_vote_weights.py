@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nsad_cli.config.engine_spec import EngineSpec
 from nsad_cli.errors import UsageError
 from nsad_cli.evaluation.comparison import Selection, compare_weights
 from nsad_cli.evaluation.stored_chains import Side
 from nsad_cli.evaluation.vote_variants import RankerScores
-from nsad_cli.generation.engine_spec import EngineSpec
 from nsad_cli.grading.checker import Checker
 from nsad_cli.rankers.calibration import Calibration, sigmoid
 from nsad_cli.rankers.metadata import read_scoring

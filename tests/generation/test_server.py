@@ -5,9 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -17,12 +14,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.schema import Demonstration
 from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import evaluate_models
 from nsad_cli.generation import server as engine
-from nsad_cli.generation.engine_spec import parse_engine
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.generation.server import ServerSampler, offsets
@@ -31,6 +28,7 @@ from nsad_cli.models.student import Student, load_student
 from nsad_cli.runs.run import Run
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Chain, Finish, Problem
+from tests.helpers.completions_server import running
 from tests.helpers.notes import recorded_notes
 
 if TYPE_CHECKING:
@@ -62,20 +60,8 @@ def server(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         made.model.lm_head.weight[made.tokenizer("\n")["input_ids"][0]] += 0.15
     made.model.save_pretrained(folder / "model")
     made.tokenizer.save_pretrained(folder / "model")
-    port, log = folder / "port", folder / "log"
-    log.touch()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.helpers.completions_server", str(folder / "model"), str(port), str(log)]
-    )
-    try:
-        for _ in range(1200):
-            if port.exists() or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        yield Server(f"http://127.0.0.1:{port.read_text()}/v1", folder / "model", log)
-    finally:
-        process.kill()
-        process.wait()
+    with running(folder / "model", folder) as (url, log):
+        yield Server(url, folder / "model", log)
 
 
 @pytest.fixture(scope="module")

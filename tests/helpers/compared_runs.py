@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy
 from safetensors.numpy import save_file
 
+from nsad_cli.config.engine_spec import EngineSpec
 from nsad_cli.config.validation import validate_recipe
-from nsad_cli.generation.engine_spec import EngineSpec
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.inference.sampling import greedy, sampling_key
 from nsad_cli.problems import load_problems

@@ -4,26 +4,52 @@ python -m tests.helpers.completions_server MODEL PORT_FILE LOG_FILE serves on a 
 request's body. The model asked for steers it: `texts` refuses token ids, `strict` fields that OpenAI's
 API does not know, `old` both; `penal` has a generation_config.json with a repetition penalty, for who asks for none;
 `bare` gives no log-probabilities, `flaky` fails at the first request of a seed, `broken` always, `html` is no API,
-`secret` wants the key `sk-right`; `tiny` behaves, and no other model is known.
+`secret` wants the key `sk-right`; `tiny`, `nat` and `nce` behave, and no other model is known.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from nsad_cli.models.student import Student, load_student
 
-KNOWN = ("tiny", "texts", "strict", "old", "penal", "bare", "flaky", "broken", "html", "secret")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KNOWN = ("tiny", "nat", "nce", "texts", "strict", "old", "penal", "bare", "flaky", "broken", "html", "secret")
 FIELDS = {"model", "prompt", "max_tokens", "temperature", "top_p", "seed", "logprobs", "stop"}
 SEEN: set[int] = set()
 LOCK = threading.Lock()
+
+
+@contextlib.contextmanager
+def running(model: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Run the server on a model folder; its base URL and its log, both in `folder`."""
+    port, log = folder / "port", folder / "log"
+    port.unlink(missing_ok=True)
+    log.touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.helpers.completions_server", str(model), str(port), str(log)]
+    )
+    try:
+        for _ in range(1200):
+            if port.exists() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port.read_text()}/v1", log
+    finally:
+        process.kill()
+        process.wait()
 
 
 def complete(student: Student, body: dict[str, Any]) -> dict[str, Any]:

@@ -246,7 +246,7 @@ def test_run_and_demo_write_the_report(command: list[str], monkeypatch: pytest.M
     monkeypatch.setattr("nsad_cli.pipeline.preflight.preflight", lambda *_: None)
     monkeypatch.setattr("nsad_cli.cli.run_selection.execute", lambda *_, **__: empty)
     monkeypatch.setattr("nsad_cli.cli.solve.solve_with", lambda *_: None)
-    monkeypatch.setattr("nsad_cli.cli.render.solution.solution_json", lambda _: None)
+    monkeypatch.setattr("nsad_cli.inference.solution_json.solution_json", lambda _: None)
     result = CliRunner().invoke(app, [*command, "--json"])
     assert result.exception is None, result.output
     assert "report" not in result.stdout

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from nsad_cli.runs.run import Run
 from tests.helpers.ranker_runs import answer_half_rightly, ranking
 from tests.helpers.tiny_recipes import recipe
 
+MULTI_NODE = Path(__file__).parents[2] / "recipes" / "launch" / "multi-node.yaml"
 FSDP = Path(__file__).parents[2] / "recipes" / "launch" / "fsdp.yaml"
 # With --cpu the launcher would start one process; --multi_gpu starts two, to which NSAD_DEVICE gives CPUs.
 LAUNCH = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
@@ -178,3 +180,61 @@ def test_two_processes_train_the_rankers_of_one(
         assert report["calibrated"]
         assert report["ranking_accuracy"] == expected["ranking_accuracy"]
         assert report["scale"] == pytest.approx(expected["scale"], rel=0.01)
+
+
+def machines(tmp_path: Path, model: Path, homes: tuple[Path, Path]) -> list[subprocess.CompletedProcess[str]]:
+    """A run by two launchers on loopback, each as a machine with one process and a folder of runs."""
+    stage = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 1, "pack_tokens": 200}
+    training = {**recipe(model).training.model_dump(mode="json"), "negative": stage, "nat": stage, "nce": stage}
+    evaluation = {"benchmarks": ["arithmetic:test"], "limit": 2, "samples": 0, "models": ["nce"]}
+    values = recipe(model, adapter=ADAPTER, training=training, evaluation=evaluation).model_dump(mode="json")
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    started = []
+    for rank, home in enumerate(homes):
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("NSAD_")}
+        environment |= {"HOME": str(tmp_path), "NSAD_HOME": str(home), "OMP_NUM_THREADS": "1", "NSAD_DEVICE": "cpu"}
+        where = ("--machine_rank", str(rank), "--main_process_ip", "127.0.0.1", "--main_process_port", str(port))
+        command = (sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(MULTI_NODE), *where)
+        started.append(
+            subprocess.Popen(
+                [*command, "--num_processes", "2", "-m", "nsad_cli", "run", "tiny.yaml", "--run", "r", "--json"],
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    done = []
+    for process in started:
+        try:
+            out, err = process.communicate(timeout=400)
+        finally:
+            process.kill()
+        done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
+    return done
+
+
+@pytest.mark.slow
+def test_two_machines_give_the_loss_curve_of_one_process(tiny_llama: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "runs"
+    first, second = machines(tmp_path, tiny_llama, (shared, shared))
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    one = run_in(tmp_path, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "one", "--json")
+    assert one.returncode == 0, one.stderr
+    alone, together = curves(tmp_path, "one"), curves(tmp_path, "r")
+    assert alone.keys() == together.keys()
+    for key, losses in alone.items():
+        assert together[key] == pytest.approx(losses, abs=1e-4), key
+    assert Run(shared / "r").stages()["nce"]["result"]["processes"] == 2
+
+
+@pytest.mark.slow
+def test_a_machine_that_does_not_see_the_run_ends_with_an_error(tiny_llama: Path, tmp_path: Path) -> None:
+    done = machines(tmp_path, tiny_llama, (tmp_path / "runs", tmp_path / "other"))
+    assert all(process.returncode != 0 for process in done)
+    assert "another process of this launch does not see" in done[0].stderr
+    assert "rank 1 on" in done[1].stderr
+    assert "the machines do not share the run's folder" in done[1].stderr

@@ -17,10 +17,11 @@ from rich.console import Console
 from nsad_cli.cli.console import set_up_logging
 from nsad_cli.cli.render.evaluation import comparison_tables, group_tables, results_table, stopping_table
 from nsad_cli.cli.render.live_votes import LiveVotes
-from nsad_cli.cli.render.solution import conclusion, print_solution, solution_json, steps
+from nsad_cli.cli.render.solution import conclusion, print_solution, steps
 from nsad_cli.cli.render.votes import BAR_WIDTH, ballot_table, chains_table
 from nsad_cli.evaluation.compare import comparison_rows
 from nsad_cli.evaluation.report import report_on
+from nsad_cli.inference.solution_json import solution_json
 from nsad_cli.inference.solver import Solution, VoteSettings
 from nsad_cli.problems.question_files import make_problem
 from nsad_cli.types import Chain, Finish, Problem

@@ -1,0 +1,1 @@
+"""The HTTP server: an OpenAI-compatible API that answers by the votes of a run."""
