@@ -152,6 +152,8 @@ def _p(value: float) -> str:
 def summary(result: Mapping[str, Any]) -> str:
     """Say in one sentence which difference the study could have seen."""
     least = result["minimal_difference"]
+    if len(result["arms"]) == 1:
+        return "The study has one arm, so that there is none to compare it with."
     if least["difference"] is None:
         return "No arm could be compared with the control."
     return (

@@ -58,6 +58,7 @@ def test_the_summary_says_what_could_have_been_seen() -> None:
     assert "a true difference of 10.0 points or more would have been seen with 80% probability" in summary(RESULT)
     nothing = {**RESULT, "minimal_difference": {"difference": None, "alpha": 0.05, "power": 0.8}}
     assert summary(nothing) == "No arm could be compared with the control."
+    assert "one arm" in summary({**nothing, "arms": RESULT["arms"][:1]})
 
 
 def test_the_live_table_shows_each_cells_state() -> None:
