@@ -14,6 +14,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Rule = Literal["sc", "wsc", "asc", "asc-add", "asc-add2", "best"]
 Weights = Literal["fitted", "calibrated", "raw"]
 RankerObjective = Literal["power", "bradley-terry", "bce"]
+Tracker = Literal["tensorboard", "trackio", "wandb"]
 DEVICE_PROFILES = ("a100", "h100", "h200", "l40s", "rtx4090")
 """The GPUs that `--plan` can estimate times for."""
 DTYPES: tuple[str, ...] = get_args(Dtype)

@@ -12,6 +12,7 @@ from nsad_cli.pipeline.pipeline import Pipeline
 from nsad_cli.pipeline.preflight import preflight
 from nsad_cli.runs.lock import hold_lock
 from nsad_cli.runs.run import Run
+from nsad_cli.runs.trackers.listener import tracking
 from nsad_cli.study.budget import equalise
 from nsad_cli.study.cells import Cell, make_cells
 from nsad_cli.study.definition import Study, study_path
@@ -93,7 +94,7 @@ def _collect(cells: Sequence[Cell], store: Path, watch: Watch, failures: Failure
         runs = [Run.create(cell.name, cell.recipe, store=store) for cell in group]
         watch(runs[0].name, "collecting")
         try:
-            with runs[0].lock():
+            with runs[0].lock(), tracking(runs[0]):
                 pipeline = Pipeline(runs[0])
                 for stage in (COLLECT.name, GRADE.name):
                     pipeline.step(stage)
@@ -137,7 +138,7 @@ def run_cell(run: Run, trained: Sequence[str], known: Sequence[str], locks: Path
     """
     (model,) = run.recipe.evaluation.models
     others = [Run(run.path.parent / name) for name in known]
-    with run.lock():
+    with run.lock(), tracking(run):
         pipeline = Pipeline(run)
         for name in trained:
             key = pipeline.stage_key(name)
