@@ -6,6 +6,7 @@ signals to the process of a job's step. Its state is a folder: ID.json, ID.pid, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -47,6 +48,15 @@ def submissions(folder: Path) -> list[str]:
 def send(folder: Path, job: str, number: int) -> None:
     """Send a signal to the process of a running job's step, as Slurm does at a time limit or a preemption."""
     os.kill(int((folder / "state" / f"{job}.pid").read_text()), number)
+
+
+def end_all(folder: Path) -> None:
+    """End the jobs that are left, at the end of a test."""
+    for job in submissions(folder):
+        (folder / "state" / f"{job}.cancel").touch()
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads((folder / "state" / f"{job}.json").read_text())["state"] not in ENDED:
+                send(folder, job, signal.SIGKILL)
 
 
 def _state() -> Path:

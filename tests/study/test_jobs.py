@@ -41,11 +41,12 @@ needs_submitit = pytest.mark.skipif(
 
 
 @pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a fake Slurm, whose commands are on the PATH."""
     for name, value in fake_slurm.install(tmp_path / "slurm").items():
         monkeypatch.setenv(name, value)
-    return tmp_path / "slurm"
+    yield tmp_path / "slurm"
+    fake_slurm.end_all(tmp_path / "slurm")
 
 
 @pytest.fixture
@@ -64,13 +65,13 @@ def start(path: Path, *more: str) -> subprocess.Popen[str]:
 
 def result_of(process: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
     """The results and the notes of a study's command that succeeds."""
-    said, notes = process.communicate(timeout=600)
+    said, notes = process.communicate(timeout=1800)
     assert process.returncode == 0, notes
     return json.loads(said), notes
 
 
 def wait_until(condition: Callable[[], Any], process: subprocess.Popen[Any] | None = None) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while not condition():
         assert time.monotonic() < deadline
         assert process is None or process.poll() is None, process.communicate()
@@ -90,7 +91,7 @@ def weights(name: str, stage: str) -> bytes:
 @needs_submitit
 @pytest.mark.slow
 def test_each_cell_is_a_job_and_shared_stages_are_trained_once(tiny_llama: Path, tmp_path: Path, slurm: Path) -> None:
-    arms = {"nat": None, "longer": {"model": "nat", "set": {"training.nat.epochs": 2}}, "cot-kd": None}
+    arms = {"nat": None, "longer": {"model": "nat", "set": {"training.nat.epochs": 2}}, "base": None}
     path = study_file(tmp_path, tiny_llama, arms)
     more = ("--slurm", "partition=gpu", "--slurm", "gpus=1")
     result, notes = result_of(start(path, *SLURM, *more))
@@ -109,16 +110,12 @@ def test_each_cell_is_a_job_and_shared_stages_are_trained_once(tiny_llama: Path,
     assert "--dependency" not in first + third
     assert "study: compare.longer.0: job 2, after 1" in notes
     copied = {row["run"]: row["copied"] for row in result["cells"]}
-    assert copied == {"compare.nat.0": {}, "compare.longer.0": {"negative": "compare.nat.0"}, "compare.cot-kd.0": {}}
+    assert copied == {"compare.nat.0": {}, "compare.longer.0": {"negative": "compare.nat.0"}, "compare.base.0": {}}
     assert all(row["p"] is not None for row in result["arms"][1:])
 
     again, _ = result_of(start(path, *SLURM, *more))
     assert again == result
     assert len(fake_slurm.submissions(slurm)) == 3, "finished cells are not submitted again"
-
-    study = load_study(str(path), name="here")
-    here = study_results(study, *run_study(study, in_order))
-    assert [row["accuracy"] for row in here["arms"]] == [row["accuracy"] for row in result["arms"]]
 
 
 @needs_submitit
@@ -128,7 +125,7 @@ def test_a_preempted_job_resumes_and_the_watcher_may_leave(tiny_llama: Path, tmp
     watcher = start(path, *SLURM)
     wait_until(lambda: trains(name), watcher)
     watcher.send_signal(signal.SIGINT)
-    _, notes = watcher.communicate(timeout=60)
+    _, notes = watcher.communicate(timeout=300)
     assert watcher.returncode == 130
     assert "1 jobs go on without this command; to cancel them: scancel 1" in notes
     assert "to resume: nsad study" in notes
@@ -152,7 +149,7 @@ def test_a_cancelled_job_is_a_failed_cell_and_is_submitted_again(tiny_llama: Pat
     watcher = start(path, *SLURM)
     wait_until(lambda: trains(name), watcher)
     watcher.send_signal(signal.SIGINT)
-    watcher.communicate(timeout=60)
+    watcher.communicate(timeout=300)
     subprocess.run(["scancel", "1"], check=True)
     wait_until(lambda: json.loads((slurm / "state" / "1.json").read_text())["state"] == "CANCELLED")
     again, notes = result_of(start(path, *SLURM))
@@ -306,7 +303,7 @@ def test_flags_of_launchers(tmp_path: Path) -> None:
         (["--launcher", "slrm"], "did you mean `slurm`"),
     ):
         process = start(tmp_path / "none.yaml", *flags)
-        _, notes = process.communicate(timeout=60)
+        _, notes = process.communicate(timeout=300)
         assert process.returncode == 2
         assert said in notes
 
