@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,12 @@ from nsad_cli.cli.options import (
     engine_overrides,
     parse_settings,
 )
+    parameters = _slurm_parameters(launcher, jobs, slurm)
 from nsad_cli.utils.logs import note
+
+if TYPE_CHECKING:
+    from nsad_cli.study.definition import Study
+    from nsad_cli.study.execute import RunCells
 
 
 def study(
@@ -41,7 +46,21 @@ def study(
         str | None, typer.Option("--rule", help="What is compared: greedy answers (default), or votes: sc, wsc, asc, …")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The study's name; its runs are NAME.ARM.SEED.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cells to run at the same time.")] = 1,
+    launcher: Annotated[
+        str,
+        typer.Option(
+            "--launcher",
+            callback=one_of("--launcher", lambda: LAUNCHERS),
+            help="local: processes on this machine. slurm: a job per cell (extra `slurm`).",
+        ),
+    ] = LAUNCHERS[0],
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="With --launcher local: cells to run at the same time.")
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option("--slurm", metavar="KEY=VALUE", help="A parameter of the jobs: time, partition, gpus, account, …"),
+    ] = None,
     store: Annotated[
         Path | None, typer.Option("--store", help="A store of rationales to use. Default: the study's own.")
     ] = None,
@@ -63,6 +82,7 @@ def study(
         **engine_overrides(engine),
         **parse_settings(settings),
     }
+    parameters = _slurm_parameters(launcher, jobs, slurm)
     names = None if arms is None else [item.strip() for item in arms.split(",") if item.strip()]
     flags = {"name": name, "seeds": seeds, "control": control, "equal": equal, "rule": rule}
     loaded = load_study(target, arms=names, overrides=overrides, **flags)
@@ -81,14 +101,13 @@ def study(
     from nsad_cli.errors import NsadError
     from nsad_cli.runs.command import resume_hint
     from nsad_cli.study.cells import make_cells
-    from nsad_cli.study.execute import check_study, in_order, run_study
-    from nsad_cli.study.process import at_once
+    from nsad_cli.study.execute import check_study, run_study
     from nsad_cli.study.results import FILE, study_results
 
+    run_cells = _run_cells(loaded, jobs or 1, parameters)
     check_study(loaded)
     note(f"study: {loaded.name}: {len(loaded.arms)} arms × {len(loaded.seeds)} seeds, control {loaded.control}")
     with StudyDisplay(make_cells(loaded)) as display:
-        run_cells = in_order if jobs == 1 else at_once(jobs)
         cells, failures = run_study(loaded, run_cells, store=store, watch=display.watch)
     result = study_results(loaded, cells, failures)
     if as_json:
@@ -105,3 +124,28 @@ def study(
         failed, error = next(iter(failures.items()))
         why = f"{failed}: {error.what}: {error.why}"
         raise NsadError(f"{len(failures)} of {len(cells)} cells failed", why, f"{error.fix}; {resume_hint()}")
+
+
+def _slurm_parameters(launcher: str, jobs: int | None, given: list[str] | None) -> dict[str, Any] | None:
+    """Return the parameters of the jobs; None with --launcher local."""
+    from nsad_cli.study.slurm import parse_parameters
+
+    if launcher == "slurm":
+        if jobs is not None:
+            raise UsageError("--jobs needs --launcher local", "Slurm decides how many jobs run at once", "leave it out")
+        return parse_parameters(given or [])
+    if given:
+        raise UsageError("--slurm needs --launcher slurm", "no job is submitted without it", "add --launcher slurm")
+    return None
+
+
+def _run_cells(study: Study, jobs: int, slurm: dict[str, Any] | None) -> RunCells:
+    from nsad_cli.study.execute import in_order
+    from nsad_cli.study.jobs import submitted
+    from nsad_cli.study.process import at_once
+    from nsad_cli.study.slurm import require_slurm, slurm_executor
+
+    if slurm is None:
+        return in_order if jobs == 1 else at_once(jobs)
+    require_slurm(study.recipe)
+    return submitted(slurm_executor(study.path / "jobs", slurm))

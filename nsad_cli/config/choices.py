@@ -14,8 +14,11 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Rule = Literal["sc", "wsc", "asc", "asc-add", "asc-add2", "best"]
 Weights = Literal["fitted", "calibrated", "raw"]
 RankerObjective = Literal["power", "bradley-terry", "bce"]
+Tracker = Literal["tensorboard", "trackio", "wandb"]
 DEVICE_PROFILES = ("a100", "h100", "h200", "l40s", "rtx4090")
 """The GPUs that `--plan` can estimate times for."""
+LAUNCHERS = ("local", "slurm")
+"""What runs the cells of a study."""
 DTYPES: tuple[str, ...] = get_args(Dtype)
 RANKER_OBJECTIVES: tuple[str, ...] = get_args(RankerObjective)
 DEVICES = ("auto", "cpu", "mps", "cuda", "cuda:N")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from nsad_cli.config.choices import Dtype, RankerObjective, Rule, Weights, is_device
+from nsad_cli.config.choices import Dtype, RankerObjective, Rule, Tracker, Weights, is_device
 from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.ranker_kinds import COMBINED
 from nsad_cli.config.stages import NAT, NCE, UNTRAINED, LearnsFrom, Stage, models, stages
@@ -449,6 +449,8 @@ class Recipe(Section):
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """The run's default name; if unset, the name of the recipe file."""
     seed: int = 0
+    report_to: list[Tracker] = []
+    """Trackers that get every stage's metrics, each by an extra of its name. They change no stage's key."""
     student: StudentConfig = StudentConfig()
     problems: ProblemsConfig = ProblemsConfig()
     teacher: TeacherConfig = TeacherConfig()

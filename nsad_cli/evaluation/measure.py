@@ -19,6 +19,7 @@ from nsad_cli.problems.decontamination import Leaks, find_leaks
 from nsad_cli.runs.base_model import base_key
 from nsad_cli.runs.models import has_model
 from nsad_cli.runs.records import collected_problems
+from nsad_cli.runs.trackers.listener import tracking
 from nsad_cli.store.chains import ChainStore
 from nsad_cli.types import Problem, problem_id
 from nsad_cli.utils.devices import select_gpu
@@ -165,7 +166,7 @@ def evaluate_run(
 
     settings = run.recipe.evaluation
     benchmarks = load_benchmarks(run, require_benchmarks(run.recipe, specs), settings.limit if limit is None else limit)
-    with run.lock():
+    with run.lock(), tracking(run):
         return evaluate_models(
             Session(run),
             stage="eval",

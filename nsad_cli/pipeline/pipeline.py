@@ -21,6 +21,7 @@ from nsad_cli.evaluation.measure import evaluate_models, evaluation_key, load_be
 from nsad_cli.pipeline.collect_stage import collect_stage, finished_stage, grade_stage, graded_rationales
 from nsad_cli.problems.decontamination import Leaks, find_leaks
 from nsad_cli.runs.records import collected_problems
+from nsad_cli.runs.trackers.listener import tracking
 from nsad_cli.training.trl_library import require_trl
 from nsad_cli.utils.devices import select_gpu
 from nsad_cli.utils.distributed import SHARDED, barrier, is_main_process
@@ -54,7 +55,7 @@ def run_stages(run: Run, names: Sequence[str], *, force: bool = False) -> dict[s
     if any(stages()[name].trains for name in names):
         require_trainable(run.recipe)
         require_trl(names)
-    with run.lock():
+    with run.lock(), tracking(run):
         pipeline = Pipeline(run, force)
         wanted = with_prerequisites(names, run.recipe.training.negative.source)
         return {name: pipeline.step(name) for name in wanted}

@@ -15,6 +15,7 @@ from nsad_cli.models.smollm2 import SMOLLM2_PACKAGE
 from nsad_cli.pipeline.collect_stage import collect_key, collected
 from nsad_cli.problems import load_problems, parse_spec
 from nsad_cli.runs.run import Run, runs_home
+from nsad_cli.runs.trackers.packages import install_command, require_trackers
 from nsad_cli.teachers import is_api, make_teacher, source_stamp
 from nsad_cli.training.trl_library import INSTALL
 from nsad_cli.utils.devices import select_gpu
@@ -42,7 +43,7 @@ def preflight(recipe: Recipe, names: Sequence[str], name: str | None) -> None:
 
     Raises:
         NsadError: The student, its tokenizer or weights, the device, a benchmark, the ranker's model, an optional
-            package, the teacher's file, key or server, or disk space is missing.
+            package, a tracker's or the teacher's key, the teacher's file or server, or disk space is missing.
         UsageError: A setting is not valid.
     """
     from nsad_cli.pipeline.pipeline import require_trainable
@@ -58,6 +59,7 @@ def preflight(recipe: Recipe, names: Sequence[str], name: str | None) -> None:
     _check_packages(
         recipe, names, filter(None, specs), teacher=not _is_collected(recipe, name), student=trains or evaluates
     )
+    require_trackers(recipe.report_to)
     for spec in specs:
         if spec is not None:
             load_problems(spec, limit=1)
@@ -89,7 +91,7 @@ def _check_packages(
     engines = {"sampling.engine": recipe.sampling_engine, "evaluation.engine": recipe.evaluation_engine}
     sampled = next((name for name, engine in engines.items() if student and engine == "vllm"), None)
     by_trl = [name for name in names if stages()[name].trainer == "trl"]
-    needs = {
+    needs: dict[str, tuple[bool, str, str]] = {
         "trl": (bool(by_trl), ", ".join(by_trl), INSTALL),
         "vllm": (
             taught or sampled is not None,
@@ -111,6 +113,7 @@ def _check_packages(
             "problems from the Hub",
             "pip install datasets, or give a path: NAME@PATH",
         ),
+        **{name: (True, "report_to", install_command([name])) for name in recipe.report_to},
     }
     missing = {
         package: (what, fix)

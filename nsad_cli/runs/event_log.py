@@ -41,6 +41,15 @@ class EventLog:
         """Register a callback for every event that this process emits; it is called after the event is written."""
         self._callbacks.append(callback)
 
+    def unsubscribe(self, callback: Callable[[Event], None]) -> None:
+        """Remove a registered callback."""
+        self._callbacks.remove(callback)
+
+    @property
+    def size(self) -> int:
+        """The size of the log in bytes; 0 if it does not exist."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
     def emit(self, stage: str, step: int, total: int, **metrics: Any) -> None:
         """Append an event, in the main process only; numbers that are not finite are written as null.
 
@@ -89,12 +98,21 @@ class EventLog:
 
         return report
 
-    def read(self) -> Iterator[Event]:
-        """Iterate over the events in order; an incomplete line is skipped."""
+    def read(self, start: int = 0, end: int | None = None) -> Iterator[Event]:
+        """Iterate over the events in order; an incomplete line is skipped.
+
+        Args:
+            start: The offset in bytes at which a line begins.
+            end: The offset in bytes at which to stop; None for the end of the log.
+        """
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
+            file.seek(start)
             for raw in file:
+                start += len(raw)
+                if end is not None and start > end:
+                    return
                 try:
                     value = json.loads(raw)
                     yield Event(value["time"], value["stage"], value["step"], value["total"], value["metrics"])

@@ -20,6 +20,7 @@ from nsad_cli.runs.lock import hold_lock, is_locked
 from nsad_cli.runs.manifest import FORMAT, read_manifest, versions
 from nsad_cli.utils.distributed import any_process, barrier, is_main_process, process_name, world_size
 from nsad_cli.utils.files import make_folder, write_atomic
+from nsad_cli.utils.hashing import content_key
 from nsad_cli.utils.processor import default_dtype, default_engine
 
 if TYPE_CHECKING:  # recipes are slow to import, and listing runs does not need them
@@ -114,6 +115,11 @@ class Run:
             )
         run.manifest()
         return run
+
+    @property
+    def identifier(self) -> str:
+        """The name with a hash of when the run was created, for trackers that know runs of several folders."""
+        return f"{self.name}-{content_key(self.name, self.manifest()['created'])[:8]}"
 
     # --- manifest and recipe --------------------------------------------------------------------------------------
 

@@ -12,10 +12,11 @@ from nsad_cli.pipeline.pipeline import Pipeline
 from nsad_cli.pipeline.preflight import preflight
 from nsad_cli.runs.lock import hold_lock
 from nsad_cli.runs.run import Run
+from nsad_cli.runs.trackers.listener import tracking
 from nsad_cli.study.budget import equalise
 from nsad_cli.study.cells import Cell, make_cells
 from nsad_cli.study.definition import Study, study_path
-from nsad_cli.study.shared import claimed, copy_trained, share_collection
+from nsad_cli.study.shared import claimed, copy_trained, has_collection, share_collection
 from nsad_cli.utils.distributed import world_size
 from nsad_cli.utils.files import make_folder
 
@@ -49,7 +50,7 @@ def run_study(
 
     Args:
         study: The study.
-        run_cells: Runs cells whose collection is graded: `in_order`, or `process.at_once`.
+        run_cells: Runs cells whose collection is graded: `in_order`, `process.at_once` or `jobs.submitted`.
         store: The store of rationales of all cells; None for the study's own.
         watch: See Watch.
 
@@ -89,11 +90,16 @@ def _collect(cells: Sequence[Cell], store: Path, watch: Watch, failures: Failure
     for cell in cells:
         groups.setdefault(collect_key(cell.recipe), []).append(cell)
     ready = set[str]()
-    for group in groups.values():
+    for key, group in groups.items():
+        if all(has_collection(group[0].run, cell.run, key) for cell in group):
+            for cell in group:  # nothing is written: its runs may be in use by jobs
+                cell.run.check_store(store)
+            ready |= {cell.name for cell in group}
+            continue
         runs = [Run.create(cell.name, cell.recipe, store=store) for cell in group]
         watch(runs[0].name, "collecting")
         try:
-            with runs[0].lock():
+            with runs[0].lock(), tracking(runs[0]):
                 pipeline = Pipeline(runs[0])
                 for stage in (COLLECT.name, GRADE.name):
                     pipeline.step(stage)
@@ -137,7 +143,7 @@ def run_cell(run: Run, trained: Sequence[str], known: Sequence[str], locks: Path
     """
     (model,) = run.recipe.evaluation.models
     others = [Run(run.path.parent / name) for name in known]
-    with run.lock():
+    with run.lock(), tracking(run):
         pipeline = Pipeline(run)
         for name in trained:
             key = pipeline.stage_key(name)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from nsad_cli.study.execute import Failures, RunCells, Watch
 
 POLL_SECONDS = 0.2
+INTERRUPTED = 130
+"""The exit code of a cell's process after SIGTERM, which has written a checkpoint."""
 STOP_SECONDS = 30.0
 """The time that a subprocess has to write a checkpoint and exit."""
 
@@ -41,11 +43,11 @@ def at_once(jobs: int) -> RunCells:
                 while waiting and len(running) < jobs:
                     cell = waiting.pop(0)
                     watch(cell.name, "running")
-                    running[cell.name] = _start(cell, known, jobs)
+                    running[cell.name] = start(cell.name, cell.study, cell.trained, known, jobs)
                 for name in [name for name, process in running.items() if process.poll() is not None]:
-                    error = _failure(name, running.pop(name))
+                    error = failure(name, running.pop(name))
                     if error is not None:
-                        failures[name] = error
+                        failures[name] = NsadError(*error)
                     watch(name, "finished" if error is None else "failed")
                 time.sleep(POLL_SECONDS)
         finally:
@@ -57,10 +59,22 @@ def at_once(jobs: int) -> RunCells:
     return run_cells
 
 
-def _start(cell: Cell, known: Sequence[str], jobs: int) -> subprocess.Popen[str]:
-    log = study_path(cell.study) / "logs" / f"{cell.name}.log"
+def start(name: str, study: str, trained: Sequence[str], known: Sequence[str], jobs: int = 1) -> subprocess.Popen[str]:
+    """Start the process of a cell.
+
+    Args:
+        name: The cell's run.
+        study: The study.
+        trained: See run_cell, as for `known`.
+        known: The names of the study's runs.
+        jobs: The number of processes that share the cores.
+
+    Returns:
+        The process; its notes go to a log in the study's folder.
+    """
+    log = study_path(study) / "logs" / f"{name}.log"
     make_folder(log.parent)
-    command = [sys.executable, "-P", "-m", "nsad_cli.study.process", cell.name, cell.study, ",".join(cell.trained)]
+    command = [sys.executable, "-P", "-m", "nsad_cli.study.process", name, study, ",".join(trained)]
     threads = max(1, len(os.sched_getaffinity(0)) // jobs) if hasattr(os, "sched_getaffinity") else 1
     with open(log, "a", opener=open_no_link) as output:
         return subprocess.Popen(
@@ -73,14 +87,15 @@ def _start(cell: Cell, known: Sequence[str], jobs: int) -> subprocess.Popen[str]
         )
 
 
-def _failure(name: str, process: subprocess.Popen[str]) -> NsadError | None:
-    """Return the error of a subprocess that has ended; None if it succeeded."""
+def failure(name: str, process: subprocess.Popen[str]) -> tuple[str, str, str] | None:
+    """Return the three parts of the error of a cell's process that has ended; None if it succeeded."""
     said, _ = process.communicate()
     if process.returncode == 0:
         return None
-    with contextlib.suppress(ValueError, TypeError):
-        return NsadError(*json.loads(said.splitlines()[-1] if said.strip() else ""))
-    return NsadError(f"{name}: its process ended with code {process.returncode}", "see its log", "run it again")
+    with contextlib.suppress(ValueError, IndexError):
+        what, why, fix = json.loads(said.splitlines()[-1])
+        return what, why, fix
+    return f"{name}: its process ended with code {process.returncode}", "see its log", "run it again"
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
@@ -99,12 +114,22 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _interrupt_once(*_: object) -> None:
+    """Interrupt this process by the first SIGTERM: a scheduler and the parent may both send one."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> None:
-    """Run one cell; the three parts of an error go to stdout as a JSON list, notes to stderr."""
+    """Run one cell; the three parts of an error go to stdout as a JSON list, notes to stderr.
+
+    The exit code is 0, 1 after an error, or INTERRUPTED.
+    """
     import logging
 
     name, study, trained, *known = sys.argv[1:]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt_once)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # for the job that started this process, which sends SIGTERM
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logger.addHandler(logging.StreamHandler())
     run = Run.open(name)
@@ -114,6 +139,8 @@ def main() -> None:
         run_cell(run, trained.split(",") if trained else (), known, study_path(study) / "locks")
     except NsadError as error:
         print(json.dumps([error.what, error.why, error.fix]), flush=True)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except Exception as error:  # a plugin may raise any exception
         why = f"{type(error).__name__}: {first_line(error)}"
         print(json.dumps([f"{name}: an unexpected error", why, f"see {study_path(study) / 'logs'}"]), flush=True)

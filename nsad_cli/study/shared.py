@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import COLLECT, GRADE
+from nsad_cli.pipeline.collect_stage import collected, graded
+from nsad_cli.pipeline.plan import planning
 from nsad_cli.runs.base_model import adapter_damage
 from nsad_cli.utils.files import make_folder, new_folder, open_no_link
-from nsad_cli.utils.logs import note
+from nsad_cli.utils.logs import muted_notes, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nsad_cli.runs.run import Run
+    from nsad_cli.study.cells import Cell
 
 COPIED_FROM = "copied_from"
 """The field of a stage's record in the manifest with the run that it was copied from."""
@@ -24,11 +27,48 @@ COPIED_FROM = "copied_from"
 
 def share_collection(source: Run, target: Run) -> None:
     """Record the collection and the verdicts of a run in another one, which uses the same store and teacher."""
-    records = source.stages()
-    for name in (COLLECT.name, GRADE.name):
-        record = {**records[name], COPIED_FROM: source.name}
+    for name, record in _shared_records(source).items():
         if target.stages().get(name) != record:
             target.adopt(name, record)
+
+
+def has_collection(source: Run, target: Run, key: str) -> bool:
+    """Return whether two runs have finished the same collection, with a verdict on every draw.
+
+    Args:
+        source: The run that has collected.
+        target: The run that has its records, or the same run.
+        key: The key of the collection.
+    """
+    if not all((run.path / "manifest.json").is_file() for run in (source, target)):
+        return False
+    if not collected(source, key) or not graded(source):
+        return False
+    records = target.stages()
+    return source.name == target.name or all(records.get(name) == own for name, own in _shared_records(source).items())
+
+
+def _shared_records(source: Run) -> dict[str, dict[str, Any]]:
+    records = source.stages()
+    return {name: {**records[name], COPIED_FROM: source.name} for name in (COLLECT.name, GRADE.name)}
+
+
+def first_stage_keys(cell: Cell) -> set[str]:
+    """Return the keys of the training stages with which a cell starts, before anything is trained.
+
+    A stage's key contains the weights of those that it requires, so that cells can share a stage only if they share
+    one of these.
+
+    Args:
+        cell: A cell whose collection is graded.
+    """
+    if not cell.trained:
+        return set()
+    with muted_notes(), planning(cell.name, cell.recipe) as context:
+        from nsad_cli.training.stages import stage_key
+
+        first = [cell.table[name] for name in cell.trained if not set(cell.table[name].requires) & set(cell.trained)]
+        return {stage_key(context.session, stage, context.corpus) for stage in first}
 
 
 def copy_trained(name: str, key: str, target: Run, others: Sequence[Run]) -> bool:

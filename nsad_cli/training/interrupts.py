@@ -36,7 +36,9 @@ class InterruptCallback(TrainerCallback):
 
     @contextlib.contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM: the first one stops after the step, the second one immediately.
+        """Handle SIGINT and SIGTERM: the first one stops after the step, a SIGINT after it immediately.
+
+        A further SIGTERM changes nothing: schedulers send it to every process of a job, and parents pass it on.
 
         Outside the main thread, Python allows no signal handlers, and the existing ones stay in place.
         """
@@ -44,8 +46,8 @@ class InterruptCallback(TrainerCallback):
             yield
             return
 
-        def interrupt(*_: Any) -> None:
-            if self.interrupted:
+        def interrupt(number: int, _: Any) -> None:
+            if self.interrupted and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.interrupted = True
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from nsad_cli.config.recipes import recipe_yaml
 from nsad_cli.config.stages import training_stages
 from nsad_cli.errors import UsageError
 from nsad_cli.pipeline.pipeline import run_stages
@@ -28,27 +27,10 @@ from nsad_cli.study.process import at_once
 from nsad_cli.study.results import study_results
 from tests.helpers.nsad_process import run_nsad
 from tests.helpers.plugin_package import install_example
-from tests.helpers.tiny_recipes import recipe
+from tests.helpers.study_files import study_file
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-EVALUATION = {"benchmarks": ["arithmetic:test"], "limit": 12, "samples": 0}
-
-
-def study_file(folder: Path, model: Path, arms: Any, **more: Any) -> Path:
-    """A study of a tiny student, as a file that names its recipe."""
-    settings = recipe(model, evaluation=EVALUATION)
-    quick = {**settings.model_dump(mode="json")["training"]["nat"], "epochs": 1, "checks": 1}
-    training = settings.training.model_dump(mode="json")
-    training.update(negative=quick, nat=quick)
-    training["ranker"]["split"] = 0
-    (folder / "tiny.yaml").write_text(recipe_yaml(settings), encoding="utf-8")
-    path = folder / "compare.yaml"
-    path.write_text(
-        yaml.safe_dump({"recipe": "tiny.yaml", "training": training, "arms": arms, **more}, sort_keys=False)
-    )
-    return path
 
 
 def run(study: Study, jobs: int = 1) -> tuple[dict[str, Any], dict[str, str]]:

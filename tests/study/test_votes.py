@@ -15,7 +15,7 @@ from nsad_cli.study.process import at_once
 from nsad_cli.study.results import study_results
 from nsad_cli.study.votes import Outcomes, ranker_row, vote_rows
 from nsad_cli.utils.statistics import mcnemar
-from tests.study.test_studies import study_file
+from tests.helpers.study_files import study_file
 
 if TYPE_CHECKING:
     from pathlib import Path

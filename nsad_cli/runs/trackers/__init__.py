@@ -1,0 +1,1 @@
+"""Experiment trackers: a listener on a run's events, and one adapter per tracker."""
