@@ -62,6 +62,7 @@ def study(
         return
 
     from nsad_cli.cli.render.study import StudyDisplay, ranker_lines, results_table, summary, votes_tables
+    from nsad_cli.cli.run_selection import note_network_store
     from nsad_cli.errors import NsadError
     from nsad_cli.runs.command import resume_hint
     from nsad_cli.study.cells import make_cells
@@ -70,6 +71,7 @@ def study(
     from nsad_cli.study.results import FILE, study_results
 
     check_study(loaded)
+    note_network_store(store)
     note(f"study: {loaded.name}: {len(loaded.arms)} arms × {len(loaded.seeds)} seeds, control {loaded.control}")
     with StudyDisplay(make_cells(loaded)) as display:
         run_cells = in_order if jobs == 1 else at_once(jobs)
