@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from nsad_cli.cli.console import err
 from nsad_cli.errors import NsadError
 from nsad_cli.runs.run import runs_home
+from nsad_cli.utils.file_systems import NETWORK_TYPES, file_system_type
 from nsad_cli.utils.hub import hub_reachable
 from nsad_cli.utils.logs import shows_notes
 
@@ -55,7 +56,7 @@ def check_all() -> Iterator[Check]:
         _device: "importing torch and looking for a device",
         _hub: "connecting to the Hub",
     }
-    for check in (_python, _device, _student, _home, _disk, _key, _hub):
+    for check in (_python, _device, _student, _home, _file_system, _disk, _key, _hub):
         with _spinner(slow.get(check)):
             found = check()
         yield found
@@ -115,6 +116,20 @@ def _home() -> Check:
             return Check("runs", "ok", str(home.resolve()))
     except OSError as error:
         return Check("runs", "missing", f"cannot write {folder}: {error.strerror}", "set NSAD_HOME to another folder")
+
+
+def _file_system() -> Check:
+    """Report whether other hosts can change the files of runs."""
+    found = file_system_type(runs_home())
+    if found is None:
+        return Check("file system", "ok", "unknown, taken for a local one")
+    if found not in NETWORK_TYPES:
+        return Check("file system", "ok", f"{found} (local)")
+    return Check(
+        "file system",
+        "ok",
+        f"{found} (network): SQLite uses a rollback journal, which is slower, and one host at a time can write",
+    )
 
 
 def _disk() -> Check:

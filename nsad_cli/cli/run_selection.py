@@ -15,6 +15,7 @@ from nsad_cli.config.stages import COLLECT
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.runs.command import resume_hint
 from nsad_cli.utils.distributed import is_main_process, world_size
+from nsad_cli.utils.file_systems import network_file_system
 from nsad_cli.utils.files import write_error
 from nsad_cli.utils.logs import note
 
@@ -51,7 +52,17 @@ def new_or_existing_run(
     name = name or stopped_run(recipe, stages) or _unused_name()
     run = Run.create(name, recipe, store=store)
     note(f"run: {run.name}")
+    note_network_store(store)
     return run
+
+
+def note_network_store(store: Path | None) -> None:
+    """Note that the file given with --store is on a network file system, if it is."""
+    if store is not None and (found := network_file_system(store)) is not None:
+        note(
+            f"{store} is on a network file system ({found}): SQLite uses a rollback journal there, which is slower, "
+            "and processes of one host at a time can write"
+        )
 
 
 def recipe_of(name: str | None, overrides: Mapping[str, Any]) -> Recipe:

@@ -98,6 +98,7 @@ def study(
         return
 
     from nsad_cli.cli.render.study import StudyDisplay, ranker_lines, results_table, summary, votes_tables
+    from nsad_cli.cli.run_selection import note_network_store
     from nsad_cli.errors import NsadError
     from nsad_cli.runs.command import resume_hint
     from nsad_cli.study.cells import make_cells
@@ -106,6 +107,7 @@ def study(
 
     run_cells = _run_cells(loaded, jobs or 1, parameters)
     check_study(loaded)
+    note_network_store(store)
     note(f"study: {loaded.name}: {len(loaded.arms)} arms × {len(loaded.seeds)} seeds, control {loaded.control}")
     with StudyDisplay(make_cells(loaded)) as display:
         cells, failures = run_study(loaded, run_cells, store=store, watch=display.watch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 import time
 from typing import TYPE_CHECKING, TextIO
 
@@ -24,7 +25,7 @@ def hold_lock(path: Path, run_name: str) -> Iterator[None]:
     """Hold the lock file exclusively; in distributed training only the main process takes it.
 
     Raises:
-        NsadError: Another process holds the lock.
+        NsadError: Another process holds the lock, or the file system has no locks.
     """
     if not is_main_process():
         yield
@@ -34,19 +35,33 @@ def hold_lock(path: Path, run_name: str) -> Iterator[None]:
     except OSError as error:
         raise write_error(path, error) from error
     with opened as file:
-        # Retry, because `is_locked` takes the lock for a moment.
-        if not _try_lock(file, fcntl.LOCK_EX, attempts=5):
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
+        try:
+            # Retry, because `is_locked` takes the lock for a moment.
+            locked = _try_lock(file, fcntl.LOCK_EX, attempts=5)
+        except OSError as error:
+            raise NsadError(
+                f"cannot lock run `{run_name}`",
+                f"{path}: {error.strerror}; its file system may be mounted without locks",
+                "mount it with locks (Lustre: -o flock), or set NSAD_HOME to a folder on a local disk",
+            ) from error
+        if not locked:
             raise NsadError(
                 f"run `{run_name}` is in use",
-                f"process {holder} is writing to it",
+                f"{_holder(path)} is writing to it",
                 "wait for it to finish, or use another run with --run NAME",
             )
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} on host {socket.gethostname()}")
         file.flush()
         yield
+
+
+def _holder(path: Path) -> str:
+    """Read which process holds the lock; opened again, since a network file system then reads what others wrote."""
+    with contextlib.suppress(OSError):
+        if holder := path.read_text(errors="replace").strip():
+            return f"process {holder}"
+    return "another process"
 
 
 def is_locked(path: Path) -> bool:

@@ -40,6 +40,19 @@ def process_runs(name: str) -> bool | None:
     return _start_ticks(int(number)) == ticks
 
 
+def of_this_kernel(name: str) -> bool:
+    """Whether the process that `process_name` named belongs to the running kernel, in this container or another one."""
+    host, _, start = name.rsplit(":", 2)
+    boot = _parts(start)[0]
+    return host == socket.gethostname() if boot is None else boot == _boot_id()
+
+
+def describe_process(name: str) -> str:
+    """Describe the process that `process_name` named, for messages: its id and host."""
+    host, number, _ = name.rsplit(":", 2)
+    return f"process {number} on host {host}"
+
+
 @cache
 def _name_of(pid: int) -> str:
     ticks, boot = _start_ticks(pid), _boot_id()

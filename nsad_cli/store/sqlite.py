@@ -1,4 +1,8 @@
-"""SQLite files that several processes may write: versioned, in WAL mode, with NsadError for every failure."""
+"""SQLite files that several processes may write: versioned, with NsadError for every failure.
+
+They are in WAL mode. On network file systems, where it is not supported, a rollback journal is used, and processes of
+one host at a time may write; see `writers`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.errors import NsadError
+from nsad_cli.store import writers
+from nsad_cli.store.heartbeat import Heartbeat
+from nsad_cli.utils.file_systems import network_file_system
 from nsad_cli.utils.files import sync_folder
 from nsad_cli.utils.logs import logger, note
 
@@ -26,6 +33,8 @@ FULL_DISK_BYTES = 64 * 1024
 CACHE_KIB = 64 * 1024
 """The page cache of a connection that writes, in KiB. Keys are hashes, so a commit changes pages all over the index,
 which for a million draws should fit into it; SQLite's default is 2 MiB."""
+RETRY_SECONDS = 0.002
+"""Time between two tries to get a lock."""
 NOTED_WAIT_SECONDS = 5.0
 """A longer wait is noted, once for each file."""
 _noted: set[Path] = set()
@@ -57,10 +66,22 @@ class ResultRows:
 
 
 class Database:
-    """A connection that writes in transactions and raises NsadError."""
+    """A connection that writes in transactions and raises NsadError.
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, kind: str, lock_timeout: float) -> None:
+    Args:
+        path: The file.
+        connection: The connection.
+        kind: What to call the file in errors.
+        lock_timeout: Seconds to wait while another process writes.
+        writer: The key of the connection in the table of writers, on a network file system.
+    """
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, kind: str, lock_timeout: float, writer: str | None = None
+    ) -> None:
         self.path, self.kind, self._connection, self._lock_timeout = path, kind, connection, lock_timeout
+        self._writer = writer
+        self._heartbeat = Heartbeat(self._renew_writer).start() if writer is not None else None
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> ResultRows:
         """Run a statement that reads."""
@@ -78,9 +99,13 @@ class Database:
                 cut may undo it, but never without the transactions after it, until `sync` has returned.
         """
         try:
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            # With a rollback journal NORMAL could damage the file.
+            level = "FULL" if durable or not self.has_log else "NORMAL"
+            self._connection.execute(f"PRAGMA synchronous = {level}")
             _begin(self._connection, self.path, self.kind, self._lock_timeout)
             try:
+                if self._writer is not None:
+                    writers.require_registered(self._connection, self._writer, self.path, self.kind)
                 yield self._connection
             except BaseException:
                 if self._connection.in_transaction:  # SQLite itself rolls back if the disk is full
@@ -92,7 +117,7 @@ class Database:
 
     @cached_property
     def has_log(self) -> bool:
-        """Whether the file is in WAL mode, which some file systems do not allow."""
+        """Whether the file is in WAL mode, which network file systems do not support."""
         return bool(self._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
 
     def sync(self) -> None:
@@ -116,8 +141,34 @@ class Database:
         except OSError as error:
             raise database_error(self.path, self.kind, error) from error
 
+    @contextlib.contextmanager
+    def another(self) -> Iterator[Database]:
+        """Open a second connection to the file, for a thread that writes now and then; it waits for no lock for long.
+
+        Raises:
+            NsadError: The file cannot be opened.
+        """
+        timeout = min(self._lock_timeout, NOTED_WAIT_SECONDS)
+        with _opening(self.path, self.kind, timeout, "rw") as connection:
+            _set_journal_mode(connection, self.path, self.kind, timeout)
+            database = Database(self.path, connection, self.kind, timeout)
+            try:
+                yield database
+            finally:
+                connection.close()
+
+    def _renew_writer(self) -> None:
+        assert self._writer is not None
+        with self.another() as database, database.transaction() as db:
+            writers.require_registered(db, self._writer, self.path, self.kind)
+            writers.renew(db, self._writer)
+
     def close(self) -> None:
         """Close the connection."""
+        if self._heartbeat is not None and self._writer is not None:
+            self._heartbeat.stop()
+            with contextlib.suppress(NsadError), self.transaction() as db:  # else the row lapses
+                writers.remove(db, self._writer)
         self._connection.close()
 
 
@@ -131,14 +182,18 @@ def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float =
         lock_timeout: Seconds to wait while another process writes.
 
     Raises:
-        NsadError: The file cannot be opened, is not a database, or has a newer version's format.
+        NsadError: The file cannot be opened, is not a database, or has a newer version's format; or it is on a network
+            file system, and a process of another host is using it.
     """
+    writer = None
     with _opening(path, kind, lock_timeout, "rwc") as connection:
-        _enable_wal(connection, path, kind, lock_timeout)
+        file_system = _set_journal_mode(connection, path, kind, lock_timeout)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         _begin(connection, path, kind, lock_timeout)
         found = _format(connection)
+        if file_system is not None and found <= len(formats):
+            writer = writers.register(connection, path, kind, file_system)
         for statements in formats[found:]:
             for statement in statements.split(";"):
                 connection.execute(statement)
@@ -151,7 +206,7 @@ def connect(path: Path, formats: Sequence[str], kind: str, lock_timeout: float =
             sync_folder(path.parent)
             sync_folder(path.parent.parent)
     logger.debug("opened %s (%s, format %d)", path, kind, len(formats))
-    return Database(path, connection, kind, lock_timeout)
+    return Database(path, connection, kind, lock_timeout, writer)
 
 
 def is_write_protected(path: Path) -> bool:
@@ -193,10 +248,20 @@ def read_mode(path: Path) -> str:
     """Return the URI options to read a file.
 
     SQLite cannot create the auxiliary files of WAL mode in a write-protected folder. A file without them has no changes
-    in a log, and is opened as one that nobody changes: once another process writes to it, it must be opened again.
+    in a log, and is opened as one that nobody changes: once another process writes to it, it must be opened again. With
+    a rollback journal, as on network file systems, reading needs no such files, and other hosts may change the file.
     """
     auxiliary = (path.resolve().with_name(path.resolve().name + end) for end in ("-wal", "-shm"))
-    return "ro&immutable=1" if is_write_protected(path) and not any(map(Path.exists, auxiliary)) else "ro"
+    if not is_write_protected(path) or any(map(Path.exists, auxiliary)):
+        return "ro"
+    return "ro" if network_file_system(path) is not None and not _is_in_wal_mode(path) else "ro&immutable=1"
+
+
+def _is_in_wal_mode(path: Path) -> bool:
+    """Read from a file's header if it is in WAL mode."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(20)[18:] == b"\2\2"
+    return False
 
 
 @contextlib.contextmanager
@@ -241,18 +306,31 @@ def _begin(connection: sqlite3.Connection, path: Path, kind: str, lock_timeout: 
     Raises:
         sqlite3.OperationalError: The lock is not free within `lock_timeout` seconds.
     """
-    if lock_timeout <= NOTED_WAIT_SECONDS:
-        connection.execute("BEGIN IMMEDIATE")
-        return
+    _retry_while_busy("BEGIN IMMEDIATE", connection, path, kind, lock_timeout)
+
+
+def _retry_while_busy(
+    statement: str, connection: sqlite3.Connection, path: Path, kind: str, lock_timeout: float
+) -> None:
+    """Run a statement that needs a lock.
+
+    SQLite's own timeout tries ever less often, so that a process that writes without a pause starves the others; and it
+    does not help if two processes switch a new file to WAL mode at the same moment.
+    """
+    started = time.monotonic()
+    _set_timeout(connection, 0)
     try:
-        _set_timeout(connection, NOTED_WAIT_SECONDS)
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if not _is_busy(error):
-            raise
-        _note_wait(path, kind, lock_timeout)
-        _set_timeout(connection, lock_timeout - NOTED_WAIT_SECONDS)
-        connection.execute("BEGIN IMMEDIATE")
+        while True:
+            try:
+                connection.execute(statement)
+                return
+            except sqlite3.OperationalError as error:
+                waited = time.monotonic() - started
+                if not _is_busy(error) or waited > lock_timeout:
+                    raise
+                if waited > NOTED_WAIT_SECONDS:
+                    _note_wait(path, kind, lock_timeout)
+                time.sleep(RETRY_SECONDS)
     finally:
         _set_timeout(connection, lock_timeout)
 
@@ -271,24 +349,17 @@ def _note_wait(path: Path, kind: str, lock_timeout: float) -> None:
         note(f"waiting for the {kind} {path}, up to {lock_timeout:.0f} s: another process is writing to it")
 
 
-def _enable_wal(connection: sqlite3.Connection, path: Path, kind: str, lock_timeout: float) -> None:
-    """Switch to WAL mode, which needs to be done once per file; retry while another process does the same.
+def _set_journal_mode(connection: sqlite3.Connection, path: Path, kind: str, lock_timeout: float) -> str | None:
+    """Set the journal mode that the file system supports, once no other process does the same or uses another mode.
 
-    SQLite's own timeout does not help here: if two processes switch a new file at the same moment, one of them gets
-    "database is locked" at once, because waiting could deadlock.
+    Returns:
+        The type of the network file system that the file is on, or None.
     """
-    started = time.monotonic()
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            waited = time.monotonic() - started
-            if not _is_busy(error) or waited > lock_timeout:
-                raise
-            if waited > NOTED_WAIT_SECONDS:
-                _note_wait(path, kind, lock_timeout)
-            time.sleep(0.01)
+    file_system = network_file_system(path)
+    # Truncating the journal is as safe as deleting it, and the disk has it when a commit returns.
+    mode = "WAL" if file_system is None else "TRUNCATE"
+    _retry_while_busy(f"PRAGMA journal_mode = {mode}", connection, path, kind, lock_timeout)
+    return file_system
 
 
 def database_error(path: Path, kind: str, error: Exception) -> NsadError:
