@@ -16,9 +16,11 @@ from nsad_cli.cli.options import (
     Settings,
     StudentModel,
     engine_overrides,
+    one_of,
     parse_settings,
 )
-    parameters = _slurm_parameters(launcher, jobs, slurm)
+from nsad_cli.config.choices import LAUNCHERS
+from nsad_cli.errors import UsageError
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from nsad_cli.config.validation import validate_recipe
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.measure import load_benchmarks
 from nsad_cli.generation.chain_record import ends_with_stop_text
-from nsad_cli.generation.hf import HFSampler, _ChainState, _generator
+from nsad_cli.generation.hf import HFSampler, _states_of
 from nsad_cli.generation.sampler import Sampling, Task
 from nsad_cli.grading.extract import extract
 from nsad_cli.inference.export import export_merged
@@ -125,7 +125,7 @@ def test_a_student_is_cut_where_it_goes_on_with_a_question(tiny_llama: Path, ope
     assert student.stop_texts == ()
     assert shown.stop_texts == ("\n" + opening,)
     sampler, task = HFSampler(shown, None, None), Task("p", "1 + 1?", (0,))
-    row = _ChainState(task, 0, _generator("s", task, 0))
+    (row,) = _states_of(task, Sampling(), "s")
     for token in student.tokenizer(f"It is 7.\n{opening}bc", add_special_tokens=False)["input_ids"]:
         row.tokens.append(token)
         row.logprobs.append(-1.0)

@@ -48,7 +48,7 @@ class LightJob(cell_job.CellJob):
     """The job of a light cell."""
 
     def __call__(self) -> tuple[str, str, str] | None:
-        cell_job.start = start
+        cell_job.start = start  # type: ignore[assignment,attr-defined]  # in place of the process of a cell
         return super().__call__()
 
 

@@ -166,10 +166,10 @@ def test_a_student_that_is_never_right_gives_a_refused_ranker(taught: Run, monke
     with Checker() as checker:
         solver = Solver(None, None, ranker, checker, VoteSettings(4, "asc"), seed="0")  # type: ignore[arg-type]  # nothing is sampled
         assert solver.settings.rule == "sc"
-        assert solver.refused == report["refused"]
+        assert solver.election.refused == report["refused"]
         assert "refused" in solver.notes[0]
         counting = Solver(None, None, ranker, checker, VoteSettings(4, "sc"), seed="0")  # type: ignore[arg-type]  # nothing is sampled
-        assert (counting.refused, counting.notes) == (None, ())
+        assert (counting.election.refused, counting.notes) == (None, ())
     benchmarks = load_benchmarks(run, ["arithmetic:test"], 3)
     rows = evaluate_models(session, stage="eval", models=["nce"], benchmarks=benchmarks, samples=2)["results"]
     assert {row["rule"] for row in rows if "ranker_refused" in row} == set(RANKER_RULES)

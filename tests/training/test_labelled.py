@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from nsad_cli.generation.hf import HFSampler
 from nsad_cli.inference.session import Session
 from nsad_cli.models.student import load_student
 from nsad_cli.pipeline.pipeline import run_stages
@@ -57,8 +58,10 @@ def test_a_labelled_model_is_asked_for_correct_solutions(tiny_llama: Path) -> No
     run_stages(run, ["collect", "grade", "labelled", "labelled-right"])
     session = Session(run)
     for model in ("labelled", "labelled-right"):
-        assert session.sampler(model).student.prompt_text(QUESTION).count(CORRECT) == 1
-    assert session.sampler("base").student.prompt_text(QUESTION).count("solution.") == 0
+        sampler = session.sampler(model)
+        assert isinstance(sampler, HFSampler)
+        assert sampler.student.prompt_text(QUESTION).count(CORRECT) == 1
+    assert session.prompter("base").prompt_text(QUESTION).count("solution.") == 0
     both, right = (run.stages()[name]["result"] for name in ("labelled", "labelled-right"))
     assert both["examples"] > right["examples"]
     with planning("r", run.recipe) as context:
