@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from nsad_cli.config.schema import Recipe
 
+LAST_STEP = 3
 STEPS = """
 import signal, sys, time
 from pathlib import Path
@@ -28,19 +29,21 @@ signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 checkpoint = folder / "checkpoint"
 first = int(checkpoint.read_text()) if checkpoint.exists() else 0
 with open(folder / "log", "a") as log:
-    for step in range(first + 1, last + 1):
+    for step in range(first + 1, 10**6):
         time.sleep(0.1)
         print(step, file=log, flush=True)
         if stopped:
             checkpoint.write_text(str(step))
             sys.exit(130)
+        if step >= last and not (folder / "hold").exists():
+            break
 (folder / "finished").touch()
 """
 
 
-def start(name: str, study: str, *_: Any) -> subprocess.Popen[str]:
-    """Start the process of a cell; see study.process.start. `study` is its number of steps."""
-    command = [sys.executable, "-I", "-S", "-c", STEPS, str(LightRun(name).path), study]
+def start(name: str, *_: Any) -> subprocess.Popen[str]:
+    """Start the process of a cell; see study.process.start."""
+    command = [sys.executable, "-I", "-S", "-c", STEPS, str(LightRun(name).path), str(LAST_STEP)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -67,6 +70,14 @@ class LightRun:
     def stages(self) -> dict[str, Any]:
         return {"eval": {"state": "finished"}} if (self.path / "finished").exists() else {}
 
+    def hold(self) -> None:
+        """Keep the cell's process at work until `release`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "hold").touch()
+
+    def release(self) -> None:
+        (self.path / "hold").unlink()
+
     @property
     def steps(self) -> list[int]:
         """The steps that its processes have run, in order."""
@@ -80,7 +91,7 @@ class LightCell:
 
     name: str
     keys: frozenset[str] = frozenset()
-    study: str = "20"
+    study: str = "s"
     trained: Sequence[str] = ()
     recipe: Recipe = field(default_factory=lambda: validate_recipe({}, "test"))
 
