@@ -110,6 +110,32 @@ class HFSampler:
                         on_features(row.task.problem_id, row.index, (row.states / len(row.tokens)).cpu())
                     yield self._chain(row)
 
+    def stream(
+        self, tasks: Iterator[Task], sampling: Sampling, *, seed: str, max_in_flight: Callable[[], int]
+    ) -> Iterator[Chain]:
+        """Yield chains as they finish; a task is taken only when the batch has room for its first chain.
+
+        Unlike `sample`, this keeps the batch full until the last task, and takes the tasks in their order.
+
+        Args:
+            tasks: The requested chains, whose prompts fit into the model's context.
+            sampling: The sampling parameters.
+            seed: The seed.
+            max_in_flight: Returns how many chains may be in flight, if it is less than a batch.
+        """
+        prompts: dict[str, list[int]] = {}
+
+        def take(in_flight: int) -> list[_ChainState]:
+            rows: list[_ChainState] = []
+            limit = min(self.batch_size, max(1, max_in_flight()))
+            while in_flight + len(rows) < limit and (task := next(tasks, None)) is not None:
+                prompts[task.problem_id] = self.student.prompt_ids(task.question)
+                rows += [_ChainState(task, index, _generator(seed, task, index)) for index in task.indices]
+            return rows
+
+        for row in _Batch(self, prompts, sampling, with_states=False).write((), lambda _: None, take):
+            yield self._chain(row)
+
     @property
     def model(self) -> Any:
         """The student's model, with its adapters if there are any."""
@@ -145,14 +171,30 @@ class _Batch:
         self.sums = torch.empty(0)
         """Each row's sum of hidden states [B,d] in float32."""
 
-    def write(self, rows: Sequence[_ChainState], on_tokens: Callable[[int], None]) -> Iterator[_ChainState]:
-        """Generate all rows, admitted in order, and yield each when it is done."""
+    def write(
+        self,
+        rows: Sequence[_ChainState],
+        on_tokens: Callable[[int], None],
+        take: Callable[[int], Sequence[_ChainState]] = lambda _: (),
+    ) -> Iterator[_ChainState]:
+        """Generate all rows, admitted in order, and yield each when it is done.
+
+        Args:
+            rows: The first rows.
+            on_tokens: See Sampler.sample.
+            take: Called when rows can be admitted, with the number of those in flight; returns further rows.
+        """
         waiting = deque(rows)
         self.model.eval()
-        while waiting or not all(row.done for row in self.rows):
+        while True:
             active = [i for i, row in enumerate(self.rows) if not row.done]
             free = self.sampler.batch_size - len(active)
-            admit = bool(waiting) and (free * ADMIT_FRACTION >= self.sampler.batch_size or not active)
+            room = free * ADMIT_FRACTION >= self.sampler.batch_size or not active
+            if room:
+                waiting.extend(take(len(active) + len(waiting)))
+            if not waiting and not active:
+                return
+            admit = bool(waiting) and room
             new = [waiting.popleft() for _ in range(min(free, len(waiting)))] if admit else []
             memory = memory_errors("sampling", "sampling.batch_size", self.sampler.batch_size)
             # Both are activated for one step only: the caller may run other models between chains.
