@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from nsad_cli.collection.batch_lines import BatchLine, batch_lines, split_into_batches
 from nsad_cli.collection.batch_replies import ReplyReader
+from nsad_cli.collection.claimed_requests import ClaimedRequests
 from nsad_cli.collection.collect import Collection, CollectSummary, Progress
 from nsad_cli.errors import NsadError
 from nsad_cli.store.claims import is_alive, this_process
@@ -36,6 +37,8 @@ FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 1.0, 60.0
 """Shortest and longest time between polls of the batches."""
 MAX_MISSED_POLLS = 20
 """Consecutive polls without an answer after which the API counts as unreachable."""
+UNSENT_LEASE_SECONDS = 3600.0
+"""Seconds that a process of another host, which sends no heartbeat for a batch, may need to submit it."""
 QUEUE_LIMIT_CODE = "token_limit_exceeded"
 """The error code of a batch that exceeds the account's limit of queued prompt tokens, together with other batches."""
 
@@ -85,6 +88,8 @@ class _BatchCollection(Collection):
         """Failed attempts at a draw, by problem id and number."""
         self.max_requests = MAX_REQUESTS
         """Requests per batch; below MAX_REQUESTS after the queue limit was hit, and then one batch at a time."""
+        self.claimed_by_others = 0
+        """Missing draws that other processes had claimed when this one tried to."""
         self._reserve_open_batches()
         self._missing(draws)
         misses, pause, in_flight, answered = 0, FIRST_POLL_SECONDS, 0, 0
@@ -132,16 +137,18 @@ class _BatchCollection(Collection):
 
     def _submit_missing(self, missing: dict[str, tuple[int, ...]]) -> int:
         """Submit batches for missing draws until the budget allows no more; returns their number."""
-        self.claimed_by_others, self.summary.out_of_money, submitted = 0, False, 0
-        try:
-            for part in split_into_batches(batch_lines(self._claim(missing), self.teacher), self.max_requests):
-                self._submit(part)
-                submitted += 1
-                if self.max_requests < MAX_REQUESTS:
-                    break
-        finally:
-            self.store.claims.release(this_process())
-            self._release_budget()
+        requests, submitted = ClaimedRequests(self, missing, self.owners.is_alive), 0
+        with self.store.claims.renewed(this_process()):
+            try:
+                for part in split_into_batches(batch_lines(requests, self.teacher), self.max_requests):
+                    self._submit(part)
+                    submitted += 1
+                    if self.max_requests < MAX_REQUESTS:
+                        break
+            finally:
+                self.claimed_by_others, self.summary.out_of_money = requests.claimed_by_others, requests.out_of_money
+                self.store.claims.release(this_process())
+                self._release_budget()
         return submitted
 
     def _submit(self, lines: list[BatchLine]) -> None:
@@ -172,7 +179,8 @@ class _BatchCollection(Collection):
         in_flight = answered = 0
         unknown: list[Batch] = []
         for recorded in self._open_batches():
-            if not recorded.sent and recorded.owner != this_process() and is_alive(recorded.owner, recorded.created):
+            others = not recorded.sent and recorded.owner != this_process()
+            if others and is_alive(recorded.owner, recorded.created, UNSENT_LEASE_SECONDS):
                 in_flight += 1  # another process is about to submit it
                 continue
             batch = recorded if recorded.sent else self._find(recorded)

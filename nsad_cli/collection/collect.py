@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from nsad_cli.store.claims import is_alive, this_process
-from nsad_cli.teachers.base import Request, StagedReceiver, Teacher, Usage
+from nsad_cli.collection.claimed_requests import ClaimedRequests
+from nsad_cli.store.claims import OwnerWatch, is_alive, this_process
+from nsad_cli.teachers.base import StagedReceiver, Teacher, Usage
 from nsad_cli.utils.hashing import content_key
 from nsad_cli.utils.logs import note
 from nsad_cli.utils.rate_limit import NOTED_WAIT_SECONDS
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
     from nsad_cli.store.rationales import Store
     from nsad_cli.types import Draw, Problem
 
-PROBLEMS_PER_CLAIM = 16
-"""Problems whose draws are claimed in one transaction."""
 POLL_SECONDS = 0.5
 """Time between checks of draws that other processes have claimed."""
+YIELD_SECONDS = 0.002
+"""Pause after a commit while other processes draw: SQLite has no queue of writers, so a quick one starves others."""
 INCOMPLETE_KEYS = ("failed", "out_of_money", "in_batches")
 """Keys of a collection's stored result that are set if draws are still missing."""
 Progress = Callable[..., None]
@@ -176,8 +175,7 @@ class Collection:
         self.params, self.on_progress = params_key(teacher), on_progress
         self.total = 0
         """Draws wanted, over all problems."""
-        self.claimed_by_others = 0
-        """Missing draws that other processes had claimed when this one tried to."""
+        self.owners, self.requests = OwnerWatch(), ClaimedRequests(self, {}, is_alive)
         self.receiver = _Receiver(self)
         self.added: dict[str, dict[int, int]] = {}
         """Hashes of the texts that this call has stored, by problem id and number."""
@@ -187,31 +185,39 @@ class Collection:
         missing, polls = self._missing(draws), 0
         self.report()
         while missing:
-            self.claimed_by_others, self.summary.out_of_money, before = 0, False, self.summary.new
-            requests = self._claim(missing)
-            try:
-                if (first := next(requests, None)) is not None:  # a teacher may be slow to start
-                    self.teacher.draw(chain([first], requests), self.receiver, self._fail)
-            finally:
-                self.store.claims.release(this_process())
+            before = self.summary.new
+            requests, started = self._draw(missing)
             self._remove_copies()
             if self.budget is not None:
                 self.budget.release_all()
-            if not self.claimed_by_others and (not self.summary.out_of_money or self.summary.new == before):
+            others = requests.claimed_by_others
+            if not others and (not self.summary.out_of_money or self.summary.new == before):
                 break
-            if first is None:
-                self.report(waiting=self.claimed_by_others)
+            if not started:
+                self.report(waiting=others)
                 polls += 1
                 if polls * POLL_SECONDS == NOTED_WAIT_SECONDS:
-                    note(
-                        f"waiting for {self.claimed_by_others} draws of other processes, until they arrive or those end"
-                    )
+                    note(f"waiting for {others} draws of other processes, until they arrive or those end")
                 time.sleep(POLL_SECONDS)
             else:
                 polls = 0
             missing = self._missing(draws)
             self.report(waiting=None)
         return self.summary
+
+    def _draw(self, missing: Mapping[str, tuple[int, ...]]) -> tuple[ClaimedRequests, bool]:
+        """Request missing draws; returns the requests, and whether there was any that the teacher was asked for."""
+        self.summary.out_of_money, owner = False, this_process()
+        self.requests = requests = ClaimedRequests(self, missing, self.owners.is_alive)
+        with self.store.claims.renewed(owner):
+            try:
+                if (first := next(requests, None)) is not None:  # a teacher may be slow to start
+                    requests.put_back(first)
+                    self.teacher.draw(requests, self.receiver, self._fail)
+            finally:
+                self.store.claims.release(owner)
+                self.summary.out_of_money = self.summary.out_of_money or requests.out_of_money
+        return requests, first is not None
 
     def _missing(self, draws: int) -> dict[str, tuple[int, ...]]:
         """Find the draws to request, except those of failed problems, and update the summary's counts."""
@@ -221,20 +227,6 @@ class Collection:
         )
         closed = self.summary.failures.keys() | self.summary.constant
         return {pid: numbers for pid, numbers in unrequested.items() if numbers and pid not in closed}
-
-    def _claim(self, missing: Mapping[str, tuple[int, ...]]) -> Iterator[Request]:
-        """Claim draws and yield requests for them, until all are claimed or the budget allows no more."""
-        remaining = iter(missing.items())
-        while part := list(islice(remaining, PROBLEMS_PER_CLAIM)):
-            granted = self.store.claims.acquire(self.teacher.name, self.params, part, this_process(), is_alive)
-            for (pid, wanted), numbers in zip(part, granted, strict=True):
-                self.claimed_by_others += len(wanted) - len(numbers)
-                problem = self.problems[pid]
-                if numbers and self.budget is not None and not self.budget.admit(pid, numbers, problem.question):
-                    self.summary.out_of_money = True
-                    return
-                if numbers:
-                    yield Request(problem, numbers, partial(self._may_retry, problem))
 
     def count(self, arrived: list[Draw], new: int) -> None:
         """Count and charge draws that have arrived, of which `new` are new."""
@@ -265,7 +257,7 @@ class Collection:
                 f"temperature is above 0: one of each is kept, {copies} copies are removed"
             )
 
-    def _may_retry(self, problem: Problem, draws: int, usage: Usage) -> bool:
+    def may_retry(self, problem: Problem, draws: int, usage: Usage) -> bool:
         """Charge a reply without draws; see Request.may_retry."""
         if self.budget is None:
             return True
@@ -298,6 +290,8 @@ class _Receiver(StagedReceiver):
         collection = self._collection
         collection.count(draws, collection.store.add_draws(draws, collection.params))
         self.synced()
+        if collection.requests.sharing() > 1:
+            time.sleep(YIELD_SECONDS)
 
     def write(self, draws: list[Draw]) -> None:
         collection = self._collection

@@ -123,13 +123,39 @@ class HFSampler:
             requests: The queue.
             on_features: See `sample`.
         """
-        for row in _Batch(self, {}, on_features is not None).write([], lambda _: None, requests):
+        for row in _Batch(self, {}, on_features is not None).write([], lambda _: None, requests=requests):
             yield self._finished(row, on_features)
 
     def _finished(self, row: _ChainState, on_features: Callable[[str, int, Tensor], None] | None) -> Chain:
         if on_features is not None and row.states is not None:
             on_features(row.task.problem_id, row.index, (row.states / len(row.tokens)).cpu())
         return self._chain(row)
+
+    def stream(
+        self, tasks: Iterator[Task], sampling: Sampling, *, seed: str, max_in_flight: Callable[[], int]
+    ) -> Iterator[Chain]:
+        """Yield chains as they finish; a task is taken only when the batch has room for its first chain.
+
+        Unlike `sample`, this keeps the batch full until the last task, and takes the tasks in their order.
+
+        Args:
+            tasks: The requested chains, whose prompts fit into the model's context.
+            sampling: The sampling parameters.
+            seed: The seed.
+            max_in_flight: Returns how many chains may be in flight, if it is less than a batch.
+        """
+        prompts: dict[str, list[int]] = {}
+
+        def take(in_flight: int) -> list[_ChainState]:
+            rows: list[_ChainState] = []
+            limit = min(self.batch_size, max(1, max_in_flight()))
+            while in_flight + len(rows) < limit and (task := next(tasks, None)) is not None:
+                prompts[task.problem_id] = self.student.prompt_ids(task.question)
+                rows += _states_of(task, sampling, seed)
+            return rows
+
+        for row in _Batch(self, prompts, with_states=False).write((), lambda _: None, take):
+            yield self._chain(row)
 
     @property
     def model(self) -> Any:
@@ -168,19 +194,32 @@ class _Batch:
         self,
         rows: Sequence[_ChainState],
         on_tokens: Callable[[int], None],
+        take: Callable[[int], Sequence[_ChainState]] = lambda _: (),
         requests: LiveRequests | None = None,
     ) -> Iterator[_ChainState]:
-        """Generate all rows, and those of requests as they arrive, admitted in order; yield each when it is done."""
+        """Generate all rows, admitted in order, and yield each when it is done.
+
+        Args:
+            rows: The first rows.
+            on_tokens: See Sampler.sample.
+            take: Called when rows can be admitted, with the number of those in flight; returns further rows.
+            requests: Further rows as they are requested; they are waited for until the queue is closed.
+        """
         waiting = deque(rows)
         self.model.eval()
-        while self._remains(waiting) or (requests is not None and not requests.closed):
+        while True:
             if requests is not None:
                 self._update(waiting, requests)
-                if not self._remains(waiting):
-                    continue
             active = [i for i, row in enumerate(self.rows) if not row.done]
             free = self.sampler.batch_size - len(active)
-            admit = bool(waiting) and (free * ADMIT_FRACTION >= self.sampler.batch_size or not active)
+            room = free * ADMIT_FRACTION >= self.sampler.batch_size or not active
+            if room:
+                waiting.extend(take(len(active) + len(waiting)))
+            if not waiting and not active:
+                if requests is None or requests.closed:
+                    return
+                continue
+            admit = bool(waiting) and room
             new = [waiting.popleft() for _ in range(min(free, len(waiting)))] if admit else []
             memory = memory_errors("sampling", "sampling.batch_size", self.sampler.batch_size)
             # Both are activated for one step only: the caller may run other models between chains.

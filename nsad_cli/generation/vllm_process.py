@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.errors import NsadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 MAX_IN_FLIGHT = 512
 """Maximum pending requests: more than vLLM decodes together, so that it is never idle."""
@@ -117,8 +117,14 @@ class VllmProcess:
                 f"read vLLM's own output above (set VLLM_LOGGING_LEVEL=INFO for more), or {instead}",
             )
 
-    def draw(self, requests: Iterable[GenerationRequest]) -> Iterator[dict[str, Any]]:
+    def draw(
+        self, requests: Iterable[GenerationRequest], max_in_flight: Callable[[], int] = lambda: MAX_IN_FLIGHT
+    ) -> Iterator[dict[str, Any]]:
         """Yield the reply to each request as it finishes; requests are read lazily from the iterable.
+
+        Args:
+            requests: The requests.
+            max_in_flight: Returns how many requests may be pending, if it is less than MAX_IN_FLIGHT.
 
         Raises:
             NsadError: The vLLM process died.
@@ -134,7 +140,7 @@ class VllmProcess:
         for request in requests:
             self.send(request)
             pending.add(request.key)
-            if len(pending) >= MAX_IN_FLIGHT:
+            while pending and len(pending) >= min(MAX_IN_FLIGHT, max_in_flight()):
                 yield take()
         while pending:
             yield take()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from nsad_cli.types import Draw, Problem
 
@@ -30,6 +32,19 @@ class Request:
 
     Returns whether the budget allows another attempt.
     """
+
+
+class SharedRequests(Iterator[Request]):
+    """Requests for draws of a store that other processes may draw for at the same time."""
+
+    @abstractmethod
+    def max_in_flight(self) -> int:
+        """Compute how many draws an engine may have in flight, so that the other processes get their part."""
+
+
+def max_in_flight(requests: Iterable[Request]) -> Callable[[], int]:
+    """Return a function that computes how many draws of these requests may be in flight; see SharedRequests."""
+    return requests.max_in_flight if isinstance(requests, SharedRequests) else lambda: sys.maxsize
 
 
 class StagedReceiver(ABC):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.prompts import demonstrations_key, wrap_questions
 from nsad_cli.errors import NsadError, first_line
+from nsad_cli.teachers.base import max_in_flight
 from nsad_cli.types import Draw, Problem
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class HfTeacher(LocalTeacher):
         self,
         requests: Iterable[Request],
         on_draws: Callable[[list[Draw]], None],
-        on_failure: Callable[[Problem, str], None],  # noqa: ARG002  # see Teacher
+        on_failure: Callable[[Problem, str], None],
     ) -> None:
         """Answer requests; see Teacher.draw.
 
@@ -82,16 +83,29 @@ class HfTeacher(LocalTeacher):
             NsadError: The model cannot be loaded.
         """
         from nsad_cli.generation.hf import HFSampler
-        from nsad_cli.generation.sampler import Sampling, Task
+        from nsad_cli.generation.sampler import Sampling, Task, require_context
         from nsad_cli.models.student import load_student
 
         with self.load_errors():
             model = with_teacher_prompt(load_student(self.path, device=self.settings.device), self.settings)
             sampler = HFSampler(model, None, None)
         sampling = Sampling(self.settings.temperature, self.settings.top_p, self.settings.max_tokens)
-        tasks = [Task(request.problem.id, self.question(request.problem), request.indices) for request in requests]
-        prompt_tokens = {task.problem_id: len(model.prompt_ids(task.question)) for task in tasks}
-        for chain in sampler.sample(tasks, sampling, seed=f"teacher:{self.name}"):
+        prompt_tokens: dict[str, int] = {}
+
+        def tasks() -> Iterator[Task]:
+            for request in requests:
+                task = Task(request.problem.id, self.question(request.problem), request.indices)
+                prompt = model.prompt_ids(task.question)
+                try:
+                    require_context(model, prompt)
+                except NsadError as error:
+                    on_failure(request.problem, str(error))
+                    continue
+                prompt_tokens[task.problem_id] = len(prompt)
+                yield task
+
+        limit = max_in_flight(requests)
+        for chain in sampler.stream(tasks(), sampling, seed=f"teacher:{self.name}", max_in_flight=limit):
             on_draws(
                 [
                     Draw(

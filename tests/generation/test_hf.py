@@ -18,6 +18,7 @@ from nsad_cli.types import Chain, Finish
 from tests.helpers.nat_models import shake
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 TASKS = [
@@ -38,6 +39,30 @@ def student(tiny_llama: Path) -> Student:
 
 def chains(student: Student, size: int, sampling: Sampling, tasks: list[Task] = TASKS) -> dict[tuple[str, int], Chain]:
     return {(c.problem_id, c.index): c for c in HFSampler(student, None, None, size).sample(tasks, sampling, seed="s")}
+
+
+def test_a_stream_takes_a_task_when_the_batch_has_room_for_it(student: Student) -> None:
+    """Taken tasks are claimed, so no more of them are taken than fill the batch; the chains are those of `sample`."""
+    sampling, size = Sampling(1.0, 1.0, 24), 5
+    tasks = [Task(f"p{i}", f"{i} + 4", (0, 1)) for i in range(12)]
+    taken: list[str] = []
+    limit = [3]
+
+    def requests() -> Iterator[Task]:
+        for task in tasks:
+            taken.append(task.problem_id)
+            yield task
+
+    found: dict[tuple[str, int], Chain] = {}
+    stream = HFSampler(student, None, None, size).stream(requests(), sampling, seed="s", max_in_flight=lambda: limit[0])
+    for chain in stream:
+        assert 2 * len(taken) - len(found) <= min(size, limit[0]) + 1, "the last one that fits brings both its chains"
+        found[chain.problem_id, chain.index] = chain
+        if len(found) == 10:
+            limit[0] = 1 + size  # what is in flight stays
+    alone = chains(student, size, sampling, tasks)
+    assert {key: chain.text for key, chain in found.items()} == {key: chain.text for key, chain in alone.items()}
+    assert taken == [task.problem_id for task in tasks], "in order"
 
 
 def test_a_chain_does_not_depend_on_what_is_sampled_beside_it(student: Student) -> None:

@@ -12,16 +12,35 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 COLLECT = """
-import json, sys
+import json, random, sys, time
 from pathlib import Path
 from nsad_cli.collection.collect import Collection, collect
 from nsad_cli.config.schema import TeacherConfig
 from nsad_cli.problems import load_problems
 from nsad_cli.store.rationales import Store
 from nsad_cli.teachers import make_teacher
+from nsad_cli.teachers.base import max_in_flight
+from nsad_cli.types import Draw
 path, spec, limit, draws = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+class BatchTeacher:
+    name, params = "batches", {}
+    def draw(self, requests, on_draws, on_failure):
+        batch, chance = [], random.Random(1)
+        while True:
+            limit = min(32, max(1, max_in_flight(requests)()))
+            while len(batch) < limit and (request := next(requests, None)) is not None:
+                for index in request.indices:
+                    batch.append([chance.randint(10, 40), Draw(request.problem.id, self.name, index, f"{index}")])
+            if not batch:
+                return
+            time.sleep(0.01)  # a step of all draws in the batch
+            for item in list(batch):
+                item[0] -= 1
+                if item[0] == 0:
+                    on_draws([item[1]])
+                    batch.remove(item)
 if spec.startswith("hf:"):
-    import time, torch, nsad_cli.models.student
+    import torch, nsad_cli.models.student
     from nsad_cli.generation.hf import _Batch
     torch.set_num_threads(1)
     step = _Batch._step
@@ -35,13 +54,15 @@ def counted(self, draws, new):
     count(self, draws, new)
 Collection.count = counted
 problems = load_problems("arithmetic:train", limit=limit)
-teacher = make_teacher(spec, TeacherConfig(max_tokens=32, device="cpu"))
+settings = TeacherConfig(max_tokens=32, device="cpu")
+teacher = BatchTeacher() if spec == "batches" else make_teacher(spec, settings)
 print("ready", flush=True)
 sys.stdin.readline()
 with Store(Path(path)) as store:
     summary = collect(problems, teacher, draws, store)
 print(json.dumps({"new": summary.new, "arrived": len(arrived), "stored": summary.stored}), flush=True)
 """
+"""A program that collects from a teacher; `batches` is one that draws as an engine does, at a fixed speed."""
 ELSEWHERE = """
 import sys, time
 from pathlib import Path

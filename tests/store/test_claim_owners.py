@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from nsad_cli.store import processes
-from nsad_cli.store.claims import CLAIM_LEASE_SECONDS, is_alive, this_process
+from nsad_cli.store.claims import is_alive, this_process
+from nsad_cli.store.heartbeat import LEASE_SECONDS
 from nsad_cli.store.rationales import Store
 from tests.helpers.questions import numbered_problems
 
@@ -83,7 +84,7 @@ def test_what_cannot_be_checked_from_here_lapses_after_the_lease(other: tuple[su
     elsewhere = (f"other-host:{pid}:another-boot/{namespace}/{ticks}", f"{host}:{pid}:{boot}/1/{ticks}")
     for name in elsewhere:
         assert is_alive(name, time.time())
-        assert not is_alive(name, time.time() - CLAIM_LEASE_SECONDS - 1)
+        assert not is_alive(name, time.time() - LEASE_SECONDS - 1)
     assert not is_alive(f"{host}:{pid}:before-the-restart/{namespace}/{ticks}", time.time())
     assert is_alive(f"renamed-host:{pid}:{start}", 0), "the same machine by another name"
 

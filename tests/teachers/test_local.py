@@ -55,6 +55,17 @@ def test_a_local_model_answers_and_resumes_identically(tmp_path: Path, tiny_llam
     assert texts[0] == texts[1]
 
 
+def test_only_its_own_problem_fails_if_a_prompt_does_not_fit(tmp_path: Path, tiny_llama: Path) -> None:
+    long = "How many? " * 400
+    problems = [PROBLEMS[0], Problem(problem_id(long), long, "1", "test"), PROBLEMS[1]]
+    teacher = make_teacher(f"hf:{tiny_llama}", TeacherConfig(max_tokens=6, device="cpu"))
+    with Store(tmp_path / "store.sqlite") as store:
+        summary = collect(problems, teacher, 1, store)
+    assert summary.new == 2
+    assert "does not fit" in summary.failures.pop(problems[1].id)
+    assert not summary.failures
+
+
 def test_what_cannot_be_loaded_is_told_as_the_teachers_trouble(tmp_path: Path, tiny_llama: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path, device in ((tmp_path / "nowhere", "cpu"), (tmp_path / "empty", "cpu"), (tiny_llama, "mps")):

@@ -26,7 +26,10 @@ SHOWN = (
     ("ece_after", "calibration error {:.3f}"),
     ("batches", "open batches: {:.0f}"),
     ("answered", "completed requests in them: {:.0f}"),
-    ("waiting", "waiting for {:.0f} draws claimed by other processes (claims of another machine expire after an hour)"),
+    (
+        "waiting",
+        "waiting for {:.0f} draws claimed by other processes (claims of a dead host lapse after 2 minutes)",
+    ),
     ("spent", "${:.4f} spent"),
     ("projected", "${:.4f} in total"),
     ("unsure", "up to ${:.4f} more for replies that were lost or lack usage"),
