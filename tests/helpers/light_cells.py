@@ -51,7 +51,7 @@ class LightJob(cell_job.CellJob):
     """The job of a light cell."""
 
     def __call__(self) -> tuple[str, str, str] | None:
-        cell_job.start = start  # type: ignore[assignment,attr-defined]  # in place of the process of a cell
+        vars(cell_job)["start"] = start
         return super().__call__()
 
 
