@@ -71,6 +71,13 @@ def preflight(recipe: Recipe, names: Sequence[str], name: str | None) -> None:
         _check_ranker(recipe)
 
 
+def _engines(recipe: Recipe) -> dict[str, str]:
+    """Return the engines that a recipe uses, by the setting that names them."""
+    own = {"sampling.engine": recipe.sampling.engine, "evaluation.engine": recipe.evaluation.engine}
+    named = {name: engine for name, engine in own.items() if engine is not None}
+    return named if len(named) == len(own) else {**named, "student.engine": recipe.student.sampled_by}
+
+
 def _check_packages(
     recipe: Recipe, names: Sequence[str], specs: Iterable[str], *, teacher: bool, student: bool
 ) -> None:
@@ -88,15 +95,14 @@ def _check_packages(
         models.append(recipe.teacher.spec.removeprefix("hf:"))
     parsed = [parse_spec(spec) for spec in specs]
     taught = teacher and recipe.teacher.spec.startswith("vllm:")
-    engines = {"sampling.engine": recipe.sampling_engine, "evaluation.engine": recipe.evaluation_engine}
-    sampled = next((name for name, engine in engines.items() if student and engine == "vllm"), None)
+    sampled = next((name for name, engine in _engines(recipe).items() if student and engine == "vllm"), None)
     by_trl = [name for name in names if stages()[name].trainer == "trl"]
     needs: dict[str, tuple[bool, str, str]] = {
         "trl": (bool(by_trl), ", ".join(by_trl), INSTALL),
         "vllm": (
             taught or sampled is not None,
             "teacher.spec" if taught else str(sampled),
-            "pip install 'nsad[vllm]'" + ("" if taught else ", or use --engine hf"),
+            "pip install 'nsad[vllm]'" + ("" if taught else f", or set {sampled} to hf"),
         ),
         "bitsandbytes": (
             student and recipe.student.load_in_4bit,

@@ -165,7 +165,7 @@ class VllmEngine:
 
     def __init__(self, sampler: VllmSampler, ranker: Ranker | None, loop: asyncio.AbstractEventLoop) -> None:
         self._sampler, self._ranker, self._loop, self._deliveries = sampler, ranker, loop, _Deliveries(loop)
-        self._scoring = ThreadPoolExecutor(1, "ranker")
+        self._scoring = ThreadPoolExecutor(1, "scoring")
         self._sending = ThreadPoolExecutor(1, "vllm-requests")  # one thread, so that no abort overtakes its request
         self._waiting: dict[str, tuple[Task, int, Arrivals]] = {}
         self._end: NsadError | None = None
@@ -236,7 +236,7 @@ class ServerEngine:
 
     def __init__(self, sampler: ServerSampler, ranker: Ranker | None) -> None:
         self._sampler, self._ranker, self._servers = sampler, ranker, Servers(sampler)
-        self._scoring = ThreadPoolExecutor(1, "ranker")
+        self._scoring = ThreadPoolExecutor(1, "scoring")
 
     async def sample(self, problem: Problem, request: LiveRequest) -> AsyncGenerator[Chain]:
         """See LiveEngine.sample."""

@@ -120,7 +120,7 @@ def _cell_row(cell: Cell, found: Outcomes | None, failure: NsadError | None) -> 
         "tokens": dict(size.tokens),
         "steps": dict(size.steps),
         "parameters": size.parameters,
-        "ranker": ranker_row(records.get(RANKER.name, {}).get("result", {})) if cell.ranker else None,
+        RANKER.name: ranker_row(records.get(RANKER.name, {}).get("result", {})) if cell.ranker else None,
         "copied": {
             name: records[name][COPIED_FROM]
             for name in (*size.tokens, RANKER.name, EVAL.name)

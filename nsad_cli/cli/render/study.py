@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nsad_cli.cli.console import StderrHandler
 from nsad_cli.cli.render.plan import duration, short
 from nsad_cli.cli.render.tables import Fitted, new_table, percent
+from nsad_cli.config.stages import RANKER
 from nsad_cli.evaluation.outcomes import GREEDY
 from nsad_cli.study.progress import accuracy, progress
 from nsad_cli.utils.logs import note, shows_notes
@@ -127,7 +128,7 @@ def _votes_table(arm: Mapping[str, Any], seeds: Sequence[int]) -> Fitted:
 
 def ranker_lines(result: Mapping[str, Any]) -> list[str]:
     """Say of each cell's ranker how well it ranks."""
-    return [_ranker_line(row["run"], row["ranker"]) for row in result["cells"] if row["ranker"]]
+    return [_ranker_line(row["run"], found) for row in result["cells"] if (found := row[RANKER.name])]
 
 
 def _ranker_line(run: str, ranker: Mapping[str, Any]) -> str:
