@@ -18,7 +18,7 @@ from nsad_cli.runs.run import Run
 from nsad_cli.study.definition import study_path
 from nsad_cli.study.execute import run_cell
 from nsad_cli.utils.files import make_folder, open_no_link
-from nsad_cli.utils.logs import logger
+from nsad_cli.utils.logs import NOTE, logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,6 +132,7 @@ def main() -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # for the job that started this process, which sends SIGTERM
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logger.addHandler(logging.StreamHandler())
+    logger.setLevel(NOTE)
     run = Run.open(name)
     if command := run.manifest().get("command"):
         set_command(command["argv"])  # the study's, which resumes the run
