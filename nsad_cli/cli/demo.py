@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.cli.options import AsJson, Device, RunEngine, Settings, engine_overrides, parse_settings
+from nsad_cli.cli.options import AsJson, Device, RunEngine, Settings, recipe_overrides
 from nsad_cli.config.stages import STUDENT
 from nsad_cli.utils.logs import muted_notes, note
 
@@ -37,8 +37,7 @@ def demo(device: Device = None, engine: RunEngine = None, settings: Settings = N
     from nsad_cli.pipeline.preflight import preflight
     from nsad_cli.runs.run import Run
 
-    overrides = {"student.device": device, **engine_overrides(engine), **parse_settings(settings)}
-    recipe = load_recipe(find_recipe("demo"), overrides)
+    recipe = load_recipe(find_recipe("demo"), recipe_overrides(None, device, None, engine, settings))
     preflight(recipe, RUN_ORDER, "demo")
     _note_time(recipe)
     run = Run.create("demo", recipe)

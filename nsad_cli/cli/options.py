@@ -68,11 +68,6 @@ SamplingEngine = Annotated[
 ]
 
 
-def engine_overrides(engine: str | None) -> dict[str, str | None]:
-    """Return the settings of a recipe that `--engine` of a whole run replaces."""
-    return {"sampling.engine": engine, "evaluation.engine": engine}
-
-
 RULES_HELP = (
     "How chains vote. sc: one vote each; wsc: weighted by mean token probability; asc: by the ranker's score;"
     " asc-add: by 1 + score; asc-add2: by 1 + 2 × score; best: the chain with the highest score decides alone."
@@ -143,6 +138,23 @@ def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[*parameters, *added])  # type: ignore[attr-defined]  # typer reads it
     run.__annotations__ = {item.name: item.annotation for item in (*parameters, *added)}
     return run
+
+
+def recipe_overrides(
+    student: str | None, device: str | None, dtype: str | None, engine: str | None, settings: list[str] | None
+) -> dict[str, Any]:
+    """Return the values that the options of a whole run replace in its recipe, by dotted key; None values are skipped.
+
+    `--engine` replaces the engines of training and of evaluation; `--set` has the last word.
+    """
+    return {
+        "student.model": student,
+        "student.device": device,
+        "student.dtype": dtype,
+        "sampling.engine": engine,
+        "evaluation.engine": engine,
+        **parse_settings(settings),
+    }
 
 
 def parse_settings(items: list[str] | None) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from nsad_cli.cli.options import (
     RunName,
     Settings,
     StudentModel,
-    engine_overrides,
     one_of,
-    parse_settings,
+    recipe_overrides,
 )
 from nsad_cli.config.choices import DEVICE_PROFILES
 from nsad_cli.errors import UsageError
@@ -59,13 +58,7 @@ def run(
     if device_profile is not None and not plan:
         raise UsageError("--device-profile needs --plan", "it estimates times and runs nothing", "add --plan")
     path = find_recipe(recipe)
-    overrides = {
-        "student.model": student,
-        "student.device": device,
-        "student.dtype": dtype,
-        **engine_overrides(engine),
-        **parse_settings(settings),
-    }
+    overrides = recipe_overrides(student, device, dtype, engine, settings)
     loaded = load_recipe(path, overrides)
     name = run_name or loaded.name or path.stem
     if plan:

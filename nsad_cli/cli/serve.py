@@ -40,21 +40,17 @@ def serve(
     device: Device = None,
 ) -> None:
     """Serve a run's votes through an OpenAI-compatible API: chat and text completions, models, health, metrics."""
-    from nsad_cli.cli.solve import check_engine, check_rule
+    from nsad_cli.cli.solve import check_engine, check_rule, vote_settings
     from nsad_cli.errors import UsageError
-    from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.runs.run import Run
     from nsad_cli.serving.server import ServerSettings, serve_run
-    from nsad_cli.voting.early_stopping import require_stoppable
 
     if api_key is not None and not api_key.strip():
         raise UsageError("the API key is empty", "it would be no key at all", "set one, or unset NSAD_SERVE_API_KEY")
     check_rule(rule)
     check_engine(engine)
     run = Run.open(run_name, finished=True)
-    votes = VoteSettings.of(run.recipe.solve, samples, rule, stop_at, wave)
-    if stop_at is not None:
-        require_stoppable(votes.rule)
+    votes = vote_settings(run, samples, rule, stop_at, wave)
     if host not in LOCAL and not api_key:
         note(f"warning: anyone who reaches {host}:{port} can use the model; set NSAD_SERVE_API_KEY to require a key")
     key = None if api_key is None else api_key.strip()

@@ -47,17 +47,13 @@ def solve(
     """Answer a problem by a vote of several chains of the student, weighted by the ranker. The run keeps the chains."""
     from nsad_cli.cli.render.solution import print_solution
     from nsad_cli.inference.solution_json import solution_json
-    from nsad_cli.inference.solver import VoteSettings
     from nsad_cli.runs.run import Run
-    from nsad_cli.voting.early_stopping import require_stoppable
 
     check_rule(rule)
     check_engine(engine)
     problems = _problems(question, file)
     run = Run.open(run_name, finished=True)
-    settings = VoteSettings.of(run.recipe.solve, samples, rule, stop_at, wave)
-    if stop_at is not None:
-        require_stoppable(settings.rule)
+    settings = vote_settings(run, samples, rule, stop_at, wave)
     if file is not None:
         from nsad_cli.cli.solve_list import solve_list
 
@@ -87,6 +83,21 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
     if not text:
         raise UsageError("the problem is empty", "there is nothing to solve", 'write nsad solve "…", or pipe it to -')
     return [make_problem(text)]
+
+
+def vote_settings(run: Run, samples: int | None, rule: str | None, stop_at: float | None, wave: int) -> VoteSettings:
+    """Return the settings of a run's votes, with the options given in place of the recipe's.
+
+    Raises:
+        UsageError: The rule does not support early stopping.
+    """
+    from nsad_cli.inference.solver import VoteSettings
+    from nsad_cli.voting.early_stopping import require_stoppable
+
+    settings = VoteSettings.of(run.recipe.solve, samples, rule, stop_at, wave)
+    if stop_at is not None:
+        require_stoppable(settings.rule)
+    return settings
 
 
 def check_engine(engine: str | None) -> None:

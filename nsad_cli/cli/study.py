@@ -15,9 +15,8 @@ from nsad_cli.cli.options import (
     RunEngine,
     Settings,
     StudentModel,
-    engine_overrides,
     one_of,
-    parse_settings,
+    recipe_overrides,
 )
 from nsad_cli.config.choices import LAUNCHERS
 from nsad_cli.errors import UsageError
@@ -77,13 +76,7 @@ def study(
     """Compare models over several seeds with equal budgets; run the same command again to resume."""
     from nsad_cli.study.definition import load_study
 
-    overrides = {
-        "student.model": student,
-        "student.device": device,
-        "student.dtype": dtype,
-        **engine_overrides(engine),
-        **parse_settings(settings),
-    }
+    overrides = recipe_overrides(student, device, dtype, engine, settings)
     parameters = _slurm_parameters(launcher, jobs, slurm)
     names = None if arms is None else [item.strip() for item in arms.split(",") if item.strip()]
     flags = {"name": name, "seeds": seeds, "control": control, "equal": equal, "rule": rule}

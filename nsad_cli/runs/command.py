@@ -36,7 +36,7 @@ def set_command(arguments: Sequence[str]) -> None:
 
 
 def _redacted(arguments: Sequence[str]) -> list[str]:
-    """Return arguments with `***` for secrets and for the value of SECRET_OPTION, whatever its form."""
+    """Return arguments with `***` in place of secrets and of every value of SECRET_OPTION."""
     found: list[str] = []
     for before, item in zip(("", *arguments), arguments, strict=False):
         if before == SECRET_OPTION:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 2**20
 RETRY_SECONDS = 1
-"""What a refused client is told to wait."""
+"""The value of Retry-After in a refusal."""
 CLIENT_SECONDS = 30.0
 """The time that a client has to send its body, and to take what is sent to it."""
 KEEP_ALIVE_SECONDS = 75.0

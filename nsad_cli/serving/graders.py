@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from nsad_cli.grading.chains import grade_chains
@@ -25,10 +25,10 @@ class Graders:
     def __init__(self) -> None:
         count = min(MAX_THREADS, os.cpu_count() or 1)
         self._threads = ThreadPoolExecutor(count, "grading")
-        self._checkers = [Checker(workers=1) for _ in range(count)]
         self._free: asyncio.Queue[Checker] = asyncio.Queue()
-        for checker in self._checkers:
-            self._free.put_nowait(checker)
+        self._checkers = ExitStack()
+        for _ in range(count):
+            self._free.put_nowait(self._checkers.enter_context(Checker(workers=1)))
 
     async def grade(self, chains: Sequence[Chain], *, wait: bool) -> list[Chain]:
         """Return chains in order of index with their answers and answer classes.
@@ -53,5 +53,4 @@ class Graders:
     def close(self) -> None:
         """End the threads and the checkers' processes."""
         self._threads.shutdown(wait=True)
-        for checker in self._checkers:
-            checker.__exit__(None, None, None)
+        self._checkers.close()

@@ -17,7 +17,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
 
 COMMANDS = ("sbatch", "srun", "scontrol", "sacct", "scancel")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
@@ -33,6 +38,15 @@ def install(folder: Path) -> dict[str, str]:
         path.chmod(0o755)
     (folder / "state").mkdir()
     return {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "FAKE_SLURM": str(folder / "state")}
+
+
+@contextlib.contextmanager
+def installed(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Put the commands on the PATH; at the end, end all jobs."""
+    for name, value in install(folder).items():
+        patch.setenv(name, value)
+    yield folder
+    end_all(folder)
 
 
 def script(folder: Path, job: str) -> str:

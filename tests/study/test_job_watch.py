@@ -21,28 +21,23 @@ from tests.helpers import fake_slurm
 from tests.helpers.light_cells import LightCell, LightJob
 from tests.helpers.notes import recorded_notes
 from tests.helpers.nsad_process import failure, run_nsad
+from tests.helpers.optional_packages import needs_submitit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-needs_submitit = pytest.mark.skipif(
-    importlib.util.find_spec("submitit") is None, reason="submitit is not installed: pip install 'nsad[slurm]'"
-)
-
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a fake Slurm, whose commands are on the PATH, with light cells."""
-    for name, value in fake_slurm.install(tmp_path / "slurm").items():
-        monkeypatch.setenv(name, value)
     light(monkeypatch)
     if importlib.util.find_spec("submitit") is not None:
         from submitit import SlurmJob
 
         SlurmJob.watcher.clear()  # it remembers jobs of other tests, whose numbers are the same
-    yield tmp_path / "slurm"
-    fake_slurm.end_all(tmp_path / "slurm")
+    with fake_slurm.installed(tmp_path / "slurm", monkeypatch) as folder:
+        yield folder
 
 
 def light(monkeypatch: pytest.MonkeyPatch) -> None:

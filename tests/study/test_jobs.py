@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from nsad_cli.study.progress import last_event
 from nsad_cli.study.results import study_results
 from tests.helpers import fake_slurm
 from tests.helpers.notes import recorded_notes
+from tests.helpers.optional_packages import needs_submitit
 from tests.helpers.study_files import study_file
 
 if TYPE_CHECKING:
@@ -30,18 +30,13 @@ if TYPE_CHECKING:
     from nsad_cli.study.cell_job import CellJob
 
 SLURM = ("--launcher", "slurm", "--slurm", "time=0:30:00")
-needs_submitit = pytest.mark.skipif(
-    importlib.util.find_spec("submitit") is None, reason="submitit is not installed: pip install 'nsad[slurm]'"
-)
 
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a fake Slurm, whose commands are on the PATH."""
-    for name, value in fake_slurm.install(tmp_path / "slurm").items():
-        monkeypatch.setenv(name, value)
-    yield tmp_path / "slurm"
-    fake_slurm.end_all(tmp_path / "slurm")
+    with fake_slurm.installed(tmp_path / "slurm", monkeypatch) as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_vllm_answers_what_fits(by_vllm: tuple[Path, str, dict[str, Any]]) -> No
         assert draw.text.strip() or problem == problem_id(LONG.strip())
         assert draw.prompt_tokens > 20
         assert 0 < draw.completion_tokens <= 24
-        assert (draw.finish is Finish.LENGTH) == (draw.completion_tokens == 24)
+        assert draw.finish is Finish.STOP or draw.completion_tokens == 24  # the 24th token can be the end of the text
     assert stored[problem_id(LONG.strip()), 0].prompt_tokens > 4096
     assert any(stored[problem_id(text), 0].text != stored[problem_id(text), 1].text for text in SHORT)
 

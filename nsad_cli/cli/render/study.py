@@ -93,7 +93,9 @@ def results_table(result: Mapping[str, Any]) -> Fitted:
         column.no_wrap = True
     for row in sorted(result["arms"], key=lambda row: row["arm"] != result["control"]):
         control = row["arm"] == result["control"]
-        numbers = ["control" if control else "–", "", "", ""] if row["p"] is None else _comparison(row)
+        numbers = (
+            ["control" if control else "–", "", "", ""] if row["p"] is None else [*_comparison(row), _p(row["p_holm"])]
+        )
         own = row.get("control") not in (None, result["control"])
         right = "–" if row["accuracy"] is None else percent(row["accuracy"])
         sizes = ("–" if not row[key] else short(row[key]) for key in ("tokens", "parameters"))
@@ -115,7 +117,7 @@ def _votes_table(arm: Mapping[str, Any], seeds: Sequence[int]) -> Fitted:
     title = f"Votes of {arm['arm']}: {n} problems × {runs} {'seed' if len(seeds) == 1 else 'seeds'}"
     table = new_table(title, "rule", "right", "by seed", "− sc", "95 % interval", "p", "gap closed")
     for row in arm["votes"]:
-        numbers = ["", "", ""] if row["p"] is None else _comparison({**row, "p_holm": row["p"]})[:3]
+        numbers = ["", "", ""] if row["p"] is None else _comparison(row)
         gap = "" if row["gap_closed"] is None else f"{row['gap_closed']:.0%}"
         by_seed = ", ".join(f"{100 * value:.1f}" for value in row["by_seed"])
         table.add_row(row["rule"] or GREEDY, percent(row["accuracy"]), by_seed, *numbers, gap)
@@ -143,7 +145,7 @@ def _ranker_line(run: str, ranker: Mapping[str, Any]) -> str:
 def _comparison(row: Mapping[str, Any]) -> list[str]:
     low, high = row["ci95"]
     points = f"{100 * row['difference']:+.1f}"
-    return [points, f"{100 * low:+.1f} … {100 * high:+.1f}", *(_p(row[key]) for key in ("p", "p_holm"))]
+    return [points, f"{100 * low:+.1f} … {100 * high:+.1f}", _p(row["p"])]
 
 
 def _p(value: float) -> str:
