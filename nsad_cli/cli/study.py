@@ -33,7 +33,9 @@ def study(
     ],
     arms: Annotated[
         str | None,
-        typer.Option("--arms", metavar="MODEL,…", help="Models: base, few-shot, nat, nce, or baselines."),
+        typer.Option(
+            "--arms", metavar="ARM,…", help="Arms of the file, or models: base, few-shot, nat, nce, or baselines."
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Runs of each arm. Default: 1.")] = None,
     equal: Annotated[

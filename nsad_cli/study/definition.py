@@ -80,7 +80,7 @@ def load_study(
 
     Args:
         target: A YAML file with the key `arms`, or a recipe (a file, or the name of a shipped one).
-        arms: Names of models, in place of the file's arms; required with a recipe.
+        arms: Names of the file's arms or of models, in place of all of the file's; required with a recipe.
         overrides: Values of the recipe by dotted key; None values are skipped.
         **flags: `name`, `seeds`, `control`, `equal` and `rule` in place of the file's; None values are skipped.
 
@@ -95,7 +95,7 @@ def load_study(
     own = {key: values.get(key) for key in STUDY_KEYS} if "arms" in values else {}
     own |= {key: value for key, value in flags.items() if value is not None}
     if arms is not None:
-        own["arms"] = list(arms)
+        own["arms"] = _chosen(arms, own.get("arms"))
     recipe = _recipe(path, values, overrides or {})
     if not own.get("arms"):
         raise UsageError(
@@ -127,6 +127,13 @@ def _recipe(path: Path, values: Mapping[str, Any], overrides: Mapping[str, Any])
     beside = path.parent / str(base)
     found = None if base is None else beside if beside.is_file() else find_recipe(str(base))
     return load_recipe(found, {**inline, **overrides})
+
+
+def _chosen(names: Sequence[str], defined: Any) -> Any:
+    """Return chosen arms: those that the file defines as it defines them, others as models."""
+    if len(set(names)) < len(names) or not isinstance(defined, dict):
+        return list(names)
+    return {name: defined.get(name) for name in names}
 
 
 def _arms(given: Any, source: str) -> tuple[Arm, ...]:

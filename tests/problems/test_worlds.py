@@ -10,7 +10,7 @@ import pytest
 from nsad_cli.cli.collect_defaults import default_problems
 from nsad_cli.collection.collect import params_key
 from nsad_cli.config.schema import Recipe, TeacherConfig
-from nsad_cli.errors import UsageError
+from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.problems import arithmetic, default_split, load_problems, parse_spec
 from nsad_cli.problems.decontamination import find_leaks
 from nsad_cli.problems.worlds import WORLDS, World
@@ -18,6 +18,8 @@ from nsad_cli.teachers import is_api, is_free, make_teacher
 from nsad_cli.teachers.base import Request
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nsad_cli.types import Draw, Problem
 
 SLIPS, TRAPS = "arithmetic:student-slips", "arithmetic:plan-traps"
@@ -157,3 +159,31 @@ def test_the_teacher_of_a_world_takes_its_problems(world: str) -> None:
 def test_worlds_are_not_checked_for_overlap() -> None:
     recipe = Recipe.model_validate({"evaluation": {"benchmarks": [f"{TRAPS}:test", f"{SLIPS}:test"]}})
     assert find_leaks(recipe, load_problems(TRAPS, limit=20)).by_benchmark == ()
+
+
+def test_a_slice_selects_problems_by_position() -> None:
+    confirm = load_problems("arithmetic:confirm")
+    assert load_problems("arithmetic:confirm[200:]") == confirm[200:]
+    assert load_problems("arithmetic:confirm[200:]", limit=3) == confirm[200:203]
+    assert load_problems("arithmetic:confirm[:5]", limit=9) == confirm[:5]
+    assert load_problems(f"{TRAPS}[1:3]") == load_problems(TRAPS, limit=3)[1:]
+    labels = [parse_spec(f"arithmetic:confirm{part}").label for part in ("[200:]", "[:5]", "[1:3]", "[:]", "[0:]")]
+    confirm_label = "arithmetic:confirm"
+    assert labels == [f"{confirm_label}{part}" for part in ("[200:]", "[:5]", "[1:3]", "", "")]
+
+
+def test_a_slice_precedes_the_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine[1:2].jsonl"
+    path.write_text("".join(f'{{"question": "What is {n}?", "answer": "{n}"}}\n' for n in range(5)))
+    assert [problem.answer for problem in load_problems(f"jsonl[1:3]@{path}")] == ["1", "2"]
+    assert len(load_problems(f"jsonl@{path}")) == 5
+    with pytest.raises(NsadError, match="at most 5 problems"):
+        load_problems(f"jsonl[5:]@{path}")
+
+
+@pytest.mark.parametrize(
+    "part", ["[3:3]", "[4:3]", "[-5:]", "[:0]", "[5]", "[1:2:3]", "[a:]", "[1:2", "[1:2]x", "[:" + "9" * 10]
+)
+def test_an_invalid_slice_is_named(part: str) -> None:
+    with pytest.raises(UsageError, match="invalid slice in"):
+        parse_spec(f"arithmetic:test{part}")

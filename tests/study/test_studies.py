@@ -259,6 +259,20 @@ def test_shipped_studies_are_valid(name: str) -> None:
     assert (against["cot-kd"], against["mix"], against["nat"]) == (None, "cot-kd", "nat-none")
 
 
+def test_chosen_arms_are_those_of_the_file() -> None:
+    study = load_study(
+        "negatives-few-right", arms=["nat-delta-none", "nat-delta", "nce"], control="nat-delta-none", name="confirm"
+    )
+    assert [(arm.name, arm.model, study.control_of(arm)) for arm in study.arms] == [
+        ("nat-delta-none", "nat", None),
+        ("nat-delta", "nat", "nat-delta-none"),
+        ("nce", "nce", "nat-delta-none"),
+    ]
+    assert study.arms[1].settings == {"adapter.unit.value": "delta"}
+    with pytest.raises(UsageError, match="control of the arm nat-delta"):
+        load_study("negatives-few-right", arms=["cot-kd", "nat-delta"])
+
+
 def test_an_arm_is_compared_with_its_own_control(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Of three arms, the last one is compared with the second, which is one of two comparisons for Holm's method."""
     file = tmp_path / "own.yaml"
