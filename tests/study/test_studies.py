@@ -248,15 +248,16 @@ def test_the_stages_of_each_model() -> None:
     assert training_stages("critical-tokens", "teacher") == ("positive", "negative", "critical-tokens")
 
 
-@pytest.mark.parametrize("name", ["negatives-few-right", "negatives-plan-traps"])
-def test_shipped_studies_are_valid(name: str) -> None:
+@pytest.mark.parametrize("name", ["negatives-few-right", "negatives-plan-traps", "negatives-gsm8k"])
+def test_shipped_studies_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSAD_DATA", "somewhere")
     study = load_study(name)
     cells = make_cells(study)
     assert len(cells) == len(study.arms) * 3
-    assert {"nat", "nat-control", "wrong-first", "right-first", study.control} <= {arm.name for arm in study.arms}
+    assert {"nat", "nat-delta", "wrong-first", "right-first", study.control} <= {arm.name for arm in study.arms}
     assert study.equal == "total-tokens"
     against = {arm.name: study.control_of(arm) for arm in study.arms}
-    assert (against["cot-kd"], against["mix"], against["nat"]) == (None, "cot-kd", "nat-none")
+    assert (against["cot-kd"], against["right-first"], against["nat"]) == (None, "cot-kd", "nat-none")
 
 
 def test_chosen_arms_are_those_of_the_file() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,9 +10,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -30,18 +33,39 @@ SHARED_LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", str(FSDP),
 ADAPTER = {"targets": "all-linear", "dropout": 0.0, "unit": {"size": 8, "targets": ["q_proj", "v_proj"]}}
 
 
+def environment_of(home: Path, runs: Path) -> dict[str, str]:
+    """The environment of a process of one thread on CPUs, with its runs in a folder."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("NSAD_")}
+    return {**kept, "HOME": str(home), "NSAD_HOME": str(runs), "OMP_NUM_THREADS": "1", "NSAD_DEVICE": "cpu"}
+
+
 def run_in(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("NSAD_")}
-    environment |= {"HOME": str(home), "NSAD_HOME": str(home / "runs"), "OMP_NUM_THREADS": "1", "NSAD_DEVICE": "cpu"}
     return subprocess.run(
         [sys.executable, *arguments],
         check=False,
         cwd=home,
-        env=environment,
+        env=environment_of(home, home / "runs"),
         capture_output=True,
         text=True,
         timeout=500,
     )
+
+
+def kill_in_stage(home: Path, stage: str, *arguments: str) -> None:
+    """Run a command, and kill it with all its processes when a stage of its run has a complete checkpoint."""
+    with (home / "killed.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=home, env=environment_of(home, home / "runs"), stdout=log, stderr=log
+        )
+        while not any((home / "runs").glob(f"*/checkpoints/{stage}/checkpoint-*/complete")):
+            assert process.poll() is None, (home / "killed.log").read_text()
+            time.sleep(0.002)
+        family = [*psutil.Process(process.pid).children(recursive=True), process]
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
+        psutil.wait_procs(family[:-1], timeout=60)
 
 
 def curves(home: Path, name: str) -> dict[str, list[float]]:
@@ -87,7 +111,9 @@ def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one(tiny_llama: Path, tmp_path: Path) -> None:
+def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one_though_it_is_killed(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
     stage = {"epochs": 1, "batch_size": 5, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 2, "pack_tokens": 200}
     ranker = {
         **stage,
@@ -103,11 +129,16 @@ def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one(tiny_llama: Path, tm
         yaml.safe_dump(recipe(tiny_llama, adapter=ADAPTER, training=training).model_dump(mode="json"))
     )
     one = run_in(tmp_path, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "whole", "--json")
-    sharded = run_in(tmp_path, *SHARED_LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
     assert one.returncode == 0, one.stderr
+    command = (*SHARED_LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
+    for stage in ("nat", "nce", "ranker"):
+        kill_in_stage(tmp_path, stage, *command)
+    sharded = run_in(tmp_path, *command)
     assert sharded.returncode == 0, sharded.stderr
-    told = re.findall(r"sharded over 2 processes; each holds (.*) of (.*) MB", sharded.stderr)
-    assert len(told) == 4, "negative, NAT, NCE and ranker"
+    log = (tmp_path / "killed.log").read_text() + sharded.stderr
+    assert re.findall(r"(\w+): resuming at step", log) == ["nce", "ranker"]
+    told = re.findall(r"sharded over 2 processes; each holds (.*) of (.*) MB", log)
+    assert len(told) == 3, "NCE and ranker, which was killed"
     model = load_student(str(tiny_llama), device="cpu").model
     whole, layers = (sum(p.nbytes for p in part.parameters()) for part in (model, model.model.layers))
     assert {tuple(map(float, pair)) for pair in told} == {(round((whole - layers / 2) / 1e6, 2), round(whole / 1e6, 2))}
@@ -193,15 +224,13 @@ def machines(tmp_path: Path, model: Path, homes: tuple[Path, Path]) -> list[subp
         port = free.getsockname()[1]
     started = []
     for rank, home in enumerate(homes):
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("NSAD_")}
-        environment |= {"HOME": str(tmp_path), "NSAD_HOME": str(home), "OMP_NUM_THREADS": "1", "NSAD_DEVICE": "cpu"}
         where = ("--machine_rank", str(rank), "--main_process_ip", "127.0.0.1", "--main_process_port", str(port))
         command = (sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(MULTI_NODE), *where)
         started.append(
             subprocess.Popen(
                 [*command, "--num_processes", "2", "-m", "nsad_cli", "run", "tiny.yaml", "--run", "r", "--json"],
                 cwd=tmp_path,
-                env=environment,
+                env=environment_of(tmp_path, home),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
