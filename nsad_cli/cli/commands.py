@@ -120,7 +120,11 @@ COMMANDS = {
         "Count a run's rationales by verdict and subject, its chains and its stages; or find overlap with benchmarks.",
     ),
     "data": Command(RESULTS, "data:app", "Export rationales to files that TRL reads, and import them."),
-    "runs": Command(RESULTS, "runs:app", "List runs, or choose the default run of the other commands."),
+    "runs": Command(
+        RESULTS,
+        "runs:app",
+        "List, show, rename, remove or annotate runs, or choose the default run of the other commands.",
+    ),
 }
 
 
