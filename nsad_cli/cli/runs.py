@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nsad_cli.cli import completions
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, with_log_options
 from nsad_cli.utils.logs import note
@@ -129,7 +130,11 @@ def _is_here(folder: str) -> bool:
 @with_log_options
 def use(
     name: Annotated[
-        str | None, typer.Argument(help="The run's name; without it, the newest run is the default again.")
+        str | None,
+        typer.Argument(
+            help="The run's name; without it, the newest run is the default again.",
+            autocompletion=completions.run_names,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -143,14 +148,21 @@ def use(
         note(f"using run {name}" if name else "using the newest run")
 
 
-ExistingRun = Annotated[str, typer.Argument(metavar="RUN", help="The run's name.")]
+ExistingRun = Annotated[
+    str, typer.Argument(metavar="RUN", help="The run's name.", autocompletion=completions.run_names)
+]
 
 
 @app.command("show")
 @with_log_options
 def show(
     name: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="The run's name. Default: the chosen or newest run.")
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="The run's name. Default: the chosen or newest run.",
+            autocompletion=completions.run_names,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -190,7 +202,9 @@ def rename(
 @app.command("rm")
 @with_log_options
 def remove(
-    names: Annotated[list[str], typer.Argument(metavar="RUN…", help="The runs' names.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN…", help="The runs' names.", autocompletion=completions.run_names)
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from nsad_cli.cli import completions
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import RULES_HELP, AsJson, StopAt, one_of
 
@@ -25,7 +26,7 @@ def vote(
     ] = None,
     run_name: Annotated[
         str | None,
-        typer.Option("--run", help="Use a run's own chains; lists its problems."),
+        typer.Option("--run", help="Use a run's own chains; lists its problems.", autocompletion=completions.run_names),
     ] = None,
     explain: Annotated[
         str | None,
@@ -35,6 +36,7 @@ def vote(
         str | None,
         typer.Option(
             "--rule",
+            autocompletion=completions.rules,
             help=f"{RULES_HELP} any: right if any chain is, an upper bound. [default: sc; with --run or --ranker asc]",
         ),
     ] = None,
