@@ -58,7 +58,7 @@ def test_errors_name_the_cause(tmp_path: Path, command: tuple[str, ...], code: i
 
 def test_vote_reads_standard_input(tmp_path: Path) -> None:
     done = run_nsad(tmp_path / "home", "vote", "-", "--json", stdin=json.dumps(ROW) + "\n")
-    assert json.loads(done.stdout) == {"rule": "sc", "n": 1, "accuracy": 1.0}
+    assert json.loads(done.stdout).items() >= {"rule": "sc", "n": 1, "accuracy": 1.0}.items()
 
 
 def test_a_collection_that_fails_before_its_first_sample_leaves_no_run(tmp_path: Path) -> None:
