@@ -7,10 +7,13 @@ model is loaded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +62,9 @@ DARK = TerminalTheme(
 
 def main(folder: Path = DOCS) -> list[Path]:
     """Write every picture and the example chains into a folder."""
-    written = []
-    with recorded_runs() as home:
+    folder, written = folder.resolve(), []
+    with recorded_runs() as recorded, tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
+        home = shutil.copytree(recorded, Path("runs"))  # the dashboard shows this path
         for name, (screen, keys) in SCREENS.items():
             written.append(_write(folder / "pictures" / f"{name}.svg", dashboard_svg(home, screen, keys)))
         with open_store(home / RUN / "chains.sqlite") as store:
@@ -105,12 +109,16 @@ def dashboard_svg(home: Path, screen: str, keys: tuple[str, ...]) -> str:
 
 
 def solve_svg(problems: list[tuple[Problem, list[Chain]]]) -> str:
-    """The output of `nsad solve` for the first problem where counting is wrong and weights of step checks are right."""
+    """The output of `nsad solve` for a problem where counting is wrong and weights of step checks are right.
+
+    It is the first such problem whose winner has several chains.
+    """
     with Checker() as checker:
         for problem, raw in scored_by_steps(problems):
             chains = grade_chains(raw, problem.answer, checker)
             ballot = vote(chains, "asc")
-            if winner_is_right(chains, ballot) and not winner_is_right(chains, vote(chains, "sc")):
+            several = ballot.votes and ballot.votes[0].count > 1
+            if several and winner_is_right(chains, ballot) and not winner_is_right(chains, vote(chains, "sc")):
                 break
         else:
             raise ValueError("no recorded problem whose votes differ")
@@ -141,10 +149,11 @@ def example_lines(problems: list[tuple[Problem, list[Chain]]]) -> str:
 
 
 def _write(path: Path, text: str) -> Path:
-    """Write a file; an SVG loses the fonts that it would request from other servers."""
+    """Write a file; an SVG loses the fonts that it would request from other servers, and gets a prefix of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".svg":
         text = re.sub(r"@font-face \{.*?\}", "", text, flags=re.DOTALL)
+        text = re.sub(r"terminal-\d+-", f"{path.stem}-", text)
         text = re.sub(r"font-family: ?Fira Code,", "font-family: Fira Code, DejaVu Sans Mono, Menlo, Consolas,", text)
         text = "\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + "\n"
     path.write_text(text, encoding="utf-8")
