@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 INTRODUCTION = """\
 # Recipe reference
 
-Every setting of a recipe, from the schema in `nsad_cli/config/schema.py`. Write a setting as nested YAML keys, or by its
-dotted name with `--set KEY=VALUE`. [Recipes](recipes.md) describes the shipped recipes and the precedence of flags,
+Every setting of a recipe, from the schema in `nsad_cli/config/schema.py`. Write a setting as nested YAML keys, or by
+its dotted name with `--set KEY=VALUE`. [Recipes](recipes.md) describes the shipped recipes and the precedence of flags,
 variables and files.
 
 An empty *source* means that the default is ours. *Reference code* is the code of the paper's authors;
