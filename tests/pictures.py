@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import io
 import json
 import re
@@ -125,7 +126,8 @@ def solve_svg(problems: list[tuple[Problem, list[Chain]]]) -> str:
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True, color_system="truecolor",
                       highlight=False)  # fmt: skip
     console.print(f'[bold green]$[/] [bold]nsad solve[/] "{problem.question.strip()}"\n')
-    print_solution(Solution(problem, ballot, tuple(chains)), VoteSettings(len(chains), "asc"), console=console)
+    asked = dataclasses.replace(problem, answer="")  # `nsad solve` knows no gold answer
+    print_solution(Solution(asked, ballot, tuple(chains)), VoteSettings(len(chains), "asc"), console=console)
     return console.export_svg(title="nsad solve", theme=DARK)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nsad_cli.cli import completions
 from nsad_cli.cli.console import print_json
 from nsad_cli.cli.options import AsJson, Force, RunName, Settings, parse_settings
 from nsad_cli.errors import UsageError
@@ -22,6 +23,7 @@ TeacherSpec = Annotated[
     str | None,
     typer.Option(
         "--teacher",
+        autocompletion=completions.teachers,
         envvar="NSAD_TEACHER",
         help="A model name (gpt-4), arithmetic[:WORLD], or hf:, vllm:, tdg:, gsm8k-solutions: or jsonl: with a path.",
     ),
@@ -30,6 +32,7 @@ TrainingProblems = Annotated[
     str | None,
     typer.Option(
         "--problems",
+        autocompletion=completions.problem_sets,
         metavar="NAME[:SPLIT][@PATH]",
         help="Training problems. Default: the teacher's own, else MATH's training set.",
     ),

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
+from nsad_cli.cli.examples import print_examples
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -120,7 +122,11 @@ COMMANDS = {
         "Count a run's rationales by verdict and subject, its chains and its stages; or find overlap with benchmarks.",
     ),
     "data": Command(RESULTS, "data:app", "Export rationales to files that TRL reads, and import them."),
-    "runs": Command(RESULTS, "runs:app", "List runs, or choose the default run of the other commands."),
+    "runs": Command(
+        RESULTS,
+        "runs:app",
+        "List, show, rename, remove or annotate runs, or choose the default run of the other commands.",
+    ),
 }
 
 
@@ -137,7 +143,15 @@ class LoadedCommands(Mapping[str, Any]):
             single = typer.Typer(add_completion=False, rich_markup_mode="rich")
             single.command(name)(with_log_options(found))
             found = single
-        return typer.main.get_command(found)
+        command: Any = typer.main.get_command(found)
+        print_help = command.format_help
+
+        def format_help(ctx: Any, formatter: Any) -> None:
+            print_help(ctx, formatter)
+            print_examples(name)
+
+        command.format_help = format_help
+        return command
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)

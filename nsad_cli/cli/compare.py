@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nsad_cli.cli import completions
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, ProblemSpecs
 from nsad_cli.utils.logs import note
@@ -24,6 +25,7 @@ def compare(
             metavar="RUN[:MODEL][@ENGINE]",
             help="Runs, or single models. RUN may contain *. Default: the run that `nsad runs use` has set, or the "
             "newest.",
+            autocompletion=completions.run_names,
         ),
     ] = None,
     models: Annotated[

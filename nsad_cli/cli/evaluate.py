@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nsad_cli.cli import completions
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, Device, EngineName, ProblemSpecs, RunName
 from nsad_cli.utils.logs import note
@@ -16,7 +17,11 @@ def evaluate(
     problems: ProblemSpecs = None,
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", help="base, few-shot, negative, nat, nce or a baseline; repeatable."),
+        typer.Option(
+            "--model",
+            help="base, few-shot, negative, nat, nce or a baseline; repeatable.",
+            autocompletion=completions.model_names,
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first N problems of each benchmark.")] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=0, help="Chains per problem for the votes.")] = None,

@@ -22,7 +22,6 @@ app = typer.Typer(
     cls=Commands,
     help="Teach a small model to reason from a large one's right and wrong answers.",
     no_args_is_help=True,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -59,6 +58,8 @@ def main() -> NoReturn:
         print_error("standard output is closed", "results have nowhere to go", "leave it open, or add >/dev/null")
         sys.exit(2)
     arguments = sys.argv[1:]
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     debug = "--debug" in arguments
     set_command(arguments)
     set_up_logging()

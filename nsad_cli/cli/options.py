@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nsad_cli.cli import completions
 from nsad_cli.cli.console import set_up_logging
 from nsad_cli.config.choices import DTYPES, require_choice, require_device
 from nsad_cli.config.engine_spec import ENGINE_HELP
@@ -35,7 +36,10 @@ def _checked_device(value: str | None) -> str | None:
 RunName = Annotated[
     str | None,
     typer.Option(
-        "--run", envvar="NSAD_RUN", help="The run's name. Default: the one set by `nsad runs use`, or the newest."
+        "--run",
+        envvar="NSAD_RUN",
+        help="The run's name. Default: the one set by `nsad runs use`, or the newest.",
+        autocompletion=completions.run_names,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.")]
@@ -46,17 +50,27 @@ StudentModel = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", envvar="NSAD_DEVICE", callback=_checked_device, help="auto, cpu, mps, cuda or cuda:N (one GPU)."
+        "--device",
+        envvar="NSAD_DEVICE",
+        callback=_checked_device,
+        help="auto, cpu, mps, cuda or cuda:N (one GPU).",
+        autocompletion=completions.devices,
     ),
 ]
 EngineName = Annotated[
-    str | None, typer.Option("--engine", help=f"The engine that samples chains, by default the run's: {ENGINE_HELP}.")
+    str | None,
+    typer.Option(
+        "--engine",
+        help=f"The engine that samples chains, by default the run's: {ENGINE_HELP}.",
+        autocompletion=completions.engines,
+    ),
 ]
 RunEngine = Annotated[
     str | None,
     typer.Option(
         "--engine",
         help=f"The engine of all chains, for the recipe's sampling.engine and evaluation.engine: {ENGINE_HELP}.",
+        autocompletion=completions.engines,
     ),
 ]
 SamplingEngine = Annotated[
@@ -64,6 +78,7 @@ SamplingEngine = Annotated[
     typer.Option(
         "--engine",
         help=f"The engine of the chains that training needs, in place of the recipe's sampling.engine: {ENGINE_HELP}.",
+        autocompletion=completions.engines,
     ),
 ]
 
@@ -73,6 +88,10 @@ RULES_HELP = (
     " asc-add: by 1 + score; asc-add2: by 1 + 2 × score; best: the chain with the highest score decides alone."
 )
 """The help text of --rule; see nsad_cli.voting.rules."""
+VoteRule = Annotated[
+    str | None,
+    typer.Option("--rule", help=f"{RULES_HELP} Default: the run's (asc).", autocompletion=completions.rules),
+]
 StopAt = Annotated[
     float | None,
     typer.Option(
@@ -89,11 +108,17 @@ Dtype = Annotated[
         envvar="NSAD_DTYPE",
         callback=one_of("--dtype", lambda: DTYPES),
         help="auto, float32, bfloat16 or float16.",
+        autocompletion=completions.dtypes,
     ),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set any recipe key, e.g. --set training.nce.lam=0.3; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any recipe key, e.g. --set training.nce.lam=0.3; repeatable.",
+        autocompletion=completions.settings,
+    ),
 ]
 ProblemSpecs = Annotated[
     list[str] | None,
@@ -101,6 +126,7 @@ ProblemSpecs = Annotated[
         "--problems",
         metavar="NAME[:SPLIT][@PATH]",
         help="math, gsm8k, asdiv, multiarith, svamp, jsonl or arithmetic[:WORLD]; repeatable.",
+        autocompletion=completions.problem_sets,
     ),
 ]
 

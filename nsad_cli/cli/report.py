@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nsad_cli.cli import completions
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson
 from nsad_cli.errors import NsadError, first_line
@@ -24,6 +25,7 @@ def report(
             metavar="RUN|STUDY",
             help="A run or a study. Default: the run set by `nsad runs use`, or the newest.",
             show_default=False,
+            autocompletion=completions.run_names,
         ),
     ] = None,
     output: Annotated[

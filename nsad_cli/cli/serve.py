@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nsad_cli.cli.options import RULES_HELP, Device, EngineName, RunName, StopAt
+from nsad_cli.cli.options import Device, EngineName, RunName, StopAt, VoteRule
 from nsad_cli.utils.logs import note
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -14,7 +14,7 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 
 def serve(
     run_name: RunName = None,
-    rule: Annotated[str | None, typer.Option("--rule", help=f"{RULES_HELP} Default: the run's (asc).")] = None,
+    rule: VoteRule = None,
     samples: Annotated[int | None, typer.Option("--samples", min=1, help="Chains per request.")] = None,
     stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains sampled at once.")] = 4,

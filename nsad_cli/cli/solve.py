@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsad_cli.cli.console import print_json
-from nsad_cli.cli.options import RULES_HELP, AsJson, Device, EngineName, RunName, StopAt
+from nsad_cli.cli.options import AsJson, Device, EngineName, RunName, StopAt, VoteRule
 
 if TYPE_CHECKING:
     from nsad_cli.inference.solver import Solution, VoteSettings
@@ -25,7 +25,7 @@ def solve(
         Path | None,
         typer.Option("--file", help='A file: one problem per line, or {"question": "…"} if it ends in .jsonl.'),
     ] = None,
-    rule: Annotated[str | None, typer.Option("--rule", help=f"{RULES_HELP} Default: the run's (asc).")] = None,
+    rule: VoteRule = None,
     samples: Annotated[int | None, typer.Option("--samples", min=1, help="Number of chains.")] = None,
     stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains sampled at once.")] = 4,

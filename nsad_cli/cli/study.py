@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nsad_cli.cli import completions
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import (
     AsJson,
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
 
 def study(
     target: Annotated[
-        str, typer.Argument(metavar="FILE|RECIPE", help="A YAML file with the key `arms`, or a recipe (with --arms).")
+        str,
+        typer.Argument(
+            metavar="FILE|RECIPE",
+            help="A YAML file with the key `arms`, or a recipe (with --arms).",
+            autocompletion=completions.study_names,
+        ),
     ],
     arms: Annotated[
         str | None,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nsad_cli.cli import completions
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import RULES_HELP, AsJson, StopAt, one_of
+
+if TYPE_CHECKING:
+    from nsad_cli.types import Chain, Problem
 
 FORMATS = (
     '{"id", "gold", "chains": [{"text", "answer"?, "weight"?, "logprob"?}]}, a missing answer is read'
@@ -25,7 +29,7 @@ def vote(
     ] = None,
     run_name: Annotated[
         str | None,
-        typer.Option("--run", help="Use a run's own chains; lists its problems."),
+        typer.Option("--run", help="Use a run's own chains; lists its problems.", autocompletion=completions.run_names),
     ] = None,
     explain: Annotated[
         str | None,
@@ -35,7 +39,9 @@ def vote(
         str | None,
         typer.Option(
             "--rule",
-            help=f"{RULES_HELP} any: right if any chain is, an upper bound. [default: sc; with --run or --ranker asc]",
+            autocompletion=completions.rules,
+            help=f"{RULES_HELP} any: right if any chain is, an upper bound. With a FILE, default: every rule"
+            " that its chains allow; with --run the run's (asc).",
         ),
     ] = None,
     samples: Annotated[
@@ -64,9 +70,11 @@ def vote(
             "`nsad vote chains.jsonl`, `nsad vote --run NAME`, or `nsad vote --run NAME --explain ID`",
         )
     if file is not None:
-        rule = rule or ("asc" if ranker else "sc")
         check_rule(rule, "any")
-        _count(file, rule, samples, ranker, stop_at, wave, as_json)
+        if rule is None and stop_at is None:
+            _count_by_rules(file, samples, ranker, as_json)
+        else:
+            _count(file, rule or ("asc" if ranker else "sc"), samples, ranker, stop_at, wave, as_json)
         return
     if ranker is not None:
         raise UsageError("--ranker needs a FILE", "a run's chains are scored by its own ranker", "omit it")
@@ -91,31 +99,22 @@ def vote(
 def _count(
     file: Path, rule: str, samples: int | None, ranker: str | None, stop_at: float | None, wave: int, as_json: bool
 ) -> None:
-    """Count votes over a file's chains and compare the winners with the gold answers."""
+    """Count votes by one rule over a file's chains and compare the winners with the gold answers."""
     from nsad_cli.grading.checker import Checker
-    from nsad_cli.inference.vote_file import (
-        read_vote_file,
-        require_results,
-        scored_by_steps,
-        stopped_early,
-        vote_results,
-    )
+    from nsad_cli.inference.vote_file import stopped_early, vote_results
     from nsad_cli.utils.statistics import wilson
     from nsad_cli.voting.early_stopping import require_stoppable
 
     if stop_at is not None:
         require_stoppable(rule)
-    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file)]
-    require_results(problems, file)
-    problems = scored_by_steps(problems) if ranker else problems
     with Checker() as checker:
-        results = vote_results(problems, rule, checker, need_scores=ranker is None)
+        results = vote_results(_problems(file, samples, ranker), rule, checker, need_scores=ranker is None)
     early = {} if stop_at is None else stopped_early(results, stop_at, wave, rule)
     right, n = sum(item[2] for item in results), len(results)
     right_early = int(early.pop("right", 0))
     if as_json:
         stopped = {"accuracy_stopped": right_early / n, **early} if early else {}
-        print_json({"rule": rule, "n": n, "accuracy": right / n, **stopped})
+        print_json({"rule": rule, "n": n, "accuracy": right / n, "ci95": wilson(right, n), **stopped})
         return
     counts = [(rule, right)]
     counts += [(f"{rule}, stopped at {stop_at}", right_early)] if early else []
@@ -124,3 +123,43 @@ def _count(
         out().print(f"{name}: {number} of {n} right, {number / n:.1%} (95 % interval {low:.1%} – {high:.1%})")
     if early:
         out().print(f"  from {early['chains']:.1%} of the chains; {early['same']:.1%} of the answers are those of all")
+
+
+def _count_by_rules(file: Path, samples: int | None, ranker: str | None, as_json: bool) -> None:
+    """Count votes by every rule that a file's chains allow, and compare each with counting."""
+    from nsad_cli.cli.render.votes import rules_table
+    from nsad_cli.grading.checker import Checker
+    from nsad_cli.inference.vote_file import results_by_rule
+    from nsad_cli.utils.statistics import mcnemar, newcombe, wilson
+
+    with Checker() as checker:
+        found = results_by_rule(_problems(file, samples, ranker), checker)
+    counted = [item[2] for item in found["sc"]]
+    rows: list[dict[str, Any]] = []
+    for rule, results in found.items():
+        right = [item[2] for item in results]
+        both = list(zip(right, counted, strict=True))
+        won, lost = sum(a and not b for a, b in both), sum(b and not a for a, b in both)
+        row = {
+            "rule": rule,
+            "n": len(right),
+            "accuracy": sum(right) / len(right),
+            "ci95": wilson(sum(right), len(right)),
+        }
+        if rule != "sc":
+            row |= {"difference": (won - lost) / len(right), "difference_ci95": newcombe(counted, right)}
+            row |= {"won": won, "lost": lost, "p": mcnemar(won, lost)}
+        rows.append(row)
+    if as_json:
+        shown = next((row for row in rows if ranker and row["rule"] == "asc"), rows[0])
+        print_json({**{key: shown[key] for key in ("rule", "n", "accuracy", "ci95")}, "rules": rows})
+    else:
+        out().print(rules_table(f"Votes over {file.name}: {len(counted)} problems", rows))
+
+
+def _problems(file: Path, samples: int | None, ranker: str | None) -> list[tuple[Problem, list[Chain]]]:
+    from nsad_cli.inference.vote_file import read_vote_file, require_results, scored_by_steps
+
+    problems = [(problem, chains[:samples]) for problem, chains in read_vote_file(file)]
+    require_results(problems, file)
+    return scored_by_steps(problems) if ranker else problems

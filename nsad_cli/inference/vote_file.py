@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.grading.chains import grade_chains
 from nsad_cli.grading.extract import extract
 from nsad_cli.rankers.steps import StepsRanker
@@ -19,6 +20,7 @@ from nsad_cli.voting.early_stopping import simulate_early_stop
 from nsad_cli.voting.rules import (
     MAX_SCORE,
     RANKER_RULES,
+    RULES,
     any_right,
     applicable_rule,
     chain_weights,
@@ -112,9 +114,33 @@ def vote_results(
         note(f"{unscored} of {len(problems)} problems have no chain with a score: counted by `sc`")
     if empty := sum(not chains for _, chains in problems):
         note(f"{empty} of {len(problems)} problems have no chains: counted as wrong")
+    return _counted(_graded(problems, checker), rule)
+
+
+def results_by_rule(
+    problems: Sequence[tuple[Problem, list[Chain]]], checker: Checker
+) -> dict[str, list[tuple[Problem, list[Chain], bool]]]:
+    """Vote on every problem by each rule that the chains allow, `any` last; see vote_results.
+
+    A rule that needs scores or log-probabilities is left out if no chain has them, or a problem lacks them.
+    """
+    graded = _graded(problems, checker)
+    scored = any(chain.weight is not None for _, chains in graded for chain in chains)
+    found = {}
+    for rule in (*RULES, "any"):
+        if scored or rule not in RANKER_RULES:
+            with contextlib.suppress(UsageError):
+                found[rule] = _counted(graded, rule)
+    return found
+
+
+def _graded(problems: Sequence[tuple[Problem, list[Chain]]], checker: Checker) -> list[tuple[Problem, list[Chain]]]:
+    return [(problem, _with_own_verdicts(grade_chains(raw, problem.answer, checker), raw)) for problem, raw in problems]
+
+
+def _counted(graded: Sequence[tuple[Problem, list[Chain]]], rule: str) -> list[tuple[Problem, list[Chain], bool]]:
     results = []
-    for problem, raw in problems:
-        chains = _with_own_verdicts(grade_chains(raw, problem.answer, checker), raw)
+    for problem, chains in graded:
         with name_problem_in_errors(problem.question or problem.id):
             right = any_right(chains) if rule == "any" else winner_is_right(chains, _ballot(chains, rule))
         results.append((problem, chains, right))

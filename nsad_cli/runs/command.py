@@ -79,7 +79,7 @@ def resume_command(name: str, manifest: Mapping[str, Any]) -> tuple[str | None, 
     if last is not None and stages[last]["state"] != "finished":
         return _line_and_folder(stages[last].get("command"))
     created = manifest.get("command")
-    if _is_whole(created) or _name_of(created) == STUDY:
+    if _is_whole(created) or name_of(created) == STUDY:
         return _line_and_folder(created)
     left = [stage for stage in unfinished_stages(manifest) if stage != EVAL_BEFORE.name]
     if last is None or not left:
@@ -94,7 +94,7 @@ def unfinished_stages(manifest: Mapping[str, Any]) -> list[str]:
     own command, because evaluations are then optional. A run of a study always ends with its evaluation.
     """
     stages = manifest["stages"]
-    if _name_of(manifest.get("command")) == STUDY:
+    if name_of(manifest.get("command")) == STUDY:
         return [] if stages.get(EVAL.name, {}).get("state") == "finished" else [EVAL.name]
     whole = _is_whole(manifest.get("command")) or EVAL_BEFORE.name in stages
     wanted = RUN_ORDER if whole else RUN_ORDER[: RUN_ORDER.index(STUDENT.name) + 1]
@@ -108,10 +108,21 @@ def _line_and_folder(record: Any) -> tuple[str | None, str | None]:
 
 
 def _is_whole(record: Any) -> bool:
-    return _name_of(record) in WHOLE
+    return name_of(record) in WHOLE
 
 
-def _name_of(record: Any) -> str | None:
+def command_with_run(record: Any, run: str) -> Any:
+    """Return a recorded command with another `--run`; `nsad demo`, which lacks that option, becomes `nsad run demo`."""
+    if not isinstance(record, dict) or not isinstance(record.get("argv"), list):
+        return record
+    argv, kept = [str(item) for item in record["argv"]], list[str]()
+    for before, item in zip(("", *argv), argv, strict=False):
+        if before != "--run" and item != "--run" and not item.startswith("--run="):
+            kept.extend(("run", item) if item == "demo" and name_of(record) == "demo" else (item,))
+    return {**record, "argv": [*kept, "--run", run]}
+
+
+def name_of(record: Any) -> str | None:
     """Return the name of a recorded command, such as `run`."""
     argv = record.get("argv", []) if isinstance(record, dict) else []
     return next((str(item) for item in argv if not str(item).startswith("-")), None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.render.tables import MIN_COLUMN_WIDTH, Fitted, keep, new_table
+from nsad_cli.cli.render.tables import MIN_COLUMN_WIDTH, Fitted, in_percent, keep, new_table, p_value, percent
 from nsad_cli.grading.marked_steps import checked_steps
 from nsad_cli.types import Ballot, Chain, Finish
 from nsad_cli.utils.terminal_text import WRONG, escape_controls, render_latex
@@ -196,3 +196,28 @@ class _Tail:
                 line = line[1:]
             line = "…" + line
         yield Text(line, style="dim", no_wrap=True)
+
+
+def rules_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Fitted:
+    """Build the table of a file's votes by every rule, each compared with counting (`sc`).
+
+    Args:
+        title: The table's title.
+        rows: The list `rules` of `nsad vote FILE --json`.
+    """
+    table = new_table(title, "rule", "right", "95 % interval", "− sc", "95 % interval", "won : lost", "p")
+    for row in rows:
+        difference = ["", "", "", ""]
+        if "p" in row:
+            low, high = row["difference_ci95"]
+            difference = [
+                f"{100 * row['difference']:+.1f}",
+                f"{100 * low:+.1f} … {100 * high:+.1f}",
+                f"{row['won']} : {row['lost']}",
+                p_value(row["p"]),
+            ]
+        table.add_row(row["rule"], percent(row["accuracy"]), in_percent(*row["ci95"]), *difference)
+    for column in table.columns:
+        column.no_wrap = True
+    table.caption = "− sc in points, with Newcombe's paired interval and McNemar's exact p; any: some chain is right"
+    return Fitted(table)

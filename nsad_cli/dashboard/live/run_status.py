@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config.stages import STUDENT, TRAINING
-from nsad_cli.dashboard.durations import CLOCK_TOLERANCE_SECONDS
 from nsad_cli.dashboard.live.run_files import EventRecord, RunFiles, StageRecord, display_name
+from nsad_cli.utils.durations import CLOCK_TOLERANCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.widgets import Static
 
-from nsad_cli.dashboard.durations import ago, span
 from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.live.event_log import EventLogReader
 from nsad_cli.dashboard.screens.base import View
@@ -21,6 +20,7 @@ from nsad_cli.dashboard.themes import tints
 from nsad_cli.dashboard.widgets.gauges import Gauge, draw_gauges
 from nsad_cli.dashboard.widgets.stage_bar import StageBar
 from nsad_cli.errors import first_line
+from nsad_cli.utils.durations import ago, span
 from nsad_cli.utils.system_load import machine_load
 from nsad_cli.utils.terminal_text import escape_controls
 

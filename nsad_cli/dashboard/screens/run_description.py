@@ -8,9 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nsad_cli.dashboard.durations import CLOCK_TOLERANCE_SECONDS, ago, span
 from nsad_cli.dashboard.screens.run_detail import display_path, next_steps, stage_summary
 from nsad_cli.dashboard.screens.run_rows import STATES, state_text
+from nsad_cli.utils.durations import CLOCK_TOLERANCE_SECONDS, ago, span
 from nsad_cli.utils.terminal_text import escape_controls
 
 if TYPE_CHECKING:

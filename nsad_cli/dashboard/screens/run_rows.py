@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from nsad_cli.dashboard.durations import span
 from nsad_cli.dashboard.export import ExportTable
 from nsad_cli.dashboard.themes import CURVES, GLYPHS
 from nsad_cli.dashboard.widgets.row_list import Cell, Column
+from nsad_cli.utils.durations import span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsad_cli.dashboard.durations import CLOCK_TOLERANCE_SECONDS, ago, span
+from nsad_cli.utils.durations import CLOCK_TOLERANCE_SECONDS, ago, span
 
 
 @pytest.mark.parametrize(
