@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from nsad_cli.cli.commands import LoadedCommands
+from nsad_cli.cli.main import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +104,7 @@ def arguments(text: str) -> list[str] | None:
 def command_of(given: list[str]) -> tuple[Any, list[str]]:
     """The command that arguments name, and the rest of them; fails if there is none."""
     known = LoadedCommands()
+    given = given[1:] if given[0] == "help" else given
     assert given[0] in known, f"unknown command `nsad {given[0]}`"
     command, rest = known[given[0]], given[1:]
     group = getattr(command, "commands", {})
@@ -126,10 +130,17 @@ def parse(given: list[str], *, with_callbacks: bool = True) -> dict[str, Any]:
             parameter.callback = callback
 
 
+def known_at_the_root() -> set[str]:
+    """The options of `nsad` itself."""
+    root = typer.main.get_command(app)
+    with root.make_context("nsad", ["runs"]) as context:
+        return {name for parameter in root.get_params(context) for name in parameter.opts}
+
+
 def unknown_options(given: list[str]) -> list[str]:
     """The options among arguments that the command does not have; for commands that are not written in full."""
     if not given or given[0].startswith("-"):
-        return [item for item in given if item not in ("--help", "-h", "--version", "--debug")]
+        return [item for item in given if item not in known_at_the_root()]
     command, rest = command_of(given)
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     known |= {"--help", "-h", "--debug"}
