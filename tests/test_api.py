@@ -60,7 +60,7 @@ def test_every_function_documents_arguments_and_results(name: str) -> None:
     text = getattr(api, name).__doc__
     assert "Args:" in text
     assert "Returns:" in text or "Yields:" in text
-    assert "Example:" in text
+    assert "Examples:" in text
 
 
 def test_a_vote_without_its_weights_is_refused() -> None:

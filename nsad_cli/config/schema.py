@@ -69,7 +69,10 @@ class StudentConfig(Section):
     model: str = "smollm2"
     """smollm2, a folder, or a Hub id with an optional @REVISION."""
     device: DeviceName = "auto"
+    """The device: auto, cpu, mps, cuda or cuda:N. auto takes CUDA, then MPS, then the CPU."""
     dtype: Dtype = "auto"
+    """The type of the base's weights: auto, float32, bfloat16 or float16; auto resolves to bfloat16 where it is
+    fast."""
     engine: Literal["auto", "hf", "vllm"] = "auto"
     """Samples the run's chains: hf (transformers), vllm, or auto.
 
@@ -102,7 +105,9 @@ class Demonstration(Section):
     """A few-shot example: a question with its solution."""
 
     question: str = ""
+    """The question of a demonstration."""
     solution: str = ""
+    """Its solution."""
 
     @field_validator("question", "solution")
     @classmethod
@@ -116,48 +121,63 @@ class ProblemsConfig(Section):
     """The training problems; a recorded teacher has its own and needs no spec."""
 
     train: str | None = None
+    """The training problems, as NAME[:SPLIT][@PATH]. Unset: those of a recorded or built-in teacher."""
     limit: int | None = Field(default=None, ge=1)
+    """The maximum number of training problems; unset: all of them."""
 
 
 class PriceConfig(Section):
     """The price in US dollars per million tokens; unset values come from the price list."""
 
     input: float | None = Field(default=None, ge=0)
+    """The price of prompt tokens. Unit: US dollars per million tokens."""
     output: float | None = Field(default=None, ge=0)
+    """The price of completion tokens. Unit: US dollars per million tokens."""
 
 
 class UntilConfig(Section):
     """The number of right and wrong rationales to reach for every problem, and the maximum draws per problem."""
 
     positives: int = Field(default=1, ge=0)
+    """The number of right rationales to reach for each problem."""
     negatives: int = Field(default=1, ge=0)
+    """The number of wrong rationales to reach for each problem."""
     max_draws: int = Field(default=32, ge=1)
+    """The maximum number of samples for each problem."""
 
 
 class TeacherConfig(Section):
     """The source of rationales, and `draws`, the number of rationales per problem."""
 
     spec: str = "arithmetic"
+    """The teacher: a model's name, hf:PATH, vllm:PATH, tdg:PATH, gsm8k-solutions:PATH, jsonl:PATH or
+    arithmetic[:WORLD]."""
     draws: int = Field(default=8, ge=1)
+    """The number of rationales for each problem."""
     temperature: float = Field(default=0.7, ge=0, allow_inf_nan=False)
+    """The temperature of sampling."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """The probability mass that nucleus sampling keeps; 1 keeps all tokens."""
     max_tokens: int = Field(default=1024, ge=1)
+    """The maximum length of a rationale. Unit: tokens."""
     base_url: list[str] = []
+    """The URLs of OpenAI-compatible servers, used in parallel; empty: OpenAI's own."""
     api_key_env: str = "OPENAI_API_KEY"
     """The name of the environment variable with the API key; the key itself is never in a recipe."""
     concurrency: int = Field(default=16, ge=1)
     """The maximum number of in-flight requests per server."""
     requests_per_minute: int | None = Field(default=None, ge=1)
+    """The rate limit per server; unset: only the server's own limits apply. Unit: requests per minute."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
-    """Rate limits per server; unset, only the server's own limits apply."""
+    """The rate limit per server; unset: only the server's own limits apply. Unit: tokens per minute."""
     timeout: float = Field(default=300, gt=0)
-    """The timeout of a request, in seconds."""
+    """The timeout of a request. Unit: seconds."""
     price: PriceConfig | None = None
     """If unset, the prices of OpenAI's own models come from the package genai-prices."""
     batch: bool = False
     """Whether to use OpenAI's Batch API: half the price, results within a day."""
     max_cost: float | None = Field(default=None, gt=0)
-    """A hard limit on the cost of one command, in US dollars."""
+    """A hard limit on the cost of one command. Unit: US dollars."""
     until: UntilConfig | None = None
     """If set, keep sampling beyond `draws` for problems that lack right or wrong rationales."""
     prompt: str = INSTRUCTION
@@ -206,6 +226,7 @@ class UnitConfig(Section):
 
     added_later: ClassVar[dict[str, Any]] = {"gate": "learned"}
     size: int = Field(default=128, ge=1)
+    """The output size of Q and K, and the width of V's hidden layer. Source: reference code."""
     value: Literal["mlp", "identity", "delta"] = "mlp"
     """V: the paper's MLP on h±; identity (no V); delta: the MLP on the outputs of the adapters alone, normalised."""
     gate: Literal["learned", "fixed", "positive", "subtract"] = "learned"
@@ -219,9 +240,13 @@ class AdapterConfig(Section):
     """The LoRA settings of every adapter of the run; defaults are the reference code's."""
 
     targets: list[str] | Literal["all-linear"] = ["q_proj", "v_proj"]
+    """The names of the linear layers that get adapters, or all-linear. Source: reference code."""
     r: int = Field(default=8, ge=1)
+    """The rank of every LoRA. Source: reference code."""
     alpha: float = Field(default=16, gt=0)
+    """lora_alpha; a LoRA's output is scaled by alpha / r. Source: reference code."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
+    """The dropout probability of a LoRA's input. Source: reference code."""
     unit: UnitConfig = UnitConfig()
 
 
@@ -229,20 +254,24 @@ class StageConfig(Section):
     """The training settings of one stage; defaults are the reference code's for the negative adapter and NAT."""
 
     epochs: float = Field(default=20, gt=0)
+    """Passes over the stage's examples. Source: reference code."""
     tokens: int | None = Field(default=None, ge=1)
-    """The number of tokens (prompt and completion) to train on, instead of epochs; the last step may exceed it."""
+    """The number of tokens (prompt and completion) to train on, instead of epochs; the last step may exceed it. Unit:
+    tokens."""
     batch_size: int = Field(default=128, ge=1)
-    """Sequences (of the ranker: pairs) per step, over all processes."""
+    """Sequences (for the ranker: pairs) per step, over all processes. Source: reference code."""
     pack_tokens: int = Field(default=4096, ge=1)
-    """The maximum tokens per forward pass: a step's sequences are packed up to this size, without padding."""
+    """The maximum size of a forward pass: a step's sequences are packed up to it, without padding. Unit: tokens."""
     share_prompts: bool = False
     """Whether rationales of the same problem are adjacent in the plan and share the computation of their prompt."""
     learning_rate: float = Field(default=3e-4, gt=0)
+    """The highest learning rate; it falls linearly to zero after the warm-up. Source: reference code."""
     warmup_steps: int | None = Field(default=None, ge=0)
-    """Steps of linear warm-up; unset: 10 % of the stage's steps, at most 200."""
+    """The length of the linear warm-up; unset: 10 % of the stage's steps, at most 200. Unit: steps."""
     max_chars: int = Field(default=1600, ge=1)
-    """Longer examples (question and rationale, in characters) are excluded."""
+    """Longer examples (question and rationale together) are excluded. Unit: characters. Source: reference code."""
     max_examples: int | None = Field(default=None, ge=1)
+    """The maximum number of examples; unset: all of them."""
     checks: int = Field(default=4, ge=1)
     """How often the held-out loss is measured, including the last step; see training.keep."""
 
@@ -267,10 +296,13 @@ class NceConfig(StageConfig):
     """NCE: a fresh LoRA student, distilled from NAT and calibrated against the negative adapter."""
 
     batch_size: int = Field(default=8, ge=1)
+    """Sequences per step, over all processes. Source: reference code (8 processes with one sequence each)."""
     max_chars: int = Field(default=1200, ge=1)
+    """Longer examples (question and rationale together) are excluded. Unit: characters. Source: reference code."""
     lam: float = Field(default=0.5, ge=0, le=1)
-    """λ: the weight of the distillation loss."""
+    """λ: the weight of the distillation loss. Source: arXiv 2312.12832."""
     beta: Literal["sequence", "token"] = "sequence"
+    """β for a whole sequence, as in the paper, or for each token."""
     self_samples: int = Field(default=0, ge=0)
     """NAT's own chains per training problem; right ones are added to D+, as in the paper."""
 
@@ -305,9 +337,13 @@ class RankerConfig(StageConfig):
     model: str = ""
     """The encoder: a folder or Hub id of a sequence classifier or T5 encoder (the reference code uses flan-t5)."""
     epochs: float = Field(default=5, gt=0)
+    """Passes over the pairs. Source: reference code."""
     batch_size: int = Field(default=8, ge=1)
+    """Pairs per step, over all processes."""
     learning_rate: float = Field(default=2e-5, gt=0)
+    """The highest learning rate; it falls linearly to zero. Source: reference code."""
     max_chars: int = Field(default=2000, ge=1)
+    """Longer chains (with their question) are excluded. Unit: characters."""
     problems: int = Field(default=200, ge=1)
     """The number of training problems to sample chains for."""
     samples: int = Field(default=8, ge=1)
@@ -328,6 +364,7 @@ class RankerConfig(StageConfig):
     head: Literal["linear", "residual"] = "linear"
     """The head of a T5 encoder; residual: two residual ELU layers before the linear one, as in the paper."""
     pairs_per_problem: int = Field(default=4, ge=1)
+    """The maximum number of pairs of each problem for pairs: fixed."""
 
 
 class TrainingConfig(Section):
@@ -387,10 +424,13 @@ class SamplingConfig(Section):
     """The sampling parameters of the student's chains."""
 
     temperature: float = Field(default=0.7, gt=0)
+    """The temperature of sampling."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """The probability mass that nucleus sampling keeps; 1 keeps all tokens."""
     max_new_tokens: int = Field(default=256, ge=1)
+    """The maximum length of a chain. Unit: tokens."""
     batch_size: int = Field(default=32, ge=1)
-    """Chains decoded together."""
+    """The number of chains that are decoded together."""
     engine: EngineName | None = None
     """The engine of the chains that training needs, NAT's own and the ranker's: hf, vllm, or server@URL[,URL].
 
@@ -407,7 +447,9 @@ class SolveConfig(Section):
     """The voting rule and the number of chains of `solve`."""
 
     rule: Rule = "asc"
+    """How chains vote: sc, wsc, asc, asc-add, asc-add2 or best."""
     samples: int = Field(default=8, ge=1)
+    """The number of chains for each problem."""
     weights: Weights = "fitted"
     """How a ranker's scores weight votes. fitted: with the exponent that made votes most accurate on the ranker's
     problems. calibrated: the probability that the chain is right. raw: the score without calibration."""
@@ -417,10 +459,13 @@ class EvaluationConfig(Section):
     """The evaluations before training (base) and after it (the other models)."""
 
     benchmarks: list[str] = []
+    """The benchmarks, as NAME[:SPLIT][@PATH]."""
     limit: int | None = Field(default=None, ge=1)
+    """The first N problems of each benchmark; unset: all of them."""
     samples: int = Field(default=4, ge=0)
     """Chains per problem for the votes; 0 measures greedy answers only."""
     models: list[str] = [UNTRAINED[0], NAT.name, NCE.name]
+    """The models that are measured: base before training, the others after it."""
     engine: EngineName | None = None
     """The engine of the chains that are evaluated; see sampling.engine. Unset, student.engine."""
     demonstrations: list[Demonstration] | None = None
@@ -449,6 +494,7 @@ class Recipe(Section):
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """The run's default name; if unset, the name of the recipe file."""
     seed: int = 0
+    """The seed of every random choice of the run."""
     report_to: list[Tracker] = []
     """Trackers that get every stage's metrics, each by an extra of its name. They change no stage's key."""
     student: StudentConfig = StudentConfig()
