@@ -38,7 +38,7 @@ This page is generated: `python -m nsad_cli.config.reference > docs/recipe-refer
 HEADER = "| setting | type | default | unit | description | source |\n| --- | --- | --- | --- | --- | --- |"
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 NAMES = {str: "text", int: "integer", float: "number", bool: "true or false"}
-KNOWN = {DeviceName: "device", EngineName: "engine"}
+KNOWN: dict[Any, str] = {DeviceName: "device", EngineName: "engine"}
 DETAIL = re.compile(r"\s*\b(Unit|Source): (.*?)\.(?=\s+(?:Unit|Source): |$)", re.DOTALL)
 
 

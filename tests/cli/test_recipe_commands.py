@@ -37,7 +37,13 @@ def test_the_schema_accepts_shipped_recipes(name: str) -> None:
 def test_the_schema_refuses_what_is_no_recipe_and_describes_every_setting() -> None:
     schema = recipe_schema()
     check = jsonschema.Draft202012Validator(schema)
-    for values in ({"studnet": {}}, {"seed": "x"}, {"training": {"nat": {"epochs": 0}}}, {"solve": {"rule": "most"}}):
+    wrong: list[Any] = [
+        {"studnet": {}},
+        {"seed": "x"},
+        {"training": {"nat": {"epochs": 0}}},
+        {"solve": {"rule": "most"}},
+    ]
+    for values in wrong:
         assert not check.is_valid(values), values
     assert {name: described(part) for name, part in {"": schema, **schema["$defs"]}.items() if described(part)} == {}
 
