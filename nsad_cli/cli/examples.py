@@ -53,7 +53,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "export": (
         "nsad export student",
         "nsad export student-lora --lora --run first",
-        "nsad export served --for vllm --model nce",
+        "nsad export served --for vllm --model nat",
     ),
     "dashboard": ("nsad dashboard", "nsad dashboard --run first --view votes", "nsad dashboard --demo"),
     "stats": ("nsad stats --run first", "nsad stats --run first --overlap gsm8k:test"),
