@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, Device, RunEngine, Settings, recipe_overrides
@@ -14,11 +16,39 @@ if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
     from nsad_cli.types import Problem
 
+EXAMPLE = "Ana has 12 pens. Ana buys 7 more pens. Ana loses 5 pens. How many pens does Ana have now?"
 AMX_MINUTES = 20
 """The time of the demo on two cores with AMX, for comparison on slower processors."""
 
 
-def demo(device: Device = None, engine: RunEngine = None, settings: Settings = None, as_json: AsJson = False) -> None:
+QUICK = {
+    "problems.limit": 76,
+    "training.negative.epochs": 2,
+    "training.negative.max_examples": 64,
+    "training.nat.epochs": 2,
+    "training.nat.max_examples": 64,
+    "training.nce.epochs": 2,
+    "training.nce.max_examples": 64,
+    "training.ranker.split": 12,
+    "training.ranker.samples": 4,
+    "evaluation.limit": 12,
+    "evaluation.samples": 4,
+}
+"""The settings of --quick, for at most three minutes on two cores with AMX."""
+
+
+def demo(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few problems, in about three minutes; its accuracies mean little.")
+    ] = False,
+    run_name: Annotated[
+        str | None, typer.Option("--run", help="The run's name. Default: demo, or demo-quick with --quick.")
+    ] = None,
+    device: Device = None,
+    engine: RunEngine = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
     """Run the whole method offline with SmolLM2-135M: about 20 minutes on two cores with AMX; resumable."""
     note(
         "nsad demo: a 135M student learns from a built-in teacher's right and wrong solutions. Ctrl-C stops it; run "
@@ -37,10 +67,17 @@ def demo(device: Device = None, engine: RunEngine = None, settings: Settings = N
     from nsad_cli.pipeline.preflight import preflight
     from nsad_cli.runs.run import Run
 
-    recipe = load_recipe(find_recipe("demo"), recipe_overrides(None, device, None, engine, settings))
-    preflight(recipe, RUN_ORDER, "demo")
-    _note_time(recipe)
-    run = Run.create("demo", recipe)
+    own = {
+        key: value for key, value in recipe_overrides(None, device, None, engine, settings).items() if value is not None
+    }
+    recipe = load_recipe(find_recipe("demo"), {**(QUICK if quick else {}), **own})
+    name = run_name or ("demo-quick" if quick else "demo")
+    preflight(recipe, RUN_ORDER, name)
+    if quick:
+        note(f"--quick: {recipe.evaluation.limit} test problems, so that the accuracies below mean little")
+    else:
+        _note_time(name, recipe)
+    run = Run.create(name, recipe)
     results = execute(run, RUN_ORDER)
     rows = results["eval-before"]["results"] + results["eval"]["results"]
     problem = _unsolved(run)
@@ -62,14 +99,19 @@ def demo(device: Device = None, engine: RunEngine = None, settings: Settings = N
     console.print(_verdict(rows))
     for row in negatives:
         console.print(f"Effect of negatives on {row['model']}: {row['summary']}.", _from_negatives(row["kl"]))
+    if quick:
+        console.print("These are few problems: `nsad demo` measures on 100, with intervals of about ±10 points.")
     console.print(
         "\nNow try a problem like those that it learned from (two or three steps; it has seen no one-step problem):\n"
-        '  nsad solve "Ana has 12 pens. Ana buys 7 more pens. Ana loses 5 pens. How many pens does Ana have now?"\n'
-        "  nsad stats --run demo\n  nsad run gsm8k-solutions-smollm2     (real rationales; see the README)"
+        f'  nsad solve "{EXAMPLE}" --run {run.name}\n'
+        f"  nsad dashboard --run {run.name} --view votes\n"
+        "  nsad run gsm8k-solutions-smollm2 --plan     (real rationales; see docs/recipes.md)",
+        markup=False,
+        soft_wrap=True,
     )
 
 
-def _note_time(recipe: Recipe) -> None:
+def _note_time(name: str, recipe: Recipe) -> None:
     """Log how long the rest of the demo takes on this machine, by the plan of `nsad run demo --plan`."""
     from nsad_cli.models.device import pick_device
     from nsad_cli.pipeline.plan import make_plan
@@ -77,7 +119,7 @@ def _note_time(recipe: Recipe) -> None:
 
     note("estimating the time on this machine …")
     with muted_notes():
-        plan = make_plan("demo", recipe)
+        plan = make_plan(name, recipe)
     slow = pick_device(recipe.student.device).type == "cpu" and cpu_lacks_amx()
     if plan.seconds_left:
         note(time_sentence(plan.seconds_left, resumed=any(stage.state == "done" for stage in plan.stages), slow=slow))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "demo": ("nsad demo", "nsad demo --set seed=1", "nsad demo --json > demo.json"),
+    "demo": ("nsad demo --quick", "nsad demo", "nsad demo --set seed=1", "nsad demo --json > demo.json"),
     "run": (
         "nsad run gsm8k-solutions-smollm2 --plan",
         "nsad run my.yaml --run first --set training.nat.epochs=2",

@@ -112,13 +112,13 @@ def _is_whole(record: Any) -> bool:
 
 
 def command_with_run(record: Any, run: str) -> Any:
-    """Return a recorded command with another `--run`; `nsad demo`, which lacks that option, becomes `nsad run demo`."""
+    """Return a recorded command with another `--run`."""
     if not isinstance(record, dict) or not isinstance(record.get("argv"), list):
         return record
     argv, kept = [str(item) for item in record["argv"]], list[str]()
     for before, item in zip(("", *argv), argv, strict=False):
         if before != "--run" and item != "--run" and not item.startswith("--run="):
-            kept.extend(("run", item) if item == "demo" and name_of(record) == "demo" else (item,))
+            kept.append(item)
     return {**record, "argv": [*kept, "--run", run]}
 
 

@@ -98,7 +98,7 @@ def test_a_run_is_renamed_annotated_and_removed(tmp_path: Path) -> None:
     assert commands(tmp_path, "rename", "first", "mine")["run"] == "mine"
     shown = commands(tmp_path, "show", "mine")
     assert (shown["note"], shown["chosen"]) == ("a [bold]note[/]", True)
-    assert shown["command"] == "nsad run demo --set seed=1 --run mine"
+    assert shown["command"] == "nsad demo --set seed=1 --run mine"
     assert "a [bold]note[/]" in run_nsad(tmp_path, "runs", "show", "mine").stdout
     assert failure(run_nsad(tmp_path, "runs", "rename", "mine", "second"), 2)[0] == "error: `second` exists already"
     assert failure(run_nsad(tmp_path, "runs", "rename", "mine", "../x"), 2)
