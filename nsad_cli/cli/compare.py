@@ -54,7 +54,8 @@ def compare(
     problems: ProblemSpecs = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first N problems of each benchmark.")] = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", min=2, help="Chains per problem in votes. Default: as many as stored.")
+        int | None,
+        typer.Option("--samples", "-n", min=2, help="Chains per problem in votes. Default: as many as stored."),
     ] = None,
     engine: Annotated[
         str | None, typer.Option("--engine", help="The engine that sampled the chains. Default: the run's.")

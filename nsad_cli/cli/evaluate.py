@@ -24,7 +24,9 @@ def evaluate(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first N problems of each benchmark.")] = None,
-    samples: Annotated[int | None, typer.Option("--samples", min=0, help="Chains per problem for the votes.")] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", "-n", min=0, help="Chains per problem for the votes.")
+    ] = None,
     stop_at: Annotated[
         float, typer.Option("--stop-at", min=0.5, max=1.0, help="Also report early stopping at this probability.")
     ] = 0.95,

@@ -15,7 +15,7 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 def serve(
     run_name: RunName = None,
     rule: VoteRule = None,
-    samples: Annotated[int | None, typer.Option("--samples", min=1, help="Chains per request.")] = None,
+    samples: Annotated[int | None, typer.Option("--samples", "-n", min=1, help="Chains per request.")] = None,
     stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains sampled at once.")] = 4,
     engine: EngineName = None,

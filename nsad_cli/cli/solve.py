@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,7 @@ def solve(
         typer.Option("--file", help='A file: one problem per line, or {"question": "…"} if it ends in .jsonl.'),
     ] = None,
     rule: VoteRule = None,
-    samples: Annotated[int | None, typer.Option("--samples", min=1, help="Number of chains.")] = None,
+    samples: Annotated[int | None, typer.Option("--samples", "-n", min=1, help="Number of chains.")] = None,
     stop_at: StopAt = None,
     wave: Annotated[int, typer.Option("--wave", min=1, help="With --stop-at: chains sampled at once.")] = 4,
     verbose: Annotated[
@@ -70,11 +71,13 @@ def _problems(question: str | None, file: Path | None) -> list[Problem]:
     """Return the problems of the command line: one text, or those of a file.
 
     Raises:
-        UsageError: neither is given, or both, or the text is empty.
+        UsageError: Neither is given and stdin is not a terminal to ask on, or both are, or the text is empty.
     """
     from nsad_cli.errors import UsageError
     from nsad_cli.problems.question_files import make_problem, read_question, read_questions
 
+    if question is None and file is None and sys.stdin.isatty():
+        question = typer.prompt("Problem", err=True)
     if (question is None) == (file is None):
         raise UsageError("give either PROBLEM or --file FILE", "exactly one of them is needed", 'write nsad solve "…"')
     if file is not None:

@@ -45,7 +45,7 @@ def vote(
         ),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", min=1, help="Use only the first N chains of each problem.")
+        int | None, typer.Option("--samples", "-n", min=1, help="Use only the first N chains of each problem.")
     ] = None,
     ranker: Annotated[
         str | None,

@@ -112,8 +112,7 @@ def vote_results(
         chain_weights([chain for _, chains in problems for chain in chains], rule)  # raises the error
     if unscored:
         note(f"{unscored} of {len(problems)} problems have no chain with a score: counted by `sc`")
-    if empty := sum(not chains for _, chains in problems):
-        note(f"{empty} of {len(problems)} problems have no chains: counted as wrong")
+    _note_empty(problems)
     return _counted(_graded(problems, checker), rule)
 
 
@@ -122,8 +121,9 @@ def results_by_rule(
 ) -> dict[str, list[tuple[Problem, list[Chain], bool]]]:
     """Vote on every problem by each rule that the chains allow, `any` last; see vote_results.
 
-    A rule that needs scores or log-probabilities is left out if no chain has them, or a problem lacks them.
+    Rules that need scores are left out if no chain has one, and `wsc` if a chain has no log-probability.
     """
+    _note_empty(problems)
     graded = _graded(problems, checker)
     scored = any(chain.weight is not None for _, chains in graded for chain in chains)
     found = {}
@@ -132,6 +132,11 @@ def results_by_rule(
             with contextlib.suppress(UsageError):
                 found[rule] = _counted(graded, rule)
     return found
+
+
+def _note_empty(problems: Sequence[tuple[Problem, list[Chain]]]) -> None:
+    if empty := sum(not chains for _, chains in problems):
+        note(f"{empty} of {len(problems)} problems have no chains: counted as wrong")
 
 
 def _graded(problems: Sequence[tuple[Problem, list[Chain]]], checker: Checker) -> list[tuple[Problem, list[Chain]]]:

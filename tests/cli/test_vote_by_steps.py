@@ -35,7 +35,7 @@ def accuracy(file: Path, *options: str) -> float:
     result = CliRunner().invoke(app, ["vote", str(file), *options, "--json"])
     assert result.exception is None, result.exception
     found = json.loads(result.stdout)
-    assert set(found) == {"rule", "n", "accuracy"}
+    assert {"rule", "n", "accuracy", "ci95"} <= set(found)
     value: float = found["accuracy"]
     return value
 
@@ -44,6 +44,21 @@ def test_steps_replace_recorded_weights(file: Path) -> None:
     assert accuracy(file, "--rule", "sc") == pytest.approx(1 / 3)
     assert accuracy(file, "--ranker", "steps") == 1.0, "the rule is asc then; what cannot be checked is counted"
     assert accuracy(file, "--rule", "best", "--ranker", "steps") == 1.0
+
+
+def test_without_a_rule_every_rule_is_counted(file: Path) -> None:
+    result = CliRunner().invoke(app, ["vote", str(file), "--json"])
+    found = json.loads(result.stdout)
+    assert (found["rule"], found["n"], found["accuracy"]) == ("sc", 3, pytest.approx(1 / 3))
+    assert [row["rule"] for row in found["rules"]] == ["sc", "asc", "asc-add", "asc-add2", "best", "any"]
+    assert [row["accuracy"] for row in found["rules"]] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 3, 1.0])
+    last = found["rules"][-1]
+    assert (last["won"], last["lost"], last["p"]) == (2, 0, 0.5)
+    assert last["difference"] == pytest.approx(2 / 3)
+    assert last["difference_ci95"][0] < last["difference"] < last["difference_ci95"][1]
+    printed = CliRunner().invoke(app, ["vote", str(file), "--ranker", "steps"]).stdout
+    assert "100.0%" in printed
+    assert "2 : 0" in printed
 
 
 def test_it_imports_no_torch(file: Path) -> None:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -77,32 +76,49 @@ def curves(home: Path, name: str) -> dict[str, list[float]]:
     return found
 
 
-@pytest.mark.slow
-def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Path) -> None:
-    stage = {"epochs": 2, "batch_size": 7, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 2, "pack_tokens": 200}
-    ranker = {
-        **stage,
-        "kind": "head",
-        "problems": 4,
-        "samples": 2,
-        "min_pairs": 3,
-        "teacher_rationales": True,
-        "max_examples": 12,
-    }
-    values: dict[str, Any] = {
-        "adapter": ADAPTER,
-        "training": {"held_out": 0.1, "negative": stage, "nat": stage, "nce": stage, "ranker": ranker},
-    }
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama, **values).model_dump(mode="json")))
-    one = run_in(tmp_path, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "one", "--json")
-    two = run_in(tmp_path, *LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "two", "--json")
+STAGE = {"epochs": 1, "batch_size": 5, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 2, "pack_tokens": 200}
+RANKER = {
+    **STAGE,
+    "kind": "head",
+    "problems": 4,
+    "samples": 2,
+    "min_pairs": 3,
+    "teacher_rationales": True,
+    "max_examples": 8,
+}
+TRAINING = {"held_out": 0.1, "negative": STAGE, "nat": STAGE, "nce": {**STAGE, "self_samples": 1}, "ranker": RANKER}
+
+
+def write_recipe(folder: Path, model: Path) -> None:
+    values = recipe(model, adapter=ADAPTER, training=TRAINING).model_dump(mode="json")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(values))
+
+
+@pytest.fixture(scope="module")
+def of_one(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
+    """The loss curves of one process."""
+    folder = tmp_path_factory.mktemp("one")
+    write_recipe(folder, tiny_llama)
+    one = run_in(folder, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "one", "--json")
     assert one.returncode == 0, one.stderr
+    return curves(folder, "one")
+
+
+def assert_same_curves(found: dict[str, list[float]], expected: dict[str, list[float]]) -> None:
+    assert found.keys() == expected.keys()
+    assert len(expected) == 8, "loss and held-out loss of negative, NAT, NCE and ranker"
+    for key, losses in expected.items():
+        assert found[key] == pytest.approx(losses, abs=1e-4), key
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_loss_curve_of_one(
+    tiny_llama: Path, tmp_path: Path, of_one: dict[str, list[float]]
+) -> None:
+    write_recipe(tmp_path, tiny_llama)
+    two = run_in(tmp_path, *LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "two", "--json")
     assert two.returncode == 0, two.stderr
-    first, second = curves(tmp_path, "one"), curves(tmp_path, "two")
-    assert first.keys() == second.keys()
-    assert len(first) == 8
-    for key, losses in first.items():
-        assert second[key] == pytest.approx(losses, abs=1e-4), key
+    assert_same_curves(curves(tmp_path, "two"), of_one)
     lines = [line for line in two.stdout.splitlines() if line.startswith("{")]
     assert len(lines) == 1
     assert json.loads(lines[0])["run"] == "two", "the leading process speaks for all"
@@ -112,24 +128,9 @@ def test_two_processes_give_the_loss_curve_of_one(tiny_llama: Path, tmp_path: Pa
 
 @pytest.mark.slow
 def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one_though_it_is_killed(
-    tiny_llama: Path, tmp_path: Path
+    tiny_llama: Path, tmp_path: Path, of_one: dict[str, list[float]]
 ) -> None:
-    stage = {"epochs": 1, "batch_size": 5, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 2, "pack_tokens": 200}
-    ranker = {
-        **stage,
-        "kind": "head",
-        "problems": 4,
-        "samples": 2,
-        "min_pairs": 3,
-        "teacher_rationales": True,
-        "max_examples": 8,
-    }
-    training = {"held_out": 0.1, "negative": stage, "nat": stage, "nce": {**stage, "self_samples": 1}, "ranker": ranker}
-    (tmp_path / "tiny.yaml").write_text(
-        yaml.safe_dump(recipe(tiny_llama, adapter=ADAPTER, training=training).model_dump(mode="json"))
-    )
-    one = run_in(tmp_path, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "whole", "--json")
-    assert one.returncode == 0, one.stderr
+    write_recipe(tmp_path, tiny_llama)
     command = (*SHARED_LAUNCH, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "sharded", "--json")
     for stage in ("nat", "nce", "ranker"):
         kill_in_stage(tmp_path, stage, *command)
@@ -142,11 +143,7 @@ def test_a_sharded_base_gives_the_loss_curve_of_a_whole_one_though_it_is_killed(
     model = load_student(str(tiny_llama), device="cpu").model
     whole, layers = (sum(p.nbytes for p in part.parameters()) for part in (model, model.model.layers))
     assert {tuple(map(float, pair)) for pair in told} == {(round((whole - layers / 2) / 1e6, 2), round(whole / 1e6, 2))}
-    first, second = curves(tmp_path, "whole"), curves(tmp_path, "sharded")
-    assert first.keys() == second.keys()
-    assert len(first) == 8
-    for key, losses in first.items():
-        assert second[key] == pytest.approx(losses, abs=1e-4), key
+    assert_same_curves(curves(tmp_path, "sharded"), of_one)
 
 
 def test_accelerate_reads_the_shipped_configuration_as_fsdp() -> None:
@@ -193,7 +190,6 @@ def test_two_processes_train_the_rankers_of_one(
         ("encoder-one", (), encoder),
         ("encoder-two", LAUNCH, encoder),
         ("probe-one", (), ("--kind", "probe")),
-        ("probe-two", LAUNCH, ("--kind", "probe")),
         ("probe-shared", SHARED_LAUNCH, ("--kind", "probe")),
     ):
         shutil.copytree(run.path, tmp_path / "runs" / name)
@@ -202,7 +198,7 @@ def test_two_processes_train_the_rankers_of_one(
         assert ("sharded over" in done.stderr) == (launcher is SHARED_LAUNCH)
         trained[name] = json.loads(done.stdout)["stages"]["ranker"]
         assert trained[name]["processes"] == (2 if launcher else 1)
-    for name, one in (("encoder-two", "encoder-one"), ("probe-two", "probe-one"), ("probe-shared", "probe-one")):
+    for name, one in (("encoder-two", "encoder-one"), ("probe-shared", "probe-one")):
         first, second = curves(tmp_path, one), curves(tmp_path, name)
         assert first.keys() == second.keys()
         for key, losses in first.items():
@@ -215,11 +211,7 @@ def test_two_processes_train_the_rankers_of_one(
 
 def machines(tmp_path: Path, model: Path, homes: tuple[Path, Path]) -> list[subprocess.CompletedProcess[str]]:
     """A run by two launchers on loopback, each as a machine with one process and a folder of runs."""
-    stage = {"epochs": 1, "batch_size": 6, "learning_rate": 1e-3, "warmup_steps": 1, "checks": 1, "pack_tokens": 200}
-    training = {**recipe(model).training.model_dump(mode="json"), "negative": stage, "nat": stage, "nce": stage}
-    evaluation = {"benchmarks": ["arithmetic:test"], "limit": 2, "samples": 0, "models": ["nce"]}
-    values = recipe(model, adapter=ADAPTER, training=training, evaluation=evaluation).model_dump(mode="json")
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
+    write_recipe(tmp_path, model)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     started = []
@@ -247,16 +239,13 @@ def machines(tmp_path: Path, model: Path, homes: tuple[Path, Path]) -> list[subp
 
 
 @pytest.mark.slow
-def test_two_machines_give_the_loss_curve_of_one_process(tiny_llama: Path, tmp_path: Path) -> None:
+def test_two_machines_give_the_loss_curve_of_one_process(
+    tiny_llama: Path, tmp_path: Path, of_one: dict[str, list[float]]
+) -> None:
     shared = tmp_path / "runs"
     first, second = machines(tmp_path, tiny_llama, (shared, shared))
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
-    one = run_in(tmp_path, "-m", "nsad_cli", "run", "tiny.yaml", "--run", "one", "--json")
-    assert one.returncode == 0, one.stderr
-    alone, together = curves(tmp_path, "one"), curves(tmp_path, "r")
-    assert alone.keys() == together.keys()
-    for key, losses in alone.items():
-        assert together[key] == pytest.approx(losses, abs=1e-4), key
+    assert_same_curves(curves(tmp_path, "r"), of_one)
     assert Run(shared / "r").stages()["nce"]["result"]["processes"] == 2
 
 
