@@ -65,7 +65,7 @@ def demo(device: Device = None, engine: RunEngine = None, settings: Settings = N
     console.print(
         "\nNow try a problem like those that it learned from (two or three steps; it has seen no one-step problem):\n"
         '  nsad solve "Ana has 12 pens. Ana buys 7 more pens. Ana loses 5 pens. How many pens does Ana have now?"\n'
-        "  nsad stats --run demo\n  nsad run gsm8k-solutions-smollm2     (real rationales; see the README)"
+        "  nsad stats --run demo\n  nsad run gsm8k-solutions-smollm2     (real rationales; see docs/recipes.md)"
     )
 
 
