@@ -39,6 +39,9 @@ COMMANDS = {
         "Run the whole method offline with SmolLM2-135M: about 20 minutes on two cores with AMX; resumable.",
     ),
     "run": Command(START, "run:run", "Run a recipe from problems to report; run the same command again to resume."),
+    "init": Command(
+        START, "init:init", "Write a commented recipe: asks for teacher, problems and student, or takes flags."
+    ),
     "doctor": Command(
         START,
         "doctor:doctor",
@@ -122,6 +125,10 @@ COMMANDS = {
         "Count a run's rationales by verdict and subject, its chains and its stages; or find overlap with benchmarks.",
     ),
     "data": Command(RESULTS, "data:app", "Export rationales to files that TRL reads, and import them."),
+    "recipe": Command(RESULTS, "recipe:app", "Show, check or compare recipes, or print their JSON Schema."),
+    "config": Command(
+        RESULTS, "config:app", "Show where each setting comes from: defaults, your file, variables, a recipe."
+    ),
     "runs": Command(
         RESULTS,
         "runs:app",

@@ -23,7 +23,7 @@ def _offer(values: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
             return []
 
     complete.__annotations__ = {"incomplete": str, "return": list}
-    del complete.__wrapped__  # type: ignore[attr-defined]  # typer reads the signature
+    del complete.__wrapped__  # typer reads the signature
     return complete
 
 

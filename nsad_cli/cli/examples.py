@@ -9,6 +9,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "nsad run my.yaml --run first --set training.nat.epochs=2",
         "nsad run paper-llama7b-gpt35 --plan --device-profile h100",
     ),
+    "init": (
+        "nsad init",
+        "nsad init mine.yaml --teacher gpt-4 --problems gsm8k:train --student smollm2",
+    ),
     "doctor": ("nsad doctor", "nsad doctor --json"),
     "collect": (
         "nsad collect --teacher gpt-4 --problems gsm8k:train --limit 500 -k 8 --dry-run",
@@ -49,7 +53,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "export": (
         "nsad export student",
         "nsad export student-lora --lora --run first",
-        "nsad export served --for vllm --model nce",
+        "nsad export served --for vllm --model nat",
     ),
     "dashboard": ("nsad dashboard", "nsad dashboard --run first --view votes", "nsad dashboard --demo"),
     "stats": ("nsad stats --run first", "nsad stats --run first --overlap gsm8k:test"),
@@ -57,6 +61,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "nsad data export rationales.jsonl --run first",
         "nsad data import theirs.parquet --run other",
     ),
+    "recipe": (
+        "nsad recipe show demo",
+        "nsad recipe check mine.yaml",
+        "nsad recipe diff demo plan-traps",
+        "nsad recipe schema > recipe.schema.json",
+    ),
+    "config": ("nsad config show", "nsad config show mine.yaml --all"),
     "runs": (
         "nsad runs",
         "nsad runs show first",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from nsad_cli.cli import completions
 from nsad_cli.cli.console import print_json
 from nsad_cli.cli.options import AsJson, Device, RunName
 from nsad_cli.utils.logs import note
@@ -27,7 +28,12 @@ def export(
         typer.Option("--for", help="vllm: a folder that `vllm serve` loads (a NAT model through nsad's plugin)."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="With --for: nat (the default), nce, or a baseline's name.")
+        str | None,
+        typer.Option(
+            "--model",
+            help="With --for: nce, nat or a baseline's name. Default: nce, or nat if the run has no NCE student.",
+            autocompletion=completions.model_names,
+        ),
     ] = None,
     run_name: RunName = None,
     device: Device = None,
@@ -36,7 +42,7 @@ def export(
     """Write a run's student as a folder that transformers loads, or its LoRA as a folder that PEFT loads."""
     from nsad_cli.config.stages import NAT, STUDENT, UNTRAINED, models
     from nsad_cli.errors import UsageError, did_you_mean
-    from nsad_cli.runs.models import require_model
+    from nsad_cli.runs.models import has_model, require_model
     from nsad_cli.runs.run import Run
     from nsad_cli.utils.devices import select_gpu
     from nsad_cli.utils.files import require_new
@@ -51,8 +57,9 @@ def export(
         raise UsageError(f"cannot export a model `{model}`", "a run trains no such model", fix)
     run = Run.open(run_name, finished=True)
     note(f"run: {run.name}")
-    # These are checked before torch is imported.
-    require_model(run, (model or NAT.name) if server is not None else STUDENT.name)
+    if model is None:
+        model = NAT.name if server is not None and not has_model(run, STUDENT.name) else STUDENT.name
+    require_model(run, model)  # before torch is imported
     require_new(folder.expanduser().resolve())
     recipe = run.recipe_with({"student.device": device})
     select_gpu(recipe.student.device)
@@ -61,7 +68,7 @@ def export(
 
     session = Session(run, recipe)
     if server is not None:
-        notes = export_for_vllm(session, folder, model or NAT.name)
+        notes = export_for_vllm(session, folder, model)
     else:
         notes = (export_lora if lora else export_merged)(session, folder)
     path = folder.expanduser().resolve()
@@ -72,7 +79,8 @@ def export(
         note(f"{notes['model']} of run {run.name} → {path}; the prompt format is in {NOTES}")
         note(f"serve it: {notes['serve']}")
         return
-    note(f"the {'LoRA' if lora else 'merged student'} of run {run.name} → {path}; the prompt format is in {NOTES}")
+    form = "LoRA" if lora else "merged"
+    note(f"{model} of run {run.name} ({form}) → {path}; the prompt format is in {NOTES}")
     if lora:
         note(f'load it: PeftModel.from_pretrained(base, "{path}"), with base = {notes["student"]}')
     else:

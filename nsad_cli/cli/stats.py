@@ -9,6 +9,7 @@ import typer
 
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import AsJson, RunName
+from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
     from nsad_cli.runs.run import Run
@@ -63,24 +64,29 @@ def _ledger(run: Run) -> list[dict[str, object]]:
         return rows
 
 
-def _chain_sets(run: Run) -> list[dict[str, object]]:
-    """Count chains by model, weights and sampling settings."""
+def _chain_sets(run: Run) -> list[dict[str, Any]]:
+    """Count chains by model, weights and sampling settings, in the order of their latest chains."""
     from nsad_cli.store.chains import ChainStore
 
     if not run.chains_path.is_file():
         return []
     with ChainStore(run.chains_path) as chains:
         fields = ("model", "model_key", "sampling", "problems", "chains")
-        return [dict(zip(fields, row, strict=True)) for row in chains.sets()]
+        rows: list[dict[str, Any]] = [dict(zip(fields, row, strict=True)) for row in chains.sets()]
+        for row in rows:
+            key = {name: row[name] for name in ("model", "model_key", "sampling")}
+            row["greedy"] = chains.has_greedy_chains(**key)
+        return rows
 
 
 def _print(
-    ledger: Sequence[dict[str, object]], sets: Sequence[dict[str, object]], stages: Mapping[str, Mapping[str, Any]]
+    ledger: Sequence[dict[str, object]], sets: Sequence[dict[str, Any]], stages: Mapping[str, Mapping[str, Any]]
 ) -> None:
     from nsad_cli.cli.render.tables import ledger_table, new_table
 
     console = out()
-    console.print(ledger_table(ledger))
+    if ledger:
+        console.print(ledger_table(ledger))
     table = new_table("Stages", "stage", "state", "examples", "tokens", "held-out loss", "seconds", left=2)
     for name, state in stages.items():
         result = state.get("result", {})
@@ -94,8 +100,15 @@ def _print(
             "–" if held is None else f"{held:.4f}",
             "–" if spent is None else f"{spent:.0f}",
         )
-    console.print(table)
-    table = new_table("Chains", "model", "training", "sampling", "problems", "chains", left=3)
+    if stages:
+        console.print(table)
+    table = new_table("Chains", "model", "decoding", "problems", "chains", left=2)
+    newest = {row["model"]: row["model_key"] for row in sets}
     for row in sets:
-        table.add_row(*(str(value) for value in row.values()))
-    console.print(table)
+        earlier = "" if row["model_key"] == newest[row["model"]] else " (of an earlier training)"
+        decoding = "greedy" if row["greedy"] else "sampled"
+        table.add_row(f"{row['model']}{earlier}", decoding, str(row["problems"]), str(row["chains"]))
+    if sets:
+        console.print(table)
+    if not (ledger or stages or sets):
+        note("the run is empty: no stage has started")

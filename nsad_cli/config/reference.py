@@ -38,7 +38,7 @@ This page is generated: `python -m nsad_cli.config.reference > docs/recipe-refer
 HEADER = "| setting | type | default | description |\n| --- | --- | --- | --- |"
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 NAMES = {str: "text", int: "integer", float: "number", bool: "true or false"}
-KNOWN = {DeviceName: "device", EngineName: "engine"}
+KNOWN: dict[Any, str] = {DeviceName: "device", EngineName: "engine"}
 DETAIL = re.compile(r"\s*\b(Unit|Source): (.*?)\.(?=\s+(?:Unit|Source): |$)", re.DOTALL)
 
 
@@ -71,13 +71,15 @@ def _docstrings() -> dict[tuple[str, str], str]:
 def setting(section: type[Section], name: str, key: str) -> Setting:
     """Return a setting of a section by name; its text is that of the nearest class that describes it."""
     field = section.model_fields[name]
+    return Setting(key, _type(field), _value(field.default), *described(section, name))
+
+
+def described(section: type[Section], name: str) -> tuple[str, str, str]:
+    """Return the description, unit and source of a setting or subsection; empty for what is not stated."""
     texts = _docstrings()
     text = next((texts[kind.__name__, name] for kind in section.__mro__ if (kind.__name__, name) in texts), "")
     details = dict(DETAIL.findall(text))
-    description = DETAIL.sub("", text)
-    return Setting(
-        key, _type(field), _value(field.default), description, details.get("Unit", ""), details.get("Source", "")
-    )
+    return DETAIL.sub("", text), details.get("Unit", ""), details.get("Source", "")
 
 
 def sections(

@@ -258,7 +258,7 @@ def test_export(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     lora = run_nsad(home, "export", "out/lora", "--lora", "--json")
     assert lora.returncode == 0
     assert json.loads(lora.stdout)["weights"] == value["weights"]
-    nat = run_nsad(home, "export", "out/nat", "--for", "vllm")
+    nat = run_nsad(home, "export", "out/nat", "--for", "vllm", "--model", "nat")
     assert nat.returncode == 0, nat.stderr
     assert f"vllm serve {home / 'out' / 'nat'} --served-model-name nat --dtype float32" in nat.stderr, nat.stderr
     assert "exclude each other" in failure(run_nsad(home, "export", "out/x", "--for", "vllm", "--lora"), 2)[0]

@@ -148,3 +148,12 @@ def test_a_baseline_is_shown_by_its_own_accuracy_and_loss() -> None:
     assert accuracies([*rows, {"model": "nce", "rule": None, "accuracy": 1.0, "n": 1}])[0]["model"] == "nce"
     assert accuracies(rows[:1])[0]["model"] == "base"
     assert accuracies("damaged") == accuracies([{"model": "base"}, 7]) == []
+
+
+def test_the_statistics_of_an_empty_run_have_no_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NSAD_HOME", str(tmp_path))
+    Run.create("new", Recipe())
+    stats(run_name="new")
+    assert capsys.readouterr().out == ""

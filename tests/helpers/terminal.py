@@ -84,6 +84,10 @@ class Terminal:
         os.write(self._master, key.encode())
         return self.wait_for(text, drawn + 1)
 
+    def type_line(self, text: str) -> None:
+        """Type a line."""
+        os.write(self._master, f"{text}\n".encode())
+
     def end(self, key: str) -> tuple[int, str]:
         """Press a last key; the exit code and standard output."""
         os.write(self._master, key.encode())

@@ -89,7 +89,7 @@ def test_exported_folders_hold_the_runs_own_weights(recorded: Path) -> None:
 def test_an_exported_nat_folder_is_what_is_exported_today(recorded: Path) -> None:
     from safetensors.torch import load_file
 
-    nsad(recorded, "export", "--run", "recorded", "--for", "vllm", "again")
+    nsad(recorded, "export", "--run", "recorded", "--for", "vllm", "--model", "nat", "again")
     then_files = {path.name for path in (recorded / "exported_nat").iterdir()}
     assert {path.name for path in (recorded / "again").iterdir()} == then_files
     for path in (recorded / "exported_nat").glob("*.safetensors"):

@@ -59,12 +59,13 @@ def kill_in_stage(home: Path, stage: str, *arguments: str) -> None:
         while not any((home / "runs").glob(f"*/checkpoints/{stage}/checkpoint-*/complete")):
             assert process.poll() is None, (home / "killed.log").read_text()
             time.sleep(0.002)
-        family = [*psutil.Process(process.pid).children(recursive=True), process]
+        launcher = psutil.Process(process.pid)
+        family = [*launcher.children(recursive=True), launcher]
         for member in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
         process.wait()
-        psutil.wait_procs(family[:-1], timeout=60)
+        psutil.wait_procs(family, timeout=60)
 
 
 def curves(home: Path, name: str) -> dict[str, list[float]]:

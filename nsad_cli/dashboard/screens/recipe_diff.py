@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from nsad_cli.dashboard.live.recipe_diff import differing, settings
+from nsad_cli.config.recipe_diff import differing, settings
 from nsad_cli.dashboard.widgets.row_list import Column, RowList
 from nsad_cli.errors import NsadError
 

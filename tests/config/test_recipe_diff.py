@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nsad_cli.config.recipe_diff import UNSET, differing, settings
 from nsad_cli.config.recipes import load_recipe, recipe_yaml
 from nsad_cli.config.schema import Recipe
-from nsad_cli.dashboard.live.recipe_diff import UNSET, differing, settings
 from nsad_cli.errors import NsadError
 
 if TYPE_CHECKING:

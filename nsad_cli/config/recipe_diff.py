@@ -1,4 +1,4 @@
-"""Difference of two runs' resolved recipes, by dotted setting name."""
+"""Settings of recipes by dotted name, and the difference of two."""
 
 from __future__ import annotations
 
@@ -28,11 +28,16 @@ def settings(path: Path) -> dict[str, str]:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         if not isinstance(value, dict):
             raise NsadError(f"{path} cannot be read", "it contains no settings", fix)
-        return dict(_flat(value, ""))
+        return flat(value)
     except OSError as error:
         raise NsadError(f"{path} cannot be read", error.strerror or str(error), fix) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise NsadError(f"{path} cannot be read", f"it is not YAML ({first_line(error)})", fix) from error
+
+
+def flat(values: Mapping[Any, Any]) -> dict[str, str]:
+    """Return nested settings by dotted name, each value as JSON."""
+    return dict(_flat(values, ""))
 
 
 def _flat(value: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, str]]:
