@@ -45,8 +45,8 @@ SIZE = (120, 34)
 SCREENS = {
     "dashboard": ("curves", ("left", "left")),
     "dashboard-runs": ("runs", ()),
-    "dashboard-votes": ("votes", ("f", "enter")),
-    "dashboard-data": ("data", ("down", "down")),
+    "dashboard-votes": ("votes", ("s", "down", "down", "enter", "f", "enter")),
+    "dashboard-data": ("data", ("down", "tab", "down", "down")),
 }
 """A picture's name, the screen that is shown, and the keys that are pressed in it."""
 EXAMPLE_CHAINS = 4

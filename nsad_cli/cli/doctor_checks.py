@@ -96,7 +96,7 @@ def _device() -> Check:
         name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{torch.get_num_threads()} threads"
         return Check("device", "ok", f"{where.type} ({name})")
     except (ImportError, OSError, NsadError) as error:
-        return Check("device", "missing", str(error), "see the README on installing torch")
+        return Check("device", "missing", str(error), "see docs/installation.md on installing torch")
 
 
 def _student() -> Check:

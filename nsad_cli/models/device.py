@@ -38,6 +38,6 @@ def pick_device(device: str = "auto") -> torch.device:
         raise NsadError(
             f"device `{device}` is not usable",
             f"{first_line(error)}; this machine has {existing()}, and torch is {torch.__version__}",
-            "use --device cpu, or install a torch build for it (see README)",
+            "use --device cpu, or install a torch build for it (docs/installation.md)",
         ) from error
     return chosen
