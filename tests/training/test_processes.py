@@ -158,22 +158,6 @@ def test_accelerate_reads_the_shipped_configuration_as_fsdp() -> None:
 
 
 @pytest.mark.slow
-def test_one_stage_after_the_other_in_two_processes(tiny_llama: Path, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe(tiny_llama).model_dump(mode="json")))
-    collect = ("collect", "--teacher", "arithmetic", "--problems", "arithmetic:train", "--limit", "12", "--run", "r")
-    assert run_in(tmp_path, "-m", "nsad_cli", *collect).returncode == 0
-    assert run_in(tmp_path, "-m", "nsad_cli", "grade", "--run", "r").returncode == 0
-    student = ("--student", str(tiny_llama), "--epochs", "1", "--batch-size", "8")
-    trained = run_in(tmp_path, *LAUNCH, "-m", "nsad_cli", "train-nat", "--run", "r", *student, "--json")
-    assert trained.returncode == 0, trained.stderr
-    stages = json.loads(trained.stdout)["stages"]
-    assert {name: result["processes"] for name, result in stages.items()} == {"negative": 2, "nat": 2}
-    again = run_in(tmp_path, "-m", "nsad_cli", "train-nat", "--run", "r")
-    assert again.returncode == 0
-    assert again.stderr.count("already done") == 2
-
-
-@pytest.mark.slow
 def test_two_processes_train_the_rankers_of_one(
     tiny_llama: Path, tiny_encoders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
