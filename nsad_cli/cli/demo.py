@@ -22,13 +22,13 @@ AMX_MINUTES = 20
 
 
 QUICK = {
-    "problems.limit": 76,
+    "problems.limit": 60,
     "training.negative.epochs": 2,
-    "training.negative.max_examples": 64,
+    "training.negative.max_examples": 48,
     "training.nat.epochs": 2,
-    "training.nat.max_examples": 64,
+    "training.nat.max_examples": 48,
     "training.nce.epochs": 2,
-    "training.nce.max_examples": 64,
+    "training.nce.max_examples": 48,
     "training.ranker.split": 12,
     "training.ranker.samples": 4,
     "evaluation.limit": 12,
