@@ -492,9 +492,9 @@ class RayConfig(Section):
     """What an actor of the engine ray takes of its node; no part of any key."""
 
     cpus: float | None = Field(default=None, gt=0)
-    """Cores. Unset: all of a node without GPUs, and an equal share for each GPU of others."""
+    """The cores of an actor. Unset: all of a node without GPUs, and an equal share for each GPU of others."""
     gpus: float | None = Field(default=None, ge=0)
-    """GPUs. Unset: one on nodes that have any, unless student.device is cpu."""
+    """The GPUs of an actor. Unset: one on nodes that have any, unless student.device is cpu."""
 
 
 class Recipe(Section):
