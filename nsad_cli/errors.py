@@ -21,6 +21,10 @@ class NsadError(Exception):
         super().__init__(f"{what}: {why}")
         self.what, self.why, self.fix = what, why, fix
 
+    def __reduce__(self) -> tuple[type[NsadError], tuple[str, str, str]]:
+        """Pickle by its parts, because errors of other processes are reported as they are."""
+        return type(self), (self.what, self.why, self.fix)
+
 
 class UsageError(NsadError):
     """Incorrect usage: an invalid flag, recipe key or argument."""

@@ -105,10 +105,14 @@ def vote_settings(run: Run, samples: int | None, rule: str | None, stop_at: floa
 
 def check_engine(engine: str | None) -> None:
     """Raise UsageError for an invalid engine, and NsadError for one that is not installed; None is the run's."""
-    from nsad_cli.config.engine_spec import parse_engine
+    from nsad_cli.config.engine_spec import EngineSpec, parse_engine
+    from nsad_cli.generation.ray_cluster import require_ray
     from nsad_cli.generation.vllm_process import require_vllm
 
-    if engine is not None and parse_engine(engine).kind == "vllm":
+    parsed = EngineSpec() if engine is None else parse_engine(engine)
+    if parsed.by_ray:  # its nodes need vLLM, this process does not
+        require_ray()
+    elif parsed.kind == "vllm":
         require_vllm("the engine vllm", "use --engine hf")
 
 

@@ -432,10 +432,10 @@ class SamplingConfig(Section):
     batch_size: int = Field(default=32, ge=1)
     """The number of chains that are decoded together."""
     engine: EngineName | None = None
-    """The engine of the chains that training needs, NAT's own and the ranker's: hf, vllm, or server@URL[,URL].
+    """The engine of the chains that training needs, NAT's own and the ranker's: hf, vllm, server@URL[,URL], or ray.
 
-    Unset, student.engine. vLLM is started for a stage's chains and ended before the stage trains. Servers must serve
-    the model that the run has just trained, under its name in the run.
+    Unset, student.engine. vLLM and a local Ray cluster are started for a stage's chains and ended before the stage
+    trains. Servers must serve the model that the run has just trained, under its name in the run.
     """
 
     def key_values(self) -> dict[str, Any]:
@@ -488,6 +488,15 @@ class EvaluationConfig(Section):
         return demonstrations
 
 
+class RayConfig(Section):
+    """What an actor of the engine ray takes of its node; no part of any key."""
+
+    cpus: float | None = Field(default=None, gt=0)
+    """The cores of an actor. Unset: all of a node without GPUs, and an equal share for each GPU of others."""
+    gpus: float | None = Field(default=None, ge=0)
+    """The GPUs of an actor. Unset: one on nodes that have any, unless student.device is cpu."""
+
+
 class Recipe(Section):
     """All settings of a run, from problems to report."""
 
@@ -505,6 +514,7 @@ class Recipe(Section):
     sampling: SamplingConfig = SamplingConfig()
     solve: SolveConfig = SolveConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    ray: RayConfig = RayConfig()
 
     @property
     def sampling_engine(self) -> str:
@@ -519,7 +529,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _engines_read_the_weights(self) -> Recipe:
         for section in (self.sampling, self.evaluation):
-            if self.student.load_in_4bit and section.engine == "vllm":
+            if self.student.load_in_4bit and section.engine and parse_engine(section.engine).kind == "vllm":
                 raise ValueError("the engine vllm does not support student.load_in_4bit: it would load other weights")
         return self
 

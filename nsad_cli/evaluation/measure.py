@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from nsad_cli.config import prompts
-from nsad_cli.config.engine_spec import parse_engine
+from nsad_cli.config.engine_spec import EngineSpec, parse_engine
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
 from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.evaluation.report import STOP_AT, report_on
@@ -125,10 +125,10 @@ def effect_rows(
 ) -> list[dict[str, Any]]:
     """Measure the effect of NAT's negative branch on its greedy chains; no row for other models.
 
-    Another engine than transformers has no adapters in memory; nothing is loaded for the sake of this figure.
+    Another engine than transformers here has no adapters in memory; nothing is loaded for the sake of this figure.
     """
     entry = stages().get(model)
-    if entry is None or entry.companion is None or parse_engine(engine).kind != "hf":
+    if entry is None or entry.companion is None or parse_engine(engine) != EngineSpec():
         return []
     from nsad_cli.models.lm_head import vocabulary_head
     from nsad_cli.models.nat.negative_effect import negative_effect

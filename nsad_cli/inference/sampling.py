@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsad_cli.generation.cached_sampler import CachedSampler
+from nsad_cli.generation.ray_sampler import RaySampler
 from nsad_cli.generation.sampler import GREEDY_INDEX, Sampler, Sampling, Task
 from nsad_cli.grading.chains import grade_chains
 from nsad_cli.utils.hashing import content_key
@@ -49,7 +50,7 @@ def sample_all(
     seed: int,
     store: ChainStore,
     checker: Checker,
-    on_progress: Callable[[int, int, int], None],
+    on_progress: Callable[..., None],
 ) -> dict[str, tuple[list[Chain], list[Chain]]]:
     """Sample each problem's greedy and sampled chains; stored chains are not sampled again (see CachedSampler).
 
@@ -64,7 +65,8 @@ def sample_all(
         seed: The recipe's seed.
         store: The store of chains.
         checker: The checker that grades them.
-        on_progress: A callback (chains done, chains in total, tokens generated so far).
+        on_progress: A callback (chains done, chains in total, tokens generated so far); on a Ray cluster it gets
+            chains_per_second too, by node.
 
     Returns:
         For each problem id its (greedy, sampled) chains.
@@ -93,12 +95,17 @@ def sample_all(
             done += 1
             if len(group) == len(indices):
                 have[chain.problem_id] = _regraded(by_id[chain.problem_id], group, store, key, checker)
-            on_progress(done, total, tokens)
+            on_progress(done, total, tokens, **_rates(subject.sampler))
         found.append(have)
     empty: dict[str, list[Chain]] = {problem.id: [] for problem in problems}
     greedy_chains = found[0] if with_greedy else empty
     sampled = found[-1] if samples else empty
     return {problem.id: (greedy_chains[problem.id], sampled[problem.id]) for problem in problems}
+
+
+def _rates(sampler: Sampler) -> dict[str, dict[str, float]]:
+    known = sampler.rates if isinstance(sampler, RaySampler) else {}
+    return {"chains_per_second": known} if known else {}
 
 
 def score_all(

@@ -14,9 +14,12 @@ from nsad_cli.config.ranker_kinds import NEEDS_STUDENT, STEPS
 from nsad_cli.config.stages import RANKER, UNTRAINED, stages
 from nsad_cli.generation.hf import HFSampler
 from nsad_cli.generation.model_folders import save_nat
+from nsad_cli.generation.ray_cluster import RayResources, require_ray
+from nsad_cli.generation.ray_sampler import RaySampler
 from nsad_cli.generation.server import ServerSampler
 from nsad_cli.generation.vllm import VllmSampler
 from nsad_cli.inference.current_ranker import is_stale
+from nsad_cli.inference.ray_models import PackedModel, pack_model
 from nsad_cli.inference.vllm_models import vllm_model
 from nsad_cli.models.device import pick_device
 from nsad_cli.models.nat.adapter_files import load_adapter
@@ -35,6 +38,7 @@ from nsad_cli.utils.processor import default_dtype
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nsad_cli.config.engine_spec import EngineSpec
     from nsad_cli.config.schema import Recipe
     from nsad_cli.generation.sampler import Sampler
     from nsad_cli.rankers.base import TrainedRanker
@@ -169,6 +173,8 @@ class Session:
             NsadError: The engine cannot load the model.
         """
         chosen = parse_engine(engine or self.recipe.student.sampled_by)
+        if chosen.by_ray:
+            return self._ray_sampler(name, chosen)
         if chosen.kind == "vllm":
             model = vllm_model(self.run, self.recipe, self.reader, name, self._write_nat)
             return VllmSampler(self.prompter(name), model)
@@ -183,6 +189,20 @@ class Session:
         sampler = HFSampler(self._prompted(self.student, name), self.adapters, adapter, batch_size=batch_size)
         ranker = self.ranker() if name == PROBED_MODEL else None
         return ranker.scoring_sampler(sampler) if isinstance(ranker, ProbeRanker) else sampler
+
+    def _ray_sampler(self, name: str, chosen: EngineSpec) -> RaySampler:
+        require_ray()
+        if name not in UNTRAINED:
+            require_model(self.run, name)
+            require_intact(self.run, self.recipe, name)
+        section, on_cpu = self.recipe.ray, self.recipe.student.device == "cpu"
+        return RaySampler(
+            self.prompter(name),
+            PackedModel(self.run, self.recipe, name, chosen.kind, type(self)),
+            pack_model(self.run, self.recipe, name),
+            chosen.address,
+            RayResources(section.cpus, 0 if on_cpu and section.gpus is None else section.gpus),
+        )
 
     def prompter(self, name: str) -> Student:
         """Return the student's tokenizer with the prompts of a model; its weights may be missing."""

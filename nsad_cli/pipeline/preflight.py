@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.ranker_kinds import ENCODER, STEPS
 from nsad_cli.config.stages import EVAL, EVAL_BEFORE, RANKER, stages
 from nsad_cli.errors import NsadError, did_you_mean, first_line
@@ -95,7 +96,9 @@ def _check_packages(
         models.append(recipe.teacher.spec.removeprefix("hf:"))
     parsed = [parse_spec(spec) for spec in specs]
     taught = teacher and recipe.teacher.spec.startswith("vllm:")
-    sampled = next((name for name, engine in _engines(recipe).items() if student and engine == "vllm"), None)
+    kinds = {name: parse_engine(engine) for name, engine in _engines(recipe).items() if student}
+    sampled = next((name for name, engine in kinds.items() if engine.kind == "vllm" and not engine.by_ray), None)
+    by_ray = next((name for name, engine in kinds.items() if engine.by_ray), None)
     by_trl = [name for name in names if stages()[name].trainer == "trl"]
     needs: dict[str, tuple[bool, str, str]] = {
         "trl": (bool(by_trl), ", ".join(by_trl), INSTALL),
@@ -104,6 +107,7 @@ def _check_packages(
             "teacher.spec" if taught else str(sampled),
             "pip install 'nsad[vllm]'" + ("" if taught else f", or set {sampled} to hf"),
         ),
+        "ray": (by_ray is not None, str(by_ray), f"pip install 'nsad[ray]', or set {by_ray} to hf"),
         "bitsandbytes": (
             student and recipe.student.load_in_4bit,
             "student.load_in_4bit",

@@ -87,7 +87,7 @@ class EventLog:
         """
         started = last = time.monotonic()
 
-        def report(done: int, total: int, tokens: int = 0, **more: float) -> None:
+        def report(done: int, total: int, tokens: int = 0, **more: Any) -> None:
             nonlocal last
             now = time.monotonic()
             if done < total and now - last < PROGRESS_INTERVAL_SECONDS:

@@ -8,8 +8,9 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.config.stages import STUDENT
-from nsad_cli.errors import NsadError
+from nsad_cli.errors import NsadError, UsageError
 from nsad_cli.generation.sampler import Sampling
 from nsad_cli.runs.models import best_model
 from nsad_cli.serving.protocol import Defaults
@@ -61,8 +62,15 @@ def serve_run(
         UsageError: The engine is invalid, or the rule does not support early stopping.
         NsadError: The model cannot be loaded, or the address cannot be used.
     """
-    listener = listen(settings.host, settings.port)  # before the model is loaded, which takes long
     recipe = run.recipe_with({"student.device": settings.device})
+    chosen = parse_engine(settings.engine or recipe.student.sampled_by)
+    if chosen.by_ray:
+        raise UsageError(
+            "nsad serve does not support the engine ray",
+            "single requests do not fill the actors of a cluster",
+            "use --engine vllm, or start a server on each node and use --engine server@URL,URL",
+        )
+    listener = listen(settings.host, settings.port)  # before the model is loaded, which takes long
     note(f"run: {run.name}; loading the student …")
     select_gpu(recipe.student.device)
     from nsad_cli.inference.session import Session  # importing torch is slow: after the note
@@ -70,7 +78,7 @@ def serve_run(
 
     session = Session(run, recipe)
     model, ranker = best_model(run), session.ranker()
-    sampler = session.sampler(model, settings.engine or recipe.student.sampled_by)
+    sampler = session.sampler(model, chosen.spec)
     election = Election(ranker, votes)
     missing = "" if model == STUDENT.name else f" (no {STUDENT.name} student in this run)"
     note(f"model: {model}{missing}; {votes.samples} chains a request; rule {election.settings.rule}")

@@ -7,16 +7,23 @@ with a mock of NVML only, not on several GPUs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from nsad_cli.errors import NsadError
 from nsad_cli.utils.distributed import world_size
 from nsad_cli.utils.system_load import devices
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _selected: list[int] = []
 """The index of the selected GPU among those that were visible before; empty until one is selected."""
+_visible_before: list[str | None] = []
+"""The variable before a GPU was selected; empty until one is."""
 
 
 def select_gpu(device: str) -> None:
@@ -56,8 +63,26 @@ def select_gpu(device: str) -> None:
             if not number:
                 return
             raise NsadError(f"device `{device}` does not exist", f"{VISIBLE} is `{os.environ[VISIBLE]}`", "change it")
+    _visible_before.append(os.environ.get(VISIBLE))
     os.environ[VISIBLE] = selected
     _selected.append(index)
+
+
+@contextlib.contextmanager
+def without_selection() -> Iterator[None]:
+    """Make all GPUs visible again to what the body starts; this process keeps the one that it has selected."""
+    if not _visible_before:
+        yield
+        return
+    selected, before = os.environ[VISIBLE], _visible_before[0]
+    try:
+        if before is None:
+            del os.environ[VISIBLE]
+        else:
+            os.environ[VISIBLE] = before
+        yield
+    finally:
+        os.environ[VISIBLE] = selected
 
 
 def existing() -> str:

@@ -19,6 +19,7 @@ SHOWN = (
     ("held_out_loss", "held-out {:.3f}"),
     ("learning_rate", "lr {:.1e}"),
     ("tokens_per_second", "{:.0f} tok/s"),
+    ("chains_per_second", "chains/s: {}"),
     ("model", "{}"),
     ("benchmark", "{}"),
     ("pair_accuracy", "pairs {:.0%}"),
@@ -34,6 +35,8 @@ SHOWN = (
     ("projected", "${:.4f} in total"),
     ("unsure", "up to ${:.4f} more for replies that were lost or lack usage"),
 )
+MAX_NODES = 4
+"""With more nodes, the sum of their rates is shown."""
 PLAIN_EVERY = 10.0
 """The number of seconds between plain lines."""
 
@@ -90,9 +93,9 @@ class Display:
         known = self._seen.setdefault(name, {})
         known.update(event.metrics)
         info = " · ".join(
-            text.format(known[key])
+            text.format(_by_node(known[key]) if key == "chains_per_second" else known[key])
             for key, text in SHOWN
-            if isinstance(known.get(key), int | float | str) and key != "model"
+            if isinstance(known.get(key), int | float | str | dict) and key != "model"
         )
         if self._live:
             if name not in self._tasks:
@@ -103,3 +106,9 @@ class Display:
         if name != self._stage or event.step == event.total or now - self._last >= PLAIN_EVERY:
             self._stage, self._last = name, now
             print(escape_controls(f"{name} {event.step}/{event.total} {info}".rstrip()), file=sys.stderr, flush=True)
+
+
+def _by_node(rates: dict[str, float]) -> str:
+    if len(rates) > MAX_NODES:
+        return f"{sum(rates.values()):.1f} on {len(rates)} nodes"
+    return ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())

@@ -53,7 +53,7 @@ class ChartSpec:
 
 def metric_title(metric: str) -> str:
     """Return a metric's display name."""
-    return NAMES.get(metric, metric.replace("_", " ").replace("beta.", "β "))
+    return NAMES.get(metric, metric.replace("chains_per_second.", "chains/s ").replace("_", " ").replace("beta.", "β "))
 
 
 def charts(log: EventLogReader, stage: str) -> list[ChartSpec]:
