@@ -127,7 +127,7 @@ def test_a_start_is_retried_and_leaves_the_signals(
         raise Exception("The current node timed out during startup.")
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(ray_cluster.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(NsadError) as error:
         ray_cluster._init(SimpleNamespace(init=init, shutdown=lambda: None), address)
     assert [options["address"] for options in calls] == [address or "local"] * attempts

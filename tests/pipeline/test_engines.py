@@ -91,7 +91,7 @@ def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="must not contain a key or password"):
             load_recipe(None, {setting: "server@http://me:secret@localhost:8000/v1"})
     result = run_nsad(tmp_path / "home", "run", "demo", "--engine", "tensorrt", "--plan")
-    assert "engines: hf (transformers), vllm, or server" in " ".join(failure(result, 2))
+    assert "engines: hf (transformers), vllm, server" in " ".join(failure(result, 2))
 
 
 def test_one_served_model_is_not_evaluated_as_several(tiny_llama: Path) -> None:
