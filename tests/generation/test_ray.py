@@ -11,12 +11,14 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nsad_cli.config.engine_spec import parse_engine
 from nsad_cli.errors import NsadError, UsageError
+from nsad_cli.evaluation.measure import evaluate_run
 from nsad_cli.generation import ray_cluster
 from nsad_cli.generation.ray_cluster import RayResources, fitting_actors, places, require_ray
 from nsad_cli.generation.ray_sampler import MAX_PART, RaySampler, WorkQueue
@@ -254,13 +256,17 @@ def test_the_error_of_an_actor_is_reported_as_it_is(trained: Run, cluster: Any) 
 @pytest.mark.slow
 @needs_ray
 def test_a_command_starts_and_ends_a_cluster_of_its_own(trained: Run) -> None:
-    evaluate = ("eval", "--run", "tiny", "--model", "nat", "--limit", "3", "--samples", "4", "--json")
     home = trained.path.parent.parent
+    evaluate = ("eval", "--run", "tiny", "--model", "nat", "--limit", "3", "--samples", "4", "--json")
     result = run_nsad(home, *evaluate, "--engine", "ray")
     if "Ray cannot start" in result.stderr:
         pytest.skip(result.stderr)
     assert result.returncode == 0, result.stderr
+    left = [item for item in psutil.process_iter(["environ"]) if (item.info["environ"] or {}).get("HOME") == str(home)]
+    assert not psutil.wait_procs(left, timeout=30)[1], "processes of the command are left"
     sampled = trained.chains_path.read_bytes()
-    again = run_nsad(home, *evaluate, "--engine", "hf")
-    assert json.loads(again.stdout)["results"] == json.loads(result.stdout)["results"]
+    again = evaluate_run(trained, ["arithmetic:test"], ["nat"], limit=3, samples=4, engine="hf", stop_at=0.95, wave=1)
     assert trained.chains_path.read_bytes() == sampled, "the engine hf has the same chains, and samples none again"
+    assert [row["accuracy"] for row in again["results"]] == [
+        row["accuracy"] for row in json.loads(result.stdout)["results"]
+    ]
