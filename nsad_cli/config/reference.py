@@ -39,7 +39,7 @@ HEADER = "| setting | type | default | description |\n| --- | --- | --- | --- |"
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 NAMES = {str: "text", int: "integer", float: "number", bool: "true or false"}
 KNOWN: dict[Any, str] = {DeviceName: "device", EngineName: "engine"}
-DETAIL = re.compile(r"\s*\b(Unit|Source): (.*?)\.(?=\s+(?:Unit|Source): |$)", re.DOTALL)
+DETAIL = re.compile(r"\b(Unit|Source): ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,9 @@ def described(section: type[Section], name: str) -> tuple[str, str, str]:
     """Return the description, unit and source of a setting or subsection; empty for what is not stated."""
     texts = _docstrings()
     text = next((texts[kind.__name__, name] for kind in section.__mro__ if (kind.__name__, name) in texts), "")
-    details = dict(DETAIL.findall(text))
-    return DETAIL.sub("", text), details.get("Unit", ""), details.get("Source", "")
+    description, *rest = DETAIL.split(text)
+    details = {name: value.strip().removesuffix(".") for name, value in zip(rest[::2], rest[1::2], strict=True)}
+    return description.strip(), details.get("Unit", ""), details.get("Source", "")
 
 
 def sections(
