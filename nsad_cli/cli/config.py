@@ -38,7 +38,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print the settings that are not defaults, each with its value and where it comes from."""
-    from nsad_cli.cli.render.tables import new_table
+    from nsad_cli.cli.render.tables import new_table, plain
     from nsad_cli.config.origins import DEFAULT, origins
     from nsad_cli.config.recipes import find_recipe, user_config_path
 
@@ -53,7 +53,7 @@ def show(
     if shown:
         table = new_table("", "setting", "value", "from", left=3)
         for key, (value, source) in shown.items():
-            table.add_row(*(cell.replace("[", "\\[") for cell in (key, value, source)))
+            table.add_row(*map(plain, (key, value, source)))
         for column in table.columns:
             column.overflow = "fold"
         out().print(table)

@@ -57,28 +57,26 @@ Device = Annotated[
         autocompletion=completions.devices,
     ),
 ]
-EngineName = Annotated[
-    str | None,
-    typer.Option(
-        "--engine",
-        help=f"The engine that samples chains, by default the run's: {ENGINE_HELP}.",
-        autocompletion=completions.engines,
-    ),
-]
+
+
+def _engine_option(about: str) -> Any:
+    return typer.Option("--engine", help=f"{about}: {ENGINE_HELP}.", autocompletion=completions.engines)
+
+
+EngineName = Annotated[str | None, _engine_option("The engine that samples chains, by default the run's")]
 RunEngine = Annotated[
-    str | None,
-    typer.Option(
-        "--engine",
-        help=f"The engine of all chains, for the recipe's sampling.engine and evaluation.engine: {ENGINE_HELP}.",
-        autocompletion=completions.engines,
-    ),
+    str | None, _engine_option("The engine of all chains, for the recipe's sampling.engine and evaluation.engine")
 ]
 SamplingEngine = Annotated[
     str | None,
-    typer.Option(
-        "--engine",
-        help=f"The engine of the chains that training needs, in place of the recipe's sampling.engine: {ENGINE_HELP}.",
-        autocompletion=completions.engines,
+    _engine_option("The engine of the chains that training needs, in place of the recipe's sampling.engine"),
+]
+RecipeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A YAML file, or the name of a shipped recipe.",
+        autocompletion=completions.recipe_names,
     ),
 ]
 

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nsad_cli.cli import completions
 from nsad_cli.cli.console import out, print_json
-from nsad_cli.cli.options import AsJson, Settings, parse_settings, with_log_options
+from nsad_cli.cli.options import AsJson, RecipeName, Settings, parse_settings, with_log_options
 from nsad_cli.utils.logs import note
 
 if TYPE_CHECKING:
@@ -18,15 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Show, check or compare recipes, or print their JSON Schema.", no_args_is_help=True, add_completion=False
 )
-
-RecipeName = Annotated[
-    str,
-    typer.Argument(
-        metavar="RECIPE",
-        help="A YAML file, or the name of a shipped recipe.",
-        autocompletion=completions.recipe_names,
-    ),
-]
 
 
 @app.command("show")
@@ -74,9 +64,8 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Print the settings in which two recipes or runs differ."""
-    from nsad_cli.cli.render.tables import new_table
+    from nsad_cli.cli.render.tables import new_table, plain
     from nsad_cli.config.recipe_diff import differing
-    from nsad_cli.utils.terminal_text import escape_controls
 
     rows = differing(_settings(first), _settings(second))
     if as_json:
@@ -86,9 +75,9 @@ def diff(
     elif not rows:
         note(f"{first} and {second} have the same settings")
     else:
-        table = new_table("", "setting", escape_controls(first), escape_controls(second), left=3)
+        table = new_table("", "setting", plain(first), plain(second), left=3)
         for row in rows:
-            table.add_row(*(cell.replace("[", "\\[") for cell in row))
+            table.add_row(*map(plain, row))
         for column in table.columns:
             column.overflow = "fold"
         out().print(table)

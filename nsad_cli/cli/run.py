@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from nsad_cli.cli import completions
 from nsad_cli.cli.console import out, print_json
 from nsad_cli.cli.options import (
     AsJson,
     Device,
     Dtype,
     Force,
+    RecipeName,
     RunEngine,
     RunName,
     Settings,
@@ -26,10 +26,7 @@ from nsad_cli.utils.logs import note
 
 
 def run(
-    recipe: Annotated[
-        str,
-        typer.Argument(help="A YAML file, or the name of a shipped recipe.", autocompletion=completions.recipe_names),
-    ],
+    recipe: RecipeName,
     run_name: RunName = None,
     student: StudentModel = None,
     device: Device = None,

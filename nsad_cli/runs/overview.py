@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from nsad_cli.config.recipe_diff import settings
 from nsad_cli.config.stages import EVAL, NAT, NCE, UNTRAINED
+from nsad_cli.errors import NsadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from nsad_cli.runs.run import Run
-
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def overview(run: Run) -> dict[str, Any]:
@@ -48,9 +47,9 @@ def overview(run: Run) -> dict[str, Any]:
 def stored_names(run: Run) -> tuple[str | None, str | None]:
     """Return the student's model and the teacher of a run's stored recipe, which is not validated."""
     try:
-        values = yaml.load((run.path / "recipe.yaml").read_text(encoding="utf-8"), LOADER)
-        return str(values["student"]["model"]), str(values["teacher"]["spec"])
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError):
+        values = settings(run.path / "recipe.yaml")
+        return str(json.loads(values["student.model"])), str(json.loads(values["teacher.spec"]))
+    except (NsadError, KeyError):
         return None, None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nsad_cli.cli.render.tables import Fitted, new_table, percent
+from nsad_cli.cli.render.tables import Fitted, new_table, percent, plain
 from nsad_cli.runs.overview import accuracy_by
 from nsad_cli.utils.durations import span
 from nsad_cli.utils.terminal_text import escape_controls
@@ -38,7 +38,7 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]], now: float, texts: Seq
     for row in rows:
         name = f"{row['run']}{' (chosen)' if row['chosen'] else ''}"
         words = [name, _state(row), *(row[key] or "–" for key in texts), *(row[key] or "" for key in notes)]
-        table.add_row(*map(_text, words), *_numbers(row), "–" if row["created"] is None else span(now - row["created"]))
+        table.add_row(*map(plain, words), *_numbers(row), "–" if row["created"] is None else span(now - row["created"]))
     for column in table.columns:
         column.no_wrap, column.overflow = column.justify == "right", "fold"
     for column in table.columns[: len(left)]:
@@ -86,7 +86,7 @@ def print_run(console: Console, row: Mapping[str, Any], now: float, resume: str 
     if row["stages"]:
         table = new_table("Stages", "stage", "state", "time", left=2)
         for stage in row["stages"]:
-            table.add_row(_text(stage["stage"]), _text(stage["state"]), span(stage["seconds"]))
+            table.add_row(plain(stage["stage"]), plain(stage["state"]), span(stage["seconds"]))
         console.print(table)
     if row["accuracy"]:
         table = new_table(f"Accuracy of {row['accuracy'][0]['model']}, all benchmarks", "rule", "right", "problems")
@@ -95,7 +95,3 @@ def print_run(console: Console, row: Mapping[str, Any], now: float, resume: str 
         console.print(table)
     for effect in row["negatives"]:
         console.print(f"effect of negatives on {effect['model']} ({effect['on']}): {effect['summary']}", markup=False)
-
-
-def _text(words: str) -> str:
-    return escape_controls(words).replace("[", "\\[")

@@ -131,8 +131,6 @@ def ledger_table(rows: Sequence[dict[str, Any]]) -> Fitted:
 
 
 def _ledger(rows: Sequence[dict[str, Any]], with_steps: bool) -> Table:
-    from nsad_cli.utils.terminal_text import escape_controls
-
     totals = _draws(rows)
     verdicts = [name for name in HEADINGS if name in totals]
     shown = verdicts if len(verdicts) <= MAX_VERDICTS else [name for name in verdicts if name in MAIN_VERDICTS]
@@ -148,7 +146,7 @@ def _ledger(rows: Sequence[dict[str, Any]], with_steps: bool) -> Table:
 
     def add(name: str, chosen: Sequence[dict[str, Any]]) -> None:
         steps = [_wrong_steps(chosen)] if with_steps else []
-        table.add_row(escape_controls(name).replace("[", "\\["), *map(str, numbers(_draws(chosen)) + steps))
+        table.add_row(plain(name), *map(str, numbers(_draws(chosen)) + steps))
 
     teachers = list(dict.fromkeys(row["teacher"] for row in rows))
     for teacher in teachers:
@@ -188,6 +186,13 @@ def _draws(rows: Sequence[dict[str, Any]]) -> Counter[str]:
     for row in rows:
         found[row["verdict"]] += row["draws"]
     return found
+
+
+def plain(text: str) -> str:
+    """Format a text for a cell: control characters and rich's markup are escaped."""
+    from nsad_cli.utils.terminal_text import escape_controls
+
+    return escape_controls(text).replace("[", "\\[")
 
 
 def percent(share: float) -> str:
